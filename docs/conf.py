@@ -1,0 +1,24 @@
+"""How Sphinx builds the documentation."""
+
+from memkit.version import VERSION
+
+project = "memkit"
+release = version = VERSION
+extensions = ["sphinx.ext.autodoc"]
+exclude_patterns = ["_build", "examples"]
+html_theme = "furo"
+html_title = f"memkit {VERSION}"
+highlight_language = "none"
+autodoc_member_order = "bysource"
+html_show_copyright = False
+nitpick_ignore = [("py:class", "datetime.datetime")]
+
+
+def without_field_numbers(app, what, name, thing, options, lines):
+    """Fields of a named tuple that speak for themselves have no docstring; Python gives them one that says nothing."""
+    if lines and lines[0].startswith("Alias for field number"):
+        lines.clear()
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", without_field_numbers)

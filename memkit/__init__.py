@@ -1,0 +1,74 @@
+"""memkit: how much memory a Python program uses over time, where it went, and how it ended.
+
+The names below are all there is to import; each is loaded when it is first used, so that ``import memkit`` costs next
+to nothing.
+"""
+
+__version__: str
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from memkit import units as units
+    from memkit.engine import peak_rss as peak_rss
+    from memkit.engine import rss as rss
+    from memkit.errors import FormatError as FormatError
+    from memkit.errors import JournalError as JournalError
+    from memkit.errors import MemkitError as MemkitError
+    from memkit.errors import MeterError as MeterError
+    from memkit.errors import UsageError as UsageError
+    from memkit.hookspecs import hookimpl as hookimpl
+    from memkit.journal import read as read
+    from memkit.outputs import output as output
+    from memkit.outputs import output_path as output_path
+    from memkit.plugins import report as report
+    from memkit.profiling import LineProfiler as LineProfiler
+    from memkit.profiling import profile as profile
+    from memkit.recorder import Recorder as Recorder
+    from memkit.recorder import record as record
+    from memkit.recording import About as About
+    from memkit.recording import Cost as Cost
+    from memkit.recording import Ending as Ending
+    from memkit.recording import Function as Function
+    from memkit.recording import Line as Line
+    from memkit.recording import Process as Process
+    from memkit.recording import Recording as Recording
+    from memkit.recording import Sample as Sample
+    from memkit.recording import Span as Span
+    from memkit.recording import Tracing as Tracing
+    from memkit.sources import Source as Source
+    from memkit.spans import span as span
+
+_HOMES = {
+    "engine": ("peak_rss", "rss"),
+    "errors": ("FormatError", "JournalError", "MemkitError", "MeterError", "UsageError"),
+    "hookspecs": ("hookimpl",),
+    "journal": ("read",),
+    "outputs": ("output", "output_path"),
+    "plugins": ("report",),
+    "profiling": ("LineProfiler", "profile"),
+    "recorder": ("Recorder", "record"),
+    "recording": ("About", "Cost", "Ending", "Function", "Line", "Process", "Recording", "Sample", "Span", "Tracing"),
+    "sources": ("Source",),
+    "spans": ("span",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [*sorted(_HOME_OF), "units"]
+
+
+def __getattr__(name):
+    from importlib import import_module
+
+    if name == "units":
+        return import_module("memkit.units")
+    if name == "__version__":
+        return import_module("memkit.version").VERSION
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'memkit' has no attribute {name!r}")
+    value = getattr(import_module(f"memkit.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return [*__all__, "__version__"]

@@ -1,0 +1,7 @@
+"""``python -m memkit`` is ``memkit``."""
+
+import sys
+
+from memkit.cli import main
+
+sys.exit(main())

@@ -1,0 +1,98 @@
+"""Linux control groups: the memory groups that a process is in, innermost first, and how often each had to kill.
+
+Version 1 counts in ``memory.oom_control``, version 2 in ``memory.events``, both as a line ``oom_kill N``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+
+class Group(NamedTuple):
+    """A memory control group."""
+
+    name: str
+    """As the process sees it: ``/`` is the outermost that it can see."""
+    folder: str
+    version: int
+
+    def oom_kills(self) -> int | None:
+        """Processes of this group that the kernel has killed for want of memory; None where it does not count."""
+        text = _text(os.path.join(self.folder, "memory.oom_control" if self.version == 1 else "memory.events"))
+        for line in text.splitlines():
+            key, _, value = line.partition(" ")
+            if key == "oom_kill":
+                return int(value)
+        return None
+
+
+def memory_groups(pid: int | str = "self", root: str = "/") -> list[Group]:
+    """The memory groups that limit a process, from its own up to the outermost. Empty where there are none.
+
+    ``root`` is where ``proc`` and the control group file systems are found.
+    """
+    mounts = _mounts(root)
+    groups = []
+    for line in _text(os.path.join(root, f"proc/{pid}/cgroup")).splitlines():
+        _, controllers, path = line.split(":", 2)
+        version = 2 if not controllers else 1
+        if version == 1 and "memory" not in controllers.split(","):
+            continue
+        if version in mounts:
+            groups += _ancestry(path, *mounts[version], version)
+    return groups
+
+
+def oom_kills(groups: list[Group], root: str = "/") -> dict[str, int]:
+    """What each group, and the whole machine, has counted so far, by a name for people."""
+    counts = {f"cgroup {group.name}": group.oom_kills() for group in groups}
+    for line in _text(os.path.join(root, "proc/vmstat")).splitlines():
+        if line.startswith("oom_kill "):
+            counts["this machine"] = int(line.split()[1])
+    return {name: count for name, count in counts.items() if count is not None}
+
+
+def risen(before: dict[str, int], after: dict[str, int]) -> str | None:
+    """The innermost count that rose, in words, or None."""
+    for name, count in after.items():
+        if count > before.get(name, count):
+            return f"{name}: oom_kill rose by {count - before[name]}"
+    return None
+
+
+def _ancestry(path: str, folder: str, base: str, version: int) -> list[Group]:
+    """The groups from a path up to the mount, as far as they can be seen from here."""
+    if base != "/" and (path + "/").startswith(base + "/"):
+        path = path.removeprefix(base) or "/"
+    groups = []
+    while True:
+        place = os.path.join(folder, path.lstrip("/"))
+        if os.path.isdir(place):
+            groups.append(Group(path, place.rstrip("/"), version))
+        if path == "/":
+            return groups
+        path = os.path.dirname(path)
+
+
+def _mounts(root: str) -> dict[int, tuple[str, str]]:
+    """Version -> where its memory controller is mounted, and which group that mount shows as its top."""
+    found = {}
+    for line in _text(os.path.join(root, "proc/self/mountinfo")).splitlines():
+        fields, _, rest = line.partition(" - ")
+        kind, _, options = rest.split(" ", 2)
+        top, folder = fields.split(" ")[3:5]
+        place = (os.path.join(root, folder.lstrip("/")), top)
+        if kind == "cgroup2":
+            found.setdefault(2, place)
+        elif kind == "cgroup" and "memory" in options.split(" ")[-1].split(","):
+            found.setdefault(1, place)
+    return found
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""

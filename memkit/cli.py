@@ -1,0 +1,395 @@
+"""The commands: parse, launch or read, report, exit code."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import sys
+
+from memkit import files, journal, launch, shelf
+from memkit.errors import FormatError, MemkitError, UsageError, nearest
+from memkit.launch import Program
+from memkit.plugins import Plugins
+from memkit.targets import Targets
+from memkit.units import parse_interval
+from memkit.version import VERSION
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+
+def main(words: list[str] | None = None) -> int:
+    """The ``memkit`` command; returns its exit code."""
+    words = sys.argv[1:] if words is None else words
+    if words[:1] == ["run"]:
+        return _guarded("memkit run", run_command, words[1:])
+    return _guarded("memkit", _dispatch, words)
+
+
+def run(words: list[str] | None = None) -> int:
+    """The ``memkit-run`` command; returns the program's exit code."""
+    return _guarded("memkit-run", run_command, sys.argv[1:] if words is None else words)
+
+
+def _guarded(name: str, command, words: list[str]) -> int:
+    """Run a command; what it refuses is one line on stderr."""
+    try:
+        return command(name, words)
+    except UsageError as error:
+        return _say(f"{name}: {error}", WRONG_USAGE)
+    except FormatError as error:
+        return _say(f"{name}: {error}", WRONG_USAGE)
+    except MemkitError as error:
+        return _say(f"{name}: {error}", FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _reader_went_away()
+
+
+def _reader_went_away() -> int:
+    """Of a closed pipe (``| head``) nobody needs to be told; Python would complain at its exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            os.dup2(nowhere, stream.fileno())
+    return 0
+
+
+def _say(text: str, code: int = 0) -> int:
+    if sys.stderr is not None:
+        print(text, file=sys.stderr)
+    return code
+
+
+_DASHES = "\0--"
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that raises, and names the nearest option for one it does not know."""
+
+    def __init__(self, **settings):
+        super().__init__(
+            **settings, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False
+        )
+        self.add_argument("-h", "--help", action="help", help="show this help")
+
+    def parse(self, words):
+        ours = self._words_before_program(words)
+        before = ["--lines=" if word == "--lines" else word for word in words[:ours]]
+        # argparse would take a -- among the program's arguments for its own.
+        after = [_DASHES if word == "--" else word for word in words[ours + (words[ours : ours + 1] == ["--"]) :]]
+        options, unknown = self.parse_known_args(before + after)
+        for name in ("program", "module", "code"):
+            if getattr(options, name, None):
+                setattr(options, name, ["--" if word == _DASHES else word for word in getattr(options, name)])
+        if unknown:
+            word = unknown[0].partition("=")[0]
+            known = [name for action in self._actions for name in action.option_strings if len(name) > len("-x")]
+            kind = "option" if word.startswith("-") else "argument"
+            raise UsageError(f"unknown {kind} {word!r}{nearest(word, known)}; see {self.prog} --help")
+        return options
+
+    def _words_before_program(self, words):
+        """How many words are options of ours and their values."""
+        place = 0
+        while place < len(words) and words[place].startswith("-") and words[place] not in ("-m", "-c", "--"):
+            name, equals, _ = words[place].partition("=")
+            action = self._option_string_actions.get(name)
+            has_value = action is not None and action.nargs is None and not equals and name != "--lines"
+            place += 2 if has_value else 1
+        return place
+
+    def error(self, message):
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+# -- memkit-run ----------------------------------------------------------------------------------------------------
+
+_RUN = """\
+Run a Python program and record what it does to memory.
+
+The program runs as without memkit: its arguments, input, output, signals and exit code are its own. What it did is written
+into a file as it happens, so that a program that is killed is reported on like any other."""
+
+
+def run_command(name: str, words: list[str]) -> int:
+    """Launch a program under measurement, then report; the exit code is the program's."""
+    parser, plugins, options = _parsed(name, _RUN, words, _add_run_options)
+    program = _program(options)
+    meter = _meter(options.meter, plugins)
+    named = "command" if program.mode == "code" else program.target
+    path, reserved = files.place_for(options.output, named)
+    _check_outputs(parser, options, [program.target, path])
+    if options.lines:
+        folder = os.path.dirname(os.path.realpath(program.target)) if program.mode == "script" else os.getcwd()
+        Targets([target for target in options.lines if target]).check(folder)
+    command = launch.command(program, path, options.interval, meter, options.peak_reset, options.lines)
+    try:
+        exit = launch.launch(command, path, _follower(path, plugins, options))
+    finally:
+        if reserved and os.path.exists(path) and not os.path.getsize(path):
+            os.unlink(path)
+    if exit.recorded:
+        try:
+            failed = plugins.report([journal.read(path)], options)
+        except BrokenPipeError:
+            failed = _reader_went_away()
+    else:
+        failed = exit.status != WRONG_USAGE
+        if failed:
+            _say(f"{name}: there is no recording in {path!r}: the program ended before it began, or removed it")
+    return exit.status or (FAILED if failed else 0)
+
+
+def _add_run_options(parser):
+    parser.usage = f"{parser.prog} [options] (script.py | -m module | -c code) [arguments]"
+    parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="run a module")
+    parser.add_argument("-c", dest="code", nargs=argparse.REMAINDER, metavar="CODE", help="run a text of code")
+    parser.add_argument("program", nargs=argparse.REMAINDER, help="a script, or a folder or zip file with a __main__")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="record into FILE, not into one here that is named after the program and the time",
+    )
+    parser.add_argument(
+        "--interval",
+        metavar="SECONDS",
+        type=_interval,
+        default="auto",
+        help="time from sample to sample, such as 0.01 or 10ms; auto (the default) begins at 1 ms and grows with the run",
+    )
+    parser.add_argument(
+        "--meter",
+        metavar="NAME",
+        default="rss",
+        help="what to measure: rss (the default), pss, uss, vms, swap, or a plugin's",
+    )
+    parser.add_argument(
+        "--lines",
+        metavar="TARGET",
+        action="append",
+        help="trace line by line: file.py, file.py:function, package.module or package.module:Class.method, globs allowed; "
+        "--lines alone, without =TARGET, is the program's own code; repeatable",
+    )
+    parser.add_argument(
+        "--no-peak-reset",
+        dest="peak_reset",
+        action="store_false",
+        help="leave the kernel's own record of the peak alone; peaks between samples are then exact only at new heights",
+    )
+
+
+def _interval(text):
+    parse_interval(text)
+    return text
+
+
+def _program(options) -> Program:
+    """What is to be run."""
+    for mode, words in (("module", options.module), ("code", options.code)):
+        if words is not None:
+            if not words:
+                raise UsageError(f"-{mode[0]} needs a {mode} after it")
+            return Program(mode, words[0], words[1:])
+    words = options.program
+    if not words:
+        raise UsageError("nothing to run: name a script, -m MODULE or -c CODE; see memkit-run --help")
+    script = words[0]
+    if not os.path.exists(script):
+        raise UsageError(f"cannot find {script!r}: check the path, or write -m for a module")
+    if os.path.isdir(script) and not any(os.path.exists(os.path.join(script, f"__main__.py{c}")) for c in ("", "c")):
+        raise UsageError(f"cannot run the folder {script!r}: there is no __main__.py in it")
+    if not os.access(script, os.R_OK):
+        raise UsageError(f"cannot read {script!r}: permission denied")
+    return Program("script", script, words[1:])
+
+
+def _meter(name: str, plugins: Plugins) -> str:
+    """A meter that works here: its name, or the place of a plugin's callable."""
+    from memkit import engine
+
+    if name in engine.METERS:
+        engine.meter_named(name)
+        return name
+    theirs = plugins.meters()
+    if name not in theirs:
+        known = [*engine.METERS, *theirs]
+        raise UsageError(f"unknown meter {name!r}{nearest(name, known)}; there are {', '.join(known)}")
+    module, function = (getattr(theirs[name], word, "") for word in ("__module__", "__qualname__"))
+    if not callable(theirs[name]) or not module or not function or "<" in function:
+        raise UsageError(
+            f"meter {name!r} is {theirs[name]!r}: its plugin must give a function of a module, found by its name"
+        )
+    return f"{name}={module}:{function}"
+
+
+def _check_outputs(parser, options, taken: list[str]) -> None:
+    """Refuse to write a report over what is run or read, or two reports into one file."""
+    seen = {os.path.realpath(path) for path in taken if os.path.exists(path)}
+    for action in parser._actions:
+        value = getattr(options, action.dest, None)
+        if getattr(action, "container", None) is None or action.container.title != "reports" or not isinstance(value, str):
+            continue
+        path = os.path.realpath(value)
+        if value != "-" and path in seen:
+            raise UsageError(
+                f"{action.option_strings[-1]} {value!r}: that file is in use already: give the report one of its own"
+            )
+        seen.add(path)
+
+
+def _follower(path: str, plugins: Plugins, options):
+    """What looks at the recording while it is made; None where no plugin wants to."""
+    if not plugins.has("memkit_follow"):
+        return None
+    reader = journal.Reader(path) if os.path.exists(path) else None
+
+    def follow():
+        nonlocal reader
+        try:
+            reader = reader or journal.Reader(path)
+            reader.advance()
+            recording = reader.recording()
+        except FormatError:  # the program has not got so far
+            return
+        plugins.follow(recording, options)
+
+    return follow
+
+
+def _parsed(name: str, text: str, words: list[str], add_options):
+    """A command's parser, plugins and options. Plugins add options, and ``-p no:NAME`` is an option that says which do."""
+    disabled = {word[3:] for before, word in itertools.pairwise(words) if before == "-p" and word.startswith("no:")}
+    while True:
+        plugins = Plugins(disabled)
+        parser = _Parser(prog=name, description=text)
+        add_options(parser)
+        parser.add_argument(
+            "-p",
+            dest="plugins",
+            action="append",
+            default=[],
+            metavar="no:NAME",
+            help="leave a plugin out; see memkit plugins",
+        )
+        plugins.add_options(parser.add_argument_group("reports"))
+        options = parser.parse(words)
+        for word in options.plugins:
+            if not word.startswith("no:"):
+                raise UsageError(f"-p {word!r}: write -p no:NAME; a plugin is switched on by its own option")
+        wanted = {word[3:] for word in options.plugins}
+        if wanted == disabled:
+            plugins.check_names(disabled)
+            options.command = name.split()[-1].removeprefix("memkit-")
+            return parser, plugins, options
+        disabled = wanted  # the first look took an argument of the program's for ours
+
+
+# -- memkit ----------------------------------------------------------------------------------------------------------
+
+_ABOUT = f"""\
+memkit {VERSION}: how much memory a Python program uses over time, and how it ended.
+
+commands:
+  run       run a program and record it; the same as memkit-run
+  report    report on recordings
+  list      list the recordings in a folder
+  clean     remove the recordings in a folder
+  plugins   list the plugins
+  info      what can be measured on this machine
+
+memkit COMMAND --help tells more."""
+
+
+def _dispatch(_: str, words: list[str]) -> int:
+    parser = _Parser(prog="memkit", description=_ABOUT, usage="memkit COMMAND ...")
+    parser.add_argument("--version", action="version", version=f"memkit {VERSION}", help="show the version")
+    if not words:
+        parser.print_help()
+        return WRONG_USAGE
+    command, *rest = words
+    if command.startswith("-"):
+        parser.parse(words)
+        return 0
+    if command not in _COMMANDS:
+        known = ["run", *_COMMANDS]
+        raise UsageError(f"unknown command {command!r}{nearest(command, known)}; there are {', '.join(known)}")
+    return _COMMANDS[command](f"memkit {command}", rest)
+
+
+def report_command(name: str, words: list[str]) -> int:
+    """Report on recordings. Several are reported on one by one, and drawn into one plot."""
+
+    def add_options(parser):
+        parser.add_argument("files", nargs="+", metavar="FILE", help="a recording")
+
+    parser, plugins, options = _parsed(name, report_command.__doc__, words, add_options)
+    _check_outputs(parser, options, options.files)
+    recordings = [journal.read(file) for file in options.files]
+    return FAILED if plugins.report(recordings, options) else 0
+
+
+def list_command(name: str, words: list[str]) -> int:
+    """List the recordings in a folder, oldest first."""
+    parser = _Parser(prog=name, description=list_command.__doc__)
+    parser.add_argument("folder", nargs="?", default=".", help="this one if left out")
+    files = shelf.recordings_in(parser.parse(words).folder)
+    rows = [shelf.row_of(file) for file in files]
+    _print_table(("file", "when", "took", "peak", "ended"), rows) if rows else _say("there are no recordings here")
+    return 0
+
+
+def clean_command(name: str, words: list[str]) -> int:
+    """Remove the recordings in a folder, except one that is being made."""
+    parser = _Parser(prog=name, description=clean_command.__doc__)
+    parser.add_argument("folder", nargs="?", default=".", help="this one if left out")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    options = parser.parse(words)
+    for file in shelf.recordings_in(options.folder):
+        if shelf.is_growing(file):
+            print(f"left {file}: it is being recorded")
+            continue
+        if not options.dry_run:
+            os.unlink(file)
+        print(f"{'would remove' if options.dry_run else 'removed'} {file}")
+    return 0
+
+
+def plugins_command(name: str, words: list[str]) -> int:
+    """List the plugins: where each comes from, its hooks, and whether it works."""
+    _Parser(prog=name, description=plugins_command.__doc__).parse(words)
+    plugins = Plugins(complain=lambda _: None)
+    rows = [
+        (plugin.name, f"{plugin.distribution} {plugin.version}", plugin.state, " ".join(plugin.hooks))
+        for plugin in plugins.found
+    ]
+    _print_table(("plugin", "distribution", "state", "hooks"), rows)
+    return 0
+
+
+def info_command(name: str, words: list[str]) -> int:
+    """Tell what memkit can measure on this machine, and why not better."""
+    _Parser(prog=name, description=info_command.__doc__).parse(words)
+    from memkit import info
+
+    _print_table(("", ""), info.facts())
+    return 0
+
+
+_COMMANDS = {
+    "report": report_command,
+    "list": list_command,
+    "clean": clean_command,
+    "plugins": plugins_command,
+    "info": info_command,
+}
+
+
+def _print_table(heads: tuple, rows) -> None:
+    rows = [tuple(map(str, row)) for row in rows]
+    lines = ([heads] if any(heads) else []) + rows
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads) - 1)]
+    for line in lines:
+        print("  ".join([cell.ljust(width) for cell, width in zip(line, widths)] + [line[-1]]).rstrip())

@@ -1,0 +1,38 @@
+"""What memkit raises: one line each, with the offending value and what to do about it.
+
+::
+
+    MemkitError
+    ├── UsageError      the words of a call or a command line are wrong
+    ├── FormatError     a file is not a recording that this memkit can read
+    ├── MeterError      memory cannot be read the way it was asked for
+    └── JournalError    rows could not be written
+"""
+
+
+class MemkitError(Exception):
+    """Anything that memkit refuses or fails to do."""
+
+
+class UsageError(MemkitError):
+    """A wrong argument or option; commands exit with 2."""
+
+
+class FormatError(MemkitError):
+    """A file that is no recording, or one of a newer memkit."""
+
+
+class MeterError(MemkitError):
+    """A number that this machine, or this user, cannot read."""
+
+
+class JournalError(MemkitError):
+    """Rows that did not reach the file; what did is safe."""
+
+
+def nearest(word, known):
+    """A hint such as `` (did you mean 'rss'?)`` for a misspelled word, or nothing."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,84 @@
+"""The files that recordings are written into."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from memkit import journal
+from memkit.errors import UsageError
+
+
+def recording_path(path: str) -> str:
+    """The type of an option that names a file to record into: refuses one that cannot be written. Raises ``UsageError``."""
+    folder = os.path.dirname(path) or "."
+    if not path:
+        raise UsageError("the name of the output file is empty")
+    if os.path.isdir(path):
+        raise UsageError(f"cannot write {path!r}: it is a folder")
+    if not os.path.isdir(folder):
+        raise UsageError(f"cannot write {path!r}: there is no folder {folder!r}")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise UsageError(f"cannot write {path!r}: permission denied")
+    return path
+
+
+def place_for(given: str | None, program: str) -> tuple[str, bool]:
+    """Where to record, and whether the file was made just now to hold the name."""
+    if given is not None:
+        if given == "-":
+            raise UsageError("-o -: a recording is a file that both processes write; give it a name")
+        path = os.path.abspath(recording_path(given))
+        if os.path.exists(path) and os.path.getsize(path) and not journal.is_recording(path):
+            raise UsageError(f"{given!r} is not a recording, so it is left alone: give -o another name")
+        return path, False
+    named = os.path.splitext(os.path.basename(os.path.abspath(program)))[0]
+    first = f"{named or 'program'}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in range(1, 1000):
+        path = os.path.abspath(f"{first}{f'-{number}' if number > 1 else ''}{journal.SUFFIX}")
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            return path, True
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UsageError(f"cannot record into this folder: {path!r}: {error.strerror}; choose a file with -o") from None
+    raise UsageError(f"there are a thousand recordings called {first} here: choose a file with -o")
+
+
+def opened(path: str) -> int:
+    """A descriptor that appends to an empty recording of this name."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+    except OSError as error:
+        raise UsageError(f"cannot record into {path!r}: {error.strerror}") from None
+    if os.fstat(fd).st_size:
+        if not journal.is_recording(path):
+            os.close(fd)
+            raise UsageError(f"{path!r} is not a recording, so it is left alone: give the recording a path of its own")
+        os.ftruncate(fd, 0)
+    return fd
+
+
+def opened_nameless() -> int:
+    """A descriptor that appends to a file that goes with it."""
+    from tempfile import TemporaryFile
+
+    with TemporaryFile(buffering=0) as file:
+        fd = os.dup(file.fileno())
+    if hasattr(os, "pread"):
+        import fcntl
+
+        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
+    return fd
+
+
+def contents(fd: int):
+    """What has been written so far, as a file. Reading must not move the place where the sampler writes."""
+    from io import BytesIO
+
+    size = os.fstat(fd).st_size
+    if hasattr(os, "pread"):
+        return BytesIO(os.pread(fd, size, 0))
+    os.lseek(fd, 0, os.SEEK_SET)
+    return BytesIO(os.read(fd, size))

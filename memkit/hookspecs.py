@@ -1,0 +1,37 @@
+"""The hooks, each in a sentence. A plugin implements those it wants, with as few of the arguments as it needs.
+
+A plugin is a module or object named by an entry point in the group ``memkit``; ``memkit.hookimpl`` marks its hooks.
+"""
+
+from __future__ import annotations
+
+import pluggy
+
+hookspec = pluggy.HookspecMarker("memkit")
+hookimpl = pluggy.HookimplMarker("memkit")
+
+
+@hookspec
+def memkit_add_options(parser):
+    """Add command-line options; their values come back in ``options``.
+
+    ``parser`` has argparse's ``add_argument``. An option must be inert by default: a plugin acts when its own was given.
+    """
+
+
+@hookspec
+def memkit_report(recording, recordings, options):
+    """Report on finished recordings.
+
+    Take ``recording`` to be called once for each, or ``recordings`` (a tuple) to be called once with all of them.
+    """
+
+
+@hookspec
+def memkit_follow(recording, options):
+    """Called about once a second while a program runs, with what has been recorded so far."""
+
+
+@hookspec
+def memkit_meters():
+    """Further meters: a dict of name -> module-level callable that returns bytes, for ``--meter NAME``."""

@@ -1,0 +1,52 @@
+"""What can be measured on this machine, and why not better."""
+
+from __future__ import annotations
+
+import platform
+
+from memkit import cgroup, engine
+from memkit.errors import MeterError
+from memkit.units import show_bytes
+from memkit.version import VERSION
+
+_PEAKS = {
+    "reset": "exact: the kernel's mark is reset for each stretch of time",
+    "mark": "exact where the process rises above what it had been before, from samples elsewhere",
+    "samples": "from samples only",
+}
+
+
+def facts() -> list[tuple[str, str]]:
+    """Pairs of a subject and what is true of it here."""
+    machine = f"{platform.system()} {platform.release()} {platform.machine()}"
+    found = [
+        ("memkit", f"{VERSION} on Python {platform.python_version()}, {machine}"),
+        ("engine", engine.NAME + _because(engine.REASON)),
+    ]
+    for name in engine.METERS:
+        try:
+            found.append((f"meter {name}", f"{show_bytes(engine.Meter(name).read())} of this process now"))
+        except MeterError as error:
+            found.append((f"meter {name}", f"not here: {error}"))
+    kind, reason = engine.peaks()
+    found.append(("peaks", _PEAKS[kind] + _because(reason)))
+    found += _tracing()
+    for group in cgroup.memory_groups():
+        kills = group.oom_kills()
+        found.append(
+            (f"cgroup v{group.version}", f"{group.name}: {'no count of kills' if kills is None else f'oom_kill {kills}'}")
+        )
+    return found
+
+
+def _tracing() -> list[tuple[str, str]]:
+    if engine.NAME != "native":
+        return [("lines", "not here: they need the native engine")]
+    from memkit import tracing
+
+    gate, reason = tracing.gate.chosen()
+    return [("lines", f"traced by {tracing.engine()}"), ("gate", gate + _because(reason))]
+
+
+def _because(reason: str | None) -> str:
+    return f" ({reason})" if reason else ""

@@ -1,0 +1,172 @@
+"""Starting the measured process, waiting for it, and naming how it ended.
+
+The parent of a program under memkit does nothing while the program runs but wait, pass signals on, and call the
+plugins that want to look about once a second.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from memkit import cgroup, journal
+
+_START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
+_FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+_IGNORED = ("SIGINT", "SIGQUIT")
+FOLLOW_EVERY = 1.0
+
+
+class Program(NamedTuple):
+    """What is to be run."""
+
+    mode: str
+    """``script``, ``module`` or ``code``."""
+    target: str
+    arguments: list[str]
+
+
+class Exit(NamedTuple):
+    """How a process ended, as its parent saw it."""
+
+    code: int | None
+    signal: int | None
+    out_of_memory: str | None
+    recorded: bool = False
+    """Whether it lived to begin its recording."""
+
+    @property
+    def status(self) -> int:
+        """The exit code for a shell: 128 + N after signal N."""
+        return self.code if self.signal is None else 128 + self.signal
+
+
+def command(program: Program, path: str, interval: str, meter: str, peak_reset: bool, lines: list[str] | None) -> list[str]:
+    """The words that start a program under measurement, with the flags that this interpreter was started with.
+
+    ``lines`` is what to trace line by line; an empty text is the program's own code, None nothing at all.
+    """
+    flags = interpreter_flags(sys.orig_argv[1:])
+    settings = [path, interval, meter, "reset" if peak_reset else "no-reset"]
+    settings.append("-" if lines is None else "\n".join(lines))
+    return [sys.executable, *flags, _START, program.mode, program.target, *settings, *program.arguments]
+
+
+def interpreter_flags(words: list[str]) -> list[str]:
+    """The interpreter's own options at the beginning of its command line."""
+    flags = []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-") or word == "-":
+            break
+        if word.startswith("--"):
+            flags.append(word)
+            if word == "--check-hash-based-pycs":
+                flags.append(next(rest))
+            continue
+        for place, letter in enumerate(word[1:], 1):
+            if letter in "cm":
+                return [*flags, word[:place]] if place > 1 else flags
+            if letter in "WX":
+                flags.append(word)
+                if place == len(word) - 1:
+                    flags.append(next(rest))
+                break
+        else:
+            flags.append(word)
+    return flags
+
+
+def launch(words: list[str], path: str, follow=None) -> Exit:
+    """Run a command to its end and add to the recording in ``path`` how it ended.
+
+    ``follow`` is called about once a second meanwhile.
+    """
+    groups = cgroup.memory_groups()
+    before = cgroup.oom_kills(groups)
+    with _signals_are_the_programs() as forward_to:
+        # Inherited descriptors are the program's: a shell's <(...), a socket that was activated.
+        process = subprocess.Popen(words, close_fds=False)
+        forward_to(process)
+        _wait(process, follow)
+    exit = _exit_of(process, before, groups)
+    origin = journal.origin(path)
+    if origin is None or origin[0] != process.pid:
+        return exit
+    try:
+        journal.append(path, "exit", time.monotonic_ns() - origin[1], exit.code, exit.signal, exit.out_of_memory)
+    except OSError as error:
+        print(f"memkit: how it ended could not be added to {path!r}: {error.strerror}", file=sys.stderr)
+    return exit._replace(recorded=True)
+
+
+def _exit_of(process: subprocess.Popen, before: dict, groups: list) -> Exit:
+    if process.returncode >= 0:
+        return Exit(process.returncode, None, None)
+    killed = -process.returncode
+    shortage = cgroup.risen(before, cgroup.oom_kills(groups)) if killed == signal.SIGKILL else None
+    return Exit(None, killed, shortage)
+
+
+def _wait(process: subprocess.Popen, follow) -> None:
+    if follow is None:
+        process.wait()
+        return
+    with _end_of(process) as ended:
+        while not ended(FOLLOW_EVERY):
+            follow()
+    process.wait()
+
+
+@contextmanager
+def _end_of(process: subprocess.Popen):
+    """A function that waits so many seconds for the end of a process, and says whether it came."""
+    try:
+        fd = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):
+
+        def ended(seconds):  # it looks twenty times a second
+            try:
+                return process.wait(seconds) is not None
+            except subprocess.TimeoutExpired:
+                return False
+
+        yield ended
+        return
+    try:
+        yield lambda seconds: bool(select.select([fd], [], [], seconds)[0])
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _signals_are_the_programs():
+    """While a program runs: what a terminal sends reaches it without us, what is sent to us alone is passed on."""
+    started, waiting = [], []
+
+    def forward(number, _):
+        (started[0].send_signal if started else waiting.append)(number)
+
+    def forward_to(process):
+        started.append(process)
+        for number in waiting:
+            process.send_signal(number)
+
+    handlers = dict.fromkeys(_FORWARDED, forward) | dict.fromkeys(_IGNORED, lambda *_: None)
+    before = {}
+    for name, handler in handlers.items():
+        number = getattr(signal, name, None)
+        # One that was ignored from the start (nohup) is ignored by the program too; a handler would undo that.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, handler)
+    try:
+        yield forward_to
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

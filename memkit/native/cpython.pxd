@@ -1,0 +1,42 @@
+# The trace API of CPython, declared once.
+
+from cpython.object cimport PyObject
+
+cdef extern from "Python.h":
+    ctypedef struct PyFrameObject:
+        pass
+    ctypedef struct PyCodeObject:
+        int co_firstlineno
+    ctypedef struct PyInterpreterState:
+        pass
+    ctypedef int (*Py_tracefunc)(PyObject *, PyFrameObject *, int, PyObject *) noexcept
+    ctypedef struct PyThreadState:
+        Py_tracefunc c_tracefunc
+        PyObject *c_traceobj
+
+    ctypedef PyObject *(*fast_function)(PyObject *, PyObject **, Py_ssize_t) noexcept
+    ctypedef PyObject *(*PyCFunction)(PyObject *, PyObject *)
+    ctypedef struct PyMethodDef:
+        const char *ml_name
+        PyCFunction ml_meth
+        int ml_flags
+        const char *ml_doc
+    int METH_FASTCALL
+    object PyCFunction_New(PyMethodDef *, object)
+
+    int PyTrace_CALL
+    int PyTrace_LINE
+    int PyTrace_RETURN
+    void PyEval_SetTrace(Py_tracefunc, PyObject *)
+    PyCodeObject *PyFrame_GetCode(PyFrameObject *)
+    int PyFrame_GetLineNumber(PyFrameObject *)
+
+    PyThreadState *PyThreadState_Get()
+    PyThreadState *PyThreadState_Swap(PyThreadState *)
+    PyInterpreterState *PyInterpreterState_Get()
+    PyThreadState *PyInterpreterState_ThreadHead(PyInterpreterState *)
+    PyThreadState *PyThreadState_Next(PyThreadState *)
+    long PyLong_AsLong(PyObject *)
+    void Py_INCREF(PyObject *)
+    void Py_DECREF(PyObject *)
+    PyObject *Py_None

@@ -1,0 +1,47 @@
+"""Descriptors of ours in a process that is not.
+
+Programs that turn themselves into daemons close the descriptors they know nothing of, and the next file they open takes the
+lowest free number. So ours are moved to high numbers, and looked at before they are read, written or closed.
+"""
+
+from posix.fcntl cimport fcntl
+from posix.stat cimport fstat, struct_stat
+from posix.unistd cimport _SC_OPEN_MAX, close, sysconf
+
+cdef extern from "<fcntl.h>" nogil:
+    int F_DUPFD_CLOEXEC
+
+cdef enum:
+    HIGHEST = 1024              # select() and some old programs know no more
+
+
+cdef int moved_up(int fd) noexcept nogil:
+    cdef long most = sysconf(_SC_OPEN_MAX)
+    cdef int moved
+    if most <= 0 or most > HIGHEST:
+        most = HIGHEST
+    moved = fcntl(fd, F_DUPFD_CLOEXEC, <int>(most * 7 // 8))
+    if moved < 0:
+        return fd
+    close(fd)
+    return moved
+
+
+cdef void adopt(ours_t *ours, int fd) noexcept nogil:
+    cdef struct_stat found
+    ours.fd = -1
+    if fd < 0 or fstat(fd, &found) != 0:
+        return
+    ours.device, ours.inode = found.st_dev, found.st_ino
+    ours.fd = moved_up(fd)
+
+
+cdef bint is_ours(const ours_t *ours) noexcept nogil:
+    cdef struct_stat found
+    return ours.fd >= 0 and fstat(ours.fd, &found) == 0 and found.st_dev == ours.device and found.st_ino == ours.inode
+
+
+cdef void release(ours_t *ours) noexcept nogil:
+    if is_ours(ours):
+        close(ours.fd)
+    ours.fd = -1

@@ -1,0 +1,75 @@
+# Can memory have changed since the last read? One inlined question, per thread.
+
+from libc.stdint cimport int64_t, uint64_t
+
+cdef enum:
+    PERF = 0
+    RUSAGE = 1
+    ALWAYS = 2
+
+cdef extern from *:
+    """
+    #if defined(__x86_64__)
+      #include <x86intrin.h>
+      static inline uint64_t memkit_ticks(void) { return __rdtsc(); }
+    #elif defined(__aarch64__)
+      static inline uint64_t memkit_ticks(void) { uint64_t t; __asm__ volatile("mrs %0, cntvct_el0" : "=r"(t)); return t; }
+    #else
+      #include <time.h>
+      static inline uint64_t memkit_ticks(void) {
+          struct timespec t;
+          clock_gettime(CLOCK_MONOTONIC, &t);
+          return (uint64_t)t.tv_sec * 1000000000u + t.tv_nsec;
+      }
+    #endif
+    #include <sys/time.h>
+    #include <sys/resource.h>
+    static inline long memkit_faults(void) {
+        struct rusage usage;
+        getrusage(RUSAGE_THREAD, &usage);
+        return usage.ru_minflt + usage.ru_majflt;
+    }
+    """
+    uint64_t ticks "memkit_ticks"() noexcept nogil          # of the processor's steady counter
+    long thread_faults "memkit_faults"() noexcept nogil     # page faults of the calling thread
+
+cdef struct gate_t:
+    int engine
+    uint64_t asked              # ticks, when the question was last asked
+    uint64_t read               # ticks, when memory was last read
+    volatile uint64_t *head     # PERF: grows with each fault of the thread
+    uint64_t last_head
+    long last_faults            # RUSAGE
+    int fd
+    uint64_t event              # the kernel's number of it, by which the descriptor is known again
+    void *ring
+
+cdef struct rules_t:            # in ticks, the same for all threads
+    uint64_t step               # longer than this between two questions: anything may have happened
+    uint64_t stale              # longer than this since the last read: small changes may have added up
+
+cdef rules_t rules
+
+# Whether to read memory now; `time` is ticks().
+cdef inline bint must_read(gate_t *gate, uint64_t time) noexcept nogil:
+    cdef bint slow = time - gate.asked > rules.step or time - gate.read > rules.stale
+    cdef uint64_t head
+    cdef long faults
+    gate.asked = time
+    if gate.engine == PERF:
+        head = gate.head[0]
+        if head == gate.last_head and not slow:
+            return False
+        gate.last_head = head
+    elif gate.engine == RUSAGE:
+        if not slow:
+            faults = thread_faults()
+            if faults == gate.last_faults:
+                return False
+            gate.last_faults = faults
+    gate.read = time
+    return True
+
+cdef void gate_open(gate_t *gate) noexcept nogil            # for the calling thread, with the best engine it can have
+cdef void gate_close(gate_t *gate) noexcept nogil
+cdef double nanoseconds_per_tick() noexcept nogil

@@ -1,0 +1,38 @@
+# Appends rows of integers to a file, from any thread, without the GIL.
+
+from libc.stdint cimport int64_t
+from posix.types cimport pid_t
+
+from memkit.native.descriptors cimport ours_t
+from memkit.native.threads cimport pthread_mutex_t
+
+cdef enum:
+    CAPACITY = 32768
+    LONGEST_ROW = 256
+    MOST_VALUES = 10
+
+cdef struct journal_t:
+    ours_t file
+    const char *path        # to open it again if the program closes our descriptor; NULL: it has no name
+    pid_t owner             # a forked child inherits this struct and must not write
+    int error               # errno of the first write that failed, 0 if none did
+    int64_t lost            # rows that could not be written
+    bint torn               # the file ends inside a row
+    int64_t flushed         # when the buffer last went to the file
+    size_t used
+    pthread_mutex_t lock
+    char buffer[CAPACITY]
+
+cdef struct writer_t:       # somebody who has rows to add before each flush
+    void (*write)(void *whose, journal_t *journal) noexcept nogil
+    void *whose
+
+# Adds `["tag",values...]` to the buffer.
+cdef void journal_row(journal_t *journal, const char *tag, const int64_t *values, int count) noexcept nogil
+# Hands the buffer to the kernel in one write.
+cdef void journal_flush(journal_t *journal, int64_t time) noexcept nogil
+
+
+cdef class Journal:
+    cdef journal_t journal
+    cdef bytes name

@@ -1,0 +1,188 @@
+"""The writing end of a recording's file.
+
+Rows collect in a fixed buffer and reach the file whole, many to one ``write`` on an ``O_APPEND`` descriptor, so a
+killed process leaves at most one unfinished row and the recorder's memory never grows. A failing write is kept, not
+raised: a full disk is no reason to stop somebody's program.
+"""
+
+from libc.errno cimport EBADF, EINTR, errno
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdio cimport snprintf
+from libc.string cimport memcpy
+from posix.fcntl cimport O_APPEND, O_CLOEXEC, O_WRONLY, open
+from posix.unistd cimport getpid, write
+
+from memkit.native.clock cimport now
+from memkit.native.descriptors cimport adopt, is_ours, ours_t, release
+from memkit.native.threads cimport pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock
+
+
+cdef bint reachable(journal_t *journal) noexcept nogil:
+    """Whether the descriptor still leads to the recording, perhaps opened anew."""
+    cdef ours_t again
+    if is_ours(&journal.file):
+        return True
+    if journal.path == NULL:
+        return False
+    adopt(&again, open(journal.path, O_WRONLY | O_APPEND | O_CLOEXEC))
+    if again.device != journal.file.device or again.inode != journal.file.inode:
+        release(&again)
+    if again.fd < 0:
+        return False
+    journal.file = again
+    return True
+
+
+cdef int64_t rows_in(const char *text, size_t length) noexcept nogil:
+    cdef size_t i
+    cdef int64_t rows = 0
+    for i in range(length):
+        rows += text[i] == c'\n'
+    return rows
+
+
+cdef void send(journal_t *journal, const char *text, size_t length) noexcept nogil:
+    cdef ssize_t written = -1
+    cdef int code = EBADF
+    if reachable(journal):
+        if journal.torn:
+            write(journal.file.fd, b"\n", 1)
+            journal.torn = False
+        written = write(journal.file.fd, text, length)
+        while written < 0 and errno == EINTR:
+            written = write(journal.file.fd, text, length)
+        while 0 < written < <ssize_t>length:
+            # A nearly full disk takes a part: the rest follows at once, or the row stays torn.
+            journal.torn = text[written - 1] != c'\n'
+            text += written
+            length -= written
+            written = write(journal.file.fd, text, length)
+        code = errno
+    if written == <ssize_t>length:
+        journal.torn = False
+        return
+    if journal.error == 0:
+        journal.error = code
+    journal.lost += rows_in(text, length)
+
+
+cdef void append(journal_t *journal, const char *text, size_t length) noexcept nogil:
+    if journal.used + length > CAPACITY:
+        send(journal, journal.buffer, journal.used)
+        journal.used = 0
+    if length > CAPACITY:
+        send(journal, text, length)
+        return
+    memcpy(journal.buffer + journal.used, text, length)
+    journal.used += length
+
+
+cdef char *spell(char *end, int64_t value) noexcept nogil:
+    """Write a comma and a number; snprintf would take three times as long."""
+    cdef char digits[20]
+    cdef int count = 0
+    cdef uint64_t rest = -<uint64_t>value if value < 0 else <uint64_t>value
+    end[0] = c','
+    end += 1
+    if value < 0:
+        end[0] = c'-'
+        end += 1
+    while True:
+        digits[count] = c'0' + <char>(rest % 10)
+        count += 1
+        rest //= 10
+        if rest == 0:
+            break
+    while count:
+        count -= 1
+        end[0] = digits[count]
+        end += 1
+    return end
+
+
+cdef void journal_row(journal_t *journal, const char *tag, const int64_t *values, int count) noexcept nogil:
+    cdef char row[LONGEST_ROW]
+    cdef int i
+    cdef char *end = row + snprintf(row, LONGEST_ROW, b"[\"%.20s\"", tag)
+    for i in range(min(count, MOST_VALUES)):
+        end = spell(end, values[i])
+    end[0], end[1] = c']', c'\n'
+    pthread_mutex_lock(&journal.lock)
+    append(journal, row, end + 2 - row)
+    pthread_mutex_unlock(&journal.lock)
+
+
+cdef void journal_flush(journal_t *journal, int64_t time) noexcept nogil:
+    pthread_mutex_lock(&journal.lock)
+    if journal.used:
+        send(journal, journal.buffer, journal.used)
+        journal.used = 0
+    journal.flushed = time
+    pthread_mutex_unlock(&journal.lock)
+
+
+cdef class Journal:
+    """A file that rows are appended to.
+
+    ``fd`` is a descriptor opened for appending, which the journal now owns; ``path`` is the file's absolute name, or
+    None where it has none.
+    """
+
+    def __cinit__(self, int fd, path=None):
+        pthread_mutex_init(&self.journal.lock, NULL)
+        adopt(&self.journal.file, fd)
+        if self.journal.file.fd < 0:
+            raise OSError(errno, "not an open descriptor")
+        self.journal.owner = getpid()
+        self.journal.flushed = now()
+        if path is not None:
+            self.name = path.encode("utf-8", "surrogateescape")
+            self.journal.path = self.name
+
+    def row(self, str tag, *values):
+        """Append one row of integers."""
+        cdef int64_t numbers[MOST_VALUES]
+        cdef int i, count = len(values)
+        if count > MOST_VALUES:
+            raise ValueError(f"a row holds at most {MOST_VALUES} integers, not {count}")
+        for i in range(count):
+            numbers[i] = values[i]
+        cdef bytes name = tag.encode()
+        if self.journal.owner == getpid():
+            journal_row(&self.journal, name, numbers, count)
+
+    def text(self, bytes rows):
+        """Append rows that are already spelled out, each ending in a newline."""
+        cdef const char *text = rows
+        cdef size_t length = len(rows)
+        if self.journal.owner != getpid():      # forked, perhaps while a thread of the parent held the lock
+            return
+        with nogil:
+            pthread_mutex_lock(&self.journal.lock)
+            append(&self.journal, text, length)
+            pthread_mutex_unlock(&self.journal.lock)
+
+    def flush(self):
+        """Hand everything appended so far to the kernel."""
+        if self.journal.owner == getpid():
+            with nogil:
+                journal_flush(&self.journal, now())
+
+    @property
+    def error(self):
+        """errno of the first write that failed, or None."""
+        return self.journal.error or None
+
+    @property
+    def lost(self):
+        """How many rows could not be written."""
+        return self.journal.lost
+
+    def close(self):
+        """Flush and give the descriptor back; harmless when closed already."""
+        if self.journal.file.fd >= 0:
+            self.flush()
+            release(&self.journal.file)
+
+    def __dealloc__(self):
+        release(&self.journal.file)

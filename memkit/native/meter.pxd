@@ -1,0 +1,35 @@
+# Bytes of a process now, from the kernel's files.
+
+from libc.stdint cimport int64_t
+from posix.types cimport pid_t
+
+from memkit.native.descriptors cimport ours_t
+
+cdef struct meter_t:
+    const char *name            # of the file below /proc/PID
+    int column                  # of statm, a short line of page counts
+    const char *prefix          # of the lines that count, in files of named lines in kB; empty: statm
+    bint costly                 # the kernel sums it up for each reading: milliseconds per GB
+    pid_t pid                   # 0: this process
+    pid_t owner                 # who opened it: /proc/self names the opener for ever
+    ours_t file
+
+cdef int meter_open(meter_t *meter) noexcept nogil              # 0, or errno
+cdef int64_t meter_read(meter_t *meter) noexcept nogil          # bytes, or -1 when it cannot be read
+cdef void meter_close(meter_t *meter) noexcept nogil
+
+# -- kernel files --------------------------------------------------------------------------------------------------
+
+cdef enum:
+    TEXT = 4096                 # room for a file: smaps_rollup and status are below 2 KiB
+
+cdef int open_kernel_file(ours_t *file, pid_t pid, const char *name, int flags) noexcept nogil     # 0, or errno
+cdef ssize_t read_text(ours_t *file, char *text) noexcept nogil  # -1 also where the descriptor is ours no more
+cdef int64_t sum_of_lines(const char *text, const char *prefix) noexcept nogil   # bytes, or -1 if there is none
+
+
+cdef class Meter:
+    cdef meter_t meter
+    cdef readonly str name
+    cdef readonly object pid
+    cpdef object read(self)

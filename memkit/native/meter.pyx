@@ -1,0 +1,167 @@
+"""Bytes of a process now. Every meter is one kernel file, opened once and read with one ``pread``.
+
+========  ===========================================  =============================================================
+meter     read from (see ``man 5 proc``)               what it is
+========  ===========================================  =============================================================
+``rss``   ``statm``, second number, in pages           resident memory: the pages of the process that are in RAM
+``vms``   ``statm``, first number, in pages            address space, used or not
+``swap``  ``status``, ``VmSwap``                       swapped-out pages
+``pss``   ``smaps_rollup``, ``Pss``                    resident memory, each shared page divided by its sharers
+``uss``   ``smaps_rollup``, the ``Private_`` lines     what would come free if the process ended
+========  ===========================================  =============================================================
+"""
+
+from libc.errno cimport ENOENT, ESRCH, errno
+from libc.stdio cimport snprintf
+from libc.stdlib cimport strtoll
+from libc.string cimport strerror, strlen, strncmp, strstr
+from posix.fcntl cimport O_CLOEXEC, O_RDONLY, open
+from posix.unistd cimport _SC_PAGESIZE, getpid, pread, sysconf
+
+from memkit.errors import MeterError
+from memkit.native.descriptors cimport adopt, is_ours, ours_t, release
+
+cdef int64_t PAGE = sysconf(_SC_PAGESIZE)
+METERS = {                      # file, column, prefix
+    "rss": (b"statm", 1, b""),
+    "vms": (b"statm", 0, b""),
+    "swap": (b"status", 0, b"VmSwap:"),
+    "pss": (b"smaps_rollup", 0, b"Pss:"),
+    "uss": (b"smaps_rollup", 0, b"Private_"),
+}
+
+
+cdef int open_kernel_file(ours_t *file, pid_t pid, const char *name, int flags) noexcept nogil:
+    cdef char path[64]
+    cdef int fd
+    if pid:
+        snprintf(path, sizeof(path), b"/proc/%d/%s", <int>pid, name)
+    else:
+        snprintf(path, sizeof(path), b"/proc/self/%s", name)
+    fd = open(path, flags | O_CLOEXEC)
+    file.fd = -1
+    if fd < 0:
+        return errno
+    adopt(file, fd)
+    return 0
+
+
+cdef ssize_t read_text(ours_t *file, char *text) noexcept nogil:
+    cdef ssize_t length = pread(file.fd, text, TEXT - 1, 0) if is_ours(file) else -1
+    text[max(length, 0)] = 0
+    return length
+
+
+cdef int64_t sum_of_lines(const char *text, const char *prefix) noexcept nogil:
+    """The sum in bytes of the kB lines that start with a prefix, or -1 if there is none."""
+    cdef int64_t total = -1
+    cdef size_t length = strlen(prefix)
+    cdef const char *line = text
+    cdef const char *colon
+    while line != NULL and line[0]:
+        if strncmp(line, prefix, length) == 0:
+            colon = strstr(line, b":")
+            if colon != NULL:
+                total = max(total, 0) + strtoll(colon + 1, NULL, 10) * 1024
+        line = strstr(line, b"\n")
+        if line != NULL:
+            line += 1
+    return total
+
+
+cdef int meter_open(meter_t *meter) noexcept nogil:
+    meter.owner = getpid()
+    return open_kernel_file(&meter.file, meter.pid, meter.name, O_RDONLY)
+
+
+cdef int64_t pages_in(const char *text, ssize_t length, int column) noexcept nogil:
+    """A column of statm, or -1 for a text that is not statm's: seven numbers with a blank between, and a newline."""
+    cdef const char *place = text
+    cdef const char *end = text + length
+    cdef int64_t pages = -1, number
+    cdef int field
+    for field in range(7):
+        if not c'0' <= place[0] <= c'9':
+            return -1
+        number = 0
+        while c'0' <= place[0] <= c'9':
+            number = number * 10 + place[0] - c'0'
+            place += 1
+        if place[0] != (c' ' if field < 6 else c'\n'):
+            return -1
+        place += 1
+        if field == column:
+            pages = number
+    return pages if place == end else -1
+
+
+cdef int64_t read_statm(meter_t *meter) noexcept nogil:
+    """The shortest way to a number: what the text looks like tells whether the descriptor is ours, without a system call."""
+    cdef char text[128]
+    cdef ssize_t length = pread(meter.file.fd, text, sizeof(text) - 1, 0)
+    if length <= 0:
+        return -1
+    text[length] = 0
+    return pages_in(text, length, meter.column)
+
+
+cdef int64_t meter_read(meter_t *meter) noexcept nogil:
+    cdef char text[TEXT]
+    cdef int64_t pages
+    if not meter.prefix[0]:
+        pages = read_statm(meter)
+        if pages < 0 and not is_ours(&meter.file) and meter_open(meter) == 0:
+            pages = read_statm(meter)
+        return pages * PAGE if pages >= 0 else -1
+    if not is_ours(&meter.file):
+        meter_open(meter)
+    return sum_of_lines(text, meter.prefix) if read_text(&meter.file, text) > 0 else -1
+
+
+cdef void meter_close(meter_t *meter) noexcept nogil:
+    release(&meter.file)
+
+
+cdef class Meter:
+    """One number of one process, in bytes.
+
+    ``name`` is one of ``METERS``; ``pid`` is a process, or None for this one. Raises ``MeterError`` where the kernel
+    does not tell.
+    """
+
+    def __cinit__(self, str name, pid=None):
+        self.meter.file.fd = -1
+        if name not in METERS:
+            raise MeterError(f"unknown meter {name!r}: this machine has {', '.join(METERS)}")
+        file, self.meter.column, prefix = METERS[name]
+        self.meter.name, self.meter.prefix = file, prefix       # bytes that METERS keeps alive
+        self.meter.costly = file == b"smaps_rollup"
+        self.meter.pid = pid or 0
+        self.name, self.pid = name, pid
+        cdef int refused = meter_open(&self.meter)
+        if refused or self.read() is None:
+            raise MeterError(self.refusal(refused or ESRCH))
+
+    def refusal(self, int code):
+        file = self.meter.name.decode()
+        whose = "this process" if self.pid is None else f"process {self.pid}"
+        if self.pid is not None and code in (ENOENT, ESRCH):
+            return f"there is no process {self.pid}, or it has just ended"
+        return f"meter {self.name!r} of {whose} cannot be read: /proc/{self.pid or 'self'}/{file}: " \
+               f"{strerror(code).decode()}"
+
+    cpdef object read(self):
+        """Bytes now, or None when the process is gone."""
+        if self.pid is None and self.meter.owner != getpid():
+            meter_close(&self.meter)
+            meter_open(&self.meter)
+        cdef int64_t value = meter_read(&self.meter)
+        return None if value < 0 else value
+
+    @property
+    def costly(self):
+        """Whether the kernel adds up page tables for each reading."""
+        return self.meter.costly
+
+    def __dealloc__(self):
+        meter_close(&self.meter)

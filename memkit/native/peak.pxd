@@ -1,0 +1,14 @@
+# The highest resident memory of this process since a moment.
+
+from libc.stdint cimport int64_t
+
+cdef struct scope_t:            # a stretch of time whose peak is wanted
+    int64_t peak                # the highest so far, 0 before anything is known
+    bint open
+    scope_t *next
+    scope_t *previous
+
+cdef void scope_open(scope_t *scope) noexcept nogil             # its peak starts from now
+# Its peak since opened or last taken, 0 if unknown; `memory` is resident memory now, or -1.
+cdef int64_t scope_take(scope_t *scope, int64_t memory) noexcept nogil
+cdef int64_t scope_close(scope_t *scope) noexcept nogil         # the same, and no longer counted

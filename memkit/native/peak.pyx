@@ -1,0 +1,252 @@
+"""The highest resident memory of this process since a moment, transients included.
+
+The kernel keeps the mark (``VmHWM`` in ``/proc/self/status``) and forgets it when ``5`` is written to
+``/proc/self/clear_refs`` (``man 5 proc``). One keeper owns that mark, because a reset for one purpose would spoil it for
+the others: before each reset it folds the mark into every open scope.
+
+A look costs as little as it can: without a page fault since the last one nothing can have risen, and the mark is reset only
+where it stands above memory. Between reading it and resetting it, a microsecond after a fall, lies the one moment in which a
+height that comes and goes is not seen.
+"""
+
+from libc.errno cimport errno
+from libc.stdint cimport INT64_MAX, int64_t
+from libc.string cimport strerror
+from posix.fcntl cimport O_RDONLY, O_WRONLY
+from posix.resource cimport RUSAGE_SELF, getrusage, rusage
+from posix.types cimport pid_t
+from posix.unistd cimport getpid, pwrite
+
+from memkit.errors import MeterError
+from memkit.native.descriptors cimport is_ours, ours_t, release
+from memkit.native.meter cimport TEXT, open_kernel_file, read_text, sum_of_lines
+from memkit.native.threads cimport (
+    pthread_mutex_init,
+    pthread_mutex_lock,
+    pthread_mutex_t,
+    pthread_mutex_unlock,
+)
+
+cdef struct keeper_t:
+    pid_t owner                 # 0: not begun
+    bint allowed                # the user lets us reset the mark
+    bint resets                 # the kernel does, too
+    int refusal                 # errno of the first attempt that failed
+    ours_t clear_refs
+    ours_t status
+    int64_t floor               # getrusage tells the mark only above this
+    int64_t faults              # of the process when the mark was last looked at; -1: look in any case
+    int64_t standing            # what the mark was then, or was reset to
+    int64_t last                # the mark when it was last looked at, for where it is never reset
+    int64_t highest             # of this process, whatever was reset
+    scope_t since_reset         # for peak_rss(reset=True)
+    scope_t *scopes
+
+cdef keeper_t keeper
+cdef pthread_mutex_t lock
+pthread_mutex_init(&lock, NULL)
+keeper.allowed = True
+
+
+cdef int64_t status_mark() noexcept nogil:
+    cdef char text[TEXT]
+    cdef ssize_t length = read_text(&keeper.status, text)
+    if length < 0 and open_kernel_file(&keeper.status, 0, b"status", O_RDONLY) == 0:
+        length = read_text(&keeper.status, text)
+    return sum_of_lines(text, b"VmHWM:") if length > 0 else -1
+
+
+cdef int64_t usage_mark() noexcept nogil:
+    cdef rusage usage
+    getrusage(RUSAGE_SELF, &usage)
+    return <int64_t>usage.ru_maxrss * 1024
+
+
+cdef int64_t mark() noexcept nogil:
+    """The highest resident memory since the last reset; -1 where the kernel does not tell.
+
+    getrusage costs a tenth of reading status, but also remembers what the process was before its exec, so it is
+    believed only above what it said right after a reset.
+    """
+    cdef int64_t used = usage_mark()
+    return used if used > keeper.floor else status_mark()
+
+
+cdef int64_t mark_beside(int64_t memory) noexcept nogil:
+    """The same, where resident memory is known to be so much now; -1: it is not known."""
+    cdef rusage usage
+    cdef int64_t used, faults
+    if memory < 0:
+        keeper.faults = -1
+        return mark()
+    getrusage(RUSAGE_SELF, &usage)
+    used = <int64_t>usage.ru_maxrss * 1024
+    faults = usage.ru_minflt + usage.ru_majflt
+    if faults != keeper.faults or memory > keeper.standing:
+        keeper.faults = faults
+        keeper.standing = max(memory, used if used > keeper.floor or used <= memory else status_mark())
+    return keeper.standing
+
+
+cdef void fold(int64_t memory) noexcept nogil:
+    """Give the mark to every open scope."""
+    cdef scope_t *scope = keeper.scopes
+    cdef int64_t high = mark_beside(memory)
+    if not keeper.resets and high <= keeper.last:
+        return                  # an old mark: nothing is known of the time since
+    keeper.last = high
+    keeper.highest = max(keeper.highest, high)
+    while scope != NULL:
+        scope.peak = max(scope.peak, high)
+        scope = scope.next
+
+
+cdef void reset() noexcept nogil:
+    if keeper.resets and (is_ours(&keeper.clear_refs) or open_kernel_file(&keeper.clear_refs, 0, b"clear_refs", O_WRONLY) == 0):
+        pwrite(keeper.clear_refs.fd, b"5", 1, 0)
+
+
+cdef void link_scope(scope_t *scope) noexcept nogil:
+    scope.previous = NULL
+    scope.next = keeper.scopes
+    if scope.next != NULL:
+        scope.next.previous = scope
+    keeper.scopes = scope
+    scope.open = True
+
+
+cdef void unlink_scope(scope_t *scope) noexcept nogil:
+    if scope.previous != NULL:
+        scope.previous.next = scope.next
+    else:
+        keeper.scopes = scope.next
+    if scope.next != NULL:
+        scope.next.previous = scope.previous
+    scope.open = False
+
+
+cdef void begin() noexcept nogil:
+    """Open the kernel's files, once in a process and again after a fork."""
+    if keeper.owner == getpid():
+        return
+    if keeper.owner:            # forked: our files speak of the parent, and its scopes are not ours
+        pthread_mutex_init(&lock, NULL)
+        release(&keeper.clear_refs)
+        release(&keeper.status)
+        while keeper.scopes != NULL:
+            unlink_scope(keeper.scopes)
+    keeper.owner = getpid()
+    keeper.floor = INT64_MAX
+    open_kernel_file(&keeper.status, 0, b"status", O_RDONLY)
+    keeper.last = keeper.highest = max(status_mark(), 0)
+    keeper.refusal = open_kernel_file(&keeper.clear_refs, 0, b"clear_refs", O_WRONLY)
+    keeper.since_reset.peak = keeper.highest
+    link_scope(&keeper.since_reset)
+    if keeper.allowed:
+        try_reset()
+
+
+cdef void try_reset() noexcept nogil:
+    keeper.resets = False
+    if is_ours(&keeper.clear_refs):
+        if pwrite(keeper.clear_refs.fd, b"5", 1, 0) == 1:
+            keeper.resets = True
+        else:
+            keeper.refusal = errno
+    keeper.floor = usage_mark()
+
+
+cdef void scope_open(scope_t *scope) noexcept nogil:
+    begin()
+    pthread_mutex_lock(&lock)
+    fold(-1)
+    reset()
+    scope.peak = 0
+    link_scope(scope)
+    pthread_mutex_unlock(&lock)
+
+
+cdef int64_t scope_take(scope_t *scope, int64_t memory) noexcept nogil:
+    cdef int64_t peak
+    pthread_mutex_lock(&lock)
+    fold(memory)
+    if memory < 0 or keeper.last > memory:
+        reset()
+        keeper.standing = memory
+    peak = scope.peak
+    scope.peak = 0
+    pthread_mutex_unlock(&lock)
+    return peak
+
+
+cdef int64_t scope_close(scope_t *scope) noexcept nogil:
+    begin()
+    pthread_mutex_lock(&lock)
+    if scope.open:              # a forked child finds its parent's closed
+        fold(-1)
+        unlink_scope(scope)
+    pthread_mutex_unlock(&lock)
+    return scope.peak
+
+
+cdef class Scope:
+    """A stretch of this process's time, from its making to ``close()``, whose peak is wanted."""
+
+    cdef scope_t scope
+
+    def __cinit__(self):
+        with nogil:
+            scope_open(&self.scope)
+
+    def close(self):
+        """The highest resident memory during the stretch in bytes, or None where the kernel does not tell."""
+        if self.scope.open:
+            with nogil:
+                scope_close(&self.scope)
+        return self.scope.peak or None
+
+    def __dealloc__(self):
+        if self.scope.open:
+            scope_close(&self.scope)
+
+
+def allow_reset(bint allowed):
+    """Whether the kernel's mark may be reset from now on; others read it too (a parent's ``wait4``)."""
+    begin()
+    pthread_mutex_lock(&lock)
+    fold(-1)
+    keeper.allowed = allowed
+    keeper.resets = False
+    if allowed:
+        try_reset()
+    else:
+        keeper.last = max(mark(), 0)
+    pthread_mutex_unlock(&lock)
+
+
+def peaks():
+    """How peaks are known here, and why not better: ``("reset" | "mark" | "samples", reason or None)``.
+
+    ``reset``: the kernel's mark is reset, so every peak is exact. ``mark``: it is only read, so a peak is exact where
+    the process rose higher than ever before. ``samples``: nothing but the readings themselves.
+    """
+    begin()
+    if keeper.resets:
+        return "reset", None
+    reason = f"/proc/self/clear_refs: {strerror(keeper.refusal).decode()}" if keeper.allowed else "not wished"
+    return ("mark" if keeper.last > 0 else "samples"), reason
+
+
+def peak_rss(bint reset=False):
+    """The highest resident memory of this process in bytes, since it began or since the last reset, or None."""
+    begin()
+    pthread_mutex_lock(&lock)
+    fold(-1)
+    cdef int64_t peak = max(keeper.since_reset.peak, 0)
+    pthread_mutex_unlock(&lock)
+    if not reset:
+        return peak or None
+    if not keeper.resets:
+        raise MeterError(f"the peak cannot be reset here ({peaks()[1]}); call peak_rss() without reset")
+    scope_take(&keeper.since_reset, -1)
+    return peak or None

@@ -1,0 +1,289 @@
+"""A native thread that reads memory at a steady beat and writes what it finds.
+
+It is a bare POSIX thread: no Python thread state, no GIL, every signal blocked, so it beats on while a C call holds the
+GIL and is invisible to ``threading``. Deadlines are absolute, so lateness does not add up; beats that came too late to be
+taken are counted. Each row carries the peak since the row before, so a coarse beat misses no peak.
+"""
+
+from cpython.exc cimport PyErr_WriteUnraisable
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport int64_t
+from posix.signal cimport sigset_t
+from posix.time cimport CLOCK_MONOTONIC, timespec
+from posix.types cimport pid_t
+from posix.unistd cimport getpid
+
+cdef extern from "Python.h":
+    int Py_AddPendingCall(int (*)(void *) noexcept with gil, void *)
+
+from memkit.native.clock cimport MILLISECOND, as_timespec, now, thread_cpu
+from memkit.native.journal cimport Journal, journal_flush, journal_row, journal_t, writer_t
+from memkit.native.meter cimport Meter, meter_read, meter_t
+from memkit.native.peak cimport scope_close, scope_open, scope_t, scope_take
+from memkit.native.threads cimport (
+    SIG_SETMASK,
+    pthread_attr_destroy,
+    pthread_attr_init,
+    pthread_attr_setstacksize,
+    pthread_attr_t,
+    pthread_cond_init,
+    pthread_cond_signal,
+    pthread_cond_t,
+    pthread_cond_timedwait,
+    pthread_condattr_init,
+    pthread_condattr_setclock,
+    pthread_condattr_t,
+    pthread_create,
+    pthread_join,
+    pthread_mutex_init,
+    pthread_mutex_lock,
+    pthread_mutex_t,
+    pthread_mutex_unlock,
+    pthread_sigmask,
+    pthread_t,
+    sigfillset,
+)
+
+cdef enum:
+    FLUSH = 250 * MILLISECOND           # what a kill may lose
+    COST = 1000 * MILLISECOND           # between two rows about the sampler itself
+    STACK = 256 * 1024                  # little: under RLIMIT_AS a default stack of 8 MiB would be the program's loss
+    READING_SHARE = 100                 # a reading may take one part in so many of its beat
+    RISE = 20                           # a rise by one part in so many is flushed at once: the next may be the last
+
+# An automatic beat grows with the time elapsed, by 1 in 434: a thousand rows for each factor of ten.
+cdef enum:
+    AUTO_START = MILLISECOND
+    AUTO_GROWTH = 434
+    LONGEST_LOOK = FLUSH
+
+cdef struct sampler_t:
+    meter_t *meter
+    journal_t *journal
+    writer_t *also              # somebody who has rows to add before each flush, or NULL
+    scope_t scope
+    bint scoped                 # the meter is one that the kernel keeps a peak of
+    int64_t began
+    int64_t interval            # 0: automatic
+    int64_t due                 # when the next beat is
+    int64_t look                # when memory is looked at next, at the latest on the beat
+    int64_t cost_due
+    int64_t peak                # since the last row
+    int64_t highest             # in any row so far
+    int64_t flushed             # the highest when rows last went to the file
+    int64_t beats
+    int64_t late
+    int64_t cpu                 # of the thread, when it was last written
+    bint stopping
+    pthread_t thread
+    pthread_mutex_t lock
+    pthread_cond_t wake
+
+
+cdef int64_t beat_of(sampler_t *s, int64_t time) noexcept nogil:
+    if s.interval:
+        return s.interval
+    return max(<int64_t>AUTO_START, (time - s.began) // AUTO_GROWTH)
+
+
+cdef void write_sample(sampler_t *s, int64_t time, int64_t memory) noexcept nogil:
+    cdef int64_t row[3]
+    row[0], row[1], row[2] = time - s.began, memory, s.peak - memory
+    journal_row(s.journal, b"sample", row, 3 if s.peak > memory else 2)
+    s.highest = max(s.highest, max(s.peak, memory))
+    s.peak = 0
+    s.beats += 1
+
+
+cdef void write_cost(sampler_t *s) noexcept nogil:
+    cdef int64_t cpu = thread_cpu()
+    cdef int64_t row[3]
+    row[0], row[1], row[2] = s.beats, s.late, cpu - s.cpu
+    journal_row(s.journal, b"cost", row, 3)
+    s.beats = s.late = 0
+    s.cpu = cpu
+
+
+cdef int64_t look(sampler_t *s) noexcept nogil:
+    """Read memory, and note the peak since the last look."""
+    cdef int64_t memory = meter_read(s.meter)
+    if s.scoped:
+        s.peak = max(s.peak, scope_take(&s.scope, memory))
+    return memory
+
+
+cdef void schedule(sampler_t *s, int64_t time, int64_t cost) noexcept nogil:
+    """Find the next moments; beats that are past already are counted as late."""
+    cdef int64_t beat = beat_of(s, time)
+    cdef int64_t missed
+    if time >= s.due:
+        if cost * READING_SHARE > beat:
+            s.due = time + cost * READING_SHARE
+        else:
+            missed = (time - s.due) // beat
+            s.late += missed
+            s.due += (missed + 1) * beat
+    s.look = min(s.due, time + max(<int64_t>LONGEST_LOOK, cost * READING_SHARE))
+
+
+cdef void take(sampler_t *s, int64_t time, bint must) noexcept nogil:
+    cdef int64_t cost = thread_cpu() if s.meter.costly else 0
+    cdef int64_t memory = look(s)
+    if s.meter.costly:
+        cost = thread_cpu() - cost
+    # Between two beats far apart a new height is written at once: it may be the last thing the program does.
+    if memory >= 0 and (must or time >= s.due or max(memory, s.peak) > s.highest + s.highest // 100):
+        write_sample(s, time, memory)
+    schedule(s, time, cost)
+
+
+cdef void *run(void *argument) noexcept nogil:
+    cdef sampler_t *s = <sampler_t *>argument
+    cdef int64_t time, flush = now() + FLUSH
+    cdef timespec until
+    s.cpu = 0
+    pthread_mutex_lock(&s.lock)
+    while not s.stopping:
+        until = as_timespec(min(s.look, flush))
+        pthread_cond_timedwait(&s.wake, &s.lock, &until)
+        time = now()
+        if s.stopping:
+            break
+        if time >= s.look:
+            take(s, time, False)
+        if time >= s.cost_due:
+            write_cost(s)
+            s.cost_due = time + COST
+        if time >= flush or s.highest - s.flushed > s.flushed // RISE:
+            if s.also != NULL:
+                s.also.write(s.also.whose, s.journal)
+            journal_flush(s.journal, time)
+            s.flushed = s.highest
+            flush = time + FLUSH
+    write_cost(s)
+    pthread_mutex_unlock(&s.lock)
+    return NULL
+
+
+cdef class Sampler:
+    """A thread that writes ``sample`` rows.
+
+    ``journal`` is where to, ``meter`` what of, ``interval`` nanoseconds between two or 0 for a beat that grows with the
+    time elapsed, ``began`` the moment (on ``time.monotonic_ns``) that the rows count from. ``peaks`` is whether the kernel's
+    mark is to be used.
+    """
+
+    engine = "native"
+
+    cdef sampler_t sampler
+    cdef Journal journal
+    cdef Meter meter
+    cdef pid_t owner
+    cdef bint running
+
+    def __cinit__(self, Journal journal, Meter meter, int64_t interval, int64_t began, bint peaks):
+        cdef pthread_condattr_t monotonic
+        self.journal, self.meter = journal, meter
+        self.sampler.journal, self.sampler.meter = &journal.journal, &meter.meter
+        self.sampler.interval, self.sampler.began = interval, began
+        self.sampler.scoped = peaks
+        pthread_mutex_init(&self.sampler.lock, NULL)
+        pthread_condattr_init(&monotonic)
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC)
+        pthread_cond_init(&self.sampler.wake, &monotonic)
+
+    def start(self):
+        """Take the first sample and begin to beat."""
+        cdef int64_t time = now()
+        self.sampler.due = time
+        self.sampler.cost_due = time + COST
+        if self.sampler.scoped:
+            scope_open(&self.sampler.scope)
+        take(&self.sampler, time, True)
+        journal_flush(self.sampler.journal, time)
+        self.resume()
+
+    def flush_also(self, writer):
+        """Have somebody add rows before each flush: the capsule that its ``writer()`` gave, or None for nobody."""
+        cdef writer_t *also = NULL if writer is None else <writer_t *>PyCapsule_GetPointer(writer, b"memkit.writer")
+        with nogil:
+            pthread_mutex_lock(&self.sampler.lock)
+            self.sampler.also = also
+            pthread_mutex_unlock(&self.sampler.lock)
+
+    def pause(self):
+        """End the thread, so that a fork finds none; ``resume`` starts another that goes on."""
+        if not self.running:
+            return
+        if self.owner != getpid():      # forked by C code, which copies no thread
+            self.running = False
+            return
+        with nogil:
+            pthread_mutex_lock(&self.sampler.lock)
+            self.sampler.stopping = True
+            pthread_cond_signal(&self.sampler.wake)
+            pthread_mutex_unlock(&self.sampler.lock)
+            pthread_join(self.sampler.thread, NULL)
+        self.running = False
+
+    def resume(self):
+        """Start the thread. Raises ``OSError`` where the system has none to give."""
+        cdef pthread_attr_t attributes
+        cdef sigset_t every, before
+        cdef int code
+        if self.running:
+            return
+        self.sampler.stopping = False
+        pthread_attr_init(&attributes)
+        pthread_attr_setstacksize(&attributes, STACK)
+        sigfillset(&every)
+        pthread_sigmask(SIG_SETMASK, &every, &before)       # inherited by the thread: signals are the program's
+        code = pthread_create(&self.sampler.thread, &attributes, run, &self.sampler)
+        pthread_sigmask(SIG_SETMASK, &before, NULL)
+        pthread_attr_destroy(&attributes)
+        if code:
+            raise OSError(code, "the sampling thread cannot be started")
+        self.running = True
+        self.owner = getpid()
+
+    def stop(self):
+        """End the thread and take the last sample."""
+        self.pause()
+        if self.owner == getpid():
+            take(&self.sampler, now(), True)
+            if self.sampler.scoped:
+                scope_close(&self.sampler.scope)
+            self.owner = 0
+
+    def __dealloc__(self):
+        self.pause()
+        if self.sampler.scope.open:
+            scope_close(&self.sampler.scope)
+
+
+cdef int call(void *soon) noexcept with gil:
+    cdef Soon wanted = <Soon>soon
+    Py_DECREF(wanted)
+    try:
+        wanted.function()
+    except Exception:
+        PyErr_WriteUnraisable(wanted.function)
+    return 0
+
+
+cdef class Soon:
+    """A function that will be called when the main thread runs Python again: when what it calls now has returned.
+
+    Calling it runs no bytecode, since that would be Python running again.
+    """
+
+    cdef object function
+
+    def __cinit__(self, function):
+        self.function = function
+
+    def __call__(self):
+        Py_INCREF(self)
+        if Py_AddPendingCall(call, <void *>self):
+            call(<void *>self)

@@ -1,0 +1,51 @@
+"""Files that reports are written to: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+
+from memkit.errors import MemkitError, UsageError
+from memkit.files import recording_path
+from memkit.journal import SUFFIX, is_recording
+
+_SOURCES = (".py", ".pyw", ".pyx", ".ipynb", SUFFIX)
+
+
+def output_path(text) -> str:
+    """The type of an option that names a file to write: refuses, before anything runs, one that cannot be written.
+
+    ``-`` is standard output. Raises ``UsageError``.
+    """
+    path = os.fspath(text)
+    if path == "-":
+        return path
+    if os.path.isfile(path) and (os.path.splitext(path)[1] in _SOURCES or is_recording(path)):
+        raise UsageError(f"{path!r} is a program or a recording, so it is left alone: give the report another name")
+    return recording_path(path)
+
+
+@contextmanager
+def output(path, *, binary: bool = False):
+    """A file open for writing, which takes its name only when all has been written.
+
+    ``path`` is a name, or ``-`` for standard output. Text is UTF-8. Raises ``MemkitError`` where the system refuses.
+    """
+    if path == "-":
+        yield sys.stdout.buffer if binary else sys.stdout
+        return
+    path = os.path.realpath(path)
+    regular = not os.path.exists(path) or os.path.isfile(path)
+    written = f"{path}.part-{os.getpid()}" if regular else path
+    try:
+        with open(written, "wb" if binary else "w", **({} if binary else {"encoding": "utf-8", "newline": ""})) as file:
+            yield file
+        if regular:
+            os.replace(written, path)
+    except BaseException as error:
+        if regular and os.path.exists(written):
+            os.unlink(written)
+        if isinstance(error, OSError):
+            raise MemkitError(f"cannot write {path!r}: {error.strerror or error}") from error
+        raise

@@ -1,0 +1,293 @@
+"""The same machinery without compiled code: psutil, and a Python thread. For macOS, Windows, and meters written in Python.
+
+What it cannot do: beat while a C call holds the GIL, and reset the system's record of the peak. Peaks come from
+the system's own mark where it rose (``peak_wset`` on Windows, ``ru_maxrss`` elsewhere), from samples otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+import threading
+import time
+
+from memkit.errors import MeterError
+from memkit.units import SECOND
+
+METERS = {"rss": "rss", "vms": "vms", "uss": "uss", "pss": "pss", "swap": "swap"}
+_FULL = ("uss", "pss", "swap")
+_FLUSH = SECOND // 4
+_AUTO_START, _AUTO_GROWTH = SECOND // 1000, 434
+_READING_SHARE = 100
+_RISE = 1.05
+
+
+class Meter:
+    """One number of one process, in bytes, through psutil."""
+
+    def __init__(self, name: str, pid: int | None = None):
+        import psutil
+
+        if name not in METERS:
+            raise MeterError(f"unknown meter {name!r}: this machine has {', '.join(METERS)}")
+        self.name, self.pid = name, pid
+        self.costly = name in _FULL
+        self._gone = (psutil.NoSuchProcess,)
+        self._owner = os.getpid()
+        try:
+            self._process = psutil.Process(pid)
+            self._value()
+        except psutil.NoSuchProcess:
+            raise MeterError(f"there is no process {pid}, or it has just ended") from None
+        except (psutil.Error, AttributeError) as error:
+            raise MeterError(f"meter {name!r} cannot be read here: {error}") from None
+
+    def _value(self):
+        information = self._process.memory_full_info() if self.costly else self._process.memory_info()
+        return getattr(information, self.name)
+
+    def read(self) -> int | None:
+        """Bytes now, or None when the process is gone."""
+        if self.pid is None and self._owner != os.getpid():
+            self.__init__(self.name)
+        try:
+            return self._value()
+        except self._gone:
+            return None
+
+
+class CalledMeter:
+    """A meter that is a callable. Where it fails nothing is known, and nothing is written."""
+
+    costly = True
+    pid = None
+
+    def __init__(self, read, name: str | None = None):
+        self.name = name or getattr(read, "__qualname__", type(read).__name__)
+        self._read = read
+        self._owner = os.getpid()
+        try:
+            value = int(read())
+        except Exception as error:
+            raise MeterError(f"meter {self.name!r} does not give bytes: {type(error).__name__}: {error}") from error
+        if value < 0:
+            raise MeterError(f"meter {self.name!r} does not give bytes: it returned {value}")
+
+    def read(self) -> int | None:
+        try:
+            return int(self._read())
+        except Exception:
+            return None
+
+
+# -- peaks ---------------------------------------------------------------------------------------------------------
+
+
+class Scope:
+    """A stretch of time whose peak is wanted; None where the system's mark did not rise in it."""
+
+    def __init__(self):
+        self._mark = _mark()
+
+    def take(self) -> int | None:
+        mark = _mark()
+        if mark is None or mark <= self._mark:
+            return None
+        self._mark = mark
+        return mark
+
+    close = take
+
+
+def _mark() -> int | None:
+    try:
+        import resource
+    except ImportError:
+        import psutil
+
+        return getattr(psutil.Process().memory_info(), "peak_wset", None)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def allow_reset(allowed: bool) -> None:
+    """Nothing is ever reset here."""
+
+
+class Soon:
+    """A function that will be called when the main thread runs Python again: when what it calls now has returned.
+
+    It is called with None and returns 0.
+    """
+
+    _callbacks = {}  # noqa: RUF012 (for ever: one may be armed, or running, at any time)
+
+    def __new__(cls, function):
+        import ctypes
+        from functools import partial
+
+        if function not in cls._callbacks:
+            cls._callbacks[function] = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(function)
+        # A partial of a C function: no bytecode may run after it is armed.
+        return partial(ctypes.pythonapi.Py_AddPendingCall, cls._callbacks[function], None)
+
+
+def peaks() -> tuple[str, str | None]:
+    """How peaks are known here, and why not better."""
+    return ("samples" if _mark() is None else "mark"), "the portable engine cannot reset the system's mark"
+
+
+def peak_rss(reset: bool = False) -> int | None:
+    """The highest resident memory of this process in bytes since it began, or None."""
+    if reset:
+        raise MeterError(f"the peak cannot be reset here ({peaks()[1]}); call peak_rss() without reset")
+    return _mark()
+
+
+# -- writing -------------------------------------------------------------------------------------------------------
+
+
+class Journal:
+    """A file that rows are appended to; a failing write is kept, not raised."""
+
+    def __init__(self, fd: int, path: str | None = None):
+        self._fd = fd
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self._rows: list[bytes] = []
+        self._torn = False
+        self.error = None
+        self.lost = 0
+
+    def row(self, tag: str, *values: int) -> None:
+        """Append one row of integers."""
+        self.text(b'["' + tag.encode() + b'"' + b"".join(b",%d" % value for value in values) + b"]\n")
+
+    def text(self, rows: bytes) -> None:
+        """Append rows that are already spelled out, each ending in a newline."""
+        with self._lock:
+            self._rows.append(rows)
+
+    def flush(self) -> None:
+        """Hand everything appended so far to the system."""
+        with self._lock:
+            text, self._rows = b"".join(self._rows), []
+            if text and self._owner == os.getpid():
+                self._send(b"\n" + text if self._torn else text)
+
+    def _send(self, text: bytes) -> None:
+        try:
+            while text:
+                written = os.write(self._fd, text)
+                self._torn = text[written - 1 : written] != b"\n"
+                text = text[written:]
+        except OSError as error:
+            self.error = self.error or error.errno or errno.EIO
+            self.lost += text.count(b"\n")
+
+    def close(self) -> None:
+        """Flush and give the descriptor back; harmless when closed already."""
+        if self._fd >= 0:
+            self.flush()
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+            self._fd = -1
+
+
+class Sampler:
+    """A daemon thread that writes ``sample`` rows; see ``memkit.native.sampler`` for the arguments."""
+
+    engine = "portable"
+
+    def __init__(self, journal, meter, interval: int, began: int, peaks: bool):
+        self._journal, self._meter = journal, meter
+        self._interval, self._began = interval, began
+        self._scoped = peaks
+        self._scope = None
+        self._peak = self._highest = self._flushed = 0
+        self._beats = self._late = 0
+        self._also = None
+        self._thread = None
+        self._wake = threading.Event()
+
+    def start(self) -> None:
+        """Take the first sample and begin to beat."""
+        self._due = time.monotonic_ns()
+        self._cost_due = self._due + SECOND
+        self._scope = Scope() if self._scoped else None
+        self._take(self._due, must=True)
+        self._journal.flush()
+        self.resume()
+
+    def flush_also(self, writer) -> None:
+        """Have somebody add rows before each flush: a callable that takes the journal, or None for nobody."""
+        self._also = writer
+
+    def resume(self) -> None:
+        """Start the thread, unless it runs."""
+        if self._thread is not None:
+            return
+        self._wake.clear()
+        self._thread = threading.Thread(target=self._run, name="memkit", daemon=True)
+        self._thread.start()
+
+    def pause(self) -> None:
+        """End the thread, so that a fork finds none."""
+        if self._thread is not None:
+            self._wake.set()
+            self._thread.join()
+            self._thread = None
+
+    def stop(self) -> None:
+        """End the thread and take the last sample."""
+        if self._thread is not None:
+            self.pause()
+            self._take(time.monotonic_ns(), must=True)
+            self._spend()
+
+    def _run(self) -> None:
+        flush = time.monotonic_ns() + _FLUSH
+        while not self._wake.wait(max(0, min(self._look, flush) - time.monotonic_ns()) / SECOND):
+            now = time.monotonic_ns()
+            if now >= self._look:
+                self._take(now)
+            if now >= self._cost_due:
+                self._spend()
+                self._cost_due = now + SECOND
+            if now >= flush or self._highest > self._flushed * _RISE:
+                if self._also is not None:
+                    self._also(self._journal)
+                self._journal.flush()
+                self._flushed = self._highest
+                flush = now + _FLUSH
+
+    def _take(self, now: int, must: bool = False) -> None:
+        began = time.thread_time_ns()
+        memory = self._meter.read()
+        cost = time.thread_time_ns() - began if self._meter.costly else 0
+        if self._scope is not None:
+            self._peak = max(self._peak, self._scope.take() or 0)
+        if memory is not None and (must or now >= self._due or max(memory, self._peak) > self._highest * 1.01):
+            extra = (self._peak - memory,) if self._peak > memory else ()
+            self._journal.row("sample", now - self._began, memory, *extra)
+            self._highest = max(self._highest, self._peak, memory)
+            self._peak = 0
+            self._beats += 1
+        self._schedule(now, cost)
+
+    def _schedule(self, now: int, cost: int) -> None:
+        beat = self._interval or max(_AUTO_START, (now - self._began) // _AUTO_GROWTH)
+        if now >= self._due:
+            if cost * _READING_SHARE > beat:
+                self._due = now + cost * _READING_SHARE
+            else:
+                missed = (now - self._due) // beat
+                self._late += missed
+                self._due += (missed + 1) * beat
+        self._look = min(self._due, now + max(_FLUSH, cost * _READING_SHARE))
+
+    def _spend(self) -> None:
+        self._journal.row("cost", self._beats, self._late, 0)
+        self._beats = self._late = 0

@@ -1,0 +1,277 @@
+"""What was recorded: plain immutable rows, and nothing that reads a file, a clock or a process.
+
+Times are nanoseconds since the recording began, sizes are bytes, and what is not known is None.
+"""
+
+from __future__ import annotations
+
+import signal as signals
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+
+class About(NamedTuple):
+    """How a recording was made."""
+
+    memkit: str
+    """The version of memkit that made it."""
+    argv: tuple[str, ...]
+    """The program and its arguments, as given."""
+    pid: int
+    parent: int | None
+    python: str
+    host: str
+    began: float
+    """When, in seconds since the epoch."""
+    clock: int
+    """The same moment on the machine's monotonic clock, in nanoseconds."""
+    meter: str
+    """What was measured: ``rss``, ``pss``, ``uss``, ``vms``, ``swap`` or a plugin's."""
+    interval: int | None
+    """Nanoseconds from sample to sample; None where the beat grew with the time elapsed."""
+    engine: str
+    """``native`` or ``portable``: the compiled sampler, or a Python thread."""
+    peaks: str
+    """How peaks are known: ``reset``, ``mark`` or ``samples`` (see :attr:`Recording.peak_is_exact`)."""
+    peaks_reason: str | None
+    """Why they are not known better."""
+    mark: int | None
+    """The highest resident memory of the process before the recording began."""
+
+    @property
+    def command(self) -> str:
+        """The program and its arguments in one line."""
+        return " ".join(" ".join(self.argv).split())
+
+    @property
+    def when(self) -> datetime:
+        """When the recording began, in local time."""
+        return datetime.fromtimestamp(self.began)
+
+
+class Sample(NamedTuple):
+    """One reading of memory."""
+
+    time: int
+    pid: int
+    memory: int
+    peak: int
+    """The highest since the row before; at least ``memory``."""
+
+
+class Function(NamedTuple):
+    """A function, or other code with lines of its own."""
+
+    file: str
+    name: str
+    """The qualified name."""
+    line: int
+    """Where it begins."""
+
+
+class Line(NamedTuple):
+    """What a line did, summed up over all its runs and all threads."""
+
+    function: Function
+    number: int
+    hits: int
+    time: int
+    """Nanoseconds, with all that it called; of a recursion each counts once."""
+    growth: int
+    """Bytes, with all that it called; of a recursion each counts once, on the line that really grew."""
+    memory: int
+    """Memory after it last ran."""
+    peak: int
+    """The highest while it ran, transients included."""
+
+
+class Tracing(NamedTuple):
+    """How lines were traced, and what that cost."""
+
+    tracer: str
+    """``monitoring`` or ``settrace``."""
+    gate: str
+    """``perf``, ``rusage`` or ``always``: how it was told whether memory can have changed."""
+    reason: str | None
+    """Why no better gate."""
+    event_cost: float
+    """Nanoseconds that one line took to trace, as calibrated at the start."""
+    read_cost: float
+    """Nanoseconds that one reading of memory took."""
+    events: int
+    """Lines that were run."""
+    reads: int
+    """How often memory was read."""
+
+    @property
+    def cost(self) -> int:
+        """Nanoseconds that tracing took of the program's time, about."""
+        return round(self.events * self.event_cost + self.reads * self.read_cost)
+
+
+class Span(NamedTuple):
+    """A named stretch of time, from ``memkit.span``."""
+
+    label: str
+    thread: int
+    depth: int
+    """How many spans of its thread were open around it."""
+    start: int
+    end: int | None
+    """None where the program did not live to see it."""
+    before: int
+    after: int | None
+    peak: int
+
+    @property
+    def growth(self) -> int | None:
+        """Bytes that the process grew by; None for an unfinished span."""
+        return None if self.after is None else self.after - self.before
+
+    @property
+    def duration(self) -> int | None:
+        return None if self.end is None else self.end - self.start
+
+
+class Ending(NamedTuple):
+    """How a process ended. ``kind`` is one of ``ok error exited killed unknown``."""
+
+    kind: str
+    error: str | None = None
+    """The uncaught exception's type and text."""
+    code: int | None = None
+    """The exit code, where it was not 0 or nothing else is known."""
+    signal: int | None = None
+    out_of_memory: str | None = None
+    """The evidence, where the process died for want of memory."""
+    finished: bool = True
+    """Whether Python shut down in order; not so after ``os._exit``, or a kill."""
+
+    def __str__(self) -> str:
+        """One line: ``killed by SIGKILL, out of memory (cgroup /jobs: oom_kill rose by 1)``."""
+        shortage = f", out of memory ({self.out_of_memory})" if self.out_of_memory else ""
+        if self.kind == "ok":
+            return "finished"
+        if self.kind == "error":
+            return f"ended by an exception{shortage}: {self.error}"
+        if self.kind == "exited":
+            unended = "" if self.finished else ", its end unrecorded (os._exit, exec, or a full disk)"
+            return f"exited with code {self.code}{unended}"
+        if self.kind == "killed":
+            during = f" ({self.error})" if self.error else ""
+            return f"killed by {signal_name(self.signal)}{during}{shortage}"
+        return "not known: the recording has no end (still running, or killed without a supervisor)"
+
+
+def signal_name(number: int | None) -> str:
+    """``SIGKILL`` for 9; ``signal 40`` where the number has no name."""
+    try:
+        return signals.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+class Process(NamedTuple):
+    """A process that the recording is about."""
+
+    pid: int
+    parent: int | None
+    command: str
+    started: int
+    ended: int | None
+    ending: Ending
+
+
+class Cost(NamedTuple):
+    """What the recording itself took."""
+
+    beats: int
+    """Samples taken."""
+    late: int
+    """Beats that came too late to be taken."""
+    cpu: int | None
+    """Nanoseconds of CPU of the sampler; None where it cannot be told apart."""
+
+    @property
+    def kept(self) -> float:
+        """The share of due beats that were taken, 0 to 1."""
+        return self.beats / (self.beats + self.late) if self.beats else 1.0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What one run did to memory."""
+
+    about: About
+    samples: tuple[Sample, ...] = ()
+    lines: tuple[Line, ...] = ()
+    spans: tuple[Span, ...] = ()
+    processes: tuple[Process, ...] = ()
+    ending: Ending = Ending("unknown")
+    cost: Cost = Cost(0, 0, None)
+    tracing: Tracing | None = None
+    """None where no lines were traced."""
+    unread: int = 0
+    """Rows that could not be read: broken off, damaged, or of a kind that this memkit does not know."""
+    source: str | None = None
+    """The file it was read from."""
+
+    @property
+    def start(self) -> int | None:
+        """Memory at the first sample."""
+        return self.samples[0].memory if self.samples else None
+
+    @property
+    def end(self) -> int | None:
+        """Memory at the last sample."""
+        return self.samples[-1].memory if self.samples else None
+
+    @property
+    def growth(self) -> int | None:
+        """Memory at the last sample less memory at the first."""
+        return self.samples[-1].memory - self.samples[0].memory if self.samples else None
+
+    @property
+    def peak(self) -> int | None:
+        """The highest memory."""
+        highest = self.highest
+        return highest.peak if highest else None
+
+    @property
+    def highest(self) -> Sample | None:
+        """The first sample that carries the peak: it was reached between the sample before and this one."""
+        return max(self.samples, key=lambda sample: sample.peak, default=None)
+
+    @property
+    def peak_is_exact(self) -> bool:
+        """Whether nothing can have been higher, from the first sample to the end.
+
+        ``about.peaks`` is ``reset`` where the kernel's own mark was reset at every sample, so that every peak in the
+        recording is exact; ``mark`` where it was only read, which is exact once the process rises above what it had been
+        before; ``samples`` where nothing but the readings is known. What a kill left unwritten may have been higher.
+        """
+        if not self.ending.finished:
+            return False
+        if self.about.peaks == "mark":
+            return (self.peak or 0) > (self.about.mark or 0)
+        return self.about.peaks == "reset"
+
+    @property
+    def functions(self) -> dict[Function, tuple[Line, ...]]:
+        """The traced functions, each with its lines in order."""
+        found = {}
+        for line in self.lines:
+            found.setdefault(line.function, []).append(line)
+        return {function: tuple(lines) for function, lines in found.items()}
+
+    @property
+    def unseen(self) -> int:
+        """Nanoseconds at the end that nothing is known of: what a killed program had recorded, but not yet written."""
+        return 0 if self.ending.finished or not self.samples else self.duration - self.samples[-1].time
+
+    @property
+    def duration(self) -> int:
+        """Nanoseconds from the beginning to the last thing known."""
+        ended = [process.ended for process in self.processes if process.ended is not None]
+        return max([*ended, self.samples[-1].time if self.samples else 0])

@@ -1,0 +1,54 @@
+"""``--json``: a whole recording as one document. Times are nanoseconds since its beginning, sizes bytes, unknowns null."""
+
+import json
+
+import memkit
+
+FORMAT = 1
+
+
+@memkit.hookimpl
+def memkit_add_options(parser):
+    parser.add_argument(
+        "--json", metavar="FILE", type=memkit.output_path, help="write the whole recording as JSON; - is standard output"
+    )
+
+
+@memkit.hookimpl
+def memkit_report(recordings, options):
+    if not options.json:
+        return
+    if len(recordings) != 1:
+        raise memkit.UsageError(f"--json takes one recording, not {len(recordings)}: write a file for each")
+    with memkit.output(options.json) as file:
+        for piece in document(recordings[0]):
+            file.write(piece)
+
+
+def document(recording):
+    """The document, piece by piece: the samples of a long run are never text all at once."""
+    head = {
+        "format": FORMAT,
+        "about": recording.about._asdict(),
+        "ending": _ending(recording.ending),
+        "cost": recording.cost._asdict(),
+        "unread": recording.unread,
+        "duration": recording.duration,
+        "start": recording.start,
+        "end": recording.end,
+        "growth": recording.growth,
+        "peak": recording.peak,
+        "peak_is_exact": recording.peak_is_exact,
+        "processes": [{**process._asdict(), "ending": _ending(process.ending)} for process in recording.processes],
+        "lines": [{**line._asdict(), "function": line.function._asdict()} for line in recording.lines],
+        "tracing": recording.tracing and {**recording.tracing._asdict(), "cost": recording.tracing.cost},
+        "spans": [{**span._asdict(), "growth": span.growth} for span in recording.spans],
+    }
+    yield json.dumps(head, indent=1)[:-2] + ',\n "samples": ['
+    for number, sample in enumerate(recording.samples):
+        yield (",\n  " if number else "\n  ") + json.dumps(sample._asdict())
+    yield "\n ]\n}\n"
+
+
+def _ending(ending):
+    return {**ending._asdict(), "text": str(ending)}

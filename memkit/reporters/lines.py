@@ -1,0 +1,168 @@
+"""The line tables: what each traced line did to memory, function by function, with its source."""
+
+import os
+import sys
+
+import memkit
+
+HEAD = ("line", "hits", "time", "growth", "memory", "peak")
+WIDTHS = (6, 11, 10, 12, 11, 11)
+MOST_GROWN = 5
+LONGEST_GAP = 5
+"""Lines that never ran are left out where more than so many follow each other."""
+STANDS_OUT = 0.1
+"""A line is marked that has at least this share of what its function's greatest line grew or rose by."""
+
+
+@memkit.hookimpl
+def memkit_add_options(parser):
+    parser.add_argument("--csv-lines", metavar="FILE", type=memkit.output_path, help="write the traced lines as CSV")
+
+
+@memkit.hookimpl
+def memkit_report(recordings, options):
+    """The tables go where the summary goes, after it; the CSV is of one recording."""
+    if options.csv_lines:
+        if len(recordings) != 1:
+            raise memkit.UsageError(f"--csv-lines takes one recording, not {len(recordings)}: write a file for each")
+        write_csv(recordings[0], options.csv_lines)
+    taken = options.command != "report" or "-" in vars(options).values()
+    stream = sys.stderr if taken else sys.stdout
+    if getattr(options, "quiet", False) or stream is None:
+        return
+    for recording in recordings:
+        if recording.tracing is not None:
+            show(recording, stream)
+
+
+def show(recording, stream):
+    """Print the tables of one recording."""
+    try:
+        from rich.console import Console
+    except ImportError:
+        raise memkit.MemkitError("the line tables need rich: python -m pip install rich, or write --quiet") from None
+    console = Console(file=stream, highlight=False, soft_wrap=True)
+    for line in tables(recording, colour=console.is_terminal):
+        console.print(line, markup=False)
+
+
+def write_csv(recording, path):
+    """The lines as comma-separated values, one row each."""
+    import csv
+
+    with memkit.output(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("file", "function", "line", "hits", "time_s", "growth_bytes", "memory_bytes", "peak_bytes"))
+        for line in recording.lines:
+            place = (line.function.file, line.function.name, line.number)
+            writer.writerow((*place, line.hits, f"{line.time / 1e9:.9f}", line.growth, line.memory, line.peak))
+
+
+# -- tables --------------------------------------------------------------------------------------------------------
+
+
+def tables(recording, colour=False):
+    """All tables as rich Text, a line each: one for each function, the lines that grew most, what tracing cost."""
+    functions = recording.functions
+    if not functions:
+        yield _text()
+        yield _text(("no lines were traced: nothing that was named ran", "yellow"))
+        return
+    for function, lines in functions.items():
+        yield from _table(function, lines, memkit.Source(function.file, recording.about.began), colour)
+    if len(functions) > 1:
+        yield from _most_grown(recording)
+    yield _text()
+    yield _text((cost(recording), "dim"))
+
+
+def cost(recording):
+    """How sure the numbers are and what they took, in one line."""
+    tracing, meter = recording.tracing, recording.about.meter
+    what = "resident memory, ±0.1 MiB" if meter == "rss" else f"{meter}"
+    reason = f" ({tracing.reason})" if tracing.reason else ""
+    took = memkit.units.show_time(tracing.cost)
+    return (
+        f"gate {tracing.gate}{reason}: {tracing.reads:,} reads for {tracing.events:,} lines; {what}; "
+        f"tracing by {tracing.tracer} cost about {took}"
+    )
+
+
+def _text(*parts):
+    from rich.text import Text
+
+    return Text.assemble(*parts)
+
+
+def _table(function, lines, source, colour):
+    yield _text()
+    growth = memkit.units.show_bytes(sum(line.growth for line in lines), sign=True)
+    peak = memkit.units.show_bytes(max(line.peak for line in lines))
+    yield _text((function.name, "bold"), f"  {function.file}:{function.line}  ", (f"growth {growth}, peak {peak}", "bold"))
+    if source.remark:
+        yield _text((source.remark, "yellow"))
+    yield _text((_columns(HEAD) + "  source", "dim"))
+    greatest = max((_weight(line, lines) for line in lines), default=0)
+    texts = _texts(source, lines[-1].number, colour)
+    known = {line.number: line for line in lines}
+    for number in _shown(known, function.line if source.lines else lines[0].number):
+        if number is None:
+            yield _text((" " * (WIDTHS[0] - 1) + "⋮" if colour else " " * (WIDTHS[0] - 3) + "...", "dim"))
+            continue
+        line = known.get(number)
+        style = "bold yellow" if line and greatest and _weight(line, lines) >= greatest * STANDS_OUT else ""
+        yield _text((_row(number, line), style), "  ", texts[number - 1] if number <= len(texts) else "")
+
+
+def _texts(source, last, colour):
+    """The lines of a source up to the last, highlighted for a terminal."""
+    texts = source.lines[:last]
+    if colour and texts:
+        from rich.syntax import Syntax
+
+        return Syntax("", "python").highlight("\n".join(texts)).split("\n")
+    return texts
+
+
+def _weight(line, lines):
+    """How much a line matters to memory: what it grew by, or rose above where its function began and ended."""
+    base = max(lines[0].memory - lines[0].growth, 0)
+    return max(abs(line.growth), line.peak - max(line.memory, base))
+
+
+def _row(number, line):
+    if line is None:
+        return _columns((str(number), "", "", "", "", ""))
+    size, time = memkit.units.show_bytes, memkit.units.show_time
+    growth = size(line.growth, sign=True) if line.growth else "0"
+    return _columns((str(number), f"{line.hits:,}", time(line.time), growth, size(line.memory), size(line.peak)))
+
+
+def _columns(cells):
+    return " ".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS))
+
+
+def _shown(known, start):
+    """The line numbers of a table; None stands for a gap."""
+    numbers = sorted(known)
+    before = min(start, numbers[0]) - 1
+    for number in numbers:
+        gap = range(before + 1, number)
+        if len(gap) > LONGEST_GAP:
+            yield None
+        else:
+            yield from gap
+        yield number
+        before = number
+
+
+def _most_grown(recording):
+    grown = sorted((line for line in recording.lines if line.growth > 0), key=lambda line: -line.growth)[:MOST_GROWN]
+    if not grown:
+        return
+    yield _text()
+    yield _text(("the lines that grew most, with all that they called", "bold"))
+    for line in grown:
+        place = f"{os.path.basename(line.function.file)}:{line.number}"
+        text = memkit.Source(line.function.file).line(line.number).strip()
+        yield _text((f"{memkit.units.show_bytes(line.growth, sign=True):>12}", "yellow"), f"  {place}  {text}")

@@ -1,0 +1,239 @@
+"""Running somebody's program as ``__main__``, as the interpreter itself would, with a recording around it.
+
+This is the body of the measured process: ``memkit.launch`` starts an interpreter on ``start.py``, which calls ``main``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from memkit import engine
+from memkit.endings import how_it_ended
+from memkit.errors import MemkitError
+from memkit.recorder import Recorder
+
+_OWN_FILES = (__file__, os.path.join(os.path.dirname(__file__), "start.py"))
+_WORDS = {"script": (), "module": ("-m",), "code": ("-c",)}
+NO_LINES = "-"
+REFUSED = 2
+"""The exit code where there is nothing to run."""
+
+
+def main(mode: str, target: str, path: str, interval: str, meter: str, peak_reset: str, lines: str) -> None:
+    """Record a program into a file. ``mode`` is ``script``, ``module`` or ``code``, ``target`` what that is.
+
+    ``lines`` is what to trace line by line, a target a line; an empty one is the program's own code.
+    """
+    arguments = sys.argv[8:]
+    _look_like_plain_python(mode, target, arguments)
+    try:
+        argv = [*_WORDS[mode], target, *arguments]
+        recorder = Recorder(
+            path,
+            interval=interval,
+            meter=_imported(meter),
+            lines=[text or _own_code(mode, target) for text in lines.split("\n")] if lines != NO_LINES else (),
+            peak_reset=peak_reset == "reset",
+            argv=argv,
+        )
+        sys.modules["builtins"].profile = _profile
+        if mode == "module":
+            _refuse_unknown_module(target, sure=os.path.exists(path) and os.path.getsize(path) > 0)
+        recorder.start()
+    except MemkitError as error:
+        _refuse(str(error))
+    try:
+        {"script": run_script, "module": run_module, "code": run_code}[mode](target)
+    except BaseException as error:
+        if reason := _refused_by_runpy(error):
+            recorder.stop()
+            os.unlink(path)
+            _refuse(reason)
+        recorder.ending = how_it_ended(error)
+        _hide_own_frames()
+        raise
+
+
+# -- the three ways to name a program --------------------------------------------------------------------------------
+
+
+def run_script(path: str) -> None:
+    """Run a file, or the ``__main__`` of a directory or zip archive."""
+    if _holds_modules(path):
+        sys.path.insert(0, _absolute(path))  # even where the script's folder would be kept out
+        _run_module("__main__", named=False)
+        return
+    from importlib.machinery import SourceFileLoader, SourcelessFileLoader
+
+    whole = _absolute(path)
+    _put_first(os.path.dirname(os.path.realpath(path)))
+    loader = SourcelessFileLoader if path.endswith(".pyc") else SourceFileLoader
+    space = sys.modules["__main__"].__dict__
+    space.update(__file__=whole, __loader__=loader("__main__", whole))
+    if sys.version_info < (3, 15):
+        space["__cached__"] = None
+    if loader is SourcelessFileLoader:
+        code = space["__loader__"].get_code("__main__")
+    else:
+        import io
+
+        with io.open_code(whole) as file:
+            source = file.read()
+        code = compile(source, whole, "exec", dont_inherit=True)
+    exec(code, space)
+
+
+def run_module(name: str) -> None:
+    """Run a module or package by its dotted name."""
+    _run_module(name, named=True)
+
+
+def run_code(text: str) -> None:
+    """Run a text of code."""
+    if sys.version_info >= (3, 14):
+        from textwrap import dedent
+
+        text = dedent(text)
+    if sys.version_info >= (3, 13):  # tracebacks show the lines of -c
+        import linecache
+
+        linecache.cache["<string>"] = (len(text), None, text.splitlines(keepends=True), "<string>")
+    exec(compile(text, "<string>", "exec", dont_inherit=True), sys.modules["__main__"].__dict__)
+
+
+def _run_module(name: str, named: bool) -> None:
+    import runpy
+
+    # The function that the interpreter calls for -m; run_module would put a stand-in for __main__ into sys.modules.
+    runpy._run_module_as_main(name, alter_argv=named)
+
+
+# -- what the program sees ---------------------------------------------------------------------------------------------
+
+
+def _look_like_plain_python(mode: str, target: str, arguments: list[str]) -> None:
+    """Set argv, path and ``__main__`` to what they would be without memkit."""
+    words = [*_WORDS[mode], target]
+    ours = len(sys.argv)
+    sys.orig_argv = [*sys.orig_argv[:-ours], *words, *arguments]
+    sys.argv = [words[0], *arguments]
+    if mode != "script":
+        _put_first("" if mode == "code" else os.getcwd())
+    space = sys.modules["__main__"].__dict__
+    for name in [name for name in space if not name.startswith("__")]:
+        del space[name]
+    del space["__file__"]
+    space.pop("__cached__", None)
+    space["__loader__"] = sys.modules["builtins"].__loader__
+
+
+def _put_first(folder: str) -> None:
+    if not sys.flags.safe_path:
+        sys.path.insert(0, folder)
+
+
+def _absolute(path: str) -> str:
+    # As the interpreter does it: joined, not normalised.
+    return path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
+
+
+def _profile(function):
+    """``@profile`` without an import, as memory_profiler's users know it."""
+    from memkit.profiling import profile
+
+    return profile(function)
+
+
+def _own_code(mode: str, target: str) -> str:
+    """The target for the program's own code."""
+    if mode == "code":
+        return "<string>"
+    if mode == "module":
+        from memkit.targets import find_module
+
+        file = find_module(target) or find_module(f"{target}.__main__")
+        return os.path.join(os.path.dirname(file), "*") if file and file.endswith("__init__.py") else file or target
+    return os.path.join(os.path.abspath(target), "*") if _holds_modules(target) else _absolute(target)
+
+
+def _holds_modules(path: str) -> bool:
+    for hook in sys.path_hooks:
+        try:
+            hook(path)
+        except ImportError:
+            continue
+        return True
+    return False
+
+
+def _imported(meter: str):
+    """A meter's name as it is, or the meter that a plugin's ``name=package.module:function`` stands for."""
+    name, _, place = meter.partition("=")
+    if not place:
+        return name
+    module, _, function = place.partition(":")
+    found = __import__(module, fromlist=["_"])
+    for part in function.split("."):
+        found = getattr(found, part)
+    return engine.meter_named(found, name)
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------------------------
+
+
+def _refuse(reason: str) -> None:
+    print(f"memkit-run: {reason}", file=sys.stderr)
+    sys.exit(REFUSED)
+
+
+def _refuse_unknown_module(name: str, sure: bool) -> None:
+    """Refuse a module that cannot be found; where it must be ``sure``, one that cannot without importing its package.
+
+    An earlier recording is about to be replaced then, which a slip of the pen must not cost.
+    """
+    from importlib.util import find_spec
+
+    from memkit.targets import find_module
+
+    top = name.partition(".")[0]
+    try:
+        found = find_spec(top)
+    except (ImportError, ValueError):
+        found = None
+    if found is not None and sure:
+        package = found.submodule_search_locations is not None and name == top
+        found = find_module(f"{name}.__main__") or (None if package else find_module(name))
+    if not top or found is None:
+        _refuse(f"there is no module named {name!r} to run: check the name, and that {sys.executable} has it")
+
+
+def _refused_by_runpy(error: BaseException) -> str | None:
+    """What runpy says where it found nothing to run; it says so by SystemExit, with the interpreter's name before it."""
+    start = f"{sys.executable}: "
+    if not isinstance(error, SystemExit) or not isinstance(error.code, str) or not error.code.startswith(start):
+        return None
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return error.code.removeprefix(start) if trace.tb_frame.f_code.co_name == "_run_module_as_main" else None
+
+
+def _hide_own_frames() -> None:
+    """Have the traceback shown as it would be without memkit, by whatever hook the program chose."""
+    hook = sys.excepthook
+
+    def show(kind, error, trace):
+        sys.excepthook = hook
+        while trace is not None and trace.tb_frame.f_code.co_filename in _OWN_FILES:
+            trace = trace.tb_next
+        sys.last_traceback = trace
+        try:
+            hook(kind, error.with_traceback(trace), trace)
+        except Exception as failure:  # as the interpreter says it
+            print("Error in sys.excepthook:", file=sys.stderr)
+            sys.__excepthook__(type(failure), failure.with_traceback(failure.__traceback__.tb_next), None)
+            print("\nOriginal exception was:", file=sys.stderr)
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = show

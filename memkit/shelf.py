@@ -1,0 +1,44 @@
+"""The recordings in a folder: which there are, how each ended, and whether one is still being made."""
+
+from __future__ import annotations
+
+import os
+
+from memkit import journal
+from memkit.errors import FormatError, UsageError
+from memkit.units import show_bytes, show_time
+
+
+def recordings_in(folder: str) -> list[str]:
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise UsageError(f"cannot look into {folder!r}: {error.strerror}") from None
+    paths = [os.path.normpath(os.path.join(folder, name)) for name in names if name.endswith(journal.SUFFIX)]
+    return sorted((path for path in paths if journal.is_recording(path)), key=os.path.getmtime)
+
+
+def row_of(file: str) -> tuple:
+    try:
+        recording = journal.read(file)
+    except FormatError as error:
+        return (file, "?", "?", "?", str(error))
+    when = recording.about.when.strftime("%Y-%m-%d %H:%M:%S")
+    ending = "still running" if is_growing(file) else str(recording.ending)
+    return (file, when, show_time(recording.duration), show_bytes(recording.peak), ending)
+
+
+def is_growing(file: str) -> bool:
+    """Whether the process that a recording is of lives, and has not ended the recording."""
+    try:
+        recording = journal.read(file)
+    except FormatError:
+        return False
+    if recording.ending.kind != "unknown":
+        return False
+    import psutil
+
+    try:
+        return psutil.Process(recording.about.pid).create_time() <= recording.about.began + 1
+    except psutil.Error:
+        return False

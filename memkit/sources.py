@@ -1,0 +1,28 @@
+"""The source that traced lines stand in, as far as it can still be trusted."""
+
+from __future__ import annotations
+
+import linecache
+import os
+
+
+class Source:
+    """The text of a file, for reporters.
+
+    ``recorded`` is when the lines were recorded, in seconds since the epoch: a file that was changed later is marked.
+    """
+
+    def __init__(self, file: str, recorded: float | None = None):
+        linecache.checkcache(file)
+        self.lines = [line.rstrip("\n") for line in linecache.getlines(file)]
+        """The lines of text; empty where there is none to be had."""
+        self.remark = None
+        """What is wrong with the text, in a line, or None."""
+        if not self.lines:
+            self.remark = f"the source is not to be found: {file}"
+        elif recorded is not None and os.path.exists(file) and os.path.getmtime(file) > recorded:
+            self.remark = "the file was changed after the recording began: the text may stand beside the wrong lines"
+
+    def line(self, number: int) -> str:
+        """The text of a line, counted from 1; empty where there is none."""
+        return self.lines[number - 1] if 0 < number <= len(self.lines) else ""

@@ -1,0 +1,10 @@
+# The first thing that a measured interpreter runs: it makes way for the program before anything else is imported.
+# A file and not a -c, which would leave its text behind in the program's tracebacks from Python 3.13 on.
+import sys
+
+del sys.path[: not sys.flags.safe_path]  # memkit's own folder, which the program must not see
+sys.path.insert(0, __file__.removesuffix("/memkit/start.py").removesuffix("\\memkit\\start.py"))
+from memkit.script import main  # noqa: E402
+
+del sys.path[0]
+main(*sys.argv[1:8])

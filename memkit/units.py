@@ -1,0 +1,80 @@
+"""Numbers as people write them: bytes and nanoseconds, there and back. Nothing else in memkit knows a unit."""
+
+from __future__ import annotations
+
+from memkit.errors import UsageError
+
+SECOND = 1_000_000_000
+SHORTEST_INTERVAL = SECOND // 10_000
+LONGEST_INTERVAL = 24 * 3600 * SECOND
+
+_SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
+_TIMES = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": SECOND, "min": 60 * SECOND, "h": 3600 * SECOND}
+
+
+def scale(size: int) -> tuple[int, str]:
+    """The unit that suits a size: its bytes and its name."""
+    power = 0
+    while power < len(_SIZES) - 1 and abs(size) >= 1024 ** (power + 1):
+        power += 1
+    return 1024**power, _SIZES[power]
+
+
+def show_bytes(size: int | None, *, sign: bool = False) -> str:
+    """A size to be read: ``1572864`` is ``1.5 MiB``, with ``sign`` ``+1.5 MiB``; None is ``?``.
+
+    Below one KiB bytes are whole; above, one decimal, which is as much as resident memory means.
+    """
+    if size is None:
+        return "?"
+    unit, name = scale(size)
+    digits = 0 if unit == 1 else 1
+    return f"{size / unit:{'+' if sign else ''}.{digits}f} {name}"
+
+
+def show_time(time: int | None) -> str:
+    """A duration in nanoseconds to be read: ``1.50 s``, ``2 min 05 s``, ``3 h 07 min``; None is ``?``."""
+    if time is None:
+        return "?"
+    if time >= 3600 * SECOND:
+        minutes = round(time / (60 * SECOND))
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    if time >= 60 * SECOND:
+        seconds = round(time / SECOND)
+        return f"{seconds // 60} min {seconds % 60:02} s"
+    for name in ("s", "ms", "µs"):
+        if time >= _TIMES[name]:
+            value = time / _TIMES[name]
+            return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {name}"
+    return f"{time} ns"
+
+
+def parse_time(text: str | float | int) -> int:
+    """A duration in nanoseconds: a number of seconds, or text such as ``"10ms"`` or ``"2 min"``."""
+    number, unit = text, SECOND
+    if isinstance(text, str):
+        number = text.strip()
+        for name in sorted(_TIMES, key=len, reverse=True):
+            if number.endswith(name):
+                number, unit = number[: -len(name)], _TIMES[name]
+                break
+    try:
+        time = float(number) * unit
+        return round(time)
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"{text!r} is not a time: write seconds, or a number with ns, us, ms, s, min or h") from None
+
+
+def parse_interval(text: str | float | int) -> int:
+    """Nanoseconds between two samples; 0 for ``"auto"``."""
+    if text == "auto":
+        return 0
+    try:
+        time = parse_time(text)
+    except UsageError:
+        raise UsageError(f"interval {text!r} is not a time: write seconds, such as 0.01, or 10ms, or auto") from None
+    if time < SHORTEST_INTERVAL:
+        raise UsageError(f"interval {text!r} is too short: the shortest is 0.0001 s; write auto to let memkit choose")
+    if time > LONGEST_INTERVAL:
+        raise UsageError(f"interval {text!r} is too long: the longest is a day; write auto to let memkit choose")
+    return time

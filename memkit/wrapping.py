@@ -1,0 +1,40 @@
+"""Decorating a function of any kind with a context manager that is open while it runs."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+
+
+def around_calls(function, manager):
+    """The function, with ``manager()`` entered around each call.
+
+    A coroutine function is a coroutine function still, and the context stays open until it ends, as it does for
+    generators and asynchronous generators until they are exhausted or closed.
+    """
+    if inspect.iscoroutinefunction(function):
+
+        async def wrapped(*args, **kwargs):
+            with manager():
+                return await function(*args, **kwargs)
+
+    elif inspect.isasyncgenfunction(function):
+
+        async def wrapped(*args, **kwargs):
+            with manager():
+                async for value in function(*args, **kwargs):
+                    yield value
+
+    elif inspect.isgeneratorfunction(function):
+
+        def wrapped(*args, **kwargs):
+            with manager():
+                return (yield from function(*args, **kwargs))
+
+    else:
+
+        def wrapped(*args, **kwargs):
+            with manager():
+                return function(*args, **kwargs)
+
+    return functools.wraps(function)(wrapped)

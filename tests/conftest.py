@@ -1,0 +1,182 @@
+"""What more than one test file needs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from memkit import engine, journal, recorder
+from memkit.recording import About, Cost, Ending, Process, Recording, Sample
+
+MIB = 1 << 20
+MS = 1_000_000
+
+
+@pytest.fixture
+def about():
+    """How a made-up recording was made."""
+    return About(
+        memkit="9.9",
+        argv=("load.py", "data.csv"),
+        pid=4242,
+        parent=1,
+        python="3.13.0",
+        host="box",
+        began=1_700_000_000.0,
+        clock=5,
+        meter="rss",
+        interval=None,
+        engine="native",
+        peaks="reset",
+        peaks_reason=None,
+        mark=8 * MIB,
+    )
+
+
+@pytest.fixture
+def made_up(about):
+    """A function that makes a recording by hand: samples are (milliseconds, MiB) or (milliseconds, MiB, peak MiB)."""
+
+    def make(*samples, spans=(), ending=Ending("ok"), took=None, source=None, **changes):  # noqa: B008
+        rows = tuple(Sample(int(t * MS), 4242, int(m * MIB), int((*p, m)[0] * MIB)) for t, m, *p in samples)
+        ended = rows[-1].time if took is None and rows else (took or 0) * MS
+        return Recording(
+            about=about._replace(**changes),
+            samples=rows,
+            spans=tuple(spans),
+            processes=(Process(4242, 1, "load.py data.csv", 0, ended, ending),),
+            ending=ending,
+            cost=Cost(len(rows), 0, 1_500_000),
+            source=source,
+        )
+
+    return make
+
+
+@pytest.fixture
+def native_only():
+    """Skips where the portable engine is in use, for what only compiled code can do."""
+    if engine.NAME != "native":
+        pytest.skip(f"needs the native engine; this is the portable one: {engine.REASON}")
+
+
+@pytest.fixture
+def exact_peaks(native_only):
+    """Skips where the kernel does not let its record of the peak be reset."""
+    if engine.peaks()[0] != "reset":
+        pytest.skip(f"needs exact peaks: {engine.peaks()[1]}")
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_on():
+    """No test leaves a recording going on, or stops one around it: the suite itself may be recorded."""
+    before = recorder.active()
+    yield
+    left = [each for each in recorder.active() if each not in before]
+    for each in left:
+        each.stop()
+    assert left == []
+    assert recorder.active() == before
+
+
+# -- real processes --------------------------------------------------------------------------------------------------
+
+PROGRAMS = Path(__file__).parent / "programs"
+SETTINGS = {"capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL}
+
+
+@pytest.fixture
+def script(tmp_path):
+    """A function that writes a program into the folder where programs run, and returns its name."""
+
+    def write(text, name="program.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+        return name
+
+    return write
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A function that copies one of ``tests/programs`` into that folder, and returns its name."""
+    return lambda name: shutil.copy(PROGRAMS / name, tmp_path) and name
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """A function that runs ``python`` there, as if there were no memkit."""
+
+    def run(*words, flags=(), **settings):
+        return subprocess.run([sys.executable, *flags, *words], **_settings(tmp_path, settings))
+
+    return run
+
+
+@pytest.fixture
+def installed():
+    """The words that start memkit-run, for tests that start it in their own way."""
+    return [sys.executable, _installed("memkit-run")]
+
+
+@pytest.fixture
+def memkit(tmp_path):
+    """A function that runs the ``memkit`` command there."""
+
+    def run(*words, **settings):
+        return subprocess.run([sys.executable, _installed("memkit"), *words], **_settings(tmp_path, settings))
+
+    return run
+
+
+@pytest.fixture
+def memkit_run(tmp_path):
+    """A function that runs ``memkit-run`` there. What it returns has the ``recording`` too, or None."""
+
+    def run(*words, flags=(), options=("-q",), path="run.memkit", **settings):
+        command = [sys.executable, *flags, _installed("memkit-run"), "-o", path, *options, *words]
+        done = subprocess.run(command, **_settings(tmp_path, settings))
+        path = tmp_path / path
+        done.recording = journal.read(path) if journal.is_recording(path) else None
+        return done
+
+    return run
+
+
+@pytest.fixture
+def same(plain, memkit_run):
+    """A function that runs a program plainly and under memkit, and asserts that nobody could tell the difference.
+
+    It returns the run under memkit. The shell's 128 + N is the exit code of a program that signal N killed.
+    """
+
+    def run(*words, options=("-q",), **settings):
+        without = plain(*words, **settings)
+        under = memkit_run(*words, options=options, **settings)
+        assert _without_addresses(under.stdout) == _without_addresses(without.stdout)
+        assert _without_addresses(under.stderr) == _without_addresses(without.stderr)
+        assert under.returncode == (without.returncode if without.returncode >= 0 else 128 - without.returncode)
+        return under
+
+    return run
+
+
+def _installed(command):
+    """The script that pip made of an entry point."""
+    return os.path.join(sysconfig.get_path("scripts"), command)
+
+
+def _without_addresses(text):
+    return re.sub(r" at 0x[0-9a-f]+", "", text) if isinstance(text, str) else text
+
+
+def _settings(folder, settings):
+    settings = {**SETTINGS, "cwd": folder, **settings}
+    if "input" in settings:
+        del settings["stdin"]
+    return settings

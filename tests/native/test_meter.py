@@ -1,0 +1,150 @@
+"""Bytes of a process now, against memory of a known size."""
+
+import ctypes
+import mmap
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("memkit.native.meter", reason="the compiled modules are not built here")
+
+from memkit.errors import MeterError
+from memkit.native.meter import METERS, Meter
+
+MIB = 1 << 20
+
+
+def touched(size):
+    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE)
+    for place in range(0, size, mmap.PAGESIZE):
+        memory[place] = 1
+    return memory
+
+
+@pytest.mark.parametrize("name", ["rss", "pss", "uss"])
+def test_touching_memory_moves_the_meter_by_its_size(name):
+    meter = Meter(name)
+    before = meter.read()
+    memory = touched(64 * MIB)
+    grown = meter.read() - before
+    memory.close()
+    assert abs(grown - 64 * MIB) < MIB
+    assert abs(meter.read() - before) < MIB
+
+
+def test_address_space_grows_without_a_touch_and_resident_memory_does_not():
+    rss, vms = Meter("rss"), Meter("vms")
+    before = rss.read(), vms.read()
+    memory = mmap.mmap(-1, 256 * MIB)
+    assert vms.read() - before[1] == 256 * MIB
+    assert abs(rss.read() - before[0]) < MIB
+    memory.close()
+
+
+def test_given_back_pages_leave_resident_memory():
+    memory = touched(32 * MIB)
+    meter = Meter("rss")
+    before = meter.read()
+    memory.madvise(mmap.MADV_DONTNEED)
+    assert abs(before - meter.read() - 32 * MIB) < MIB
+    memory.close()
+
+
+@pytest.mark.parametrize(("name", "line"), [("rss", "VmRSS:"), ("vms", "VmSize:"), ("swap", "VmSwap:")])
+def test_a_meter_says_what_the_kernel_says(name, line):
+    with open("/proc/self/status") as file:
+        said = {row.split()[0]: int(row.split()[1]) * 1024 for row in file if row.startswith("Vm")}
+    assert abs(Meter(name).read() - said[line]) < 2 * MIB
+
+
+def test_a_meter_can_be_of_another_process():
+    child = subprocess.Popen([sys.executable, "-c", "x = b'x' * (100 << 20); input()"], stdin=subprocess.PIPE)
+    try:
+        meters = [Meter(name, child.pid) for name in METERS]
+        while Meter("uss", child.pid).read() < 100 * MIB:
+            assert child.poll() is None
+        assert meters[0].read() > 100 * MIB
+    finally:
+        child.communicate(b"\n")
+    assert [meter.read() for meter in meters] == [None] * len(METERS)
+
+
+def test_a_process_that_is_not_there_is_refused_by_its_number():
+    with pytest.raises(MeterError, match="no process 4194999"):
+        Meter("rss", 4194999)
+
+
+def test_an_unknown_meter_is_refused_with_those_there_are():
+    with pytest.raises(MeterError, match=r"unknown meter 'rsss': .*rss"):
+        Meter("rsss")
+
+
+def test_a_forked_child_reads_its_own_memory():
+    meter = Meter("rss")
+    meter.read()
+    memory = touched(48 * MIB)
+    here, there = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        memory.close()
+        os.write(there, str(meter.read()).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    child = int(os.read(here, 32))
+    os.close(here)
+    os.close(there)
+    assert meter.read() - child > 40 * MIB
+    memory.close()
+
+
+def test_a_meter_whose_descriptor_was_closed_opens_another():
+    code = """
+import os
+from memkit.native.meter import Meter
+meter = Meter("rss")
+os.closerange(3, 4096)
+assert meter.read() > 1 << 20
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_reading_leaks_neither_memory_nor_descriptors():
+    before = len(os.listdir("/proc/self/fd"))
+    rss = Meter("rss")
+    for name in METERS:
+        for _ in range(50):
+            Meter(name).read()
+    start = rss.read()
+    for _ in range(100_000):
+        rss.read()
+    assert rss.read() - start < MIB
+    del rss
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_swapped_out_page_counts_as_swap_only():
+    """What cannot be provoked without swap: the meter is 0 where there is none."""
+    with open("/proc/swaps") as file:
+        swaps = file.readlines()[1:]
+    if swaps:
+        pytest.skip("this machine has swap, so nothing exact is known")
+    assert Meter("swap").read() == 0
+
+
+def test_the_c_library_is_not_asked_for_memory_by_a_reading():
+    if not hasattr(ctypes.CDLL(None), "mallinfo2"):
+        pytest.skip("needs mallinfo2 of glibc 2.33")
+
+    class Info(ctypes.Structure):
+        _fields_ = [(f"field{number}", ctypes.c_size_t) for number in range(10)]
+
+    mallinfo = ctypes.CDLL(None).mallinfo2
+    mallinfo.restype = Info
+    meter = Meter("rss")
+    meter.read()
+    before = mallinfo().field7
+    for _ in range(1000):
+        meter.read()
+    assert mallinfo().field7 - before < 4096

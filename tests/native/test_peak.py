@@ -1,0 +1,205 @@
+"""The peak since a moment, against transients of a known size."""
+
+import mmap
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+pytest.importorskip("memkit.native.peak", reason="the compiled modules are not built here")
+
+from memkit.errors import MeterError
+from memkit.native import peak
+from memkit.native.meter import Meter
+
+MIB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def resettable():
+    """Exact peaks are what is tested here."""
+    peak.allow_reset(True)
+    if peak.peaks()[0] != "reset":
+        pytest.skip(f"needs exact peaks: {peak.peaks()[1]}")
+    yield
+    peak.allow_reset(True)
+
+
+def spike(megabytes):
+    with mmap.mmap(-1, megabytes * MIB) as memory:
+        for place in range(0, megabytes * MIB, mmap.PAGESIZE):
+            memory[place] = 1
+
+
+def rise(scope, before):
+    """How many MiB a scope rose above what was there before it."""
+    return (scope.close() - before) / MIB
+
+
+def now():
+    return Meter("rss").read()
+
+
+def test_a_transient_inside_a_scope_is_its_peak():
+    before, scope = now(), peak.Scope()
+    spike(60)
+    assert rise(scope, before) == pytest.approx(60, abs=0.5)
+
+
+def test_a_scope_knows_nothing_of_what_was_before_or_after_it():
+    spike(60)
+    before, scope = now(), peak.Scope()
+    spike(20)
+    scope.close()
+    spike(80)
+    assert rise(scope, before) == pytest.approx(20, abs=0.5)
+
+
+def test_an_inner_scope_takes_nothing_from_the_outer_ones():
+    before, outer = now(), peak.Scope()
+    spike(40)
+    inner = peak.Scope()
+    spike(10)
+    assert rise(inner, before) == pytest.approx(10, abs=0.5)
+    assert rise(outer, before) == pytest.approx(40, abs=0.5)
+
+
+def test_scopes_may_overlap():
+    before, first = now(), peak.Scope()
+    spike(10)
+    second = peak.Scope()
+    spike(30)
+    assert rise(first, before) == pytest.approx(30, abs=0.5)
+    spike(50)
+    assert rise(second, before) == pytest.approx(50, abs=0.5)
+
+
+def test_scopes_of_many_threads_all_see_the_peak():
+    before = now()
+    opened, spiked = threading.Barrier(9), threading.Barrier(9)
+    rises = []
+
+    def watch():
+        scope = peak.Scope()
+        opened.wait()
+        spiked.wait()
+        rises.append(rise(scope, before))
+
+    threads = [threading.Thread(target=watch) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    opened.wait()
+    spike(30)
+    spiked.wait()
+    for thread in threads:
+        thread.join()
+    assert rises == pytest.approx([30] * 8, abs=2)
+
+
+def test_the_peak_of_the_process_is_never_lower_than_it_was():
+    spike(70)
+    highest = peak.peak_rss()
+    with_scope = peak.Scope()
+    with_scope.close()
+    assert peak.peak_rss() >= highest >= now()
+
+
+def test_the_peak_of_the_process_can_start_anew():
+    spike(70)
+    assert peak.peak_rss(reset=True) >= now() + 69 * MIB
+    before = now()
+    spike(25)
+    assert (peak.peak_rss() - before) / MIB == pytest.approx(25, abs=0.5)
+
+
+def test_without_resets_only_new_heights_are_known():
+    spike(30)
+    peak.allow_reset(False)
+    assert peak.peaks() == ("mark", "not wished")
+    before, scope = now(), peak.Scope()
+    spike(10)
+    assert scope.close() is None
+    scope = peak.Scope()
+    spike(200)
+    assert rise(scope, before) == pytest.approx(200, abs=0.5)
+    with pytest.raises(MeterError, match="cannot be reset"):
+        peak.peak_rss(reset=True)
+
+
+def test_without_resets_the_kernels_mark_is_left_to_others():
+    code = """
+import mmap, resource
+from memkit.native import peak
+peak.allow_reset(False)
+with mmap.mmap(-1, 100 << 20) as memory:
+    for place in range(0, 100 << 20, 4096):
+        memory[place] = 1
+peak.Scope().close()
+"""
+    with_resets = code.replace("peak.allow_reset(False)", "")
+    marks = []
+    for text in (code, with_resets):
+        pid = os.posix_spawn(sys.executable, [sys.executable, "-c", text], os.environ)
+        marks.append(os.wait4(pid, 0)[2].ru_maxrss * 1024)
+    assert marks[0] > 100 * MIB > marks[1]
+
+
+def test_a_forked_child_begins_its_own_peak():
+    spike(90)
+    outer = peak.Scope()
+    here, there = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        before, scope = now(), peak.Scope()
+        spike(20)
+        text = f"{rise(scope, before)} {(peak.peak_rss() - before) / MIB} {outer.close() is None or True}"
+        os.write(there, text.encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    inner, whole, _ = os.read(here, 200).split()
+    os.close(here)
+    os.close(there)
+    assert float(inner) == pytest.approx(20, abs=0.5)
+    assert float(whole) < 60
+    outer.close()
+
+
+def test_what_the_process_was_before_its_exec_is_not_its_peak():
+    code = """
+import sys
+from memkit.native import peak
+print(peak.peak_rss())
+"""
+    again = f"""
+import os, sys
+big = bytearray(300 << 20)
+os.execv(sys.executable, [sys.executable, "-c", {code!r}])
+"""
+    said = subprocess.run([sys.executable, "-c", again], capture_output=True, check=True).stdout
+    assert int(said) < 100 * MIB
+
+
+def test_a_scope_whose_kernel_files_were_closed_goes_on():
+    code = """
+import mmap, os
+from memkit.native import peak
+peak.Scope().close()
+os.closerange(3, 4096)
+scope = peak.Scope()
+before = peak.peak_rss()
+with mmap.mmap(-1, 100 << 20) as memory:
+    for place in range(0, 100 << 20, 4096):
+        memory[place] = 1
+assert scope.close() > 100 << 20
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_hundred_thousand_scopes_leave_nothing_behind():
+    descriptors, start = len(os.listdir("/proc/self/fd")), now()
+    for _ in range(100_000):
+        peak.Scope()
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert now() - start < MIB

@@ -1,0 +1,262 @@
+"""The native thread: it keeps its beat, sees every peak, and stays out of the program's way."""
+
+import ctypes
+import itertools
+import json
+import mmap
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+pytest.importorskip("memkit.native.sampler", reason="the compiled modules are not built here")
+
+from memkit.native.journal import Journal
+from memkit.native.meter import Meter
+from memkit.native.sampler import Sampler
+
+MIB = 1 << 20
+MS = 1_000_000
+
+
+class Bench:
+    """A sampler and what it has written."""
+
+    def __init__(self, path, interval, meter="rss", peaks=True):
+        self.path = path
+        self.journal = Journal(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), str(path))
+        self.sampler = Sampler(self.journal, Meter(meter), interval, time.monotonic_ns(), peaks)
+
+    def rows(self, tag):
+        self.journal.flush()
+        with open(self.path) as file:
+            return [row[1:] for row in map(json.loads, file) if row[0] == tag]
+
+    def wait_for(self, count):
+        """Until so many samples are written."""
+        while len(self.rows("sample")) < count:
+            time.sleep(0.005)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """A function that makes a ``Bench``; whatever it made is stopped at the end."""
+    made = []
+
+    def make(interval=MS, **settings):
+        made.append(Bench(tmp_path / f"j{len(made)}", interval, **settings))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.sampler.stop()
+        each.journal.close()
+
+
+def spike(megabytes):
+    with mmap.mmap(-1, megabytes * MIB) as memory:
+        for place in range(0, megabytes * MIB, mmap.PAGESIZE):
+            memory[place] = 1
+
+
+def test_the_first_sample_is_taken_before_start_returns_and_the_last_by_stop(bench):
+    at = bench(interval=3600_000 * MS)
+    at.sampler.start()
+    assert len(at.rows("sample")) == 1
+    memory = mmap.mmap(-1, 20 * MIB)
+    memory.write(b"x" * 20 * MIB)
+    at.sampler.stop()
+    first, last = at.rows("sample")
+    assert last[1] - first[1] == pytest.approx(20 * MIB, abs=MIB)
+    memory.close()
+
+
+def test_beats_and_late_beats_together_are_the_time_that_passed(bench):
+    at = bench(interval=2 * MS)
+    at.sampler.start()
+    at.wait_for(60)
+    at.sampler.stop()
+    beats, late, cpu = (sum(column) for column in zip(*at.rows("cost")))
+    samples = at.rows("sample")
+    assert beats in (len(samples) - 1, len(samples))  # the last is taken by stop, after the thread's account
+    assert beats + late == pytest.approx(samples[-1][0] / (2 * MS), abs=3)
+    assert 0 < cpu < samples[-1][0]
+
+
+def test_times_rise_and_start_near_zero(bench):
+    at = bench()
+    at.sampler.start()
+    at.wait_for(30)
+    times = [row[0] for row in at.rows("sample")]
+    assert times == sorted(set(times))
+    assert 0 <= times[0] < 100 * MS
+
+
+def test_a_transient_between_two_beats_is_in_the_row_after_it(bench):
+    if not_exact():
+        pytest.skip("needs exact peaks")
+    at = bench(interval=3600_000 * MS)
+    at.sampler.start()
+    spike(50)
+    at.sampler.stop()
+    first, last = at.rows("sample")
+    assert last[1] + last[2] - first[1] == pytest.approx(50 * MIB, abs=MIB)
+
+
+def not_exact():
+    from memkit.native import peak
+
+    peak.allow_reset(True)
+    return peak.peaks()[0] != "reset"
+
+
+def test_two_samplers_take_no_peak_from_each_other(bench):
+    if not_exact():
+        pytest.skip("needs exact peaks")
+    coarse, fine = bench(interval=3600_000 * MS), bench(interval=MS)
+    coarse.sampler.start()
+    fine.sampler.start()
+    base = coarse.rows("sample")[0][1]
+    spike(50)
+    fine.sampler.stop()
+    coarse.sampler.stop()
+    for each in (coarse, fine):
+        highest = max(sum(row[1:]) for row in each.rows("sample"))
+        assert highest - base == pytest.approx(50 * MIB, abs=MIB)
+
+
+def test_it_beats_on_while_a_c_call_holds_the_gil(bench):
+    at = bench(interval=2 * MS)
+    at.sampler.start()
+    before = len(at.rows("sample"))
+    ctypes.PyDLL(None).usleep(300_000)
+    during = len(at.rows("sample")) - before
+    assert during > 50
+
+
+def test_it_is_invisible_to_threading_and_takes_no_signal(bench):
+    at = bench()
+    before = threading.enumerate(), sys._current_frames().keys()
+    at.sampler.start()
+    assert (threading.enumerate(), sys._current_frames().keys()) == before
+    [ours] = [tid for tid in os.listdir("/proc/self/task") if blocks_everything(tid)]
+    assert int(ours) != threading.get_native_id()
+
+
+def blocks_everything(tid):
+    with open(f"/proc/self/task/{tid}/status") as file:
+        [mask] = [int(line.split()[1], 16) for line in file if line.startswith("SigBlk:")]
+    return bool(mask & 1 << 1) and bool(mask & 1 << 14)
+
+
+def test_an_automatic_beat_grows_with_the_time_elapsed(bench, tmp_path):
+    at = bench(interval=0)
+    at.sampler = Sampler(at.journal, Meter("rss"), 0, time.monotonic_ns() - 434 * 40 * MS, True)  # as if 17 s had passed
+    at.sampler.start()
+    at.wait_for(6)
+    times = [row[0] for row in at.rows("sample")]
+    steps = [later - earlier for earlier, later in itertools.pairwise(times[1:])]
+    assert sorted(steps)[len(steps) // 2] > 20 * MS  # 40, but for lateness; a fixed beat of the smallest would be 1
+
+
+def test_between_coarse_automatic_beats_a_new_height_is_written_at_once(bench):
+    at = bench(interval=0)
+    at.sampler = Sampler(at.journal, Meter("rss"), 0, time.monotonic_ns() - 434 * 3600_000 * MS, True)  # a beat of an hour
+    at.sampler.start()
+    assert len(at.rows("sample")) == 1
+    memory = mmap.mmap(-1, 50 * MIB)
+    memory.write(b"x" * 50 * MIB)
+    at.wait_for(2)
+    memory.close()
+    assert at.rows("sample")[1][1] > 50 * MIB
+
+
+def test_a_costly_meter_stretches_the_beat_to_a_hundredth_of_a_core(bench):
+    memory = mmap.mmap(-1, 100 * MIB, mmap.MAP_PRIVATE)
+    memory.write(b"x" * 100 * MIB)
+    at = bench(interval=MS // 10, meter="pss", peaks=False)
+    at.sampler.start()
+    at.wait_for(8)
+    at.sampler.stop()
+    memory.close()
+    cpu = sum(row[2] for row in at.rows("cost"))
+    # Waking costs too, but far less than summing up 25,600 pages does.
+    assert cpu < at.rows("sample")[-1][0] / 20
+
+
+def test_a_pause_ends_the_thread_and_a_resumption_goes_on(bench):
+    at = bench()
+    threads = len(os.listdir("/proc/self/task"))
+    at.sampler.start()
+    at.wait_for(5)
+    assert len(os.listdir("/proc/self/task")) == threads + 1
+    at.sampler.pause()
+    at.sampler.pause()
+    assert len(os.listdir("/proc/self/task")) == threads
+    at.sampler.resume()
+    at.wait_for(len(at.rows("sample")) + 5)
+
+
+def test_stopping_twice_writes_no_second_last_sample(bench):
+    at = bench()
+    at.sampler.start()
+    at.sampler.stop()
+    count = len(at.rows("sample"))
+    at.sampler.stop()
+    assert len(at.rows("sample")) == count
+
+
+def test_ten_thousand_starts_and_stops_leave_nothing_behind(tmp_path):
+    code = f"""
+import os, time
+from memkit.native.journal import Journal
+from memkit.native.meter import Meter
+from memkit.native.sampler import Sampler
+path = {str(tmp_path / "j")!r}
+rss = Meter("rss")
+def once():
+    journal = Journal(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND), path)
+    sampler = Sampler(journal, Meter("rss"), 1_000_000, time.monotonic_ns(), True)
+    sampler.start()
+    sampler.stop()
+    journal.close()
+for _ in range(200): once()
+before = rss.read(), len(os.listdir("/proc/self/fd"))
+for _ in range(10_000): once()
+after = rss.read(), len(os.listdir("/proc/self/fd"))
+assert after[1] == before[1], (before, after)
+assert after[0] - before[0] < 1 << 20, (before, after)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_sampler_that_is_dropped_while_it_runs_ends(bench):
+    at = bench()
+    threads = len(os.listdir("/proc/self/task"))
+    at.sampler.start()
+    at.sampler = Sampler(at.journal, Meter("rss"), MS, time.monotonic_ns(), True)
+    assert len(os.listdir("/proc/self/task")) == threads
+
+
+def test_without_room_for_a_stack_the_refusal_is_an_error_and_not_a_crash(tmp_path):
+    code = f"""
+import os, resource, time
+from memkit.native.journal import Journal
+from memkit.native.meter import Meter
+from memkit.native.sampler import Sampler
+path = {str(tmp_path / "j")!r}
+journal = Journal(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), path)
+sampler = Sampler(journal, Meter("rss"), 1_000_000, time.monotonic_ns(), True)
+hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+resource.setrlimit(resource.RLIMIT_AS, (Meter("vms").read() + 65536, hard))
+try:
+    sampler.start()
+except OSError as error:
+    print(error)
+sampler.stop()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "sampling thread cannot be started" in done.stdout

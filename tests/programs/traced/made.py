@@ -1,0 +1,37 @@
+"""Code that is made while the program runs."""
+# fmt: off
+# ruff: noqa
+
+from oracle import MADE, drop, keep
+
+TEXT = """
+def grow(size):
+    block = keep(size)
+    return block
+
+block = grow(SIZE)
+"""
+
+
+def execute(size):
+    space = {"keep": keep, "SIZE": size}
+    exec(compile(TEXT, MADE, "exec"), space)
+    drop(space["block"])
+    drop(space["grow"](size))
+    return space["grow"]
+
+
+def evaluate(text):
+    return eval(compile(text, MADE, "eval"))
+
+
+def unseen():
+    exec("total = 1\ntotal += 1")
+    return eval("1 + 1")
+
+
+for turn in range(3):
+    execute(turn + 1)
+evaluate("[number for number in range(3)]")
+drop(evaluate("keep(1)"))
+unseen()

@@ -1,0 +1,141 @@
+"""The console summary, on recordings made by hand."""
+
+import memkit
+from memkit.recording import Cost, Ending, Span
+from memkit.reporters.console import Curve, summary
+
+MIB = 1 << 20
+MS = 1_000_000
+
+
+def lines(recording, width=60, unicode=True):
+    return [line.plain.rstrip() for line in summary(recording, width, unicode)]
+
+
+def test_the_whole_summary(made_up):
+    recording = made_up(
+        (0, 10),
+        (500, 20, 90),
+        (1000, 20),
+        spans=[Span("load", 7, 0, 100 * MS, 600 * MS, 10 * MIB, 20 * MIB, 90 * MIB)],
+        source="load.memkit",
+    )
+    assert lines(recording) == [
+        "memkit   load.py data.csv: finished",
+        "took     1.00 s",
+        "memory   10.0 MiB at the start, 20.0 MiB at the end: +10.0 MiB",
+        "peak     90.0 MiB, reached by 500 ms, exact",
+        "",
+        "    90.0 MiB┤░░░░░░░░░░░░░░░░░░░░░░░░",
+        "            ┤░░░░░░░░░░░░░░░░░░░░░░░░",
+        "            ┤░░░░░░░░░░░░░░░░░░░░░░░░",
+        "            ┤░░░░░░░░░░░░░░░░░░░░░░░░",
+        "    45.0 MiB┤░░░░░░░░░░░░░░░░░░░░░░░░",
+        "            ┤░░░░░░░░░░░░░░░░░░░░░░░░",
+        "            ┤░░░░░░░░░░░░░░░░░░░░░░░▆▆▆▆▆▆▆▆▆▆▆▆▆▆▆▆▆▆▆▆▆▆▆",
+        "            ┤▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇███████████████████████",
+        "           0 s                                       1.00 s",
+        "",
+        "span                       took        growth         peak",
+        "load                     500 ms     +10.0 MiB     90.0 MiB",
+        "",
+        "cost     3 samples, 1.50 ms of CPU, 0.1% of a core",
+        "saved    load.memkit",
+    ]
+
+
+def test_the_first_line_says_how_it_ended(made_up):
+    ending = Ending("killed", signal=9, out_of_memory="cgroup /jobs: oom_kill rose by 1", finished=False)
+    first = lines(made_up((0, 10), ending=ending))[0]
+    assert first == "memkit   load.py data.csv: killed by SIGKILL, out of memory (cgroup /jobs: oom_kill rose by 1)"
+
+
+def test_a_peak_that_may_have_been_higher_says_so(made_up):
+    shown = lines(made_up((0, 10), (5, 12), peaks="samples", peaks_reason="no clear_refs"))
+    assert "the highest that was seen; between two samples it may have been higher (no clear_refs)" in shown[3]
+
+
+def test_what_a_kill_left_unwritten_is_no_part_of_the_claim(made_up):
+    killed = Ending("killed", signal=9, finished=False)
+    shown = lines(made_up((0, 10), (5, 12), took=80, ending=killed))
+    assert shown[3] == "peak     12.0 MiB, reached by 5.00 ms, the highest on disk; the last 75.0 ms did not get there"
+
+
+def test_a_recording_without_samples_says_so(made_up):
+    assert lines(made_up(took=5))[:3] == [
+        "memkit   load.py data.csv: finished",
+        "took     5.00 ms",
+        "memory   no samples were recorded",
+    ]
+
+
+def test_late_beats_and_unread_rows_are_shown(made_up):
+    from dataclasses import replace
+
+    shown = lines(replace(made_up((0, 10), (9, 11)), cost=Cost(1998, 2, None), unread=3))
+    assert any(line.startswith("cost     2 samples, 2 late") for line in shown)
+    assert any("3 rows of the recording are broken or unknown" in line for line in shown)
+
+
+def test_a_meter_that_is_not_rss_is_named(made_up):
+    assert "+1.0 MiB of pss" in lines(made_up((0, 10), (5, 11), meter="pss"))[2]
+
+
+def test_memory_that_hardly_moved_has_no_curve(made_up):
+    shown = lines(made_up((0, 100), (5, 101)))
+    assert "curve    flat" in shown
+    assert not any("┤" in line for line in shown)
+
+
+def test_a_curve_fits_narrow_terminals_and_plain_encodings(made_up):
+    recording = made_up((0, 10), (500, 20, 90), (1000, 20), spans=[Span("x" * 99, 7, 0, 1, 2, 1, 1, 1)])
+    for width in (20, 40, 200):
+        curve = [line.plain for line in Curve(recording, width).lines()]
+        assert max(map(len, curve)) <= max(width, 24)
+    plain = "\n".join(lines(recording, unicode=False)[4:14])
+    assert plain.isascii()
+    assert "#" in plain
+    assert ":" in plain
+
+
+def test_a_curve_marks_a_peak_back_to_the_sample_before(made_up):
+    curve = Curve(made_up((0, 10), (900, 10, 80), (1000, 10)), 114)
+    memory, peak = curve._heights()
+    assert memory[1] == memory[50] == 10 * MIB
+    assert peak[0] == peak[45] == peak[90] == 80 * MIB
+    assert peak[99] == 10 * MIB
+
+
+def test_only_the_spans_that_rose_most_are_shown(made_up):
+    spans = [Span(f"s{number}", 7, 0, number, number + 1, 0, 0, number) for number in range(30)]
+    shown = "\n".join(lines(made_up((0, 10), spans=spans)))
+    assert "s29 " in shown
+    assert "s10 " in shown
+    assert "s9 " not in shown
+    assert "and 10 more that rose less" in shown
+
+
+def test_an_unfinished_span_says_so(made_up):
+    shown = lines(made_up((0, 10), (9, 90), spans=[Span("doomed", 7, 0, 5, None, 10 * MIB, None, 90 * MIB)]))
+    [row] = [line for line in shown if line.startswith("doomed")]
+    assert row.split()[1:] == ["unfinished", "?", "90.0", "MiB"]
+
+
+def test_the_summary_is_plain_where_it_is_not_a_terminal(made_up, capsys):
+    memkit.report(made_up((0, 10), (500, 20, 90), (1000, 20)))
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out
+    assert err == ""
+
+
+def test_the_summary_keeps_out_of_what_goes_to_standard_output(made_up, capsys):
+    memkit.report(made_up((0, 10)), csv="-")
+    out, err = capsys.readouterr()
+    assert out.startswith("time_s,")
+    assert "finished" not in out
+    assert "finished" in err
+
+
+def test_markup_in_a_command_line_is_text(made_up, capsys):
+    memkit.report(made_up((0, 10), argv=("[bold]x[/bold].py",)))
+    assert "[bold]x[/bold].py" in capsys.readouterr().out

@@ -1,0 +1,468 @@
+"""The documentation is true: its examples run, and nothing that is there goes unmentioned."""
+
+import argparse
+import dataclasses
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import memkit
+from memkit import cli, engine, hookspecs, journal
+from memkit.recording import About, Function, Line, Tracing
+from memkit.reporters import csvfile, jsonfile, lines
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+ONELINE = DOCS / "examples" / "memkit-oneline"
+PAGES = sorted([ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *DOCS.rglob("*.rst")])
+COMMANDS = ["run", *cli._COMMANDS]
+
+# -- what is on a page -----------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Block:
+    """A piece of a page that stands in a directive: code, or a file that is included."""
+
+    page: Path
+    line: int
+    directive: str
+    kind: str
+    text: str
+    caption: str | None
+
+    def __str__(self):
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def runs(self):
+        """Whether a reader would run it as it stands; a captioned block is a file, which some command runs."""
+        return self.directive == "code-block" and (self.kind == "console" or (self.kind == "python" and not self.caption))
+
+    @property
+    def traces(self):
+        """Whether lines are traced in it, or it reads what a page about that has recorded."""
+        return self.page.name == "lines.rst" or bool(re.search(r"--(\w+-)?lines|lines=|MEMKIT_GATE|profile", self.text))
+
+
+def blocks_of(page):
+    """The code blocks and included files of a page, from top to bottom."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        match = re.fullmatch(r"( *)\.\. (code-block|literalinclude):: (\S+)", line)
+        if not match:
+            continue
+        depth = len(match[1])
+        body = []
+        for following in lines[number + 1 :]:
+            if following.strip() and len(following) - len(following.lstrip()) <= depth:
+                break
+            body.append(following)
+        caption = re.search(r":caption: (\S+)", body[0]) if body else None
+        text = textwrap.dedent("\n".join(body[1:])).strip("\n") + "\n"
+        yield Block(page, number + 1, match[2], match[3], text, caption[1] if caption else None)
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+
+
+traced = pytest.mark.skipif(engine.NAME != "native", reason="lines are traced by the native engine only")
+
+
+def of_kind(*kinds):
+    blocks = [block for block in BLOCKS if block.runs and block.kind in kinds]
+    return [pytest.param(block, id=str(block), marks=[traced] if block.traces else []) for block in blocks]
+
+
+@dataclasses.dataclass
+class Command:
+    """A command line in a console block, with the output and the exit code that the page shows for it."""
+
+    text: str
+    output: list
+    code: int = 0
+
+
+def commands_of(block):
+    commands = []
+    for line in block.text.splitlines():
+        if line.startswith("$ "):
+            commands.append(Command(line[2:], []))
+        else:
+            commands[-1].output.append(line)
+    for command, following in itertools.pairwise(commands):
+        if following.text == "echo $?":
+            command.code = int(following.output[0])
+    return [command for command in commands if command.text != "echo $?"]
+
+
+def labels(lines):
+    """The words that lines begin with, without numbers, curves and what is indented."""
+    return {match[0] for line in lines if (match := re.match(r"[A-Za-z][\w.\-]*", line))}
+
+
+# -- running it ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory):
+    """Folders for PATH: the console scripts beside this interpreter, or what stands in for them."""
+    folder = tmp_path_factory.mktemp("programs")
+    for name, words in (("memkit", "-m memkit"), ("memkit-run", "-m memkit run"), ("python", "")):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
+        program.chmod(0o755)
+    return f"{Path(sys.executable).parent}{os.pathsep}{folder}"
+
+
+@pytest.fixture(scope="session")
+def oneline(tmp_path_factory):
+    """A folder that the plugin of the documentation was installed into."""
+    target = tmp_path_factory.mktemp("site")
+    source = tmp_path_factory.mktemp("source")  # a build leaves files behind in its source
+    for file in ONELINE.iterdir():
+        (source / file.name).write_bytes(file.read_bytes())
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet"]
+    how = ["--no-deps", "--no-build-isolation", "--no-index", "--target", str(target)]
+    done = subprocess.run([*pip, *how, str(source)], capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def environment(programs, *folders):
+    found = {name: value for name, value in os.environ.items() if not name.startswith("MEMKIT_") or name == "MEMKIT_ENGINE"}
+    path = [*map(str, folders), *filter(None, [found.get("PYTHONPATH")])]
+    found.update(PATH=f"{programs}{os.pathsep}{found.get('PATH', '')}", PYTHONPATH=os.pathsep.join(path))
+    found.update(COLUMNS="80", PYTHONIOENCODING="utf-8")
+    if not folders:
+        found["MEMKIT_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # other plugins may be installed here
+    return found
+
+
+class Reader:
+    """Somebody who goes through a page from the top in an empty folder and does what it says."""
+
+    def __init__(self, page, folder, environment):
+        self.folder, self._environment = folder, environment
+        self._ahead = [block for block in BLOCKS if block.page == page]
+        self._outcomes = {}
+
+    def outcome(self, block):
+        """What running a block of the page gave: for each of its commands the command, exit code, output and errors."""
+        while block.line not in self._outcomes:
+            following = self._ahead.pop(0)
+            self._outcomes[following.line] = self._do(following)
+        return self._outcomes[block.line]
+
+    def _do(self, block):
+        if block.directive == "literalinclude":
+            source = block.page.parent / block.kind
+            (self.folder / source.name).write_bytes(source.read_bytes())
+        elif block.caption:
+            (self.folder / block.caption).write_text(block.text, encoding="utf-8")
+        elif block.kind == "python":
+            (self.folder / "example.py").write_text(block.text, encoding="utf-8")
+            return [self._run(Command("python -W error example.py", []))]
+        elif block.kind == "console":
+            return [self._run(command) for command in commands_of(block)]
+        return []
+
+    def _run(self, command):
+        done = subprocess.run(
+            ["sh", "-c", command.text], cwd=self.folder, env=self._environment, capture_output=True, stdin=subprocess.DEVNULL
+        )
+        code = done.returncode if done.returncode >= 0 else 128 - done.returncode  # some shells become their last command
+        return command, code, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+
+@pytest.fixture(scope="session")
+def outcome(tmp_path_factory, programs, request):
+    """A function that runs a block, after those before it on its page, in a folder that the page has to itself."""
+    readers = {}
+
+    def run(block):
+        if block.page not in readers:
+            folders = [request.getfixturevalue("oneline")] if block.page.name == "plugins.rst" else []
+            found = environment(programs, *folders)
+            readers[block.page] = Reader(block.page, tmp_path_factory.mktemp(block.page.stem), found)
+        return readers[block.page].outcome(block)
+
+    return run
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="the examples are written for a POSIX shell")
+
+
+@posix
+@pytest.mark.parametrize("block", of_kind("python"))
+def test_every_python_example_in_the_docs_runs(block, outcome):
+    for _, code, output, errors in outcome(block):
+        assert code == 0, output + errors
+
+
+@posix
+@pytest.mark.parametrize("block", of_kind("console"))
+def test_every_command_in_the_docs_runs_and_exits_as_the_page_says(block, outcome):
+    for command, code, output, errors in outcome(block):
+        assert code == command.code, f"$ {command.text}\n{output}{errors}"
+
+
+@posix
+@pytest.mark.parametrize("block", of_kind("console"))
+def test_the_output_in_the_docs_has_the_lines_of_the_real_one(block, outcome):
+    for command, _, output, errors in outcome(block):
+        missing = labels(command.output) - labels((output + errors).splitlines())
+        assert not missing, f"$ {command.text}\n{output}{errors}"
+
+
+def test_no_command_of_memkit_is_shown_where_it_is_not_run():
+    shown = [line for block in BLOCKS if not block.runs for line in block.text.splitlines()]
+    assert [line for line in shown if re.match(r"\s*(\$ )?memkit(-run)? ", line) and ": " not in line] == []
+
+
+def test_every_file_that_a_page_has_the_reader_write_is_used_on_it():
+    for block in BLOCKS:
+        name = block.caption or (Path(block.kind).name if block.directive == "literalinclude" else None)
+        if name and name != "conftest.py" and block.page.name != "plugins.rst":  # there it is installed instead
+            others = [other for other in BLOCKS if other.page == block.page and other.kind == "console"]
+            words = [word for other in others for command in commands_of(other) for word in command.text.split()]
+            assert name in words, f"{block}: {name}"
+
+
+def test_no_example_shows_a_path_of_somebody_s_machine():
+    for block in BLOCKS:
+        paths = set(re.findall(r"(?<![\w.])/(?:home|tmp|root|work|Users)/\S*", block.text))
+        assert all(path.startswith("/home/ada/") for path in paths), str(block)
+
+
+# -- the plugin of the documentation ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tool(programs, oneline, tmp_path):
+    """A function that runs ``python -m memkit`` in an empty folder where the example plugin is installed."""
+
+    def run(*words, folders=(), stderr=subprocess.PIPE):
+        words = [sys.executable, "-m", "memkit", *words]
+        found = environment(programs, oneline, *folders)
+        return subprocess.run(
+            words, cwd=tmp_path, env=found, stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8"
+        )
+
+    return run
+
+
+def test_the_example_plugin_writes_its_line_after_a_run(tool, tmp_path):
+    done = tool("run", "-q", "-o", "a.memkit", "--oneline", "a.txt", "-c", "import sys; sys.exit(3)")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
+    line = (tmp_path / "a.txt").read_text()
+    assert re.fullmatch(r"-c import sys; sys\.exit\(3\): exited with code 3, [\d.]+ MiB, [\d.]+ \S+\n", line)
+
+
+def test_the_example_plugin_writes_a_line_for_each_recording_of_a_report(tool):
+    for name in ("a", "b"):
+        assert tool("run", "-q", "-o", f"{name}.memkit", "-c", f"{name} = 1").returncode == 0
+    done = tool("report", "-q", "--oneline", "-", "b.memkit", "a.memkit")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["-c b = 1", "-c a = 1"]
+
+
+def test_the_example_plugin_is_inert_without_its_option(tool):
+    done = tool("run", "-q", "-o", "a.memkit", "-c", "pass")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_example_plugin_can_be_left_out(tool):
+    done = tool("run", "-p", "no:oneline", "--oneline", "-", "-c", "pass")
+    assert done.returncode == 2
+    assert "unknown option '--oneline'" in done.stderr
+
+
+@pytest.fixture
+def further(tmp_path_factory):
+    """A folder where the further examples of the page about plugins are installed."""
+    folder = tmp_path_factory.mktemp("further")
+    for block in BLOCKS:
+        if block.page.name == "plugins.rst" and block.caption:
+            (folder / block.caption).write_text(block.text, encoding="utf-8")
+    about = folder / "further-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: further\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[memkit]\nlive = memkit_live\nheap = memkit_heap\n")
+    return folder
+
+
+def test_the_example_of_a_meter_measures(tool, tmp_path, further):
+    program = "import python_heap, time; kept = bytes(50_000_000)"
+    done = tool("run", "-q", "-o", "a.memkit", "--meter", "python_heap", "-c", program, folders=[further])
+    assert (done.returncode, done.stderr) == (0, "")
+    recording = memkit.read(tmp_path / "a.memkit")
+    assert recording.about.meter == "python_heap"
+    assert 50_000_000 <= recording.growth < 51_000_000
+
+
+def test_the_example_of_following_tells_the_memory_while_the_program_runs(tool, tmp_path, further):
+    # The program goes on until it is told of, and gives up at last.
+    program = "import os, time; any(os.path.getsize('told') or time.sleep(0.1) for _ in range(300)) or exit(1)"
+    with open(tmp_path / "told", "w") as told:
+        done = tool("run", "-q", "-o", "a.memkit", "--live", "-c", program, folders=[further], stderr=told)
+    assert done.returncode == 0
+    assert re.match(r"[\d.]+ MiB\n", (tmp_path / "told").read_text())
+
+
+# -- nothing goes unmentioned ----------------------------------------------------------------------------------------
+
+
+def text_of(name):
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", memkit.__all__)
+def test_every_public_name_is_documented_in_the_reference(name):
+    pages = text_of("reference/api.rst") + text_of("reference/errors.rst")
+    assert re.search(rf"^\.\. (auto\w+|py:\w+):: memkit\.{name}(\(.*\))?$", pages, re.MULTILINE)
+
+
+class Found(Exception):
+    """A parser was about to parse."""
+
+
+def options_of(command, monkeypatch):
+    """The options that the parser of a command has, by all their spellings."""
+
+    def stop(parser, words):
+        raise Found(parser)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", stop)
+    monkeypatch.setenv("MEMKIT_DISABLE_PLUGIN_AUTOLOAD", "1")
+    with pytest.raises(Found) as found:
+        cli.main([command])
+    return {name for action in found.value.args[0]._actions for name in action.option_strings}
+
+
+def sections_of(page):
+    """The sections of the second level: title -> text."""
+    pieces = re.split(r"^(.+)\n-{3,}\n", text_of(page), flags=re.MULTILINE)
+    return dict(zip(pieces[1::2], pieces[2::2]))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_of_a_command_is_documented_with_it(command, monkeypatch):
+    sections = sections_of("reference/commands.rst")
+    text = sections[f"memkit {command}"] + text_of("reference/commands.rst").split("memkit run\n---")[0]
+    if command in ("run", "report"):
+        text += sections["Reports"]
+    options = options_of(command, monkeypatch)
+    assert options > {"-h"}
+    assert {option for option in options if not re.search(rf"(?<![\w-]){option}(?![\w-])", text)} == set()
+
+
+def test_the_options_of_memkit_itself_are_documented(monkeypatch):
+    assert "--version" in options_of("--version", monkeypatch)
+    assert ".. option:: --version" in text_of("reference/commands.rst")
+
+
+def test_every_option_that_is_documented_exists(monkeypatch):
+    headings = re.findall(r"^\.\. option:: (.+)$", text_of("reference/commands.rst"), re.MULTILINE)
+    documented = re.findall(r"(?<![\w-])--?[a-z][a-z-]*", " ".join(headings))
+    existing = set().union(*(options_of(command, monkeypatch) for command in [*COMMANDS, "--version"]))
+    assert set(documented) <= existing
+
+
+@pytest.mark.parametrize("hook", [name for name in vars(hookspecs) if name.startswith("memkit_")])
+def test_every_hook_is_documented(hook):
+    assert re.search(rf"^\.\. autofunction:: memkit\.hookspecs\.{hook}$", text_of("plugins.rst"), re.MULTILINE)
+
+
+def test_every_row_of_the_journal_is_in_the_file_format():
+    tags = re.findall(r"^``(\w+)`` ", journal.__doc__, re.MULTILINE)
+    assert {*journal._TAKE, "memkit", "sample"} <= set(tags)
+    rows = re.findall(
+        r"^    \* - ``(\w+)``\n      - ", text_of("reference/journal.rst").split("The first row")[0], re.MULTILINE
+    )
+    assert rows == tags
+
+
+@pytest.mark.parametrize("key", About._fields)
+def test_every_key_of_the_first_row_is_in_the_file_format(key):
+    assert re.search(rf"^    \* - .*``{key}``", text_of("reference/journal.rst").split("The first row")[1], re.MULTILINE)
+
+
+def keys_in(value):
+    if isinstance(value, dict):
+        yield from value
+        for each in value.values():
+            yield from keys_in(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from keys_in(each)
+
+
+def with_lines(recording):
+    """The recording with a line that was never traced."""
+    line = Line(Function("load.py", "load", 1), 2, 3, 4, 5, 6, 7)
+    return dataclasses.replace(recording, lines=(line,), tracing=Tracing("monitoring", "perf", None, 30.0, 700.0, 3, 1))
+
+
+def test_every_key_of_the_json_document_is_documented():
+    with memkit.record() as run, memkit.span("here"):
+        pass
+    document = json.loads("".join(jsonfile.document(with_lines(run.recording))))
+    del document["about"]  # the page sends the reader to the file format
+    assert {key for key in keys_in(document) if f"``{key}``" not in text_of("reference/json.rst")} == set()
+
+
+def test_every_column_of_the_csv_file_is_documented_in_order():
+    assert tuple(re.findall(r"^    \* - ``(\w+)``$", text_of("howto/numbers.rst"), re.MULTILINE)) == csvfile.HEAD
+
+
+def test_every_column_of_the_csv_file_of_lines_is_documented_in_order(tmp_path):
+    with memkit.record() as run:
+        pass
+    lines.write_csv(with_lines(run.recording), str(tmp_path / "lines.csv"))
+    head = (tmp_path / "lines.csv").read_text().splitlines()[0]
+    assert ",".join(re.findall(r"^    \* - ``(\w+)``$", text_of("howto/lines.rst"), re.MULTILINE)) == head
+
+
+def test_every_environment_variable_is_documented_and_exists():
+    source = "".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / "memkit").rglob("*.py")))
+    read = set(re.findall(r"environ.get\(\"(MEMKIT_\w+)\"", source))
+    documented = re.findall(r"^\.\. envvar:: (\w+)$", text_of("reference/environment.rst"), re.MULTILINE)
+    assert sorted(documented) == sorted(read)
+
+
+def test_every_page_can_be_reached():
+    listed = {"index"}
+    for page in DOCS.rglob("index.rst"):
+        tree = page.read_text(encoding="utf-8").partition(".. toctree::")[2]
+        listed |= {(page.parent / name).relative_to(DOCS).as_posix() for name in re.findall(r"^    ([\w/-]+)$", tree, re.M)}
+    pages = {page.relative_to(DOCS).with_suffix("").as_posix() for page in DOCS.rglob("*.rst") if "_build" not in page.parts}
+    assert pages == listed
+
+
+def test_the_commands_of_the_readme_name_what_exists():
+    readme = (ROOT / "README.rst").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    commands = re.findall(r"::\n\n    (.*)\n", readme.partition("Install\n")[0])
+    assert len(commands) == 2
+    assert set(re.findall(r"\.venv/bin/(\S+)", " ".join(commands))) - {"python"} <= set(project["scripts"])
+    assert set(re.findall(r"\.\[(\w+)\]", readme)) <= set(project["optional-dependencies"])
+    for path in re.findall(r"(?:docs/[\w./-]+|[A-Z]+\.rst)", readme):
+        assert (ROOT / path.rstrip(".")).exists() or path == "docs/_build", path
+
+
+def test_the_documentation_builds_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx")
+    pytest.importorskip("furo")
+    words = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-b", "html"]
+    words += ["-d", str(tmp_path / "trees"), str(DOCS), str(tmp_path / "html")]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,239 @@
+"""The file: what is written is read, and what is broken is passed over and counted."""
+
+import json
+
+import pytest
+
+from memkit import journal
+from memkit.errors import FormatError
+from memkit.recording import Ending, Sample
+
+ABOUT = {
+    "memkit": "1.2",
+    "argv": ["a b.py", 'quo"te', "\udcff é 𝄞"],
+    "pid": 7,
+    "parent": None,
+    "python": "3.13.0",
+    "host": "box",
+    "began": 1.5,
+    "clock": 11,
+    "meter": "rss",
+    "interval": 1_000_000,
+    "engine": "native",
+    "peaks": "reset",
+    "peaks_reason": None,
+    "mark": 3,
+}
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """A function that writes rows (or raw bytes) below a good header and reads them back."""
+
+    def write_and_read(*rows, head=True):
+        path = tmp_path / "r.memkit"
+        text = journal.header(ABOUT) if head else b""
+        path.write_bytes(text + b"".join(row if isinstance(row, bytes) else journal.row(*row) for row in rows))
+        return journal.read(path)
+
+    return write_and_read
+
+
+def test_the_header_comes_back_as_it_was(recorded):
+    about = recorded().about
+    assert about._asdict() == {**ABOUT, "argv": tuple(ABOUT["argv"])}
+
+
+def test_every_row_is_one_line_of_json():
+    row = journal.row("span", 1, None, 2.5, 'a "b"\n')
+    assert row.endswith(b"]\n")
+    assert row.count(b"\n") == 1
+    assert json.loads(row) == ["span", 1, None, 2.5, 'a "b"\n']
+
+
+def test_a_sample_without_a_peak_peaked_at_its_memory(recorded):
+    samples = recorded(("sample", 5, 100), ("sample", 6, 90, 310), ("sample", 7, 80, -9), ("sample", 8, 60, 0, 99)).samples
+    assert samples == (Sample(5, 7, 100, 100), Sample(6, 7, 90, 400), Sample(7, 7, 80, 80), Sample(8, 99, 60, 60))
+
+
+def test_spans_are_put_together_from_their_two_rows(recorded):
+    [outer, inner] = recorded(
+        ("span", 0, 10, 100, 5, 0, "outer"),
+        ("span", 1, 20, 110, 5, 1, "inner"),
+        ("span_end", 1, 30, 120, 500),
+        ("span_end", 0, 40, 105, 600),
+    ).spans
+    assert inner == ("inner", 5, 1, 20, 30, 110, 120, 500)
+    assert (outer.start, outer.end, outer.peak, outer.growth) == (10, 40, 600, 5)
+
+
+def test_a_span_that_did_not_end_is_kept(recorded):
+    [span] = recorded(("span", 0, 10, 100, 5, 0, "doomed"), ("sample", 12, 300), ("sample", 9, 999)).spans
+    assert (span.end, span.after, span.peak) == (None, None, 300)
+
+
+def test_a_span_without_a_peak_of_its_own_takes_it_from_the_samples_within(recorded):
+    samples = [("sample", time, memory) for time, memory in ((5, 900), (15, 200), (25, 300), (35, 800))]
+    [span] = recorded(("span", 0, 10, 100, 5, 0, "a"), *samples, ("span_end", 0, 30, 120, None)).spans
+    assert span.peak == 300
+
+
+def test_costs_are_partial_sums(recorded):
+    cost = recorded(("cost", 10, 1, 5000), ("cost", 20, 0, 6000)).cost
+    assert cost == (30, 1, 11000)
+
+
+@pytest.mark.parametrize(
+    ("rows", "ending"),
+    [
+        ([], Ending("unknown", finished=False)),
+        ([("end", 9, "ok")], Ending("ok")),
+        ([("end", 9, "ok"), ("exit", 10, 0, None, None)], Ending("ok")),
+        ([("end", 9, "ok"), ("exit", 10, 4, None, None)], Ending("exited", code=4)),
+        ([("end", 9, "error", "E: x", None, "e"), ("exit", 10, 1, None, None)], Ending("error", "E: x", out_of_memory="e")),
+        ([("end", 9, "exited", None, 3), ("exit", 10, 3, None, None)], Ending("exited", code=3)),
+        ([("exit", 10, 0, None, None)], Ending("exited", code=0, finished=False)),
+        ([("exit", 10, None, 9, "cgroup")], Ending("killed", signal=9, out_of_memory="cgroup", finished=False)),
+        (
+            [("end", 9, "error", "KeyboardInterrupt"), ("exit", 10, None, 2, None)],
+            Ending("killed", "KeyboardInterrupt", signal=2, finished=False),
+        ),
+    ],
+)
+def test_the_ending_is_what_program_and_supervisor_know_together(recorded, rows, ending):
+    assert recorded(*rows).ending == ending
+
+
+def test_the_process_ends_when_the_supervisor_saw_it_end(recorded):
+    [process] = recorded(("sample", 1, 5), ("end", 9, "ok"), ("exit", 12, 0, None, None)).processes
+    assert (process.pid, process.started, process.ended) == (7, 0, 12)
+
+
+def test_a_row_that_breaks_off_is_left_out_and_counted(recorded):
+    recording = recorded(("sample", 1, 5), b'["sample",2,')
+    assert (len(recording.samples), recording.unread) == (1, 1)
+
+
+DAMAGED = """\
+\x00\xff
+["sample",3
+{}
+3
+"sample"
+[]
+[[1]]
+["sample"]
+["sample","x",3]
+["sample",3,"x"]
+["sample",3,null]
+["future",1]
+["span"]
+["cost","a",1,2]
+["end",1]
+"""
+
+
+@pytest.mark.parametrize("damage", [*DAMAGED.encode("latin-1").splitlines(keepends=True), b"\n"])
+def test_a_damaged_row_costs_no_other(recorded, damage):
+    recording = recorded(("sample", 1, 5), damage, ("sample", 4, 6), ("end", 5, "ok"))
+    assert [sample.time for sample in recording.samples] == [1, 4]
+    assert recording.ending == Ending("ok")
+    assert recording.unread == 1
+
+
+def test_values_that_a_newer_memkit_adds_to_a_row_are_ignored(recorded):
+    recording = recorded(("cost", 1, 0, 5, "more"), ("end", 9, "ok", None, None, None, "more"))
+    assert (recording.unread, recording.ending) == (0, Ending("ok"))
+
+
+def test_a_row_can_be_added_to_a_recording_that_breaks_off(tmp_path):
+    path = tmp_path / "r.memkit"
+    path.write_bytes(journal.header(ABOUT) + b'["sample",1,5]\n["sample",2')
+    journal.append(path, "exit", 3, None, 9, None)
+    recording = journal.read(path)
+    assert (recording.ending.signal, len(recording.samples), recording.unread) == (9, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b'["memkit",1,{"argv"', "breaks off in its first row"),
+        (b"hello\n", "not a memkit recording"),
+        (b"\x7fELF" + b"\0" * 200_000, "not a memkit recording"),
+        (b'["memkit",1]\n', "breaks off"),
+        (b'["memkit",99,{"memkit":"8.0"}]\n', "format 99.*memkit 8.0 or newer"),
+    ],
+)
+def test_a_file_that_is_no_recording_is_refused_with_the_reason(tmp_path, content, reason):
+    path = tmp_path / "x.memkit"
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=reason) as caught:
+        journal.read(path)
+    assert "x.memkit" in str(caught.value)
+
+
+def test_a_file_that_cannot_be_opened_is_refused_in_a_line(tmp_path):
+    with pytest.raises(FormatError, match=r"cannot read .*nowhere"):
+        journal.read(tmp_path / "nowhere")
+    with pytest.raises(FormatError, match="cannot read"):
+        journal.read(tmp_path)
+
+
+def test_a_recording_can_be_followed_while_it_grows(tmp_path):
+    path = tmp_path / "r.memkit"
+    path.write_bytes(journal.header(ABOUT) + journal.row("sample", 1, 5) + b'["sample",')
+    with journal.Reader(path) as reader, open(path, "ab") as file:
+        reader.advance()
+        assert len(reader.recording().samples) == 1
+        file.write(b"2,6]\n" + journal.row("sample", 3, 7))
+        file.flush()
+        reader.advance()
+        recording = reader.recording()
+    assert [sample.memory for sample in recording.samples] == [5, 6, 7]
+    assert recording.unread == 0
+
+
+def test_rows_that_lie_across_blocks_are_read_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "_CHUNK", 7)
+    path = tmp_path / "r.memkit"
+    path.write_bytes(journal.header(ABOUT) + b"".join(journal.row("sample", n, n * 10) for n in range(50)))
+    assert [sample.memory for sample in journal.read(path).samples] == [n * 10 for n in range(50)]
+
+
+def test_the_origin_of_a_recording_is_its_process_and_clock(tmp_path):
+    path = tmp_path / "r.memkit"
+    assert journal.origin(path) is None
+    path.write_bytes(journal.header(ABOUT))
+    assert journal.origin(path) == (7, 11)
+
+
+def test_whatever_is_in_a_file_it_is_read_or_refused(tmp_path, recorded):
+    import random
+
+    recorded(
+        ("sample", 1, 5),
+        ("span", 0, 1, 5, 7, 0, "load"),
+        ("sample", 2, 6, 9),
+        ("span_end", 0, 3, 6, None),
+        ("cost", 2, 0, 99),
+        ("end", 4, "error", "E: x", None, None),
+        ("exit", 5, 1, None, None),
+    )
+    whole = (tmp_path / "r.memkit").read_bytes()
+    chance = random.Random(7)
+    path = tmp_path / "mutant.memkit"
+    pieces = (b"", b'"', b",", b"]", b"\n", b"null", b"-7", b"\xff", b"{}")
+    for _ in range(3000):
+        mutant = bytearray(whole)
+        for _ in range(chance.randrange(1, 4)):
+            place = chance.randrange(len(mutant))
+            mutant[place : place + chance.choice((0, 1, 1, 5))] = chance.choice(pieces)
+        path.write_bytes(mutant)
+        try:
+            recording = journal.read(path)
+        except FormatError:
+            continue
+        assert str(recording.ending)
+        assert recording.duration is not None
+        assert recording.about.when

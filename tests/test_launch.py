@@ -1,0 +1,273 @@
+"""How programs end, what reaches them on the way, and what the report says of it."""
+
+import contextlib
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memkit import journal
+
+
+@pytest.fixture(autouse=True)
+def interrupts():
+    """What starts tests in the background may have them ignore the keyboard, and programs would inherit that."""
+    before = [(number, signal.signal(number, signal.default_int_handler)) for number in (signal.SIGINT, signal.SIGQUIT)]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+# program, exit code, ending
+ENDINGS = {
+    "nothing": ("pass", 0, "finished"),
+    "exit 0": ("import sys; sys.exit(0)", 0, "finished"),
+    "exception": ("1 / 0", 1, "ended by an exception: ZeroDivisionError: division by zero"),
+    "exception without text": ("raise ValueError", 1, "ended by an exception: ValueError"),
+    "exit 3": ("import sys; sys.exit(3)", 3, "exited with code 3"),
+    "exit with text": ("import sys; sys.exit('text')", 1, "exited with code 1"),
+    "caught": ("try:\n    1 / 0\nexcept ZeroDivisionError:\n    pass", 0, "finished"),
+    "kill": ("import os; os.kill(os.getpid(), 9)", 137, "killed by SIGKILL"),
+    "term": ("import os; os.kill(os.getpid(), 15)", 143, "killed by SIGTERM"),
+    "segfault": ("import ctypes; ctypes.string_at(0)", 139, "killed by SIGSEGV"),
+    "abort": ("import os; os.abort()", 134, "killed by SIGABRT"),
+    "interrupt": ("import os; os.kill(os.getpid(), 2)", 130, "killed by SIGINT (KeyboardInterrupt)"),
+    "handled interrupt": (
+        "import os\ntry:\n    os.kill(os.getpid(), 2)\n    input()\nexcept KeyboardInterrupt:\n    raise SystemExit(4)",
+        4,
+        "exited with code 4",
+    ),
+    "os._exit": ("import os; os._exit(4)", 4, "exited with code 4, its end unrecorded (os._exit, exec, or a full disk)"),
+    "os._exit 0": ("import os; os._exit(0)", 0, "exited with code 0, its end unrecorded (os._exit, exec, or a full disk)"),
+    "exec": (
+        "import os; os.execv('/bin/sh', ['sh', '-c', 'exit 5'])",
+        5,
+        "exited with code 5, its end unrecorded (os._exit, exec, or a full disk)",
+    ),
+    "no memory": (
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, resource.getrlimit(resource.RLIMIT_AS)[1]))\n"
+        "kept = [bytearray(1 << 26) for _ in range(100)]",
+        1,
+        "ended by an exception, out of memory (an uncaught MemoryError): MemoryError",
+    ),
+    "syntax error": ("x = = 1", 1, "ended by an exception: SyntaxError: invalid syntax (program.py, line 1)"),
+    "error at exit": ("import atexit\natexit.register(exec, '1 / 0')", 0, "finished"),
+    "killed at exit": ("import atexit, os\natexit.register(lambda: os.kill(os.getpid(), 9))", 137, "killed by SIGKILL"),
+    "os._exit at exit": (
+        "import atexit, os\natexit.register(os._exit, 6)",
+        6,
+        "exited with code 6, its end unrecorded (os._exit, exec, or a full disk)",
+    ),
+}
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+def test_the_first_line_of_the_report_says_how_it_ended(plain, memkit_run, script, end):
+    text, code, ending = ENDINGS[end]
+    name = script(text)
+    run = memkit_run(name, options=())
+    without = plain(name)
+    assert run.returncode == code == (without.returncode if without.returncode >= 0 else 128 - without.returncode)
+    assert run.stderr.startswith(without.stderr)
+    assert run.stderr[len(without.stderr) :].splitlines()[0] == f"memkit   program.py: {ending}"
+    assert str(run.recording.ending) == ending
+
+
+def test_even_a_program_that_is_killed_at_once_leaves_a_sample(memkit_run):
+    assert memkit_run("-c", "import os; os.kill(os.getpid(), 9)").recording.samples
+
+
+def test_an_array_too_large_is_want_of_memory(memkit_run):
+    pytest.importorskip("numpy")
+    run = memkit_run("-c", "import numpy; numpy.ones(1 << 55)")
+    assert run.returncode == 1
+    assert run.recording.ending.error.startswith("_ArrayMemoryError: Unable to allocate")
+    assert run.recording.ending.out_of_memory == "an uncaught MemoryError"
+
+
+def test_the_end_of_a_recording_in_a_killed_process_is_not_known(plain, script, tmp_path):
+    text = "import os, memkit\nwith memkit.record('own.memkit'):\n    os.kill(os.getpid(), 9)"
+    assert plain(script(text)).returncode == -signal.SIGKILL
+    ending = journal.read(tmp_path / "own.memkit").ending
+    assert (ending.kind, ending.finished) == ("unknown", False)
+
+
+@pytest.fixture
+def memory_group():
+    """The folder of a control group that may hold 96 MiB."""
+    top = Path("/sys/fs/cgroup/memory")
+    limits = [("memory.limit_in_bytes", 96 << 20), ("memory.memsw.limit_in_bytes", 96 << 20)]
+    if not top.is_dir():
+        top, limits = Path("/sys/fs/cgroup"), [("memory.max", 96 << 20), ("memory.swap.max", 0)]
+    group = top / f"memkit-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        for name, limit in limits:
+            if (group / name).exists() or name in ("memory.limit_in_bytes", "memory.max"):
+                (group / name).write_text(str(limit))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            group.rmdir()
+        pytest.skip(f"a memory control group cannot be made here: {error}")
+    yield group
+    group.rmdir()
+
+
+def test_a_kill_for_want_of_memory_is_told_from_another(memory_group, installed, script, tmp_path):
+    name = script("kept = []\nwhile True:\n    kept.append(bytearray(1 << 20))")
+    enter = ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', memory_group]
+    command = [*enter, *installed, "-o", "run.memkit", name]
+    run = subprocess.run(command, cwd=tmp_path, timeout=60, capture_output=True, text=True)
+    assert run.returncode == 128 + signal.SIGKILL
+    evidence = f"cgroup /{memory_group.name}: oom_kill rose by 1"
+    assert run.stderr.splitlines()[0] == f"memkit   {name}: killed by SIGKILL, out of memory ({evidence})"
+
+
+# -- signals -----------------------------------------------------------------------------------------------------------
+
+WAITING = """
+import signal, sys, time
+def handle(number, _):
+    print("got", signal.Signals(number).name)
+    sys.exit(7)
+for name in sys.argv[1:]:
+    signal.signal(getattr(signal, name), handle)
+print("ready", flush=True)
+time.sleep(30)
+"""
+
+
+@pytest.fixture
+def started(installed, script, tmp_path):
+    """A function that starts a program under memkit, in a session of its own, and waits until it prints a line."""
+    processes = []
+
+    def start(text, *words):
+        command = [*installed, "-o", "run.memkit", script(text), *words]
+        settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+        process = subprocess.Popen(command, cwd=tmp_path, **settings)
+        processes.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"])
+def test_a_signal_to_memkit_reaches_the_program(started, name):
+    process = started(WAITING, name)
+    process.send_signal(getattr(signal, name))
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (7, f"got {name}\n")
+    assert err.splitlines()[0] == f"memkit   program.py {name}: exited with code 7"
+
+
+def test_a_program_that_does_not_handle_a_signal_dies_of_it_and_is_reported(started):
+    process = started(WAITING)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (143, "")
+    assert err.splitlines()[0] == "memkit   program.py: killed by SIGTERM"
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGQUIT"])
+def test_a_signal_to_all_as_from_a_terminal_is_the_programs_to_decide(started, name):
+    process = started(WAITING, name)
+    os.killpg(process.pid, getattr(signal, name))
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (7, f"got {name}\n")
+    assert err.splitlines()[0] == f"memkit   program.py {name}: exited with code 7"
+
+
+def test_an_interrupt_that_the_program_survives_ends_nothing(started):
+    text = """
+import signal, sys, threading
+woken = threading.Event()
+signal.signal(signal.SIGINT, lambda *_: woken.set())
+print("ready", flush=True)
+print(woken.wait(30))
+"""
+    process = started(text)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "True\n")
+    assert err.splitlines()[0] == "memkit   program.py: finished"
+
+
+def test_a_program_that_outlives_memkit_ends_its_own_recording(started, tmp_path):
+    process = started("import sys\nprint('ready', flush=True)\nsys.stdin.read()\nsys.exit(3)")
+    process.kill()
+    process.wait(60)
+    process.communicate(timeout=60)  # until the program, too, has closed its ends
+    assert str(journal.read(tmp_path / "run.memkit").ending) == "exited with code 3"
+
+
+# -- a terminal --------------------------------------------------------------------------------------------------------
+
+TALKING = """
+import os, sys, time
+print([os.isatty(stream) for stream in range(3)], os.get_terminal_size().columns, os.getpgrp() == os.tcgetpgrp(0))
+print("hello", input("name? "))
+try:
+    print("waiting")
+    time.sleep(30)
+except KeyboardInterrupt:
+    if len(sys.argv) > 1:
+        raise
+    print("interrupted")
+    sys.exit(7)
+"""
+
+
+def converse(command, folder, *turns):
+    """Run a command in a terminal of its own: wait for a text, type another, and so on. Its exit code, and what was seen."""
+    ours, theirs = pty.openpty()
+    words = [sys.executable, str(Path(__file__).parent / "programs" / "in_terminal.py"), *command]
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+    process = subprocess.Popen(words, cwd=folder, env={**os.environ, "TERM": "dumb"}, start_new_session=True, **streams)
+    os.close(theirs)
+    seen = b""
+    turns = list(turns)
+    try:
+        while select.select([ours], [], [], 60)[0]:
+            try:
+                seen += os.read(ours, 4096)
+            except OSError:  # the last of them has closed it
+                break
+            if turns and turns[0][0] in seen:
+                os.write(ours, turns.pop(0)[1])
+        return process.wait(60), seen.decode()
+    finally:
+        process.kill()
+        process.wait(60)
+        os.close(ours)
+
+
+TURNS = (b"name? ", b"Ada\n"), (b"waiting\r\n", b"\x03")
+
+
+def test_a_terminal_works_as_without_memkit(installed, script, tmp_path):
+    name = script(TALKING)
+    code, plainly = converse([sys.executable, name], tmp_path, *TURNS)
+    assert code == 7
+    assert "[True, True, True]" in plainly
+    assert "hello Ada" in plainly
+    assert "interrupted" in plainly
+    assert converse([*installed, "-q", name], tmp_path, *TURNS) == (code, plainly)
+
+
+def test_an_interrupt_in_a_terminal_is_reported_on(installed, script, tmp_path):
+    code, seen = converse([*installed, script(TALKING), "raise"], tmp_path, *TURNS)
+    assert code == 130
+    assert seen.count("Traceback") == 1
+    assert "memkit   program.py raise: killed by SIGINT (KeyboardInterrupt)" in seen.splitlines()

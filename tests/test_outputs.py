@@ -1,0 +1,89 @@
+"""Files that reports are written to: whole or not at all."""
+
+import os
+
+import pytest
+
+import memkit
+
+
+def test_a_file_takes_its_name_when_all_is_written(tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    with memkit.output(path) as file:
+        file.write("new é")
+        assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "new é"
+    assert os.listdir(tmp_path) == ["out.txt"]
+
+
+def test_what_fails_half_way_leaves_nothing_new(tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), memkit.output(path) as file:
+        file.write("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["out.txt"]
+
+
+def test_a_link_is_written_through(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with memkit.output(tmp_path / "link") as file:
+        file.write("x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_a_dash_is_standard_output(capfd):
+    with memkit.output("-") as file:
+        file.write("x")
+    with memkit.output("-", binary=True) as file:
+        file.write(b"y")
+    assert sorted(capfd.readouterr().out) == ["x", "y"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_one_line():
+    with (
+        pytest.raises(memkit.MemkitError, match=r"cannot write '/dev/full': No space left"),
+        memkit.output("/dev/full") as file,
+    ):
+        file.write("x")
+
+
+def test_a_path_is_given_back_as_it_is(tmp_path):
+    assert memkit.output_path(str(tmp_path / "a.csv")) == str(tmp_path / "a.csv")
+    assert memkit.output_path("-") == "-"
+
+
+def test_a_path_that_cannot_be_written_is_refused_with_the_reason(tmp_path):
+    for path, reason in (
+        (str(tmp_path), "it is a folder"),
+        (str(tmp_path / "no" / "a.csv"), "there is no folder"),
+        ("", "empty"),
+    ):
+        with pytest.raises(memkit.UsageError, match=reason):
+            memkit.output_path(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(memkit.UsageError, match="permission denied"):
+        memkit.output_path(str(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize("name", ["load.py", "notes.ipynb", "old.memkit"])
+def test_a_program_or_a_recording_is_not_written_over(tmp_path, name):
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(memkit.UsageError, match=r"left alone"):
+        memkit.output_path(str(tmp_path / name))
+    assert memkit.output_path(str(tmp_path / f"new-{name}")) == str(tmp_path / f"new-{name}")
+
+
+def test_a_recording_under_another_name_is_not_written_over(tmp_path):
+    with memkit.record(tmp_path / "plain"):
+        pass
+    with pytest.raises(memkit.UsageError, match="left alone"):
+        memkit.output_path(str(tmp_path / "plain"))

@@ -1,0 +1,94 @@
+"""What was recorded, and what follows from it."""
+
+import dataclasses
+
+import pytest
+
+from memkit.recording import Cost, Ending, Span, signal_name
+
+MIB = 1 << 20
+MS = 1_000_000
+
+
+def test_start_end_growth_and_peak_follow_from_the_samples(made_up):
+    recording = made_up((0, 10), (5, 12, 400), (9, 11))
+    assert (recording.start, recording.end, recording.growth) == (10 * MIB, 11 * MIB, MIB)
+    assert recording.peak == 400 * MIB
+    assert recording.highest.time == 5 * MS
+    assert recording.duration == 9 * MS
+
+
+def test_without_samples_nothing_is_claimed(made_up):
+    recording = made_up()
+    assert (recording.start, recording.end, recording.growth, recording.peak, recording.highest) == (None,) * 5
+    assert recording.duration == 0
+
+
+def test_the_duration_reaches_to_the_end_of_the_process(made_up):
+    assert made_up((0, 10), (5, 10), took=80).duration == 80 * MS
+
+
+def test_what_a_kill_left_unwritten_is_unseen(made_up):
+    killed = Ending("killed", signal=9, finished=False)
+    recording = made_up((0, 10), (5, 10), took=80, ending=killed)
+    assert (recording.unseen, recording.peak_is_exact) == (75 * MS, False)
+    assert made_up((0, 10), (5, 10), took=80).unseen == 0
+    assert made_up(took=80, ending=killed).unseen == 0
+
+
+def test_a_recording_cannot_be_changed(made_up):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made_up((0, 10)).unread = 3
+
+
+@pytest.mark.parametrize(
+    ("peaks", "mark", "exact"),
+    [("reset", 50, True), ("mark", 30, True), ("mark", 50, False), ("mark", None, True), ("samples", None, False)],
+)
+def test_a_peak_is_exact_where_the_kernel_kept_it(made_up, peaks, mark, exact):
+    recording = made_up((0, 10), (5, 12, 40), peaks=peaks, mark=mark and mark * MIB)
+    assert recording.peak_is_exact is exact
+
+
+@pytest.mark.parametrize(
+    ("ending", "text"),
+    [
+        (Ending("ok"), "finished"),
+        (Ending("error", error="ValueError: no"), "ended by an exception: ValueError: no"),
+        (
+            Ending("error", error="MemoryError", out_of_memory="an uncaught MemoryError"),
+            "ended by an exception, out of memory (an uncaught MemoryError): MemoryError",
+        ),
+        (Ending("exited", code=3), "exited with code 3"),
+        (
+            Ending("exited", code=3, finished=False),
+            "exited with code 3, its end unrecorded (os._exit, exec, or a full disk)",
+        ),
+        (
+            Ending("killed", signal=9, out_of_memory="cgroup /jobs: oom_kill rose by 1"),
+            "killed by SIGKILL, out of memory (cgroup /jobs: oom_kill rose by 1)",
+        ),
+        (Ending("killed", signal=2, error="KeyboardInterrupt"), "killed by SIGINT (KeyboardInterrupt)"),
+    ],
+)
+def test_an_ending_says_in_a_line_how_it_was(ending, text):
+    assert str(ending) == text
+
+
+def test_an_unknown_ending_says_what_that_can_mean():
+    assert "killed" in str(Ending("unknown"))
+    assert "running" in str(Ending("unknown"))
+
+
+def test_a_signal_without_a_name_keeps_its_number():
+    assert (signal_name(15), signal_name(200)) == ("SIGTERM", "signal 200")
+
+
+def test_an_unfinished_span_has_neither_growth_nor_duration():
+    assert (Span("a", 1, 0, 5, None, 10, None, 12).growth, Span("a", 1, 0, 5, None, 10, None, 12).duration) == (None, None)
+    assert (Span("a", 1, 0, 5, 9, 10, 14, 20).growth, Span("a", 1, 0, 5, 9, 10, 14, 20).duration) == (4, 4)
+
+
+def test_the_share_of_beats_kept_counts_the_late_ones():
+    assert Cost(99, 1, None).kept == 0.99
+    assert Cost(0, 0, None).kept == 1.0

@@ -1,0 +1,137 @@
+"""Named stretches of time."""
+
+import asyncio
+import mmap
+import threading
+
+import pytest
+
+import memkit
+
+MIB = 1 << 20
+
+
+def touched(megabytes):
+    memory = mmap.mmap(-1, megabytes * MIB)
+    for place in range(0, megabytes * MIB, mmap.PAGESIZE):
+        memory[place] = 1
+    return memory
+
+
+def test_a_span_has_memory_before_and_after_and_the_peak_between(exact_peaks):
+    with memkit.record(interval=10) as run:
+        with memkit.span("keep"):
+            memory = touched(20)
+        with memkit.span("transient"):
+            touched(50).close()
+    keep, transient = run.recording.spans
+    assert keep.growth == pytest.approx(20 * MIB, abs=MIB)
+    assert transient.growth == pytest.approx(0, abs=MIB)
+    assert transient.peak - transient.before == pytest.approx(50 * MIB, abs=MIB)
+    memory.close()
+
+
+def test_spans_nest_and_know_how_deep():
+    with memkit.record() as run, memkit.span("a"):
+        with memkit.span("b"), memkit.span("c"):
+            pass
+        with memkit.span("d"):
+            pass
+    assert [(span.label, span.depth) for span in run.recording.spans] == [("a", 0), ("b", 1), ("c", 2), ("d", 1)]
+
+
+def test_a_span_ends_when_its_body_raises():
+    with memkit.record() as run, pytest.raises(ZeroDivisionError), memkit.span("a"):
+        1 / 0  # noqa: B018
+    with memkit.record() as after, memkit.span("b"):
+        pass
+    assert run.recording.spans[0].end is not None
+    assert after.recording.spans[0].depth == 0
+
+
+def test_without_a_recording_a_span_does_nothing():
+    with memkit.span("a"):
+        pass
+
+
+def test_a_span_begun_before_a_recording_is_not_in_it():
+    with memkit.span("a"), memkit.record() as run:
+        pass
+    assert run.recording.spans == ()
+
+
+def test_a_span_that_outlives_its_recording_is_unfinished():
+    run = memkit.record()
+    with memkit.span("outer"):
+        run.start()
+        with memkit.span("inner"):
+            run.stop()
+    [span] = run.recording.spans
+    assert (span.label, span.end) == ("inner", None)
+
+
+def test_a_span_of_an_earlier_recording_does_not_end_in_the_next():
+    run = memkit.record()
+    run.start()
+    with memkit.span("inner"):
+        run.stop()
+        run.start()
+    run.stop()
+    assert run.recording.spans == ()
+    assert run.recording.unread == 0
+
+
+def test_a_decorated_function_is_a_span_at_each_call():
+    @memkit.span("work")
+    def work(levels):
+        return levels and work(levels - 1)
+
+    with memkit.record() as run:
+        work(2)
+    assert [(span.label, span.depth) for span in run.recording.spans] == [("work", 0), ("work", 1), ("work", 2)]
+
+
+def test_every_thread_has_a_nesting_of_its_own():
+    ready, go = threading.Barrier(5), threading.Barrier(5)
+
+    def work(name):
+        with memkit.span(name):
+            ready.wait()
+            go.wait()
+
+    with memkit.record() as run, memkit.span("main"):
+        threads = [threading.Thread(target=work, args=(str(number),)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        ready.wait()
+        go.wait()
+        for thread in threads:
+            thread.join()
+    spans = run.recording.spans
+    assert {span.depth for span in spans} == {0}
+    assert len({span.thread for span in spans}) == 5
+
+
+def test_a_span_stays_open_across_an_await():
+    async def step(name):
+        with memkit.span(name):
+            await asyncio.sleep(0.001)
+
+    async def both():
+        await asyncio.gather(step("a"), step("b"))
+
+    with memkit.record() as run:
+        asyncio.run(both())
+    a, b = run.recording.spans
+    assert a.start < b.start < a.end < b.end
+
+
+def test_a_label_is_any_text():
+    with memkit.record() as run, memkit.span('é "quoted"\n\ud800 𝄞'):
+        pass
+    assert run.recording.spans[0].label == 'é "quoted"\n\ud800 𝄞'
+
+
+def test_a_label_that_is_no_text_is_refused():
+    with pytest.raises(TypeError, match="text, not 5"):
+        memkit.span(5)
