@@ -10,8 +10,8 @@ row          values                                            written
 ``span``     id, time, memory, thread, depth, label            when a span begins
 ``span_end``  id, time, memory, peak                           when it ends; peak is null where only samples tell
 ``function``  number, file, qualified name, first line         the first time that code is traced
-``line``     function, number, hits, time, growth,             when rows are flushed: what came since the row
-             memory, peak                                      before; hits, time and growth are partial sums
+``line``     function, number, hits, time, growth,             when rows are flushed and the line has run or runs:
+             memory, peak                                      the totals so far, so the last row of a line holds
 ``tracing``  tracer, gate, reason, cost of a line, of a read   when tracing begins; costs are in nanoseconds
 ``reads``    readings of memory                                when rows are flushed: what came since the row before
 ``cost``     beats, late beats, CPU time                       about once a second: what came since the row before
@@ -257,14 +257,7 @@ class Reader:
         self._functions[number + 0] = self._rows.Function("" + file, "" + name, line + 0)
 
     def _line(self, function, number, hits, time, growth, memory, peak, *_):
-        so_far = self._lines.get((function, number), (0, 0, 0, 0, 0))
-        self._lines[function + 0, number + 0] = (
-            so_far[0] + hits,
-            so_far[1] + time,
-            so_far[2] + growth,
-            memory + 0,
-            max(so_far[4], peak),
-        )
+        self._lines[function + 0, number + 0] = (hits + 0, time + 0, growth + 0, memory + 0, peak + 0)
 
     def _traced(self, tracer, gate, reason, event_cost, read_cost, *_):
         self._tracing = ("" + tracer, "" + gate, reason, event_cost + 0, read_cost + 0)

@@ -21,6 +21,7 @@ _FULL = ("uss", "pss", "swap")
 _FLUSH = SECOND // 4
 _AUTO_START, _AUTO_GROWTH = SECOND // 1000, 434
 _READING_SHARE = 100
+_ALSO_GROWTH = 64
 _RISE = 1.05
 
 
@@ -208,7 +209,8 @@ class Sampler:
         self._scope = None
         self._peak = self._highest = self._flushed = 0
         self._beats = self._late = 0
-        self._also = None
+        self._also = ()
+        self._also_due = 0
         self._thread = None
         self._wake = threading.Event()
 
@@ -221,9 +223,16 @@ class Sampler:
         self._journal.flush()
         self.resume()
 
-    def flush_also(self, writer) -> None:
-        """Have somebody add rows before each flush: a callable that takes the journal, or None for nobody."""
-        self._also = writer
+    def flush_also(self, writers) -> None:
+        """Have others add rows before a flush: callables that take the journal, in place of those before."""
+        self._also = tuple(writers)
+        self._also_due = 0
+
+    def flush(self) -> None:
+        """Write the sums as they are now, and hand everything to the system."""
+        for write in self._also:
+            write(self._journal)
+        self._journal.flush()
 
     def resume(self) -> None:
         """Start the thread, unless it runs."""
@@ -256,9 +265,12 @@ class Sampler:
             if now >= self._cost_due:
                 self._spend()
                 self._cost_due = now + SECOND
-            if now >= flush or self._highest > self._flushed * _RISE:
-                if self._also is not None:
-                    self._also(self._journal)
+            rose = self._highest > self._flushed * _RISE
+            if now >= flush or rose:
+                if rose or now >= self._also_due:
+                    for write in self._also:
+                        write(self._journal)
+                    self._also_due = now + max(_FLUSH, (now - self._began) // _ALSO_GROWTH)
                 self._journal.flush()
                 self._flushed = self._highest
                 flush = now + _FLUSH

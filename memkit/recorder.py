@@ -159,7 +159,7 @@ class Recorder:
         tracer = tracing.LineTracer(self._journal, meter, self._targets.wants)
         gate, reason = tracing.gate.chosen()
         self._journal.text(journal.row("tracing", tracer.engine, gate, reason, *costs))
-        self._sampler.flush_also(tracer.writer(self._sampler))
+        self._sampler.flush_also([tracer.writer(self._sampler)])
         self._tracer = tracer
         tracer.start()
 
@@ -197,7 +197,7 @@ class Recorder:
             if self._tracer is not None:
                 self._tracer.stop()
             self._sampler.stop()
-            self._sampler.flush_also(None)
+            self._sampler.flush_also([])
             self._end_lines()
         self._journal.text(journal.row("end", self._elapsed(), *(ending or self.ending)))
         self._journal.close()
@@ -230,8 +230,8 @@ class Recorder:
         """What was recorded: a ``Recording``, or None before the first start. It can be asked for at any time."""
         if self._journal is None or self._recording is not None:
             return self._recording
-        if self.running:
-            self._journal.flush()
+        if self.running and self._pid == os.getpid():
+            self._sampler.flush()
         recording = journal.read(self.path or files.contents(self._nameless))
         if not self.running:
             self._recording = recording
@@ -390,7 +390,7 @@ def _in_child() -> None:
     for recorder in _active:
         if recorder._tracer is not None:
             recorder._tracer.stop()
-            recorder._sampler.flush_also(None)
+            recorder._sampler.flush_also([])
             recorder._tracer.close()
             recorder._tracer = None
     _active.clear()

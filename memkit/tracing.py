@@ -12,7 +12,7 @@ import sys
 from memkit import journal
 from memkit.errors import MeterError, UsageError
 from memkit.native import gate
-from memkit.native.events import Lines
+from memkit.native.line_events import Lines
 
 ENGINES = ("monitoring", "settrace")
 # The debugger's, coverage's and the profiler's numbers are left to them as long as others are free.
@@ -115,7 +115,7 @@ class LineTracer:
         if self._tool is not None:
             self._give_back_tool()
             return
-        self.lines.untrace_this_thread()
+        self.lines.unhook_this_thread()
         if getattr(threading_if_loaded(), "_trace_hook", None) is self._thread_hook is not None:
             threading_if_loaded().settrace(self._hook_before)
 
@@ -140,13 +140,13 @@ class LineTracer:
         """Trace this thread, those that there are, and those that ``threading`` starts from now on."""
         import threading
 
-        self.lines.trace_all_threads()
+        self.lines.hook_all_threads()
         self._hook_before = threading._trace_hook
         before = self._hook_before
 
         def trace_new_thread(frame, event, argument):
             sys.settrace(before)  # this function itself was put there, and is not to be chained
-            self.lines.trace_this_thread()
+            self.lines.hook_this_thread()
             return before(frame, event, argument) if before is not None else None
 
         self._thread_hook = trace_new_thread

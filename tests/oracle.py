@@ -166,10 +166,10 @@ def under_memkit(file):
 
 def _pages_of(rows):
     names = {number: (name, line) for tag, number, _, name, line in (row for row in rows if row[0] == "function")}
-    sums = defaultdict(lambda: defaultdict(int))
+    sums = defaultdict(dict)
     for _, number, line, hits, *_ in (row for row in rows if row[0] == "line"):
         if hits:
-            sums[number][line] += hits
+            sums[number][line] = hits  # the totals so far
     return sorted([*names[number], sorted(lines.items())] for number, lines in sums.items())
 
 

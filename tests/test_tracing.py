@@ -285,6 +285,39 @@ def number_of(text, source):
     return 1 + next(place for place, line in enumerate(source.splitlines()) if text in line)
 
 
+def test_a_thread_that_goes_on_is_traced_no_more(python, tracer):
+    text = """
+import sys
+import threading
+import memkit
+
+def work():
+    return 1
+
+def loop():
+    while not end.is_set():
+        work()
+        traced.append(sys.gettrace())
+        step.release()
+        go.acquire()
+
+end, step, go, traced = threading.Event(), threading.Semaphore(0), threading.Semaphore(0), []
+thread = threading.Thread(target=loop)
+with memkit.record(lines=work) as run:
+    thread.start()
+    step.acquire()
+for _ in range(3):
+    go.release()
+    step.acquire()
+end.set()
+go.release()
+thread.join()
+assert traced[-1] is None, traced
+print(sum(line.hits for line in run.recording.lines))
+"""
+    assert python(text, tracer) == 1
+
+
 def test_a_generator_that_began_before_is_traced(python, tracer):
     text = """
 import json
@@ -958,7 +991,6 @@ import time
 
 def work():
     kept = []
-    began = time.monotonic()
     while True:
         kept.append(b"x" * 100_000)
         time.sleep(0.001)
@@ -978,7 +1010,7 @@ work()
     assert line.growth == pytest.approx(line.hits * 100_000, rel=0.05)
 
 
-def test_the_journal_of_millions_of_lines_is_a_few_kilobytes_of_partial_sums(script, memkit_run, tmp_path, tracer):
+def test_the_journal_of_millions_of_lines_is_a_few_kilobytes_of_sums(script, memkit_run, tmp_path, tracer):
     text = """
 def work(turns):
     total = 0
@@ -995,18 +1027,19 @@ work(1_000_000)
     rows = list(map(json.loads, (tmp_path / "run.memkit").read_text().splitlines()))
     assert (tmp_path / "run.memkit").stat().st_size < 20_000
     number = number_of("total += number", text)
-    sums = [row[3] for row in rows if row[0] == "line" and row[2] == number]
-    assert sum(sums) == 2_000_000
+    hits = [row[3] for row in rows if row[0] == "line" and row[2] == number]
+    assert hits == sorted(hits)
+    assert hits[-1] == 2_000_000
     assert len({row[1] for row in rows if row[0] == "function"}) == len([row for row in rows if row[0] == "function"])
 
 
-def test_rows_of_a_line_are_partial_sums(tmp_path):
+def test_the_last_row_of_a_line_holds(tmp_path):
     path = tmp_path / "a.memkit"
     with memkit.record(path):
         pass
     journal.append(path, "function", 0, "a.py", "work", 3)
     journal.append(path, "line", 0, 4, 2, 10, 100, 5000, 9000)
-    journal.append(path, "line", 0, 4, 3, 20, -40, 4000, 6000)
+    journal.append(path, "line", 0, 4, 5, 30, 60, 4000, 9000)
     journal.append(path, "line", 1, 9, 1, 1, 1, 1, 1)  # of a function whose row was lost
     journal.append(path, "function", 2, "a.py", "work", 3)
     journal.append(path, "line", 2, 4, 1, 5, 7, 3000, 9500)
@@ -1016,6 +1049,70 @@ def test_rows_of_a_line_are_partial_sums(tmp_path):
     assert recording.lines == (memkit.Line(function, 4, 6, 35, 67, 3000, 9500),)
     assert recording.unread == 1
     assert recording.tracing is None
+
+
+def test_lines_that_run_when_the_program_is_killed_have_what_they_did(script, memkit_run, tracer):
+    text = """
+import mmap
+import os
+import signal
+import time
+
+def inner():
+    take(64)
+    take(32)
+
+def take(size):
+    kept.append(mmap.mmap(-1, size << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    for place in range(0, size << 20, mmap.PAGESIZE):
+        kept[-1][place] = 1
+    if size == 32:
+        kept[-1].close()
+        wait()
+
+def wait():
+    time.sleep(1)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+kept = []
+inner()
+"""
+    script(text)
+    options = ("-q", "--lines=program.py:inner", "--lines=program.py:wait")
+    done = memkit_run("program.py", options=options, env=environment(tracer))
+    assert done.returncode == 128 + signal.SIGKILL
+    lines = {line.number: line for line in done.recording.lines}
+    ended, running, innermost = (lines[number_of(each, text)] for each in ("take(64)", "take(32)", "time.sleep(1)"))
+    assert (ended.hits, running.hits, innermost.hits) == (1, 1, 1)
+    assert ended.growth == pytest.approx(64 * MIB, abs=CLOSE)
+    assert running.growth == pytest.approx(0, abs=CLOSE)
+    assert running.peak - running.memory == pytest.approx(32 * MIB, abs=CLOSE)
+    assert innermost.growth == pytest.approx(0, abs=CLOSE)
+    assert 250_000_000 <= innermost.time <= running.time
+
+
+def test_a_recursion_that_runs_counts_each_byte_once(python, tracer):
+    text = """
+import json
+import memkit
+from oracle import keep
+
+def deep(n):
+    kept.append(keep(n))
+    if n > 1:
+        deep(n - 1)
+    else:
+        found.extend(run.recording.lines)
+
+kept, found = [], []
+with memkit.record(lines=deep) as run:
+    deep(4)
+print(json.dumps([{line.number: line.growth for line in lines} for lines in (found, run.recording.lines)]))
+"""
+    while_running, after = python(text, tracer)
+    for lines in (while_running, after):
+        assert lines[str(number_of("keep(n)", text))] == pytest.approx(10 * MIB, abs=CLOSE)
+        assert lines[str(number_of("deep(n - 1)", text))] == pytest.approx(0, abs=CLOSE)
 
 
 def test_lines_are_known_while_they_run(python, tracer):

@@ -1,16 +1,28 @@
 # Which code objects are wanted: a table from a code object, by identity, to an index.
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 cdef enum:
     NOT_WANTED = -1
     UNKNOWN = -2
+
+cdef struct total_t:            # what a line comes to in all threads; for whoever flushes
+    int64_t flush               # which one it was worked out for
+    int64_t hits
+    uint64_t time               # ticks
+    int64_t growth
+    int64_t memory              # after it last ran
+    int64_t peak
+    uint64_t ended              # when it last did
+    int64_t written[5]          # what stands in the journal already
+    uint64_t written_ended
 
 cdef struct code_t:             # a code object that is traced
     void *code                  # by identity; equal code objects are different functions
     int number                  # of the function in the journal
     int first                   # line number of row 0
     int count                   # rows
+    total_t *totals             # by row
     int *row_at                 # the row of each code unit
     int units
 

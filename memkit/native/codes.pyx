@@ -21,6 +21,7 @@ cdef void codes_close(codes_t *codes) noexcept:
     cdef int i
     for i in range(codes.count):
         PyMem_RawFree(codes.wanted[i].row_at)
+        PyMem_RawFree(codes.wanted[i].totals)
         PyMem_RawFree(codes.wanted[i])
     PyMem_RawFree(codes.wanted)
     PyMem_RawFree(codes.keys)
@@ -69,8 +70,10 @@ cdef code_t *want(codes_t *codes, void *code, int rows, int units) noexcept:
         return NULL
     about.code, about.count, about.units = code, rows, units
     about.row_at = <int *>PyMem_RawCalloc(max(1, units), sizeof(int))
-    if about.row_at == NULL or not note(codes, code, codes.count):
+    about.totals = <total_t *>PyMem_RawCalloc(max(1, rows), sizeof(total_t))
+    if about.row_at == NULL or about.totals == NULL or not note(codes, code, codes.count):
         PyMem_RawFree(about.row_at)
+        PyMem_RawFree(about.totals)
         PyMem_RawFree(about)
         return NULL
     wanted[codes.count] = about

@@ -1,4 +1,4 @@
-# The trace API of CPython, declared once.
+# The trace and profile API of CPython, declared once.
 
 from cpython.object cimport PyObject
 
@@ -13,6 +13,8 @@ cdef extern from "Python.h":
     ctypedef struct PyThreadState:
         Py_tracefunc c_tracefunc
         PyObject *c_traceobj
+        Py_tracefunc c_profilefunc
+        PyObject *c_profileobj
 
     ctypedef PyObject *(*fast_function)(PyObject *, PyObject **, Py_ssize_t) noexcept
     ctypedef PyObject *(*PyCFunction)(PyObject *, PyObject *)
@@ -27,7 +29,11 @@ cdef extern from "Python.h":
     int PyTrace_CALL
     int PyTrace_LINE
     int PyTrace_RETURN
+    int PyTrace_C_CALL
+    int PyTrace_C_EXCEPTION
+    int PyTrace_C_RETURN
     void PyEval_SetTrace(Py_tracefunc, PyObject *)
+    void PyEval_SetProfile(Py_tracefunc, PyObject *)
     PyCodeObject *PyFrame_GetCode(PyFrameObject *)
     int PyFrame_GetLineNumber(PyFrameObject *)
 

@@ -24,8 +24,9 @@ cdef struct journal_t:
     char buffer[CAPACITY]
 
 cdef struct writer_t:       # somebody who has rows to add before each flush
-    void (*write)(void *whose, journal_t *journal) noexcept nogil
+    void (*write)(void *whose, journal_t *journal, int64_t memory) noexcept nogil      # what memory is now, or -1
     void *whose
+    writer_t *next
 
 # Adds `["tag",values...]` to the buffer.
 cdef void journal_row(journal_t *journal, const char *tag, const int64_t *values, int count) noexcept nogil

@@ -1,7 +1,7 @@
 """What each line does to memory: hits, time, growth and peak, summed up in C.
 
-Every thread sums for itself, in tables that only it writes; a flush reads them from any other thread and writes what has
-come since the last one. A function that runs has an activation on its thread's stack, from entry or resumption to return or
+Every thread sums for itself, in tables that only it writes; a flush adds them up from any other thread, and what the lines
+that run have done so far. A function that runs has an activation on its thread's stack, from entry or resumption to return or
 suspension. When a line ends, it is given
 
 * growth: memory now less memory when it began, less what activations of the same code inside it have accounted for, so that
@@ -12,119 +12,74 @@ suspension. When a line ends, it is given
 Memory is read only when the gate says that it can have changed.
 """
 
-from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawRealloc
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
 
-from memkit.native.codes cimport codes_close, codes_open
-from memkit.native.gate cimport gate_close, gate_open, must_read, nanoseconds_per_tick, thread_faults, ticks
+from memkit.native.codes cimport codes_close, codes_open, total_t
+from memkit.native.gate cimport must_read, nanoseconds_per_tick, ticks
 from memkit.native.journal cimport journal_row, journal_t
-from memkit.native.meter cimport meter_read
-from memkit.native.peak cimport scope_close, scope_open, scope_take
-from memkit.native.threads cimport pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t, pthread_mutex_unlock
+from memkit.native.watch cimport (
+    OF_LINES, SLOTS, new_reads, tracer_close, tracer_open, watch_join, watch_look, watch_t, watches,
+)
 
 cdef extern from *:
     """
-    #include <pthread.h>
-    #define MEMKIT_SLOTS 8
-    static __thread void *memkit_current[MEMKIT_SLOTS] __attribute__((tls_model("initial-exec")));
-    static pthread_key_t memkit_key;
-
+    static __thread void *memkit_lines_of_thread[8] __attribute__((tls_model("initial-exec")));
     #define memkit_publish(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELEASE)
     #define memkit_load(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
-
-    /* Called as a thread ends, and in a forked child for its only thread. */
-    static void memkit_on_thread_end(void (*leave)(void *)) {
-        for (int slot = 0; slot < MEMKIT_SLOTS; slot++)
-            if (memkit_current[slot]) {
-                leave(memkit_current[slot]);
-                memkit_current[slot] = 0;
-            }
-    }
     """
-    void *current "memkit_current"[SLOTS]
-    ctypedef int pthread_key_t
-    pthread_key_t key "memkit_key"
-    int pthread_key_create(pthread_key_t *, void (*)(void *) noexcept nogil) nogil
-    int pthread_setspecific(pthread_key_t, const void *) nogil
-    int pthread_atfork(void *, void *, void (*)() noexcept nogil) nogil
-    void each_current "memkit_on_thread_end"(void (*)(void *) noexcept nogil) noexcept nogil
+    void *current "memkit_lines_of_thread"[SLOTS]
     void publish_table "memkit_publish"(table_t *, table_t *) noexcept nogil
-    void publish_thread "memkit_publish"(thread_t *, thread_t *) noexcept nogil
+    void publish_stack "memkit_publish"(activation_t *, activation_t *) noexcept nogil
+    void publish_depth "memkit_publish"(int, int) noexcept nogil
     table_t *load_table "memkit_load"(table_t *) noexcept nogil
-    thread_t *load_thread "memkit_load"(thread_t *) noexcept nogil
+    activation_t *load_stack "memkit_load"(activation_t *) noexcept nogil
+    int load_depth "memkit_load"(int) noexcept nogil
 
-cdef lines_t *in_use[SLOTS]
-cdef thread_t *threads[SLOTS]           # never freed: a thread may come back to its own at any time
-cdef pthread_mutex_t threads_lock
-cdef int64_t generations = 0
+cdef enum:
+    FIRST_ROOM = 64
+    MOST_OPEN = 100             # of the activations that run, how many a flush looks at
 
 
 # -- threads -----------------------------------------------------------------------------------------------------------
 
-cdef void leave_thread(void *thread) noexcept nogil:
-    """Take from a thread what it holds of the system; its sums stay, and the next thread goes on with them."""
-    cdef thread_t *t = <thread_t *>thread
-    pthread_mutex_lock(&threads_lock)
-    gate_close(&t.gate)
-    if t.scope.open:
-        scope_close(&t.scope)
-    t.generation = 0
-    t.busy = False
-    pthread_mutex_unlock(&threads_lock)
-
-
-cdef void at_thread_end(void *_) noexcept nogil:
-    each_current(leave_thread)
-
-
-cdef void forget_thread(void *thread) noexcept nogil:
-    # The rings of the parent's events are not mapped in a forked child.
-    gate_close(&(<thread_t *>thread).gate)
-
-
-cdef void in_forked_child() noexcept nogil:
-    each_current(forget_thread)
+cdef bint make_room(thread_t *t) noexcept:
+    """Give a thread a larger stack, with what is on it."""
+    cdef stack_t *stack = <stack_t *>PyMem_RawCalloc(1, sizeof(stack_t))
+    if stack == NULL:
+        return False
+    stack.room = 2 * t.stacks.room if t.stacks != NULL else FIRST_ROOM
+    stack.at = <activation_t *>PyMem_RawCalloc(stack.room, sizeof(activation_t))
+    if stack.at == NULL:
+        PyMem_RawFree(stack)
+        return False
+    if t.stacks != NULL:
+        memcpy(stack.at, t.stack, t.depth * sizeof(activation_t))
+    stack.before = t.stacks
+    t.stacks = stack
+    publish_stack(t.stack, stack.at)
+    return True
 
 
 cdef thread_t *join_thread(lines_t *lines) noexcept:
     """The calling thread's state, made ready at its first event."""
-    cdef thread_t *t = <thread_t *>current[lines.slot]
+    cdef thread_t *t = <thread_t *>watch_join(&lines.tracer, sizeof(thread_t))
     cdef table_t *table
-    if t == NULL:
-        t = threads[lines.slot]
-        while t != NULL and t.busy:
-            t = t.next
-    if t == NULL:
-        t = <thread_t *>PyMem_RawCalloc(1, sizeof(thread_t))
-        if t == NULL:
-            return NULL
-        t.room = 64
-        t.stack = <activation_t *>PyMem_RawMalloc(t.room * sizeof(activation_t))
-        if t.stack == NULL:
-            PyMem_RawFree(t)
-            return NULL
-        t.next = threads[lines.slot]
-        publish_thread(threads[lines.slot], t)
+    if t == NULL or (t.stack == NULL and not make_room(t)):
+        return NULL
     table = t.first
     while table != NULL:
         table.top = -1
         table = table.next
-    t.busy = True
-    t.generation = lines.generation
     t.depth = 0
-    gate_open(&t.gate)
-    if lines.scoped:
-        scope_open(&t.scope)
-    t.memory = meter_read(&lines.meter)
-    t.faults = thread_faults()
-    current[lines.slot] = t
-    pthread_setspecific(key, <void *>1)
+    current[lines.tracer.slot] = t
     return t
 
 
 cdef thread_t *this_thread(lines_t *lines) noexcept:
-    cdef thread_t *t = <thread_t *>current[lines.slot]
-    return t if t != NULL and t.generation == lines.generation else join_thread(lines)
+    cdef thread_t *t = <thread_t *>current[lines.tracer.slot]
+    return t if t != NULL and t.watch.generation == lines.tracer.generation else join_thread(lines)
 
 
 cdef table_t *table_of(lines_t *lines, thread_t *t, int index) noexcept:
@@ -159,45 +114,28 @@ cdef table_t *table_of(lines_t *lines, thread_t *t, int index) noexcept:
 
 cdef void look(lines_t *lines, thread_t *t) noexcept nogil:
     """Read memory; where something moved, learn the peak since the last time, for the activation on top."""
-    cdef int64_t memory = meter_read(&lines.meter)
-    cdef long faults = thread_faults()
-    cdef int64_t peak = memory
-    t.reads += 1
-    if memory != t.memory or faults != t.faults:
-        t.faults = faults
-        if lines.scoped:
-            peak = max(memory, scope_take(&t.scope, memory))
-    if memory >= 0:
-        t.memory = memory
+    cdef int64_t peak = watch_look(&lines.tracer, &t.watch)
     if t.depth:
         t.stack[t.depth - 1].peak = max(t.stack[t.depth - 1].peak, peak)
-    else:
-        t.scope.peak = 0        # what was before the first activation is nobody's
-    t.gate.asked = ticks()
+
 
 cdef activation_t *enter(lines_t *lines, thread_t *t, int index, int row, uint64_t time) noexcept:
     cdef table_t *table = table_of(lines, t, index)
     cdef activation_t *a
-    cdef activation_t *stack
-    if table == NULL:
+    if table == NULL or (t.depth == t.stacks.room and not make_room(t)):
         return NULL
-    if must_read(&t.gate, time):
+    if must_read(&t.watch.gate, time):
         look(lines, t)
-        time = t.gate.asked
-    if t.depth == t.room:
-        stack = <activation_t *>PyMem_RawRealloc(t.stack, 2 * t.room * sizeof(activation_t))
-        if stack == NULL:
-            return NULL
-        t.stack, t.room = stack, 2 * t.room
+        time = t.watch.gate.asked
     a = &t.stack[t.depth]
     a.table = table
     a.frame = NULL
     a.outer = table.top
     a.entered = time
-    a.entry = a.highest = t.memory
+    a.entry = a.highest = t.watch.memory
     table.top = t.depth
-    t.depth += 1
     begin_line(t, a, row, time)
+    publish_depth(t.depth, t.depth + 1)
     return a
 
 
@@ -208,7 +146,7 @@ cdef void leave(thread_t *t, uint64_t time) noexcept nogil:
     a.table.top = a.outer
     if a.outer >= 0:
         around = &t.stack[a.outer]
-        around.nested += t.memory - a.entry
+        around.nested += t.watch.memory - a.entry
         around.nested_time += time - a.entered
     t.depth -= 1
     if t.depth:
@@ -225,68 +163,123 @@ cdef void leave_down_to(lines_t *lines, thread_t *t, int place, uint64_t time) n
 
 # -- writing -----------------------------------------------------------------------------------------------------------
 
-cdef void write_table(table_t *table, journal_t *journal, double tick) noexcept nogil:
-    cdef int64_t row[7]
+cdef inline total_t *total_of(lines_t *lines, table_t *table, int row) noexcept nogil:
+    """What a line comes to in this flush, from nothing at the first asking."""
+    cdef total_t *total = &table.about.totals[row]
+    if total.flush != lines.flushes:
+        total.flush = lines.flushes
+        total.hits = total.time = total.growth = total.peak = 0
+        total.ended = 0
+    return total
+
+
+cdef void add_table(lines_t *lines, table_t *table) noexcept nogil:
+    cdef total_t *total
     cdef line_t *line
     cdef int i
-    cdef uint64_t time
-    row[0] = table.about.number
     for i in range(table.about.count):
         line = &table.lines[i]
-        time = line.time
-        row[2] = line.hits - line.written_hits
-        row[4] = line.growth - line.written_growth
-        row[5], row[6] = line.memory, line.peak
-        if row[2] == 0 and row[4] == 0 and time == line.written_time:
-            if row[5] == line.written_memory and row[6] == line.written_peak:
-                continue
+        if line.hits == 0 and line.ended == 0:
+            continue
+        total = total_of(lines, table, i)
+        total.hits += line.hits
+        total.time += line.time
+        total.growth += line.growth
+        total.peak = max(total.peak, line.peak)
+        if line.ended >= total.ended:
+            total.ended, total.memory = line.ended, line.memory
+
+
+cdef void add_running(lines_t *lines, thread_t *t, int64_t memory, uint64_t now) noexcept nogil:
+    """Add what the lines on a thread's stack have done so far, from the top down.
+
+    The thread goes on meanwhile, so this may be off by what it is just doing; the next flush does not build on it.
+    """
+    cdef activation_t *stack = load_stack(t.stack)
+    cdef int place, depth = load_depth(t.depth)
+    cdef activation_t a
+    cdef total_t *total
+    cdef table_t *table = load_table(t.first)
+    cdef int64_t peak = max(memory, t.watch.scope.peak)
+    while table != NULL:
+        table.open_place = -1
+        table = table.next
+    for place in range(depth - 1, max(-1, depth - 1 - MOST_OPEN), -1):
+        a = stack[place]
+        if a.table == NULL or a.row >= a.table.about.count:
+            continue
+        total = total_of(lines, a.table, max(a.row, 0))
+        if a.table.open_place == place:         # the line goes on in a call of the same code, which has the share from there
+            total.growth += a.table.open_entry - a.memory - a.nested
+            total.time += max(<int64_t>(a.table.open_entered - a.since - a.nested_time), <int64_t>0)
+        else:
+            total.growth += memory - a.memory - a.nested
+            total.time += max(<int64_t>(now - a.since - a.nested_time), <int64_t>0)
+        a.table.open_place, a.table.open_entry, a.table.open_entered = a.outer, a.entry, a.entered
+        peak = max(peak, a.peak)
+        total.peak = max(total.peak, peak)
+        peak = max(peak, a.highest)
+        total.memory, total.ended = memory, now
+
+
+cdef void write_table(table_t *table, journal_t *journal, double tick) noexcept nogil:
+    """Write the lines of a code object that are not what the journal has."""
+    cdef int64_t row[7]
+    cdef total_t *total
+    cdef int i, k
+    cdef bint changed
+    row[0] = table.about.number
+    for i in range(table.about.count):
+        total = &table.about.totals[i]
         row[1] = table.about.first + i
-        row[3] = <int64_t>((time - line.written_time) * tick)
-        line.written_hits += row[2]
-        line.written_growth += row[4]
-        line.written_time = time
-        line.written_memory, line.written_peak = row[5], row[6]
-        journal_row(journal, b"line", row, 7)
+        row[2], row[3], row[4] = total.hits, <int64_t>(total.time * tick), total.growth
+        row[5], row[6] = total.memory, total.peak
+        changed = total.ended != total.written_ended
+        for k in range(5):
+            changed = changed or (k != 1 and row[2 + k] != total.written[k])
+        if changed:
+            for k in range(5):
+                total.written[k] = row[2 + k]
+            total.written_ended = total.ended
+            journal_row(journal, b"line", row, 7)
 
 
-cdef void lines_flush(lines_t *lines, journal_t *journal) noexcept nogil:
+cdef void lines_flush(lines_t *lines, journal_t *journal, int64_t memory) noexcept nogil:
     cdef double tick = nanoseconds_per_tick()
-    cdef thread_t *t = load_thread(threads[lines.slot])
+    cdef watch_t *watch
     cdef table_t *table
-    cdef int64_t reads = 0
-    while t != NULL:
-        reads += t.reads
-        table = load_table(t.first)
+    cdef int64_t reads
+    lines.flushes += 1
+    watch = watches(&lines.tracer)
+    while watch != NULL:
+        table = load_table((<thread_t *>watch).first)
+        while table != NULL:
+            add_table(lines, table)
+            table = table.next
+        if memory >= 0 and watch.generation == lines.tracer.generation:
+            add_running(lines, <thread_t *>watch, memory, ticks())
+        watch = watch.next
+    watch = watches(&lines.tracer)
+    while watch != NULL:
+        table = load_table((<thread_t *>watch).first)
         while table != NULL:
             write_table(table, journal, tick)
             table = table.next
-        t = t.next
-    if reads != lines.written_reads:
-        reads, lines.written_reads = reads - lines.written_reads, reads
+        watch = watch.next
+    reads = new_reads(&lines.tracer)
+    if reads:
         journal_row(journal, b"reads", &reads, 1)
 
 
 # -- open and close ----------------------------------------------------------------------------------------------------
 
 cdef int lines_open(lines_t *lines) noexcept:
-    global generations
-    if generations == 0:
-        pthread_key_create(&key, at_thread_end)
-        pthread_atfork(NULL, NULL, in_forked_child)
-        pthread_mutex_init(&threads_lock, NULL)
-    lines.slot = 0
-    while lines.slot < SLOTS and in_use[lines.slot] != NULL:
-        lines.slot += 1
-    if lines.slot == SLOTS:
-        lines.slot = -1
+    if not tracer_open(&lines.tracer, OF_LINES):
         return -1
     if not codes_open(&lines.codes):
         codes_close(&lines.codes)
-        lines.slot = -1
+        tracer_close(&lines.tracer)
         return -2
-    generations += 1
-    lines.generation = generations
-    in_use[lines.slot] = lines
     return 0
 
 
@@ -298,34 +291,16 @@ cdef void free_tables(thread_t *t) noexcept:
         PyMem_RawFree(gone.lines)
         PyMem_RawFree(gone)
     PyMem_RawFree(t.tables)
-    t.tables, t.known, t.first = NULL, 0, NULL
+    t.tables, t.known, t.first, t.depth = NULL, 0, NULL, 0
 
 
 cdef void lines_close(lines_t *lines) noexcept:
-    cdef thread_t *t
-    if lines.slot < 0:
+    cdef watch_t *watch
+    if lines.tracer.slot < 0:
         return
-    lines.active = False
-    pthread_mutex_lock(&threads_lock)
-    t = threads[lines.slot]
-    while t != NULL:
-        gate_close(&t.gate)
-        if t.scope.open:
-            scope_close(&t.scope)
-        free_tables(t)
-        t.generation = t.depth = t.reads = 0
-        t = t.next
-    pthread_mutex_unlock(&threads_lock)
-    in_use[lines.slot] = NULL
-    lines.slot = -1
+    watch = watches(&lines.tracer)
+    while watch != NULL:
+        free_tables(<thread_t *>watch)
+        watch = watch.next
+    tracer_close(&lines.tracer)
     codes_close(&lines.codes)
-
-
-cdef int gate_of(lines_t *lines) noexcept:
-    cdef thread_t *t = threads[lines.slot]
-    cdef int worst = 0
-    while t != NULL:
-        if t.generation == lines.generation:
-            worst = max(worst, t.gate.engine)
-        t = t.next
-    return worst

@@ -49,7 +49,8 @@ cdef enum:
     FLUSH = 250 * MILLISECOND           # what a kill may lose
     COST = 1000 * MILLISECOND           # between two rows about the sampler itself
     STACK = 256 * 1024                  # little: under RLIMIT_AS a default stack of 8 MiB would be the program's loss
-    READING_SHARE = 100                 # a reading may take one part in so many of its beat
+    READING_SHARE = 100                 # a reading, or writing sums, may take one part in so many of its beat
+    ALSO_GROWTH = 64                    # sums are written when the time elapsed has grown by one part in so many
     RISE = 20                           # a rise by one part in so many is flushed at once: the next may be the last
 
 # An automatic beat grows with the time elapsed, by 1 in 434: a thousand rows for each factor of ten.
@@ -69,6 +70,7 @@ cdef struct sampler_t:
     int64_t due                 # when the next beat is
     int64_t look                # when memory is looked at next, at the latest on the beat
     int64_t cost_due
+    int64_t also_due
     int64_t peak                # since the last row
     int64_t highest             # in any row so far
     int64_t flushed             # the highest when rows last went to the file
@@ -138,10 +140,23 @@ cdef void take(sampler_t *s, int64_t time, bint must) noexcept nogil:
     schedule(s, time, cost)
 
 
+cdef void write_also(sampler_t *s, int64_t time) noexcept nogil:
+    """Have the sums written, and find out when next: ever more rarely, so that their rows grow as slowly as samples do."""
+    cdef int64_t took = thread_cpu()
+    cdef int64_t memory = look(s)
+    cdef writer_t *one = s.also
+    while one != NULL:
+        one.write(one.whose, s.journal, memory)
+        one = one.next
+    took = thread_cpu() - took
+    s.also_due = time + max(max(<int64_t>FLUSH, (time - s.began) // ALSO_GROWTH), took * READING_SHARE)
+
+
 cdef void *run(void *argument) noexcept nogil:
     cdef sampler_t *s = <sampler_t *>argument
     cdef int64_t time, flush = now() + FLUSH
     cdef timespec until
+    cdef bint rose
     s.cpu = 0
     pthread_mutex_lock(&s.lock)
     while not s.stopping:
@@ -155,9 +170,10 @@ cdef void *run(void *argument) noexcept nogil:
         if time >= s.cost_due:
             write_cost(s)
             s.cost_due = time + COST
-        if time >= flush or s.highest - s.flushed > s.flushed // RISE:
-            if s.also != NULL:
-                s.also.write(s.also.whose, s.journal)
+        rose = s.highest - s.flushed > s.flushed // RISE
+        if time >= flush or rose:
+            if s.also != NULL and (rose or time >= s.also_due):
+                write_also(s, time)
             journal_flush(s.journal, time)
             s.flushed = s.highest
             flush = time + FLUSH
@@ -204,12 +220,25 @@ cdef class Sampler:
         journal_flush(self.sampler.journal, time)
         self.resume()
 
-    def flush_also(self, writer):
-        """Have somebody add rows before each flush: the capsule that its ``writer()`` gave, or None for nobody."""
-        cdef writer_t *also = NULL if writer is None else <writer_t *>PyCapsule_GetPointer(writer, b"memkit.writer")
+    def flush_also(self, writers):
+        """Have others add rows before a flush: the capsules that their ``writer()`` gave, in place of those before."""
+        cdef writer_t *also = NULL
+        cdef writer_t *one
+        for writer in writers:
+            one = <writer_t *>PyCapsule_GetPointer(writer, b"memkit.writer")
+            one.next, also = also, one
         with nogil:
             pthread_mutex_lock(&self.sampler.lock)
             self.sampler.also = also
+            self.sampler.also_due = 0
+            pthread_mutex_unlock(&self.sampler.lock)
+
+    def flush(self):
+        """Write the sums as they are now, and hand everything to the kernel."""
+        with nogil:
+            pthread_mutex_lock(&self.sampler.lock)
+            write_also(&self.sampler, now())
+            journal_flush(self.sampler.journal, now())
             pthread_mutex_unlock(&self.sampler.lock)
 
     def pause(self):

@@ -1,42 +1,28 @@
 """What the interpreter tells of the lines that run, and what is made of it.
 
-Two engines: callbacks for ``sys.monitoring``, which ``memkit.tracing`` registers, and a trace function for ``PyEval_SetTrace``,
-which passes everything on to the one that it found in its place.
+Two engines: callbacks for ``sys.monitoring``, which ``memkit.tracing`` registers, and a trace function.
 """
 
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_New
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from memkit.errors import MeterError
 from memkit.native.codes cimport NOT_WANTED, UNKNOWN, code_t, forget_unwanted, index_of, note, row_of, want
 from memkit.native.cpython cimport (
-    METH_FASTCALL, Py_DECREF, Py_INCREF, Py_None, Py_tracefunc, PyCFunction, PyCFunction_New, PyCodeObject,
-    PyEval_SetTrace, PyFrame_GetCode, PyFrame_GetLineNumber, PyFrameObject, PyInterpreterState_Get,
-    PyInterpreterState_ThreadHead, PyLong_AsLong, PyMethodDef, PyThreadState, PyThreadState_Get, PyThreadState_Next,
-    PyThreadState_Swap, PyTrace_CALL, PyTrace_LINE, PyTrace_RETURN,
+    METH_FASTCALL, Py_DECREF, Py_INCREF, Py_None, PyCFunction, PyCFunction_New, PyCodeObject, PyFrame_GetCode,
+    PyFrame_GetLineNumber, PyFrameObject, PyLong_AsLong, PyMethodDef, PyTrace_CALL, PyTrace_LINE, PyTrace_RETURN,
 )
-from memkit.native.gate cimport nanoseconds_per_tick, ticks
+from memkit.native.gate cimport ticks
 from memkit.native.gate import NAMES
-from memkit.native.journal cimport Journal, journal_t
+from memkit.native.hook cimport Hook
+from memkit.native.journal cimport Journal, journal_t, writer_t
 from memkit.native.lines cimport (
-    SLOTS, activation_t, begin_line, end_line, enter, gate_of, leave, leave_down_to, lines_close, lines_flush,
-    lines_open, lines_t, look, this_thread, thread_t,
+    activation_t, begin_line, end_line, enter, leave, leave_down_to, lines_close, lines_flush, lines_open, lines_t,
+    this_thread, thread_t,
 )
-from memkit.native.meter cimport Meter, meter_close, meter_open
-
-cdef extern from *:
-    """
-    #if PY_VERSION_HEX >= 0x030C0000
-      #define memkit_can_trace_all() 1
-      #define memkit_trace_all(function, object) PyEval_SetTraceAllThreads(function, object)
-    #else
-      #define memkit_can_trace_all() 0
-      #define memkit_trace_all(function, object) PyEval_SetTrace(function, object)
-    #endif
-    """
-    bint can_trace_all "memkit_can_trace_all"()
-    void trace_all "memkit_trace_all"(Py_tracefunc, PyObject *)
+from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
+from memkit.native.watch cimport SLOTS, look_cost, worst_gate
 
 cdef enum:
     MOST_UNWANTED = 100000      # code objects that are kept alive so as to be known again
@@ -78,7 +64,7 @@ cdef PyObject *on_start(PyObject *self, PyObject **args, Py_ssize_t count) noexc
     if index < 0:
         return never_again(me)
     t = this_thread(lines)
-    if t != NULL and lines.active:
+    if t != NULL and lines.tracer.active:
         enter(lines, t, index, -1, time)
     return done()
 
@@ -92,7 +78,7 @@ cdef bint goes_on(PyObject *self, PyObject **args) noexcept:
     cdef int unit
     if index == UNKNOWN:
         index = (<Lines>self).discover(<object>args[0])
-    if index >= 0 and lines.active:
+    if index >= 0 and lines.tracer.active:
         t = this_thread(lines)
         unit = PyLong_AsLong(args[1]) // 2
         if t != NULL:
@@ -115,7 +101,7 @@ cdef PyObject *on_line(PyObject *self, PyObject **args, Py_ssize_t count) noexce
     cdef thread_t *t
     cdef activation_t *a
     cdef int index
-    if not lines.active:
+    if not lines.tracer.active:
         return done()
     t = this_thread(lines)
     if t == NULL:
@@ -140,7 +126,7 @@ cdef PyObject *on_leave(PyObject *self, PyObject **args, Py_ssize_t count) noexc
     cdef lines_t *lines = &(<Lines>self).lines
     cdef uint64_t time = ticks()
     cdef thread_t *t
-    if lines.active:
+    if lines.tracer.active:
         t = this_thread(lines)
         if t != NULL and t.depth and on_top(lines, t, args[0], time):
             time = end_line(lines, t, time)
@@ -150,68 +136,76 @@ cdef PyObject *on_leave(PyObject *self, PyObject **args, Py_ssize_t count) noexc
 
 # -- sys.settrace ------------------------------------------------------------------------------------------------------
 
-cdef bint bring_up(lines_t *lines, thread_t *t, PyFrameObject *frame, uint64_t time) noexcept:
-    """Whether the activation on top is that of a frame, once those are gone that vanished without an event."""
-    cdef int place = t.depth - 1
+cdef bint bring_up(lines_t *lines, thread_t *t, int index, PyFrameObject *frame, uint64_t time) noexcept:
+    """Whether the activation on top is that of a frame of some code, once those are gone that vanished without an event."""
+    cdef int place = t.tables[index].top if index < t.known and t.tables[index] != NULL else -1
     while place >= 0 and t.stack[place].frame != <void *>frame:
-        place -= 1
+        place = t.stack[place].outer
     if place < 0:
         return False
     leave_down_to(lines, t, place, time)
     return True
 
 
-cdef activation_t *enter_frame(Lines me, PyFrameObject *frame, uint64_t time) noexcept:
-    """An activation for a frame, if its code is wanted."""
-    cdef PyCodeObject *code = PyFrame_GetCode(frame)
-    cdef int index = index_of(&me.lines.codes, code)
-    cdef int line, row
-    cdef thread_t *t
-    cdef activation_t *a = NULL
-    if index == UNKNOWN:
-        index = me.discover(<object><PyObject *>code)
-    if index >= 0:
-        t = this_thread(&me.lines)
-        line = PyFrame_GetLineNumber(frame)
-        # At a resumption the frame stands where it was suspended, at a start on the line of the def.
-        row = -1 if line == code.co_firstlineno else row_of(me.lines.codes.wanted[index], line)
-        if t != NULL:
-            a = enter(&me.lines, t, index, row, time)
-            if a != NULL:
-                a.frame = frame
-    Py_DECREF(<PyObject *>code)
+cdef activation_t *enter_frame(lines_t *lines, thread_t *t, int index, PyFrameObject *frame, uint64_t time) noexcept:
+    cdef code_t *about = lines.codes.wanted[index]
+    cdef int line = PyFrame_GetLineNumber(frame)
+    # At a resumption the frame stands where it was suspended, at a start on the line of the def.
+    cdef int row = -1 if line == (<PyCodeObject *>about.code).co_firstlineno else row_of(about, line)
+    cdef activation_t *a = enter(lines, t, index, row, time)
+    if a != NULL:
+        a.frame = frame
     return a
 
 
-cdef int on_trace(PyObject *self, PyFrameObject *frame, int what, PyObject *arg) noexcept:
-    """What ``PyEval_SetTrace`` calls; it passes everything on to the tracer that it found in its place."""
-    cdef Lines me = <Lines>self
-    cdef lines_t *lines = &me.lines
-    cdef uint64_t time = ticks()
-    cdef thread_t *t
+cdef void on_wanted(lines_t *lines, thread_t *t, int index, PyFrameObject *frame, int what, uint64_t time) noexcept:
+    """An event of code whose lines are wanted."""
     cdef activation_t *a
-    if lines.active:
-        t = this_thread(lines)
-        if t == NULL:
-            pass
-        elif what == PyTrace_CALL:
-            enter_frame(me, frame, time)
-        elif what == PyTrace_LINE:
-            if t.depth and (t.stack[t.depth - 1].frame == <void *>frame or bring_up(lines, t, frame, time)):
-                a = &t.stack[t.depth - 1]
-                if a.row >= 0:
-                    time = end_line(lines, t, time)
-                    begin_line(t, a, row_of(a.table.about, PyFrame_GetLineNumber(frame)), time)
-            else:
-                a = enter_frame(me, frame, time)
-            if a != NULL:
-                if a.row < 0:
-                    a.row = row_of(a.table.about, PyFrame_GetLineNumber(frame))
-                a.table.lines[a.row].hits += 1
-        elif what == PyTrace_RETURN:
-            if t.depth and (t.stack[t.depth - 1].frame == <void *>frame or bring_up(lines, t, frame, time)):
-                time = end_line(lines, t, time)
-                leave(t, time)
+    cdef bint known
+    if what == PyTrace_CALL:
+        enter_frame(lines, t, index, frame, time)
+        return
+    known = t.depth and (t.stack[t.depth - 1].frame == <void *>frame or bring_up(lines, t, index, frame, time))
+    if what == PyTrace_RETURN:
+        if known:
+            time = end_line(lines, t, time)
+            leave(t, time)
+        return
+    if not known:
+        if enter_frame(lines, t, index, frame, time) == NULL:
+            return
+        a = &t.stack[t.depth - 1]
+    else:
+        a = &t.stack[t.depth - 1]
+        if a.row >= 0:
+            time = end_line(lines, t, time)
+            begin_line(t, a, row_of(a.table.about, PyFrame_GetLineNumber(frame)), time)
+    if a.row < 0:
+        a.row = row_of(a.table.about, PyFrame_GetLineNumber(frame))
+    a.table.lines[a.row].hits += 1
+
+
+cdef int on_trace(PyObject *self, PyFrameObject *frame, int what, PyObject *arg) noexcept:
+    """The trace function; everything is passed on to the one that was found in its place."""
+    cdef Lines me = <Lines>self
+    cdef uint64_t time = ticks()
+    cdef PyCodeObject *code
+    cdef thread_t *t
+    cdef int index, result
+    if not me.lines.tracer.active:      # it has ended in another thread: be out of this one's way, too
+        result = me.pass_on(frame, what, arg)
+        me.unhook_this_thread()
+        return result
+    if what == PyTrace_CALL or what == PyTrace_LINE or what == PyTrace_RETURN:
+        code = PyFrame_GetCode(frame)
+        index = index_of(&me.lines.codes, code)
+        if index == UNKNOWN:
+            index = me.discover(<object><PyObject *>code)
+        Py_DECREF(<PyObject *>code)
+        if index >= 0:
+            t = this_thread(&me.lines)
+            if t != NULL:
+                on_wanted(&me.lines, t, index, frame, what, time)
     return me.pass_on(frame, what, arg)
 
 
@@ -224,36 +218,35 @@ definitions[4] = PyMethodDef(b"on_throw", <PyCFunction>on_throw, METH_FASTCALL, 
 
 # -- the thin class ----------------------------------------------------------------------------------------------------
 
-cdef class Chain:
-    """What traced a thread before us."""
-
-    cdef Py_tracefunc function
-    cdef PyObject *target
-    cdef object kept
+cdef void write_lines(void *lines, journal_t *journal, int64_t memory) noexcept nogil:
+    lines_flush(<lines_t *>lines, journal, memory)
 
 
-cdef void write_lines(void *lines, journal_t *journal) noexcept nogil:
-    lines_flush(<lines_t *>lines, journal)
-
-
-cdef class Lines:
+cdef class Lines(Hook):
     """The sums of all traced lines.
 
     ``wanted`` is called once with each code object that is met, and returns None, or what its rows are to be: the number of
     the function, the first line, how many lines, and the row of each code unit. ``disable`` is ``sys.monitoring.DISABLE``.
     """
 
+    cdef lines_t lines
+    cdef writer_t rows
+    cdef object wanted, disable
+    cdef readonly list kept         # code objects that are traced
+    cdef list unwanted
+
     def __cinit__(self, Meter meter, wanted, disable=None):
-        self.wanted, self.disable, self.kept, self.unwanted, self.chained = wanted, disable, [], [], {}
-        self.lines.scoped = meter.name == "rss"
-        self.lines.meter = meter.meter
-        self.lines.meter.file.fd = -1
+        self.function = on_trace
+        self.wanted, self.disable, self.kept, self.unwanted = wanted, disable, [], []
+        self.lines.tracer.scoped = meter.name == "rss"
+        self.lines.tracer.meter = meter.meter
+        self.lines.tracer.meter.file.fd = -1
         cdef int refused = lines_open(&self.lines)
         if refused == -1:
             raise MeterError(f"lines are being traced {SLOTS} times over already: stop one of the recordings")
         if refused:
             raise MemoryError
-        if meter_open(&self.lines.meter):
+        if meter_open(&self.lines.tracer.meter):
             raise MeterError(f"meter {meter.name!r} cannot be read")
 
     cdef int discover(self, object code) noexcept:
@@ -296,85 +289,15 @@ cdef class Lines:
 
     def start(self):
         """Give every line its share from now on, until ``stop``."""
-        self.lines.active = True
+        self.on = self.lines.tracer.active = True
 
     def stop(self):
-        self.lines.active = False
+        self.on = self.lines.tracer.active = False
 
     def read_cost(self):
         """Nanoseconds that one reading takes: the least of some."""
-        cdef uint64_t before
-        cdef double best = 1e9
         cdef thread_t *t = this_thread(&self.lines)
-        if t == NULL:
-            return 0.0
-        for _ in range(20):
-            before = ticks()
-            look(&self.lines, t)
-            best = min(best, (ticks() - before) * nanoseconds_per_tick())
-        return best
-
-    def trace_all_threads(self):
-        """The same for every thread that Python knows."""
-        cdef PyThreadState *mine = PyThreadState_Get()
-        cdef PyThreadState *state = PyInterpreterState_ThreadHead(PyInterpreterState_Get())
-        self.trace_this_thread()
-        if can_trace_all():
-            while state != NULL:
-                if state != mine:
-                    self.link(state)
-                state = PyThreadState_Next(state)
-            trace_all(on_trace, <PyObject *>self)
-            return
-        while state != NULL:
-            if state != mine:
-                # Python 3.11 has no call for it: be that thread for a moment, which the GIL keeps from running.
-                PyThreadState_Swap(state)
-                self.trace_this_thread()
-                PyThreadState_Swap(mine)
-            state = PyThreadState_Next(state)
-
-    def trace_this_thread(self):
-        """Have ``PyEval_SetTrace`` call us in this thread, and whatever traced it before through us."""
-        cdef PyThreadState *state = PyThreadState_Get()
-        if state.c_tracefunc == on_trace and state.c_traceobj == <PyObject *>self:
-            return
-        self.link(state)
-        PyEval_SetTrace(on_trace, <PyObject *>self)
-
-    cdef int link(self, PyThreadState *state) except -1:
-        """Remember what traces a thread, if anything does."""
-        cdef Chain before
-        if state.c_tracefunc == NULL:
-            self.chained.pop(<size_t>state, None)       # of a thread that had the same address
-            return 0
-        before = Chain()
-        before.function, before.target = state.c_tracefunc, state.c_traceobj
-        if before.target != NULL:
-            before.kept = <object>before.target
-        self.chained[<size_t>state] = before
-        return 0
-
-    def untrace_this_thread(self):
-        """Put back what traced this thread before, unless something else has taken our place."""
-        cdef PyThreadState *state = PyThreadState_Get()
-        cdef Chain before
-        if state.c_tracefunc != on_trace or state.c_traceobj != <PyObject *>self:
-            return
-        before = self.chained.get(<size_t>state)
-        while before is not None and before.function == on_trace and not (<Lines>before.target).lines.active:
-            before = (<Lines>before.target).chained.get(<size_t>state)      # that one has ended meanwhile
-        if before is None:
-            PyEval_SetTrace(NULL, NULL)
-        else:
-            PyEval_SetTrace(before.function, before.target)
-
-    cdef int pass_on(self, PyFrameObject *frame, int what, PyObject *arg) noexcept:
-        cdef Chain before
-        if not self.chained:
-            return 0
-        before = self.chained.get(<size_t>PyThreadState_Get())
-        return 0 if before is None else before.function(before.target, frame, what, arg)
+        return 0.0 if t == NULL else look_cost(&self.lines.tracer, &t.watch)
 
     def writer(self):
         """A capsule for ``Sampler.flush_also``, good as long as this object lives."""
@@ -382,19 +305,19 @@ cdef class Lines:
         return PyCapsule_New(&self.rows, b"memkit.writer", NULL)
 
     def flush(self, Journal journal):
-        """Write what has come since the last flush."""
+        """Write the totals that have changed, lines that run now among them."""
         with nogil:
-            lines_flush(&self.lines, &journal.journal)
+            lines_flush(&self.lines, &journal.journal, meter_read(&self.lines.tracer.meter))
 
     @property
     def gate(self):
         """The gate of the threads that are traced, if they all could have it."""
-        return NAMES[gate_of(&self.lines)]
+        return NAMES[worst_gate(&self.lines.tracer)]
 
     def close(self):
         """Give everything back. Nothing may flush or call back any more."""
         lines_close(&self.lines)
-        meter_close(&self.lines.meter)
+        meter_close(&self.lines.tracer.meter)
 
     def __dealloc__(self):
         self.close()
