@@ -1,11 +1,13 @@
 """What more than one test file needs."""
 
+import mmap
 import os
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,34 @@ def nothing_stays_on():
         each.stop()
     assert left == []
     assert recorder.active() == before
+
+
+# -- memory of a known size ------------------------------------------------------------------------------------------
+#
+# By mmap, since the C library may serve even 30 MiB from memory that was freed before and is resident still: once a block
+# has been freed, glibc takes blocks of that size from its heap (M_MMAP_THRESHOLD in man 3 mallopt).
+
+
+@pytest.fixture
+def touched():
+    """A function that takes so many MiB and writes into every page; closing what it returns gives them back."""
+    return _touched
+
+
+@pytest.fixture
+def spike():
+    """A function that takes so many MiB in that way and gives them back at once."""
+    return lambda megabytes: _touched(megabytes).close()
+
+
+def _touched(megabytes):
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    memory = mmap.mmap(-1, megabytes * MIB, **private)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with suppress(OSError):  # a kernel without huge pages
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+    memory[:: mmap.PAGESIZE] = b"x" * (len(memory) // mmap.PAGESIZE)
+    return memory
 
 
 # -- real processes --------------------------------------------------------------------------------------------------

@@ -56,16 +56,16 @@ def test_the_version_is_the_distributions():
     assert memkit.__version__ == version("memkit-profiler")
 
 
-def test_one_number_in_bytes():
+def test_one_number_in_bytes(touched):
     before = memkit.rss()
-    block = bytearray(b"x" * (30 << 20))
+    block = touched(30)
     assert memkit.rss() - before == pytest.approx(30 << 20, abs=1 << 20)
     assert memkit.peak_rss() >= memkit.rss() - (1 << 20)
-    del block
+    block.close()
 
 
-def test_the_peak_can_start_anew(exact_peaks):
-    bytearray(b"x" * (60 << 20))
+def test_the_peak_can_start_anew(exact_peaks, spike):
+    spike(60)
     high = memkit.peak_rss(reset=True)
     assert high - memkit.peak_rss() > 30 << 20
 

@@ -173,12 +173,12 @@ def test_every_meter_gives_bytes(name):
     assert portable.Meter(name).read() >= 0
 
 
-def test_resident_memory_moves_with_what_is_touched():
+def test_resident_memory_moves_with_what_is_touched(touched):
     meter = portable.Meter("rss")
     before = meter.read()
-    block = b"x" * (40 * MIB)
+    block = touched(40)
     assert meter.read() - before == pytest.approx(40 * MIB, abs=MIB)
-    del block
+    block.close()
 
 
 def test_a_process_that_is_not_there_is_refused_by_its_number():

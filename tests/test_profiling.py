@@ -235,7 +235,7 @@ def test_a_function_that_was_called_before_is_traced_all_the_same():
     assert hits_of(run.recording, "work") == [2, 6, 4, 2]
 
 
-def test_only_calls_that_took_a_while_or_changed_memory_leave_a_span():
+def test_only_calls_that_took_a_while_or_changed_memory_leave_a_span(touched):
     held = []
 
     @memkit.profile
@@ -249,7 +249,7 @@ def test_only_calls_that_took_a_while_or_changed_memory_leave_a_span():
 
     @memkit.profile
     def grows():
-        held.append(b"x" * 10 * MIB)
+        held.append(touched(10))
 
     with memkit.record() as run:
         for _ in range(50):

@@ -1,7 +1,6 @@
 """Recording the process one is in."""
 
 import asyncio
-import mmap
 import multiprocessing
 import os
 import signal
@@ -18,14 +17,7 @@ from memkit.endings import how_it_ended
 MIB = 1 << 20
 
 
-def touched(megabytes):
-    memory = mmap.mmap(-1, megabytes * MIB)
-    for place in range(0, megabytes * MIB, mmap.PAGESIZE):
-        memory[place] = 1
-    return memory
-
-
-def test_a_block_is_recorded_from_its_beginning_to_its_end():
+def test_a_block_is_recorded_from_its_beginning_to_its_end(touched):
     with memkit.record() as run:
         memory = touched(30)
     recording = run.recording
@@ -95,7 +87,7 @@ def test_the_same_recorder_can_be_used_again():
     assert [span.label for span in run.recording.spans] == ["two"]
 
 
-def test_recordings_nest_and_each_is_whole():
+def test_recordings_nest_and_each_is_whole(touched):
     with memkit.record() as outer:
         with memkit.record() as inner, memkit.span("both"):
             memory = touched(20)
@@ -214,9 +206,9 @@ def test_a_callable_that_fails_later_ends_the_sampling_and_not_the_program():
     assert [sample.memory for sample in run.recording.samples] == [2]
 
 
-def test_a_transient_shorter_than_the_interval_is_seen_exactly(exact_peaks):
+def test_a_transient_shorter_than_the_interval_is_seen_exactly(exact_peaks, spike):
     with memkit.record(interval=10) as run:
-        touched(60).close()
+        spike(60)
     assert run.recording.peak - run.recording.start == pytest.approx(60 * MIB, abs=MIB)
     assert run.recording.peak_is_exact
 
@@ -230,7 +222,7 @@ def test_without_resets_the_recording_says_so(native_only):
     assert run.recording.about.peaks == "reset"
 
 
-def test_a_decorated_function_is_recorded_call_by_call():
+def test_a_decorated_function_is_recorded_call_by_call(touched):
     @memkit.record()
     def load(megabytes, fail=False):
         """Load it."""
@@ -257,7 +249,7 @@ def test_a_recursion_is_one_recording():
     assert [span.label for span in deep.recorder.recording.spans] == ["3", "2", "1", "0"]
 
 
-def test_a_coroutine_is_recorded_until_it_ends():
+def test_a_coroutine_is_recorded_until_it_ends(touched):
     @memkit.record()
     async def load():
         memory = touched(10)

@@ -1,7 +1,6 @@
 """Named stretches of time."""
 
 import asyncio
-import mmap
 import threading
 
 import pytest
@@ -11,19 +10,12 @@ import memkit
 MIB = 1 << 20
 
 
-def touched(megabytes):
-    memory = mmap.mmap(-1, megabytes * MIB)
-    for place in range(0, megabytes * MIB, mmap.PAGESIZE):
-        memory[place] = 1
-    return memory
-
-
-def test_a_span_has_memory_before_and_after_and_the_peak_between(exact_peaks):
+def test_a_span_has_memory_before_and_after_and_the_peak_between(exact_peaks, touched, spike):
     with memkit.record(interval=10) as run:
         with memkit.span("keep"):
             memory = touched(20)
         with memkit.span("transient"):
-            touched(50).close()
+            spike(50)
     keep, transient = run.recording.spans
     assert keep.growth == pytest.approx(20 * MIB, abs=MIB)
     assert transient.growth == pytest.approx(0, abs=MIB)

@@ -16,18 +16,11 @@ from memkit.native.meter import METERS, Meter
 MIB = 1 << 20
 
 
-def touched(size):
-    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE)
-    for place in range(0, size, mmap.PAGESIZE):
-        memory[place] = 1
-    return memory
-
-
 @pytest.mark.parametrize("name", ["rss", "pss", "uss"])
-def test_touching_memory_moves_the_meter_by_its_size(name):
+def test_touching_memory_moves_the_meter_by_its_size(name, touched):
     meter = Meter(name)
     before = meter.read()
-    memory = touched(64 * MIB)
+    memory = touched(64)
     grown = meter.read() - before
     memory.close()
     assert abs(grown - 64 * MIB) < MIB
@@ -43,8 +36,8 @@ def test_address_space_grows_without_a_touch_and_resident_memory_does_not():
     memory.close()
 
 
-def test_given_back_pages_leave_resident_memory():
-    memory = touched(32 * MIB)
+def test_given_back_pages_leave_resident_memory(touched):
+    memory = touched(32)
     meter = Meter("rss")
     before = meter.read()
     memory.madvise(mmap.MADV_DONTNEED)
@@ -81,10 +74,10 @@ def test_an_unknown_meter_is_refused_with_those_there_are():
         Meter("rsss")
 
 
-def test_a_forked_child_reads_its_own_memory():
+def test_a_forked_child_reads_its_own_memory(touched):
     meter = Meter("rss")
     meter.read()
-    memory = touched(48 * MIB)
+    memory = touched(48)
     here, there = os.pipe()
     pid = os.fork()
     if pid == 0:

@@ -1,6 +1,5 @@
 """The peak since a moment, against transients of a known size."""
 
-import mmap
 import os
 import subprocess
 import sys
@@ -27,12 +26,6 @@ def resettable():
     peak.allow_reset(True)
 
 
-def spike(megabytes):
-    with mmap.mmap(-1, megabytes * MIB) as memory:
-        for place in range(0, megabytes * MIB, mmap.PAGESIZE):
-            memory[place] = 1
-
-
 def rise(scope, before):
     """How many MiB a scope rose above what was there before it."""
     return (scope.close() - before) / MIB
@@ -42,13 +35,13 @@ def now():
     return Meter("rss").read()
 
 
-def test_a_transient_inside_a_scope_is_its_peak():
+def test_a_transient_inside_a_scope_is_its_peak(spike):
     before, scope = now(), peak.Scope()
     spike(60)
     assert rise(scope, before) == pytest.approx(60, abs=0.5)
 
 
-def test_a_scope_knows_nothing_of_what_was_before_or_after_it():
+def test_a_scope_knows_nothing_of_what_was_before_or_after_it(spike):
     spike(60)
     before, scope = now(), peak.Scope()
     spike(20)
@@ -57,7 +50,7 @@ def test_a_scope_knows_nothing_of_what_was_before_or_after_it():
     assert rise(scope, before) == pytest.approx(20, abs=0.5)
 
 
-def test_an_inner_scope_takes_nothing_from_the_outer_ones():
+def test_an_inner_scope_takes_nothing_from_the_outer_ones(spike):
     before, outer = now(), peak.Scope()
     spike(40)
     inner = peak.Scope()
@@ -66,7 +59,7 @@ def test_an_inner_scope_takes_nothing_from_the_outer_ones():
     assert rise(outer, before) == pytest.approx(40, abs=0.5)
 
 
-def test_scopes_may_overlap():
+def test_scopes_may_overlap(spike):
     before, first = now(), peak.Scope()
     spike(10)
     second = peak.Scope()
@@ -76,7 +69,7 @@ def test_scopes_may_overlap():
     assert rise(second, before) == pytest.approx(50, abs=0.5)
 
 
-def test_scopes_of_many_threads_all_see_the_peak():
+def test_scopes_of_many_threads_all_see_the_peak(spike):
     before = now()
     opened, spiked = threading.Barrier(9), threading.Barrier(9)
     rises = []
@@ -98,7 +91,7 @@ def test_scopes_of_many_threads_all_see_the_peak():
     assert rises == pytest.approx([30] * 8, abs=2)
 
 
-def test_the_peak_of_the_process_is_never_lower_than_it_was():
+def test_the_peak_of_the_process_is_never_lower_than_it_was(spike):
     spike(70)
     highest = peak.peak_rss()
     with_scope = peak.Scope()
@@ -106,7 +99,7 @@ def test_the_peak_of_the_process_is_never_lower_than_it_was():
     assert peak.peak_rss() >= highest >= now()
 
 
-def test_the_peak_of_the_process_can_start_anew():
+def test_the_peak_of_the_process_can_start_anew(spike):
     spike(70)
     assert peak.peak_rss(reset=True) >= now() + 69 * MIB
     before = now()
@@ -114,7 +107,7 @@ def test_the_peak_of_the_process_can_start_anew():
     assert (peak.peak_rss() - before) / MIB == pytest.approx(25, abs=0.5)
 
 
-def test_without_resets_only_new_heights_are_known():
+def test_without_resets_only_new_heights_are_known(spike):
     spike(30)
     peak.allow_reset(False)
     assert peak.peaks() == ("mark", "not wished")
@@ -146,7 +139,7 @@ peak.Scope().close()
     assert marks[0] > 100 * MIB > marks[1]
 
 
-def test_a_forked_child_begins_its_own_peak():
+def test_a_forked_child_begins_its_own_peak(spike):
     spike(90)
     outer = peak.Scope()
     here, there = os.pipe()

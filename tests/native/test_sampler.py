@@ -3,7 +3,6 @@
 import ctypes
 import itertools
 import json
-import mmap
 import os
 import subprocess
 import sys
@@ -56,18 +55,11 @@ def bench(tmp_path):
         each.journal.close()
 
 
-def spike(megabytes):
-    with mmap.mmap(-1, megabytes * MIB) as memory:
-        for place in range(0, megabytes * MIB, mmap.PAGESIZE):
-            memory[place] = 1
-
-
-def test_the_first_sample_is_taken_before_start_returns_and_the_last_by_stop(bench):
+def test_the_first_sample_is_taken_before_start_returns_and_the_last_by_stop(bench, touched):
     at = bench(interval=3600_000 * MS)
     at.sampler.start()
     assert len(at.rows("sample")) == 1
-    memory = mmap.mmap(-1, 20 * MIB)
-    memory.write(b"x" * 20 * MIB)
+    memory = touched(20)
     at.sampler.stop()
     first, last = at.rows("sample")
     assert last[1] - first[1] == pytest.approx(20 * MIB, abs=MIB)
@@ -95,7 +87,7 @@ def test_times_rise_and_start_near_zero(bench):
     assert 0 <= times[0] < 100 * MS
 
 
-def test_a_transient_between_two_beats_is_in_the_row_after_it(bench):
+def test_a_transient_between_two_beats_is_in_the_row_after_it(bench, spike):
     if not_exact():
         pytest.skip("needs exact peaks")
     at = bench(interval=3600_000 * MS)
@@ -113,7 +105,7 @@ def not_exact():
     return peak.peaks()[0] != "reset"
 
 
-def test_two_samplers_take_no_peak_from_each_other(bench):
+def test_two_samplers_take_no_peak_from_each_other(bench, spike):
     if not_exact():
         pytest.skip("needs exact peaks")
     coarse, fine = bench(interval=3600_000 * MS), bench(interval=MS)
@@ -162,21 +154,19 @@ def test_an_automatic_beat_grows_with_the_time_elapsed(bench, tmp_path):
     assert sorted(steps)[len(steps) // 2] > 20 * MS  # 40, but for lateness; a fixed beat of the smallest would be 1
 
 
-def test_between_coarse_automatic_beats_a_new_height_is_written_at_once(bench):
+def test_between_coarse_automatic_beats_a_new_height_is_written_at_once(bench, touched):
     at = bench(interval=0)
     at.sampler = Sampler(at.journal, Meter("rss"), 0, time.monotonic_ns() - 434 * 3600_000 * MS, True)  # a beat of an hour
     at.sampler.start()
     assert len(at.rows("sample")) == 1
-    memory = mmap.mmap(-1, 50 * MIB)
-    memory.write(b"x" * 50 * MIB)
+    memory = touched(50)
     at.wait_for(2)
     memory.close()
     assert at.rows("sample")[1][1] > 50 * MIB
 
 
-def test_a_costly_meter_stretches_the_beat_to_a_hundredth_of_a_core(bench):
-    memory = mmap.mmap(-1, 100 * MIB, mmap.MAP_PRIVATE)
-    memory.write(b"x" * 100 * MIB)
+def test_a_costly_meter_stretches_the_beat_to_a_hundredth_of_a_core(bench, touched):
+    memory = touched(100)
     at = bench(interval=MS // 10, meter="pss", peaks=False)
     at.sampler.start()
     at.wait_for(8)
