@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from memkit.errors import MeterError, UsageError, nearest
 
@@ -23,6 +24,7 @@ __all__ = [
     "meter_named",
     "peak_rss",
     "peaks",
+    "peaks_error",
     "rss",
     "sampler_for",
 ]
@@ -74,6 +76,36 @@ def sampler_for(meter) -> type:
     from memkit.portable import Sampler as PythonSampler
 
     return PythonSampler
+
+
+def peaks_error() -> int | None:
+    """How far a peak can be off that the kernel's mark told of, in bytes; None where there is no mark, or nothing is known.
+
+    Nearly always it is too low. From Linux 6.2 on each CPU counts pages by itself, and adds them to the count of the process
+    once they are a batch of ``max(32, 2 * CPUs)``; the mark is made of that count alone. So it lacks up to a batch less one
+    page for each CPU that the process has run on, and for each kind of memory. Two kinds are reckoned with here: anonymous
+    memory, of which a transient is made, and mapped files, which every process has. Shared memory is a third, and would
+    add as much as one of them. A CPU on which pages were given back, a few at a time, has less than nothing to add: the mark
+    is then too high, by no more than that. A huge page is more than a batch, and added at once.
+
+    Before 6.2 each thread adds its pages after 64 page faults; what is said here is for one thread.
+
+    Source: ``percpu_counter_batch`` in ``lib/percpu_counter.c``, ``update_hiwater_rss`` in ``include/linux/mm.h``, and for
+    older kernels ``TASK_RSS_EVENTS_THRESH`` in ``mm/memory.c``; ``man 5 proc`` speaks of 63 pages for each thread.
+    """
+    if peaks()[0] == "samples" or sys.platform != "linux":
+        return None
+    pages = _uncounted(os.uname().release, os.sysconf("SC_NPROCESSORS_ONLN"))
+    return pages and pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _uncounted(kernel: str, cpus: int) -> int | None:
+    """The pages that a kernel may have left out of its mark, with so many CPUs online."""
+    try:
+        version = tuple(map(int, kernel.split(".")[:2]))
+    except ValueError:
+        return None
+    return 2 * (max(32, 2 * cpus) - 1) * cpus if version >= (6, 2) else 64
 
 
 def rss() -> int:

@@ -6,12 +6,12 @@ import platform
 
 from memkit import cgroup, engine
 from memkit.errors import MeterError
-from memkit.units import show_bytes
+from memkit.units import show_bytes, show_error
 from memkit.version import VERSION
 
 _PEAKS = {
-    "reset": "exact: the kernel's mark is reset for each stretch of time",
-    "mark": "exact where the process rises above what it had been before, from samples elsewhere",
+    "reset": "exact{}: the kernel's mark is reset for each stretch of time",
+    "mark": "exact{} where the process rises above what it had been before, from samples elsewhere",
     "samples": "from samples only",
 }
 
@@ -29,7 +29,8 @@ def facts() -> list[tuple[str, str]]:
         except MeterError as error:
             found.append((f"meter {name}", f"not here: {error}"))
     kind, reason = engine.peaks()
-    found.append(("peaks", _PEAKS[kind] + _because(reason)))
+    error = show_error(engine.peaks_error())
+    found.append(("peaks", _PEAKS[kind].format(error and f" to {error}") + _because(reason)))
     found += _tracing()
     for group in cgroup.memory_groups():
         kills = group.oom_kills()

@@ -137,6 +137,7 @@ class Recorder:
                     "peaks": peaks,
                     "peaks_reason": reason,
                     "mark": engine.peak_rss() if scoped else None,
+                    "peaks_error": engine.peaks_error() if scoped else None,
                 }
             )
         )

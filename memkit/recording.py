@@ -38,6 +38,8 @@ class About(NamedTuple):
     """Why they are not known better."""
     mark: int | None
     """The highest resident memory of the process before the recording began."""
+    peaks_error: int | None = None
+    """How far a peak that is exact can be off, in bytes, by the way in which the kernel counts: nearly always too low."""
 
     @property
     def command(self) -> str:
@@ -249,7 +251,8 @@ class Recording:
 
         ``about.peaks`` is ``reset`` where the kernel's own mark was reset at every sample, so that every peak in the
         recording is exact; ``mark`` where it was only read, which is exact once the process rises above what it had been
-        before; ``samples`` where nothing but the readings is known. What a kill left unwritten may have been higher.
+        before; ``samples`` where nothing but the readings is known. What a kill left unwritten may have been higher. How
+        exact the kernel's mark is, is ``about.peaks_error``.
         """
         if not self.ending.finished:
             return False

@@ -32,6 +32,14 @@ def show_bytes(size: int | None, *, sign: bool = False) -> str:
     return f"{size / unit:{'+' if sign else ''}.{digits}f} {name}"
 
 
+def show_error(size: int | None) -> str:
+    """How far sizes can be off, to be read: ``507904`` is ``0.5 MiB``, rounded up.
+
+    Empty where that is less than 0.1 MiB, which no size of some MiB shows, and for None.
+    """
+    return f"{-(-size * 10 >> 20) / 10:.1f} MiB" if size and size * 10 >= 1 << 20 else ""
+
+
 def show_time(time: int | None) -> str:
     """A duration in nanoseconds to be read: ``1.50 s``, ``2 min 05 s``, ``3 h 07 min``; None is ``?``."""
     if time is None:

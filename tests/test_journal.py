@@ -23,6 +23,7 @@ ABOUT = {
     "peaks": "reset",
     "peaks_reason": None,
     "mark": 3,
+    "peaks_error": 4,
 }
 
 
@@ -42,6 +43,12 @@ def recorded(tmp_path):
 def test_the_header_comes_back_as_it_was(recorded):
     about = recorded().about
     assert about._asdict() == {**ABOUT, "argv": tuple(ABOUT["argv"])}
+
+
+def test_a_header_of_before_a_key_was_thought_of_is_read(tmp_path):
+    path = tmp_path / "r.memkit"
+    path.write_bytes(journal.header({key: value for key, value in ABOUT.items() if key != "peaks_error"}))
+    assert journal.read(path).about._asdict() == {**ABOUT, "argv": tuple(ABOUT["argv"]), "peaks_error": None}
 
 
 def test_every_row_is_one_line_of_json():

@@ -28,6 +28,23 @@ def test_a_growth_is_shown_with_its_sign():
 
 
 @pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        (None, ""),
+        (0, ""),
+        (104_857, ""),
+        (104_858, "0.2 MiB"),
+        (507_904, "0.5 MiB"),
+        (1 << 20, "1.0 MiB"),
+        (66_584_576, "63.5 MiB"),
+        (66_584_577, "63.6 MiB"),
+    ],
+)
+def test_an_error_is_rounded_up_to_a_tenth_of_a_mebibyte(size, shown):
+    assert units.show_error(size) == shown
+
+
+@pytest.mark.parametrize(
     ("time", "shown"),
     [
         (0, "0 ns"),

@@ -83,7 +83,8 @@ def _shortened(command):
 
 def _how_sure(recording):
     if recording.peak_is_exact:
-        return "exact"
+        error = memkit.units.show_error(recording.about.peaks_error)
+        return f"exact to {error}" if error else "exact"
     if recording.unseen:
         return f"the highest on disk; the last {memkit.units.show_time(recording.unseen)} did not get there"
     if not recording.ending.finished:

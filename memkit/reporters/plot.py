@@ -73,10 +73,9 @@ def _draw_curve(axes, recording, colour, time, size, label):
         across, low, high = ([value / unit for value in column] for column, unit in zip(zip(*envelope), (time, size, size)))
         axes.fill_between(across, low, high, color=colour, alpha=0.25, linewidth=0, label=f"{label}, peak between samples")
     if recording.highest:
-        sure = "" if recording.peak_is_exact else " (seen)"
         high = recording.highest
         axes.annotate(
-            f"{memkit.units.show_bytes(high.peak)}{sure}",
+            memkit.units.show_bytes(high.peak) + _how_sure(recording),
             (high.time / time, high.peak / size),
             xytext=(0, 4),
             textcoords="offset points",
@@ -85,6 +84,13 @@ def _draw_curve(axes, recording, colour, time, size, label):
             fontsize=8,
             color=colour,
         )
+
+
+def _how_sure(recording):
+    if not recording.peak_is_exact:
+        return " (seen)"
+    error = memkit.units.show_error(recording.about.peaks_error)
+    return f" ±{error}" if error else ""
 
 
 def _envelope(samples, least=0):

@@ -50,6 +50,15 @@ def test_the_first_line_says_how_it_ended(made_up):
     assert first == "memkit   load.py data.csv: killed by SIGKILL, out of memory (cgroup /jobs: oom_kill rose by 1)"
 
 
+def test_an_exact_peak_says_how_far_it_can_be_off(made_up):
+    def peak(error, **changes):
+        return lines(made_up((0, 10), (5, 12), peaks_error=error, **changes))[3].partition("5.00 ms, ")[2]
+
+    assert peak(507_904) == "exact to 0.5 MiB"
+    assert peak(4096) == peak(None) == "exact"
+    assert peak(507_904, peaks="samples").startswith("the highest that was seen")
+
+
 def test_a_peak_that_may_have_been_higher_says_so(made_up):
     shown = lines(made_up((0, 10), (5, 12), peaks="samples", peaks_reason="no clear_refs"))
     assert "the highest that was seen; between two samples it may have been higher (no clear_refs)" in shown[3]

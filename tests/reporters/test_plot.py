@@ -72,6 +72,12 @@ def test_a_peak_that_was_only_seen_says_so(made_up):
     assert "20.0 MiB (seen)" in texts(axes_of(made_up((0, 10), (5, 20), peaks="samples")))
 
 
+def test_an_exact_peak_says_how_far_it_can_be_off(made_up):
+    assert "20.0 MiB ±0.5 MiB" in texts(axes_of(made_up((0, 10), (5, 20), peaks_error=507_904)))
+    assert "20.0 MiB" in texts(axes_of(made_up((0, 10), (5, 20), peaks_error=4096)))
+    assert "20.0 MiB (seen)" in texts(axes_of(made_up((0, 10), (5, 20), peaks_error=507_904, peaks="samples")))
+
+
 def test_a_death_is_marked_and_explained(made_up):
     ending = Ending("killed", signal=9, finished=False)
     axes = axes_of(made_up((0, 10), (5, 20), ending=ending))
