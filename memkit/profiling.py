@@ -8,12 +8,13 @@ import time
 
 from memkit import recorder
 from memkit.endings import how_it_ended
-from memkit.errors import JournalError
+from memkit.errors import JournalError, MemkitError
 from memkit.recorder import Recorder
 from memkit.units import SECOND
 
 SHORT = SECOND // 1000
 """A call that is shorter, and leaves memory as it was, is counted in the lines, but leaves no span."""
+_given_up = False  # tracing was refused, and it has been said
 
 
 def profile(function):
@@ -23,7 +24,9 @@ def profile(function):
     outermost call of a millisecond or more, or that changed memory, leaves a span. Where none is, the outermost call is
     recorded for itself, and its table is printed on stderr when it ends, by an exception or not.
 
-    ``MEMKIT_PROFILE=0`` in the environment makes it do nothing at all. Raises ``UsageError`` for what has no Python code.
+    ``MEMKIT_PROFILE=0`` in the environment makes it do nothing at all. Where lines cannot be traced, on the portable
+    engine for instance, one line on stderr says why, and functions run as if it were not there. Raises ``UsageError`` for
+    what has no Python code.
     """
     if os.environ.get("MEMKIT_PROFILE", "") == "0":
         return function
@@ -56,20 +59,31 @@ class _Call:
     def __init__(self, state: _Profiled):
         self._state = state
         self._own = None
+        self._began = []
+        self._when = 0
 
     def __enter__(self):
+        self._outermost = self._state.depth == 0
+        self._state.depth += 1
+        if _given_up:
+            return
+        try:
+            self._begin()
+        except (MemkitError, OSError) as error:  # measuring must not end what is measured
+            _give_up(error)
+
+    def _begin(self):
         state = self._state
-        self._outermost = state.depth == 0
-        state.depth += 1
         running = recorder.active()
         if not running:
-            self._own = Recorder(lines=[state.function])
-            self._own.start()
+            own = Recorder(lines=[state.function])
+            own.start()
+            self._own = own
             return
         for each in running:
             if (each, each.started) not in state.known:
-                state.known = {pair for pair in state.known if pair[0].running} | {(each, each.started)}
                 each.trace(state.function)
+                state.known = {pair for pair in state.known if pair[0].running} | {(each, each.started)}
         if self._outermost:
             self._began = [(each, each.reading()) for each in running]
             self._when = time.monotonic_ns()
@@ -78,7 +92,7 @@ class _Call:
         self._state.depth -= 1
         if self._own is not None:
             self._print(error)
-        elif self._outermost:
+        elif self._began:
             long = time.monotonic_ns() - self._when >= SHORT
             for each, (start, memory) in self._began:
                 each.note_span(self._state.label, start, memory, even_if_still=long)
@@ -92,6 +106,20 @@ class _Call:
 
         if sys.stderr is not None:
             report(self._own.recording, command="profile")
+
+
+def _give_up(error: Exception) -> None:
+    """Say once why nothing is traced, and let decorated functions run as if they were not decorated."""
+    global _given_up
+    if not _given_up:
+        _given_up = True
+        remedy = "see memkit info, or set MEMKIT_PROFILE=0 to be rid of this line"
+        _say(f"@profile traces nothing in this process: {error}; {remedy}")
+
+
+def _say(text: str) -> None:
+    if sys.stderr is not None:
+        print(f"memkit: {text}", file=sys.stderr)
 
 
 class LineProfiler(Recorder):
@@ -115,10 +143,7 @@ class LineProfiler(Recorder):
 
     def add(self, target) -> None:
         """Trace one more, now or when it is next switched on."""
-        if self.running:
-            self.trace(target)
-        else:
-            self._targets.add(target)
+        self.trace(target)
 
     def __call__(self, function):
         self.add(function)

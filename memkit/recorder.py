@@ -103,10 +103,6 @@ class Recorder:
 
     def _begin(self) -> None:
         meter = _meter(self._meter)
-        if self._targets is not None:
-            from memkit import tracing
-
-            tracing.check()
         sampler = engine.sampler_for(meter)
         scoped = getattr(meter, "name", None) == "rss" and sampler is engine.Sampler
         if scoped:
@@ -165,16 +161,18 @@ class Recorder:
         tracer.start()
 
     def trace(self, function) -> None:
-        """Trace the lines of a function, method or class from now on."""
-        from memkit.targets import Targets, codes_of
+        """Trace the lines of a function, method or class: from now on, or from when this is next started."""
+        from memkit.targets import codes_of
 
-        if self._targets is None:
-            self._targets = Targets()
-        self._targets.add(function)
-        if self._tracer is None:
-            self._trace_lines()
-        for code in codes_of(function):
-            self._tracer.add(code)
+        with _lock:  # another thread may stop this
+            self._targets = self._targets or _targets([function])
+            self._targets.add(function)
+            if self not in _active:
+                return
+            if self._tracer is None:
+                self._trace_lines()
+            for code in codes_of(function):
+                self._tracer.add(code)
 
     def _end_lines(self) -> None:
         if self._tracer is not None:
@@ -328,8 +326,10 @@ def _targets(lines):
         return None
     if engine.NAME != "native":
         raise MeterError(f"lines can be traced with the native engine only; this is the portable one: {engine.REASON}")
+    from memkit import tracing
     from memkit.targets import Targets
 
+    tracing.check()
     return lines if isinstance(lines, Targets) else Targets(lines)
 
 

@@ -181,6 +181,66 @@ def test_what_has_no_python_code_is_refused():
         memkit.profile(len)
 
 
+# -- where lines cannot be traced ----------------------------------------------------------------------------------------
+
+REFUSED = (
+    "memkit: @profile traces nothing in this process: lines can be traced with the native engine only; this is the portable "
+    "one: MEMKIT_ENGINE=portable; see memkit info, or set MEMKIT_PROFILE=0 to be rid of this line\n"
+)
+CALLS_OF_EVERY_KIND = """
+@profile
+def work(n):
+    return n and work(n - 1)
+
+@profile
+def yields():
+    yield 5
+
+@profile
+async def waits():
+    return 7
+
+@profile
+def fails():
+    raise KeyError("mine")
+
+print(work(3), list(yields()), asyncio.run(waits()))
+try:
+    fails()
+except KeyError as error:
+    print(error)
+"""
+
+
+def test_where_lines_cannot_be_traced_alone_it_says_so_once_and_does_nothing(alone):
+    text = "import asyncio\nfrom memkit import profile\n" + CALLS_OF_EVERY_KIND
+    assert alone(text, MEMKIT_ENGINE="portable") == ("0 [5] 7\n'mine'\n", REFUSED)
+
+
+@pytest.mark.parametrize("head", ["", "from memkit import profile\n"])
+def test_where_lines_cannot_be_traced_under_memkit_run_it_says_so_once_and_does_nothing(script, memkit_run, head):
+    name = script("import asyncio\n" + head + CALLS_OF_EVERY_KIND)
+    done = memkit_run(name, env={**os.environ, "MEMKIT_ENGINE": "portable"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0 [5] 7\n'mine'\n", REFUSED)
+    assert (done.recording.lines, done.recording.spans, str(done.recording.ending)) == ((), (), "finished")
+
+
+def test_a_gate_that_cannot_be_had_does_not_end_the_program_either(alone):
+    out, err = alone(HEAD + "@memkit.profile\ndef work():\n    return 1\n\n\nprint(work())\n", MEMKIT_GATE="nonsense")
+    assert out == "1\n"
+    assert err.startswith("memkit: @profile traces nothing in this process: MEMKIT_GATE is 'nonsense'")
+    assert err.count("\n") == 1
+
+
+def test_what_asks_for_lines_in_so_many_words_is_refused(alone):
+    attempts = ["memkit.LineProfiler()", "memkit.LineProfiler(work)", "memkit.record(lines=work)"]
+    text = HEAD + "def work():\n    pass\n\n\nwith memkit.record() as run:\n"
+    for attempt in [*attempts, "run.trace(work)"]:
+        text += f"    try:\n        {attempt}\n    except memkit.MeterError as error:\n        print(error)\n"
+    out, _ = alone(text + "with run:\n    pass\n", MEMKIT_ENGINE="portable")
+    assert out == 4 * ("lines can be traced with the native engine only; this is the portable one: MEMKIT_ENGINE=portable\n")
+
+
 # -- inside a recording --------------------------------------------------------------------------------------------------
 
 
