@@ -21,8 +21,9 @@ def profile(function):
     """Trace a function's lines: a decorator, for functions, coroutine functions and generators.
 
     Where a recording is going on, under ``memkit-run`` or inside ``memkit.record()``, the lines go into it, and every
-    outermost call of a millisecond or more, or that changed memory, leaves a span. Where none is, the outermost call is
-    recorded for itself, and its table is printed on stderr when it ends, by an exception or not.
+    outermost call of a millisecond or more, or that changed memory, leaves a span; every thread and every coroutine has
+    outermost calls of its own. Where none is, the call is recorded for itself, and its table is printed on stderr when it
+    ends, by an exception or not. Calls that overlap share one recording, which ends with the last of them.
 
     ``MEMKIT_PROFILE=0`` in the environment makes it do nothing at all. Where lines cannot be traced, on the portable
     engine for instance, one line on stderr says why, and functions run as if it were not there. Raises ``UsageError`` for
@@ -33,24 +34,36 @@ def profile(function):
     from memkit.targets import codes_of
     from memkit.wrapping import around_calls
 
-    codes_of(function)
+    codes = codes_of(function)
     inner = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
-    state = _Profiled(inner)
+    state = _Profiled(inner, codes)
     wrapped = around_calls(inner, state.call)
     return type(function)(wrapped) if inner is not function else wrapped
 
 
 class _Profiled:
-    """A decorated function: which recordings know it, and how deep in its own calls we are."""
+    """A decorated function: which recordings know it, and which of its calls have not ended."""
 
-    def __init__(self, function):
+    def __init__(self, function, codes: list):
         self.function = function
         self.label = getattr(function, "__qualname__", repr(function))
         self.known = set()
-        self.depth = 0
+        self.open = set()
+        self._codes = codes
 
     def call(self):
         return _Call(self)
+
+    def is_running_here(self) -> bool:
+        """Whether a call of it is on this thread's stack: those of other threads are not, nor what is suspended."""
+        if not self.open:
+            return False
+        frame = sys._getframe(2)
+        while frame is not None:
+            if any(frame.f_code is code for code in self._codes):
+                return True
+            frame = frame.f_back
+        return False
 
 
 class _Call:
@@ -59,53 +72,94 @@ class _Call:
     def __init__(self, state: _Profiled):
         self._state = state
         self._own = None
-        self._began = []
-        self._when = 0
+        self._begun = []
 
     def __enter__(self):
-        self._outermost = self._state.depth == 0
-        self._state.depth += 1
         if _given_up:
             return
+        outermost = not self._state.is_running_here()
+        self._state.open.add(self)
         try:
-            self._begin()
+            self._begin(outermost)
         except (MemkitError, OSError) as error:  # measuring must not end what is measured
             _give_up(error)
 
-    def _begin(self):
+    def _begin(self, outermost: bool) -> None:
         state = self._state
         running = recorder.active()
-        if not running:
-            own = Recorder(lines=[state.function])
-            own.start()
-            self._own = own
-            return
+        if not running or _own is not None:
+            self._own = _joined(self, state.function)
+            running = recorder.active()
         for each in running:
             if (each, each.started) not in state.known:
                 each.trace(state.function)
                 state.known = {pair for pair in state.known if pair[0].running} | {(each, each.started)}
-        if self._outermost:
-            self._began = [(each, each.reading()) for each in running]
+        if outermost:
             self._when = time.monotonic_ns()
+            self._begun = [
+                (each, each.begin_call()) for each in running if self._own is None or each is not self._own.recorder
+            ]
 
     def __exit__(self, kind, error, trace):
-        self._state.depth -= 1
-        if self._own is not None:
-            self._print(error)
-        elif self._began:
+        self._state.open.discard(self)
+        if self._begun:
             long = time.monotonic_ns() - self._when >= SHORT
-            for each, (start, memory) in self._began:
-                each.note_span(self._state.label, start, memory, even_if_still=long)
+            for each, begun in self._begun:
+                each.end_call(self._state.label, begun, even_if_still=long)
+        if self._own is not None:
+            _leave(self, self._own, error)
 
-    def _print(self, error):
+
+# -- where nothing is recorded -----------------------------------------------------------------------------------------
+
+
+class _Own:
+    """A recording that a call began because there was none, and that lasts until all calls that came into it have ended."""
+
+    def __init__(self, function):
+        self.pid = os.getpid()
+        self.calls = set()
+        self.recorder = Recorder(lines=[function])
+        self.recorder.start()
+
+
+_own = None  # the one that goes on, if any
+
+
+def _joined(call: _Call, function) -> _Own | None:
+    """The recording of our own that a call came into, begun for it if nothing is recorded."""
+    global _own
+    with recorder._lock:
+        if not recorder.active():
+            _own = _Own(function)
+        if _own is None or not _own.recorder.running:
+            return None
+        _own.calls.add(call)
+        return _own
+
+
+def _leave(call: _Call, own: _Own, error: BaseException | None) -> None:
+    """The last call ends the recording and prints its tables; a forked child leaves both to its parent."""
+    global _own
+    with recorder._lock:
+        own.calls.discard(call)
+        if own.calls or own.pid != os.getpid():
+            return
+        _own = None if _own is own else _own
         try:
-            self._own.stop(*how_it_ended(error))
+            own.recorder.stop(*how_it_ended(error))
         except JournalError as lost:
-            print(f"memkit: {lost}", file=sys.stderr)
-        from memkit.plugins import report
+            _say(str(lost))
+    from memkit.plugins import report
 
-        if sys.stderr is not None:
-            report(self._own.recording, command="profile")
+    if sys.stderr is None:
+        return
+    try:
+        report(own.recorder.recording, command="profile")
+    except BrokenPipeError:
+        pass  # nobody reads stderr any more, and the program may not mind
+    except MemkitError as failure:
+        _say(str(failure))
 
 
 def _give_up(error: Exception) -> None:

@@ -189,6 +189,7 @@ class Recorder:
             if self not in _active:
                 return
             _active.remove(self)
+            self._spans.clear()
             if self._pid != os.getpid():  # forked by C code, which ran no hook: any lock may be held for ever
                 if self._tracer is not None:
                     self._tracer.stop()
@@ -255,33 +256,35 @@ class Recorder:
         memory = self._memory()
         if memory is None:  # a plugin's meter that fails: nothing is known, so nothing is said
             return number
-        self._spans[number] = scope
+        self._spans[number] = scope, True
         self._journal.text(journal.row("span", number, self._elapsed(), memory, thread, depth, label))
         return number
 
     def end_span(self, number: int) -> None:
         """Write that a span has ended; nothing where its recording ended before."""
-        if self.running and number in self._spans:
-            scope = self._spans.pop(number)
+        scope, known = self._spans.pop(number, (None, False))
+        if self.running and known:
             memory = self._memory()
             peak = scope.close() if scope is not None else None
             if memory is not None:
                 self._journal.text(journal.row("span_end", number, self._elapsed(), memory, peak))
 
-    def reading(self) -> tuple[int, int | None]:
-        """The time since the beginning, and memory now."""
-        return self._elapsed(), self._memory()
+    def begin_call(self) -> tuple:
+        """Note how things are as a call begins, for ``end_call``."""
+        return engine.Scope() if self._scoped else None, self.started, self._elapsed(), self._memory()
 
-    def note_span(self, label: str, start: int, before: int | None, *, even_if_still: bool) -> None:
-        """Write a span that has ended, unless memory is as it was and that is no reason."""
-        end, after = self.reading()
-        if not self.running or before is None or after is None or (before == after and not even_if_still):
-            return
-        number = next(self._numbers)
-        self._journal.text(
-            journal.row("span", number, start, before, _thread.get_native_id(), 0, label)
-            + journal.row("span_end", number, end, after, None)
-        )
+    def end_call(self, label: str, begun: tuple, *, even_if_still: bool) -> None:
+        """Write the span of a call, unless memory is as it was and that is no reason, or its recording has ended."""
+        scope, started, start, before = begun
+        after = self._memory()
+        peak = scope.close() if scope is not None else None
+        known = before is not None and after is not None
+        if self.running and started == self.started and known and (before != after or even_if_still):
+            number = next(self._numbers)
+            self._journal.text(
+                journal.row("span", number, start, before, _thread.get_native_id(), 0, label)
+                + journal.row("span_end", number, self._elapsed(), after, peak)
+            )
 
     def _where(self) -> str:
         return repr(self.path) if self.path else "a temporary file"

@@ -1,9 +1,12 @@
 """``@memkit.profile`` and ``LineProfiler``: under memkit-run, inside a recording, and alone."""
 
+import contextlib
+import mmap
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -335,6 +338,217 @@ def test_of_a_recursion_only_the_outermost_call_leaves_a_span():
     with memkit.record() as run:
         deep(3)
     assert [span.label.rpartition(".")[2] for span in run.recording.spans] == ["deep"]
+
+
+def test_the_span_of_a_call_has_the_exact_peak(exact_peaks):
+    @memkit.profile
+    def spikes():
+        with mmap.mmap(-1, 64 * MIB) as pages:
+            for page in range(0, 64 * MIB, mmap.PAGESIZE):
+                pages[page] = 1
+
+    with memkit.record(interval=60) as run:
+        spikes()
+    [span] = run.recording.spans
+    assert span.peak - span.before == pytest.approx(64 * MIB, abs=MIB)
+    assert span.peak == max(line.peak for line in run.recording.lines)
+
+
+def test_the_span_of_a_call_of_another_meter_has_the_peak_of_samples():
+    @memkit.profile
+    def long():
+        time.sleep(0.002)
+
+    with memkit.record(meter=lambda: 5 * MIB) as run:
+        long()
+    [span] = run.recording.spans
+    assert (span.before, span.after, span.peak) == (5 * MIB, 5 * MIB, 5 * MIB)
+
+
+class Watched:
+    """A scope that is counted while it is open."""
+
+    now = made = 0
+
+    def __init__(self):
+        Watched.now, Watched.made = Watched.now + 1, Watched.made + 1
+
+    def close(self):
+        Watched.now -= 1
+
+
+@pytest.fixture
+def scopes(monkeypatch):
+    """The class whose ``now`` is how many scopes are open, and ``made`` how many ever were."""
+    monkeypatch.setattr(Watched, "now", 0)
+    monkeypatch.setattr(Watched, "made", 0)
+    monkeypatch.setattr(memkit.recorder.engine, "Scope", Watched)
+    return Watched
+
+
+def test_what_watches_the_peak_of_a_call_ends_with_the_call_whatever_happens(scopes):
+    run, again = memkit.record(), memkit.record()
+
+    @memkit.profile
+    def raises():
+        assert scopes.now == 1
+        raise KeyError
+
+    @memkit.profile
+    def ends_the_recording():
+        run.stop()
+
+    @memkit.profile
+    def begins_another():
+        run.stop()
+        run.start()
+
+    @memkit.profile
+    def yields():
+        yield
+
+    for function in (raises, ends_the_recording, begins_another):
+        with run, contextlib.suppress(KeyError):
+            function()
+        assert scopes.now == 0
+    assert run.recording.spans == ()  # it began in the recording before
+    with again:
+        for _ in yields():
+            break
+    assert (scopes.now, scopes.made) == (0, 4)
+
+
+# -- in several threads, coroutines and generators -----------------------------------------------------------------------
+
+
+def test_every_thread_has_outermost_calls_of_its_own():
+    both = threading.Barrier(2)
+
+    @memkit.profile
+    def meet():
+        both.wait(30)
+        time.sleep(0.002)
+        both.wait(30)
+
+    with memkit.record() as run:
+        threads = [threading.Thread(target=meet) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    one, two = run.recording.spans
+    assert one.thread != two.thread
+    assert one.start < two.end
+    assert two.start < one.end
+
+
+def test_a_recursion_in_one_thread_is_one_call_while_another_thread_is_inside():
+    inside, done = threading.Event(), threading.Event()
+
+    @memkit.profile
+    def deep(n):
+        time.sleep(0.002)
+        if n:
+            deep(n - 1)
+        elif n == 0:
+            inside.set()
+            done.wait(30)
+
+    with memkit.record() as run:
+        thread = threading.Thread(target=deep, args=(0,))
+        thread.start()
+        inside.wait(30)
+        done.set()
+        deep(3)
+        thread.join(30)
+    assert len(run.recording.spans) == 2
+
+
+def test_coroutines_that_take_turns_are_outermost_each():
+    import asyncio
+
+    @memkit.profile
+    async def waits(turns):
+        for _ in range(turns):
+            await asyncio.sleep(0.002)
+        if turns > 2:
+            await waits(1)
+
+    async def main():
+        await asyncio.gather(waits(3), waits(2))
+
+    with memkit.record() as run:
+        asyncio.run(main())
+    first, second = sorted(run.recording.spans, key=lambda span: span.start)
+    assert first.start < second.start < second.end < first.end
+
+
+def test_generators_that_take_turns_are_outermost_each():
+    @memkit.profile
+    def yields(n):
+        time.sleep(0.002)
+        yield n
+        if n:
+            yield from yields(n - 1)
+
+    with memkit.record() as run:
+        assert list(zip(yields(2), yields(1))) == [(2, 1), (1, 0)]
+    assert len(run.recording.spans) == 2
+
+
+OVERLAP = """
+import threading
+from memkit import profile
+
+inside, gone = threading.Event(), threading.Event()
+
+@profile
+def work(first):
+    if first:
+        inside.wait(30)
+        return
+    inside.set()
+    gone.wait(30)
+    for turn in range(3):
+        pass
+
+def begin():
+    work(True)
+    gone.set()
+
+thread = threading.Thread(target=begin)
+thread.start()
+work(False)
+thread.join()
+work(True)
+"""
+
+
+def test_alone_calls_that_overlap_share_a_recording_that_ends_with_the_last(alone):
+    _, err = alone(OVERLAP)
+    whole = {9: 2, 10: 1, 11: 1, 12: 1, 13: 1, 14: 4, 15: 3}
+    assert tables(err) == [("work", whole), ("work", {9: 1, 10: 1, 11: 1})]
+
+
+def test_alone_coroutines_that_take_turns_share_a_recording(alone):
+    out, err = alone(
+        "import asyncio\n" + HEAD + "@memkit.profile\nasync def work(turns):\n    for _ in range(turns):\n"
+        "        await asyncio.sleep(0)\n    return turns\n\n\nasync def main():\n"
+        "    return await asyncio.gather(work(1), work(3))\n\n\nprint(asyncio.run(main()))\n"
+    )
+    assert out == "[1, 3]\n"
+    assert tables(err) == [("work", {7: 6, 8: 4, 9: 2})]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_leaves_the_table_to_its_parent_and_begins_its_own(alone):
+    _, err = alone(
+        "import os\n" + HEAD + "@memkit.profile\ndef work(n):\n    if n:\n        return n\n    return os.fork()\n\n\n"
+        "ours, theirs = os.pipe()\n"
+        "if (child := work(0)) == 0:\n    os.read(ours, 1)\n    work(1)\n    os._exit(0)\n"
+        "os.write(theirs, b'x')\nos.waitpid(child, 0)\n"
+    )
+    assert tables(err) == [("work", {7: 1, 9: 1}), ("work", {7: 1, 8: 1})]
 
 
 # -- under memkit-run ------------------------------------------------------------------------------------------------------
