@@ -140,19 +140,20 @@ class Plugins:
         return True
 
 
-def report(recording, *, command="report", **options) -> None:
+def report(recording, *, command="report", without=(), **options) -> None:
     """Report on a recording as the commands do: ``memkit.report(recording, csv="a.csv", plot="b.png")``.
 
     ``recording`` is a ``Recording`` or several; the options are those of ``memkit report``, with ``_`` for ``-`` and
-    without the leading dashes. Raises ``UsageError`` for an unknown option or a value that its option refuses, and
-    ``MemkitError`` where a report could not be made.
+    without the leading dashes. ``without`` names plugins to leave out, as ``-p no:NAME`` does. Raises ``UsageError`` for
+    an unknown option or plugin, or a value that its option refuses, and ``MemkitError`` where a report could not be made.
     """
     import argparse
 
     from memkit.recording import Recording
 
     complaints = []
-    plugins = Plugins(complain=complaints.append)
+    plugins = Plugins(without, complain=complaints.append)
+    plugins.check_names(without)
     parser = argparse.ArgumentParser(prog="memkit.report", add_help=False, argument_default=None)
     plugins.add_options(parser)
     values = parser.parse_args([], argparse.Namespace(command=command))

@@ -155,7 +155,7 @@ def _leave(call: _Call, own: _Own, error: BaseException | None) -> None:
     if sys.stderr is None:
         return
     try:
-        report(own.recorder.recording, command="profile")
+        report(own.recorder.recording, command="profile", without=("console",))
     except BrokenPipeError:
         pass  # nobody reads stderr any more, and the program may not mind
     except MemkitError as failure:
@@ -204,8 +204,8 @@ class LineProfiler(Recorder):
         return super().__call__(function)
 
     def show(self) -> None:
-        """Print the tables of what was recorded last."""
+        """Print the tables of what was recorded last, and nothing else; ``memkit.report`` has the summary too."""
         from memkit.plugins import report
 
         if self.recording is not None:
-            report(self.recording)
+            report(self.recording, without=("console",))

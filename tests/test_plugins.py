@@ -185,6 +185,13 @@ def test_a_report_can_be_asked_for_from_python(made_up, tmp_path, capsys):
     assert "finished" in capsys.readouterr().out
 
 
+def test_a_plugin_can_be_left_out_from_python(made_up, capsys):
+    memkit.report(made_up((0, 1)), without=["console"])
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(memkit.UsageError, match=r"no plugin 'consle' \(did you mean 'console'\?\)"):
+        memkit.report(made_up((0, 1)), without=["consle"])
+
+
 def test_an_unknown_option_from_python_is_refused_with_the_nearest(made_up):
     with pytest.raises(memkit.UsageError, match=r"unknown option 'cvs' \(did you mean 'csv'\?\)"):
         memkit.report(made_up((0, 1)), cvs="a.csv")
