@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from memkit.recorder import Recorder as Recorder
     from memkit.recorder import record as record
     from memkit.recording import About as About
+    from memkit.recording import Call as Call
     from memkit.recording import Cost as Cost
     from memkit.recording import Ending as Ending
     from memkit.recording import Function as Function
@@ -47,7 +48,19 @@ _HOMES = {
     "plugins": ("report",),
     "profiling": ("LineProfiler", "profile"),
     "recorder": ("Recorder", "record"),
-    "recording": ("About", "Cost", "Ending", "Function", "Line", "Process", "Recording", "Sample", "Span", "Tracing"),
+    "recording": (
+        "About",
+        "Call",
+        "Cost",
+        "Ending",
+        "Function",
+        "Line",
+        "Process",
+        "Recording",
+        "Sample",
+        "Span",
+        "Tracing",
+    ),
     "sources": ("Source",),
     "spans": ("span",),
 }

@@ -14,6 +14,10 @@ row          values                                            written
              memory, peak                                      the totals so far, so the last row of a line holds
 ``tracing``  tracer, gate, reason, cost of a line, of a read   when tracing begins; costs are in nanoseconds
 ``reads``    readings of memory                                when rows are flushed: what came since the row before
+``call``     node, parent, function, thread, calls, time,      when rows are flushed: what the node did itself, so far;
+             growth, peak                                      the parent has a lower number, or is null for a root
+``call_tracing``  tracer, gate, reason, cost of a call, of a read  as ``tracing``, for calls
+``call_reads``  readings of memory                             as ``reads``, for calls
 ``cost``     beats, late beats, CPU time                       about once a second: what came since the row before
 ``end``      time, kind, error, code, out of memory            by the program as it ends
 ``exit``     time, code, signal, out of memory                 by the supervisor, who saw the process end
@@ -113,6 +117,7 @@ class Reader:
 
     def __init__(self, path):
         from memkit import recording
+        from memkit.calls import Tally
 
         self._rows = recording
         self._named = None if hasattr(path, "read") else os.fspath(path)
@@ -126,6 +131,9 @@ class Reader:
         self._lines = {}
         self._tracing = None
         self._reads = 0
+        self._calls = Tally()
+        self._call_tracing = None
+        self._call_reads = 0
         self._cost = (0, 0, 0)
         self._end = None
         self._exit = None
@@ -167,6 +175,8 @@ class Reader:
             ending=ending,
             cost=self._rows.Cost(beats, late, cpu if about.engine == "native" else None),
             tracing=self._how_traced(),
+            calls=self._calls.calls(self._functions),
+            call_tracing=self._how_calls_were_traced(),
             unread=self._unread + bool(self._rest),
             source=self._named,
         )
@@ -201,7 +211,7 @@ class Reader:
                 self._samples.append(self._sample(*row[1:]))
             else:
                 _TAKE[kind](self, *row[1:])
-        except (TypeError, KeyError):  # without its values, or of an unknown kind
+        except (TypeError, KeyError, OverflowError):  # without its values, or of an unknown kind
             self._unread += 1
 
     def _decode(self, lines: list[bytes]) -> list:
@@ -265,6 +275,15 @@ class Reader:
     def _was_read(self, reads, *_):
         self._reads += reads
 
+    def _call(self, *values):
+        self._calls.take(*values)
+
+    def _calls_traced(self, tracer, gate, reason, event_cost, read_cost, *_):
+        self._call_tracing = ("" + tracer, "" + gate, reason, event_cost + 0, read_cost + 0)
+
+    def _was_read_at_calls(self, reads, *_):
+        self._call_reads += reads
+
     def _spent(self, beats, late, cpu, *_):
         so_far = self._cost
         self._cost = (so_far[0] + beats, so_far[1] + late, so_far[2] + cpu)
@@ -300,6 +319,11 @@ class Reader:
             return None
         events = sum(hits for hits, *_ in self._lines.values())
         return self._rows.Tracing(*self._tracing, events, self._reads)
+
+    def _how_calls_were_traced(self):
+        if self._call_tracing is None:
+            return None
+        return self._rows.Tracing(*self._call_tracing, self._calls.entered, self._call_reads)
 
     def _span(self, id, begin):
         start, before, thread, depth, label = begin
@@ -343,6 +367,9 @@ _TAKE = {
     "line": Reader._line,
     "tracing": Reader._traced,
     "reads": Reader._was_read,
+    "call": Reader._call,
+    "call_tracing": Reader._calls_traced,
+    "call_reads": Reader._was_read_at_calls,
     "span": Reader._span_begin,
     "span_end": Reader._span_end,
     "cost": Reader._spent,

@@ -6,9 +6,12 @@ Times are nanoseconds since the recording began, sizes are bytes, and what is no
 from __future__ import annotations
 
 import signal as signals
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
+
+from memkit.calls import LIBRARIES, Call, Function, by_function, fold, matcher
 
 
 class About(NamedTuple):
@@ -62,16 +65,6 @@ class Sample(NamedTuple):
     """The highest since the row before; at least ``memory``."""
 
 
-class Function(NamedTuple):
-    """A function, or other code with lines of its own."""
-
-    file: str
-    name: str
-    """The qualified name."""
-    line: int
-    """Where it begins."""
-
-
 class Line(NamedTuple):
     """What a line did, summed up over all its runs and all threads."""
 
@@ -89,7 +82,7 @@ class Line(NamedTuple):
 
 
 class Tracing(NamedTuple):
-    """How lines were traced, and what that cost."""
+    """How lines or calls were traced, and what that cost."""
 
     tracer: str
     """``monitoring`` or ``settrace``."""
@@ -98,11 +91,11 @@ class Tracing(NamedTuple):
     reason: str | None
     """Why no better gate."""
     event_cost: float
-    """Nanoseconds that one line took to trace, as calibrated at the start."""
+    """Nanoseconds that one line or call took to trace, as calibrated at the start."""
     read_cost: float
     """Nanoseconds that one reading of memory took."""
     events: int
-    """Lines that were run."""
+    """Lines that were run, or calls that were made."""
     reads: int
     """How often memory was read."""
 
@@ -214,6 +207,10 @@ class Recording:
     cost: Cost = Cost(0, 0, None)
     tracing: Tracing | None = None
     """None where no lines were traced."""
+    calls: tuple[Call, ...] = ()
+    """The tree of calls in order of their ids, callers before what they call."""
+    call_tracing: Tracing | None = None
+    """None where no calls were traced."""
     unread: int = 0
     """Rows that could not be read: broken off, damaged, or of a kind that this memkit does not know."""
     source: str | None = None
@@ -267,6 +264,25 @@ class Recording:
         for line in self.lines:
             found.setdefault(line.function, []).append(line)
         return {function: tuple(lines) for function, lines in found.items()}
+
+    @property
+    def called(self) -> tuple[Call, ...]:
+        """The calls of each function in one, over all paths and threads.
+
+        Of a recursion, time and growth count once. ``id`` and ``thread`` are those of its first path, ``parent`` is None.
+        """
+        return by_function(self.calls)
+
+    def hiding(self, globs: str | Iterable[str] = (), *, libraries: bool = True) -> Recording:
+        """The same recording without the calls of some files; what they did themselves is counted with their callers.
+
+        ``globs`` are matched against whole paths or the ends of paths, without regard to case; ``*`` is any text, slashes
+        included. With ``libraries`` the standard library and installed packages are hidden, too. A function in C goes
+        with its caller. The roots of threads stay.
+        """
+        globs = (globs,) if isinstance(globs, str) else tuple(globs)
+        hidden = matcher((*globs, *(LIBRARIES if libraries else ())))
+        return replace(self, calls=fold(self.calls, hidden))
 
     @property
     def unseen(self) -> int:

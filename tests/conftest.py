@@ -8,12 +8,14 @@ import subprocess
 import sys
 import sysconfig
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from memkit import engine, journal, recorder
-from memkit.recording import About, Cost, Ending, Process, Recording, Sample
+from memkit.calls import Tally
+from memkit.recording import About, Cost, Ending, Function, Process, Recording, Sample, Tracing
 
 MIB = 1 << 20
 MS = 1_000_000
@@ -56,6 +58,37 @@ def made_up(about):
             cost=Cost(len(rows), 0, 1_500_000),
             source=source,
         )
+
+    return make
+
+
+@pytest.fixture
+def called(made_up):
+    """A function that makes a recording of calls.
+
+    Each is (depth, function, own growth in MiB) and then, as far as they matter, calls, own milliseconds, own peak in MiB.
+    They stand in the order of the tree: a call is made by the nearest one above it that is less deep. A function is
+    ``name``, or ``file:name``; a root has the depth 0.
+    """
+
+    def make(*rows, tracing=True, growth=0, **changes):
+        tally, functions, above = Tally(), {}, []
+        for id, (depth, name, own_growth, *more) in enumerate(rows):
+            entered, time, peak = (*more, *(1, 1, 10)[len(more) :])
+            file, _, short = name.rpartition(":")
+            function = Function(
+                file or ("load.py" if name.isidentifier() else ""), short, 10 * bool(file or name.isidentifier())
+            )
+            number = functions.setdefault(function, len(functions))
+            del above[depth:]
+            tally.take(
+                id, above[-1] if depth else None, number, 7, entered, int(time * MS), int(own_growth * MIB), int(peak * MIB)
+            )
+            above.append(id)
+        known = {number: function for function, number in functions.items()}
+        how = Tracing("monitoring", "perf", None, 20.0, 400.0, tally.entered, 500) if tracing else None
+        recording = made_up((0, 10), (5, 10 + growth), **changes)
+        return replace(recording, calls=tally.calls(known), call_tracing=how)
 
     return make
 

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from memkit import journal
+from memkit.calls import LOST
 from memkit.errors import FormatError
-from memkit.recording import Ending, Sample
+from memkit.recording import Call, Ending, Function, Sample, Tracing
 
 ABOUT = {
     "memkit": "1.2",
@@ -90,6 +91,89 @@ def test_costs_are_partial_sums(recorded):
     assert cost == (30, 1, 11000)
 
 
+FUNCTIONS = (
+    ("function", 0, "", "<thread MainThread>", 0),
+    ("function", 1, "/a/load.py", "load", 12),
+    ("function", 2, "", "numpy.ones", 0),
+)
+
+
+def test_calls_are_added_up_from_what_each_did_itself(recorded):
+    calls = recorded(
+        *FUNCTIONS,
+        ("call", 0, None, 0, 7, 1, 100, 5, 50),
+        ("call", 1, 0, 1, 7, 2, 200, -10, 90),
+        ("call", 2, 1, 2, 7, 3, 400, 1000, 80),
+        ("call", 3, 0, 2, 7, 4, 800, 1, 60),
+    ).calls
+    root, load, ones = (
+        Function("", "<thread MainThread>", 0),
+        Function("/a/load.py", "load", 12),
+        Function("", "numpy.ones", 0),
+    )
+    assert calls == (
+        Call(0, None, root, 7, 1, 1500, 996, 100, 5, 90, 50),
+        Call(1, 0, load, 7, 2, 600, 990, 200, -10, 90, 90),
+        Call(2, 1, ones, 7, 3, 400, 1000, 400, 1000, 80, 80),
+        Call(3, 0, ones, 7, 4, 800, 1, 800, 1, 60, 60),
+    )
+
+
+def test_of_a_call_the_last_row_holds(recorded):
+    [root, load] = recorded(
+        *FUNCTIONS,
+        ("call", 0, None, 0, 7, 1, 100, 5, 50),
+        ("call", 1, 0, 1, 7, 2, 200, 10, 90),
+        ("call", 1, 0, 1, 7, 5, 900, 7, 91),
+    ).calls
+    assert (load.calls, load.time, load.growth, load.peak) == (5, 900, 7, 91)
+    assert (root.time, root.growth, root.peak) == (1000, 12, 91)
+
+
+def test_calls_stand_in_order_whatever_the_order_of_their_rows(recorded):
+    calls = recorded(
+        ("call", 9, 4, 1, 7, 1, 1, 1, 1), ("call", 4, None, 0, 7, 1, 1, 1, 1), *FUNCTIONS, ("call", 6, 4, 2, 7, 1, 1, 1, 1)
+    ).calls
+    assert [(call.id, call.parent, call.function.name) for call in calls] == [
+        (4, None, "<thread MainThread>"),
+        (6, 4, "numpy.ones"),
+        (9, 4, "load"),
+    ]
+
+
+def test_a_call_whose_caller_was_lost_is_a_root(recorded):
+    recording = recorded(*FUNCTIONS, ("call", 0, None, 0, 7, 1, 1, 10, 1), ("call", 2, 1, 1, 7, 1, 1, 20, 1))
+    assert [(call.id, call.parent, call.growth) for call in recording.calls] == [(0, None, 10), (2, None, 20)]
+
+
+@pytest.mark.parametrize("parent", [5, 9])
+def test_a_call_that_claims_a_later_one_or_itself_for_its_caller_is_a_root(recorded, parent):
+    recording = recorded(*FUNCTIONS, ("call", 5, parent, 1, 7, 1, 1, 10, 1), ("call", 9, 5, 1, 7, 1, 1, 20, 1))
+    assert [(call.id, call.parent, call.growth) for call in recording.calls] == [(5, None, 30), (9, 5, 20)]
+
+
+def test_a_call_whose_function_was_lost_keeps_its_numbers(recorded):
+    recording = recorded(*FUNCTIONS, ("call", 0, None, 0, 7, 1, 1, 10, 1), ("call", 1, 0, 77, 7, 1, 1, 20, 1))
+    assert (recording.calls[1].function, recording.calls[0].growth) == (LOST, 30)
+
+
+def test_how_calls_were_traced_counts_calls_and_reads(recorded):
+    rows = (("call", 0, None, 0, 7, 3, 1, 10, 1), ("call", 1, 0, 1, 7, 40, 1, 10, 1), ("call", 0, None, 0, 7, 5, 1, 10, 1))
+    how = ("call_tracing", "monitoring", "perf", None, 30.5, 600.0)
+    recording = recorded(how, *rows, ("call_reads", 2), ("call_reads", 5))
+    assert recording.call_tracing == Tracing("monitoring", "perf", None, 30.5, 600.0, 45, 7)
+    assert recording.tracing is None
+    assert recorded(*rows).call_tracing is None
+
+
+def test_a_tree_of_calls_can_be_very_deep(recorded):
+    rows = [("call", n, n - 1 if n else None, 1, 7, 1, 1, 1, n) for n in range(30_000)]
+    recording = recorded(*FUNCTIONS, *rows)
+    assert (recording.calls[0].growth, recording.calls[0].peak) == (30_000, 29_999)
+    assert [call.growth for call in recording.called] == [30_000]
+    assert len(recording.hiding("load.py").calls) == 1
+
+
 @pytest.mark.parametrize(
     ("rows", "ending"),
     [
@@ -137,6 +221,15 @@ DAMAGED = """\
 ["span"]
 ["cost","a",1,2]
 ["end",1]
+["call",1]
+["call",1,null,0,7,1,1,1,"x"]
+["call",1,null,0,7,1.5,1,1,1]
+["call",1,null,0,7,1,1,99999999999999999999,1]
+["call",-1,null,0,7,1,1,1,1]
+["call",[1],null,0,7,1,1,1,1]
+["call",1,"0",0,7,1,1,1,1]
+["call_reads","x"]
+["call_tracing",1,2,3,4,5]
 """
 
 
@@ -146,6 +239,7 @@ def test_a_damaged_row_costs_no_other(recorded, damage):
     assert [sample.time for sample in recording.samples] == [1, 4]
     assert recording.ending == Ending("ok")
     assert recording.unread == 1
+    assert recording.calls == ()
 
 
 def test_values_that_a_newer_memkit_adds_to_a_row_are_ignored(recorded):
@@ -223,6 +317,12 @@ def test_whatever_is_in_a_file_it_is_read_or_refused(tmp_path, recorded):
         ("span", 0, 1, 5, 7, 0, "load"),
         ("sample", 2, 6, 9),
         ("span_end", 0, 3, 6, None),
+        ("function", 1, "a.py", "load", 3),
+        ("call", 0, None, 0, 7, 1, 100, 5, 50),
+        ("call", 1, 0, 1, 7, 2, 200, -10, 90),
+        ("call", 2, 1, 1, 7, 2, 200, -10, 90),
+        ("call_tracing", "monitoring", "perf", None, 30.5, 600.0),
+        ("call_reads", 4),
         ("cost", 2, 0, 99),
         ("end", 4, "error", "E: x", None, None),
         ("exit", 5, 1, None, None),
@@ -244,3 +344,6 @@ def test_whatever_is_in_a_file_it_is_read_or_refused(tmp_path, recorded):
         assert str(recording.ending)
         assert recording.duration is not None
         assert recording.about.when
+        roots = sum(call.growth for call in recording.calls if call.parent is None)
+        assert sum(call.own_growth for call in recording.hiding("a.py").calls) == roots
+        assert sum(call.own_growth for call in recording.called) == roots
