@@ -10,6 +10,7 @@ import sys
 from memkit import files, journal, launch, shelf
 from memkit.errors import FormatError, MemkitError, UsageError, nearest
 from memkit.launch import Program
+from memkit.parser import Parser
 from memkit.plugins import Plugins
 from memkit.targets import Targets
 from memkit.units import parse_interval
@@ -62,48 +63,6 @@ def _say(text: str, code: int = 0) -> int:
     return code
 
 
-_DASHES = "\0--"
-
-
-class _Parser(argparse.ArgumentParser):
-    """One that raises, and names the nearest option for one it does not know."""
-
-    def __init__(self, **settings):
-        super().__init__(
-            **settings, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False
-        )
-        self.add_argument("-h", "--help", action="help", help="show this help")
-
-    def parse(self, words):
-        ours = self._words_before_program(words)
-        before = ["--lines=" if word == "--lines" else word for word in words[:ours]]
-        # argparse would take a -- among the program's arguments for its own.
-        after = [_DASHES if word == "--" else word for word in words[ours + (words[ours : ours + 1] == ["--"]) :]]
-        options, unknown = self.parse_known_args(before + after)
-        for name in ("program", "module", "code"):
-            if getattr(options, name, None):
-                setattr(options, name, ["--" if word == _DASHES else word for word in getattr(options, name)])
-        if unknown:
-            word = unknown[0].partition("=")[0]
-            known = [name for action in self._actions for name in action.option_strings if len(name) > len("-x")]
-            kind = "option" if word.startswith("-") else "argument"
-            raise UsageError(f"unknown {kind} {word!r}{nearest(word, known)}; see {self.prog} --help")
-        return options
-
-    def _words_before_program(self, words):
-        """How many words are options of ours and their values."""
-        place = 0
-        while place < len(words) and words[place].startswith("-") and words[place] not in ("-m", "-c", "--"):
-            name, equals, _ = words[place].partition("=")
-            action = self._option_string_actions.get(name)
-            has_value = action is not None and action.nargs is None and not equals and name != "--lines"
-            place += 2 if has_value else 1
-        return place
-
-    def error(self, message):
-        raise UsageError(f"{message}; see {self.prog} --help")
-
-
 # -- memkit-run ----------------------------------------------------------------------------------------------------
 
 _RUN = """\
@@ -121,10 +80,9 @@ def run_command(name: str, words: list[str]) -> int:
     named = "command" if program.mode == "code" else program.target
     path, reserved = files.place_for(options.output, named)
     _check_outputs(parser, options, [program.target, path])
-    if options.lines:
-        folder = os.path.dirname(os.path.realpath(program.target)) if program.mode == "script" else os.getcwd()
-        Targets([target for target in options.lines if target]).check(folder)
-    command = launch.command(program, path, options.interval, meter, options.peak_reset, options.lines)
+    folder = os.path.dirname(os.path.realpath(program.target)) if program.mode == "script" else os.getcwd()
+    Targets([target for target in (*(options.lines or ()), *(options.calls or ())) if target]).check(folder)
+    command = launch.command(program, _settings(options, path, meter))
     try:
         exit = launch.launch(command, path, _follower(path, plugins, options))
     finally:
@@ -174,11 +132,30 @@ def _add_run_options(parser):
         "--lines alone, without =TARGET, is the program's own code; repeatable",
     )
     parser.add_argument(
+        "--calls",
+        metavar="TARGET",
+        action="append",
+        help="trace call by call: which path of calls grew memory; --calls alone, without =TARGET, is all of the program, "
+        "with one or more targets what these call; targets as for --lines",
+    )
+    parser.add_argument(
+        "--c-calls", action="store_true", help="with --calls: functions in C are calls of their own, at a price"
+    )
+    parser.add_argument(
         "--no-peak-reset",
-        dest="peak_reset",
-        action="store_false",
+        action="store_true",
         help="leave the kernel's own record of the peak alone; peaks between samples are then exact only at new heights",
     )
+
+
+def _settings(options, path: str, meter: str) -> dict[str, str]:
+    """What the measured process is to be told; ``memkit.script`` reads it."""
+    settings = {"path": path, "interval": options.interval, "meter": meter}
+    settings |= {
+        name: "\n".join(getattr(options, name)) for name in ("lines", "calls") if getattr(options, name) is not None
+    }
+    settings |= {name: "" for name in ("c_calls", "no_peak_reset") if getattr(options, name)}
+    return settings
 
 
 def _interval(text):
@@ -264,7 +241,7 @@ def _parsed(name: str, text: str, words: list[str], add_options):
     disabled = {word[3:] for before, word in itertools.pairwise(words) if before == "-p" and word.startswith("no:")}
     while True:
         plugins = Plugins(disabled)
-        parser = _Parser(prog=name, description=text)
+        parser = Parser(prog=name, description=text)
         add_options(parser)
         parser.add_argument(
             "-p",
@@ -304,7 +281,7 @@ memkit COMMAND --help tells more."""
 
 
 def _dispatch(_: str, words: list[str]) -> int:
-    parser = _Parser(prog="memkit", description=_ABOUT, usage="memkit COMMAND ...")
+    parser = Parser(prog="memkit", description=_ABOUT, usage="memkit COMMAND ...")
     parser.add_argument("--version", action="version", version=f"memkit {VERSION}", help="show the version")
     if not words:
         parser.print_help()
@@ -333,7 +310,7 @@ def report_command(name: str, words: list[str]) -> int:
 
 def list_command(name: str, words: list[str]) -> int:
     """List the recordings in a folder, oldest first."""
-    parser = _Parser(prog=name, description=list_command.__doc__)
+    parser = Parser(prog=name, description=list_command.__doc__)
     parser.add_argument("folder", nargs="?", default=".", help="this one if left out")
     files = shelf.recordings_in(parser.parse(words).folder)
     rows = [shelf.row_of(file) for file in files]
@@ -343,7 +320,7 @@ def list_command(name: str, words: list[str]) -> int:
 
 def clean_command(name: str, words: list[str]) -> int:
     """Remove the recordings in a folder, except one that is being made."""
-    parser = _Parser(prog=name, description=clean_command.__doc__)
+    parser = Parser(prog=name, description=clean_command.__doc__)
     parser.add_argument("folder", nargs="?", default=".", help="this one if left out")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     options = parser.parse(words)
@@ -359,7 +336,7 @@ def clean_command(name: str, words: list[str]) -> int:
 
 def plugins_command(name: str, words: list[str]) -> int:
     """List the plugins: where each comes from, its hooks, and whether it works."""
-    _Parser(prog=name, description=plugins_command.__doc__).parse(words)
+    Parser(prog=name, description=plugins_command.__doc__).parse(words)
     plugins = Plugins(complain=lambda _: None)
     rows = [
         (plugin.name, f"{plugin.distribution} {plugin.version}", plugin.state, " ".join(plugin.hooks))
@@ -371,7 +348,7 @@ def plugins_command(name: str, words: list[str]) -> int:
 
 def info_command(name: str, words: list[str]) -> int:
     """Tell what memkit can measure on this machine, and why not better."""
-    _Parser(prog=name, description=info_command.__doc__).parse(words)
+    Parser(prog=name, description=info_command.__doc__).parse(words)
     from memkit import info
 
     _print_table(("", ""), info.facts())

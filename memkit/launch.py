@@ -47,15 +47,14 @@ class Exit(NamedTuple):
         return self.code if self.signal is None else 128 + self.signal
 
 
-def command(program: Program, path: str, interval: str, meter: str, peak_reset: bool, lines: list[str] | None) -> list[str]:
+def command(program: Program, settings: dict[str, str]) -> list[str]:
     """The words that start a program under measurement, with the flags that this interpreter was started with.
 
-    ``lines`` is what to trace line by line; an empty text is the program's own code, None nothing at all.
+    ``settings`` are those of ``memkit.script.main``.
     """
     flags = interpreter_flags(sys.orig_argv[1:])
-    settings = [path, interval, meter, "reset" if peak_reset else "no-reset"]
-    settings.append("-" if lines is None else "\n".join(lines))
-    return [sys.executable, *flags, _START, program.mode, program.target, *settings, *program.arguments]
+    words = [f"{name}={value}" for name, value in settings.items()]
+    return [sys.executable, *flags, _START, program.mode, program.target, *words, "--", *program.arguments]
 
 
 def interpreter_flags(words: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from memkit import recorder
+from memkit import ongoing
 from memkit.endings import how_it_ended
 from memkit.errors import JournalError, MemkitError
 from memkit.recorder import Recorder
@@ -86,10 +86,10 @@ class _Call:
 
     def _begin(self, outermost: bool) -> None:
         state = self._state
-        running = recorder.active()
+        running = list(ongoing.recorders)
         if not running or _own is not None:
             self._own = _joined(self, state.function)
-            running = recorder.active()
+            running = list(ongoing.recorders)
         for each in running:
             if (each, each.started) not in state.known:
                 each.trace(state.function)
@@ -129,8 +129,8 @@ _own = None  # the one that goes on, if any
 def _joined(call: _Call, function) -> _Own | None:
     """The recording of our own that a call came into, begun for it if nothing is recorded."""
     global _own
-    with recorder._lock:
-        if not recorder.active():
+    with ongoing.lock:
+        if not list(ongoing.recorders):
             _own = _Own(function)
         if _own is None or not _own.recorder.running:
             return None
@@ -141,7 +141,7 @@ def _joined(call: _Call, function) -> _Own | None:
 def _leave(call: _Call, own: _Own, error: BaseException | None) -> None:
     """The last call ends the recording and prints its tables; a forked child leaves both to its parent."""
     global _own
-    with recorder._lock:
+    with ongoing.lock:
         own.calls.discard(call)
         if own.calls or own.pid != os.getpid():
             return

@@ -6,25 +6,19 @@ Everything here runs inside the program under measurement, so it imports next to
 from __future__ import annotations
 
 import _thread
-import atexit
 import itertools
 import os
 import sys
 import time
 
-from memkit import engine, files, journal
+from memkit import engine, files, journal, ongoing
 from memkit.endings import how_it_ended
 from memkit.errors import JournalError, MemkitError, MeterError, UsageError
 from memkit.units import parse_interval
 from memkit.version import VERSION
 
-_active: list[Recorder] = []
-_lock = _thread.RLock()  # a signal handler may record, too
-_hooked = False
-_forking = None  # the frame that forks
 
-
-def record(path=None, *, interval="auto", meter="rss", lines=(), peak_reset=True) -> Recorder:
+def record(path=None, *, interval="auto", meter="rss", lines=(), calls=False, c_calls=False, peak_reset=True) -> Recorder:
     """Record this process's memory: a context manager, and a decorator.
 
     ::
@@ -38,15 +32,16 @@ def record(path=None, *, interval="auto", meter="rss", lines=(), peak_reset=True
     or ``"auto"``, which begins at 1 ms and grows with the time elapsed; a new height in between is a row of its own.
     ``meter``: ``"rss"``, ``"pss"``, ``"uss"``, ``"vms"``, ``"swap"``, a plugin's, or a callable that returns bytes.
     ``lines``: what to trace line by line: a function, class or module, a name such as ``"package.module:function"`` or
-    ``"file.py"``, or a list of these (see ``memkit.targets``). ``peak_reset``: whether the kernel's own record of the
-    peak may be reset; without that, a peak between two samples is exact only where the process rises above all it had
-    been.
+    ``"file.py"``, or a list of these (see ``memkit.targets``). ``calls``: True for all call paths, or targets as for
+    ``lines`` for what these call; ``c_calls``: whether functions in C are calls of their own. ``peak_reset``: whether the
+    kernel's own record of the peak may be reset; without that, a peak between two samples is exact only where the
+    process rises above all it had been.
 
     Raises ``UsageError`` for arguments that make no sense, ``MeterError`` where the meter cannot be read, and at its
     end ``JournalError`` if rows were lost, to a full disk for instance. Source: the kernel files named in
     ``memkit.native.meter``, or psutil.
     """
-    return Recorder(path, interval=interval, meter=meter, lines=lines, peak_reset=peak_reset)
+    return Recorder(path, interval=interval, meter=meter, lines=lines, calls=calls, c_calls=c_calls, peak_reset=peak_reset)
 
 
 class Recorder:
@@ -56,7 +51,18 @@ class Recorder:
     function, from the outermost entry to its exit; the function's ``recorder`` attribute leads to the recording.
     """
 
-    def __init__(self, path=None, *, interval="auto", meter="rss", lines=(), peak_reset=True, argv=None):
+    def __init__(
+        self,
+        path=None,
+        *,
+        interval="auto",
+        meter="rss",
+        lines=(),
+        calls=False,
+        c_calls=False,
+        peak_reset=True,
+        argv=None,
+    ):
         if callable(path):
             raise UsageError("record() takes a path: write @memkit.record(), with the parentheses")
         self.path = None if path is None else os.path.abspath(path)
@@ -64,8 +70,10 @@ class Recorder:
         self._interval = parse_interval(interval)
         self._meter = meter
         self._targets = _targets(lines)
+        self._call_targets = _targets(calls, "calls")
+        self._c_calls = c_calls
         self._peak_reset = peak_reset
-        self._tracer = None
+        self._tracers = None
         self._argv = sys.argv if argv is None else argv
         self._numbers = itertools.count()
         self.started = 0  # on the monotonic clock
@@ -80,7 +88,7 @@ class Recorder:
     @property
     def running(self) -> bool:
         """Whether it is recording now."""
-        return self in _active
+        return self in ongoing.recorders
 
     # -- begin and end ---------------------------------------------------------------------------------------------
 
@@ -89,16 +97,16 @@ class Recorder:
 
         With ``join``, return False where it is recording already, instead of raising ``UsageError``.
         """
-        _install_hooks()
-        with _lock:
-            if self in _active:
+        ongoing.install_hooks()
+        with ongoing.lock:
+            if self in ongoing.recorders:
                 if join:
                     return False
                 raise UsageError("this recorder is recording already: make another with memkit.record()")
-            if self.path and any(other.path == self.path for other in _active):
+            if self.path and any(other.path == self.path for other in ongoing.recorders):
                 raise UsageError(f"{self.path!r} is being recorded into already: give each recording a file of its own")
             self._begin()
-            _active.append(self)
+            ongoing.recorders.append(self)
         return True
 
     def _begin(self) -> None:
@@ -106,7 +114,7 @@ class Recorder:
         sampler = engine.sampler_for(meter)
         scoped = getattr(meter, "name", None) == "rss" and sampler is engine.Sampler
         if scoped:
-            engine.allow_reset(all(each._peak_reset for each in (self, *_active)))
+            engine.allow_reset(all(each._peak_reset for each in (self, *ongoing.recorders)))
         peaks, reason = engine.peaks() if scoped else ("samples", "the system keeps a peak of rss only")
         self._recording = None
         self._spans = {}
@@ -145,60 +153,56 @@ class Recorder:
             self._sampler.start()
         except (OSError, RuntimeError) as error:
             raise MemkitError(f"cannot record: {error}") from error
-        if self._targets is not None:
-            self._trace_lines()
+        self._start_tracing()
 
-    def _trace_lines(self) -> None:
-        from memkit import tracing
+    def _start_tracing(self) -> None:
+        if self._targets is None and self._call_targets is None:
+            return
+        from memkit.tracers import Tracers
 
         meter = self._sampler_meter if isinstance(self._sampler_meter, engine.Meter) else engine.Meter("rss")
-        costs = tracing.costs(meter)
-        tracer = tracing.LineTracer(self._journal, meter, self._targets.wants)
-        gate, reason = tracing.gate.chosen()
-        self._journal.text(journal.row("tracing", tracer.engine, gate, reason, *costs))
-        self._sampler.flush_also([tracer.writer(self._sampler)])
-        self._tracer = tracer
-        tracer.start()
+        self._tracers = Tracers(self._journal, self._sampler, meter)
+        if self._targets is not None:
+            self._tracers.trace_lines(self._targets.wants)
+        if self._call_targets is not None:
+            self._tracers.trace_calls(getattr(self._call_targets, "wants", None), self._c_calls)
 
     def trace(self, function) -> None:
         """Trace the lines of a function, method or class: from now on, or from when this is next started."""
         from memkit.targets import codes_of
 
-        with _lock:  # another thread may stop this
+        with ongoing.lock:  # another thread may stop this
             self._targets = self._targets or _targets([function])
             self._targets.add(function)
-            if self not in _active:
+            if self not in ongoing.recorders:
                 return
-            if self._tracer is None:
-                self._trace_lines()
+            if self._tracers is None:
+                self._start_tracing()
+            elif self._tracers.lines is None:
+                self._tracers.trace_lines(self._targets.wants)
             for code in codes_of(function):
-                self._tracer.add(code)
-
-    def _end_lines(self) -> None:
-        if self._tracer is not None:
-            self._tracer.lines.flush(self._journal)
-            self._tracer.close()
-            self._tracer = None
+                self._tracers.lines.add(code)
 
     def stop(self, *ending) -> None:
         """End, saying how. Harmless when it is not recording, as in a forked child.
 
         ``ending`` is the kind of ``memkit.recording.Ending``, then its error, code and evidence of want of memory.
         """
-        with _lock:
-            if self not in _active:
+        with ongoing.lock:
+            if self not in ongoing.recorders:
                 return
-            _active.remove(self)
+            ongoing.recorders.remove(self)
             self._spans.clear()
             if self._pid != os.getpid():  # forked by C code, which ran no hook: any lock may be held for ever
-                if self._tracer is not None:
-                    self._tracer.stop()
+                if self._tracers is not None:
+                    self._tracers.stop()
                 return
-            if self._tracer is not None:
-                self._tracer.stop()
+            if self._tracers is not None:
+                self._tracers.stop()
             self._sampler.stop()
-            self._sampler.flush_also([])
-            self._end_lines()
+            if self._tracers is not None:
+                self._tracers.finish(self._journal)
+                self._tracers = None
         self._journal.text(journal.row("end", self._elapsed(), *(ending or self.ending)))
         self._journal.close()
         if self._journal.error:
@@ -206,6 +210,20 @@ class Recorder:
                 f"{self._journal.lost} rows did not reach {self._where()}: "
                 f"{os.strerror(self._journal.error)}; what was written before can be read"
             )
+
+    def pause(self) -> None:
+        """Have no thread of its own for the moment, as during a fork."""
+        self._sampler.pause()
+
+    def resume(self) -> None:
+        self._sampler.resume()
+
+    def forget_tracing(self) -> None:
+        """Trace no more, and write nothing: this is a forked child."""
+        if self._tracers is not None:
+            self._tracers.stop()
+            self._tracers.finish()
+            self._tracers = None
 
     def __enter__(self) -> Recorder:
         self.start()
@@ -307,11 +325,6 @@ class _OneCall:
             self._recorder.__exit__(*error)
 
 
-def active() -> list[Recorder]:
-    """The recorders that are recording now, oldest first."""
-    return list(_active)
-
-
 def _meter(wanted):
     """The meter for a name, of memkit's own or of a plugin's, or for a callable."""
     if isinstance(wanted, str) and wanted not in engine.METERS:
@@ -323,79 +336,14 @@ def _meter(wanted):
     return engine.meter_named(wanted)
 
 
-def _targets(lines):
-    """What is to be traced, or None for nothing."""
-    if isinstance(lines, (list, tuple, set, frozenset)) and not lines:
+def _targets(wanted, what="lines"):
+    """What is to be traced, True for everything, or None for nothing."""
+    if wanted is None or wanted is False or (isinstance(wanted, (list, tuple, set, frozenset)) and not wanted):
         return None
     if engine.NAME != "native":
-        raise MeterError(f"lines can be traced with the native engine only; this is the portable one: {engine.REASON}")
+        raise MeterError(f"{what} can be traced with the native engine only; this is the portable one: {engine.REASON}")
     from memkit import tracing
     from memkit.targets import Targets
 
     tracing.check()
-    return lines if isinstance(lines, Targets) else Targets(lines)
-
-
-# -- what happens to the process -------------------------------------------------------------------------------------
-
-
-def _install_hooks() -> None:
-    global _hooked
-    if not _hooked:
-        _hooked = True
-        atexit.register(_at_exit)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
-            # Python 3.13 counts the threads after these hooks have run; a thread that starts later warns nobody.
-            os.register_at_fork(after_in_parent=engine.Soon(_resume))
-
-
-def _at_exit() -> None:
-    for recorder in active():
-        try:
-            recorder.stop()
-        except JournalError as error:
-            if sys.stderr is not None:
-                print(f"memkit: {error}", file=sys.stderr)
-
-
-def _before_fork() -> None:
-    # A fork with other threads about is warned of from Python 3.12 on, and would copy their locks in any state.
-    global _forking
-    _lock.acquire()
-    _forking = sys._getframe(1)
-    for recorder in _active:
-        recorder._sampler.pause()
-
-
-def _after_fork() -> None:
-    _lock.release()
-    if len(sys._current_frames()) > 1:  # there is a warning anyway, and the main thread may not run for long
-        _resume()
-
-
-def _resume(_=None) -> int:
-    global _forking
-    here = sys._getframe(1)
-    while here is not None and here is not _forking:
-        here = here.f_back
-    if here is not None and here is not sys._getframe(1) and len(sys._current_frames()) == 1:
-        engine.Soon(_resume)()  # another library's hook is running
-        return 0
-    _forking = None
-    with _lock:
-        for recorder in _active:
-            recorder._sampler.resume()
-    return 0
-
-
-def _in_child() -> None:
-    global _lock
-    for recorder in _active:
-        if recorder._tracer is not None:
-            recorder._tracer.stop()
-            recorder._sampler.flush_also([])
-            recorder._tracer.close()
-            recorder._tracer = None
-    _active.clear()
-    _lock = _thread.RLock()
+    return wanted if wanted is True or isinstance(wanted, Targets) else Targets(wanted)

@@ -15,28 +15,24 @@ from memkit.recorder import Recorder
 
 _OWN_FILES = (__file__, os.path.join(os.path.dirname(__file__), "start.py"))
 _WORDS = {"script": (), "module": ("-m",), "code": ("-c",)}
-NO_LINES = "-"
 REFUSED = 2
 """The exit code where there is nothing to run."""
 
 
-def main(mode: str, target: str, path: str, interval: str, meter: str, peak_reset: str, lines: str) -> None:
-    """Record a program into a file. ``mode`` is ``script``, ``module`` or ``code``, ``target`` what that is.
+def main() -> None:
+    """Record the program that the command line names: its mode, its target, settings, ``--``, and its arguments.
 
-    ``lines`` is what to trace line by line, a target a line; an empty one is the program's own code.
+    The mode is ``script``, ``module`` or ``code``, the target what that is. Settings are ``name=value``: ``path``,
+    ``interval`` and ``meter``; ``lines`` and ``calls``, a target on each line, an empty one for the program's own code or
+    for all calls; and, whatever their value, ``c_calls`` and ``no_peak_reset``.
     """
-    arguments = sys.argv[8:]
+    mode, target, *words = sys.argv[1:]
+    split = words.index("--")
+    settings, arguments = dict(word.split("=", 1) for word in words[:split]), words[split + 1 :]
+    path = settings["path"]
     _look_like_plain_python(mode, target, arguments)
     try:
-        argv = [*_WORDS[mode], target, *arguments]
-        recorder = Recorder(
-            path,
-            interval=interval,
-            meter=_imported(meter),
-            lines=[text or _own_code(mode, target) for text in lines.split("\n")] if lines != NO_LINES else (),
-            peak_reset=peak_reset == "reset",
-            argv=argv,
-        )
+        recorder = _recorder(mode, target, settings, arguments)
         sys.modules["builtins"].profile = _profile
         if mode == "module":
             _refuse_unknown_module(target, sure=os.path.exists(path) and os.path.getsize(path) > 0)
@@ -53,6 +49,20 @@ def main(mode: str, target: str, path: str, interval: str, meter: str, peak_rese
         recorder.ending = how_it_ended(error)
         _hide_own_frames()
         raise
+
+
+def _recorder(mode: str, target: str, settings: dict[str, str], arguments: list[str]) -> Recorder:
+    lines, calls = (settings[name].split("\n") if name in settings else None for name in ("lines", "calls"))
+    return Recorder(
+        settings["path"],
+        interval=settings["interval"],
+        meter=_imported(settings["meter"]),
+        lines=[text or _own_code(mode, target) for text in lines or ()],
+        calls=calls if calls is not None and all(calls) else calls is not None,
+        c_calls="c_calls" in settings,
+        peak_reset="no_peak_reset" not in settings,
+        argv=[*_WORDS[mode], target, *arguments],
+    )
 
 
 # -- the three ways to name a program --------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import _thread
 
-from memkit import recorder
+from memkit import ongoing
 
 _local = _thread._local()
 
@@ -32,7 +32,7 @@ class span:
         depth = getattr(_local, "depth", 0)
         _local.depth = depth + 1
         thread = _thread.get_native_id()
-        self._open.append([(each, each.begin_span(self.label, thread, depth)) for each in recorder.active()])
+        self._open.append([(each, each.begin_span(self.label, thread, depth)) for each in list(ongoing.recorders)])
         return self
 
     def __exit__(self, *_) -> None:

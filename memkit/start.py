@@ -7,4 +7,4 @@ sys.path.insert(0, __file__.removesuffix("/memkit/start.py").removesuffix("\\mem
 from memkit.script import main  # noqa: E402
 
 del sys.path[0]
-main(*sys.argv[1:8])
+main()

@@ -1,22 +1,27 @@
-"""Tracing lines: finding code objects that are wanted, and having the interpreter tell what runs in them.
+"""Tracing lines and calls: finding code objects that are wanted, and having the interpreter tell what runs in them.
 
-Two engines: ``sys.monitoring`` from Python 3.12 on, with events only in the code that is wanted, so that everything else
-runs at full speed; and ``PyEval_SetTrace`` everywhere. ``MEMKIT_TRACER=monitoring`` or ``settrace`` forces one.
+Two engines: ``sys.monitoring`` from Python 3.12 on, for lines with events only in the code that is wanted, so that
+everything else runs at full speed; and the trace and profile functions (``PyEval_SetTrace``, ``PyEval_SetProfile``), which
+every Python has.
+``MEMKIT_TRACER=monitoring`` or ``settrace`` forces one.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
 
 from memkit import journal
 from memkit.errors import MeterError, UsageError
 from memkit.native import gate
+from memkit.native.call_events import Calls
 from memkit.native.line_events import Lines
 
 ENGINES = ("monitoring", "settrace")
 # The debugger's, coverage's and the profiler's numbers are left to them as long as others are free.
 _TOOL_IDS = (4, 3, 2, 5, 1, 0)
+_OWN_FOLDER = os.path.join(os.path.dirname(__file__), "")
 
 
 def engine() -> str:
@@ -35,27 +40,132 @@ def check() -> None:
     engine()
 
 
-class LineTracer:
-    """Traces the lines of the code objects that ``wanted`` says yes to, and writes their sums into a journal.
+class Functions:
+    """The numbers of functions in a recording."""
 
-    ``rows`` is a native ``Journal``, ``meter`` a native ``Meter``.
-    """
-
-    def __init__(self, rows, meter, wanted):
+    def __init__(self, rows):
         self._rows = rows
-        self._wanted = wanted
         self._count = 0
-        self._started = False
-        self._thread_hook = None
+
+    def add(self, file: str, name: str, line: int) -> int:
+        """Write down one more; its number is returned."""
+        number, self._count = self._count, self._count + 1
+        self._rows.text(journal.row("function", number, file, name, line))
+        return number
+
+
+class Tracer:
+    """What has the interpreter call a native object, ``self._native``, for what runs in all threads, and stop it again."""
+
+    function = "settrace"
+    """Of ``sys`` and ``threading``: sets the function that the interpreter calls where there is no ``sys.monitoring``."""
+
+    def __init__(self):
         check()
         self.engine = engine()
+        self._started = False
+        self._thread_hook = None
         self._tool = _free_tool() if self.engine == "monitoring" else None
-        if self.engine == "monitoring" and self._tool is None:
-            self.engine = "settrace"  # six other tools are at work
-        disable = sys.monitoring.DISABLE if self._tool is not None else None
-        self.lines = Lines(meter, self._describe, disable)
+        if self._tool is None:
+            self.engine = self.function  # asked for, or all that there is, or six other tools are at work
+        self._disable = sys.monitoring.DISABLE if self._tool is not None else None
 
-    # -- code objects ----------------------------------------------------------------------------------------------
+    def _callbacks(self) -> dict:
+        """What is to be called for each event of ``sys.monitoring``."""
+        raise NotImplementedError
+
+    def _events(self) -> tuple:
+        """The events that are wanted of all code."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Begin to trace, in all threads."""
+        self._started = True
+        if self._tool is None:
+            self._hook_new_threads()
+            self._native.start()
+            self._native.hook_all_threads()
+            return
+        self._native.start()
+        for event, callback in self._callbacks().items():
+            sys.monitoring.register_callback(self._tool, event, callback)
+        sys.monitoring.set_events(self._tool, sum(self._events()))
+
+    def stop(self) -> None:
+        """Trace no more, and give the tool number back."""
+        self._native.stop()
+        if self._tool is not None:
+            sys.monitoring.set_events(self._tool, 0)
+            for event in self._callbacks():
+                sys.monitoring.register_callback(self._tool, event, None)
+            self._forget_code()
+            sys.monitoring.free_tool_id(self._tool)
+            return
+        self._native.unhook_this_thread()
+        threading = sys.modules.get("threading")
+        if getattr(threading, self._hook_name(), None) is self._thread_hook is not None:
+            getattr(threading, self.function)(self._hook_before)
+
+    def _forget_code(self) -> None:
+        """Switch off the events of single code objects."""
+
+    def _hook_name(self) -> str:
+        return f"_{self.function.removeprefix('set')}_hook"
+
+    def _hook_new_threads(self) -> None:
+        """Trace the threads that ``threading`` starts from now on."""
+        import threading
+
+        self._hook_before = before = getattr(threading, self._hook_name())
+        set_function = getattr(sys, self.function)
+
+        def trace_new_thread(frame, event, argument):
+            set_function(before)  # this function itself was put there, and is not to be chained
+            self._native.hook_this_thread()
+            return before(frame, event, argument) if before is not None else None
+
+        self._thread_hook = trace_new_thread
+        getattr(threading, self.function)(trace_new_thread)
+
+    def writer(self, sampler):
+        """What a sampler of either kind needs to write the sums before a flush."""
+        return self._native.writer() if sampler.engine == "native" else self._native.flush
+
+    def flush(self, rows) -> None:
+        """Write all sums into a journal."""
+        self._native.flush(rows)
+
+    def read_cost(self) -> float:
+        """Nanoseconds that a reading of memory takes."""
+        return self._native.read_cost()
+
+    def close(self) -> None:
+        """Give back all memory and descriptors. Nothing may flush any more."""
+        self._native.close()
+
+
+class LineTracer(Tracer):
+    """Traces the lines of the code objects that ``wanted`` says yes to. ``meter`` is a native ``Meter``."""
+
+    def __init__(self, functions: Functions, meter, wanted):
+        super().__init__()
+        self._functions = functions
+        self._wanted = wanted
+        self._native = Lines(meter, self._describe, self._disable)
+
+    def add(self, code) -> None:
+        """Trace a code object from now on."""
+        self._native.trace(code)
+        if self._started and self._tool is not None:
+            sys.monitoring.restart_events()  # its start may have been met already, and put aside
+
+    def start(self) -> None:
+        super().start()
+        if self._tool is not None:
+            for frame in sys._current_frames().values():  # what runs already has no start to come
+                while frame is not None:
+                    self._native.trace(frame.f_code)
+                    frame = frame.f_back
 
     def _describe(self, code):
         """What the rows of a code object are, if it is wanted; asked once for each."""
@@ -68,32 +178,17 @@ class LineTracer:
         for start, end, line in code.co_lines():
             if line:
                 row_at[start // 2 : end // 2] = [line - first] * (end // 2 - start // 2)
-        number, self._count = self._count, self._count + 1
-        self._rows.text(journal.row("function", number, code.co_filename, code.co_qualname, code.co_firstlineno))
+        number = self._functions.add(code.co_filename, code.co_qualname, code.co_firstlineno)
         if self._tool is not None:
             events = sys.monitoring.events
             local = events.LINE | events.PY_START | events.PY_RESUME | events.PY_RETURN | events.PY_YIELD
             sys.monitoring.set_local_events(self._tool, code, local)
         return number, first, last - first + 1, row_at
 
-    def add(self, code) -> None:
-        """Trace a code object from now on."""
-        self.lines.trace(code)
-        if self._started and self._tool is not None:
-            sys.monitoring.restart_events()  # its start may have been met already, and put aside
-
-    # -- on and off ------------------------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Begin to trace, in all threads."""
-        self._started = True
-        self.lines.start()
-        if self._tool is None:
-            self._trace_threads()
-            return
+    def _callbacks(self):
         events = sys.monitoring.events
-        start, resume, line, leave, throw = self.lines.callbacks()
-        for event, callback in {
+        start, resume, line, leave, throw = self._native.callbacks()
+        return {
             events.PY_START: start,
             events.PY_RESUME: resume,
             events.PY_THROW: throw,
@@ -101,66 +196,102 @@ class LineTracer:
             events.PY_RETURN: leave,
             events.PY_YIELD: leave,
             events.PY_UNWIND: leave,
-        }.items():
-            sys.monitoring.register_callback(self._tool, event, callback)
-        sys.monitoring.set_events(self._tool, events.PY_START | events.PY_RESUME | events.PY_UNWIND | events.PY_THROW)
-        for frame in sys._current_frames().values():  # what runs already has no start to come
-            while frame is not None:
-                self.lines.trace(frame.f_code)
-                frame = frame.f_back
+        }
+
+    def _events(self):
+        events = sys.monitoring.events
+        return events.PY_START, events.PY_RESUME, events.PY_UNWIND, events.PY_THROW
+
+    def _forget_code(self):
+        for code in self._native.kept:
+            sys.monitoring.set_local_events(self._tool, code, 0)
+
+
+class CallTracer(Tracer):
+    """Traces the calls of all threads, or those under the code objects that ``wanted`` says yes to.
+
+    ``builtins`` is whether functions in C are to be in the tree too. ``meter`` is a native ``Meter``.
+    """
+
+    function = "setprofile"
+
+    def __init__(self, functions: Functions, meter, wanted=None, builtins: bool = False):
+        super().__init__()
+        self._functions = functions
+        self._wanted = wanted
+        self._builtins = builtins
+        more = functions.add("", "<more paths>", 0)
+        describe_builtin = self._describe_builtin if builtins else None
+        self._native = Calls(
+            meter, self._describe, describe_builtin, self._describe_thread, more, wanted is None, self._disable
+        )
 
     def stop(self) -> None:
-        """Trace no more, and give the tool number back."""
-        self.lines.stop()
-        if self._tool is not None:
-            self._give_back_tool()
-            return
-        self.lines.unhook_this_thread()
-        if getattr(threading_if_loaded(), "_trace_hook", None) is self._thread_hook is not None:
-            threading_if_loaded().settrace(self._hook_before)
+        self._native.settle()
+        super().stop()
 
-    def writer(self, sampler):
-        """What a sampler of either kind needs to write the sums before each flush."""
-        return self.lines.writer() if sampler.engine == "native" else self.lines.flush
+    def _describe(self, code):
+        """What is to be known of a code object, or None for memkit's own; asked once for each."""
+        if code.co_filename.startswith(_OWN_FOLDER):
+            return None
+        target = self._wanted is not None and self._wanted(code)
+        number = self._functions.add(code.co_filename, code.co_qualname, code.co_firstlineno)
+        return number, target, -1 if self._tool is not None else _last_instruction_at_start(code)
 
-    def close(self) -> None:
-        """Give back all memory and descriptors. Nothing may flush any more."""
-        self.lines.close()
+    def _describe_builtin(self, function) -> int:
+        name = function.__qualname__
+        module = getattr(function, "__module__", None)
+        if isinstance(module, str) and module != "builtins":
+            name = f"{module}.{name}"
+        return self._functions.add("", name, 0)
 
-    def _give_back_tool(self) -> None:
-        monitoring = sys.monitoring
-        monitoring.set_events(self._tool, 0)
-        for event in _events():
-            monitoring.register_callback(self._tool, event, None)
-        for code in self.lines.kept:
-            monitoring.set_local_events(self._tool, code, 0)
-        monitoring.free_tool_id(self._tool)
+    def _describe_thread(self) -> tuple[int, int]:
+        number = _thread.get_native_id()
+        return self._functions.add("", f"<thread {_name_of_this_thread() or number}>", 0), number
 
-    def _trace_threads(self) -> None:
-        """Trace this thread, those that there are, and those that ``threading`` starts from now on."""
-        import threading
+    def _callbacks(self):
+        events = sys.monitoring.events
+        start, resume, throw, leave, call, c_leave = self._native.callbacks()
+        found = {
+            events.PY_START: start,
+            events.PY_RESUME: resume,
+            events.PY_THROW: throw,
+            events.PY_RETURN: leave,
+            events.PY_YIELD: leave,
+            events.PY_UNWIND: leave,
+        }
+        if self._builtins:
+            found |= {events.CALL: call, events.C_RETURN: c_leave, events.C_RAISE: c_leave}
+        return found
 
-        self.lines.hook_all_threads()
-        self._hook_before = threading._trace_hook
-        before = self._hook_before
-
-        def trace_new_thread(frame, event, argument):
-            sys.settrace(before)  # this function itself was put there, and is not to be chained
-            self.lines.hook_this_thread()
-            return before(frame, event, argument) if before is not None else None
-
-        self._thread_hook = trace_new_thread
-        threading.settrace(trace_new_thread)
-
-
-def threading_if_loaded():
-    return sys.modules.get("threading")
+    def _events(self):
+        events = sys.monitoring.events
+        python = events.PY_START, events.PY_RESUME, events.PY_THROW, events.PY_RETURN, events.PY_YIELD, events.PY_UNWIND
+        return (*python, events.CALL) if self._builtins else python
 
 
-def _events():
-    events = sys.monitoring.events
-    names = ("PY_START", "PY_RESUME", "PY_THROW", "LINE", "PY_RETURN", "PY_YIELD", "PY_UNWIND")
-    return [getattr(events, name) for name in names]
+def _name_of_this_thread() -> str | None:
+    """What ``threading`` calls it; a thread that has just begun is not in its list yet, but in the first frame."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return "MainThread" if len(sys._current_frames()) == 1 else None
+    known = threading._active.get(_thread.get_ident())
+    if known is None:
+        frame = sys._getframe()
+        while frame.f_back is not None:
+            frame = frame.f_back
+        known = frame.f_locals.get("self") if frame.f_code is threading.Thread._bootstrap.__code__ else None
+    return getattr(known, "name", None)
+
+
+def _last_instruction_at_start(code) -> int:
+    """The last instruction of a frame that begins, by which a start is told from a resumption."""
+    if sys.version_info < (3, 12):
+        return -1
+    from opcode import opmap
+
+    resume, text = opmap["RESUME"], code.co_code
+    return next((place for place in range(0, len(text), 2) if text[place] == resume), 0)
 
 
 def _free_tool() -> int | None:
@@ -171,40 +302,3 @@ def _free_tool() -> int | None:
             continue
         return number
     return None
-
-
-class _Nowhere:
-    """A journal that keeps nothing."""
-
-    def text(self, rows):
-        pass
-
-
-def costs(meter) -> tuple[float, float]:
-    """Nanoseconds that tracing a line takes, and that reading memory does, measured on a loop of two lines."""
-    import time
-
-    def probe(turns):
-        for _ in range(turns):
-            pass
-
-    def timed(turns):
-        best = None
-        for _ in range(3):
-            began = time.perf_counter_ns()
-            probe(turns)
-            took = time.perf_counter_ns() - began
-            best = took if best is None else min(best, took)
-        return best
-
-    turns = 500
-    plain = timed(turns)
-    tracer = LineTracer(_Nowhere(), meter, lambda code: code is probe.__code__)
-    tracer.start()
-    try:
-        traced = timed(turns)
-    finally:
-        tracer.stop()
-        reading = tracer.lines.read_cost()
-        tracer.close()
-    return max(0.0, (traced - plain) / (2 * turns)), reading

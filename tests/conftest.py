@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from memkit import engine, journal, recorder
+from memkit import engine, journal, ongoing
 from memkit.calls import Tally
 from memkit.recording import About, Cost, Ending, Function, Process, Recording, Sample, Tracing
 
@@ -110,13 +110,13 @@ def exact_peaks(native_only):
 @pytest.fixture(autouse=True)
 def nothing_stays_on():
     """No test leaves a recording going on, or stops one around it: the suite itself may be recorded."""
-    before = recorder.active()
+    before = list(ongoing.recorders)
     yield
-    left = [each for each in recorder.active() if each not in before]
+    left = [each for each in list(ongoing.recorders) if each not in before]
     for each in left:
         each.stop()
     assert left == []
-    assert recorder.active() == before
+    assert list(ongoing.recorders) == before
 
 
 # -- memory of a known size ------------------------------------------------------------------------------------------

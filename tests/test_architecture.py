@@ -15,8 +15,9 @@ FLOORS = [
     {"units", "recording", "hookspecs", "cgroup", "targets", "sources"},
     {"journal", "portable", "native"},
     {"engine", "plugins", "wrapping", "tracing", "files", "shelf"},
+    {"ongoing", "tracers"},
     {"recorder", "info", "outputs"},
-    {"spans", "launch", "profiling"},
+    {"spans", "launch", "profiling", "parser"},
     {"script"},
     {"cli"},
     {"__init__", "__main__", "start", "reporters"},
@@ -24,7 +25,7 @@ FLOORS = [
 FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 NATIVE_ORDER = [
     *("threads", "clock", "cpython", "descriptors", "meter", "peak", "journal"),
-    *("gate", "watch", "hook", "codes", "lines", "line_events", "sampler"),
+    *("gate", "watch", "hook", "codes", "lines", "calls", "line_events", "call_events", "sampler"),
 ]
 HEAVY = {"matplotlib", "numpy", "IPython", "rich", "psutil", "pandas"}
 SOURCES = sorted([*ROOT.rglob("*.py"), *ROOT.rglob("*.pyx"), *ROOT.rglob("*.pxd")])

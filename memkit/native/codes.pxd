@@ -25,6 +25,8 @@ cdef struct code_t:             # a code object that is traced
     total_t *totals             # by row
     int *row_at                 # the row of each code unit
     int units
+    bint target                 # of calls: the tree may begin here
+    int begins                  # of calls: the last instruction, in a frame that begins
 
 cdef struct codes_t:
     code_t **wanted             # by index

@@ -25,6 +25,15 @@ cdef extern from "Python.h":
         const char *ml_doc
     int METH_FASTCALL
     object PyCFunction_New(PyMethodDef *, object)
+    ctypedef struct PyCFunctionObject:
+        PyMethodDef *m_ml
+    ctypedef struct PyMethodDescrObject:
+        PyMethodDef *d_method
+    ctypedef struct PyTypeObject:
+        pass
+    PyTypeObject PyMethodDescr_Type
+    bint PyCFunction_Check(PyObject *)
+    PyTypeObject *Py_TYPE(PyObject *)
 
     int PyTrace_CALL
     int PyTrace_LINE
@@ -36,6 +45,7 @@ cdef extern from "Python.h":
     void PyEval_SetProfile(Py_tracefunc, PyObject *)
     PyCodeObject *PyFrame_GetCode(PyFrameObject *)
     int PyFrame_GetLineNumber(PyFrameObject *)
+    int PyFrame_GetLasti(PyFrameObject *)
 
     PyThreadState *PyThreadState_Get()
     PyThreadState *PyThreadState_Swap(PyThreadState *)

@@ -11,6 +11,8 @@ cdef enum:
     LONGEST_ROW = 256
     MOST_VALUES = 10
 
+cdef int64_t NOTHING        # a value that is written as null
+
 cdef struct journal_t:
     ours_t file
     const char *path        # to open it again if the program closes our descriptor; NULL: it has no name
@@ -24,7 +26,8 @@ cdef struct journal_t:
     char buffer[CAPACITY]
 
 cdef struct writer_t:       # somebody who has rows to add before each flush
-    void (*write)(void *whose, journal_t *journal, int64_t memory) noexcept nogil      # what memory is now, or -1
+    # `memory` is what memory is now, or -1; `whole` is whether nothing may be left for later
+    void (*write)(void *whose, journal_t *journal, int64_t memory, bint whole) noexcept nogil
     void *whose
     writer_t *next
 

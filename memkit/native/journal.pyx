@@ -6,7 +6,7 @@ raised: a full disk is no reason to stop somebody's program.
 """
 
 from libc.errno cimport EBADF, EINTR, errno
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy
 from posix.fcntl cimport O_APPEND, O_CLOEXEC, O_WRONLY, open
@@ -77,6 +77,9 @@ cdef void append(journal_t *journal, const char *text, size_t length) noexcept n
     journal.used += length
 
 
+NOTHING = INT64_MIN
+
+
 cdef char *spell(char *end, int64_t value) noexcept nogil:
     """Write a comma and a number; snprintf would take three times as long."""
     cdef char digits[20]
@@ -84,6 +87,9 @@ cdef char *spell(char *end, int64_t value) noexcept nogil:
     cdef uint64_t rest = -<uint64_t>value if value < 0 else <uint64_t>value
     end[0] = c','
     end += 1
+    if value == NOTHING:
+        memcpy(end, b"null", 4)
+        return end + 4
     if value < 0:
         end[0] = c'-'
         end += 1

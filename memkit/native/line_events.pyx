@@ -218,7 +218,7 @@ definitions[4] = PyMethodDef(b"on_throw", <PyCFunction>on_throw, METH_FASTCALL, 
 
 # -- the thin class ----------------------------------------------------------------------------------------------------
 
-cdef void write_lines(void *lines, journal_t *journal, int64_t memory) noexcept nogil:
+cdef void write_lines(void *lines, journal_t *journal, int64_t memory, bint whole) noexcept nogil:
     lines_flush(<lines_t *>lines, journal, memory)
 
 

@@ -140,13 +140,13 @@ cdef void take(sampler_t *s, int64_t time, bint must) noexcept nogil:
     schedule(s, time, cost)
 
 
-cdef void write_also(sampler_t *s, int64_t time) noexcept nogil:
+cdef void write_also(sampler_t *s, int64_t time, bint whole) noexcept nogil:
     """Have the sums written, and find out when next: ever more rarely, so that their rows grow as slowly as samples do."""
     cdef int64_t took = thread_cpu()
     cdef int64_t memory = look(s)
     cdef writer_t *one = s.also
     while one != NULL:
-        one.write(one.whose, s.journal, memory)
+        one.write(one.whose, s.journal, memory, whole)
         one = one.next
     took = thread_cpu() - took
     s.also_due = time + max(max(<int64_t>FLUSH, (time - s.began) // ALSO_GROWTH), took * READING_SHARE)
@@ -173,7 +173,7 @@ cdef void *run(void *argument) noexcept nogil:
         rose = s.highest - s.flushed > s.flushed // RISE
         if time >= flush or rose:
             if s.also != NULL and (rose or time >= s.also_due):
-                write_also(s, time)
+                write_also(s, time, False)
             journal_flush(s.journal, time)
             s.flushed = s.highest
             flush = time + FLUSH
@@ -224,20 +224,26 @@ cdef class Sampler:
         """Have others add rows before a flush: the capsules that their ``writer()`` gave, in place of those before."""
         cdef writer_t *also = NULL
         cdef writer_t *one
-        for writer in writers:
-            one = <writer_t *>PyCapsule_GetPointer(writer, b"memkit.writer")
+        cdef list capsules = list(writers)
+        for capsule in capsules:
+            PyCapsule_GetPointer(capsule, b"memkit.writer")         # raises for anything else
+        self.lock()
+        for capsule in capsules:
+            one = <writer_t *>PyCapsule_GetPointer(capsule, b"memkit.writer")
             one.next, also = also, one
+        self.sampler.also = also
+        self.sampler.also_due = 0
+        pthread_mutex_unlock(&self.sampler.lock)
+
+    cdef void lock(self) noexcept:
         with nogil:
             pthread_mutex_lock(&self.sampler.lock)
-            self.sampler.also = also
-            self.sampler.also_due = 0
-            pthread_mutex_unlock(&self.sampler.lock)
 
     def flush(self):
         """Write the sums as they are now, and hand everything to the kernel."""
+        self.lock()
         with nogil:
-            pthread_mutex_lock(&self.sampler.lock)
-            write_also(&self.sampler, now())
+            write_also(&self.sampler, now(), True)
             journal_flush(self.sampler.journal, now())
             pthread_mutex_unlock(&self.sampler.lock)
 
@@ -248,8 +254,8 @@ cdef class Sampler:
         if self.owner != getpid():      # forked by C code, which copies no thread
             self.running = False
             return
+        self.lock()
         with nogil:
-            pthread_mutex_lock(&self.sampler.lock)
             self.sampler.stopping = True
             pthread_cond_signal(&self.sampler.wake)
             pthread_mutex_unlock(&self.sampler.lock)

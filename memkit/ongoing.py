@@ -1,0 +1,76 @@
+"""The recordings that are being made in this process, and what befalls them with it: its exit, and its forks."""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import os
+import sys
+
+from memkit import engine
+from memkit.errors import JournalError
+
+recorders: list = []
+"""Those that are recording now, oldest first."""
+lock = _thread.RLock()  # a signal handler may record, too
+_hooked = False
+_forking = None  # the frame that forks
+
+
+def install_hooks() -> None:
+    """See to it, once, that recordings end with the process, and that a forked child makes none of them its own."""
+    global _hooked
+    if not _hooked:
+        _hooked = True
+        atexit.register(_at_exit)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
+            # Python 3.13 counts the threads after these hooks have run; a thread that starts later warns nobody.
+            os.register_at_fork(after_in_parent=engine.Soon(_resume))
+
+
+def _at_exit() -> None:
+    for recorder in list(recorders):
+        try:
+            recorder.stop()
+        except JournalError as error:
+            if sys.stderr is not None:
+                print(f"memkit: {error}", file=sys.stderr)
+
+
+def _before_fork() -> None:
+    # A fork with other threads about is warned of from Python 3.12 on, and would copy their locks in any state.
+    global _forking
+    lock.acquire()
+    _forking = sys._getframe(1)
+    for recorder in recorders:
+        recorder.pause()
+
+
+def _after_fork() -> None:
+    lock.release()
+    if len(sys._current_frames()) > 1:  # there is a warning anyway, and the main thread may not run for long
+        _resume()
+
+
+def _resume(_=None) -> int:
+    global _forking
+    here = sys._getframe(1)
+    while here is not None and here is not _forking:
+        here = here.f_back
+    if here is not None and here is not sys._getframe(1) and len(sys._current_frames()) == 1:
+        engine.Soon(_resume)()  # another library's hook is running
+        return 0
+    _forking = None
+    with lock:
+        for recorder in recorders:
+            recorder.resume()
+    return 0
+
+
+def _in_child() -> None:
+    global lock
+    for recorder in recorders:
+        recorder.forget_tracing()
+    recorders.clear()
+    lock = _thread.RLock()
