@@ -9,6 +9,9 @@ import memkit
 SUFFIXES = (".png", ".svg", ".pdf")
 COLOURS = ("#1f6fb4", "#d1603d", "#2e8b57", "#8e5ea2", "#b8860b", "#3a9ea5")
 MOST_SPANS = 40
+MOST_INSIDE = 3
+"""The legend of more recordings than so many stands below the plot, where it hides nothing."""
+LEGEND_ROW = 0.17  # inches
 
 
 def plot_path(text):
@@ -42,7 +45,8 @@ def draw(recordings):
     """A matplotlib ``Figure`` of one recording, or of several laid over each other."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 5), dpi=120, layout="constrained")
+    below = len(recordings) if len(recordings) > MOST_INSIDE else 0
+    figure = Figure(figsize=(10, 5 + LEGEND_ROW * ((below + 1) // 2)), dpi=120, layout="constrained")
     axes = figure.subplots()
     seconds = max((recording.duration for recording in recordings), default=0) / memkit.units.SECOND
     time, time_name = (60, "min") if seconds > 600 else (1, "s") if seconds > 1 else (1e-3, "ms")
@@ -74,12 +78,14 @@ def _draw_curve(axes, recording, colour, time, size, label):
         axes.fill_between(across, low, high, color=colour, alpha=0.25, linewidth=0, label=f"{label}, peak between samples")
     if recording.highest:
         high = recording.highest
+        share = high.time / max(1, recording.duration)
+        side = "left" if share < 0.05 else "right" if share > 0.95 else "center"
         axes.annotate(
             memkit.units.show_bytes(high.peak) + _how_sure(recording),
             (high.time / time, high.peak / size),
-            xytext=(0, 4),
+            xytext=({"left": 4}.get(side, 0), 4),
             textcoords="offset points",
-            ha="center",
+            ha=side,
             va="bottom",
             fontsize=8,
             color=colour,
@@ -173,8 +179,15 @@ def _dress(axes, recordings, across, up):
         axes.set_title(_shortened(about.command, 90), fontsize=11, loc="left")
     if not any(recording.samples for recording in recordings):
         axes.text(0.5, 0.5, "no samples were recorded", transform=axes.transAxes, ha="center")
+    elif len(recordings) > MOST_INSIDE:
+        axes.figure.legend(fontsize=8, frameon=False, loc="outside lower left", ncols=2, handles=_curves(axes))
     elif axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8, frameon=False, loc="best")
+
+
+def _curves(axes):
+    """What a legend of many recordings tells apart: their curves, and how those that died did."""
+    return [line for line in axes.lines if not line.get_label().startswith("_")]
 
 
 def _shortened(text, length):

@@ -6,6 +6,10 @@ import memkit
 
 SUFFIXES = (".png", ".svg", ".pdf")
 MOST_LINES = 120
+LONGEST_TEXT = 100
+LETTER, ROW, BARS, GAP = 0.0672, 0.2, 2.3, 0.35
+"""Inches: the width of a letter, the height of a row, the width of the bars, and what is left free before them."""
+TOP, BOTTOM, EDGE = 0.35, 0.3, 0.12
 GROWTH, SHRINKAGE, PEAK = "#1f6fb4", "#2e8b57", "#d1603d"
 
 
@@ -49,18 +53,28 @@ def draw(recording):
     from matplotlib.figure import Figure
 
     rows = list(rows_of(recording))
-    shown = rows[:MOST_LINES]
-    figure = Figure(figsize=(12, 1.2 + 0.2 * len(shown)), dpi=110)
-    text, growth, peak = figure.subplots(1, 3, sharey=True, gridspec_kw={"width_ratios": (6, 2, 2), "wspace": 0.02})
-    figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.7 / figure.get_figheight(), bottom=0.35 / figure.get_figheight())
+    shown, more = rows[:MOST_LINES], len(rows) - MOST_LINES
+    letters = max(len(_cut(text)) for text, _, _ in shown)
+    bottom = BOTTOM + (ROW if more > 0 else 0)
+    width, height = EDGE + letters * LETTER + 2 * (GAP + BARS) + EDGE, TOP + len(shown) * ROW + bottom
+    figure = Figure(figsize=(width, height), dpi=110)
+
+    def axes_at(left, wide, **settings):
+        place = (left / width, bottom / height, wide / width, len(shown) * ROW / height)
+        return figure.add_axes(place, **settings)
+
+    text = axes_at(EDGE, letters * LETTER)
+    growth = axes_at(width - EDGE - 2 * BARS - GAP, BARS, sharey=text)
+    peak = axes_at(width - EDGE - BARS, BARS, sharey=text)
     text.set_ylim(len(shown) - 0.5, -0.5)
     _write_text(text, shown)
     unit, name = memkit.units.scale(max((abs(line.growth) for line in recording.lines), default=0))
     _draw_bars(growth, shown, unit, f"growth ({name})", lambda line: line.growth, lambda v: GROWTH if v > 0 else SHRINKAGE)
     unit, name = memkit.units.scale(max(line.peak for line in recording.lines))
     _draw_bars(peak, shown, unit, f"peak ({name})", lambda line: line.peak, lambda _: PEAK)
-    if len(rows) > len(shown):
-        text.set_xlabel(f"and {len(rows) - len(shown)} lines more", loc="left", fontsize=8)
+    if more > 0:
+        words = f"and {more} more line{'s' if more > 1 else ''}; --csv-lines and --json have all of them"
+        figure.text(EDGE / width, ROW / 2 / height, words, fontsize=8, va="center", color="#666666")
     return figure
 
 
@@ -77,13 +91,17 @@ def rows_of(recording):
                 yield f"{number:5}  {source.line(number)}", known.get(number), False
 
 
+def _cut(text):
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+
+
 def _write_text(axes, rows):
     for place, (text, line, heading) in enumerate(rows):
         colour = "#000000" if line or heading else "#999999"
         axes.text(
             0,
             place,
-            text[:100].replace("$", r"\$"),
+            _cut(text).replace("$", r"\$"),
             family="monospace",
             fontsize=8,
             va="center",
@@ -104,15 +122,17 @@ def _draw_bars(axes, rows, unit, title, value_of, colour_of):
         if value:
             axes.annotate(
                 f"{value / unit:.1f}",
-                (max(value, 0) / unit, place),
-                xytext=(3, 0),
+                (value / unit, place),
+                xytext=(3 if value > 0 else -3, 0),
                 textcoords="offset points",
+                ha="left" if value > 0 else "right",
                 va="center",
                 fontsize=6.5,
                 color="#333333",
             )
     axes.set_title(title, fontsize=9)
-    axes.margins(x=0.2)
+    axes.margins(x=0.22)
+    axes.locator_params(axis="x", nbins=5)
     axes.axvline(0, color="#888888", linewidth=0.6)
     axes.tick_params(left=False, labelleft=False, labelsize=7)
     axes.grid(True, axis="x", color="#e4e4e4", linewidth=0.5)

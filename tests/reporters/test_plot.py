@@ -108,6 +108,36 @@ def test_several_recordings_are_laid_over_each_other(made_up):
     assert axes.lines[0].get_color() != axes.lines[2].get_color()
 
 
+@pytest.mark.parametrize("count", [4, 30])
+def test_the_legend_of_many_recordings_stands_below_the_plot(made_up, count):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    words = ("load.py", *["--a-long-option"] * 9)
+    recordings = [made_up((0, 10), (5, 20, 400), (9, 10), argv=(f"{number}", *words)) for number in range(count)]
+    figure = draw(recordings)
+    FigureCanvasAgg(figure).draw()
+    [axes], [below] = figure.axes, figure.legends
+    assert axes.get_legend() is None
+    assert [text.get_text().split()[0] for text in below.get_texts()] == [f"{number}" for number in range(count)]
+    box = below.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+    assert 0 <= box.y0 < box.y1 < axes.get_tightbbox().y0
+    assert axes.get_window_extent().height > 3 * figure.dpi
+
+
+@pytest.mark.parametrize("highest", [0, 5, 9])
+def test_the_height_of_the_peak_stands_within_the_plot(made_up, highest):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = draw([made_up(*[(time, 1000 if time == highest else 900) for time in range(10)])])
+    FigureCanvasAgg(figure).draw()
+    [axes] = figure.axes
+    [words], frame = axes.texts, axes.get_window_extent()
+    box = words.get_window_extent()
+    assert frame.x0 <= box.x0 < box.x1 <= frame.x1
+    assert frame.y0 <= box.y0 < box.y1 <= frame.y1
+
+
 @pytest.mark.parametrize("samples", [(), ((0, 10),), ((0, 0), (0, 0))])
 def test_hardly_anything_can_be_drawn_too(made_up, tmp_path, samples):
     memkit.report(made_up(*samples), plot=tmp_path / "a.png", quiet=True)

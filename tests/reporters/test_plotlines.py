@@ -95,10 +95,55 @@ def test_more_lines_than_can_be_drawn_are_counted(traced, tmp_path):
     path.write_text("pass\n" * 300)
     os.utime(path, (1, 1))
     function = Function(str(path), "load", 1)
-    text, growth, _ = draw(traced(*[(function, number, 1, 1) for number in range(1, 301)])).axes
+    figure = draw(traced(*[(function, number, 1, 1) for number in range(1, 301)]))
+    text, growth, _ = figure.axes
     assert len(texts(text)) == MOST_LINES
-    assert text.get_xlabel() == f"and {301 - MOST_LINES} lines more"
+    assert texts(figure) == [f"and {301 - MOST_LINES} more lines; --csv-lines and --json have all of them"]
     assert len(bars(growth)) == MOST_LINES - 1
+
+
+def boxes_of(figure):
+    """Where the words of a picture stand: the text, and its box in pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure).draw()
+    found = [text for axes in figure.axes for text in axes.texts]
+    for axes in figure.axes[1:]:
+        low, high = axes.get_xlim()
+        ticks = [tick.label1 for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+        found += [axes.title, *ticks]
+    return [(text.get_text(), text.get_window_extent()) for text in found]
+
+
+@pytest.mark.parametrize("count", [1, 3, 30])
+@pytest.mark.parametrize("growth", [-20, 0, 20])
+@pytest.mark.parametrize("comment", ["", "  # and so on" * 20])
+def test_words_stand_clear_of_each_other_and_fill_the_picture(traced, tmp_path, count, growth, comment):
+    path = tmp_path / "long.py"
+    path.write_text(f"pass{comment}\n" * count)
+    os.utime(path, (1, 1))
+    figure = draw(traced(*[(Function(str(path), "load", 1), number, growth, 400) for number in range(1, count + 1)]))
+    boxes = boxes_of(figure)
+    assert len(boxes) > 2 * count
+    width, height = figure.bbox.size
+    for text, box in boxes:
+        assert 0 <= box.x0 < box.x1 <= width, text
+        assert 0 <= box.y0 < box.y1 <= height, text
+    for number, (text, box) in enumerate(boxes):
+        for other, another in boxes[:number]:
+            assert not box.overlaps(another), (text, other)
+    assert height - max(box.y1 for _, box in boxes) < 0.25 * figure.dpi
+    assert min(box.y0 for _, box in boxes) < 0.25 * figure.dpi
+    assert min(box.x0 for _, box in boxes) < 0.25 * figure.dpi
+
+
+def test_text_that_is_cut_says_so(traced, tmp_path):
+    path = tmp_path / "long.py"
+    path.write_text("pass  # " + "x" * 200 + "\n")
+    os.utime(path, (1, 1))
+    text, *_ = draw(traced((Function(str(path), "load", 1), 1, 1, 1))).axes
+    assert len(texts(text)[1]) == 100
+    assert texts(text)[1].endswith("x…")
 
 
 @pytest.mark.parametrize(
