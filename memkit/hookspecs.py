@@ -16,6 +16,7 @@ def memkit_add_options(parser):
     """Add command-line options; their values come back in ``options``.
 
     ``parser`` has argparse's ``add_argument``. An option must be inert by default: a plugin acts when its own was given.
+    Set ``one_recording = True`` on an option that must not be given for several recordings.
     """
 
 

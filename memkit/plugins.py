@@ -45,6 +45,7 @@ class Plugins:
         self.found: list[Plugin] = []
         self.failures = 0
         self._broken = False
+        self._options = []
         points = sorted(entry_points(group=GROUP), key=lambda point: (not _is_own(point), point.name))
         for point in points:
             self._load(point, point.name in disabled)
@@ -85,11 +86,17 @@ class Plugins:
 
     def add_options(self, parser) -> None:
         """Let each plugin add its options to an argparse parser or group."""
+        before = len(parser._actions)
         self._each("memkit_add_options", {"parser": parser}, "its options are missing")
+        self._options = parser._actions[before:]
 
     def report(self, recordings, options) -> int:
-        """Let each plugin report on recordings; return how many failed."""
+        """Let each plugin report on recordings; return how many failed.
+
+        Raises ``UsageError``, before any of them begins, for an option of one recording where there are not one.
+        """
         recordings = tuple(recordings)
+        self._refuse_several(recordings, options)
         again = f"the recording is safe, make this report again with: memkit report {_names(recordings)}"
         failed = 0
         for implementation in self._implementations("memkit_report"):
@@ -100,6 +107,13 @@ class Plugins:
         if self._broken:  # the others have made their reports
             raise BrokenPipeError
         return failed
+
+    def _refuse_several(self, recordings: tuple, options) -> None:
+        for action in self._options:
+            given = getattr(options, action.dest, None) != action.default
+            if given and len(recordings) != 1 and getattr(action, "one_recording", False):
+                name = action.option_strings[-1]
+                raise UsageError(f"{name} takes one recording, not {len(recordings)}: make a report of each")
 
     def follow(self, recording, options) -> None:
         """Let each plugin look at a recording that is being made."""
@@ -145,7 +159,8 @@ def report(recording, *, command="report", without=(), **options) -> None:
 
     ``recording`` is a ``Recording`` or several; the options are those of ``memkit report``, with ``_`` for ``-`` and
     without the leading dashes. ``without`` names plugins to leave out, as ``-p no:NAME`` does. Raises ``UsageError`` for
-    an unknown option or plugin, or a value that its option refuses, and ``MemkitError`` where a report could not be made.
+    an unknown option or plugin, a value that its option refuses, and several recordings for a report of one, and
+    ``MemkitError`` where a report could not be made.
     """
     import argparse
 

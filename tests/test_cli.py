@@ -314,10 +314,17 @@ def test_several_recordings_are_reported_one_by_one_and_drawn_together(memkit, m
     heads = [line for line in run.stdout.splitlines() if line.startswith("memkit ")]
     assert heads == ["memkit   -c 'first': finished", "memkit   -c 'second': finished"]
     assert "<svg" in (tmp_path / "both.svg").read_text()
-    refused = memkit("report", "-q", "a.memkit", "b.memkit", "--csv", "both.csv")
-    assert refused.returncode in (1, 2)
-    assert "takes one recording" in refused.stderr
-    assert not (tmp_path / "both.csv").exists()
+
+
+@pytest.mark.parametrize("option", ["--csv", "--csv-lines", "--json", "--plot-lines"])
+def test_a_report_of_one_recording_is_refused_for_two_before_anything_is_made(memkit, memkit_run, tmp_path, option):
+    memkit_run("-c", "'first'", path="a.memkit")
+    memkit_run("-c", "'second'", path="b.memkit")
+    before = contents(tmp_path)
+    refused = memkit("report", "a.memkit", "b.memkit", option, "both.png", "--plot", "plot.png")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == f"memkit: {option} takes one recording, not 2: make a report of each\n"
+    assert contents(tmp_path) == before
 
 
 @pytest.fixture

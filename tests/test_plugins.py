@@ -127,6 +127,25 @@ def test_a_report_is_called_for_each_recording_or_once_with_all(installed, made_
     assert sys.modules["plural_module"].calls == [(one, two)]
 
 
+def test_an_option_of_one_recording_refuses_several_before_any_report_is_made(installed, made_up, capsys):
+    installed(
+        """
+        @memkit.hookimpl
+        def memkit_add_options(parser):
+            parser.add_argument("--zeal").one_recording = True
+        @memkit.hookimpl
+        def memkit_report(recording): raise RuntimeError("called")
+        """
+    )
+    for recordings in ([made_up((0, 1)), made_up((0, 2))], []):
+        with pytest.raises(
+            memkit.UsageError, match=rf"^--zeal takes one recording, not {len(recordings)}: make a report of each$"
+        ):
+            memkit.report(recordings, zeal="a")
+    memkit.report([made_up((0, 1)), made_up((0, 2))], without=["stranger"])
+    assert capsys.readouterr().out.count("finished") == 2
+
+
 def test_a_report_that_fails_is_named_with_the_command_that_makes_it_again(installed, made_up):
     installed("@memkit.hookimpl\ndef memkit_report(recording): raise RuntimeError('no ink')", "broken")
     installed("calls = []\n@memkit.hookimpl\ndef memkit_report(recording): calls.append(1)", "whole")

@@ -11,17 +11,15 @@ HEAD = ("time_s", "pid", "memory_bytes", "peak_bytes")
 def memkit_add_options(parser):
     parser.add_argument(
         "--csv", metavar="FILE", type=memkit.output_path, help="write the samples as CSV; - is standard output"
-    )
+    ).one_recording = True
 
 
 @memkit.hookimpl
-def memkit_report(recordings, options):
+def memkit_report(recording, options):
     if not options.csv:
         return
-    if len(recordings) != 1:
-        raise memkit.UsageError(f"--csv takes one recording, not {len(recordings)}: write a file for each")
     with memkit.output(options.csv) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEAD)
-        for sample in recordings[0].samples:
+        for sample in recording.samples:
             writer.writerow((f"{sample.time / 1e9:.9f}", sample.pid, sample.memory, sample.peak))

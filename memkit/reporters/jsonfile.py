@@ -11,17 +11,15 @@ FORMAT = 1
 def memkit_add_options(parser):
     parser.add_argument(
         "--json", metavar="FILE", type=memkit.output_path, help="write the whole recording as JSON; - is standard output"
-    )
+    ).one_recording = True
 
 
 @memkit.hookimpl
-def memkit_report(recordings, options):
+def memkit_report(recording, options):
     if not options.json:
         return
-    if len(recordings) != 1:
-        raise memkit.UsageError(f"--json takes one recording, not {len(recordings)}: write a file for each")
     with memkit.output(options.json) as file:
-        for piece in document(recordings[0]):
+        for piece in document(recording):
             file.write(piece)
 
 

@@ -16,23 +16,22 @@ STANDS_OUT = 0.1
 
 @memkit.hookimpl
 def memkit_add_options(parser):
-    parser.add_argument("--csv-lines", metavar="FILE", type=memkit.output_path, help="write the traced lines as CSV")
+    parser.add_argument(
+        "--csv-lines", metavar="FILE", type=memkit.output_path, help="write the traced lines as CSV"
+    ).one_recording = True
 
 
 @memkit.hookimpl
-def memkit_report(recordings, options):
-    """The tables go where the summary goes, after it; the CSV is of one recording."""
+def memkit_report(recording, options):
+    """The tables go where the summary goes, after it."""
     if options.csv_lines:
-        if len(recordings) != 1:
-            raise memkit.UsageError(f"--csv-lines takes one recording, not {len(recordings)}: write a file for each")
-        write_csv(recordings[0], options.csv_lines)
+        write_csv(recording, options.csv_lines)
     taken = options.command != "report" or "-" in vars(options).values()
     stream = sys.stderr if taken else sys.stdout
     if getattr(options, "quiet", False) or stream is None:
         return
-    for recording in recordings:
-        if recording.tracing is not None:
-            show(recording, stream)
+    if recording.tracing is not None:
+        show(recording, stream)
 
 
 def show(recording, stream):

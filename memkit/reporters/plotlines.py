@@ -1,6 +1,7 @@
 """``--plot-lines``: the source of the traced functions with a bar for what each line grew by and how high it rose."""
 
 import os
+from importlib.util import find_spec
 
 import memkit
 
@@ -18,6 +19,8 @@ def plot_path(text):
     path = memkit.output_path(text)
     if os.path.splitext(path)[1].lower() not in SUFFIXES:
         raise memkit.UsageError(f"cannot tell the kind of picture from {path!r}: end it in {', '.join(SUFFIXES)}")
+    if find_spec("matplotlib") is None:
+        raise memkit.UsageError("--plot-lines needs matplotlib: python -m pip install matplotlib")
     return path
 
 
@@ -28,21 +31,16 @@ def memkit_add_options(parser):
         metavar="FILE",
         type=plot_path,
         help="draw the traced source with bars into a .png, .svg or .pdf file",
-    )
+    ).one_recording = True
 
 
 @memkit.hookimpl
-def memkit_report(recordings, options):
+def memkit_report(recording, options):
     if not options.plot_lines:
         return
-    if len(recordings) != 1:
-        raise memkit.UsageError(f"--plot-lines takes one recording, not {len(recordings)}: draw a picture for each")
-    if not recordings[0].lines:
-        raise memkit.UsageError("--plot-lines has nothing to draw: no lines were traced; record with --lines")
-    try:
-        figure = draw(recordings[0])
-    except ImportError:
-        raise memkit.MemkitError("--plot-lines needs matplotlib: python -m pip install matplotlib") from None
+    if not recording.lines:
+        raise memkit.MemkitError("--plot-lines has nothing to draw: no lines were traced; record with --lines")
+    figure = draw(recording)
     kind = os.path.splitext(options.plot_lines)[1][1:].lower()
     with memkit.output(options.plot_lines, binary=True) as file:
         figure.savefig(file, format=kind)

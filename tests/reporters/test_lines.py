@@ -225,13 +225,9 @@ def test_the_csv_can_go_to_standard_output_alone(traced, source, capsys):
 
 
 def test_the_csv_is_of_one_recording(traced, tmp_path):
-    from memkit.reporters.lines import memkit_report
-
-    class Options:
-        csv_lines, command, quiet = str(tmp_path / "a.csv"), "report", True
-
     with pytest.raises(memkit.UsageError, match="--csv-lines takes one recording, not 2"):
-        memkit_report([traced(), traced()], Options)
+        memkit.report([traced(), traced()], csv_lines=tmp_path / "a.csv", quiet=True)
+    assert os.listdir(tmp_path) == []
 
 
 def test_the_json_has_the_lines_and_how_they_were_traced(traced, source, tmp_path):

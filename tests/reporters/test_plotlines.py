@@ -162,16 +162,18 @@ def test_another_suffix_is_refused_with_those_there_are(traced, function, tmp_pa
 
 
 def test_nothing_to_draw_is_one_clear_error(made_up, tmp_path):
-    from memkit.reporters.plotlines import memkit_report
-
-    class Options:
-        plot_lines = str(tmp_path / "a.png")
-
-    with pytest.raises(memkit.UsageError, match="no lines were traced; record with --lines"):
-        memkit_report([made_up((0, 10))], Options)
+    with pytest.raises(memkit.MemkitError, match="no lines were traced; record with --lines"):
+        memkit.report(made_up((0, 10)), plot_lines=tmp_path / "a.png", quiet=True)
     with pytest.raises(memkit.UsageError, match="--plot-lines takes one recording, not 2"):
-        memkit_report([made_up((0, 10)), made_up((0, 10))], Options)
+        memkit.report([made_up((0, 10)), made_up((0, 10))], plot_lines=tmp_path / "a.png", quiet=True)
     assert os.listdir(tmp_path) == []
+
+
+def test_without_what_draws_it_is_refused_before_anything_is_made(traced, function, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("memkit.reporters.plotlines.find_spec", lambda name: None)
+    with pytest.raises(memkit.UsageError, match="--plot-lines needs matplotlib: python -m pip install matplotlib"):
+        memkit.report(traced((function, 2, 8, 20)), plot_lines=tmp_path / "a.png")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_picture_can_be_made_of_a_run(script, memkit_run, tmp_path, native_only):
