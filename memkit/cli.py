@@ -259,6 +259,7 @@ def _parsed(name: str, text: str, words: list[str], add_options):
         wanted = {word[3:] for word in options.plugins}
         if wanted == disabled:
             plugins.check_names(disabled)
+            plugins.remember(parser.ours)
             options.command = name.split()[-1].removeprefix("memkit-")
             return parser, plugins, options
         disabled = wanted  # the first look took an argument of the program's for ours

@@ -27,8 +27,10 @@ class Parser(argparse.ArgumentParser):
         # argparse would take a -- among the program's arguments for its own.
         after = [_DASHES if word == "--" else word for word in words[ours + (words[ours : ours + 1] == ["--"]) :]]
         options, unknown = self.parse_known_args(before + after)
+        self.ours = words
         for name in ("program", "module", "code"):
             if getattr(options, name, None):
+                self.ours = words[:ours]
                 setattr(options, name, ["--" if word == _DASHES else word for word in getattr(options, name)])
         if unknown:
             word = unknown[0].partition("=")[0]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import traceback
 from importlib.metadata import entry_points
@@ -46,6 +47,8 @@ class Plugins:
         self.failures = 0
         self._broken = False
         self._options = []
+        self._disabled = disabled
+        self._words = None
         points = sorted(entry_points(group=GROUP), key=lambda point: (not _is_own(point), point.name))
         for point in points:
             self._load(point, point.name in disabled)
@@ -90,6 +93,33 @@ class Plugins:
         self._each("memkit_add_options", {"parser": parser}, "its options are missing")
         self._options = parser._actions[before:]
 
+    def remember(self, words: list[str]) -> None:
+        """Keep, of the words of a command, the options of plugins with their values: a report may have to be made again."""
+        known = {name: action for action in self._options for name in action.option_strings}
+        self._words = [word for name in sorted(self._disabled) for word in ("-p", f"no:{name}")]
+        rest = words[: words.index("--")] if "--" in words else list(words)
+        while rest:
+            word = rest.pop(0)
+            name, equals, _ = word.partition("=")
+            if name not in known and word[:1] == "-" != word[1:2] and word[:2] in known:  # -xVALUE, or -x and more
+                self._words.append(word if known[word[:2]].nargs != 0 else word[:2])
+            elif name in known:
+                self._words.append(word)
+                most = {None: 1, "?": 1, "*": len(rest), "+": len(rest)}.get(known[name].nargs, known[name].nargs)
+                while not equals and most and rest and (rest[0] == "-" or not rest[0].startswith("-")):
+                    self._words.append(rest.pop(0))
+                    most -= 1
+
+    def _again(self, recordings: tuple) -> str:
+        """What to say of a report that failed: the command that makes it again, for a shell."""
+        files = [recording.source for recording in recordings]
+        if self._words is None or None in files:
+            return "the recording is safe"
+        words = [os.path.join(".", file) if file.startswith("-") else file for file in files]
+        return (
+            f"the recording is safe, make this report again with: {shlex.join(['memkit', 'report', *words, *self._words])}"
+        )
+
     def report(self, recordings, options) -> int:
         """Let each plugin report on recordings; return how many failed.
 
@@ -97,7 +127,7 @@ class Plugins:
         """
         recordings = tuple(recordings)
         self._refuse_several(recordings, options)
-        again = f"the recording is safe, make this report again with: memkit report {_names(recordings)}"
+        again = self._again(recordings)
         failed = 0
         for implementation in self._implementations("memkit_report"):
             rounds = [None] if "recording" not in implementation.argnames else recordings
@@ -186,10 +216,6 @@ def report(recording, *, command="report", without=(), **options) -> None:
 
 def _is_own(point) -> bool:
     return point.dist is not None and point.dist.metadata["Name"] == OWN
-
-
-def _names(recordings) -> str:
-    return " ".join(recording.source or "FILE" for recording in recordings)
 
 
 def _shortly(error: Exception) -> str:

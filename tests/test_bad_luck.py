@@ -412,6 +412,35 @@ def test_a_plugin_that_cannot_be_loaded_harms_no_other(plugin, memkit_run, memki
     assert "cannot be loaded" in memkit("plugins").stdout
 
 
+FAILS_AT_FIRST = """
+import os
+import memkit
+
+@memkit.hookimpl
+def memkit_add_options(parser):
+    parser.add_argument("--ink", metavar="FILE", type=memkit.output_path)
+
+@memkit.hookimpl
+def memkit_report(recording, options):
+    if "NO_INK" in os.environ:
+        raise RuntimeError("no ink")
+    with memkit.output(options.ink) as file:
+        print(recording.about.command, file=file)
+"""
+
+
+def test_the_command_that_is_named_for_a_report_that_failed_makes_it(plugin, memkit_run, installed, tmp_path):
+    plugin("ink", FAILS_AT_FIRST)
+    options = ["-q", "--ink", "the report's.txt", "-p", "no:plot"]
+    run = memkit_run("-c", "pass", "--ink", "x", options=options, path="a run.memkit", env={**os.environ, "NO_INK": "1"})
+    assert (run.returncode, run.stdout) == (1, "")
+    command = run.stderr.partition("make this report again with: ")[2]
+    path = os.pathsep.join([os.path.dirname(installed[1]), os.environ["PATH"]])
+    again = subprocess.run(command, shell=True, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True)
+    assert (again.returncode, again.stdout, again.stderr) == (0, b"", b"")
+    assert (tmp_path / "the report's.txt").read_text() == "-c pass --ink x\n"
+
+
 def test_a_report_that_fails_leaves_another_exit_code_alone(plugin, memkit_run, memkit):
     plugin("bad", FAILS.format(hook="report", arguments="recording", error="ValueError(1)"))
     run = memkit_run("-c", "raise SystemExit(7)")

@@ -1,5 +1,6 @@
 """Plugins: found by entry point, called one by one, and harmless when they fail."""
 
+import shlex
 import sys
 import textwrap
 
@@ -8,6 +9,7 @@ import pytest
 import memkit
 from memkit.plugins import Plugins
 
+SAFE = "the recording is safe, make this report again with:"
 OWN = ["console", "csv", "json", "lines", "plot", "plot-lines"]
 
 
@@ -150,13 +152,68 @@ def test_a_report_that_fails_is_named_with_the_command_that_makes_it_again(insta
     installed("@memkit.hookimpl\ndef memkit_report(recording): raise RuntimeError('no ink')", "broken")
     installed("calls = []\n@memkit.hookimpl\ndef memkit_report(recording): calls.append(1)", "whole")
     said = []
-    failed = Plugins(complain=said.append).report([made_up((0, 1), source="r.memkit")], Options)
-    assert failed == 1
+    plugins = Plugins(complain=said.append)
+    plugins.remember([])
+    assert plugins.report([made_up((0, 1), source="r.memkit")], Options) == 1
     assert said == [
         "plugin 'broken' failed: RuntimeError: no ink; "
         "the recording is safe, make this report again with: memkit report r.memkit"
     ]
     assert sys.modules["whole_module"].calls == [1]
+
+
+MANY_OPTIONS = """
+@memkit.hookimpl
+def memkit_add_options(parser):
+    parser.add_argument("-Z", "--zeal", dest="zeal")
+    parser.add_argument("-F", "--flag", action="store_true")
+    parser.add_argument("--no-frills", dest="frills", action="store_false")
+    parser.add_argument("--each", action="append", type=float)
+    parser.add_argument("--pair", nargs=2)
+    parser.add_argument("--maybe", nargs="?", const="c")
+    parser.add_argument("--all", nargs="*")
+@memkit.hookimpl
+def memkit_report(recordings): raise RuntimeError("no ink")
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "again"),
+    [
+        ("", ""),
+        ("-q", " -q"),
+        ("--csv a.csv", " --csv a.csv"),
+        ("--csv=a.csv -o b.memkit", " --csv=a.csv"),
+        ("--csv -", " --csv -"),
+        ("--plot 'a plot; rm x.png'", " --plot 'a plot; rm x.png'"),
+        ("--interval 10ms --lines --flag --quiet", " --flag --quiet"),
+        ("--no-frills -Zeager", " --no-frills -Zeager"),
+        ("-Z eager", " -Z eager"),
+        ("-Fq", " -F"),
+        ("--each 1e3 --each=-2", " --each 1e3 --each=-2"),
+        ("--pair a b --maybe --all", " --pair a b --maybe --all"),
+        ("--maybe c --all a b c -q", " --maybe c --all a b c -q"),
+        ("--flag -- --csv a.csv", " --flag"),
+    ],
+)
+def test_the_command_that_makes_a_report_again_has_the_options_that_were_given(installed, made_up, words, again):
+    import argparse
+
+    installed(MANY_OPTIONS)
+    said = []
+    plugins = Plugins({"plot-lines"}, complain=said.append)
+    plugins.add_options(argparse.ArgumentParser())
+    plugins.remember(shlex.split(words))
+    plugins.report([made_up((0, 1), source="my runs/r.memkit"), made_up((0, 1), source="-s.memkit")], Options)
+    [line] = said
+    command = "memkit report 'my runs/r.memkit' ./-s.memkit -p no:plot-lines"
+    assert line == f"plugin 'stranger' failed: RuntimeError: no ink; {SAFE} {command}{again}"
+
+
+def test_a_recording_without_a_file_has_no_command_that_reports_on_it(installed, made_up):
+    installed(MANY_OPTIONS)
+    with pytest.raises(memkit.MemkitError, match=r"failed: RuntimeError: no ink; the recording is safe$"):
+        memkit.report(made_up((0, 1)), quiet=True)
 
 
 def test_every_hook_may_fail_and_the_others_go_on(installed, made_up):
