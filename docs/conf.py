@@ -11,7 +11,9 @@ html_title = f"memkit {VERSION}"
 highlight_language = "none"
 autodoc_member_order = "bysource"
 html_show_copyright = False
-nitpick_ignore = [("py:class", "datetime.datetime")]
+nitpick_ignore = [
+    ("py:class", name) for name in ("datetime.datetime", "collections.abc.Iterable", "collections.abc.Iterator")
+]
 
 
 def without_field_numbers(app, what, name, thing, options, lines):

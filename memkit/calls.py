@@ -7,7 +7,7 @@ the times that this happened. Nothing here is recursive: trees are as deep as th
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 LIBRARIES = (
@@ -136,24 +136,29 @@ def by_function(calls: Iterable[Call]) -> tuple[Call, ...]:
 
     ``id`` and ``thread`` are those of its first path, ``parent`` is None.
     """
-    below, sums = {}, {}
+    sums, path, outermost = {}, [], {}
+    for depth, call in walk(calls):
+        while len(path) > depth:
+            function = path.pop()
+            if outermost[function] == len(path):
+                del outermost[function]
+        if outermost.setdefault(call.function, depth) < depth:  # its growth and time are in those of the outer call
+            call = call._replace(time=0, growth=0)
+        path.append(call.function)
+        _add(sums, call.function, call._replace(parent=None))
+    return tuple(map(Call._make, sums.values()))
+
+
+def walk(calls: Iterable[Call]) -> Iterator[tuple[int, Call]]:
+    """Each call and its depth, 0 for a root: a call, then all that it called, before its neighbour."""
+    below = {}
     for call in calls:
         below.setdefault(call.parent, []).append(call)
-    running = set()
-    ahead = below.get(None, [])[::-1]
+    ahead = [(0, call) for call in reversed(below.get(None, ()))]
     while ahead:
-        call = ahead.pop()
-        if isinstance(call, Function):  # the outermost call of it is left
-            running.discard(call)
-            continue
-        if call.function in running:  # its growth and time are in those of the outer call
-            _add(sums, call.function, call._replace(time=0, growth=0))
-        else:
-            _add(sums, call.function, call._replace(parent=None))
-            running.add(call.function)
-            ahead.append(call.function)
-        ahead += below.get(call.id, ())[::-1]
-    return tuple(map(Call._make, sums.values()))
+        depth, call = ahead.pop()
+        yield depth, call
+        ahead += [(depth + 1, following) for following in reversed(below.get(call.id, ()))]
 
 
 def _add(nodes: dict, key, call: Call) -> list:

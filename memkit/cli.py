@@ -207,7 +207,8 @@ def _check_outputs(parser, options, taken: list[str]) -> None:
     seen = {os.path.realpath(path) for path in taken if os.path.exists(path)}
     for action in parser._actions:
         value = getattr(options, action.dest, None)
-        if getattr(action, "container", None) is None or action.container.title != "reports" or not isinstance(value, str):
+        container = getattr(action, "container", None)
+        if container is None or container.title != "reports" or not isinstance(value, str) or action.choices:
             continue
         path = os.path.realpath(value)
         if value != "-" and path in seen:

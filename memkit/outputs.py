@@ -30,7 +30,8 @@ def output_path(text) -> str:
 def output(path, *, binary: bool = False):
     """A file open for writing, which takes its name only when all has been written.
 
-    ``path`` is a name, or ``-`` for standard output. Text is UTF-8. Raises ``MemkitError`` where the system refuses.
+    ``path`` is a name, or ``-`` for standard output. Text is UTF-8; what UTF-8 cannot spell, as
+    in the name of a file that was none, is a backslash and its code. Raises ``MemkitError`` where the system refuses.
     """
     if path == "-":
         yield sys.stdout.buffer if binary else sys.stdout
@@ -39,7 +40,8 @@ def output(path, *, binary: bool = False):
     regular = not os.path.exists(path) or os.path.isfile(path)
     written = f"{path}.part-{os.getpid()}" if regular else path
     try:
-        with open(written, "wb" if binary else "w", **({} if binary else {"encoding": "utf-8", "newline": ""})) as file:
+        text = {} if binary else {"encoding": "utf-8", "newline": "", "errors": "backslashreplace"}
+        with open(written, "wb" if binary else "w", **text) as file:
             yield file
         if regular:
             os.replace(written, path)

@@ -6,12 +6,12 @@ Times are nanoseconds since the recording began, sizes are bytes, and what is no
 from __future__ import annotations
 
 import signal as signals
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from memkit.calls import LIBRARIES, Call, Function, by_function, fold, matcher
+from memkit.calls import LIBRARIES, Call, Function, by_function, fold, matcher, walk
 
 
 class About(NamedTuple):
@@ -272,6 +272,10 @@ class Recording:
         Of a recursion, time and growth count once. ``id`` and ``thread`` are those of its first path, ``parent`` is None.
         """
         return by_function(self.calls)
+
+    def walk(self) -> Iterator[tuple[int, Call]]:
+        """Each call and its depth, 0 for a root: a call comes before what it called, and that before its neighbour."""
+        return walk(self.calls)
 
     def hiding(self, globs: str | Iterable[str] = (), *, libraries: bool = True) -> Recording:
         """The same recording without the calls of some files; what they did themselves is counted with their callers.

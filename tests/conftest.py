@@ -68,7 +68,7 @@ def called(made_up):
 
     Each is (depth, function, own growth in MiB) and then, as far as they matter, calls, own milliseconds, own peak in MiB.
     They stand in the order of the tree: a call is made by the nearest one above it that is less deep. A function is
-    ``name``, or ``file:name``; a root has the depth 0.
+    ``name`` of ``load.py``, or ``file:name``; what is no identifier, such as ``numpy.ones``, has no file.
     """
 
     def make(*rows, tracing=True, growth=0, **changes):

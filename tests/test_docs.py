@@ -16,8 +16,8 @@ import pytest
 
 import memkit
 from memkit import cli, engine, hookspecs, journal
-from memkit.recording import About, Function, Line, Tracing
-from memkit.reporters import csvfile, jsonfile, lines
+from memkit.recording import About, Call, Function, Line, Tracing
+from memkit.reporters import calls, csvfile, jsonfile, lines
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -406,16 +406,17 @@ def keys_in(value):
             yield from keys_in(each)
 
 
-def with_lines(recording):
-    """The recording with a line that was never traced."""
-    line = Line(Function("load.py", "load", 1), 2, 3, 4, 5, 6, 7)
-    return dataclasses.replace(recording, lines=(line,), tracing=Tracing("monitoring", "perf", None, 30.0, 700.0, 3, 1))
+def with_rows(recording):
+    """The recording with a line and a call that were never traced."""
+    how, load = Tracing("monitoring", "perf", None, 30.0, 700.0, 3, 1), Function("load.py", "load", 1)
+    line, call = Line(load, 2, 3, 4, 5, 6, 7), Call(0, None, load, 1, 2, 3, 4, 5, 6, 7, 8)
+    return dataclasses.replace(recording, lines=(line,), tracing=how, calls=(call,), call_tracing=how)
 
 
 def test_every_key_of_the_json_document_is_documented():
     with memkit.record() as run, memkit.span("here"):
         pass
-    document = json.loads("".join(jsonfile.document(with_lines(run.recording))))
+    document = json.loads("".join(jsonfile.document(with_rows(run.recording))))
     del document["about"]  # the page sends the reader to the file format
     assert {key for key in keys_in(document) if f"``{key}``" not in text_of("reference/json.rst")} == set()
 
@@ -427,9 +428,17 @@ def test_every_column_of_the_csv_file_is_documented_in_order():
 def test_every_column_of_the_csv_file_of_lines_is_documented_in_order(tmp_path):
     with memkit.record() as run:
         pass
-    lines.write_csv(with_lines(run.recording), str(tmp_path / "lines.csv"))
+    lines.write_csv(with_rows(run.recording), str(tmp_path / "lines.csv"))
     head = (tmp_path / "lines.csv").read_text().splitlines()[0]
     assert ",".join(re.findall(r"^    \* - ``(\w+)``$", text_of("howto/lines.rst"), re.MULTILINE)) == head
+
+
+def test_every_column_of_the_csv_file_of_calls_is_documented_in_order(tmp_path):
+    with memkit.record() as run:
+        pass
+    calls.write_csv(with_rows(run.recording), str(tmp_path / "calls.csv"))
+    head = (tmp_path / "calls.csv").read_text().splitlines()[0]
+    assert ",".join(re.findall(r"^    \* - ``(\w+)``$", text_of("howto/calls.rst"), re.MULTILINE)) == head
 
 
 def test_every_environment_variable_is_documented_and_exists():

@@ -27,6 +27,12 @@ def test_what_fails_half_way_leaves_nothing_new(tmp_path):
     assert os.listdir(tmp_path) == ["out.txt"]
 
 
+def test_what_utf_8_cannot_spell_is_a_backslash_and_its_code(tmp_path):
+    with memkit.output(tmp_path / "out.txt") as file:
+        file.write("\udcff.py")
+    assert (tmp_path / "out.txt").read_text() == r"\udcff.py"
+
+
 def test_a_link_is_written_through(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "file")
     with memkit.output(tmp_path / "link") as file:

@@ -10,7 +10,7 @@ import memkit
 from memkit.plugins import Plugins
 
 SAFE = "the recording is safe, make this report again with:"
-OWN = ["console", "csv", "json", "lines", "plot", "plot-lines"]
+OWN = ["console", "csv", "flame", "folded", "json", "lines", "paths", "plot", "plot-lines", "speedscope"]
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ class Options:
     """What a command line gave."""
 
     command, quiet = "report", True
-    csv = json = plot = csv_lines = plot_lines = None
+    csv = json = plot = csv_lines = plot_lines = csv_calls = flame = folded = speedscope = None
 
 
 def test_a_report_is_called_for_each_recording_or_once_with_all(installed, made_up):

@@ -92,3 +92,20 @@ def test_an_unfinished_span_has_neither_growth_nor_duration():
 def test_the_share_of_beats_kept_counts_the_late_ones():
     assert Cost(99, 1, None).kept == 0.99
     assert Cost(0, 0, None).kept == 1.0
+
+
+def test_a_walk_goes_down_before_it_goes_on(called):
+    recording = called((0, "<thread A>", 0), (1, "a", 0), (2, "b", 0), (1, "c", 0), (0, "<thread B>", 0), (1, "d", 0))
+    assert [(depth, call.function.name) for depth, call in recording.walk()] == [
+        (0, "<thread A>"),
+        (1, "a"),
+        (2, "b"),
+        (1, "c"),
+        (0, "<thread B>"),
+        (1, "d"),
+    ]
+
+
+def test_a_recording_without_calls_has_none_to_hide_or_sum_up(made_up):
+    recording = made_up((0, 10))
+    assert (recording.called, recording.hiding().calls, list(recording.walk()), recording.call_tracing) == ((), (), [], None)

@@ -24,7 +24,7 @@ def memkit_report(recording, options):
 
 
 def document(recording):
-    """The document, piece by piece: the samples of a long run are never text all at once."""
+    """The document, piece by piece: the samples and calls of a long run are never text all at once."""
     head = {
         "format": FORMAT,
         "about": recording.about._asdict(),
@@ -40,12 +40,21 @@ def document(recording):
         "processes": [{**process._asdict(), "ending": _ending(process.ending)} for process in recording.processes],
         "lines": [{**line._asdict(), "function": line.function._asdict()} for line in recording.lines],
         "tracing": recording.tracing and {**recording.tracing._asdict(), "cost": recording.tracing.cost},
+        "call_tracing": recording.call_tracing and {**recording.call_tracing._asdict(), "cost": recording.call_tracing.cost},
         "spans": [{**span._asdict(), "growth": span.growth} for span in recording.spans],
     }
-    yield json.dumps(head, indent=1)[:-2] + ',\n "samples": ['
-    for number, sample in enumerate(recording.samples):
-        yield (",\n  " if number else "\n  ") + json.dumps(sample._asdict())
-    yield "\n ]\n}\n"
+    yield json.dumps(head, indent=1)[:-2]
+    yield from _array("calls", ({**call._asdict(), "function": call.function._asdict()} for call in recording.calls))
+    yield from _array("samples", (sample._asdict() for sample in recording.samples))
+    yield "\n}\n"
+
+
+def _array(key, objects):
+    """A key of the document, with an array that has an object on each line."""
+    yield f',\n "{key}": ['
+    for number, each in enumerate(objects):
+        yield (",\n  " if number else "\n  ") + json.dumps(each)
+    yield "\n ]"
 
 
 def _ending(ending):

@@ -1,0 +1,270 @@
+"""``--flame``: the tree of calls as a picture, callers above what they called, as wide as they grew."""
+
+import os
+from typing import NamedTuple
+
+import memkit
+
+SUFFIXES = (".png", ".svg", ".pdf")
+NOISE = 128 << 10
+"""Growth below this tells nothing; where all of it is, the picture is by time."""
+NARROWEST = 1 / 1200
+"""The share of the width below which a box is left out: about a dot."""
+MOST_LEVELS = 40
+LONGEST_CHAIN = 7
+"""Of more boxes than this below each other, all nearly as wide, those in the middle become one."""
+SHORTEST = 6
+"""Names are not shortened to less than so many characters, but left out."""
+WIDTH, LEVEL, FONT = 12.0, 0.27, 7.5
+"""Inches, inches, points."""
+ADVANCE = 0.64
+"""The width of a character of DejaVu Sans Mono, rounded up to dots, as a share of the font's size."""
+SHRINKAGE, GAP = "#a9d8b8", "#e3e3e3"
+
+
+class Box(NamedTuple):
+    """A call in the picture, or several of a chain in one. Left and width are shares of the whole."""
+
+    call: object
+    left: float
+    width: float
+    level: int
+    between: int = 0
+    """How many calls it stands for, where these are the middle of a chain."""
+
+
+def picture_path(text):
+    """The type of ``--flame``: a file that can be written, of a kind that can be drawn."""
+    path = memkit.output_path(text)
+    if os.path.splitext(path)[1].lower() not in SUFFIXES:
+        raise memkit.UsageError(f"cannot tell the kind of picture from {path!r}: end it in {', '.join(SUFFIXES)}")
+    return path
+
+
+@memkit.hookimpl
+def memkit_add_options(parser):
+    parser.add_argument(
+        "--flame",
+        metavar="FILE",
+        type=picture_path,
+        help="draw the tree of calls by growth, or by time with --sort time, into a .png, .svg or .pdf file",
+    )
+
+
+@memkit.hookimpl
+def memkit_report(recordings, options):
+    if not options.flame:
+        return
+    if len(recordings) != 1:
+        raise memkit.UsageError(f"--flame takes one recording, not {len(recordings)}: draw a picture for each")
+    [recording] = recordings
+    if not recording.calls:
+        raise memkit.UsageError("--flame has nothing to draw: no calls were traced; record with --calls")
+    hide, all = getattr(options, "hide", None), getattr(options, "show_all", False)
+    shown = recording.hiding(hide or (), libraries=not all)
+    try:
+        figure = draw(shown, by_time=getattr(options, "sort", None) == "time")
+    except ImportError:
+        raise memkit.MemkitError("--flame needs matplotlib: python -m pip install matplotlib") from None
+    kind = os.path.splitext(options.flame)[1][1:].lower()
+    with memkit.output(options.flame, binary=True) as file:
+        figure.savefig(file, format=kind)
+
+
+# -- where the boxes are -------------------------------------------------------------------------------------------
+
+
+class Layout:
+    """The boxes of a tree of calls: ``boxes``, and in ``narrow`` and ``deep`` how many were left out for what reason.
+
+    A box is as wide as its call grew or shrank, or as the boxes below it are together, if that is more: where one gives
+    back what another one took, both are there, though their caller kept nothing.
+    """
+
+    def __init__(self, calls, by_time=False):
+        roots = [call for call in calls if call.parent is None]
+        self.by = "time" if by_time or max(abs(call.growth) for call in roots) < NOISE else "growth"
+        self._calls = {call.id: call for call in calls}
+        self._widths, self._below = {}, {}
+        self.boxes, self.deep = [], 0
+        least = max(1, sum(abs(getattr(call, self.by)) for call in roots) * NARROWEST)
+        for call in reversed(calls):
+            width = abs(getattr(call, self.by))
+            if width >= least:
+                self._widths[call.id] = max(width, sum(self._widths[below] for below in self._below.get(call.id, ())))
+                self._below.setdefault(call.parent, []).append(call.id)
+        self._place()
+        self.narrow = len(calls) - self.deep - sum(max(1, box.between) for box in self.boxes)
+
+    def _place(self):
+        whole = sum(self._widths[root] for root in self._below.get(None, ())) or 1
+        ahead, left = [], 0.0
+        for root in self._ordered(None):
+            ahead.append((root, left, 0))
+            left += self._widths[root] / whole
+        while ahead:
+            id, left, level = ahead.pop()
+            if self._widths[id] / whole < NARROWEST:
+                continue
+            chain = self._chain(id)
+            shown = chain if len(chain) <= LONGEST_CHAIN else [*chain[:3], chain[3:-3], *chain[-3:]]
+            for each in shown:
+                first, between = (each[0], len(each)) if isinstance(each, list) else (each, 0)
+                if level < MOST_LEVELS:
+                    self.boxes.append(Box(self._calls[first], left, self._widths[first] / whole, level, between))
+                else:
+                    self.deep += max(1, between)
+                level += 1
+            for below in self._ordered(chain[-1]):
+                ahead.append((below, left, level))
+                left += self._widths[below] / whole
+
+    def _ordered(self, id):
+        """What is below a call, what grew most first, what shrank last."""
+        return sorted(self._below.get(id, ()), key=lambda below: -getattr(self._calls[below], self.by))
+
+    def _chain(self, id):
+        """A call and those after it, as long as each makes only one that is there, and nearly as wide."""
+        chain = [id]
+        while len(below := self._below.get(id, ())) == 1 and self._widths[below[0]] >= 0.9 * self._widths[id]:
+            [id] = below
+            chain.append(id)
+        return chain
+
+
+# -- the picture ---------------------------------------------------------------------------------------------------
+
+
+def draw(recording, by_time=False):
+    """A matplotlib ``Figure`` of the calls of a recording: growth, or time, across; peaks in colour."""
+    from matplotlib.figure import Figure
+
+    layout = Layout(recording.calls, by_time)
+    levels = 1 + max((box.level for box in layout.boxes), default=0)
+    height = 1.25 + LEVEL * levels
+    figure = Figure(figsize=(WIDTH, height), dpi=120)
+    axes = figure.add_axes((0.01, 0.75 / height, 0.98, LEVEL * levels / height))
+    axes.set_xlim(0, 1)
+    axes.set_ylim(levels, 0)
+    axes.axis("off")
+    colour = _Colours(recording.calls)
+    _draw_boxes(axes, layout, colour)
+    figure.text(0.01, 1 - 0.15 / height, _shortened(_title(recording, layout), 150), fontsize=11, va="top", parse_math=False)
+    how = f"callers above what they called; as wide as they {'took' if layout.by == 'time' else 'grew or shrank'}"
+    figure.text(0.01, 0.5 / height, "\n".join([how, *_remarks(layout)]), fontsize=7.5, va="top", color="#555555")
+    _draw_legend(figure, height, layout, colour)
+    return figure
+
+
+def _title(recording, layout):
+    roots = [call for call in recording.calls if call.parent is None]
+    grown = memkit.units.show_bytes(sum(call.growth for call in roots))
+    took = memkit.units.show_time(sum(call.time for call in roots))
+    peak = memkit.units.show_bytes(max(call.peak for call in recording.calls))
+    sums = f"calls grew memory by {grown}" if layout.by == "growth" else f"calls took {took} and grew memory by {grown}"
+    return f"{_shortened(recording.about.command, 80)}: {sums}, peak {peak}"
+
+
+def _remarks(layout):
+    left_out = []
+    if layout.deep:
+        left_out.append(f"{layout.deep:,} calls deeper than {MOST_LEVELS} levels")
+    if layout.narrow:
+        left_out.append(f"{layout.narrow:,} narrower than a dot")
+    return [f"left out: {', '.join(left_out)}"] if left_out else []
+
+
+class _Colours:
+    """The colour of a peak: the higher the darker, never too dark to read black text on."""
+
+    def __init__(self, calls):
+        from matplotlib import colormaps
+        from matplotlib.colors import ListedColormap, Normalize
+
+        self.map = ListedColormap([colormaps["YlOrRd"](0.03 + 0.42 * step / 255) for step in range(256)])
+        unit, self.unit = memkit.units.scale(max(call.peak for call in calls))
+        self._unit = unit
+        self.norm = Normalize(min(call.own_peak for call in calls) / unit, max(call.peak for call in calls) / unit)
+        self.flat = self.norm.vmin == self.norm.vmax
+
+    def of(self, peak):
+        return self.map(0.5 if self.flat else self.norm(peak / self._unit))
+
+
+def _shrank(box, layout):
+    return layout.by == "growth" and box.call.growth < 0
+
+
+def _draw_boxes(axes, layout, colour):
+    from matplotlib.collections import PolyCollection
+
+    kinds = {"grew": ([], []), "shrank": ([], []), "between": ([], [])}
+    for box in layout.boxes:
+        kind = "between" if box.between else "shrank" if _shrank(box, layout) else "grew"
+        left, right, top = box.left, box.left + box.width, box.level
+        kinds[kind][0].append(((left, top + 0.03), (right, top + 0.03), (right, top + 0.97), (left, top + 0.97)))
+        kinds[kind][1].append({"grew": colour.of(box.call.peak), "shrank": SHRINKAGE, "between": GAP}[kind])
+        if text := label(box, layout.by):
+            axes.text(
+                left + 3 / 72 / (WIDTH * 0.98),
+                top + 0.52,
+                text,
+                family="monospace",
+                fontsize=FONT,
+                va="center",
+                parse_math=False,
+                bbox={"boxstyle": "square,pad=0.1", "facecolor": SHRINKAGE, "linewidth": 0} if kind == "shrank" else None,
+            )
+    for kind, (corners, fill) in kinds.items():
+        if corners:
+            hatch = {"hatch": "////", "edgecolor": "#4f9d6c"} if kind == "shrank" else {"edgecolor": "white"}
+            axes.add_collection(PolyCollection(corners, facecolors=fill, linewidths=0.6, **hatch))
+
+
+def label(box, by):
+    """What stands in a box: as much as it has room for, nothing where that is next to nothing."""
+    room = int((box.width * WIDTH * 0.98 * 72 - 7) / (FONT * ADVANCE))
+    if room < SHORTEST and room < len(box.call.function.name):
+        return ""
+    if box.between:
+        return _shortened(f"... {box.between:,} calls between", room)
+    name = box.call.function.name
+    peak = f"peak {memkit.units.show_bytes(box.call.peak)}"
+    size = memkit.units.show_bytes(box.call.growth, sign=True) if by == "growth" else memkit.units.show_time(box.call.time)
+    where = f"  {_place(box.call.function)}" if box.call.function.file else ""
+    for text in (f"{name}{where}  {size}, {peak}", f"{name}  {size}, {peak}", f"{name}  {size}"):
+        if len(text) <= room:
+            return text
+    return _shortened(name, room)
+
+
+def _draw_legend(figure, height, layout, colour):
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.patches import Patch
+
+    if not colour.flat:
+        place = figure.add_axes((0.78, 0.34 / height, 0.2, 0.13 / height))
+        bar = figure.colorbar(ScalarMappable(colour.norm, colour.map), cax=place, orientation="horizontal")
+        bar.outline.set_linewidth(0.4)
+        bar.ax.tick_params(labelsize=7, length=2)
+        bar.ax.set_title(
+            f"{'grew, ' if layout.by == 'growth' else ''}by peak ({colour.unit})", fontsize=7.5, loc="left", pad=3
+        )
+    patches = []
+    if layout.by == "growth" and colour.flat:
+        patches.append(Patch(facecolor=colour.map(0.5), label="grew"))
+    if any(_shrank(box, layout) for box in layout.boxes):
+        patches.append(Patch(facecolor=SHRINKAGE, edgecolor="#4f9d6c", hatch="////", label="gave back more than it took"))
+    if any(box.between for box in layout.boxes):
+        patches.append(Patch(facecolor=GAP, label="several calls in one"))
+    if patches:
+        place = {"loc": "center right", "bbox_to_anchor": (0.765, 0.4 / height)}
+        figure.legend(handles=patches, fontsize=7.5, frameon=False, ncols=len(patches), **place)
+
+
+def _place(function):
+    return f"{function.file.replace(chr(92), '/').rpartition('/')[2]}:{function.line}"
+
+
+def _shortened(text, length):
+    return text if len(text) <= length else text[: length - 1] + "…"
