@@ -103,9 +103,10 @@ class Tally:
         return tuple(map(Call._make, rows))
 
 
-_PARENT, _CALLS, _PEAK, _OWN_PEAK = (Call._fields.index(name) for name in ("parent", "calls", "peak", "own_peak"))
-_OWN = [Call._fields.index(name) for name in ("own_time", "own_growth")]
-_SUMS = [Call._fields.index(name) for name in ("calls", "time", "growth", "own_time", "own_growth")]
+_FIELD = {name: place for place, name in enumerate(Call._fields)}
+_PARENT, _TIME, _GROWTH, _PEAK, _OWN_PEAK = (_FIELD[name] for name in ("parent", "time", "growth", "peak", "own_peak"))
+_OWN = [_FIELD[name] for name in ("own_time", "own_growth")]
+_SUMS = [_FIELD[name] for name in ("calls", "time", "growth", "own_time", "own_growth")]
 
 
 def fold(calls: Iterable[Call], hidden: Callable[[str], bool]) -> tuple[Call, ...]:
@@ -142,10 +143,12 @@ def by_function(calls: Iterable[Call]) -> tuple[Call, ...]:
             function = path.pop()
             if outermost[function] == len(path):
                 del outermost[function]
-        if outermost.setdefault(call.function, depth) < depth:  # its growth and time are in those of the outer call
-            call = call._replace(time=0, growth=0)
         path.append(call.function)
-        _add(sums, call.function, call._replace(parent=None))
+        node = _add(sums, call.function, call)
+        node[_PARENT] = None
+        if outermost.setdefault(call.function, depth) < depth:  # its growth and time are in those of the outer call
+            node[_TIME] -= call.time
+            node[_GROWTH] -= call.growth
     return tuple(map(Call._make, sums.values()))
 
 

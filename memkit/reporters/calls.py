@@ -21,8 +21,8 @@ LONGEST_CHAIN = 7
 """Of more calls than this that only pass on to one other, those in the middle are left out."""
 STANDS_OUT = 0.1
 """A row is marked whose function itself has at least this share of all growth."""
-TREE = (("growth", 11), ("%", 4), ("own", 11), ("peak", 10), ("calls", 9), ("time", 9), ("%", 4))
-LIST = (("own", 11), ("%", 4), ("growth", 11), ("own peak", 10), ("calls", 9), ("own time", 9), ("time", 9))
+TREE = (("growth", 11), ("%", 4), ("own", 11), ("peak", 10), ("calls", 10), ("time", 10), ("%", 4))
+LIST = (("own", 11), ("%", 4), ("growth", 11), ("own peak", 10), ("calls", 10), ("own time", 10), ("time", 10))
 
 
 @memkit.hookimpl
@@ -66,17 +66,19 @@ def memkit_report(recordings, options):
         return
     for recording in recordings:
         if recording.call_tracing is not None:
-            show(recording, stream, options)
+            show(recording, stream, options, named=len(recordings) > 1)
 
 
-def show(recording, stream, options):
-    """Print the tree and the list of one recording."""
+def show(recording, stream, options, named=False):
+    """Print the tree and the list of one recording, ``named`` where there are several."""
     try:
         from rich.console import Console
     except ImportError:
         raise memkit.MemkitError("the tree of calls needs rich: python -m pip install rich, or write --quiet") from None
     shown = recording.hiding(options.hide or (), libraries=not options.show_all)
     console = Console(file=stream, highlight=False, soft_wrap=True)
+    if named:
+        console.print(_text("\n", (recording.source or recording.about.command, "bold")))
     for line in page(shown, options.sort, hidden=len(recording.calls) - len(shown.calls)):
         console.print(line, markup=False)
 

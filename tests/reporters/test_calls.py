@@ -43,21 +43,21 @@ def test_the_whole_page(called):
     assert shown(called(*PROGRAM), hidden=1) == [
         "",
         "calls grew memory by 58.6 MiB; the paths that grew most",
-        "     growth    %         own       peak     calls      time    %  function",
-        "  +58.6 MiB 100%  +102.4 KiB  120.0 MiB         1    1.56 s 100%  <thread MainThread>",
-        "  +58.5 MiB 100%  +512.0 KiB  120.0 MiB         1    1.53 s  98%    main  load.py:10",
-        "  +70.0 MiB 119%   +40.0 MiB  120.0 MiB         1    1.10 s  70%      read  load.py:10",
-        "  +30.0 MiB  51%   +30.0 MiB  120.0 MiB         5    200 ms  13%        numpy.ones",
-        "  -12.0 MiB -20%   -12.0 MiB  118.0 MiB         3    400 ms  26%      clean  load.py:10",
+        "     growth    %         own       peak      calls       time    %  function",
+        "  +58.6 MiB 100%  +102.4 KiB  120.0 MiB          1     1.56 s 100%  <thread MainThread>",
+        "  +58.5 MiB 100%  +512.0 KiB  120.0 MiB          1     1.53 s  98%    main  load.py:10",
+        "  +70.0 MiB 119%   +40.0 MiB  120.0 MiB          1     1.10 s  70%      read  load.py:10",
+        "  +30.0 MiB  51%   +30.0 MiB  120.0 MiB          5     200 ms  13%        numpy.ones",
+        "  -12.0 MiB -20%   -12.0 MiB  118.0 MiB          3     400 ms  26%      clean  load.py:10",
         "and 1 path more that grew by less; --csv-calls and --json have them all",
         "1 path of libraries and hidden files counted with their callers; --show-all shows libraries",
         "",
         "the functions that grew most themselves, without what they called",
-        "        own    %      growth   own peak     calls  own time      time  function",
-        "  +40.0 MiB  68%   +70.0 MiB   90.0 MiB         1    900 ms    1.10 s  read  load.py:10",
-        "  +30.0 MiB  51%   +30.0 MiB  120.0 MiB         5    200 ms    200 ms  numpy.ones",
-        " +512.0 KiB   1%   +58.5 MiB  110.0 MiB         1   30.0 ms    1.53 s  main  load.py:10",
-        "  +30.7 KiB   0%   +30.7 KiB   20.0 MiB    40,000   30.0 ms   30.0 ms  put  load.py:10",
+        "        own    %      growth   own peak      calls   own time       time  function",
+        "  +40.0 MiB  68%   +70.0 MiB   90.0 MiB          1     900 ms     1.10 s  read  load.py:10",
+        "  +30.0 MiB  51%   +30.0 MiB  120.0 MiB          5     200 ms     200 ms  numpy.ones",
+        " +512.0 KiB   1%   +58.5 MiB  110.0 MiB          1    30.0 ms     1.53 s  main  load.py:10",
+        "  +30.7 KiB   0%   +30.7 KiB   20.0 MiB     40,000    30.0 ms    30.0 ms  put  load.py:10",
         "",
         "gate perf: 500 reads for 40,011 calls; resident memory, ±0.1 MiB; tracing by monitoring cost about 1.00 ms",
     ]
@@ -244,6 +244,17 @@ def test_the_page_goes_where_the_summary_goes_after_it(called, capsys):
     assert "numpy.ones" in err
     memkit.report(recording, quiet=True)
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_pages_of_several_recordings_are_told_apart(called, capsys):
+    from dataclasses import replace
+
+    memkit.report([replace(called(*PROGRAM), source=name) for name in ("one.memkit", "two.memkit")])
+    lines = capsys.readouterr().out.splitlines()
+    titles = [place for place, line in enumerate(lines) if "the paths that grew most" in line]
+    assert [lines[place - 2] for place in titles] == ["one.memkit", "two.memkit"]
+    memkit.report(replace(called(*PROGRAM), source="one.memkit"))
+    assert capsys.readouterr().out.count("one.memkit") == 1  # in the summary
 
 
 def test_what_was_not_traced_has_no_page(made_up, capsys):
