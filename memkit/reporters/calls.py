@@ -143,7 +143,12 @@ def place(function):
         return ""
     parts = function.file.replace("\\", "/").split("/")
     short = "/".join(parts[-2:] if parts[-1].startswith("__") else parts[-1:])
-    return f"{short.encode('utf-8', 'backslashreplace').decode()}:{function.line}"
+    return f"{_plain(short)}:{function.line}"
+
+
+def _plain(text):
+    """Text on one line that any stream of UTF-8 takes."""
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
 
 
 def _text(*parts):
@@ -178,7 +183,7 @@ def _count(number, noun):
 
 def _named(function, before=""):
     where = place(function)
-    return (before + function.name, f"  {where}") if where else (before + function.name, "")
+    return before + _plain(function.name), f"  {where}" if where else ""
 
 
 # -- the tree ------------------------------------------------------------------------------------------------------

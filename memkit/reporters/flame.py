@@ -228,14 +228,20 @@ def label(box, by):
         return ""
     if box.between:
         return _shortened(f"... {box.between:,} calls between", room)
-    name = box.call.function.name
+    name = _shortened(box.call.function.name, 1000)
     peak = f"peak {memkit.units.show_bytes(box.call.peak)}"
-    size = memkit.units.show_bytes(box.call.growth, sign=True) if by == "growth" else memkit.units.show_time(box.call.time)
-    where = f"  {_place(box.call.function)}" if box.call.function.file else ""
+    size = _growth(box.call) if by == "growth" else memkit.units.show_time(box.call.time)
+    where = f"  {_shortened(_place(box.call.function), 1000)}" if box.call.function.file else ""
     for text in (f"{name}{where}  {size}, {peak}", f"{name}  {size}, {peak}", f"{name}  {size}"):
         if len(text) <= room:
             return text
     return _shortened(name, room)
+
+
+def _growth(call):
+    """A growth, and where a call grew though it gave something back itself, that too: a box cannot show it."""
+    own = f" (itself {memkit.units.show_bytes(call.own_growth)})" if call.own_growth <= -NOISE and call.growth > 0 else ""
+    return memkit.units.show_bytes(call.growth, sign=True) + own
 
 
 def _draw_legend(figure, height, layout, colour):
@@ -267,4 +273,6 @@ def _place(function):
 
 
 def _shortened(text, length):
+    """Text on one line that a font can be asked for, cut where it is too long."""
+    text = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
     return text if len(text) <= length else text[: length - 1] + "…"

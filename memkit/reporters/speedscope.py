@@ -61,8 +61,12 @@ def document(recording):
 
 
 def _frame(function):
-    place = {"file": function.file, "line": function.line} if function.file else {}
-    return {"name": function.name, **place}
+    frame = {"name": function.name}
+    if function.file:
+        frame["file"] = function.file
+    if function.file and function.line > 0:
+        frame["line"] = function.line
+    return frame
 
 
 def _profile(recording, name, unit, frames, weight_of):

@@ -289,6 +289,10 @@ def test_libraries_are_hidden_unless_all_is_asked_for(called, capsys):
     assert "wraps" not in out
     assert "loads" not in out
     assert "2 paths of libraries and hidden files counted with their callers" in out
+    memkit.report(recording, hide="vendor/*", show_all=True)
+    out = capsys.readouterr().out
+    assert "wraps" not in out
+    assert "loads" in out
 
 
 def test_another_order_is_refused_with_those_there_are(called):

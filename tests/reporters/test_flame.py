@@ -112,6 +112,12 @@ def test_a_label_says_as_much_as_it_has_room_for(called, width, text):
     assert label(Box(call, 0, width, 0), "growth") == text
 
 
+def test_a_label_says_what_a_call_that_grew_gave_back_itself(called):
+    [_, main, load] = called((0, MAIN, 0), (1, "main", -30), (2, "load", 50)).calls
+    assert label(Box(main, 0, 1.0, 0), "growth") == "main  load.py:10  +20.0 MiB (itself -30.0 MiB), peak 10.0 MiB"
+    assert label(Box(load, 0, 1.0, 0), "growth") == "load  load.py:10  +50.0 MiB, peak 10.0 MiB"
+
+
 def test_a_long_name_is_shortened_or_left_out(called):
     [_, call] = called((0, MAIN, 0), (1, "a_name_of_many_characters", 8)).calls
     assert label(Box(call, 0, 0.08, 0), "growth") == "a_name_of_m…"
