@@ -122,10 +122,14 @@ class Tracer:
         def trace_new_thread(frame, event, argument):
             set_function(before)  # this function itself was put there, and is not to be chained
             self._native.hook_this_thread()
+            self._begun(frame, event)
             return before(frame, event, argument) if before is not None else None
 
         self._thread_hook = trace_new_thread
         getattr(threading, self.function)(trace_new_thread)
+
+    def _begun(self, frame, event: str) -> None:
+        """A new thread is traced from here on; this event will not be told of again."""
 
     def writer(self, sampler):
         """What a sampler of either kind needs to write the sums before a flush."""
@@ -237,6 +241,10 @@ class CallTracer(Tracer):
         target = self._wanted is not None and self._wanted(code)
         number = self._functions.add(code.co_filename, code.co_qualname, code.co_firstlineno)
         return number, target, -1 if self._tool is not None else _last_instruction_at_start(code)
+
+    def _begun(self, frame, event):
+        if event == "call":
+            self._native.enter(frame.f_code)
 
     def _describe_builtin(self, function) -> int:
         name = function.__qualname__

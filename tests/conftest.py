@@ -1,5 +1,6 @@
 """What more than one test file needs."""
 
+import json
 import mmap
 import os
 import re
@@ -16,6 +17,8 @@ import pytest
 from memkit import engine, journal, ongoing
 from memkit.calls import Tally
 from memkit.recording import About, Cost, Ending, Function, Process, Recording, Sample, Tracing
+
+from engines import TRACERS, environment
 
 MIB = 1 << 20
 MS = 1_000_000
@@ -145,6 +148,35 @@ def _touched(megabytes):
             memory.madvise(mmap.MADV_NOHUGEPAGE)
     memory[:: mmap.PAGESIZE] = b"x" * (len(memory) // mmap.PAGESIZE)
     return memory
+
+
+# -- tracing -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=TRACERS)
+def tracer(request):
+    """Each of the engines of tracing."""
+    return request.param
+
+
+@pytest.fixture
+def python(tmp_path):
+    """A function that runs a text of Python in a process of its own, and returns what it printed as JSON."""
+
+    def run(text, tracer="", gate="", flags=(), **more):
+        (tmp_path / "under_test.py").write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", *flags, "under_test.py"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment(tracer, gate, **more),
+            timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return json.loads(done.stdout) if done.stdout else None
+
+    return run
 
 
 # -- real processes --------------------------------------------------------------------------------------------------

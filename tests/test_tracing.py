@@ -7,82 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 import memkit
 from memkit import journal
 
+from engines import CLOSE, ENGINES, GATES, MIB, NOISE, PROGRAMS, allowed, environment, found
+
 pytestmark = pytest.mark.usefixtures("native_only")
 
-MIB = 1 << 20
-HERE = Path(__file__).parent
-TRACED = HERE / "programs" / "traced"
-PROGRAMS = sorted(file.stem for file in TRACED.glob("*.py"))
-GATES = ("perf", "rusage", "always")
-TRACERS = ("settrace", "monitoring") if hasattr(sys, "monitoring") else ("settrace",)
-ENGINES = [(tracer, gate) for tracer in TRACERS for gate in GATES]
-NOISE = 64 * 1024
-"""What Python's own allocator does to a line here and there, when it has run all of it before."""
-CLOSE = 0.3 * MIB
-"""The same for a line that runs for the first time."""
-
-
-def environment(tracer="", gate="", **more):
-    path = os.pathsep.join([str(HERE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-    return {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep), "MEMKIT_TRACER": tracer, "MEMKIT_GATE": gate, **more}
-
-
-def allowed(gate):
-    """Skips where this machine refuses a gate."""
-    if gate == "perf":
-        from memkit.native import gate as gates
-
-        gates.probe()
-        if gates.chosen()[0] != "perf":
-            pytest.skip(f"needs the gate perf: {gates.chosen()[1]}")
-
-
-@pytest.fixture(params=TRACERS)
-def tracer(request):
-    """Each of the engines of tracing."""
-    return request.param
-
-
-@pytest.fixture
-def python(tmp_path):
-    """A function that runs a text of Python in a process of its own, and returns what it printed as JSON."""
-
-    def run(text, tracer="", gate="", flags=(), **more):
-        (tmp_path / "under_test.py").write_text(text)
-        done = subprocess.run(
-            [sys.executable, "-W", "error", *flags, "under_test.py"],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=environment(tracer, gate, **more),
-            timeout=60,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        return json.loads(done.stdout) if done.stdout else None
-
-    return run
-
-
 # -- against the oracles -----------------------------------------------------------------------------------------------
-
-_found = {}
-
-
-def found(way, tracer="", gate=""):
-    """What ``tests/oracle.py`` finds out about all programs, run once."""
-    if (way, tracer, gate) not in _found:
-        words = [sys.executable, str(HERE / "oracle.py"), way, str(TRACED)]
-        done = subprocess.run(words, capture_output=True, text=True, env=environment(tracer, gate), timeout=60)
-        assert (done.returncode, done.stderr) == (0, "")
-        _found[way, tracer, gate] = json.loads(done.stdout)
-    return _found[way, tracer, gate]
 
 
 @pytest.fixture(params=ENGINES, ids=["-".join(engine) for engine in ENGINES])
@@ -90,7 +25,7 @@ def by_memkit(request):
     """What memkit finds out about all programs, by each of its engines, with the name of the engine of tracing."""
     tracer, gate = request.param
     allowed(gate)
-    return tracer, found("memkit", tracer, gate)
+    return tracer, found("oracle", "memkit", tracer, gate)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -98,7 +33,7 @@ def test_the_hits_of_each_line_are_those_of_a_tracer_in_python(by_memkit, progra
     # The engines differ in what they are told: sys.settrace tells of each turn of a loop on one line, sys.monitoring of the
     # first only. So each is held against a tracer of its own kind.
     tracer, of = by_memkit
-    assert of[program]["hits"] == found(tracer)[program]["hits"]
+    assert of[program]["hits"] == found("oracle", tracer)[program]["hits"]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -165,7 +100,7 @@ def test_all_engines_give_the_same_growths():
             allowed(gate)
         except pytest.skip.Exception:
             continue
-        tables.append({name: growths(of)[1] for name, of in found("memkit", tracer, gate).items()})
+        tables.append({name: growths(of)[1] for name, of in found("oracle", "memkit", tracer, gate).items()})
     assert len(tables) > 1
     for program in PROGRAMS:
         for table in tables[1:]:

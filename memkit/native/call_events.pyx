@@ -290,10 +290,18 @@ cdef class Calls(Hook):
 
     def start(self):
         """Give every call its share from now on, until ``stop``."""
+        this_thread(self)       # with a root from now, and memory as it is
         self.on = self.calls.tracer.active = True
 
     def stop(self):
         self.on = self.calls.tracer.active = False
+
+    def enter(self, code):
+        """Code has just begun in this thread, before that could be told of."""
+        cdef thread_t *t = this_thread(self)
+        cdef node_t *node = callee(self, t, <PyObject *>code, NULL) if t != NULL else NULL
+        if node != NULL:
+            go_in(self, t, node, <PyObject *>code, True, ticks())
 
     def settle(self):
         """Give what runs in this thread its share up to now."""

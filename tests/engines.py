@@ -1,0 +1,50 @@
+"""The engines of tracing, the programs that they are tested on, and how a test runs one in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MIB = 1 << 20
+HERE = Path(__file__).parent
+TRACED = HERE / "programs" / "traced"
+PROGRAMS = sorted(file.stem for file in TRACED.glob("*.py"))
+GATES = ("perf", "rusage", "always")
+TRACERS = ("settrace", "monitoring") if hasattr(sys, "monitoring") else ("settrace",)
+ENGINES = [(tracer, gate) for tracer in TRACERS for gate in GATES]
+NOISE = 64 * 1024
+"""What Python's own allocator does to a line here and there, when it has run all of it before."""
+CLOSE = 0.3 * MIB
+"""The same for a line that runs for the first time."""
+
+
+def environment(tracer="", gate="", **more):
+    path = os.pathsep.join([str(HERE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    return {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep), "MEMKIT_TRACER": tracer, "MEMKIT_GATE": gate, **more}
+
+
+def allowed(gate):
+    """Skips where this machine refuses a gate."""
+    if gate == "perf":
+        from memkit.native import gate as gates
+
+        gates.probe()
+        if gates.chosen()[0] != "perf":
+            pytest.skip(f"needs the gate perf: {gates.chosen()[1]}")
+
+
+_found = {}
+
+
+def found(oracle, way, tracer="", gate=""):
+    """What an oracle finds out about all the traced programs, run once. ``way`` is one of those that it names."""
+    key = oracle, way, tracer, gate
+    if key not in _found:
+        words = [sys.executable, str(HERE / f"{oracle}.py"), way, str(TRACED)]
+        done = subprocess.run(words, capture_output=True, text=True, env=environment(tracer, gate), timeout=120)
+        assert (done.returncode, done.stderr) == (0, "")
+        _found[key] = json.loads(done.stdout)
+    return _found[key]

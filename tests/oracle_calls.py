@@ -1,0 +1,143 @@
+"""What a call tracer must find, found by other means: a program of its own, so that each engine has a process to itself.
+
+::
+
+    python tests/oracle_calls.py settrace|monitoring|memkit FOLDER
+
+runs every program in the folder, as ``oracle.py`` does, and prints as JSON, for each:
+
+* ``paths``, how often each path of calls was entered, by a tracer in Python that looks at the stack of frames, or by memkit;
+* ``booked``, the bytes that ``keep`` and ``drop`` took and gave back, by path, known without any tracing;
+* of memkit only, ``growth``: what each path did to memory itself, and ``whole``: what all of it did, as the samples say.
+"""
+
+import dis
+import json
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import oracle
+
+booked = Counter()
+_resumes = {}
+
+
+def place(code):
+    """A code object's name, first line, and the end of its file's name."""
+    return code.co_qualname, code.co_firstlineno, code.co_filename.rpartition("/")[2]
+
+
+def path_of(frame):
+    """The codes from the beginning of the program, or of its thread, to a frame."""
+    path = []
+    while frame is not None:
+        path.append(place(frame.f_code))
+        frame = frame.f_back
+    return cut(path[::-1])
+
+
+def cut(path):
+    """A path without what calls the program: this file and its like, and the beginnings of a thread."""
+    for number, (name, _, file) in enumerate(path):
+        if (name, file) == ("run", "oracle.py"):
+            return tuple(path[number + 1 :])
+    while path and path[0][2] == "threading.py":
+        path = path[1:]
+    return tuple(path)
+
+
+def book(size):
+    booked[path_of(sys._getframe(1))] += size
+
+
+def begins(frame):
+    """Whether a frame is at its start, and not at a resumption."""
+    code = frame.f_code
+    if code not in _resumes:
+        _resumes[code] = next((each.offset for each in dis.get_instructions(code) if each.opname == "RESUME"), 0)
+    return frame.f_lasti < 0 if sys.version_info < (3, 12) else frame.f_lasti == _resumes[code]
+
+
+# -- three ways to run a program -------------------------------------------------------------------------------------
+
+
+def under_settrace(file):
+    paths = Counter()
+
+    def on_event(frame, event, _):
+        if event == "call" and begins(frame):
+            paths[path_of(frame)] += 1
+
+    threading.setprofile(on_event)
+    sys.setprofile(on_event)
+    try:
+        oracle.run(file)
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    return {"paths": paths}
+
+
+def under_monitoring(file):
+    paths, monitoring, tool = Counter(), sys.monitoring, sys.monitoring.PROFILER_ID
+
+    def on_start(code, _):
+        paths[path_of(sys._getframe(1))] += 1
+
+    # All that memkit wishes for: what is told of depends on it, in 3.13.0.
+    events = monitoring.events
+    others = ("PY_RESUME", "PY_THROW", "PY_RETURN", "PY_YIELD", "PY_UNWIND")
+    monitoring.use_tool_id(tool, "oracle")
+    monitoring.register_callback(tool, events.PY_START, on_start)
+    for name in others:
+        monitoring.register_callback(tool, getattr(events, name), lambda *_: None)
+    monitoring.set_events(tool, events.PY_START | sum(getattr(events, name) for name in others))
+    try:
+        oracle.run(file)
+    finally:
+        monitoring.set_events(tool, 0)
+        for name in ("PY_START", *others):
+            monitoring.register_callback(tool, getattr(events, name), None)
+        monitoring.free_tool_id(tool)
+    return {"paths": paths}
+
+
+def under_memkit(file):
+    import memkit
+
+    with memkit.record(calls=True) as run:
+        oracle.run(file)
+    recording = run.recording
+    paths, growth, whole = Counter(), Counter(), {}
+    for call in recording.calls:
+        function = call.function
+        mine = (function.name, function.line, function.file.rpartition("/")[2])
+        whole[call.id] = [*whole[call.parent], mine] if call.parent is not None else []
+        paths[cut(whole[call.id])] += call.calls
+        growth[cut(whole[call.id])] += call.own_growth
+    sums = sum(call.own_growth for call in recording.calls), recording.growth
+    return {"paths": paths, "growth": growth, "whole": sums, "tracer": recording.call_tracing.tracer}
+
+
+def main(way, folder):
+    under = {"settrace": under_settrace, "monitoring": under_monitoring, "memkit": under_memkit}[way]
+    sys.setswitchinterval(oracle.SWITCH)
+    oracle._write_down = book
+    found = {}
+    for file in sorted(Path(folder).glob("*.py")):
+        oracle.run(file)
+        booked.clear()
+        result = under(file)
+        result["booked"] = booked
+        for name in ("paths", "booked", "growth"):
+            result[name] = sorted([path, number] for path, number in result.get(name, {}).items() if path and number)
+        found[file.stem] = result
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    from oracle_calls import main  # the module, not this program: it is what book() counts in
+
+    main(*sys.argv[1:])

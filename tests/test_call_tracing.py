@@ -1,0 +1,663 @@
+"""Tracing calls: what the compiled tracer finds is what a tracer in Python and the known sizes of blocks of memory say."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import memkit
+
+from engines import CLOSE, ENGINES, MIB, NOISE, PROGRAMS, allowed, environment, found
+
+pytestmark = pytest.mark.usefixtures("native_only")
+
+
+def places(rows):
+    """By path, what the oracle's rows say."""
+    return {tuple(map(tuple, path)): number for path, number in rows}
+
+
+@pytest.fixture(params=ENGINES, ids=["-".join(engine) for engine in ENGINES])
+def by_memkit(request):
+    """What memkit finds out about all programs, by each of its engines, with the name of the engine of tracing."""
+    tracer, gate = request.param
+    allowed(gate)
+    return tracer, found("oracle_calls", "memkit", tracer, gate)
+
+
+# -- against the oracle ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_path_is_entered_as_often_as_a_tracer_in_python_says(by_memkit, program):
+    tracer, of = by_memkit
+    expected = places(found("oracle_calls", tracer)[program]["paths"])
+    assert len(expected) > 10
+    assert places(of[program]["paths"]) == expected
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_path_grew_by_what_was_taken_on_it(by_memkit, program):
+    _, of = by_memkit
+    booked, growth = places(of[program]["booked"]), places(of[program]["growth"])
+    assert set(booked) <= set(growth)
+    for path in growth:
+        assert growth[path] == pytest.approx(booked.get(path, 0), abs=NOISE), path
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_all_paths_together_grew_by_what_the_process_did(by_memkit, program):
+    _, of = by_memkit
+    paths, process = of[program]["whole"]
+    assert paths == pytest.approx(process, abs=4 * NOISE)  # the samples begin before tracing does and end after it
+
+
+def test_the_engine_that_was_asked_for_was_in_use(by_memkit):
+    tracer, of = by_memkit
+    assert {each["tracer"] for each in of.values()} == {"setprofile" if tracer == "settrace" else tracer}
+
+
+# -- known programs ----------------------------------------------------------------------------------------------------
+
+HEAD = """
+import json
+import sys
+import memkit
+from oracle import drop, keep
+
+def path(recording, call):
+    names = []
+    while call.parent is not None:
+        names.append(call.function.name)
+        call = calls[call.parent]
+    return "/".join(names[::-1])
+
+def show(run):
+    global calls
+    calls = {call.id: call for call in run.recording.calls}
+    print(json.dumps({path(run, call): list(call[4:]) for call in calls.values()}))
+
+"""
+CALLS, TIME, GROWTH, OWN_TIME, OWN_GROWTH, PEAK, OWN_PEAK = range(7)
+
+
+@pytest.fixture
+def calls(python):
+    """A function that runs a text after ``HEAD`` and returns what ``show`` printed, by path."""
+    return lambda text, *words, **more: python(HEAD + text, *words, **more)
+
+
+def test_growth_time_and_peak_are_with_all_that_was_called_and_own_ones_without(calls, tracer, exact_peaks):
+    of = calls(
+        """
+def outer():
+    blocks.append(keep(2))
+    inner(3)
+    transient(40)
+
+def inner(size):
+    blocks.append(keep(size))
+
+def transient(size):
+    drop(keep(size))
+
+blocks = []
+with memkit.record(calls=True) as run:
+    outer()
+show(run)
+""",
+        tracer,
+    )
+    outer, inner, transient = of["outer"], of["outer/inner"], of["outer/transient"]
+    assert (outer[CALLS], inner[CALLS], of["outer/keep"][CALLS]) == (1, 1, 1)
+    assert outer[GROWTH] == pytest.approx(5 * MIB, abs=CLOSE)
+    assert outer[OWN_GROWTH] == pytest.approx(0, abs=CLOSE)
+    assert of["outer/keep"][OWN_GROWTH] == pytest.approx(2 * MIB, abs=CLOSE)
+    assert inner[GROWTH] == pytest.approx(3 * MIB, abs=CLOSE)
+    assert transient[GROWTH] == pytest.approx(0, abs=CLOSE)
+    assert transient[PEAK] - inner[PEAK] == pytest.approx(40 * MIB, abs=CLOSE)
+    assert outer[PEAK] == transient[PEAK]
+    assert inner[TIME] + transient[TIME] + outer[OWN_TIME] <= outer[TIME]
+
+
+def test_a_stack_is_balanced_whatever_way_calls_end(calls, tracer):
+    of = calls(
+        """
+import functools
+import threading
+
+def deep(n):
+    if n:
+        deep(n - 1)
+    else:
+        raise KeyError
+
+def leaves():
+    sys.exit(3)
+
+def generates():
+    try:
+        yield 1
+        yield 2
+    finally:
+        after()
+
+def after():
+    pass
+
+def key(value):
+    return -value
+
+def add(first, second):
+    return first + second
+
+def ends():
+    raise SystemExit
+
+def work():
+    for function in (lambda: deep(200), leaves):
+        try:
+            function()
+        except (KeyError, SystemExit):
+            pass
+    next(generates())
+    source = generates()
+    next(source)
+    source.close()
+    sorted([1, 2, 3], key=key)
+    functools.reduce(add, [1, 2, 3])
+    thread = threading.Thread(target=ends)
+    thread.start()
+    thread.join()
+    after()
+
+with memkit.record(calls=True) as run:
+    work()
+    after()
+show(run)
+""",
+        tracer,
+    )
+    assert of["work"][CALLS] == of["after"][CALLS] == of["work/after"][CALLS] == 1
+    assert of["work/<lambda>" + "/deep" * 201][CALLS] == 1
+    assert of["work/leaves"][CALLS] == 1
+    assert of["work/generates/after"][CALLS] == 2
+    assert (of["work/key"][CALLS], of["work/add"][CALLS]) == (3, 2)
+    assert not any(path.startswith(("after/", "work/key/", "work/after/")) for path in of)
+
+
+def test_a_suspended_generator_is_not_charged_and_goes_on_in_the_path_of_who_resumes_it(calls, tracer):
+    of = calls(
+        """
+def numbers():
+    yield 1
+    blocks.append(keep(2))
+    yield 2
+
+def first(source):
+    next(source)
+
+def second(source):
+    next(source)
+
+blocks = []
+with memkit.record(calls=True) as run:
+    source = numbers()
+    first(source)
+    blocks.append(keep(4))
+    second(source)
+show(run)
+""",
+        tracer,
+    )
+    assert of["first/numbers"][GROWTH] == pytest.approx(0, abs=CLOSE)
+    assert of["second/numbers"][CALLS] == 0
+    assert of["second/numbers"][GROWTH] == pytest.approx(2 * MIB, abs=CLOSE)
+
+
+def test_functions_in_c_are_calls_of_their_own_if_wished(calls, tracer):
+    text = """
+def work():
+    blocks.append(b"x".ljust(64 << 20))
+    sorted([1, 2], key=key)
+    try:
+        int.from_bytes(None)
+    except TypeError:
+        pass
+    return len(blocks)
+
+def key(value):
+    return -value
+
+blocks = []
+with memkit.record(calls=True, c_calls=WISHED) as run:
+    work()
+show(run)
+"""
+    of = calls(text.replace("WISHED", "True"), tracer)
+    assert of["work/bytes.ljust"][OWN_GROWTH] == pytest.approx(64 * MIB, abs=CLOSE)
+    assert of["work/sorted/key"][CALLS] == 2
+    assert of["work/len"][CALLS] == of["work/list.append"][CALLS] == of["work/int.from_bytes"][CALLS] == 1
+    assert not any("len/" in path or "from_bytes/" in path for path in of)
+    without = calls(text.replace("WISHED", "False"), tracer)
+    assert "work/key" in without
+    assert without["work"][OWN_GROWTH] == pytest.approx(64 * MIB, abs=CLOSE)
+
+
+@pytest.mark.parametrize("target", ["wanted", "'under_test.py:wanted'", "[wanted, other]"])
+def test_with_targets_only_what_they_call_is_in_the_tree(calls, tracer, target):
+    of = calls(
+        f"""
+def wanted(size):
+    blocks.append(keep(size))
+    other()
+
+def other():
+    pass
+
+def unwanted(size):
+    blocks.append(keep(size))
+    wanted(1)
+
+blocks = []
+with memkit.record(calls={target}) as run:
+    unwanted(5)
+    wanted(2)
+    other()
+show(run)
+""",
+        tracer,
+    )
+    expected = {"", "wanted", "wanted/keep", "wanted/keep/_write_down", "wanted/other"}
+    assert {path for path in of if "Book" not in path} == expected | ({"other"} if "other" in target else set())
+    assert of["wanted"][CALLS] == 2
+    assert of["wanted"][GROWTH] == pytest.approx(3 * MIB, abs=CLOSE)
+    assert of[""][OWN_GROWTH] == pytest.approx(5 * MIB, abs=CLOSE)  # of the thread, outside of all
+
+
+def test_each_thread_has_a_root_of_its_own_with_its_name(calls, tracer):
+    of = calls(
+        """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+def work(size):
+    blocks.append(keep(size))
+
+def begun_before():
+    begun.set()
+    go.wait()
+    work(3)
+    done.set()
+    end.wait()
+
+blocks = []
+begun, go, done, end = (threading.Event() for _ in range(4))
+before = threading.Thread(target=begun_before, name="before")
+before.start()
+begun.wait()
+with memkit.record(calls=work) as run:
+    go.set()
+    done.wait()
+    thread = threading.Thread(target=work, args=(2,), name="second")
+    thread.start()
+    thread.join()
+    with ThreadPoolExecutor(1, thread_name_prefix="pool") as pool:
+        pool.submit(work, 4).result()
+    work(1)
+end.set()
+before.join()
+calls = {call.id: call for call in run.recording.calls}
+roots = {call.function.name: call for call in calls.values() if call.parent is None}
+numbers = {call.thread for call in roots.values()}
+assert len(numbers) == len(roots)
+print(json.dumps({name: [call.growth, [each.function.name for each in calls.values() if each.parent == call.id]]
+    for name, call in roots.items()}))
+""",
+        tracer,
+    )
+    for name, size in {"MainThread": 1, "second": 2, "before": 3, "pool_0": 4}.items():
+        growth, names = of[f"<thread {name}>"]
+        assert names == ["work"], name
+        assert growth == pytest.approx(size * MIB, abs=CLOSE), name
+
+
+def test_lines_and_calls_are_traced_together(calls, tracer):
+    text = """
+def work():
+    blocks.append(keep(2))
+    return len(blocks)
+
+blocks = []
+with memkit.record(calls=True, lines=work) as run:
+    work()
+    work()
+grown = [line.growth for line in run.recording.lines]
+assert abs(grown[0] - (4 << 20)) < 300_000, grown
+assert run.recording.tracing.events == 4
+show(run)
+"""
+    of = calls(text, tracer)
+    assert of["work"][CALLS] == 2
+    assert of["work"][GROWTH] == pytest.approx(4 * MIB, abs=CLOSE)
+
+
+def test_two_recordings_at_once_have_each_their_own_tree(calls, tracer):
+    text = """
+def first():
+    blocks.append(keep(1))
+
+def second():
+    first()
+
+blocks = []
+with memkit.record(calls=True) as outer:
+    first()
+    with memkit.record(calls=True) as inner:
+        second()
+    second()
+sums = [[sum(call.calls for call in run.recording.calls if call.function.name == name) for name in ("first", "second")]
+    for run in (outer, inner)]
+print(json.dumps(sums))
+"""
+    assert calls(text, tracer) == [[3, 2], [1, 1]]
+
+
+def test_a_recording_may_begin_and_end_inside_a_call(calls, tracer):
+    text = """
+def work():
+    blocks.append(keep(1))
+    recorder.start()
+    blocks.append(keep(2))
+    inner()
+
+def inner():
+    blocks.append(keep(4))
+    recorder.stop()
+    blocks.append(keep(8))
+
+blocks = []
+recorder = memkit.record(calls=True)
+work()
+show(recorder)
+"""
+    of = calls(text, tracer)
+    assert of[""][GROWTH] == pytest.approx(6 * MIB, abs=CLOSE)
+    assert of["inner"][GROWTH] == pytest.approx(4 * MIB, abs=CLOSE)
+    assert "work" not in of
+
+
+def test_memkits_own_functions_are_not_in_the_tree(calls, tracer):
+    of = calls(
+        """
+def work():
+    with memkit.span("a"):
+        pass
+    return memkit.rss()
+
+with memkit.record(calls=True) as run:
+    work()
+show(run)
+""",
+        tracer,
+    )
+    assert of["work"][CALLS] == 1
+    assert not [path for path in of if "span" in path or "record" in path]
+
+
+# -- other tools -------------------------------------------------------------------------------------------------------
+
+
+def test_another_profile_function_is_called_as_well_and_put_back(calls):
+    text = """
+import threading
+
+def work():
+    return 1
+
+seen = []
+def profile(frame, event, argument):
+    if frame.f_code is work.__code__:
+        seen.append(event)
+
+sys.setprofile(profile)
+threading.setprofile(profile)
+with memkit.record(calls=work) as run:
+    work()
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+assert sys.getprofile() is profile and threading.getprofile() is profile
+work()
+sys.setprofile(None)
+threading.setprofile(None)
+print(json.dumps([seen, sum(call.calls for call in run.recording.calls if call.function.name == "work")]))
+"""
+    assert calls(text, "settrace") == [["call", "return"] * 3, 2]
+
+
+def test_tracing_leaves_the_profile_functions_of_all_threads_as_they_were(calls, tracer):
+    text = """
+import threading
+
+def loop():
+    while not end.is_set():
+        found.append(sys.getprofile())
+        step.release()
+        go.acquire()
+
+end, step, go, found = threading.Event(), threading.Semaphore(0), threading.Semaphore(0), []
+thread = threading.Thread(target=loop)
+with memkit.record(calls=True) as run:
+    thread.start()
+    step.acquire()
+assert sys.getprofile() is None and threading.getprofile() is None
+for _ in range(3):
+    go.release()
+    step.acquire()
+end.set()
+go.release()
+thread.join()
+if hasattr(sys, "monitoring"):
+    assert [sys.monitoring.get_tool(number) for number in range(6)] == [None] * 6
+print(json.dumps(found[-1]))
+"""
+    assert calls(text, tracer) is None
+
+
+@pytest.mark.skipif(not hasattr(sys, "monitoring"), reason="needs sys.monitoring")
+def test_where_all_tool_numbers_are_taken_the_profile_function_is_used(calls):
+    text = """
+def work():
+    return 1
+
+for number in range(6):
+    sys.monitoring.use_tool_id(number, "other")
+with memkit.record(calls=True) as run:
+    work()
+assert run.recording.call_tracing.tracer == "setprofile"
+show(run)
+"""
+    assert calls(text)["work"][CALLS] == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("fork", ["os.fork", "__import__('ctypes').CDLL(None).fork"])
+def test_a_forked_child_runs_on_and_adds_nothing(calls, tracer, fork):
+    text = f"""
+import os
+
+def work():
+    return 1
+
+def child():
+    for _ in range(1000):
+        work()
+    os._exit(0)
+
+with memkit.record(calls=True) as run:
+    work()
+    pid = {fork}()
+    if pid == 0:
+        child()
+    status = os.waitpid(pid, 0)[1]
+    work()
+assert status == 0, status
+show(run)
+"""
+    of = calls(text, tracer)
+    assert of["work"][CALLS] == 2
+    assert "child" not in of
+
+
+# -- size and loss -----------------------------------------------------------------------------------------------------
+
+
+def test_a_million_paths_are_bounded_and_what_is_beyond_is_summed_up(script, memkit_run, tmp_path):
+    text = "\n".join(f"def f{n}(depth):\n    if depth:\n        for each in ALL: each(depth - 1)" for n in range(10))
+    text += f"\nALL = [{', '.join(f'f{n}' for n in range(10))}]\nf0(6)\n"
+    script(text)
+    plain = memkit_run("program.py", path="plain.memkit").recording
+    recording = memkit_run("program.py", options=("-q", "--calls")).recording
+    calls = recording.calls
+    assert sum(call.calls for call in calls if call.function.file.endswith("program.py")) > 800_000
+    more = [call for call in calls if call.function.name == "<more paths>"]
+    assert more
+    assert sum(call.calls for call in calls if call.parent is not None) == sum(10**depth for depth in range(7)) + 1
+    assert len(calls) - len(more) <= 1 << 18
+    assert recording.peak - plain.peak < 60 * MIB
+
+
+def test_a_journal_of_many_calls_is_as_large_as_their_paths(script, memkit_run, tmp_path, tracer):
+    script(
+        "def a(n):\n    for each in range(n): b()\n\n\ndef b():\n    return 1\n\n\nfor _ in range(100): a(10_000)\n",
+    )
+    done = memkit_run("program.py", options=("-q", "--calls", "--interval=10"), env=environment(tracer))
+    assert sum(call.calls for call in done.recording.calls if call.function.name == "b") == 1_000_000
+    assert (tmp_path / "run.memkit").stat().st_size < 30_000
+
+
+def test_a_deep_recursion_is_a_path_for_each_depth(calls, tracer):
+    text = """
+def deep(n):
+    if n:
+        deep(n - 1)
+
+sys.setrecursionlimit(30_000)
+with memkit.record(calls=True) as run:
+    deep(5_000)
+print(len([call for call in run.recording.calls if call.function.name == "deep"]))
+"""
+    assert calls(text, tracer) == 5_001
+
+
+def test_a_program_that_was_killed_has_its_calls(script, memkit_run, tracer):
+    text = """
+import os
+import signal
+import time
+from oracle import keep
+
+def work():
+    blocks.append(keep(64))
+    waits()
+
+def waits():
+    time.sleep(0.6)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+blocks = []
+work()
+"""
+    script(text)
+    done = memkit_run("program.py", options=("-q", "--calls"), env=environment(tracer))
+    assert done.returncode == 128 + signal.SIGKILL
+    calls = {call.function.name: call for call in done.recording.calls}
+    assert calls["work"].growth == pytest.approx(64 * MIB, abs=CLOSE)
+    assert calls["keep"].own_growth == pytest.approx(64 * MIB, abs=CLOSE)
+    assert calls["waits"].parent == calls["work"].id
+    assert calls["waits"].time > 0
+
+
+def test_ten_thousand_starts_and_stops_leave_nothing_behind(python, tracer):
+    text = """
+import os
+import sys
+import memkit
+from memkit import engine, tracing
+
+def work():
+    return 1
+
+class Nowhere:
+    def text(self, rows):
+        pass
+
+meter = engine.Meter("rss")
+
+def once():
+    tracer = tracing.CallTracer(tracing.Functions(Nowhere()), meter)
+    tracer.start()
+    work()
+    tracer.stop()
+    tracer.close()
+
+def held():
+    return memkit.rss(), len(os.listdir("/proc/self/fd"))
+
+for _ in range(300):
+    once()
+before = held()
+for _ in range(10_000):
+    once()
+after = held()
+if hasattr(sys, "monitoring"):
+    assert [sys.monitoring.get_tool(number) for number in range(6)] == [None] * 6
+assert sys.getprofile() is None
+print([after[0] - before[0], after[1] - before[1]])
+"""
+    memory, descriptors = python(text, tracer)
+    assert memory < MIB
+    assert descriptors == 0
+
+
+# -- on the command line -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [("--calls",), ("--calls=program.py:work",), ("--calls", "--c-calls")])
+def test_memkit_run_traces_calls(script, memkit_run, options):
+    name = script("def work(n):\n    return len(sorted(n))\n\n\nwork([1])\nprint('done')\n")
+    done = memkit_run(name, options=options)
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert "work" in done.stderr
+    names = [call.function.name for call in done.recording.calls]
+    assert "work" in names
+    assert ("sorted" in names) == ("--c-calls" in options)
+    assert ("<module>" in names) == (options[0] == "--calls")
+
+
+def test_a_target_that_matches_nothing_is_refused_by_its_name(script, memkit_run):
+    name = script("def work():\n    pass\n")
+    done = memkit_run(name, options=("--calls=program.py:wrok",))
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "'wrok'" in done.stderr
+    assert "work" in done.stderr
+
+
+def test_the_portable_engine_refuses_calls_in_one_clear_line(tmp_path):
+    text = "import memkit\ntry: memkit.record(calls=True)\nexcept memkit.MeterError as error: print(error)"
+    done = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, env=environment(MEMKIT_ENGINE="portable"), timeout=60
+    )
+    assert done.stdout.startswith("calls can be traced with the native engine only")
+
+
+@pytest.mark.parametrize("nothing", [False, None, (), []])
+def test_where_nothing_is_named_no_calls_are_traced(nothing):
+    with memkit.record(calls=nothing) as run:
+        json.loads("[1]")
+    assert run.recording.calls == ()
+    assert run.recording.call_tracing is None
