@@ -1,7 +1,28 @@
-"""``python -m memkit`` is ``memkit``."""
+"""``python -m memkit`` is ``memkit``; the installed commands begin here as well, where next to nothing is imported yet."""
 
 import sys
 
-from memkit.cli import main
+INTERRUPTED = 130
 
-sys.exit(main())
+
+def main() -> int:
+    """The ``memkit`` command; returns its exit code."""
+    return _command("main")
+
+
+def run() -> int:
+    """The ``memkit-run`` command; returns the program's exit code."""
+    return _command("run")
+
+
+def _command(name: str) -> int:
+    try:
+        from memkit import cli
+
+        return getattr(cli, name)()
+    except KeyboardInterrupt:  # most likely in the middle of an import, of which nobody wants to know
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

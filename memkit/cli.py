@@ -79,11 +79,11 @@ def run_command(name: str, words: list[str]) -> int:
     meter = _meter(options.meter, plugins)
     named = "command" if program.mode == "code" else program.target
     path, reserved = files.place_for(options.output, named)
-    _check_outputs(parser, options, [program.target, path])
-    folder = os.path.dirname(os.path.realpath(program.target)) if program.mode == "script" else os.getcwd()
-    Targets([target for target in (*(options.lines or ()), *(options.calls or ())) if target]).check(folder)
-    command = launch.command(program, _settings(options, path, meter))
     try:
+        _check_outputs(parser, options, [program.target, path])
+        folder = os.path.dirname(os.path.realpath(program.target)) if program.mode == "script" else os.getcwd()
+        Targets([target for target in (*(options.lines or ()), *(options.calls or ())) if target]).check(folder)
+        command = launch.command(program, _settings(options, path, meter))
         exit = launch.launch(command, path, _follower(path, plugins, options))
     finally:
         if reserved and os.path.exists(path) and not os.path.getsize(path):
@@ -94,7 +94,7 @@ def run_command(name: str, words: list[str]) -> int:
         except BrokenPipeError:
             failed = _reader_went_away()
     else:
-        failed = exit.status != WRONG_USAGE
+        failed = exit.status not in (WRONG_USAGE, INTERRUPTED)
         if failed:
             _say(f"{name}: there is no recording in {path!r}: the program ended before it began, or removed it")
     return exit.status or (FAILED if failed else 0)

@@ -5,6 +5,7 @@ This is the body of the measured process: ``memkit.launch`` starts an interprete
 
 from __future__ import annotations
 
+import _signal
 import os
 import sys
 
@@ -40,6 +41,7 @@ def main() -> None:
     except MemkitError as error:
         _refuse(str(error))
     try:
+        _let_interrupts_in()
         {"script": run_script, "module": run_module, "code": run_code}[mode](target)
     except BaseException as error:
         if reason := _refused_by_runpy(error):
@@ -136,6 +138,12 @@ def _look_like_plain_python(mode: str, target: str, arguments: list[str]) -> Non
     del space["__file__"]
     space.pop("__cached__", None)
     space["__loader__"] = sys.modules["builtins"].__loader__
+
+
+def _let_interrupts_in() -> None:
+    """Have Ctrl-C raise KeyboardInterrupt as usual; ``start.py`` let it end the process instead."""
+    if _signal.getsignal(_signal.SIGINT) == _signal.SIG_DFL:
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
 
 
 def _put_first(folder: str) -> None:

@@ -204,6 +204,59 @@ print(woken.wait(30))
     assert err.splitlines()[0] == "memkit   program.py: finished"
 
 
+INTERRUPTS = """
+import os, signal, sys
+
+def interrupt(event, arguments):
+    if event == "import" and arguments[0] == os.environ["INTERRUPT_AT"]:
+        os.kill(os.getpid(), signal.SIGINT)
+
+sys.addaudithook(interrupt)
+"""
+
+
+@pytest.fixture
+def interrupted_at(plain, script, tmp_path):
+    """A function that runs a program under memkit, where the import of a module is interrupted."""
+
+    def run(place, text):
+        script(INTERRUPTS, "site/sitecustomize.py")
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "INTERRUPT_AT": place}
+        return plain("-m", "memkit", "run", script(text), env=environment)
+
+    return run
+
+
+# Of the process that waits, and from memkit.script on of the program's.
+@pytest.mark.parametrize("place", ["memkit.cli", "memkit.plugins", "pluggy", "memkit.script", "memkit.recorder"])
+def test_an_interrupt_before_the_program_begins_ends_it_without_a_word(interrupted_at, tmp_path, place):
+    done = interrupted_at(place, "print('begun')\n")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    assert sorted(os.listdir(tmp_path)) == ["program.py", "site"]
+
+
+def test_an_interrupt_as_the_program_begins_is_its_own(interrupted_at):
+    done = interrupted_at("_ctypes", "try:\n    import _ctypes\nexcept KeyboardInterrupt:\n    print('mine')\n    raise\n")
+    assert (done.returncode, done.stdout) == (130, "mine\n")
+    assert 'program.py", line 2, in <module>' in done.stderr
+    assert "KeyboardInterrupt\nmemkit   program.py: killed by SIGINT (KeyboardInterrupt)\n" in done.stderr
+    assert os.path.dirname(journal.__file__) not in done.stderr
+
+
+def test_the_installed_commands_begin_where_an_interrupt_is_awaited():
+    from importlib.metadata import distribution
+
+    points = [point for point in distribution("memkit-profiler").entry_points if point.group == "console_scripts"]
+    assert sorted(point.value for point in points) == ["memkit.__main__:main", "memkit.__main__:run"]
+
+
+@pytest.mark.parametrize("options", [["--lines=nothing.py:here"], ["--csv", "program.py"]])
+def test_what_is_refused_before_the_program_begins_leaves_no_recording(memkit, script, tmp_path, options):
+    done = memkit("run", *options, script("pass"))
+    assert done.returncode == 2
+    assert os.listdir(tmp_path) == ["program.py"]
+
+
 def test_a_program_that_outlives_memkit_ends_its_own_recording(started, tmp_path):
     process = started("import sys\nprint('ready', flush=True)\nsys.stdin.read()\nsys.exit(3)")
     process.kill()
