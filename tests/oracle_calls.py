@@ -12,6 +12,7 @@ runs every program in the folder, as ``oracle.py`` does, and prints as JSON, for
 """
 
 import dis
+import gc
 import json
 import sys
 import threading
@@ -126,8 +127,10 @@ def main(way, folder):
     sys.setswitchinterval(oracle.SWITCH)
     oracle._write_down = book
     found = {}
+    gc.disable()  # what is still alive, and is looked through by asyncio, is then the same each time
     for file in sorted(Path(folder).glob("*.py")):
         oracle.run(file)
+        gc.collect()
         booked.clear()
         result = under(file)
         result["booked"] = booked

@@ -257,7 +257,9 @@ cdef class Calls(Hook):
     cdef node_t *find(self, thread_t *t, PyObject *code, PyObject *builtin) noexcept:
         cdef int index = index_of(&self.calls.codes, code)
         if index == UNKNOWN:
+            settle(&self.calls, t, ticks())     # before the journal gives the GIL to another thread, which would read memory
             index = self.discover(code, builtin)
+            t.since = ticks()
         if index < 0:
             return NULL
         if not self.everywhere and t.depth == 1 and not self.calls.codes.wanted[index].target:
