@@ -138,7 +138,7 @@ def package(tmp_path_factory):
     if not shutil.which("node") or not shutil.which("npm"):
         pytest.skip("needs node and npm")
     folder = tmp_path_factory.mktemp("speedscope")
-    fetch = [shutil.which("npm"), "pack", "--silent", "--prefer-offline", RELEASE]
+    fetch = [shutil.which("npm"), "pack", "--silent", "--prefer-offline", "--fetch-retries=0", RELEASE]
     try:
         done = subprocess.run(fetch, cwd=folder, capture_output=True, text=True, timeout=120)
     except subprocess.TimeoutExpired:
