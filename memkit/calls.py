@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 LIBRARIES = (
@@ -53,6 +54,8 @@ class Call(NamedTuple):
     """The highest memory while it ran itself, and nothing that it called."""
 
 
+MOST_THREADS = 8
+"""More threads than these become one where only numbers tell their names apart."""
 LOST = Function("", "<lost>", 0)
 """Stands for a function whose row was lost."""
 
@@ -104,17 +107,19 @@ class Tally:
 
 
 _FIELD = {name: place for place, name in enumerate(Call._fields)}
-_PARENT, _TIME, _GROWTH, _PEAK, _OWN_PEAK = (_FIELD[name] for name in ("parent", "time", "growth", "peak", "own_peak"))
+_PARENT, _FUNCTION, _TIME, _GROWTH = (_FIELD[name] for name in ("parent", "function", "time", "growth"))
+_PEAK, _OWN_PEAK = (_FIELD[name] for name in ("peak", "own_peak"))
 _OWN = [_FIELD[name] for name in ("own_time", "own_growth")]
 _SUMS = [_FIELD[name] for name in ("calls", "time", "growth", "own_time", "own_growth")]
 
 
-def fold(calls: Iterable[Call], hidden: Callable[[str], bool]) -> tuple[Call, ...]:
+def fold(calls: tuple[Call, ...], hidden: Callable[[str], bool]) -> tuple[Call, ...]:
     """The calls without those of hidden files: what these did themselves is counted with the nearest caller that is left.
 
-    A function in C goes with its caller. Roots stay. Nodes that become the same path are one.
+    A function in C goes with its caller. Roots stay; many that only numbers tell apart become one. So do nodes that become
+    the same path.
     """
-    homes, nodes, folded = {}, {}, set()
+    homes, nodes, folded, gathered = {}, {}, set(), _gathered(calls)
     for call in calls:
         home = homes.get(call.parent)
         file = call.function.file
@@ -125,11 +130,27 @@ def fold(calls: Iterable[Call], hidden: Callable[[str], bool]) -> tuple[Call, ..
             home[_OWN_PEAK] = max(home[_OWN_PEAK], call.own_peak)
         else:
             parent = None if home is None else home[0]
-            path = (parent, call.function, call.thread)
-            home = _add(nodes, path, call)
-            home[_PARENT] = parent
+            function = gathered.get(call.id, call.function)
+            apart = call.thread if parent is None and function is call.function else None
+            home = _add(nodes, (parent, function, apart), call)
+            home[_PARENT], home[_FUNCTION] = parent, function
         homes[call.id] = home
     return tuple(map(Call._make, nodes.values()))
+
+
+def _gathered(calls):
+    """What stands for threads of which there are many: the id of a root -> a function with stars for the numbers."""
+    alike = {}
+    for call in calls:
+        if call.parent is None:
+            name = "".join("*" if digits else text for digits, text in _runs(call.function.name))
+            alike.setdefault(call.function._replace(name=name), []).append(call.id)
+    return {id: function for function, ids in alike.items() if len(ids) > MOST_THREADS for id in ids}
+
+
+def _runs(text):
+    """The parts of a text: (whether it is digits, the part)."""
+    return ((digits, "".join(part)) for digits, part in groupby(text, str.isdigit))
 
 
 def by_function(calls: Iterable[Call]) -> tuple[Call, ...]:

@@ -282,7 +282,8 @@ class Recording:
 
         ``globs`` are matched against whole paths or the ends of paths, without regard to case; ``*`` is any text, slashes
         included. With ``libraries`` the standard library and installed packages are hidden, too. A function in C goes
-        with its caller. The roots of threads stay.
+        with its caller. The roots of threads stay; more than eight whose names only numbers tell apart become one, with
+        stars for the numbers.
         """
         globs = (globs,) if isinstance(globs, str) else tuple(globs)
         hidden = matcher((*globs, *(LIBRARIES if libraries else ())))

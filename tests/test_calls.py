@@ -2,7 +2,7 @@
 
 import pytest
 
-from memkit.calls import LIBRARIES, matcher
+from memkit.calls import LIBRARIES, MOST_THREADS, matcher
 
 MIB = 1 << 20
 MAIN = "<thread MainThread>"
@@ -72,6 +72,31 @@ def test_libraries_are_hidden_unless_they_are_wanted(called):
     assert len(recording.hiding(libraries=False).calls) == 3
     assert len(recording.hiding(["load.py"], libraries=False).calls) == 2
     assert len(recording.hiding("load.py").calls) == 1
+
+
+def threads(count):
+    return [
+        row
+        for k in range(count)
+        for row in ((0, f"<thread Thread-{k} (serve)>", 0), (1, "serve", 1), (2, f"numpy.f{k % 2}", 1))
+    ]
+
+
+def test_many_threads_that_only_numbers_tell_apart_are_one(called):
+    recording = called((0, MAIN, 5), *threads(MOST_THREADS + 1), (0, "<thread Thread-1 (other)>", 3))
+    assert grown(recording.hiding()) == [
+        (0, MAIN, 5, 5),
+        (0, "<thread Thread-* (serve)>", 18, 0),
+        (1, "serve", 18, 9),
+        (2, "numpy.f0", 5, 5),
+        (2, "numpy.f1", 4, 4),
+        (0, "<thread Thread-1 (other)>", 3, 3),
+    ]
+
+
+def test_a_few_threads_stand_for_themselves(called):
+    recording = called(*threads(MOST_THREADS))
+    assert recording.hiding().calls == recording.calls
 
 
 @pytest.mark.parametrize(

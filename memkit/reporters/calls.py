@@ -108,7 +108,7 @@ def write_csv(recording, path):
 def page(recording, sort=None, hidden=0):
     """The tree, the list and what tracing cost, as rich Text, a line each.
 
-    ``hidden`` is how many paths were left out of the recording because they belong to libraries.
+    ``hidden`` is how many paths the recording had more before those of libraries were counted with their callers.
     """
     yield _text()
     if not recording.calls:
@@ -117,7 +117,7 @@ def page(recording, sort=None, hidden=0):
     tree = Tree(recording.calls, sort)
     yield from tree.lines()
     if hidden:
-        where = "of libraries and hidden files counted with their callers; --show-all shows libraries"
+        where = "counted with these, those of libraries with their callers; --show-all shows libraries"
         yield _text((f"{_count(hidden, 'path')} {where}", "dim"))
     yield _text()
     yield from functions(recording, tree, sort or ("own" if tree.by == "growth" else tree.by))

@@ -50,7 +50,7 @@ def test_the_whole_page(called):
         "  +30.0 MiB  51%   +30.0 MiB  120.0 MiB          5     200 ms  13%        numpy.ones",
         "  -12.0 MiB -20%   -12.0 MiB  118.0 MiB          3     400 ms  26%      clean  load.py:10",
         "and 1 path more that grew by less; --csv-calls and --json have them all",
-        "1 path of libraries and hidden files counted with their callers; --show-all shows libraries",
+        "1 path counted with these, those of libraries with their callers; --show-all shows libraries",
         "",
         "the functions that grew most themselves, without what they called",
         "        own    %      growth   own peak      calls   own time       time  function",
@@ -279,16 +279,16 @@ def test_libraries_are_hidden_unless_all_is_asked_for(called, capsys):
     out = capsys.readouterr().out
     assert "loads" not in out
     assert "wraps" in out
-    assert "1 path of libraries and hidden files counted with their callers" in out
+    assert "1 path counted with these" in out
     memkit.report(recording, show_all=True)
     out = capsys.readouterr().out
     assert "loads  json/__init__.py:10" in out
-    assert "hidden files" not in out
+    assert "counted with these" not in out
     memkit.report(recording, hide=["vendor/*"])
     out = capsys.readouterr().out
     assert "wraps" not in out
     assert "loads" not in out
-    assert "2 paths of libraries and hidden files counted with their callers" in out
+    assert "2 paths counted with these" in out
     memkit.report(recording, hide="vendor/*", show_all=True)
     out = capsys.readouterr().out
     assert "wraps" not in out
