@@ -5,6 +5,9 @@ Weights are bytes of growth, without what was given back; with ``--sort time`` n
 
 import memkit
 
+MOST_LEVELS = 1000
+"""What is deeper counts as the call at this depth: a file of whole stacks grows with the square of their depth."""
+
 
 @memkit.hookimpl
 def memkit_add_options(parser):
@@ -41,7 +44,7 @@ def stacks(recording, by="own_growth"):
             names[call.function] = _name(call.function)
         stack.append(names[call.function])
         if (weight := getattr(call, by)) > 0:
-            yield f"{';'.join(stack)} {weight}\n"
+            yield f"{';'.join(stack[:MOST_LEVELS])} {weight}\n"
 
 
 def _name(function):

@@ -8,6 +8,8 @@ import json
 import memkit
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
+MOST_LEVELS = 1000
+"""What is deeper counts as the call at this depth: a file of whole stacks grows with the square of their depth."""
 PROFILES = (
     ("growth", "bytes", lambda call: call.own_growth),
     ("time", "nanoseconds", lambda call: call.own_time),
@@ -77,6 +79,6 @@ def _profile(recording, name, unit, frames, weight_of):
         del stack[depth:]
         stack.append(frames[call.function])
         if (weight := weight_of(call)) > 0:
-            yield f"{', ' if weights else ''}{stack}"
+            yield f"{', ' if weights else ''}{stack[:MOST_LEVELS]}"
             weights.append(weight)
     yield f'], "weights": {weights}, "startValue": 0, "endValue": {sum(weights)}}}'

@@ -6,7 +6,7 @@ import re
 import pytest
 
 import memkit
-from memkit.reporters.folded import stacks
+from memkit.reporters.folded import MOST_LEVELS, stacks
 
 MIB = 1 << 20
 MAIN = "<thread MainThread>"
@@ -46,9 +46,11 @@ def test_libraries_are_counted_with_their_callers_unless_all_is_asked_for(called
     assert capsys.readouterr().out.endswith(f";loads (__init__.py:10) {2 * MIB}\n")
 
 
-def test_a_very_deep_stack_is_written(called):
-    [line] = stacks(called((0, MAIN, 0), *((1 + k, "walk", 0) for k in range(5000)), (5001, "keep", 1)))
-    assert line.count(";") == 5001
+def test_what_is_very_deep_counts_as_the_call_at_the_greatest_depth(called):
+    walks = [(1 + k, "walk", 0) for k in range(5000)]
+    kept, deep = stacks(called((0, MAIN, 0), *walks[:5], (6, "keep", 1), *walks[5:], (5001, "deep", 2)))
+    assert kept == f"{MAIN}{';walk (load.py:10)' * 5};keep (load.py:10) {MIB}\n"
+    assert deep == f"{MAIN}{';walk (load.py:10)' * (MOST_LEVELS - 1)} {2 * MIB}\n"
 
 
 def test_nothing_to_write_is_one_clear_error(made_up, called, tmp_path):

@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 import memkit
-from memkit.reporters.speedscope import document
+from memkit.reporters.speedscope import MOST_LEVELS, document
 
 MIB = 1 << 20
 MS = 1_000_000
@@ -63,6 +63,12 @@ def test_samples_are_stacks_in_the_order_of_the_tree_weighted_by_what_each_did_i
     assert (back["name"], back["unit"], back["weights"]) == ("given back", "bytes", [MIB])
     assert back["samples"] == [[0, 3, 1]]
     assert found["name"] == "load.py data.csv"
+
+
+def test_what_is_very_deep_counts_as_the_call_at_the_greatest_depth(called):
+    recording = called((0, MAIN, 0), *((1 + k, "walk", 0) for k in range(5000)), (5001, "keep", 1))
+    [sample] = made(recording)["profiles"][0]["samples"]
+    assert sample == [0, *[1] * (MOST_LEVELS - 1)]
 
 
 def test_where_nothing_was_given_back_there_is_no_such_profile(called):
