@@ -32,7 +32,7 @@ def memkit_add_options(parser):
         metavar="KEY",
         type=order,
         choices=tuple(ORDERS),
-        help="order functions that were called by own (growth, the default), growth, peak, calls or time",
+        help="the order of functions that were called: own (growth, the default), growth, peak, calls or time",
     )
     parser.add_argument(
         "--hide",
