@@ -294,8 +294,6 @@ def _name_of_this_thread() -> str | None:
 
 def _last_instruction_at_start(code) -> int:
     """The last instruction of a frame that begins, by which a start is told from a resumption."""
-    if sys.version_info < (3, 12):
-        return -1
     from opcode import opmap
 
     resume, text = opmap["RESUME"], code.co_code

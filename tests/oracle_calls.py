@@ -58,7 +58,7 @@ def begins(frame):
     code = frame.f_code
     if code not in _resumes:
         _resumes[code] = next((each.offset for each in dis.get_instructions(code) if each.opname == "RESUME"), 0)
-    return frame.f_lasti < 0 if sys.version_info < (3, 12) else frame.f_lasti == _resumes[code]
+    return frame.f_lasti == _resumes[code]
 
 
 # -- three ways to run a program -------------------------------------------------------------------------------------

@@ -32,10 +32,14 @@ def by_memkit(request):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_path_is_entered_as_often_as_a_tracer_in_python_says(by_memkit, program):
+    # What threading does inside depends on which thread comes first.
     tracer, of = by_memkit
-    expected = places(found("oracle_calls", tracer)[program]["paths"])
+    expected, paths = (
+        {path: count for path, count in places(rows).items() if "threading.py" not in {file for _, _, file in path}}
+        for rows in (found("oracle_calls", tracer)[program]["paths"], of[program]["paths"])
+    )
     assert len(expected) > 10
-    assert places(of[program]["paths"]) == expected
+    assert paths == expected
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
