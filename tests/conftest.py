@@ -208,7 +208,8 @@ def plain(tmp_path):
     """A function that runs ``python`` there, as if there were no memkit."""
 
     def run(*words, flags=(), **settings):
-        return subprocess.run([sys.executable, *flags, *words], **_settings(tmp_path, settings))
+        # Python and memkit-run straighten the path of the interpreter; ours may have been called by a crooked one.
+        return subprocess.run([os.path.normpath(sys.executable), *flags, *words], **_settings(tmp_path, settings))
 
     return run
 
