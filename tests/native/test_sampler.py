@@ -61,7 +61,7 @@ def test_the_first_sample_is_taken_before_start_returns_and_the_last_by_stop(ben
     assert len(at.rows("sample")) == 1
     memory = touched(20)
     at.sampler.stop()
-    first, last = at.rows("sample")
+    first, *_, last = at.rows("sample")  # one between them has the new height, if this took long enough to be looked at
     assert last[1] - first[1] == pytest.approx(20 * MIB, abs=MIB)
     memory.close()
 
@@ -73,8 +73,8 @@ def test_beats_and_late_beats_together_are_the_time_that_passed(bench):
     at.sampler.stop()
     beats, late, cpu = (sum(column) for column in zip(*at.rows("cost")))
     samples = at.rows("sample")
-    assert beats in (len(samples) - 1, len(samples))  # the last is taken by stop, after the thread's account
-    assert beats + late == pytest.approx(samples[-1][0] / (2 * MS), abs=3)
+    assert beats == len(samples) - 1  # the last is taken by stop, after the thread's account
+    assert beats + late == 1 + (samples[-2][0] - samples[0][0]) // (2 * MS)
     assert 0 < cpu < samples[-1][0]
 
 
@@ -94,8 +94,8 @@ def test_a_transient_between_two_beats_is_in_the_row_after_it(bench, spike):
     at.sampler.start()
     spike(50)
     at.sampler.stop()
-    first, last = at.rows("sample")
-    assert last[1] + last[2] - first[1] == pytest.approx(50 * MIB, abs=MIB)
+    first, *others = at.rows("sample")  # more than one if this took long enough for the new height to be looked at
+    assert max(sum(row[1:]) for row in others) - first[1] == pytest.approx(50 * MIB, abs=MIB)
 
 
 def not_exact():
