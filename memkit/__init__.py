@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from memkit.errors import MemkitError as MemkitError
     from memkit.errors import MeterError as MeterError
     from memkit.errors import UsageError as UsageError
+    from memkit.eventlog import EventLog as EventLog
     from memkit.hookspecs import hookimpl as hookimpl
     from memkit.journal import read as read
+    from memkit.log import Log as Log
+    from memkit.log import LogRow as LogRow
+    from memkit.log import read_log as read_log
     from memkit.outputs import output as output
     from memkit.outputs import output_path as output_path
     from memkit.plugins import report as report
@@ -42,8 +46,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "engine": ("peak_rss", "rss"),
     "errors": ("FormatError", "JournalError", "MemkitError", "MeterError", "UsageError"),
+    "eventlog": ("EventLog",),
     "hookspecs": ("hookimpl",),
     "journal": ("read",),
+    "log": ("Log", "LogRow", "read_log"),
     "outputs": ("output", "output_path"),
     "plugins": ("report",),
     "profiling": ("LineProfiler", "profile"),

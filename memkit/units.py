@@ -73,6 +73,24 @@ def parse_time(text: str | float | int) -> int:
         raise UsageError(f"{text!r} is not a time: write seconds, or a number with ns, us, ms, s, min or h") from None
 
 
+def parse_bytes(text: str | int) -> int:
+    """A size in bytes: a whole number of them, or text such as ``"4096"``, ``"64KiB"`` or ``"1.5 MiB"``."""
+    number, unit = text, 1
+    if isinstance(text, str):
+        number = text.strip()
+        for power, name in reversed(list(enumerate(_SIZES))):
+            if number.endswith(name):
+                number, unit = number[: -len(name)], 1024**power
+                break
+    try:
+        size = float(number) * unit
+        if size < 0 or size != int(size):
+            raise ValueError
+        return int(size)
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"{text!r} is not a size: write whole bytes, or a number with {', '.join(_SIZES)}") from None
+
+
 def parse_interval(text: str | float | int) -> int:
     """Nanoseconds between two samples; 0 for ``"auto"``."""
     if text == "auto":

@@ -16,16 +16,17 @@ FLOORS = [
     {"journal", "portable", "native"},
     {"engine", "plugins", "wrapping", "tracing", "files", "shelf"},
     {"ongoing", "tracers"},
-    {"recorder", "info", "outputs"},
-    {"spans", "launch", "profiling", "parser"},
+    {"recorder", "info", "outputs", "eventlog"},
+    {"spans", "launch", "profiling", "parser", "log"},
     {"script"},
     {"cli"},
-    {"__init__", "__main__", "start", "reporters"},
+    {"__init__", "__main__", "start", "reporters", "compat"},
 ]
 FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 NATIVE_ORDER = [
     *("threads", "clock", "cpython", "descriptors", "meter", "peak", "journal"),
     *("gate", "watch", "hook", "codes", "lines", "calls", "line_events", "call_events", "sampler"),
+    *("hooks", "logrows", "eventlog"),
 ]
 HEAVY = {"matplotlib", "numpy", "IPython", "rich", "psutil", "pandas"}
 SOURCES = sorted([*ROOT.rglob("*.py"), *ROOT.rglob("*.pyx"), *ROOT.rglob("*.pxd")])
@@ -114,7 +115,10 @@ def test_heavy_packages_are_imported_by_the_function_that_needs_them(path):
     assert not found & HEAVY
 
 
-MEASURED = ["start", "script", "recorder", "files", "endings", "engine", "journal", "errors", "units", "version", "spans"]
+MEASURED = [
+    *("start", "script", "recorder", "files", "endings", "engine", "journal", "errors", "units", "version", "spans"),
+    "eventlog",
+]
 
 
 @pytest.mark.parametrize("name", MEASURED)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import memkit
-from memkit import cli, engine, hookspecs, journal
+from memkit import cli, engine, eventlog, hookspecs, journal
 from memkit.recording import About, Call, Function, Line, Tracing
 from memkit.reporters import calls, csvfile, jsonfile, lines
 
@@ -50,7 +50,9 @@ class Block:
     @property
     def traces(self):
         """Whether lines are traced in it, or it reads what a page about that has recorded."""
-        return self.page.name == "lines.rst" or bool(re.search(r"--(\w+-)?lines|lines=|MEMKIT_GATE|profile", self.text))
+        return self.page.name == "lines.rst" or bool(
+            re.search(r"--(\w+-)?lines|lines=|MEMKIT_GATE|profile|EventLog|call-log|pymemtrace", self.text)
+        )
 
 
 def blocks_of(page):
@@ -439,6 +441,10 @@ def test_every_column_of_the_csv_file_of_calls_is_documented_in_order(tmp_path):
     calls.write_csv(with_rows(run.recording), str(tmp_path / "calls.csv"))
     head = (tmp_path / "calls.csv").read_text().splitlines()[0]
     assert ",".join(re.findall(r"^    \* - ``(\w+)``$", text_of("howto/calls.rst"), re.MULTILINE)) == head
+
+
+def test_every_column_of_the_event_log_is_documented_in_order():
+    assert tuple(re.findall(r"^    \* - ``(\w+)``$", text_of("howto/log.rst"), re.MULTILINE)) == eventlog.HEAD
 
 
 def test_every_environment_variable_is_documented_and_exists():

@@ -7,6 +7,9 @@ cdef extern from "Python.h":
         pass
     ctypedef struct PyCodeObject:
         int co_firstlineno
+        PyObject *co_filename
+        PyObject *co_name
+        PyObject *co_qualname
     ctypedef struct PyInterpreterState:
         pass
     ctypedef int (*Py_tracefunc)(PyObject *, PyFrameObject *, int, PyObject *) noexcept
@@ -15,6 +18,7 @@ cdef extern from "Python.h":
         PyObject *c_traceobj
         Py_tracefunc c_profilefunc
         PyObject *c_profileobj
+        unsigned long native_thread_id
 
     ctypedef PyObject *(*fast_function)(PyObject *, PyObject **, Py_ssize_t) noexcept
     ctypedef PyObject *(*PyCFunction)(PyObject *, PyObject *)
@@ -38,6 +42,7 @@ cdef extern from "Python.h":
     int PyTrace_CALL
     int PyTrace_LINE
     int PyTrace_RETURN
+    int PyTrace_EXCEPTION
     int PyTrace_C_CALL
     int PyTrace_C_EXCEPTION
     int PyTrace_C_RETURN

@@ -33,6 +33,8 @@ cdef struct writer_t:       # somebody who has rows to add before each flush
 
 # Adds `["tag",values...]` to the buffer.
 cdef void journal_row(journal_t *journal, const char *tag, const int64_t *values, int count) noexcept nogil
+# Adds rows that are spelled out already, each ending in a newline.
+cdef void journal_text(journal_t *journal, const char *text, size_t length) noexcept nogil
 # Hands the buffer to the kernel in one write.
 cdef void journal_flush(journal_t *journal, int64_t time) noexcept nogil
 

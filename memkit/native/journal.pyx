@@ -106,6 +106,12 @@ cdef char *spell(char *end, int64_t value) noexcept nogil:
     return end
 
 
+cdef void journal_text(journal_t *journal, const char *text, size_t length) noexcept nogil:
+    pthread_mutex_lock(&journal.lock)
+    append(journal, text, length)
+    pthread_mutex_unlock(&journal.lock)
+
+
 cdef void journal_row(journal_t *journal, const char *tag, const int64_t *values, int count) noexcept nogil:
     cdef char row[LONGEST_ROW]
     cdef int i
@@ -113,9 +119,7 @@ cdef void journal_row(journal_t *journal, const char *tag, const int64_t *values
     for i in range(min(count, MOST_VALUES)):
         end = spell(end, values[i])
     end[0], end[1] = c']', c'\n'
-    pthread_mutex_lock(&journal.lock)
-    append(journal, row, end + 2 - row)
-    pthread_mutex_unlock(&journal.lock)
+    journal_text(journal, row, end + 2 - row)
 
 
 cdef void journal_flush(journal_t *journal, int64_t time) noexcept nogil:
@@ -164,9 +168,7 @@ cdef class Journal:
         if self.journal.owner != getpid():      # forked, perhaps while a thread of the parent held the lock
             return
         with nogil:
-            pthread_mutex_lock(&self.journal.lock)
-            append(&self.journal, text, length)
-            pthread_mutex_unlock(&self.journal.lock)
+            journal_text(&self.journal, text, length)
 
     def flush(self):
         """Hand everything appended so far to the kernel."""

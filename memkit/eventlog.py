@@ -1,0 +1,206 @@
+"""The event log: each call, return, line and exception at which memory had changed, written as CSV as it happens."""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import os
+import sys
+
+from memkit import engine
+from memkit.errors import JournalError, MeterError, UsageError
+from memkit.units import parse_bytes
+
+HEAD = ("event", "time_s", "thread", "what", "file", "line", "function", "memory_bytes", "change_bytes")
+"""The columns, in the first row of the file."""
+
+_active: list[EventLog] = []
+_lock = _thread.RLock()
+_hooked = False
+
+
+class EventLog:
+    """Writes events into a CSV file as they happen, in all threads: a context manager, or ``start`` and ``stop``.
+
+    ::
+
+        with memkit.EventLog("load.csv", trigger="64KiB"):
+            load()
+        for row in memkit.read_log("load.csv"): ...
+
+    ``trigger`` is by how many bytes memory must differ from what it was at the last row for the next row to be written: a
+    whole number, or text such as ``"1MiB"``; without it the size of a page; 0 writes every event. The first event is
+    written always. ``lines=False`` leaves out ``LINE`` and ``EXCEPT``, which cost the most.
+
+    A file that has something else in it is left alone. Raises ``UsageError``, or ``MeterError`` where nothing was compiled;
+    ``stop`` raises ``JournalError`` if rows were lost.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, trigger: str | int | None = None, lines: bool = True):
+        if engine.NAME != "native":
+            raise MeterError(f"events can be logged with the native engine only; this is the portable one: {engine.REASON}")
+        self.path = os.path.abspath(os.fspath(path))
+        self._trigger = os.sysconf("SC_PAGESIZE") if trigger is None else parse_bytes(trigger)
+        self._lines = lines
+        self._own = [EventLog.__init__.__code__.co_filename]
+        self._log = None
+        self._journal = None
+        self._threads = ()
+
+    @property
+    def running(self) -> bool:
+        """Whether it writes now."""
+        return self in _active
+
+    @property
+    def events(self) -> int:
+        """How many events there were, written or not."""
+        return self._log.events if self._log is not None else 0
+
+    def leave_out(self, function) -> None:
+        """Say nothing of the events in the file that a function stands in."""
+        self._own.append(function.__code__.co_filename)
+
+    def start(self) -> None:
+        """Begin a new log. Raises ``UsageError`` where it cannot be written, or is being written."""
+        from memkit.native.eventlog import EventLog as Log
+
+        with _lock:
+            if self.running:
+                raise UsageError(f"{self.path!r} is being written: stop the log before starting it again")
+            self._pid = os.getpid()
+            self._journal = engine.Journal(_opened(self.path), self.path)
+            self._journal.text(f"{','.join(HEAD)}\n".encode())
+            self._journal.flush()
+            if self._journal.error:
+                raise JournalError(f"cannot write {self.path!r}: {os.strerror(self._journal.error)}")
+            self._log = Log(
+                self._journal,
+                engine.Meter("rss"),
+                trigger=self._trigger,
+                calls=True,
+                lines=self._lines,
+                padded=False,
+                own=tuple(self._own),
+            )
+            _install_hooks()
+            _active.append(self)
+            self._follow_threads()
+            self._log.start(True)
+
+    def stop(self) -> None:
+        """End the log. Harmless when it is not running, as in a forked child. Raises ``JournalError`` if rows were lost."""
+        with _lock:
+            if not self.running:
+                return
+            _active.remove(self)
+            self._let_go()
+        self._journal.close()
+        if self._journal.error:
+            raise JournalError(
+                f"{self._journal.lost} rows did not reach {self.path!r}: "
+                f"{os.strerror(self._journal.error)}; what was written before can be read"
+            )
+
+    def __enter__(self) -> EventLog:
+        self.start()
+        return self
+
+    def __exit__(self, kind, error, _) -> None:
+        try:
+            self.stop()
+        except JournalError:
+            if error is None:  # the program's own exception matters more
+                raise
+
+    # -- threads that start later ------------------------------------------------------------------------------------
+
+    def _follow_threads(self) -> None:
+        import threading
+
+        self._threads = []
+        for hook, name in ((self._log.calls, "profile"), (self._log.lines, "trace")):
+            if hook is not None:
+                before = getattr(threading, f"_{name}_hook")
+                join = _joining(hook, getattr(sys, f"set{name}"), before)
+                getattr(threading, f"set{name}")(join)
+                self._threads.append((name, join, before))
+
+    def _let_go(self) -> None:
+        self._log.stop()
+        for name, join, before in self._threads:
+            threading = sys.modules["threading"]
+            if getattr(threading, f"_{name}_hook") is join:
+                getattr(threading, f"set{name}")(before)
+
+
+def _joining(hook, put, before):
+    """What a new thread calls at its first event: it takes the thread in, behind whatever was to be called there."""
+
+    def join(frame, event, argument):
+        put(before)  # this function itself was put there, and is not to be passed on to
+        if hook.take():
+            hook(frame, event, argument)
+        elif before is not None:
+            return before(frame, event, argument)
+
+    return join
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+
+def check(path: str) -> str:
+    """The type of an option that names a log: refuses a file that is something else. Raises ``UsageError``."""
+    if not path:
+        raise UsageError("the name of the log is empty")
+    if os.path.isdir(path):
+        raise UsageError(f"cannot write {path!r}: it is a folder")
+    if os.path.isfile(path) and os.path.getsize(path):
+        try:
+            with open(path, "rb") as file:
+                first = file.readline(1000)
+        except OSError as error:
+            raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
+        if first != f"{','.join(HEAD)}\n".encode():
+            raise UsageError(f"{path!r} is not an event log, so it is left alone: give the log another name")
+    return path
+
+
+def _opened(path: str) -> int:
+    check(path)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
+    if os.path.isfile(path):
+        os.ftruncate(fd, 0)
+    return fd
+
+
+# -- what happens to the process ---------------------------------------------------------------------------------------
+
+
+def _install_hooks() -> None:
+    global _hooked
+    if not _hooked:
+        _hooked = True
+        atexit.register(_at_exit)
+        os.register_at_fork(after_in_child=_in_child)
+
+
+def _at_exit() -> None:
+    for log in list(_active):
+        try:
+            log.stop()
+        except JournalError as error:
+            if sys.stderr is not None:
+                print(f"memkit: {error}", file=sys.stderr)
+
+
+def _in_child() -> None:
+    global _lock
+    _lock = _thread.RLock()
+    for log in _active:
+        log._let_go()
+    _active.clear()

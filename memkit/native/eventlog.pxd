@@ -1,0 +1,48 @@
+# Every event that the interpreter tells of, and the memory at it.
+
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t
+
+from memkit.native.cpython cimport PyFrameObject
+from memkit.native.hooks cimport Hook
+from memkit.native.journal cimport Journal
+from memkit.native.logrows cimport row_t
+from memkit.native.meter cimport meter_t
+
+cdef enum:
+    MOST_OWN = 8
+    LONGEST_NAME = 512          # of a C function
+
+cdef struct place_t:            # where an event happened
+    PyObject *code
+    int line
+    const char *what
+    char function[LONGEST_NAME] # of C; empty: the code's own name
+    # what was read there
+    int64_t number
+    int64_t time
+    int64_t memory
+
+
+cdef class EventLog:
+    cdef Journal journal
+    cdef meter_t meter
+    cdef int64_t trigger
+    cdef bint padded
+    cdef bint active
+    cdef bint begun             # the first row is written
+    cdef int64_t started
+    cdef int64_t count          # of all events
+    cdef int64_t written        # the number of the one that was written last
+    cdef int64_t memory         # at that one
+    cdef place_t before         # the event just before, where a row for it may be wanted
+    cdef row_t row
+    cdef tuple own              # names of files that are not the program's
+    cdef PyObject *own_files[MOST_OWN]
+    cdef readonly Hook calls
+    cdef readonly Hook lines
+
+    cdef void event(self, PyFrameObject *frame, int what, PyObject *argument) noexcept
+    cdef void locate(self, place_t *place, PyFrameObject *frame, int what, PyObject *argument) noexcept
+    cdef void write(self, const char *tag, const place_t *place) noexcept
+    cdef bint is_own(self, PyFrameObject *frame) noexcept

@@ -1,0 +1,29 @@
+# A place in front of whatever profiles or traces a thread, which goes on as if nobody had come.
+
+from cpython.object cimport PyObject
+
+from memkit.native.cpython cimport Py_tracefunc, PyFrameObject, PyThreadState
+
+cdef enum:
+    PROFILE = 0                 # sys.setprofile's place
+    TRACE = 1                   # sys.settrace's
+
+cdef struct link_t:             # what held the place in a thread before
+    PyThreadState *state
+    Py_tracefunc function
+    PyObject *target
+    link_t *next
+
+
+cdef class Hook:
+    cdef int kind
+    cdef bint stopped           # every thread gives its place back when it next comes by
+    cdef link_t *links
+
+    cdef void handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept      # for those who are called
+    cdef int pass_on(self, PyFrameObject *frame, int what, PyObject *argument) noexcept
+    cdef void seize(self) noexcept
+    cdef void give_back(self) noexcept
+    cdef int link(self, PyThreadState *state) except -1
+    cdef void unlink(self, PyThreadState *state) noexcept
+    cdef link_t *link_of(self, PyThreadState *state) noexcept
