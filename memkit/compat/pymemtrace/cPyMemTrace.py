@@ -1,0 +1,68 @@
+"""The names of pymemtrace's ``cPyMemTrace``.
+
+A log is what pymemtrace's is, to the column, but for what is wrong there: ``PREV`` is the event just before, the first
+change is 0, a blank in a file's or function's name is ``\\x20``, and text is UTF-8. A profile or trace function that is
+there already goes on beside the log, and is there afterwards. Every thread has logs of its own.
+"""
+
+from __future__ import annotations
+
+from memkit import engine
+from memkit.compat.pymemtrace.textlog import OWN, innermost_path, stack_of, write_message
+from memkit.compat.pymemtrace.tracers import Profile, Trace
+
+__all__ = [
+    "Profile",
+    "Trace",
+    "profile_log_path",
+    "profile_wrapper_depth",
+    "profile_write_message_to_log",
+    "rss",
+    "rss_peak",
+    "trace_log_path",
+    "trace_wrapper_depth",
+    "trace_write_message_to_log",
+]
+
+
+def rss() -> int:
+    """Resident memory of this process now, in bytes."""
+    return engine.rss()
+
+
+def rss_peak() -> int:
+    """The highest resident memory of this process so far, in bytes."""
+    return engine.peak_rss()
+
+
+def profile_wrapper_depth() -> int:
+    """How many ``Profile`` blocks this thread is in."""
+    return len(stack_of("profile"))
+
+
+def profile_log_path() -> str | None:
+    """The log of the innermost ``Profile`` of this thread, or None."""
+    return innermost_path("profile")
+
+
+def profile_write_message_to_log(text: str) -> None:
+    """Write a message to it. Raises ``ValueError`` where there is none."""
+    write_message("profile", "profile", text)
+
+
+def trace_wrapper_depth() -> int:
+    """How many ``Trace`` blocks this thread is in."""
+    return len(stack_of("trace"))
+
+
+def trace_log_path() -> str | None:
+    """The log of the innermost ``Trace`` of this thread, or None."""
+    return innermost_path("trace")
+
+
+def trace_write_message_to_log(text: str) -> None:
+    """Write a message to it. Raises ``ValueError`` where there is none."""
+    write_message("trace", "trace", text)
+
+
+OWN.extend((rss.__code__.co_filename, engine.rss.__code__.co_filename))
