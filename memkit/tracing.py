@@ -90,6 +90,7 @@ class Tracer:
         for event, callback in self._callbacks().items():
             sys.monitoring.register_callback(self._tool, event, callback)
         sys.monitoring.set_events(self._tool, sum(self._events()))
+        sys.monitoring.restart_events()  # an earlier tracer with this number may have put code aside that is wanted now
 
     def stop(self) -> None:
         """Trace no more, and give the tool number back."""

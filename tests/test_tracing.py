@@ -457,6 +457,68 @@ print(json.dumps([text, len(recorders), hits]))
     assert hits == [[1]] * (count + 1)
 
 
+def test_code_that_one_recording_did_not_want_is_traced_by_the_next(python, tracer):
+    text = """
+import json
+import memkit
+
+def first():
+    return 1
+
+def second():
+    return 2
+
+found = []
+for target in (first, second, first):
+    with memkit.record(lines=target) as run:
+        first()
+        second()
+    found.append([line.function.name for line in run.recording.lines])
+print(json.dumps(found))
+"""
+    assert python(text, tracer) == [["first"], ["second"], ["first"]]
+
+
+@pytest.mark.parametrize("kind", ["LineTracer", "CallTracer"])
+def test_a_tracer_may_be_closed_while_another_thread_is_asked_about_code(python, tracer, kind):
+    text = f"""
+import threading
+from memkit import engine, tracing
+
+class Rows:
+    def text(self, rows):
+        pass
+
+entered, go = threading.Event(), threading.Event()
+
+def work():
+    return 1
+
+def wanted(code):
+    if code is work.__code__:
+        entered.set()
+        go.wait()           # the GIL may be lost anywhere in here
+    return True
+
+tracer = tracing.{kind}(tracing.Functions(Rows()), engine.Meter("rss"), wanted)
+thread = threading.Thread(target=work)
+tracer.start()
+thread.start()
+entered.wait()
+tracer.stop()
+tracer.close()
+again = tracing.{kind}(tracing.Functions(Rows()), engine.Meter("rss"), lambda code: True)
+again.start()           # it has the same place, and with sys.monitoring the same number
+go.set()
+thread.join()
+work()
+again.stop()
+again.close()
+print(1)
+"""
+    assert python(text, tracer, PYTHONMALLOC="debug") == 1
+
+
 def test_an_exception_ends_tracing(python, tracer):
     text = """
 import sys

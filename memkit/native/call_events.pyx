@@ -41,7 +41,7 @@ cdef inline node_t *callee(Calls me, thread_t *t, PyObject *code, PyObject *buil
 
 
 cdef inline void go_in(Calls me, thread_t *t, node_t *node, PyObject *code, bint begins, uint64_t time) noexcept:
-    settle(&me.calls, t, time)
+    settle(&me.calls, t, max(time, t.since))        # which may have begun anew meanwhile, see Calls.find
     if push(t, node, code):
         node.calls += begins
 
@@ -81,14 +81,14 @@ cdef bint goes_in(PyObject *self, PyObject *code, bint begins) noexcept:
     cdef uint64_t time = ticks()
     cdef thread_t *t
     cdef node_t *node
-    if not me.calls.tracer.active:
+    if not me.on:
         return True
     t = this_thread(me)
     if t == NULL:
         return True
     node = callee(me, t, code, NULL)
     if node == NULL:
-        return index_of(&me.calls.codes, code) != NOT_WANTED
+        return not me.on or index_of(&me.calls.codes, code) != NOT_WANTED
     go_in(me, t, node, code, begins, time)
     return True
 
@@ -111,7 +111,7 @@ cdef PyObject *on_leave(PyObject *self, PyObject **args, Py_ssize_t count) noexc
     cdef Calls me = <Calls>self
     cdef uint64_t time = ticks()
     cdef thread_t *t
-    if me.calls.tracer.active:
+    if me.on:
         t = own_thread(&me.calls)
         if t != NULL:
             go_out(me, t, args[0], time)
@@ -125,7 +125,7 @@ cdef PyObject *on_c_call(PyObject *self, PyObject **args, Py_ssize_t count) noex
     cdef PyObject *function = definition(args[2])
     cdef thread_t *t
     cdef node_t *node
-    if function == NULL or not me.calls.tracer.active or index_of(&me.calls.codes, args[0]) == NOT_WANTED:
+    if function == NULL or not me.on or index_of(&me.calls.codes, args[0]) == NOT_WANTED:
         return done()
     t = this_thread(me)
     if t != NULL:
@@ -141,7 +141,7 @@ cdef PyObject *on_c_leave(PyObject *self, PyObject **args, Py_ssize_t count) noe
     cdef uint64_t time = ticks()
     cdef PyObject *function = definition(args[2])
     cdef thread_t *t
-    if function != NULL and me.calls.tracer.active:
+    if function != NULL and me.on:
         t = own_thread(&me.calls)
         if t != NULL:
             go_out(me, t, function, time)
@@ -187,7 +187,7 @@ cdef int on_profile(PyObject *self, PyFrameObject *frame, int what, PyObject *ar
     cdef uint64_t time = ticks()
     cdef thread_t *t
     cdef int result
-    if not me.calls.tracer.active:      # it has ended in another thread: be out of this one's way, too
+    if not me.on:      # it has ended in another thread: be out of this one's way, too
         result = me.pass_on(frame, what, arg)
         me.unhook_this_thread()
         return result
@@ -248,9 +248,12 @@ cdef class Calls(Hook):
 
     cdef thread_t *join(self) noexcept:
         """Have a root for the calling thread."""
+        self.inside += 1
         try:
             number, thread = self.describe_thread()
         except BaseException:       # never the program's trouble
+            number = None
+        if not self.come_out() or number is None:
             return NULL
         return join_thread(&self.calls, number, thread)
 
@@ -259,6 +262,8 @@ cdef class Calls(Hook):
         if index == UNKNOWN:
             settle(&self.calls, t, ticks())     # before the journal gives the GIL to another thread, which would read memory
             index = self.discover(code, builtin)
+            if not self.on:
+                return NULL
             t.since = ticks()
         if index < 0:
             return NULL
@@ -269,6 +274,7 @@ cdef class Calls(Hook):
     cdef int discover(self, PyObject *code, PyObject *builtin) noexcept:
         """Ask what is to be known of code, and remember the answer."""
         cdef code_t *about
+        self.inside += 1
         try:
             if builtin != NULL:
                 answer = self.describe_builtin(<object>builtin), False, 0
@@ -277,6 +283,8 @@ cdef class Calls(Hook):
                 self.kept.append(<object>code)      # so that no other code object takes its address
         except BaseException:       # never the program's trouble
             answer = None
+        if not self.come_out():
+            return NOT_WANTED
         if answer is None:
             note(&self.calls.codes, code, NOT_WANTED)
             return NOT_WANTED
@@ -292,11 +300,11 @@ cdef class Calls(Hook):
 
     def start(self):
         """Give every call its share from now on, until ``stop``."""
+        self.on = True
         this_thread(self)       # with a root from now, and memory as it is
-        self.on = self.calls.tracer.active = True
 
     def stop(self):
-        self.on = self.calls.tracer.active = False
+        self.on = False
 
     def enter(self, code):
         """Code has just begun in this thread, before that could be told of."""
@@ -331,10 +339,10 @@ cdef class Calls(Hook):
         """The gate of the threads that are traced, if they all could have it."""
         return NAMES[worst_gate(&self.calls.tracer)]
 
-    def close(self):
-        """Give everything back. Nothing may flush or call back any more."""
+    cdef int give_back(self) except -1:
         calls_close(&self.calls)
         meter_close(&self.calls.tracer.meter)
+        return 0
 
     def __dealloc__(self):
-        self.close()
+        self.give_back()

@@ -41,6 +41,23 @@ cdef class Hook:
     def __cinit__(self, *_):
         self.chained = {}
 
+    cdef bint come_out(self) noexcept:
+        """Running Python for us is over; whether we are on still. Whoever is the last makes up for a close meanwhile."""
+        self.inside -= 1
+        if self.closing and not self.inside:
+            self.give_back()
+        return self.on
+
+    def close(self):
+        """Give everything back. Nothing may flush any more, and whatever calls back finds us off."""
+        self.on = False
+        self.closing = True
+        if not self.inside:
+            self.give_back()
+
+    cdef int give_back(self) except -1:
+        raise NotImplementedError
+
     cdef bint is_in(self, PyThreadState *state) noexcept:
         """Whether a thread calls us, at first hand."""
         if self.profiles:

@@ -57,33 +57,44 @@ cdef PyObject *on_start(PyObject *self, PyObject **args, Py_ssize_t count) noexc
     cdef Lines me = <Lines>self
     cdef lines_t *lines = &me.lines
     cdef uint64_t time = ticks()
-    cdef int index = index_of(&lines.codes, args[0])
     cdef thread_t *t
+    cdef int index
+    if not me.on:
+        return done()
+    index = index_of(&lines.codes, args[0])
     if index == UNKNOWN:
         index = me.discover(<object>args[0])
+    if not me.on:
+        return done()
     if index < 0:
         return never_again(me)
     t = this_thread(lines)
-    if t != NULL and lines.tracer.active:
+    if t != NULL:
         enter(lines, t, index, -1, time)
     return done()
 
 
 cdef bint goes_on(PyObject *self, PyObject **args) noexcept:
-    """A generator or coroutine goes on in the line where it was suspended; whether its code is wanted."""
-    cdef lines_t *lines = &(<Lines>self).lines
+    """A generator or coroutine goes on in the line where it was suspended; False: it never needs to be told of again."""
+    cdef Lines me = <Lines>self
+    cdef lines_t *lines = &me.lines
     cdef uint64_t time = ticks()
-    cdef int index = index_of(&lines.codes, args[0])
+    cdef code_t *about
     cdef thread_t *t
-    cdef int unit
+    cdef int index, unit
+    if not me.on:
+        return True
+    index = index_of(&lines.codes, args[0])
     if index == UNKNOWN:
-        index = (<Lines>self).discover(<object>args[0])
-    if index >= 0 and lines.tracer.active:
-        t = this_thread(lines)
+        index = me.discover(<object>args[0])
+    if not me.on or index < 0:
+        return not me.on
+    t = this_thread(lines)
+    if t != NULL:
+        about = lines.codes.wanted[index]
         unit = PyLong_AsLong(args[1]) // 2
-        if t != NULL:
-            enter(lines, t, index, lines.codes.wanted[index].row_at[unit] if unit < lines.codes.wanted[index].units else 0, time)
-    return index >= 0
+        enter(lines, t, index, about.row_at[unit] if unit < about.units else 0, time)
+    return True
 
 
 cdef PyObject *on_resume(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
@@ -96,12 +107,13 @@ cdef PyObject *on_throw(PyObject *self, PyObject **args, Py_ssize_t count) noexc
 
 
 cdef PyObject *on_line(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    cdef lines_t *lines = &(<Lines>self).lines
+    cdef Lines me = <Lines>self
+    cdef lines_t *lines = &me.lines
     cdef uint64_t time = ticks()
     cdef thread_t *t
     cdef activation_t *a
     cdef int index
-    if not lines.tracer.active:
+    if not me.on:
         return done()
     t = this_thread(lines)
     if t == NULL:
@@ -123,10 +135,11 @@ cdef PyObject *on_line(PyObject *self, PyObject **args, Py_ssize_t count) noexce
 
 cdef PyObject *on_leave(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
     """PY_RETURN, PY_YIELD and PY_UNWIND; the last one comes from all code there is."""
-    cdef lines_t *lines = &(<Lines>self).lines
+    cdef Lines me = <Lines>self
+    cdef lines_t *lines = &me.lines
     cdef uint64_t time = ticks()
     cdef thread_t *t
-    if lines.tracer.active:
+    if me.on:
         t = this_thread(lines)
         if t != NULL and t.depth and on_top(lines, t, args[0], time):
             time = end_line(lines, t, time)
@@ -192,7 +205,7 @@ cdef int on_trace(PyObject *self, PyFrameObject *frame, int what, PyObject *arg)
     cdef PyCodeObject *code
     cdef thread_t *t
     cdef int index, result
-    if not me.lines.tracer.active:      # it has ended in another thread: be out of this one's way, too
+    if not me.on:      # it has ended in another thread: be out of this one's way, too
         result = me.pass_on(frame, what, arg)
         me.unhook_this_thread()
         return result
@@ -202,7 +215,7 @@ cdef int on_trace(PyObject *self, PyFrameObject *frame, int what, PyObject *arg)
         if index == UNKNOWN:
             index = me.discover(<object><PyObject *>code)
         Py_DECREF(<PyObject *>code)
-        if index >= 0:
+        if index >= 0 and me.on:
             t = this_thread(&me.lines)
             if t != NULL:
                 on_wanted(&me.lines, t, index, frame, what, time)
@@ -253,10 +266,13 @@ cdef class Lines(Hook):
         """Ask whether a code object is wanted, and remember the answer."""
         cdef code_t *about
         cdef int i
+        self.inside += 1
         try:
             answer = self.wanted(code)
         except BaseException:       # never the program's trouble
             answer = None
+        if not self.come_out():
+            return NOT_WANTED
         if answer is None:
             if self.disable is None:        # sys.settrace would ask again at each call
                 self.remember_unwanted(code)
@@ -280,7 +296,7 @@ cdef class Lines(Hook):
 
     def trace(self, code):
         """Trace a code object whatever was said of it before."""
-        if index_of(&self.lines.codes, <void *>code) < 0:
+        if self.on and index_of(&self.lines.codes, <void *>code) < 0:
             self.discover(code)
 
     def callbacks(self):
@@ -289,10 +305,10 @@ cdef class Lines(Hook):
 
     def start(self):
         """Give every line its share from now on, until ``stop``."""
-        self.on = self.lines.tracer.active = True
+        self.on = True
 
     def stop(self):
-        self.on = self.lines.tracer.active = False
+        self.on = False
 
     def read_cost(self):
         """Nanoseconds that one reading takes: the least of some."""
@@ -314,10 +330,10 @@ cdef class Lines(Hook):
         """The gate of the threads that are traced, if they all could have it."""
         return NAMES[worst_gate(&self.lines.tracer)]
 
-    def close(self):
-        """Give everything back. Nothing may flush or call back any more."""
+    cdef int give_back(self) except -1:
         lines_close(&self.lines)
         meter_close(&self.lines.tracer.meter)
+        return 0
 
     def __dealloc__(self):
-        self.close()
+        self.give_back()

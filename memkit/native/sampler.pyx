@@ -98,8 +98,8 @@ cdef void write_sample(sampler_t *s, int64_t time, int64_t memory) noexcept nogi
     s.beats += 1
 
 
-cdef void write_cost(sampler_t *s) noexcept nogil:
-    cdef int64_t cpu = thread_cpu()
+cdef void write_cost(sampler_t *s, int64_t cpu) noexcept nogil:
+    """Write what came since the last time; ``cpu`` is the time that the thread has taken in all."""
     cdef int64_t row[3]
     row[0], row[1], row[2] = s.beats, s.late, cpu - s.cpu
     journal_row(s.journal, b"cost", row, 3)
@@ -168,7 +168,7 @@ cdef void *run(void *argument) noexcept nogil:
         if time >= s.look:
             take(s, time, False)
         if time >= s.cost_due:
-            write_cost(s)
+            write_cost(s, thread_cpu())
             s.cost_due = time + COST
         rose = s.highest - s.flushed > s.flushed // RISE
         if time >= flush or rose:
@@ -177,7 +177,7 @@ cdef void *run(void *argument) noexcept nogil:
             journal_flush(s.journal, time)
             s.flushed = s.highest
             flush = time + FLUSH
-    write_cost(s)
+    write_cost(s, thread_cpu())
     pthread_mutex_unlock(&s.lock)
     return NULL
 
@@ -287,6 +287,7 @@ cdef class Sampler:
         self.pause()
         if self.owner == getpid():
             take(&self.sampler, now(), True)
+            write_cost(&self.sampler, self.sampler.cpu)
             if self.sampler.scoped:
                 scope_close(&self.sampler.scope)
             self.owner = 0

@@ -25,7 +25,6 @@ cdef struct watch_t:            # the head of a tracer's own struct for a thread
 cdef struct tracer_t:
     int kind
     int slot
-    bint active
     bint scoped                 # the meter is one that the kernel keeps a peak of
     int64_t generation
     int64_t written_reads

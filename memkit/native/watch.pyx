@@ -94,7 +94,6 @@ cdef bint tracer_open(tracer_t *tracer, int kind) noexcept:
 
 cdef void tracer_close(tracer_t *tracer) noexcept:
     cdef watch_t *watch
-    tracer.active = False
     pthread_mutex_lock(&lock)
     watch = known[tracer.kind][tracer.slot]
     while watch != NULL:
