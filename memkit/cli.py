@@ -13,7 +13,7 @@ from memkit.launch import Program
 from memkit.parser import Parser
 from memkit.plugins import Plugins
 from memkit.targets import Targets
-from memkit.units import parse_interval
+from memkit.units import parse_bytes, parse_interval
 from memkit.version import VERSION
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -78,9 +78,11 @@ def run_command(name: str, words: list[str]) -> int:
     program = _program(options)
     meter = _meter(options.meter, plugins)
     named = "command" if program.mode == "code" else program.target
+    if options.trigger is not None and options.call_log is None:
+        raise UsageError("--trigger goes with --call-log FILE, which says where to log")
     path, reserved = files.place_for(options.output, named)
     try:
-        _check_outputs(parser, options, [program.target, path])
+        _check_outputs(parser, options, [path] if program.mode != "script" else [program.target, path])
         folder = os.path.dirname(os.path.realpath(program.target)) if program.mode == "script" else os.getcwd()
         Targets([target for target in (*(options.lines or ()), *(options.calls or ())) if target]).check(folder)
         command = launch.command(program, _settings(options, path, meter))
@@ -124,6 +126,15 @@ def _add_run_options(parser):
         default="rss",
         help="what to measure: rss (the default), pss, uss, vms, swap, or a plugin's",
     )
+    _add_tracing_options(parser)
+    parser.add_argument(
+        "--no-peak-reset",
+        action="store_true",
+        help="leave the kernel's own record of the peak alone; peaks between samples are then exact only at new heights",
+    )
+
+
+def _add_tracing_options(parser):
     parser.add_argument(
         "--lines",
         metavar="TARGET",
@@ -142,9 +153,16 @@ def _add_run_options(parser):
         "--c-calls", action="store_true", help="with --calls: functions in C are calls of their own, at a price"
     )
     parser.add_argument(
-        "--no-peak-reset",
-        action="store_true",
-        help="leave the kernel's own record of the peak alone; peaks between samples are then exact only at new heights",
+        "--call-log",
+        metavar="FILE",
+        type=_log_path,
+        help="write every call, return, line and exception at which memory had changed into FILE, as CSV, as it happens",
+    )
+    parser.add_argument(
+        "--trigger",
+        metavar="SIZE",
+        type=parse_bytes,
+        help="with --call-log: by how much memory must have changed, such as 4096 or 1MiB; a page if left out, 0 is all",
     )
 
 
@@ -155,7 +173,14 @@ def _settings(options, path: str, meter: str) -> dict[str, str]:
         name: "\n".join(getattr(options, name)) for name in ("lines", "calls") if getattr(options, name) is not None
     }
     settings |= {name: "" for name in ("c_calls", "no_peak_reset") if getattr(options, name)}
+    settings |= {name: str(getattr(options, name)) for name in ("call_log", "trigger") if getattr(options, name) is not None}
     return settings
+
+
+def _log_path(text):
+    from memkit import eventlog
+
+    return eventlog.checked(text)
 
 
 def _interval(text):
@@ -204,17 +229,17 @@ def _meter(name: str, plugins: Plugins) -> str:
 
 def _check_outputs(parser, options, taken: list[str]) -> None:
     """Refuse to write a report over what is run or read, or two reports into one file."""
-    seen = {os.path.realpath(path) for path in taken if os.path.exists(path)}
+    seen = set(map(os.path.realpath, taken))
     for action in parser._actions:
         value = getattr(options, action.dest, None)
         container = getattr(action, "container", None)
-        if container is None or container.title != "reports" or not isinstance(value, str) or action.choices:
+        written = container is not None and container.title == "reports" and not action.choices
+        if not (written or action.dest == "call_log") or not isinstance(value, str):
             continue
         path = os.path.realpath(value)
         if value != "-" and path in seen:
-            raise UsageError(
-                f"{action.option_strings[-1]} {value!r}: that file is in use already: give the report one of its own"
-            )
+            name = action.option_strings[-1]
+            raise UsageError(f"{name} {value!r}: that file is in use already: give each a file of its own")
         seen.add(path)
 
 

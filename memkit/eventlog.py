@@ -9,6 +9,7 @@ import sys
 
 from memkit import engine
 from memkit.errors import JournalError, MeterError, UsageError
+from memkit.files import recording_path
 from memkit.units import parse_bytes
 
 HEAD = ("event", "time_s", "thread", "what", "file", "line", "function", "memory_bytes", "change_bytes")
@@ -57,9 +58,9 @@ class EventLog:
         """How many events there were, written or not."""
         return self._log.events if self._log is not None else 0
 
-    def leave_out(self, function) -> None:
-        """Say nothing of the events in the file that a function stands in."""
-        self._own.append(function.__code__.co_filename)
+    def leave_out(self, code) -> None:
+        """Say nothing of the events in the file that a code object comes from."""
+        self._own.append(code.co_filename)
 
     def start(self) -> None:
         """Begin a new log. Raises ``UsageError`` where it cannot be written, or is being written."""
@@ -87,6 +88,16 @@ class EventLog:
             _active.append(self)
             self._follow_threads()
             self._log.start(True)
+
+    def pause(self) -> None:
+        """Let events go by, uncounted, until ``resume``."""
+        if self.running:
+            self._log.pause()
+
+    def resume(self) -> None:
+        """Go on after ``pause``."""
+        if self.running:
+            self._log.resume()
 
     def stop(self) -> None:
         """End the log. Harmless when it is not running, as in a forked child. Raises ``JournalError`` if rows were lost."""
@@ -119,10 +130,10 @@ class EventLog:
         import threading
 
         self._threads = []
-        for hook, name in ((self._log.calls, "profile"), (self._log.lines, "trace")):
-            if hook is not None:
+        for seat, name in ((self._log.calls, "profile"), (self._log.lines, "trace")):
+            if seat is not None:
                 before = getattr(threading, f"_{name}_hook")
-                join = _joining(hook, getattr(sys, f"set{name}"), before)
+                join = _joining(seat, getattr(sys, f"set{name}"), before)
                 getattr(threading, f"set{name}")(join)
                 self._threads.append((name, join, before))
 
@@ -134,13 +145,13 @@ class EventLog:
                 getattr(threading, f"set{name}")(before)
 
 
-def _joining(hook, put, before):
+def _joining(seat, put, before):
     """What a new thread calls at its first event: it takes the thread in, behind whatever was to be called there."""
 
     def join(frame, event, argument):
         put(before)  # this function itself was put there, and is not to be passed on to
-        if hook.take():
-            hook(frame, event, argument)
+        if seat.take():
+            seat(frame, event, argument)
         elif before is not None:
             return before(frame, event, argument)
 
@@ -150,12 +161,11 @@ def _joining(hook, put, before):
 # -- files -----------------------------------------------------------------------------------------------------------
 
 
-def check(path: str) -> str:
-    """The type of an option that names a log: refuses a file that is something else. Raises ``UsageError``."""
-    if not path:
-        raise UsageError("the name of the log is empty")
-    if os.path.isdir(path):
-        raise UsageError(f"cannot write {path!r}: it is a folder")
+def checked(text: str) -> str:
+    """The absolute path of a log that can be written: no file that is something else. Raises ``UsageError``."""
+    if text in ("", "-"):
+        raise UsageError(f"an event log is a file, not {text!r}: give it a name")
+    path = os.path.abspath(recording_path(text))
     if os.path.isfile(path) and os.path.getsize(path):
         try:
             with open(path, "rb") as file:
@@ -168,7 +178,7 @@ def check(path: str) -> str:
 
 
 def _opened(path: str) -> int:
-    check(path)
+    checked(path)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
     except OSError as error:

@@ -9,7 +9,7 @@ column                in pymemtrace's log             what it is
 ``what``              ``What``                        ``CALL``, ``RETURN``, ``LINE``, ``EXCEPT``, ``C_CALL``, ``C_RETURN`` or
                                                       ``C_EXCEPT``
 ``file``              ``File``                        where it happened; for a C function, where that was called
-``line``              ``Line``                        empty for code without lines
+``line``              ``Line``                        empty where a module begins, and for code without any
 ``function``          ``Function``                    the qualified name; of a C function, with its module or type
 ``memory_bytes``      ``RSS``                         resident memory at the event
 ``change_bytes``      ``dRSS``                        how much more that is than at the row before
@@ -47,7 +47,7 @@ class LogRow(NamedTuple):
     """``CALL``, ``RETURN``, ``LINE``, ``EXCEPT``, ``C_CALL``, ``C_RETURN`` or ``C_EXCEPT``."""
     file: str
     line: int | None
-    """None for code without lines."""
+    """None where a module begins, and for code without any."""
     function: str
     """The qualified name; of a C function, with its module or the type whose method it is."""
     memory: int

@@ -19,13 +19,17 @@ _WORDS = {"script": (), "module": ("-m",), "code": ("-c",)}
 REFUSED = 2
 """The exit code where there is nothing to run."""
 
+_log = None
+"""The event log, which waits until the program begins."""
+
 
 def main() -> None:
     """Record the program that the command line names: its mode, its target, settings, ``--``, and its arguments.
 
     The mode is ``script``, ``module`` or ``code``, the target what that is. Settings are ``name=value``: ``path``,
     ``interval`` and ``meter``; ``lines`` and ``calls``, a target on each line, an empty one for the program's own code or
-    for all calls; and, whatever their value, ``c_calls`` and ``no_peak_reset``.
+    for all calls; and, whatever their value, ``c_calls`` and ``no_peak_reset``; ``call_log`` and ``trigger`` are
+    the arguments of ``EventLog``.
     """
     mode, target, *words = sys.argv[1:]
     split = words.index("--")
@@ -37,9 +41,11 @@ def main() -> None:
         sys.modules["builtins"].profile = _profile
         if mode == "module":
             _refuse_unknown_module(target, sure=os.path.exists(path) and os.path.getsize(path) > 0)
+        _make_log(settings)
         recorder.start()
     except MemkitError as error:
         _refuse(str(error))
+    _open_log(recorder)
     try:
         _let_interrupts_in()
         {"script": run_script, "module": run_module, "code": run_code}[mode](target)
@@ -65,6 +71,35 @@ def _recorder(mode: str, target: str, settings: dict[str, str], arguments: list[
         peak_reset="no_peak_reset" not in settings,
         argv=[*_WORDS[mode], target, *arguments],
     )
+
+
+def _make_log(settings: dict[str, str]) -> None:
+    global _log
+    if "call_log" in settings:
+        from memkit.eventlog import EventLog
+
+        _log = EventLog(settings["call_log"], trigger=settings.get("trigger"))
+        for frame in (sys._getframe(), sys._getframe(2)):
+            _log.leave_out(frame.f_code)
+
+
+def _open_log(recorder: Recorder) -> None:
+    """Begin the log after the recording, so that it ends first, and has nothing of how that ends."""
+    if _log is None:
+        return
+    try:
+        _log.start()
+        _log.pause()
+    except MemkitError as error:
+        recorder.stop()
+        os.unlink(recorder.path)
+        _refuse(str(error))
+
+
+def _begins() -> None:
+    """The next thing that happens is the program's."""
+    if _log is not None:
+        _log.resume()
 
 
 # -- the three ways to name a program --------------------------------------------------------------------------------
@@ -93,6 +128,7 @@ def run_script(path: str) -> None:
         with io.open_code(whole) as file:
             source = file.read()
         code = compile(source, whole, "exec", dont_inherit=True)
+    _begins()
     exec(code, space)
 
 
@@ -111,13 +147,16 @@ def run_code(text: str) -> None:
         import linecache
 
         linecache.cache["<string>"] = (len(text), None, text.splitlines(keepends=True), "<string>")
-    exec(compile(text, "<string>", "exec", dont_inherit=True), sys.modules["__main__"].__dict__)
+    code = compile(text, "<string>", "exec", dont_inherit=True)
+    _begins()
+    exec(code, sys.modules["__main__"].__dict__)
 
 
 def _run_module(name: str, named: bool) -> None:
     import runpy
 
     # The function that the interpreter calls for -m; run_module would put a stand-in for __main__ into sys.modules.
+    _begins()
     runpy._run_module_as_main(name, alter_argv=named)
 
 

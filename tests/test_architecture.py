@@ -26,7 +26,7 @@ FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in room
 NATIVE_ORDER = [
     *("threads", "clock", "cpython", "descriptors", "meter", "peak", "journal"),
     *("gate", "watch", "hook", "codes", "lines", "calls", "line_events", "call_events", "sampler"),
-    *("hooks", "logrows", "eventlog"),
+    *("seat", "logrows", "eventlog", "references"),
 ]
 HEAVY = {"matplotlib", "numpy", "IPython", "rich", "psutil", "pandas"}
 SOURCES = sorted([*ROOT.rglob("*.py"), *ROOT.rglob("*.pyx"), *ROOT.rglob("*.pxd")])

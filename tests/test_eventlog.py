@@ -287,7 +287,7 @@ def test_a_new_log_takes_the_place_of_an_old_one_and_of_nothing_else(python, tmp
 
 
 @pytest.mark.parametrize(
-    ("path", "said"), [("", "it is a folder"), ("no/where.csv", "No such file"), ("/proc/nowhere", "cannot write")]
+    ("path", "said"), [("", "it is a folder"), ("no/where.csv", "there is no folder"), ("/proc/nowhere", "cannot write")]
 )
 def test_a_path_that_cannot_be_written_is_refused(tmp_path, path, said):
     with pytest.raises(memkit.UsageError, match=said):
@@ -559,3 +559,73 @@ def test_the_portable_engine_has_no_log():
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "MEMKIT_ENGINE": "portable"}
     )
     assert done.stdout.startswith("events can be logged with the native engine only")
+
+
+# -- memkit-run --call-log -----------------------------------------------------------------------------------------------
+
+
+def test_a_program_under_memkit_run_is_logged_from_its_first_event(memkit_run, script, tmp_path):
+    script(KEEP + f"kept = keep({8 * MIB})\n")
+    done = memkit_run("program.py", options=["-q", "--call-log", "log.csv", "--trigger", "4MiB"])
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = rows_of(tmp_path / "log.csv")
+    assert [(row.what, row.function) for row in rows[:1]] == [("CALL", "<module>")]
+    assert {row.file for row in rows} == {str(tmp_path / "program.py")}
+    assert sum(row.change for row in rows) == pytest.approx(8 * MIB, abs=4.5 * MIB)
+    assert done.recording.growth > 7 * MIB
+
+
+@pytest.mark.parametrize("words", [["program.py"], ["-m", "program"], ["-c", "import program"]])
+def test_what_memkit_does_itself_is_not_logged(memkit_run, script, tmp_path, words):
+    script("def f(): return abs(1)\nf()\n")
+    memkit_run(*words, options=["-q", "--call-log", "log.csv", "--trigger", "0"])
+    rows = rows_of(tmp_path / "log.csv")
+    assert of(rows, "f") == [("CALL", 1), ("LINE", 1), ("RETURN", 1)]
+    ours = os.path.dirname(memkit.__file__) + os.sep
+    assert [row for row in rows if row.file.startswith(ours)] == []
+
+
+def test_a_killed_program_leaves_its_log(memkit_run, script, tmp_path):
+    script(KEEP + f"kept = keep({8 * MIB})\nimport os; os.kill(os.getpid(), 9)\n")
+    done = memkit_run("program.py", options=["-q", "--call-log", "log.csv"])
+    assert done.returncode == 128 + signal.SIGKILL
+    assert sum(row.change for row in rows_of(tmp_path / "log.csv")) > 7 * MIB
+
+
+def test_a_program_with_a_log_is_as_without_one(same, script):
+    script("import sys\nprint(sys.argv, __file__, sys.getprofile is None)\nraise KeyError(*sys.argv[1:])\n")
+    same("program.py", "a", "b", options=["-q", "--call-log", "log.csv"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--trigger", "4096"], "--trigger goes with --call-log FILE"),
+        (["--call-log", "log.csv", "--trigger", "3MB"], "'3MB' is not a size"),
+        (["--call-log", "program.py"], "program.py' is not an event log, so it is left alone"),
+        (["--call-log", "no/log.csv"], "there is no folder 'no'"),
+        (["--call-log", "-"], "an event log is a file, not '-'"),
+        (["--call-log", "run.memkit"], "that file is in use already"),
+        (["--call-log", "same.csv", "--csv", "same.csv"], "that file is in use already"),
+        (["--call-log", "/dev/full"], "cannot write '/dev/full': No space left on device"),
+    ],
+)
+def test_a_log_that_cannot_be_written_is_refused_before_the_program_runs(memkit_run, script, tmp_path, options, said):
+    script("open('ran', 'w')\n")
+    done = memkit_run("program.py", options=["-q", *options])
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert said in done.stderr
+    assert not (tmp_path / "ran").exists()
+    assert (tmp_path / "program.py").read_text() == "open('ran', 'w')\n"
+
+
+def test_rows_that_did_not_reach_the_log_are_told_when_the_program_ends(memkit_run, script):
+    script(
+        "import resource\nhard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))\ntotal = sum(number for number in range(2000))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))\nprint(total)\n"
+    )
+    done = memkit_run("program.py", options=["-q", "--call-log", "log.csv", "--trigger", "0"])
+    assert (done.returncode, done.stdout) == (0, "1999000\n")
+    assert "rows did not reach" in done.stderr
+    assert "log.csv': File too large" in done.stderr

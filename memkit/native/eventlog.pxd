@@ -4,9 +4,9 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from memkit.native.cpython cimport PyFrameObject
-from memkit.native.hooks cimport Hook
+from memkit.native.seat cimport Seat
 from memkit.native.journal cimport Journal
-from memkit.native.logrows cimport row_t
+from memkit.native.logrows cimport row_t, text_t
 from memkit.native.meter cimport meter_t
 
 cdef enum:
@@ -24,6 +24,11 @@ cdef struct place_t:            # where an event happened
     int64_t memory
 
 
+cdef int64_t cpu_time() noexcept nogil                      # of the process, which is what C calls clock()
+# A text as UTF-8; what is put into `kept` is to be released once it has been used.
+cdef text_t text_of(PyObject *name, PyObject **kept) noexcept
+
+
 cdef class EventLog:
     cdef Journal journal
     cdef meter_t meter
@@ -39,8 +44,8 @@ cdef class EventLog:
     cdef row_t row
     cdef tuple own              # names of files that are not the program's
     cdef PyObject *own_files[MOST_OWN]
-    cdef readonly Hook calls
-    cdef readonly Hook lines
+    cdef readonly Seat calls
+    cdef readonly Seat lines
 
     cdef void event(self, PyFrameObject *frame, int what, PyObject *argument) noexcept
     cdef void locate(self, place_t *place, PyFrameObject *frame, int what, PyObject *argument) noexcept

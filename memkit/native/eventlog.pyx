@@ -23,7 +23,7 @@ from memkit.native.cpython cimport (
     Py_DECREF, PyCodeObject, PyFrame_GetCode, PyFrame_GetLineNumber, PyFrameObject, PyThreadState_Get,
     PyTrace_C_CALL, PyTrace_C_EXCEPTION, PyTrace_C_RETURN, PyTrace_CALL, PyTrace_EXCEPTION, PyTrace_LINE, PyTrace_RETURN,
 )
-from memkit.native.hooks cimport PROFILE, TRACE, Hook
+from memkit.native.seat cimport PROFILE, TRACE, Seat
 from memkit.native.journal cimport Journal, journal_flush, journal_text
 from memkit.native.logrows cimport event_t, row_close, spell_csv, spell_padded, text_t
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
@@ -113,7 +113,7 @@ cdef void name_c_function(char *name, PyObject *function, bint qualified) noexce
 
 # -- what the interpreter calls ----------------------------------------------------------------------------------------
 
-cdef class Calls(Hook):
+cdef class Calls(Seat):
     """Calls and returns, of Python and of C."""
 
     cdef EventLog log
@@ -122,8 +122,8 @@ cdef class Calls(Hook):
         self.log.event(frame, what, argument)
 
 
-cdef class TracedLines(Hook):
-    """Lines and exceptions; calls and returns too, unless another hook brings them."""
+cdef class TracedLines(Seat):
+    """Lines and exceptions; calls and returns too, unless another seat brings them."""
 
     cdef EventLog log
     cdef bint alone
@@ -169,9 +169,9 @@ cdef class EventLog:
         """Log from now on: this thread, or all that there are."""
         self.started = now()
         self.active = True
-        for hook in (self.calls, self.lines):
-            if hook is not None:
-                hook.take_all() if all_threads else hook.take()
+        for seat in (self.calls, self.lines):
+            if seat is not None:
+                seat.take_all() if all_threads else seat.take()
 
     def pause(self):
         self.active = False
@@ -182,9 +182,9 @@ cdef class EventLog:
     def stop(self):
         """Log nothing more, and give every place back."""
         self.active = False
-        for hook in (self.lines, self.calls):
-            if hook is not None:
-                hook.stop()
+        for seat in (self.lines, self.calls):
+            if seat is not None:
+                seat.stop()
         Py_XDECREF(self.before.code)
         self.before.code = NULL
 

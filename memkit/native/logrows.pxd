@@ -1,6 +1,6 @@
 # The rows of an event log, spelled out in two ways.
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 cdef struct text_t:
     const char *text
@@ -23,7 +23,19 @@ cdef struct event_t:
     int64_t memory              # bytes
     int64_t change              # since the one that was written before
 
-# Both return False where there is no memory for the row.
+cdef struct reference_t:        # an object that begins or ends
+    int64_t time
+    uint64_t address
+    int64_t live                # of its type
+    text_t type
+    text_t file
+    int line
+    text_t function
+    int64_t memory
+    int64_t change
+
+# All return False where there is no memory for the row.
 cdef bint spell_csv(row_t *row, const event_t *event) noexcept nogil
 cdef bint spell_padded(row_t *row, const char *tag, const event_t *event) noexcept nogil
+cdef bint spell_reference(row_t *row, const char *tag, const reference_t *reference) noexcept nogil
 cdef void row_close(row_t *row) noexcept nogil

@@ -16,8 +16,9 @@ cdef enum:
 cdef const char *HEX = b"0123456789abcdef"
 
 
-cdef bint make_room(row_t *row, const event_t *event) noexcept nogil:
-    cdef size_t needed = ESCAPED * (event.file.length + event.function.length) + NUMBERS
+cdef bint make_room(row_t *row, size_t length) noexcept nogil:
+    """Room for numbers and texts of a length."""
+    cdef size_t needed = ESCAPED * length + NUMBERS
     cdef char *text
     row.used = 0
     if needed <= row.room:
@@ -96,7 +97,7 @@ cdef void put_field(row_t *row, const text_t *text) noexcept nogil:
 
 cdef bint spell_csv(row_t *row, const event_t *event) noexcept nogil:
     """event, time_s, thread, what, file, line, function, memory_bytes, change_bytes"""
-    if not make_room(row, event):
+    if not make_room(row, event.file.length + event.function.length):
         return False
     put_number(row, event.number)
     put(row, c',')
@@ -157,7 +158,7 @@ cdef void put_right(row_t *row, int64_t value, size_t width) noexcept nogil:
 cdef bint spell_padded(row_t *row, const char *tag, const event_t *event) noexcept nogil:
     """``printf``'s ``"%-6s%-12zu +%-6ld %-12.6f %-8s %-80s %4d %-32s %12zu %12ld"``, the texts escaped."""
     cdef size_t begun
-    if not make_room(row, event):
+    if not make_room(row, event.file.length + event.function.length):
         return False
     put_text(row, tag, strlen(tag))
     put_blanks(row, 0, 6)
@@ -185,5 +186,56 @@ cdef bint spell_padded(row_t *row, const char *tag, const event_t *event) noexce
     put_right(row, event.memory, 12)
     put(row, c' ')
     put_right(row, event.change, 12)
+    put(row, c'\n')
+    return True
+
+
+cdef void put_seconds_right(row_t *row, int64_t time, size_t width) noexcept nogil:
+    """Seconds of CPU time that end where the column ends; six decimals, so seven characters before them."""
+    cdef int64_t whole = time // 1000000000
+    cdef size_t digits = 1
+    while whole >= 10:
+        whole //= 10
+        digits += 1
+    put_blanks(row, row.used, width - digits - 7 if width > digits + 7 else 0)
+    put_seconds(row, time, 6)
+
+
+cdef void put_address(row_t *row, uint64_t address, size_t width) noexcept nogil:
+    cdef char digits[16]
+    cdef size_t count = 0
+    while address or not count:
+        digits[count] = HEX[address & 15]
+        address >>= 4
+        count += 1
+    put_blanks(row, row.used, width - count - 2 if width > count + 2 else 0)
+    put_text(row, b"0x", 2)
+    while count:
+        count -= 1
+        put(row, digits[count])
+
+
+cdef bint spell_reference(row_t *row, const char *tag, const reference_t *reference) noexcept nogil:
+    """``printf``'s ``"%s%12.6f %16p %16ld %-32s %-80s %4d %-40s %16zd %16ld"``, the texts escaped."""
+    if not make_room(row, reference.type.length + reference.file.length + reference.function.length):
+        return False
+    put_text(row, tag, strlen(tag))
+    put_seconds_right(row, reference.time, 12)
+    put(row, c' ')
+    put_address(row, reference.address, 16)
+    put(row, c' ')
+    put_right(row, reference.live, 16)
+    put(row, c' ')
+    put_escaped(row, &reference.type, 32)
+    put(row, c' ')
+    put_escaped(row, &reference.file, 80)
+    put(row, c' ')
+    put_right(row, reference.line, 4)
+    put(row, c' ')
+    put_escaped(row, &reference.function, 40)
+    put(row, c' ')
+    put_right(row, reference.memory, 16)
+    put(row, c' ')
+    put_right(row, reference.change, 16)
     put(row, c'\n')
     return True

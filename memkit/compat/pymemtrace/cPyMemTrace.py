@@ -8,15 +8,23 @@ there already goes on beside the log, and is there afterwards. Every thread has 
 from __future__ import annotations
 
 from memkit import engine
+from memkit.compat.pymemtrace.references import ReferenceTracing, ReferenceTracingSimple
 from memkit.compat.pymemtrace.textlog import OWN, innermost_path, stack_of, write_message
 from memkit.compat.pymemtrace.tracers import Profile, Trace
 
 __all__ = [
     "Profile",
+    "ReferenceTracing",
+    "ReferenceTracingSimple",
     "Trace",
     "profile_log_path",
     "profile_wrapper_depth",
     "profile_write_message_to_log",
+    "reference_tracing_live_object_counts",
+    "reference_tracing_log_path",
+    "reference_tracing_simple_wrapper_depth",
+    "reference_tracing_wrapper_depth",
+    "reference_tracing_write_message_to_log",
     "rss",
     "rss_peak",
     "trace_log_path",
@@ -63,6 +71,34 @@ def trace_log_path() -> str | None:
 def trace_write_message_to_log(text: str) -> None:
     """Write a message to it. Raises ``ValueError`` where there is none."""
     write_message("trace", "trace", text)
+
+
+def reference_tracing_wrapper_depth() -> int:
+    """How many ``ReferenceTracing`` blocks the process is in."""
+    return len(stack_of(ReferenceTracing.kind))
+
+
+def reference_tracing_simple_wrapper_depth() -> int:
+    """How many ``ReferenceTracingSimple`` blocks the process is in."""
+    return len(stack_of(ReferenceTracingSimple.kind))
+
+
+def reference_tracing_log_path() -> str | None:
+    """The log of the innermost ``ReferenceTracing``, or None."""
+    return innermost_path(ReferenceTracing.kind)
+
+
+def reference_tracing_write_message_to_log(text: str) -> None:
+    """Write a message to it. Raises ``ValueError`` where there is none."""
+    write_message(ReferenceTracing.kind, "reference tracing", text)
+
+
+def reference_tracing_live_object_counts() -> dict[str, int]:
+    """How many objects there are of each type. Raises ``RuntimeError`` where there is no ``ReferenceTracing``."""
+    stack = stack_of(ReferenceTracing.kind)
+    if not stack:
+        raise RuntimeError("live_object_counts(): No reference tracing data is on the stack.")
+    return stack[-1].live_object_counts()
 
 
 OWN.extend((rss.__code__.co_filename, engine.rss.__code__.co_filename))

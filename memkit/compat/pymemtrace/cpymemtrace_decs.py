@@ -17,6 +17,11 @@ def trace(*given, **named):
     return _within(cPyMemTrace.Trace, given, named)
 
 
+def reference_tracing(*given, **named):
+    """Log the objects of each call of a function with ``cPyMemTrace.ReferenceTracing``, on Python 3.13 and later."""
+    return _within(cPyMemTrace.ReferenceTracing, given, named)
+
+
 def _within(tracer, given, named):
     def decorate(function):
         @functools.wraps(function)

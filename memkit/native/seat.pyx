@@ -1,11 +1,11 @@
 """A place in front of whatever profiles or traces a thread.
 
-The interpreter has one place a thread for a profile function and one for a trace function. A hook takes it, passes every
+The interpreter has one place a thread for a profile function and one for a trace function. A seat takes it, passes every
 event on to the one that it found there, and gives the place back when it has stopped: at once in the thread that stops it,
 elsewhere at the next event, because no thread may change another's place on every version of Python.
 
-``sys.getprofile()`` and ``sys.gettrace()`` answer with the hook while it holds the place. Who puts that answer back later,
-as tools do that are used for a moment, puts the hook back: called from Python, it takes its place again.
+``sys.getprofile()`` and ``sys.gettrace()`` answer with the seat while it holds the place. Who puts that answer back later,
+as tools do that are used for a moment, puts the seat back: called from Python, it takes its place again.
 """
 
 from cpython.exc cimport PyErr_Fetch, PyErr_Restore
@@ -59,7 +59,7 @@ cdef void put(int kind, Py_tracefunc function, PyObject *target) noexcept:
 
 cdef int on_event(PyObject *self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
     """What the interpreter calls."""
-    cdef Hook me = <Hook>self       # counted: giving the place back may drop the last reference
+    cdef Seat me = <Seat>self       # counted: giving the place back may drop the last reference
     if me.stopped:
         me.give_back()
     else:
@@ -71,14 +71,14 @@ cdef int raised(int result) except -1:
     return result
 
 
-cdef class Hook:
+cdef class Seat:
     """Holds the place of a profile or a trace function, in the threads that it was put into."""
 
     cdef void handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
         pass
 
     def take(self):
-        """Take the place in this thread; False where the hook has stopped."""
+        """Take the place in this thread; False where it has stopped."""
         cdef PyThreadState *state = PyThreadState_Get()
         if self.stopped:
             return False
@@ -130,8 +130,8 @@ cdef class Hook:
         if target_in(state, self.kind) != <PyObject *>self:
             return
         before = self.link_of(state)
-        while before != NULL and before.function == on_event and (<Hook>before.target).stopped:
-            before = (<Hook>before.target).link_of(state)       # that one has ended meanwhile
+        while before != NULL and before.function == on_event and (<Seat>before.target).stopped:
+            before = (<Seat>before.target).link_of(state)       # that one has ended meanwhile
         if before == NULL:
             put(self.kind, NULL, NULL)
         else:

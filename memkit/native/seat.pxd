@@ -15,7 +15,7 @@ cdef struct link_t:             # what held the place in a thread before
     link_t *next
 
 
-cdef class Hook:
+cdef class Seat:
     cdef int kind
     cdef bint stopped           # every thread gives its place back when it next comes by
     cdef link_t *links
