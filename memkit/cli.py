@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import os
 import sys
@@ -10,10 +9,10 @@ import sys
 from memkit import files, journal, launch, shelf
 from memkit.errors import FormatError, MemkitError, UsageError, nearest
 from memkit.launch import Program
+from memkit.options import add_run_options, check, settings
 from memkit.parser import Parser
 from memkit.plugins import Plugins
 from memkit.targets import Targets
-from memkit.units import parse_bytes, parse_interval
 from memkit.version import VERSION
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -74,18 +73,17 @@ into a file as it happens, so that a program that is killed is reported on like 
 
 def run_command(name: str, words: list[str]) -> int:
     """Launch a program under measurement, then report; the exit code is the program's."""
-    parser, plugins, options = _parsed(name, _RUN, words, _add_run_options)
+    parser, plugins, options = _parsed(name, _RUN, words, add_run_options)
     program = _program(options)
     meter = _meter(options.meter, plugins)
     named = "command" if program.mode == "code" else program.target
-    if options.trigger is not None and options.call_log is None:
-        raise UsageError("--trigger goes with --call-log FILE, which says where to log")
+    check(options)
     path, reserved = files.place_for(options.output, named)
     try:
         _check_outputs(parser, options, [path] if program.mode != "script" else [program.target, path])
         folder = os.path.dirname(os.path.realpath(program.target)) if program.mode == "script" else os.getcwd()
         Targets([target for target in (*(options.lines or ()), *(options.calls or ())) if target]).check(folder)
-        command = launch.command(program, _settings(options, path, meter))
+        command = launch.command(program, settings(options, path, meter))
         exit = launch.launch(command, path, _follower(path, plugins, options))
     finally:
         if reserved and os.path.exists(path) and not os.path.getsize(path):
@@ -100,92 +98,6 @@ def run_command(name: str, words: list[str]) -> int:
         if failed:
             _say(f"{name}: there is no recording in {path!r}: the program ended before it began, or removed it")
     return exit.status or (FAILED if failed else 0)
-
-
-def _add_run_options(parser):
-    parser.usage = f"{parser.prog} [options] (script.py | -m module | -c code) [arguments]"
-    parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="run a module")
-    parser.add_argument("-c", dest="code", nargs=argparse.REMAINDER, metavar="CODE", help="run a text of code")
-    parser.add_argument("program", nargs=argparse.REMAINDER, help="a script, or a folder or zip file with a __main__")
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="FILE",
-        help="record into FILE, not into one here that is named after the program and the time",
-    )
-    parser.add_argument(
-        "--interval",
-        metavar="SECONDS",
-        type=_interval,
-        default="auto",
-        help="time from sample to sample, such as 0.01 or 10ms; auto (the default) begins at 1 ms and grows with the run",
-    )
-    parser.add_argument(
-        "--meter",
-        metavar="NAME",
-        default="rss",
-        help="what to measure: rss (the default), pss, uss, vms, swap, or a plugin's",
-    )
-    _add_tracing_options(parser)
-    parser.add_argument(
-        "--no-peak-reset",
-        action="store_true",
-        help="leave the kernel's own record of the peak alone; peaks between samples are then exact only at new heights",
-    )
-
-
-def _add_tracing_options(parser):
-    parser.add_argument(
-        "--lines",
-        metavar="TARGET",
-        action="append",
-        help="trace line by line: file.py, file.py:function, package.module or package.module:Class.method, globs allowed; "
-        "--lines alone, without =TARGET, is the program's own code; repeatable",
-    )
-    parser.add_argument(
-        "--calls",
-        metavar="TARGET",
-        action="append",
-        help="trace call by call: which path of calls grew memory; --calls alone, without =TARGET, is all of the program, "
-        "with one or more targets what these call; targets as for --lines",
-    )
-    parser.add_argument(
-        "--c-calls", action="store_true", help="with --calls: functions in C are calls of their own, at a price"
-    )
-    parser.add_argument(
-        "--call-log",
-        metavar="FILE",
-        type=_log_path,
-        help="write every call, return, line and exception at which memory had changed into FILE, as CSV, as it happens",
-    )
-    parser.add_argument(
-        "--trigger",
-        metavar="SIZE",
-        type=parse_bytes,
-        help="with --call-log: by how much memory must have changed, such as 4096 or 1MiB; a page if left out, 0 is all",
-    )
-
-
-def _settings(options, path: str, meter: str) -> dict[str, str]:
-    """What the measured process is to be told; ``memkit.script`` reads it."""
-    settings = {"path": path, "interval": options.interval, "meter": meter}
-    settings |= {
-        name: "\n".join(getattr(options, name)) for name in ("lines", "calls") if getattr(options, name) is not None
-    }
-    settings |= {name: "" for name in ("c_calls", "no_peak_reset") if getattr(options, name)}
-    settings |= {name: str(getattr(options, name)) for name in ("call_log", "trigger") if getattr(options, name) is not None}
-    return settings
-
-
-def _log_path(text):
-    from memkit import eventlog
-
-    return eventlog.checked(text)
-
-
-def _interval(text):
-    parse_interval(text)
-    return text
 
 
 def _program(options) -> Program:

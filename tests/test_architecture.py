@@ -17,7 +17,7 @@ FLOORS = [
     {"engine", "plugins", "wrapping", "tracing", "files", "shelf"},
     {"ongoing", "tracers"},
     {"recorder", "info", "outputs", "eventlog"},
-    {"spans", "launch", "profiling", "parser", "log"},
+    {"spans", "launch", "profiling", "parser", "options", "log"},
     {"script"},
     {"cli"},
     {"__init__", "__main__", "start", "reporters", "compat"},

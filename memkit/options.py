@@ -1,0 +1,99 @@
+"""The options of ``memkit-run``, and what the measured process is told of them."""
+
+from __future__ import annotations
+
+import argparse
+
+from memkit.errors import UsageError
+from memkit.units import parse_bytes, parse_interval
+
+
+def add_run_options(parser) -> None:
+    """Add the options of memkit itself; plugins add theirs."""
+    parser.usage = f"{parser.prog} [options] (script.py | -m module | -c code) [arguments]"
+    parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="run a module")
+    parser.add_argument("-c", dest="code", nargs=argparse.REMAINDER, metavar="CODE", help="run a text of code")
+    parser.add_argument("program", nargs=argparse.REMAINDER, help="a script, or a folder or zip file with a __main__")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="record into FILE, not into one here that is named after the program and the time",
+    )
+    parser.add_argument(
+        "--interval",
+        metavar="SECONDS",
+        type=_interval,
+        default="auto",
+        help="time from sample to sample, such as 0.01 or 10ms; auto (the default) begins at 1 ms and grows with the run",
+    )
+    parser.add_argument(
+        "--meter",
+        metavar="NAME",
+        default="rss",
+        help="what to measure: rss (the default), pss, uss, vms, swap, or a plugin's",
+    )
+    _add_tracing_options(parser)
+    parser.add_argument(
+        "--no-peak-reset",
+        action="store_true",
+        help="leave the kernel's own record of the peak alone; peaks between samples are then exact only at new heights",
+    )
+
+
+def _add_tracing_options(parser):
+    parser.add_argument(
+        "--lines",
+        metavar="TARGET",
+        action="append",
+        help="trace line by line: file.py, file.py:function, package.module or package.module:Class.method, globs allowed; "
+        "--lines alone, without =TARGET, is the program's own code; repeatable",
+    )
+    parser.add_argument(
+        "--calls",
+        metavar="TARGET",
+        action="append",
+        help="trace call by call: which path of calls grew memory; --calls alone, without =TARGET, is all of the program, "
+        "with one or more targets what these call; targets as for --lines",
+    )
+    parser.add_argument(
+        "--c-calls", action="store_true", help="with --calls: functions in C are calls of their own, at a price"
+    )
+    parser.add_argument(
+        "--call-log",
+        metavar="FILE",
+        type=_log_path,
+        help="write every call, return, line and exception at which memory had changed into FILE, as CSV, as it happens",
+    )
+    parser.add_argument(
+        "--trigger",
+        metavar="SIZE",
+        type=parse_bytes,
+        help="with --call-log: by how much memory must have changed, such as 4096 or 1MiB; a page if left out, 0 is all",
+    )
+
+
+def check(options) -> None:
+    """Refuse options that say nothing without another. Raises ``UsageError``."""
+    if options.trigger is not None and options.call_log is None:
+        raise UsageError("--trigger goes with --call-log FILE, which says where to log")
+
+
+def settings(options, path: str, meter: str) -> dict[str, str]:
+    """What the measured process is to be told; ``memkit.script`` reads it."""
+    told = {"path": path, "interval": options.interval, "meter": meter}
+    told |= {name: "\n".join(getattr(options, name)) for name in ("lines", "calls") if getattr(options, name) is not None}
+    told |= {name: "" for name in ("c_calls", "no_peak_reset") if getattr(options, name)}
+    told |= {name: str(getattr(options, name)) for name in ("call_log", "trigger") if getattr(options, name) is not None}
+    return told
+
+
+def _log_path(text):
+    from memkit import eventlog
+
+    return eventlog.checked(text)
+
+
+def _interval(text):
+    parse_interval(text)
+    return text
