@@ -64,8 +64,10 @@ class EventLog:
 
     def start(self) -> None:
         """Begin a new log. Raises ``UsageError`` where it cannot be written, or is being written."""
+        from memkit import tracing
         from memkit.native.eventlog import EventLog as Log
 
+        tracing.check()
         with _lock:
             if self.running:
                 raise UsageError(f"{self.path!r} is being written: stop the log before starting it again")
@@ -139,10 +141,12 @@ class EventLog:
 
     def _let_go(self) -> None:
         self._log.stop()
+        self._log.close()
         for name, join, before in self._threads:
             threading = sys.modules["threading"]
             if getattr(threading, f"_{name}_hook") is join:
                 getattr(threading, f"set{name}")(before)
+        self._threads = ()
 
 
 def _joining(seat, put, before):

@@ -19,6 +19,7 @@ cdef extern from "Python.h":
         Py_tracefunc c_profilefunc
         PyObject *c_profileobj
         unsigned long native_thread_id
+        unsigned long long id   # never given again
 
     ctypedef PyObject *(*fast_function)(PyObject *, PyObject **, Py_ssize_t) noexcept
     ctypedef PyObject *(*PyCFunction)(PyObject *, PyObject *)

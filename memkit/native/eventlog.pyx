@@ -1,8 +1,8 @@
 """Every event that the interpreter tells of, and a row for those at which memory had changed.
 
 Calls, returns and what C functions do come through the place of a profile function, lines and exceptions through that of a
-trace function. At each event memory is read; where it differs by the trigger from what it was at the last row, a row goes into
-the journal's buffer. The buffer goes to the file when it is full, when a quarter of a second has passed, and at once where memory
+trace function. At each event memory is read, unless the gate knows that it cannot have changed; where it differs by the trigger
+from what it was at the last row, a row goes into the journal's buffer. The buffer goes to the file when it is full, when a quarter of a second has passed, and at once where memory
 changed by so much that the process may not live to see another event.
 
 Nothing here reaches the program: an exception that is in flight is put aside while a row is spelled, and a row that cannot be
@@ -24,6 +24,7 @@ from memkit.native.cpython cimport (
     PyTrace_C_CALL, PyTrace_C_EXCEPTION, PyTrace_C_RETURN, PyTrace_CALL, PyTrace_EXCEPTION, PyTrace_LINE, PyTrace_RETURN,
 )
 from memkit.native.seat cimport PROFILE, TRACE, Seat
+from memkit.native.gate cimport gate_close, gate_open, must_read, ticks
 from memkit.native.journal cimport Journal, journal_flush, journal_text
 from memkit.native.logrows cimport event_t, row_close, spell_csv, spell_padded, text_t
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
@@ -46,6 +47,22 @@ cdef extern from "Python.h":
     const char *PyBytes_AS_STRING(PyObject *)
     Py_ssize_t PyBytes_GET_SIZE(PyObject *)
     void Py_XDECREF(PyObject *)
+
+cdef extern from *:
+    """
+    #include <pthread.h>
+    """
+    int pthread_atfork(void *, void *, void (*)() noexcept nogil) nogil
+
+cdef int forks = 0              # that this process came from
+
+
+cdef void in_forked_child() noexcept nogil:
+    global forks
+    forks += 1
+
+
+pthread_atfork(NULL, NULL, in_forked_child)
 
 cdef enum:
     FLUSH_EVERY = 250 * MILLISECOND
@@ -150,6 +167,8 @@ cdef class EventLog:
         self.journal, self.trigger, self.padded, self.own = journal, trigger, padded, own[:MOST_OWN]
         for i in range(len(self.own)):
             self.own_files[i] = <PyObject *>self.own[i]
+        self.forks = forks
+        self.gate.fd = -1
         self.meter = meter.meter
         self.meter.file.fd = -1
         if meter_open(&self.meter):
@@ -167,6 +186,9 @@ cdef class EventLog:
 
     def start(self, bint all_threads):
         """Log from now on: this thread, or all that there are."""
+        self.leave_gate()
+        gate_open(&self.gate)
+        self.gated = PyThreadState_Get().id
         self.started = now()
         self.active = True
         for seat in (self.calls, self.lines):
@@ -188,6 +210,12 @@ cdef class EventLog:
         Py_XDECREF(self.before.code)
         self.before.code = NULL
 
+    def close(self):
+        """Give everything back that is not memory, after ``stop``."""
+        self.leave_gate()
+        meter_close(&self.meter)
+        self.calls = self.lines = None
+
     def mark(self, bytes tag, frame, bint counted=False):
         """Write a row for where a frame stands, whatever has happened to memory. It may count as an event."""
         cdef place_t place
@@ -196,7 +224,7 @@ cdef class EventLog:
         self.locate(&place, <PyFrameObject *><PyObject *>frame, PyTrace_LINE, NULL)
         place.number = self.count
         place.time = cpu_time() if self.padded else now() - self.started
-        place.memory = max(meter_read(&self.meter), 0)
+        place.memory = self.found = max(meter_read(&self.meter), 0)
         self.write(tag, &place)
         Py_XDECREF(place.code)
 
@@ -222,18 +250,37 @@ cdef class EventLog:
         Py_DECREF(<PyObject *>code)
         return own
 
+    cdef void leave_gate(self) noexcept:
+        if self.forks != forks:
+            self.gate.ring = NULL               # it was not mapped here, and something else may be
+        gate_close(&self.gate)
+        self.gated = 0
+
+    cdef bint look(self) noexcept:
+        """Read memory, if it can have changed."""
+        cdef int64_t memory
+        if PyThreadState_Get().id == self.gated and not must_read(&self.gate, ticks()):
+            return False
+        memory = meter_read(&self.meter)
+        if memory >= 0:                         # otherwise it is not to be read at the moment
+            self.found = memory
+        return True
+
     cdef void event(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
         cdef place_t place
         cdef int64_t time, change
         cdef bint wanted
         if not self.active or self.is_own(frame):
             return
+        if self.forks != forks:
+            self.active = False
+            return
         self.count += 1
+        if not self.look() and self.begun and self.trigger > 0 and not self.padded:
+            return                              # nothing has changed since this was last decided
         time = now()
         place.code = NULL
-        place.memory = meter_read(&self.meter)
-        if place.memory < 0:
-            place.memory = self.memory          # not to be read at the moment
+        place.memory = self.found
         change = place.memory - self.memory
         wanted = not self.begun or change >= self.trigger or -change >= self.trigger
         if wanted or self.padded:
@@ -294,4 +341,5 @@ cdef class EventLog:
     def __dealloc__(self):
         Py_XDECREF(self.before.code)
         row_close(&self.row)
+        self.leave_gate()
         meter_close(&self.meter)

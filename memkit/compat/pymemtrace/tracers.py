@@ -34,8 +34,10 @@ class _Tracer(TextLog):
             raise RuntimeError(f"py_attach_{self.kind}_function(): Could not attach {self.kind} function.") from None
 
     def _begin(self, frame):
+        from memkit.native import gate
         from memkit.native.eventlog import EventLog
 
+        gate.chosen()
         kinds = {"calls": self.kind == "profile", "lines": self.kind == "trace"}
         meter = engine.Meter("rss")
         self._log = EventLog(self._journal, meter, trigger=self._trigger, padded=True, own=tuple(OWN), **kinds)
@@ -45,6 +47,7 @@ class _Tracer(TextLog):
     def _end(self, frame):
         self._log.stop()
         self._log.mark(b"LAST: ", frame, True)
+        self._log.close()
 
     def _suspend(self):
         self._log.pause()
