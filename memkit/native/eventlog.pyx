@@ -1,12 +1,13 @@
 """Every event that the interpreter tells of, and a row for those at which memory had changed.
 
 Calls, returns and what C functions do come through the place of a profile function, lines and exceptions through that of a
-trace function. At each event memory is read, unless the gate knows that it cannot have changed; where it differs by the trigger
-from what it was at the last row, a row goes into the journal's buffer. The buffer goes to the file when it is full, when a quarter of a second has passed, and at once where memory
-changed by so much that the process may not live to see another event.
+trace function. At each event memory is read, unless the gate knows that it cannot have changed; where it differs by the
+trigger from what it was at the last row, a row goes into the journal's buffer. The buffer goes to the file when it is full,
+when a quarter of a second has passed, and at once where memory changed by so much that the process may not live to see
+another event.
 
-Nothing here reaches the program: an exception that is in flight is put aside while a row is spelled, and a row that cannot be
-written is counted.
+Nothing here reaches the program: an exception that is in flight is put aside while a row is spelled, and a row that cannot
+be written is counted.
 """
 
 from cpython.exc cimport PyErr_Clear, PyErr_Fetch, PyErr_Restore
@@ -82,7 +83,7 @@ cdef int64_t cpu_time() noexcept nogil:
 # -- names -------------------------------------------------------------------------------------------------------------
 
 cdef text_t text_of(PyObject *name, PyObject **kept) noexcept:
-    """A text as UTF-8. Bytes that the system gave and nobody could decode are those bytes again; ``kept`` is to be released."""
+    """A text as UTF-8. Bytes that the system gave and nobody could decode are those bytes again."""
     cdef text_t text
     cdef Py_ssize_t length = 0
     text.text, text.length = b"?", 1
@@ -146,7 +147,8 @@ cdef class TracedLines(Seat):
     cdef bint alone
 
     cdef void handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
-        if what == PyTrace_LINE or what == PyTrace_EXCEPTION or self.alone and (what == PyTrace_CALL or what == PyTrace_RETURN):
+        cdef bint call = what == PyTrace_CALL or what == PyTrace_RETURN
+        if what == PyTrace_LINE or what == PyTrace_EXCEPTION or call and self.alone:
             self.log.event(frame, what, argument)
 
 
@@ -155,8 +157,8 @@ cdef class TracedLines(Seat):
 cdef class EventLog:
     """Rows for the events at which memory had changed by ``trigger`` bytes since the last row.
 
-    ``calls`` and ``lines`` say which events there are to be. ``padded`` rows are those of pymemtrace, with CPU time, bare names
-    and a row for the event just before; the others are CSV, with monotonic time and qualified names. ``own`` are file
+    ``calls`` and ``lines`` say which events there are to be. ``padded`` rows are those of pymemtrace, with CPU time, bare
+    names and a row for the event just before; the others are CSV, with monotonic time and qualified names. ``own`` are file
     names, the very objects that code objects have: what happens in that code is not the program's.
     """
 

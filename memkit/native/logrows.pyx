@@ -1,8 +1,8 @@
 """The rows of an event log, spelled out: as CSV, and padded to columns for people to look at.
 
-Nothing is cut and any text survives. In CSV a text with a comma, a quote or a line break stands in quotes (RFC 4180). Between
-blanks, where a text must not have any, a blank, a control character and a backslash are ``\\x20`` and the like. Numbers are
-spelled by hand, because ``printf`` would write whatever decimal point the program has set its locale to.
+Nothing is cut and any text survives. In CSV a text with a comma, a quote or a line break stands in quotes (RFC 4180).
+Between blanks, where a text must not have any, a blank, a control character and a backslash are ``\\x20`` and the like.
+Numbers are spelled by hand, because ``printf`` would write whatever decimal point the program has set its locale to.
 """
 
 from libc.stdint cimport int64_t, uint64_t
