@@ -84,7 +84,7 @@ class Tracer:
         if self._tool is None:
             self._hook_new_threads()
             self._native.start()
-            self._native.hook_all_threads()
+            self._native.take_all()
             return
         self._native.start()
         for event, callback in self._callbacks().items():
@@ -102,7 +102,6 @@ class Tracer:
             self._forget_code()
             sys.monitoring.free_tool_id(self._tool)
             return
-        self._native.unhook_this_thread()
         threading = sys.modules.get("threading")
         if getattr(threading, self._hook_name(), None) is self._thread_hook is not None:
             getattr(threading, self.function)(self._hook_before)
@@ -122,7 +121,7 @@ class Tracer:
 
         def trace_new_thread(frame, event, argument):
             set_function(before)  # this function itself was put there, and is not to be chained
-            self._native.hook_this_thread()
+            self._native.take()
             self._begun(frame, event)
             return before(frame, event, argument) if before is not None else None
 

@@ -25,8 +25,8 @@ FLOORS = [
 FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 NATIVE_ORDER = [
     *("threads", "clock", "cpython", "descriptors", "meter", "peak", "journal"),
-    *("gate", "watch", "hook", "codes", "lines", "calls", "line_events", "call_events", "sampler"),
-    *("seat", "logrows", "eventlog", "references"),
+    *("gate", "watch", "seat", "tracer", "codes", "lines", "calls", "line_events", "call_events", "sampler"),
+    *("logrows", "eventlog", "references"),
 ]
 HEAVY = {"matplotlib", "numpy", "IPython", "rich", "psutil", "pandas"}
 SOURCES = sorted([*ROOT.rglob("*.py"), *ROOT.rglob("*.pyx"), *ROOT.rglob("*.pxd")])

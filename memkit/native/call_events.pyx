@@ -21,9 +21,10 @@ from memkit.native.cpython cimport (
 )
 from memkit.native.gate cimport ticks
 from memkit.native.gate import NAMES
-from memkit.native.hook cimport Hook
 from memkit.native.journal cimport Journal, journal_t, writer_t
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
+from memkit.native.seat cimport PROFILE
+from memkit.native.tracer cimport Tracer
 from memkit.native.watch cimport SLOTS, look_cost, worst_gate
 
 
@@ -181,25 +182,6 @@ cdef void on_builtin(Calls me, thread_t *t, PyFrameObject *frame, int what, PyOb
     Py_DECREF(<PyObject *>code)
 
 
-cdef int on_profile(PyObject *self, PyFrameObject *frame, int what, PyObject *arg) noexcept:
-    """The profile function; everything is passed on to the one that was found in its place."""
-    cdef Calls me = <Calls>self
-    cdef uint64_t time = ticks()
-    cdef thread_t *t
-    cdef int result
-    if not me.on:      # it has ended in another thread: be out of this one's way, too
-        result = me.pass_on(frame, what, arg)
-        me.unhook_this_thread()
-        return result
-    t = this_thread(me)
-    if t != NULL:
-        if what == PyTrace_CALL or what == PyTrace_RETURN:
-            on_frame(me, t, frame, what, time)
-        elif me.builtins and arg != NULL:
-            on_builtin(me, t, frame, what, arg, time)
-    return me.pass_on(frame, what, arg)
-
-
 cdef PyMethodDef definitions[6]
 definitions[0] = PyMethodDef(b"on_start", <PyCFunction>on_start, METH_FASTCALL, NULL)
 definitions[1] = PyMethodDef(b"on_resume", <PyCFunction>on_resume, METH_FASTCALL, NULL)
@@ -214,7 +196,7 @@ cdef void write_calls(void *calls, journal_t *journal, int64_t memory, bint whol
     calls_flush(<calls_t *>calls, journal, memory, whole)
 
 
-cdef class Calls(Hook):
+cdef class Calls(Tracer):
     """The tree of all call paths.
 
     ``describe`` is called once with each code object that is met, and returns None where it is not to be in the tree, or
@@ -231,7 +213,7 @@ cdef class Calls(Hook):
     cdef list kept                  # code objects that are known
 
     def __cinit__(self, Meter meter, describe, describe_builtin, describe_thread, int more, bint everywhere, disable=None):
-        self.function, self.profiles = on_profile, True
+        self.kind = PROFILE
         self.describe, self.describe_builtin, self.describe_thread = describe, describe_builtin, describe_thread
         self.builtins, self.everywhere, self.disable, self.kept = describe_builtin is not None, everywhere, disable, []
         self.calls.tracer.scoped = meter.name == "rss"
@@ -245,6 +227,17 @@ cdef class Calls(Hook):
         self.calls.more = more
         if meter_open(&self.calls.tracer.meter):
             raise MeterError(f"meter {meter.name!r} cannot be read")
+
+    cdef void handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
+        """What the profile function is told of."""
+        cdef uint64_t time = ticks()
+        cdef thread_t *t = this_thread(self) if self.on else NULL
+        if t == NULL:
+            return
+        if what == PyTrace_CALL or what == PyTrace_RETURN:
+            on_frame(self, t, frame, what, time)
+        elif self.builtins and argument != NULL:
+            on_builtin(self, t, frame, what, argument, time)
 
     cdef thread_t *join(self) noexcept:
         """Have a root for the calling thread."""
@@ -299,12 +292,9 @@ cdef class Calls(Hook):
         return tuple([PyCFunction_New(&definitions[i], self) for i in range(6)])
 
     def start(self):
-        """Give every call its share from now on, until ``stop``."""
+        """Give every call its share from now on, until ``stop``; this thread has a root from now."""
         self.on = True
-        this_thread(self)       # with a root from now, and memory as it is
-
-    def stop(self):
-        self.on = False
+        this_thread(self)
 
     def enter(self, code):
         """Code has just begun in this thread, before that could be told of."""
@@ -339,10 +329,10 @@ cdef class Calls(Hook):
         """The gate of the threads that are traced, if they all could have it."""
         return NAMES[worst_gate(&self.calls.tracer)]
 
-    cdef int give_back(self) except -1:
+    cdef void release(self) noexcept:
         calls_close(&self.calls)
         meter_close(&self.calls.tracer.meter)
-        return 0
 
     def __dealloc__(self):
-        self.give_back()
+        calls_close(&self.calls)
+        meter_close(&self.calls.tracer.meter)

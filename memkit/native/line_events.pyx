@@ -15,13 +15,14 @@ from memkit.native.cpython cimport (
 )
 from memkit.native.gate cimport ticks
 from memkit.native.gate import NAMES
-from memkit.native.hook cimport Hook
 from memkit.native.journal cimport Journal, journal_t, writer_t
 from memkit.native.lines cimport (
     activation_t, begin_line, end_line, enter, leave, leave_down_to, lines_close, lines_flush, lines_open, lines_t,
     this_thread, thread_t,
 )
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
+from memkit.native.seat cimport TRACE
+from memkit.native.tracer cimport Tracer
 from memkit.native.watch cimport SLOTS, look_cost, worst_gate
 
 cdef enum:
@@ -198,30 +199,6 @@ cdef void on_wanted(lines_t *lines, thread_t *t, int index, PyFrameObject *frame
     a.table.lines[a.row].hits += 1
 
 
-cdef int on_trace(PyObject *self, PyFrameObject *frame, int what, PyObject *arg) noexcept:
-    """The trace function; everything is passed on to the one that was found in its place."""
-    cdef Lines me = <Lines>self
-    cdef uint64_t time = ticks()
-    cdef PyCodeObject *code
-    cdef thread_t *t
-    cdef int index, result
-    if not me.on:      # it has ended in another thread: be out of this one's way, too
-        result = me.pass_on(frame, what, arg)
-        me.unhook_this_thread()
-        return result
-    if what == PyTrace_CALL or what == PyTrace_LINE or what == PyTrace_RETURN:
-        code = PyFrame_GetCode(frame)
-        index = index_of(&me.lines.codes, code)
-        if index == UNKNOWN:
-            index = me.discover(<object><PyObject *>code)
-        Py_DECREF(<PyObject *>code)
-        if index >= 0 and me.on:
-            t = this_thread(&me.lines)
-            if t != NULL:
-                on_wanted(&me.lines, t, index, frame, what, time)
-    return me.pass_on(frame, what, arg)
-
-
 cdef PyMethodDef definitions[5]
 definitions[0] = PyMethodDef(b"on_start", <PyCFunction>on_start, METH_FASTCALL, NULL)
 definitions[1] = PyMethodDef(b"on_resume", <PyCFunction>on_resume, METH_FASTCALL, NULL)
@@ -235,7 +212,7 @@ cdef void write_lines(void *lines, journal_t *journal, int64_t memory, bint whol
     lines_flush(<lines_t *>lines, journal, memory)
 
 
-cdef class Lines(Hook):
+cdef class Lines(Tracer):
     """The sums of all traced lines.
 
     ``wanted`` is called once with each code object that is met, and returns None, or what its rows are to be: the number of
@@ -249,7 +226,7 @@ cdef class Lines(Hook):
     cdef list unwanted
 
     def __cinit__(self, Meter meter, wanted, disable=None):
-        self.function = on_trace
+        self.kind = TRACE
         self.wanted, self.disable, self.kept, self.unwanted = wanted, disable, [], []
         self.lines.tracer.scoped = meter.name == "rss"
         self.lines.tracer.meter = meter.meter
@@ -261,6 +238,24 @@ cdef class Lines(Hook):
             raise MemoryError
         if meter_open(&self.lines.tracer.meter):
             raise MeterError(f"meter {meter.name!r} cannot be read")
+
+    cdef void handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
+        """What the trace function is told of."""
+        cdef uint64_t time = ticks()
+        cdef PyCodeObject *code
+        cdef thread_t *t
+        cdef int index
+        if not self.on or not (what == PyTrace_CALL or what == PyTrace_LINE or what == PyTrace_RETURN):
+            return
+        code = PyFrame_GetCode(frame)
+        index = index_of(&self.lines.codes, code)
+        if index == UNKNOWN:
+            index = self.discover(<object><PyObject *>code)
+        Py_DECREF(<PyObject *>code)
+        if index >= 0 and self.on:
+            t = this_thread(&self.lines)
+            if t != NULL:
+                on_wanted(&self.lines, t, index, frame, what, time)
 
     cdef int discover(self, object code) noexcept:
         """Ask whether a code object is wanted, and remember the answer."""
@@ -303,13 +298,6 @@ cdef class Lines(Hook):
         """What to register with ``sys.monitoring``: start, resume, line, leave, throw."""
         return tuple([PyCFunction_New(&definitions[i], self) for i in range(5)])
 
-    def start(self):
-        """Give every line its share from now on, until ``stop``."""
-        self.on = True
-
-    def stop(self):
-        self.on = False
-
     def read_cost(self):
         """Nanoseconds that one reading takes: the least of some."""
         cdef thread_t *t = this_thread(&self.lines)
@@ -330,10 +318,10 @@ cdef class Lines(Hook):
         """The gate of the threads that are traced, if they all could have it."""
         return NAMES[worst_gate(&self.lines.tracer)]
 
-    cdef int give_back(self) except -1:
+    cdef void release(self) noexcept:
         lines_close(&self.lines)
         meter_close(&self.lines.tracer.meter)
-        return 0
 
     def __dealloc__(self):
-        self.give_back()
+        lines_close(&self.lines)
+        meter_close(&self.lines.tracer.meter)
