@@ -41,7 +41,7 @@ cdef struct thread_t:
 
 cdef struct calls_t:
     tracer_t tracer
-    int64_t memory              # when it was last read, by any thread: what came since is given to one of them, once
+    int64_t memory              # up to which growth has been given to one of the threads, once
     codes_t codes
     node_t *chunks[CHUNKS]
     int count
@@ -72,8 +72,9 @@ cdef inline uint64_t settle(calls_t *calls, thread_t *t, uint64_t time) noexcept
     top.time += time - t.since
     if must_read(&t.watch.gate, time):
         peak = watch_look(&calls.tracer, &t.watch)
-        top.growth += t.watch.memory - calls.memory
-        calls.memory = t.watch.memory
+        if t.watch.faulted or t.watch.memory < calls.memory:    # it can have grown memory; otherwise another thread did
+            top.growth += t.watch.memory - calls.memory
+            calls.memory = t.watch.memory
         top.peak = max(top.peak, peak)
         time = t.watch.gate.asked       # reading is not the program's time
     t.since = time

@@ -4,8 +4,9 @@ A node stands for a path: a function as called by the path of its parent. Its su
 happens between two events belongs to the node that runs then. So nothing is counted twice, whatever way a call ends, and what
 a path did with all that it called is the sum of its part of the tree, which the reader works out.
 
-All threads share the memory of the tree, each has a root of its own. A node is made at the first call of its path and keeps
-its place; there is a limit to their number.
+Each thread has a root of its own. What memory grew by is given once, to a thread that reads it and has faulted since it last
+did, without which no thread grows memory; what memory shrank by goes to the next that reads. So all trees together grow by
+what the process does. A node is made at the first call of its path and keeps its place; there is a limit to their number.
 """
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawRealloc
