@@ -49,9 +49,9 @@ class Block:
 
     @property
     def traces(self):
-        """Whether lines are traced in it, or it reads what a page about that has recorded."""
-        return self.page.name == "lines.rst" or bool(
-            re.search(r"--(\w+-)?lines|lines=|MEMKIT_GATE|profile|EventLog|call-log|pymemtrace", self.text)
+        """Whether lines or calls are traced in it, or it reads what a page about that has recorded."""
+        return self.page.name in ("lines.rst", "calls.rst") or bool(
+            re.search(r"--(\w+-)?(lines|calls)|(lines|calls)=|MEMKIT_GATE|profile|EventLog|call-log|pymemtrace", self.text)
         )
 
 
@@ -76,7 +76,7 @@ def blocks_of(page):
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
-traced = pytest.mark.skipif(engine.NAME != "native", reason="lines are traced by the native engine only")
+traced = pytest.mark.skipif(engine.NAME != "native", reason="lines and calls are traced by the native engine only")
 
 
 def of_kind(*kinds):
