@@ -21,6 +21,7 @@ from memkit.native.line_events import Lines
 ENGINES = ("monitoring", "settrace")
 # The debugger's, coverage's and the profiler's numbers are left to them as long as others are free.
 _TOOL_IDS = (4, 3, 2, 5, 1, 0)
+_AROUND, _HUGE = 1 << 16, 1 << 21
 _OWN_FOLDER = os.path.join(os.path.dirname(__file__), "")
 
 
@@ -227,7 +228,14 @@ class CallTracer(Tracer):
         more = functions.add("", "<more paths>", 0)
         describe_builtin = self._describe_builtin if builtins else None
         self._native = Calls(
-            meter, self._describe, describe_builtin, self._describe_thread, more, wanted is None, self._disable
+            meter,
+            self._describe,
+            describe_builtin,
+            self._describe_thread,
+            more,
+            wanted is None,
+            _most_that_a_fault_brings(),
+            self._disable,
         )
 
     def stop(self) -> None:
@@ -276,6 +284,16 @@ class CallTracer(Tracer):
         events = sys.monitoring.events
         python = events.PY_START, events.PY_RESUME, events.PY_THROW, events.PY_RETURN, events.PY_YIELD, events.PY_UNWIND
         return (*python, events.CALL) if self._builtins else python
+
+
+def _most_that_a_fault_brings() -> int:
+    """Bytes: a huge page, or where there are none what the kernel maps around a page of a file."""
+    try:
+        with open("/sys/kernel/mm/transparent_hugepage/enabled") as file:
+            never = "[never]" in file.read()
+    except OSError:
+        never = True
+    return _AROUND if never else _HUGE
 
 
 def _name_of_this_thread() -> str | None:

@@ -221,6 +221,70 @@ show(run)
     assert of["second/numbers"][GROWTH] == pytest.approx(2 * MIB, abs=CLOSE)
 
 
+def test_locals_that_are_freed_after_the_return_are_given_back_by_the_function(calls, tracer, exact_peaks):
+    of = calls(
+        """
+def holds():
+    block = keep(40)
+    return len(block)
+
+def keeps():
+    blocks.append(keep(3))
+
+def work():
+    holds()
+    keeps()
+    blocks.pop().close()
+    after()
+
+def after():
+    pass
+
+blocks = []
+with memkit.record(calls=True) as run:
+    work()
+show(run)
+""",
+        tracer,
+    )
+    assert of["work/holds"][PEAK] - of["work/after"][PEAK] == pytest.approx(40 * MIB, abs=CLOSE)
+    assert of["work/holds"][GROWTH] == pytest.approx(0, abs=CLOSE)
+    assert of["work/keeps"][OWN_GROWTH] == pytest.approx(-3 * MIB, abs=CLOSE)  # it cannot be told from a local
+    assert of["work"][OWN_GROWTH] == pytest.approx(0, abs=CLOSE)
+    assert of["work"][GROWTH] == pytest.approx(0, abs=CLOSE)
+
+
+def test_a_thread_that_only_waited_is_given_nothing(calls, tracer):
+    of = calls(
+        """
+import threading
+import time
+
+def takes():
+    for _ in range(40):
+        blocks.append(keep(2))
+        time.sleep(0)       # the other looks at memory now, if it can
+
+def waits():
+    while not done.is_set():
+        time.sleep(0)
+
+blocks, done = [], threading.Event()
+waiting = threading.Thread(target=waits)
+with memkit.record(calls=True) as run:
+    waiting.start()
+    takes()
+    done.set()
+    waiting.join()
+show(run)
+""",
+        tracer,
+    )
+    assert of["takes"][GROWTH] == pytest.approx(80 * MIB, abs=3 * MIB)
+    [waits] = [call for path, call in of.items() if path.endswith("waits")]
+    assert abs(waits[GROWTH]) < 3 * MIB
+
+
 def test_functions_in_c_are_calls_of_their_own_if_wished(calls, tracer):
     text = """
 def work():

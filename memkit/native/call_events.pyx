@@ -43,14 +43,14 @@ cdef inline node_t *callee(Calls me, thread_t *t, PyObject *code, PyObject *buil
 
 cdef inline void go_in(Calls me, thread_t *t, node_t *node, PyObject *code, bint begins, uint64_t time) noexcept:
     settle(&me.calls, t, max(time, t.since))        # which may have begun anew meanwhile, see Calls.find
-    if push(t, node, code):
+    if push(&me.calls, t, node, code):
         node.calls += begins
 
 
 cdef inline void go_out(Calls me, thread_t *t, PyObject *code, uint64_t time) noexcept:
     if t.depth > 1 and t.stack[t.depth - 1].code == <void *>code:
         settle(&me.calls, t, time)
-        pop(t)
+        pop(&me.calls, t)
     elif t.depth > 1 and index_of(&me.calls.codes, code) >= 0:
         leave_to(&me.calls, t, code, time)
 
@@ -202,7 +202,8 @@ cdef class Calls(Tracer):
     ``describe`` is called once with each code object that is met, and returns None where it is not to be in the tree, or
     the number of the function, whether the tree may begin there, and the last instruction of a frame that begins;
     ``describe_builtin`` with each C function, and returns its number; ``describe_thread`` in each thread, and returns a
-    number for its root and the system's number of the thread. ``more`` is the function of what is beyond the limit.
+    number for its root and the system's number of the thread. ``more`` is the function of what is beyond the limit,
+    ``fault_brings`` how many bytes one page fault can bring at most.
     ``disable`` is ``sys.monitoring.DISABLE``.
     """
 
@@ -212,7 +213,10 @@ cdef class Calls(Tracer):
     cdef bint builtins, everywhere
     cdef list kept                  # code objects that are known
 
-    def __cinit__(self, Meter meter, describe, describe_builtin, describe_thread, int more, bint everywhere, disable=None):
+    def __cinit__(
+        self, Meter meter, describe, describe_builtin, describe_thread, int more, bint everywhere, int64_t fault_brings,
+        disable=None,
+    ):
         self.kind = PROFILE
         self.describe, self.describe_builtin, self.describe_thread = describe, describe_builtin, describe_thread
         self.builtins, self.everywhere, self.disable, self.kept = describe_builtin is not None, everywhere, disable, []
@@ -224,7 +228,7 @@ cdef class Calls(Tracer):
             raise MeterError(f"calls are being traced {SLOTS} times over already: stop one of the recordings")
         if refused:
             raise MemoryError
-        self.calls.more = more
+        self.calls.more, self.calls.fault_brings = more, fault_brings
         if meter_open(&self.calls.tracer.meter):
             raise MeterError(f"meter {meter.name!r} cannot be read")
 

@@ -30,18 +30,22 @@ cdef struct node_t:             # a call path: its own sums, without what it cal
 cdef struct call_t:             # something that runs
     node_t *node
     void *code                  # which is not the node's where that stands for further paths
+    int64_t entry               # memory when it began or went on
 
 cdef struct thread_t:
     watch_t watch               # first, for each is made from the other
     node_t *top                 # what runs
     uint64_t since              # when it began or went on
     call_t *stack               # from the root to the top
+    node_t *left                # what returned just now, having grown memory; its locals are still to be freed
+    int64_t left_grew
     int depth
     int room
 
 cdef struct calls_t:
     tracer_t tracer
     int64_t memory              # up to which growth has been given to one of the threads, once
+    int64_t fault_brings        # bytes, at most
     codes_t codes
     node_t *chunks[CHUNKS]
     int count
@@ -62,6 +66,7 @@ cdef void calls_flush(calls_t *calls, journal_t *journal, int64_t memory, bint w
 
 cdef node_t *child_of(calls_t *calls, node_t *parent, void *code, int function) noexcept    # NULL: no memory
 cdef bint make_room(thread_t *t) noexcept
+cdef void give(calls_t *calls, thread_t *t) noexcept nogil         # what memory changed by, to what is to have it
 cdef bint leave_to(calls_t *calls, thread_t *t, void *code, uint64_t time) noexcept nogil
 
 
@@ -72,27 +77,30 @@ cdef inline uint64_t settle(calls_t *calls, thread_t *t, uint64_t time) noexcept
     top.time += time - t.since
     if must_read(&t.watch.gate, time):
         peak = watch_look(&calls.tracer, &t.watch)
-        if t.watch.faulted or t.watch.memory < calls.memory:    # it can have grown memory; otherwise another thread did
-            top.growth += t.watch.memory - calls.memory
-            calls.memory = t.watch.memory
+        if t.watch.memory != calls.memory:
+            give(calls, t)
         top.peak = max(top.peak, peak)
         time = t.watch.gate.asked       # reading is not the program's time
+    t.left = NULL
     t.since = time
     return time
 
 
-cdef inline bint push(thread_t *t, node_t *node, void *code) noexcept:
+cdef inline bint push(calls_t *calls, thread_t *t, node_t *node, void *code) noexcept:
     """What runs calls something, or goes on with it."""
     if t.depth == t.room and not make_room(t):
         return False
-    t.stack[t.depth].node, t.stack[t.depth].code = node, code
+    t.stack[t.depth].node, t.stack[t.depth].code, t.stack[t.depth].entry = node, code, calls.memory
     t.depth += 1
     t.top = node
     node.peak = max(node.peak, t.watch.memory)
     return True
 
 
-cdef inline void pop(thread_t *t) noexcept nogil:
+cdef inline void pop(calls_t *calls, thread_t *t) noexcept nogil:
     """What runs is over; the root is not taken off."""
     t.depth -= 1
+    t.left_grew = calls.memory - t.stack[t.depth].entry
+    if t.left_grew > 0:
+        t.left = t.top
     t.top = t.stack[t.depth - 1].node

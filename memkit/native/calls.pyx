@@ -69,11 +69,29 @@ cdef thread_t *join_thread(calls_t *calls, int function, int thread) noexcept:
     if calls.memory < 0:
         calls.memory = t.watch.memory
     t.stack[0].node = t.top = root
-    t.stack[0].code = NULL
+    t.stack[0].code = t.left = NULL
     t.depth = 1
     t.since = ticks()
     current[calls.tracer.slot] = t
     return t
+
+
+cdef void give(calls_t *calls, thread_t *t) noexcept nogil:
+    """Give a thread the growth that its page faults explain; the rest is another's, who has yet to read it.
+
+    What shrinks right after a return are the locals of what returned, as far as that had grown: the interpreter frees them
+    when it has told of the return.
+    """
+    cdef int64_t change = t.watch.memory - calls.memory
+    cdef int64_t freed
+    if change > 0:
+        change = min(change, t.watch.news * calls.fault_brings)
+    calls.memory += change
+    if change < 0 and t.left != NULL:
+        freed = max(change, -t.left_grew)
+        t.left.growth += freed
+        change -= freed
+    t.top.growth += change
 
 
 # -- the tree ----------------------------------------------------------------------------------------------------------
@@ -159,6 +177,7 @@ cdef bint leave_to(calls_t *calls, thread_t *t, void *code, uint64_t time) noexc
     if place <= 0:
         return False
     settle(calls, t, time)
+    t.left = NULL
     t.depth = place
     t.top = t.stack[place - 1].node
     return True

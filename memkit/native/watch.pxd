@@ -17,7 +17,7 @@ cdef struct watch_t:            # the head of a tracer's own struct for a thread
     scope_t scope
     int64_t memory              # when it was last read
     long faults
-    bint faulted                # the thread did, between the last two readings
+    long news                   # page faults of the thread between the last two readings
     int64_t reads
     bint busy                   # belongs to a thread that lives
     int64_t generation          # of the tracer that it was last made ready for

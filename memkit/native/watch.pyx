@@ -142,8 +142,8 @@ cdef int64_t watch_look(tracer_t *tracer, watch_t *watch) noexcept nogil:
     cdef long faults = thread_faults()
     cdef int64_t peak = memory
     watch.reads += 1
-    watch.faulted = faults != watch.faults
-    if memory != watch.memory or watch.faulted:
+    watch.news = faults - watch.faults
+    if memory != watch.memory or watch.news:
         watch.faults = faults
         if tracer.scoped:
             peak = max(memory, scope_take(&watch.scope, memory))
