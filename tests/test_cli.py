@@ -316,7 +316,10 @@ def test_several_recordings_are_reported_one_by_one_and_drawn_together(memkit, m
     assert "<svg" in (tmp_path / "both.svg").read_text()
 
 
-@pytest.mark.parametrize("option", ["--csv", "--csv-lines", "--json", "--plot-lines"])
+@pytest.mark.parametrize(
+    "option",
+    ["--csv", "--csv-lines", "--csv-calls", "--json", "--plot-lines", "--flame", "--folded", "--speedscope"],
+)
 def test_a_report_of_one_recording_is_refused_for_two_before_anything_is_made(memkit, memkit_run, tmp_path, option):
     memkit_run("-c", "'first'", path="a.memkit")
     memkit_run("-c", "'second'", path="b.memkit")

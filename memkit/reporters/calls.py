@@ -43,7 +43,7 @@ def memkit_add_options(parser):
     parser.add_argument("--show-all", action="store_true", help="show the calls of libraries, too")
     parser.add_argument(
         "--csv-calls", metavar="FILE", type=memkit.output_path, help="write the tree of calls as CSV; - is standard output"
-    )
+    ).one_recording = True
 
 
 def order(text):
@@ -57,8 +57,6 @@ def order(text):
 def memkit_report(recordings, options):
     """Tree and list go where the summary goes, after it; the CSV is of one recording."""
     if options.csv_calls:
-        if len(recordings) != 1:
-            raise memkit.UsageError(f"--csv-calls takes one recording, not {len(recordings)}: write a file for each")
         write_csv(recordings[0], options.csv_calls)
     taken = options.command != "report" or "-" in vars(options).values()
     stream = sys.stderr if taken else sys.stdout
@@ -209,7 +207,23 @@ class Tree:
             self.by = "peak" if self._top - self._floor >= NOISE else "time"
         whole = {"growth": self.grown if self.grown >= NOISE else most, "peak": self._top - self._floor, "time": self.time}
         self._least = max(1, whole[self.by] * LEAST_SHARE)
+        self._to_the_peak = self._way_up() if self.by == "growth" else set()
         self._most_in_passing = max(1, whole[self.by] * STANDS_OUT)
+
+    def _way_up(self):
+        """The ids of the calls that led to the highest peak, where that was far above what stayed and growth hides one."""
+        stayed = self._floor + max(self.grown, 0)
+        if self._top - stayed < max(NOISE, (self._top - self._floor) * STANDS_OUT):
+            return set()
+        way, hidden, calls = set(), False, self._below.get(None, ())
+        while calls:
+            call = max(calls, key=lambda call: (call.peak, call.growth))
+            if call.peak < self._top:
+                break
+            way.add(call.id)
+            hidden = hidden or abs(call.growth) < self._least
+            calls = () if call.own_peak == self._top else self._below.get(call.id, ())
+        return way if hidden else set()
 
     @property
     def middle(self):
@@ -223,7 +237,8 @@ class Tree:
             grew = (
                 f"grew memory by {memkit.units.show_bytes(self.grown)}" if self.grown > 0 else "did not grow memory in all"
             )
-            return f"calls {grew}; the paths that grew most"
+            peak = f", and the one to the peak of {memkit.units.show_bytes(self._top)}" if self._to_the_peak else ""
+            return f"calls {grew}; the paths that grew most{peak}"
         nothing = f"in all, calls grew memory by less than {memkit.units.show_bytes(NOISE)}; " if self.nothing_grew else ""
         if self.by == "peak":
             return f"{nothing}the paths to the highest peak, {memkit.units.show_bytes(self._top)}"
@@ -319,7 +334,7 @@ class Tree:
 
     def _weight(self, call):
         if self.by == "growth":
-            return abs(call.growth)
+            return max(abs(call.growth), self._least if call.id in self._to_the_peak else 0)
         return call.peak - self._floor if self.by == "peak" else call.time
 
     def _sorted(self, chains):

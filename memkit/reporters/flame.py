@@ -48,16 +48,13 @@ def memkit_add_options(parser):
         metavar="FILE",
         type=picture_path,
         help="draw the tree of calls by growth, or by time with --sort time, into a .png, .svg or .pdf file",
-    )
+    ).one_recording = True
 
 
 @memkit.hookimpl
-def memkit_report(recordings, options):
+def memkit_report(recording, options):
     if not options.flame:
         return
-    if len(recordings) != 1:
-        raise memkit.UsageError(f"--flame takes one recording, not {len(recordings)}: draw a picture for each")
-    [recording] = recordings
     if not recording.calls:
         raise memkit.UsageError("--flame has nothing to draw: no calls were traced; record with --calls")
     hide, all = getattr(options, "hide", None), getattr(options, "show_all", False)

@@ -16,16 +16,13 @@ def memkit_add_options(parser):
         metavar="FILE",
         type=memkit.output_path,
         help="write folded stacks for flame graphs, by growth, or by time with --sort time; - is standard output",
-    )
+    ).one_recording = True
 
 
 @memkit.hookimpl
-def memkit_report(recordings, options):
+def memkit_report(recording, options):
     if not options.folded:
         return
-    if len(recordings) != 1:
-        raise memkit.UsageError(f"--folded takes one recording, not {len(recordings)}: write a file for each")
-    [recording] = recordings
     if not recording.calls:
         raise memkit.UsageError("--folded has nothing to write: no calls were traced; record with --calls")
     hide, all = getattr(options, "hide", None), getattr(options, "show_all", False)

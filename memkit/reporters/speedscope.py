@@ -24,16 +24,13 @@ def memkit_add_options(parser):
         metavar="FILE",
         type=memkit.output_path,
         help="write the tree of calls for speedscope.app; - is standard output",
-    )
+    ).one_recording = True
 
 
 @memkit.hookimpl
-def memkit_report(recordings, options):
+def memkit_report(recording, options):
     if not options.speedscope:
         return
-    if len(recordings) != 1:
-        raise memkit.UsageError(f"--speedscope takes one recording, not {len(recordings)}: write a file for each")
-    [recording] = recordings
     if not recording.calls:
         raise memkit.UsageError("--speedscope has nothing to write: no calls were traced; record with --calls")
     hide, all = getattr(options, "hide", None), getattr(options, "show_all", False)

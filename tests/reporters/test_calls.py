@@ -158,7 +158,7 @@ def test_where_nothing_rose_either_the_tree_is_by_time(called):
 
 def test_the_tree_can_be_by_peak_or_by_time(called):
     recording = called((0, MAIN, 0), (1, "keep", 50, 1, 1, 60), (1, "spike", 0, 1, 1, 400), (1, "slow", 0, 1, 900, 60))
-    assert tree(recording) == [(0, MAIN), (1, "keep")]
+    assert tree(recording) == [(0, MAIN), (1, "keep"), (1, "spike")]  # growth alone would hide the peak
     assert tree(recording, "peak") == [(0, MAIN), (1, "spike"), (1, "keep"), (1, "slow")]
     assert tree(recording, "time") == [(0, MAIN), (1, "slow")]
 
