@@ -87,6 +87,16 @@ def last_of(chunk):
     return float(chunk.cumsum()[-1])
 
 
+def pages(count):
+    """Fresh memory from the kernel each time, every page of it written to: nothing but faults."""
+    return sum(len(filled(40 << 20)) for _ in range(count))
+
+
+def filled(size):
+    """A block that is so large that malloc gives it back at once."""
+    return b"x" * size
+
+
 def paths(depth):
     """Ten functions that each call all ten, down to a depth: ten times as many paths for each level."""
     CALLERS[0](depth)
@@ -109,5 +119,8 @@ def prepared(name, size):
     if name == "pipeline":
         import numpy
 
+        # Once malloc has given back a larger block, it keeps those of the pipeline. Otherwise chance decides whether it has
+        # the kernel take them and give them anew for each chunk, which takes as long as all the rest.
+        numpy.ones(2_000_000)
         return [numpy.linspace(0, 1, 200_000) for _ in range(size)]
     return size
