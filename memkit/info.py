@@ -42,11 +42,11 @@ def facts() -> list[tuple[str, str]]:
 
 def _tracing() -> list[tuple[str, str]]:
     if engine.NAME != "native":
-        return [("lines", "not here: they need the native engine")]
+        return [("tracing", "not here: lines and calls need the native engine")]
     from memkit import tracing
 
     gate, reason = tracing.gate.chosen()
-    return [("lines", f"traced by {tracing.engine()}"), ("gate", gate + _because(reason))]
+    return [("tracing", f"lines and calls by {tracing.engine()}"), ("gate", gate + _because(reason))]
 
 
 def _because(reason: str | None) -> str:
