@@ -648,48 +648,6 @@ work()
     assert calls["waits"].parent == calls["work"].id
 
 
-def test_ten_thousand_starts_and_stops_leave_nothing_behind(python, tracer):
-    text = """
-import os
-import sys
-import memkit
-from memkit import engine, tracing
-
-def work():
-    return 1
-
-class Nowhere:
-    def text(self, rows):
-        pass
-
-meter = engine.Meter("rss")
-
-def once():
-    tracer = tracing.CallTracer(tracing.Functions(Nowhere()), meter)
-    tracer.start()
-    work()
-    tracer.stop()
-    tracer.close()
-
-def held():
-    return memkit.rss(), len(os.listdir("/proc/self/fd"))
-
-for _ in range(300):
-    once()
-before = held()
-for _ in range(10_000):
-    once()
-after = held()
-if hasattr(sys, "monitoring"):
-    assert [sys.monitoring.get_tool(number) for number in range(6)] == [None] * 6
-assert sys.getprofile() is None
-print([after[0] - before[0], after[1] - before[1]])
-"""
-    memory, descriptors = python(text, tracer)
-    assert memory < MIB
-    assert descriptors == 0
-
-
 # -- on the command line -----------------------------------------------------------------------------------------------
 
 

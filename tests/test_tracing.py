@@ -891,13 +891,13 @@ assert sys.monitoring.get_local_events(tool, work.__code__) == 0
         assert python(text) is None
 
 
-def test_ten_thousand_starts_and_stops_leave_nothing_behind(python, tracer):
-    text = """
+@pytest.mark.parametrize("kind", ["LineTracer", "CallTracer"])
+def test_ten_thousand_starts_and_stops_leave_nothing_behind(python, tracer, kind):
+    text = f"""
 import os
 import sys
 import memkit
 from memkit import engine, tracing
-from memkit.native.journal import Journal
 
 def work():
     return 1
@@ -909,7 +909,7 @@ class Nowhere:
         pass
 
 def once():
-    tracer = tracing.LineTracer(tracing.Functions(Nowhere()), meter, lambda code: code is work.__code__)
+    tracer = tracing.{kind}(tracing.Functions(Nowhere()), meter, lambda code: code is work.__code__)
     tracer.start()
     work()
     tracer.stop()
@@ -926,7 +926,7 @@ for _ in range(10_000):
 after = held()
 if hasattr(sys, "monitoring"):
     assert [sys.monitoring.get_tool(number) for number in range(6)] == [None] * 6
-assert sys.gettrace() is None
+assert sys.gettrace() is None and sys.getprofile() is None
 print([after[0] - before[0], after[1] - before[1]])
 """
     memory, descriptors = python(text, tracer)
