@@ -147,6 +147,11 @@ def work():
     block.close()                                                      # grows -32 * MIB
 
 
+# What these do for the first time brings in pages of numpy's code, a mebibyte at a time where the kernel has it in one piece.
+few = numpy.ones(10)
+few + few
+numpy.empty(10, "u1")[:5] = 1
+memset(few.ctypes.data, 1, 10)
 work()
 """
 

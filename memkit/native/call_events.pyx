@@ -47,12 +47,18 @@ cdef inline void go_in(Calls me, thread_t *t, node_t *node, PyObject *code, bint
         node.calls += begins
 
 
+cdef inline void outside(Calls me, thread_t *t, uint64_t time) noexcept:
+    """Something begins or ends that is not in the tree; what returned before has had the time to free its locals."""
+    if t.left != NULL:
+        settle(&me.calls, t, max(time, t.since))
+
+
 cdef inline void go_out(Calls me, thread_t *t, PyObject *code, uint64_t time) noexcept:
     if t.depth > 1 and t.stack[t.depth - 1].code == <void *>code:
         settle(&me.calls, t, time)
         pop(&me.calls, t)
-    elif t.depth > 1 and index_of(&me.calls.codes, code) >= 0:
-        leave_to(&me.calls, t, code, time)
+    elif not (t.depth > 1 and index_of(&me.calls.codes, code) >= 0 and leave_to(&me.calls, t, code, time)):
+        outside(me, t, time)
 
 
 cdef inline PyObject *definition(PyObject *callable) noexcept:
@@ -265,6 +271,7 @@ cdef class Calls(Tracer):
         if index < 0:
             return NULL
         if not self.everywhere and t.depth == 1 and not self.calls.codes.wanted[index].target:
+            outside(self, t, ticks())
             return NULL
         return child_of(&self.calls, t.top, code, self.calls.codes.wanted[index].number)
 
