@@ -147,7 +147,7 @@ def work():
     block.close()                                                      # grows -32 * MIB
 
 
-# What these do for the first time brings in pages of numpy's code, a mebibyte at a time where the kernel has it in one piece.
+# What these do for the first time brings in pages of numpy's code, a mebibyte at a time where the kernel has it so.
 few = numpy.ones(10)
 few + few
 numpy.empty(10, "u1")[:5] = 1
