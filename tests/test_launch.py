@@ -235,8 +235,9 @@ def test_an_interrupt_before_the_program_begins_ends_it_without_a_word(interrupt
     assert sorted(os.listdir(tmp_path)) == ["program.py", "site"]
 
 
+# A module that neither memkit nor its reporters import, by either engine.
 def test_an_interrupt_as_the_program_begins_is_its_own(interrupted_at):
-    done = interrupted_at("_ctypes", "try:\n    import _ctypes\nexcept KeyboardInterrupt:\n    print('mine')\n    raise\n")
+    done = interrupted_at("_lsprof", "try:\n    import _lsprof\nexcept KeyboardInterrupt:\n    print('mine')\n    raise\n")
     assert (done.returncode, done.stdout) == (130, "mine\n")
     assert 'program.py", line 2, in <module>' in done.stderr
     assert "KeyboardInterrupt\nmemkit   program.py: killed by SIGINT (KeyboardInterrupt)\n" in done.stderr
