@@ -22,6 +22,7 @@ ENGINES = ("monitoring", "settrace")
 # The debugger's, coverage's and the profiler's numbers are left to them as long as others are free.
 _TOOL_IDS = (4, 3, 2, 5, 1, 0)
 _AROUND, _HUGE = 1 << 16, 1 << 21
+_MOST_ALIKE = 8  # threads with a tree of their own, of those that only numbers tell apart
 _OWN_FOLDER = os.path.join(os.path.dirname(__file__), "")
 
 
@@ -225,6 +226,7 @@ class CallTracer(Tracer):
         self._functions = functions
         self._wanted = wanted
         self._builtins = builtins
+        self._alike, self._shared = {}, {}
         more = functions.add("", "<more paths>", 0)
         describe_builtin = self._describe_builtin if builtins else None
         self._native = Calls(
@@ -262,8 +264,19 @@ class CallTracer(Tracer):
         return self._functions.add("", name, 0)
 
     def _describe_thread(self) -> tuple[int, int]:
+        """The function of this thread's root, and the thread's number. Many threads that only numbers tell apart share one.
+
+        A server that starts a thread for each request would have as many trees as it has requests.
+        """
         number = _thread.get_native_id()
-        return self._functions.add("", f"<thread {_name_of_this_thread() or number}>", 0), number
+        name = _name_of_this_thread() or str(number)
+        kind = _without_numbers(name)
+        alike = self._alike[kind] = self._alike.get(kind, 0) + 1
+        if alike <= _MOST_ALIKE:
+            return self._functions.add("", f"<thread {name}>", 0), number
+        if kind not in self._shared:
+            self._shared[kind] = self._functions.add("", f"<thread {kind}>", 0)
+        return self._shared[kind], number
 
     def _callbacks(self):
         events = sys.monitoring.events
@@ -308,6 +321,14 @@ def _name_of_this_thread() -> str | None:
             frame = frame.f_back
         known = frame.f_locals.get("self") if frame.f_code is threading.Thread._bootstrap.__code__ else None
     return getattr(known, "name", None)
+
+
+def _without_numbers(name: str) -> str:
+    """A name with a star for each number in it."""
+    starred = "".join("*" if letter.isdigit() else letter for letter in name)
+    while "**" in starred:
+        starred = starred.replace("**", "*")
+    return starred
 
 
 def _last_instruction_at_start(code) -> int:

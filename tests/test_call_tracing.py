@@ -392,6 +392,34 @@ print(json.dumps({name: [call.growth, [each.function.name for each in calls.valu
         assert growth == pytest.approx(size * MIB, abs=CLOSE), name
 
 
+def test_many_threads_that_only_numbers_tell_apart_share_a_tree(calls, tracer):
+    roots = calls(
+        """
+import threading
+
+def work():
+    blocks.append(keep(1))
+
+blocks = []
+with memkit.record(calls=True) as run:
+    for name in [None] * 40 + ["other"]:
+        thread = threading.Thread(target=work, name=name)
+        thread.start()
+        thread.join()
+print(json.dumps([[call.function.name, call.calls, call.growth] for call in run.recording.calls if call.parent is None]))
+""",
+        tracer,
+    )
+    own = {name: growth for name, times, growth in roots if times == 1}
+    assert own["<thread other>"] == pytest.approx(MIB, abs=CLOSE)
+    assert sorted(own) == sorted(
+        ["<thread MainThread>", "<thread other>", *(f"<thread Thread-{n} (work)>" for n in range(1, 9))]
+    )
+    [shared] = [root for root in roots if root[1] > 1]
+    assert shared[:2] == ["<thread Thread-* (work)>", 32]
+    assert shared[2] == pytest.approx(32 * MIB, abs=2 * MIB)
+
+
 def test_lines_and_calls_are_traced_together(calls, tracer):
     text = """
 def work():

@@ -4,7 +4,7 @@ A node stands for a path: a function as called by the path of its parent. Its su
 happens between two events belongs to the node that runs then. So nothing is counted twice, whatever way a call ends, and what
 a path did with all that it called is the sum of its part of the tree, which the reader works out.
 
-Each thread has a root of its own. What memory grew by is given once, to a thread that reads it and has faulted since it last
+Each thread has a root of its own, or shares one with threads like it. What memory grew by is given once, to a thread that reads it and has faulted since it last
 did, without which no thread grows memory; what memory shrank by goes to the next that reads. So all trees together grow by
 what the process does. A node is made at the first call of its path and keeps its place; there is a limit to their number.
 """
@@ -63,7 +63,8 @@ cdef thread_t *join_thread(calls_t *calls, int function, int thread) noexcept:
     if root == NULL:
         t.watch.generation = 0
         return NULL
-    root.thread = thread
+    if root.calls == 0:         # threads may share a root
+        root.thread = thread
     root.calls += 1
     root.peak = max(root.peak, t.watch.memory)
     if calls.memory < 0:
