@@ -1,6 +1,7 @@
 """Recording the process one is in."""
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import signal
@@ -392,11 +393,12 @@ def test_two_thousand_recordings_leave_nothing_behind(tmp_path):
     for _ in range(100):
         with run:
             pass
+    gc.collect()  # what earlier tests left to be found may hold descriptors
     before = memkit.rss(), len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     for _ in range(2000):
         with run:
             pass
     after = memkit.rss(), len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
-    assert after[1] == before[1]
+    assert after[1] <= before[1]
     assert after[0] - before[0] < 2 * MIB
     assert journal.is_recording(run.path)

@@ -114,7 +114,7 @@ def test_reading_leaks_neither_memory_nor_descriptors():
         rss.read()
     assert rss.read() - start < MIB
     del rss
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # fewer, where what earlier tests left is found meanwhile
 
 
 def test_a_swapped_out_page_counts_as_swap_only():

@@ -194,5 +194,5 @@ def test_a_hundred_thousand_scopes_leave_nothing_behind():
     descriptors, start = len(os.listdir("/proc/self/fd")), now()
     for _ in range(100_000):
         peak.Scope()
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir("/proc/self/fd")) <= descriptors  # fewer, where what earlier tests left is found meanwhile
     assert now() - start < MIB
