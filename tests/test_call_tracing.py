@@ -69,7 +69,9 @@ HEAD = """
 import json
 import sys
 import memkit
-from oracle import drop, keep
+from oracle import SWITCH, drop, keep
+
+sys.setswitchinterval(SWITCH)  # no thread loses the GIL between taking memory and the event that tells of it
 
 def path(recording, call):
     names = []
