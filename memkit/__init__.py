@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from memkit.errors import MeterError as MeterError
     from memkit.errors import UsageError as UsageError
     from memkit.eventlog import EventLog as EventLog
+    from memkit.headroom import limit as limit
+    from memkit.headroom import limits as limits
     from memkit.hookspecs import hookimpl as hookimpl
-    from memkit.journal import read as read
     from memkit.log import Log as Log
     from memkit.log import LogRow as LogRow
     from memkit.log import read_log as read_log
@@ -27,18 +28,24 @@ if TYPE_CHECKING:
     from memkit.plugins import report as report
     from memkit.profiling import LineProfiler as LineProfiler
     from memkit.profiling import profile as profile
+    from memkit.reader import read as read
     from memkit.recorder import Recorder as Recorder
     from memkit.recorder import record as record
     from memkit.recording import About as About
     from memkit.recording import Call as Call
     from memkit.recording import Cost as Cost
+    from memkit.recording import Crossing as Crossing
     from memkit.recording import Ending as Ending
+    from memkit.recording import Frame as Frame
     from memkit.recording import Function as Function
+    from memkit.recording import Limit as Limit
     from memkit.recording import Line as Line
     from memkit.recording import Process as Process
     from memkit.recording import Recording as Recording
     from memkit.recording import Sample as Sample
     from memkit.recording import Span as Span
+    from memkit.recording import Stack as Stack
+    from memkit.recording import Total as Total
     from memkit.recording import Tracing as Tracing
     from memkit.sources import Source as Source
     from memkit.spans import span as span
@@ -47,24 +54,30 @@ _HOMES = {
     "engine": ("peak_rss", "rss"),
     "errors": ("FormatError", "JournalError", "MemkitError", "MeterError", "UsageError"),
     "eventlog": ("EventLog",),
+    "headroom": ("limit", "limits"),
     "hookspecs": ("hookimpl",),
-    "journal": ("read",),
     "log": ("Log", "LogRow", "read_log"),
     "outputs": ("output", "output_path"),
     "plugins": ("report",),
     "profiling": ("LineProfiler", "profile"),
+    "reader": ("read",),
     "recorder": ("Recorder", "record"),
     "recording": (
         "About",
         "Call",
         "Cost",
+        "Crossing",
         "Ending",
+        "Frame",
         "Function",
+        "Limit",
         "Line",
         "Process",
         "Recording",
         "Sample",
         "Span",
+        "Stack",
+        "Total",
         "Tracing",
     ),
     "sources": ("Source",),

@@ -1,4 +1,4 @@
-"""Linux control groups: the memory groups that a process is in, innermost first, and how often each had to kill.
+"""Linux control groups: the memory groups that a process is in, innermost first, their limits, and how often each killed.
 
 Version 1 counts in ``memory.oom_control``, version 2 in ``memory.events``, both as a line ``oom_kill N``.
 """
@@ -6,25 +6,63 @@ Version 1 counts in ``memory.oom_control``, version 2 in ``memory.events``, both
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+
+_MUCH = 1 << 62
 
 
-class Group(NamedTuple):
-    """A memory control group."""
+class Group:
+    """A memory control group.
 
-    name: str
-    """As the process sees it: ``/`` is the outermost that it can see."""
-    folder: str
-    version: int
+    ``name`` is as the process sees it: ``/`` is the outermost that it can see.
+    """
+
+    __slots__ = ("folder", "name", "version")
+
+    def __init__(self, name: str, folder: str, version: int):
+        self.name, self.folder, self.version = name, folder, version
+
+    def __repr__(self):
+        return f"<cgroup {self.name} v{self.version}, {self.folder}>"
 
     def oom_kills(self) -> int | None:
         """Processes of this group that the kernel has killed for want of memory; None where it does not count."""
-        text = _text(os.path.join(self.folder, "memory.oom_control" if self.version == 1 else "memory.events"))
+        text = text_of(os.path.join(self.folder, "memory.oom_control" if self.version == 1 else "memory.events"))
         for line in text.splitlines():
             key, _, value = line.partition(" ")
             if key == "oom_kill":
                 return int(value)
         return None
+
+    def limit(self) -> int | None:
+        """Bytes that the group may use; None where it is not told, or has no limit."""
+        return self._number("memory.limit_in_bytes" if self.version == 1 else "memory.max")
+
+    def used(self) -> int | None:
+        """Bytes that the group uses, without the file pages that the kernel drops first."""
+        used = self._number("memory.usage_in_bytes" if self.version == 1 else "memory.current")
+        key = "total_inactive_file" if self.version == 1 else "inactive_file"
+        for line in text_of(os.path.join(self.folder, "memory.stat")).splitlines():
+            name, _, value = line.partition(" ")
+            if name == key and used is not None:
+                return max(0, used - int(value))
+        return used
+
+    def swap(self) -> tuple[int, int]:
+        """Bytes that the group may swap out, beside its limit, and those that it has; much where nothing limits that."""
+        if self.version == 2:
+            room, swapped = self._number("memory.swap.max"), self._number("memory.swap.current")
+            if room is None and not os.path.exists(os.path.join(self.folder, "memory.swap.max")):
+                return 0, 0  # the outermost group, or a kernel that does not count swap
+            return (_MUCH if room is None else room), swapped or 0
+        both, memory = self._number("memory.memsw.limit_in_bytes"), self._number("memory.limit_in_bytes")
+        if both is None or memory is None:
+            return _MUCH, 0  # swap is not counted, so nothing limits it
+        used = self._number("memory.memsw.usage_in_bytes") or 0
+        return max(0, both - memory), max(0, used - (self._number("memory.usage_in_bytes") or 0))
+
+    def _number(self, name: str) -> int | None:
+        text = text_of(os.path.join(self.folder, name)).strip()
+        return int(text) if text.isdigit() else None
 
 
 def memory_groups(pid: int | str = "self", root: str = "/") -> list[Group]:
@@ -34,7 +72,7 @@ def memory_groups(pid: int | str = "self", root: str = "/") -> list[Group]:
     """
     mounts = _mounts(root)
     groups = []
-    for line in _text(os.path.join(root, f"proc/{pid}/cgroup")).splitlines():
+    for line in text_of(os.path.join(root, f"proc/{pid}/cgroup")).splitlines():
         _, controllers, path = line.split(":", 2)
         version = 2 if not controllers else 1
         if version == 1 and "memory" not in controllers.split(","):
@@ -47,7 +85,7 @@ def memory_groups(pid: int | str = "self", root: str = "/") -> list[Group]:
 def oom_kills(groups: list[Group], root: str = "/") -> dict[str, int]:
     """What each group, and the whole machine, has counted so far, by a name for people."""
     counts = {f"cgroup {group.name}": group.oom_kills() for group in groups}
-    for line in _text(os.path.join(root, "proc/vmstat")).splitlines():
+    for line in text_of(os.path.join(root, "proc/vmstat")).splitlines():
         if line.startswith("oom_kill "):
             counts["this machine"] = int(line.split()[1])
     return {name: count for name, count in counts.items() if count is not None}
@@ -78,7 +116,7 @@ def _ancestry(path: str, folder: str, base: str, version: int) -> list[Group]:
 def _mounts(root: str) -> dict[int, tuple[str, str]]:
     """Version -> where its memory controller is mounted, and which group that mount shows as its top."""
     found = {}
-    for line in _text(os.path.join(root, "proc/self/mountinfo")).splitlines():
+    for line in text_of(os.path.join(root, "proc/self/mountinfo")).splitlines():
         fields, _, rest = line.partition(" - ")
         kind, _, options = rest.split(" ", 2)
         top, folder = fields.split(" ")[3:5]
@@ -90,7 +128,8 @@ def _mounts(root: str) -> dict[int, tuple[str, str]]:
     return found
 
 
-def _text(path: str) -> str:
+def text_of(path: str) -> str:
+    """What a file of the kernel's says; empty where it is not there."""
     try:
         with open(path) as file:
             return file.read()

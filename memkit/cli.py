@@ -6,12 +6,13 @@ import itertools
 import os
 import sys
 
-from memkit import files, journal, launch, shelf
+from memkit import files, launch, shelf
 from memkit.errors import FormatError, MemkitError, UsageError, nearest
 from memkit.launch import Program
 from memkit.options import add_run_options, check, settings
 from memkit.parser import Parser
 from memkit.plugins import Plugins
+from memkit.reader import Reader, read
 from memkit.targets import Targets
 from memkit.version import VERSION
 
@@ -90,7 +91,7 @@ def run_command(name: str, words: list[str]) -> int:
             os.unlink(path)
     if exit.recorded:
         try:
-            failed = plugins.report([journal.read(path)], options)
+            failed = plugins.report([read(path)], options)
         except BrokenPipeError:
             failed = _reader_went_away()
     else:
@@ -159,12 +160,12 @@ def _follower(path: str, plugins: Plugins, options):
     """What looks at the recording while it is made; None where no plugin wants to."""
     if not plugins.has("memkit_follow"):
         return None
-    reader = journal.Reader(path) if os.path.exists(path) else None
+    reader = Reader(path) if os.path.exists(path) else None
 
     def follow():
         nonlocal reader
         try:
-            reader = reader or journal.Reader(path)
+            reader = reader or Reader(path)
             reader.advance()
             recording = reader.recording()
         except FormatError:  # the program has not got so far
@@ -243,7 +244,7 @@ def report_command(name: str, words: list[str]) -> int:
 
     parser, plugins, options = _parsed(name, report_command.__doc__, words, add_options)
     _check_outputs(parser, options, options.files)
-    recordings = [journal.read(file) for file in options.files]
+    recordings = [read(file) for file in options.files]
     return FAILED if plugins.report(recordings, options) else 0
 
 

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 
-from memkit import engine, files, journal, ongoing
+from memkit import engine, files, headroom, journal, ongoing
 from memkit.endings import how_it_ended
 from memkit.errors import JournalError, MemkitError, MeterError, UsageError
 from memkit.units import parse_interval
@@ -145,6 +145,8 @@ class Recorder:
                 }
             )
         )
+        for limit in headroom.find():
+            self._journal.text(journal.row("limit", *limit))
         self._journal.flush()
         if self._journal.error:
             raise JournalError(f"cannot record into {self._where()}: {os.strerror(self._journal.error)}")
@@ -250,7 +252,9 @@ class Recorder:
             return self._recording
         if self.running and self._pid == os.getpid():
             self._sampler.flush()
-        recording = journal.read(self.path or files.contents(self._nameless))
+        from memkit.reader import read
+
+        recording = read(self.path or files.contents(self._nameless))
         if not self.running:
             self._recording = recording
         return recording

@@ -105,6 +105,65 @@ class Tracing(NamedTuple):
         return round(self.events * self.event_cost + self.reads * self.read_cost)
 
 
+class Limit(NamedTuple):
+    """Something that limits the memory of a process, as it stood at one moment."""
+
+    name: str
+    """``cgroup /jobs``, ``RLIMIT_AS``, ``RLIMIT_DATA`` or ``memory of this machine``."""
+    size: int
+    used: int
+    """What counts against it, by whomever it is used."""
+
+    @property
+    def left(self) -> int:
+        """Bytes until it is reached, at least 0."""
+        return max(0, self.size - self.used)
+
+
+class Frame(NamedTuple):
+    """Where a thread is in one function."""
+
+    file: str
+    line: int
+    function: str
+
+
+class Stack(NamedTuple):
+    """Where a thread is."""
+
+    thread: int
+    name: str | None
+    frames: tuple[Frame, ...]
+    """The innermost first."""
+
+
+class Crossing(NamedTuple):
+    """The moment at which memory reached the limit that was set with ``--limit``."""
+
+    time: int
+    memory: int
+    """What was measured against the limit, at that moment."""
+    limit: int
+    name: str
+    """What was measured: the meter of the recording, or the name of a :class:`Limit` for a share of that."""
+    action: str
+    """What was done about it: ``report``, ``raise`` or ``stop``."""
+    stacks: tuple[Stack, ...] = ()
+    """Where the threads were."""
+
+
+class Total(NamedTuple):
+    """The memory of a process and all its descendants at one moment."""
+
+    time: int
+    memory: int
+    """What they use together: pages that several share count once, where ``Recording.summed`` is ``pss``."""
+    rss: int
+    """The sum of their resident memory, in which shared pages count once for each process."""
+    estimated: int = 0
+    """By how much ``memory`` may be off: what has changed since the shares were last read."""
+
+
 class Span(NamedTuple):
     """A named stretch of time, from ``memkit.span``."""
 
@@ -130,7 +189,7 @@ class Span(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How a process ended. ``kind`` is one of ``ok error exited killed unknown``."""
+    """How a process ended. ``kind`` is one of ``ok error exited killed ended unknown``; ``ended`` says no more."""
 
     kind: str
     error: str | None = None
@@ -156,6 +215,8 @@ class Ending(NamedTuple):
         if self.kind == "killed":
             during = f" ({self.error})" if self.error else ""
             return f"killed by {signal_name(self.signal)}{during}{shortage}"
+        if self.kind == "ended":
+            return "ended, it is not known how"
         return "not known: the recording has no end (still running, or killed without a supervisor)"
 
 
@@ -200,9 +261,11 @@ class Recording:
 
     about: About
     samples: tuple[Sample, ...] = ()
+    """Those of the recorded process."""
     lines: tuple[Line, ...] = ()
     spans: tuple[Span, ...] = ()
     processes: tuple[Process, ...] = ()
+    """The recorded process, then those that it and its descendants started, where they were recorded."""
     ending: Ending = Ending("unknown")
     cost: Cost = Cost(0, 0, None)
     tracing: Tracing | None = None
@@ -211,6 +274,17 @@ class Recording:
     """The tree of calls in order of their ids, callers before what they call."""
     call_tracing: Tracing | None = None
     """None where no calls were traced."""
+    others: tuple[Sample, ...] = ()
+    """Samples of the processes that the recorded one started, in order of time; see :meth:`lane`."""
+    totals: tuple[Total, ...] = ()
+    """What the process and its descendants used together; empty where they were not recorded."""
+    summed: str | None = None
+    """How ``totals`` were added up: ``pss`` or ``rss``."""
+    summed_reason: str | None = None
+    """Why not better."""
+    limits: tuple[Limit, ...] = ()
+    """What limited memory when the recording began, nearest first."""
+    crossings: tuple[Crossing, ...] = ()
     unread: int = 0
     """Rows that could not be read: broken off, damaged, or of a kind that this memkit does not know."""
     source: str | None = None
@@ -288,6 +362,15 @@ class Recording:
         globs = (globs,) if isinstance(globs, str) else tuple(globs)
         hidden = matcher((*globs, *(LIBRARIES if libraries else ())))
         return replace(self, calls=fold(self.calls, hidden))
+
+    def lane(self, process: Process) -> tuple[Sample, ...]:
+        """The samples of one of ``processes``."""
+        if process.pid == self.about.pid and process.started == 0:
+            return self.samples
+        until = float("inf") if process.ended is None else process.ended
+        return tuple(
+            sample for sample in self.others if sample.pid == process.pid and process.started <= sample.time <= until
+        )
 
     @property
     def unseen(self) -> int:

@@ -6,6 +6,7 @@ import os
 
 from memkit import journal
 from memkit.errors import FormatError, UsageError
+from memkit.reader import read
 from memkit.units import show_bytes, show_time
 
 
@@ -20,7 +21,7 @@ def recordings_in(folder: str) -> list[str]:
 
 def row_of(file: str) -> tuple:
     try:
-        recording = journal.read(file)
+        recording = read(file)
     except FormatError as error:
         return (file, "?", "?", "?", str(error))
     when = recording.about.when.strftime("%Y-%m-%d %H:%M:%S")
@@ -31,7 +32,7 @@ def row_of(file: str) -> tuple:
 def is_growing(file: str) -> bool:
     """Whether the process that a recording is of lives, and has not ended the recording."""
     try:
-        recording = journal.read(file)
+        recording = read(file)
     except FormatError:
         return False
     if recording.ending.kind != "unknown":

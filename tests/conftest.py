@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from memkit import engine, journal, ongoing
+from memkit import engine, journal, ongoing, reader
 from memkit.calls import Tally
 from memkit.recording import About, Cost, Ending, Function, Process, Recording, Sample, Tracing
 
@@ -238,7 +238,7 @@ def memkit_run(tmp_path):
         command = [sys.executable, *flags, _installed("memkit-run"), "-o", path, *options, *words]
         done = subprocess.run(command, **_settings(tmp_path, settings))
         path = tmp_path / path
-        done.recording = journal.read(path) if journal.is_recording(path) else None
+        done.recording = reader.read(path) if journal.is_recording(path) else None
         return done
 
     return run

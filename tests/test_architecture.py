@@ -12,8 +12,9 @@ ROOT = Path(memkit.__file__).parent
 # From the ground up. A module imports only from floors below its own, or from the same floor where that is said.
 FLOORS = [
     {"errors", "version", "endings", "calls"},
-    {"units", "recording", "hookspecs", "cgroup", "targets", "sources"},
-    {"journal", "portable", "native"},
+    {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal"},
+    {"rows", "portable", "native"},
+    {"reader", "headroom"},
     {"engine", "plugins", "wrapping", "tracing", "files", "shelf"},
     {"ongoing", "tracers"},
     {"recorder", "info", "outputs", "eventlog"},

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from memkit import journal
+from memkit import reader
 
 MS = 1_000_000
 FLUSH = 250 * MS
@@ -207,7 +207,7 @@ with memkit.span("parent"):
 """
     run = memkit_run(script(text), flags=["-W", "ignore"])
     assert (run.returncode, run.stderr) == (0, "")
-    child = journal.read(tmp_path / "child.memkit")
+    child = reader.read(tmp_path / "child.memkit")
     assert [span.label for span in child.spans] == ["child"]
     assert [span.label for span in run.recording.spans] == ["parent"]
     assert child.about.pid != run.recording.about.pid

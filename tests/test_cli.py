@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 
-from memkit import engine, journal, units
+from memkit import engine, reader, units
 
 
 @pytest.fixture
@@ -299,7 +299,7 @@ def test_a_report_can_be_made_again(memkit, recorded, tmp_path):
 
 
 def test_reports_go_to_standard_output_where_asked(memkit, recorded):
-    recording = journal.read(recorded)
+    recording = reader.read(recorded)
     csv = memkit("report", "-q", "run.memkit", "--csv", "-")
     assert len(csv.stdout.splitlines()) == len(recording.samples) + 1
     document = json.loads(memkit("report", "-q", "run.memkit", "--json", "-").stdout)

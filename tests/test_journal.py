@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from memkit import journal
+from memkit import journal, reader
 from memkit.calls import LOST
 from memkit.errors import FormatError
-from memkit.recording import Call, Ending, Function, Sample, Tracing
+from memkit.recording import Call, Crossing, Ending, Frame, Function, Limit, Sample, Stack, Total, Tracing
 
 ABOUT = {
     "memkit": "1.2",
@@ -36,7 +36,7 @@ def recorded(tmp_path):
         path = tmp_path / "r.memkit"
         text = journal.header(ABOUT) if head else b""
         path.write_bytes(text + b"".join(row if isinstance(row, bytes) else journal.row(*row) for row in rows))
-        return journal.read(path)
+        return reader.read(path)
 
     return write_and_read
 
@@ -49,7 +49,7 @@ def test_the_header_comes_back_as_it_was(recorded):
 def test_a_header_of_before_a_key_was_thought_of_is_read(tmp_path):
     path = tmp_path / "r.memkit"
     path.write_bytes(journal.header({key: value for key, value in ABOUT.items() if key != "peaks_error"}))
-    assert journal.read(path).about._asdict() == {**ABOUT, "argv": tuple(ABOUT["argv"]), "peaks_error": None}
+    assert reader.read(path).about._asdict() == {**ABOUT, "argv": tuple(ABOUT["argv"]), "peaks_error": None}
 
 
 def test_every_row_is_one_line_of_json():
@@ -60,8 +60,55 @@ def test_every_row_is_one_line_of_json():
 
 
 def test_a_sample_without_a_peak_peaked_at_its_memory(recorded):
-    samples = recorded(("sample", 5, 100), ("sample", 6, 90, 310), ("sample", 7, 80, -9), ("sample", 8, 60, 0, 99)).samples
-    assert samples == (Sample(5, 7, 100, 100), Sample(6, 7, 90, 400), Sample(7, 7, 80, 80), Sample(8, 99, 60, 60))
+    samples = recorded(("sample", 5, 100), ("sample", 6, 90, 310), ("sample", 7, 80, -9), ("sample", 8, 60, 0, 7)).samples
+    assert samples == (Sample(5, 7, 100, 100), Sample(6, 7, 90, 400), Sample(7, 7, 80, 80), Sample(8, 7, 60, 60))
+
+
+def test_samples_of_other_processes_have_lanes_of_their_own(recorded):
+    found = recorded(
+        ("process", 99, 7, 3, "sort"),
+        ("sample", 4, 50, 0, 99),
+        ("sample", 5, 100),
+        ("process_end", 99, 6, None, 9),
+        ("process", 99, 7, 8, "again"),
+        ("sample", 9, 60, 1, 99),
+        ("process_end", 98, 9, 0, None),
+    )
+    own, sort, again = found.processes
+    assert found.lane(own) == found.samples == (Sample(5, 7, 100, 100),)
+    assert found.lane(sort) == (Sample(4, 99, 50, 50),) and str(sort.ending) == "killed by SIGKILL"
+    assert found.lane(again) == (Sample(9, 99, 60, 61),) and again.ended is None
+    assert found.unread == 1  # the end of a process that never began
+
+
+def test_how_a_child_ended_is_told_as_far_as_it_is_known(recorded):
+    ends = {(0, None): "finished", (3, None): "exited with code 3", (None, 15): "killed by SIGTERM"}
+    ends[None, None] = "ended, it is not known how"
+    rows = [row for n, end in enumerate(ends) for row in (("process", n, 7, n, "x"), ("process_end", n, n + 1, *end))]
+    assert [str(process.ending) for process in recorded(*rows).processes[1:]] == list(ends.values())
+
+
+def test_totals_and_limits_and_crossings_come_back_as_they_were_written(recorded):
+    found = recorded(
+        ("limit", "RLIMIT_AS", 500, 100),
+        ("limit", "cgroup /jobs", 300, 100),
+        ("tree", "rss", "no PSS here"),
+        ("total", 5, 300, 700, 10),
+        ("crossing", 6, 310, 300, "rss", "report"),
+        ("stack", 7, 42, "MainThread", [["a.py", 3, "f"], ["a.py", 9, "<module>"]]),
+        ("crossing", 8, 320, 300, "rss", "report"),
+        ("stack", 9, 42, None, []),
+        ("stack", 9, 43, None, [["a.py", 3]]),
+    )
+    assert found.limits == (Limit("cgroup /jobs", 300, 100), Limit("RLIMIT_AS", 500, 100))
+    assert [limit.left for limit in found.limits] == [200, 400]
+    assert (found.summed, found.summed_reason, found.totals) == ("rss", "no PSS here", (Total(5, 300, 700, 10),))
+    stack = Stack(42, "MainThread", (Frame("a.py", 3, "f"), Frame("a.py", 9, "<module>")))
+    assert found.crossings == (
+        Crossing(6, 310, 300, "rss", "report", (stack,)),
+        Crossing(8, 320, 300, "rss", "report", (Stack(42, None, ()),)),
+    )
+    assert found.unread == 1
 
 
 def test_spans_are_put_together_from_their_two_rows(recorded):
@@ -251,7 +298,7 @@ def test_a_row_can_be_added_to_a_recording_that_breaks_off(tmp_path):
     path = tmp_path / "r.memkit"
     path.write_bytes(journal.header(ABOUT) + b'["sample",1,5]\n["sample",2')
     journal.append(path, "exit", 3, None, 9, None)
-    recording = journal.read(path)
+    recording = reader.read(path)
     assert (recording.ending.signal, len(recording.samples), recording.unread) == (9, 1, 1)
 
 
@@ -270,36 +317,36 @@ def test_a_file_that_is_no_recording_is_refused_with_the_reason(tmp_path, conten
     path = tmp_path / "x.memkit"
     path.write_bytes(content)
     with pytest.raises(FormatError, match=reason) as caught:
-        journal.read(path)
+        reader.read(path)
     assert "x.memkit" in str(caught.value)
 
 
 def test_a_file_that_cannot_be_opened_is_refused_in_a_line(tmp_path):
     with pytest.raises(FormatError, match=r"cannot read .*nowhere"):
-        journal.read(tmp_path / "nowhere")
+        reader.read(tmp_path / "nowhere")
     with pytest.raises(FormatError, match="cannot read"):
-        journal.read(tmp_path)
+        reader.read(tmp_path)
 
 
 def test_a_recording_can_be_followed_while_it_grows(tmp_path):
     path = tmp_path / "r.memkit"
     path.write_bytes(journal.header(ABOUT) + journal.row("sample", 1, 5) + b'["sample",')
-    with journal.Reader(path) as reader, open(path, "ab") as file:
-        reader.advance()
-        assert len(reader.recording().samples) == 1
+    with reader.Reader(path) as bits, open(path, "ab") as file:
+        bits.advance()
+        assert len(bits.recording().samples) == 1
         file.write(b"2,6]\n" + journal.row("sample", 3, 7))
         file.flush()
-        reader.advance()
-        recording = reader.recording()
+        bits.advance()
+        recording = bits.recording()
     assert [sample.memory for sample in recording.samples] == [5, 6, 7]
     assert recording.unread == 0
 
 
 def test_rows_that_lie_across_blocks_are_read_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "_CHUNK", 7)
+    monkeypatch.setattr(reader, "_CHUNK", 7)
     path = tmp_path / "r.memkit"
     path.write_bytes(journal.header(ABOUT) + b"".join(journal.row("sample", n, n * 10) for n in range(50)))
-    assert [sample.memory for sample in journal.read(path).samples] == [n * 10 for n in range(50)]
+    assert [sample.memory for sample in reader.read(path).samples] == [n * 10 for n in range(50)]
 
 
 def test_the_origin_of_a_recording_is_its_process_and_clock(tmp_path):
@@ -338,7 +385,7 @@ def test_whatever_is_in_a_file_it_is_read_or_refused(tmp_path, recorded):
             mutant[place : place + chance.choice((0, 1, 1, 5))] = chance.choice(pieces)
         path.write_bytes(mutant)
         try:
-            recording = journal.read(path)
+            recording = reader.read(path)
         except FormatError:
             continue
         assert str(recording.ending)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from memkit import journal
+from memkit import journal, reader
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +94,7 @@ def test_an_array_too_large_is_want_of_memory(memkit_run):
 def test_the_end_of_a_recording_in_a_killed_process_is_not_known(plain, script, tmp_path):
     text = "import os, memkit\nwith memkit.record('own.memkit'):\n    os.kill(os.getpid(), 9)"
     assert plain(script(text)).returncode == -signal.SIGKILL
-    ending = journal.read(tmp_path / "own.memkit").ending
+    ending = reader.read(tmp_path / "own.memkit").ending
     assert (ending.kind, ending.finished) == ("unknown", False)
 
 
@@ -263,7 +263,7 @@ def test_a_program_that_outlives_memkit_ends_its_own_recording(started, tmp_path
     process.kill()
     process.wait(60)
     process.communicate(timeout=60)  # until the program, too, has closed its ends
-    assert str(journal.read(tmp_path / "run.memkit").ending) == "exited with code 3"
+    assert str(reader.read(tmp_path / "run.memkit").ending) == "exited with code 3"
 
 
 # -- a terminal --------------------------------------------------------------------------------------------------------
