@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from memkit.log import Log as Log
     from memkit.log import LogRow as LogRow
     from memkit.log import read_log as read_log
+    from memkit.merging import merge as merge
     from memkit.outputs import output as output
     from memkit.outputs import output_path as output_path
     from memkit.plugins import report as report
@@ -57,6 +58,7 @@ _HOMES = {
     "headroom": ("limit", "limits"),
     "hookspecs": ("hookimpl",),
     "log": ("Log", "LogRow", "read_log"),
+    "merging": ("merge",),
     "outputs": ("output", "output_path"),
     "plugins": ("report",),
     "profiling": ("LineProfiler", "profile"),

@@ -85,7 +85,7 @@ def run_command(name: str, words: list[str]) -> int:
         folder = os.path.dirname(os.path.realpath(program.target)) if program.mode == "script" else os.getcwd()
         Targets([target for target in (*(options.lines or ()), *(options.calls or ())) if target]).check(folder)
         command = launch.command(program, settings(options, path, meter))
-        exit = launch.launch(command, path, _follower(path, plugins, options))
+        exit = launch.launch(command, path, _follower(path, plugins, options), followed=options.follow)
     finally:
         if reserved and os.path.exists(path) and not os.path.getsize(path):
             os.unlink(path)

@@ -60,6 +60,14 @@ def opened(path: str) -> int:
     return fd
 
 
+def joined(path: str) -> int:
+    """A descriptor that appends to a recording that another process makes."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise UsageError(f"cannot record into {path!r}: {error.strerror}") from None
+
+
 def opened_nameless() -> int:
     """A descriptor that appends to a file that goes with it."""
     from tempfile import TemporaryFile

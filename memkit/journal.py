@@ -4,6 +4,8 @@
 row          values                                            written
 ===========  ================================================  ====================================================
 ``memkit``   format version, object                            first; the object's keys are those of ``About``
+``part``     pid                                               before rows of a process that follows the recorded one, whose
+                                                               own rows begin with ``memkit``; 0 is the recorded one
 ``sample``   time, memory, rise, pid                           by the sampler; the rise is how far the peak since the row
                                                                before lay above memory, 0 if it is missing; a missing
                                                                pid is the recorded process
@@ -88,14 +90,20 @@ def origin(path: str) -> tuple[int, int] | None:
     return about["pid"], about["clock"]
 
 
-def append(path: str, *values) -> None:
-    """Add a row to a finished file, even one that ends inside a row."""
-    with open(path, "r+b") as file:
+def part(pid: int) -> bytes:
+    """The row before those of one of the processes that write into a recording; 0 is the recorded one."""
+    return row("part", pid)
+
+
+def append(path: str, *values, head: bytes = b"") -> None:
+    """Add a row, and one before it, to a file that others may be appending to, even one that ends inside a row."""
+    rows = head + row(*values)
+    with open(path, "a+b", buffering=0) as file:
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
-                file.write(b"\n")
-        file.write(row(*values))
+                rows = b"\n" + rows
+        file.write(rows)
 
 
 def is_recording(path: str) -> bool:

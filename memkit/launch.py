@@ -82,10 +82,10 @@ def interpreter_flags(words: list[str]) -> list[str]:
     return flags
 
 
-def launch(words: list[str], path: str, follow=None) -> Exit:
+def launch(words: list[str], path: str, follow=None, *, followed: bool = False) -> Exit:
     """Run a command to its end and add to the recording in ``path`` how it ended.
 
-    ``follow`` is called about once a second meanwhile.
+    ``follow`` is called about once a second meanwhile. ``followed`` is whether other processes write into the recording too.
     """
     groups = cgroup.memory_groups()
     before = cgroup.oom_kills(groups)
@@ -99,7 +99,8 @@ def launch(words: list[str], path: str, follow=None) -> Exit:
     if origin is None or origin[0] != process.pid:
         return exit
     try:
-        journal.append(path, "exit", time.monotonic_ns() - origin[1], exit.code, exit.signal, exit.out_of_memory)
+        ended = time.monotonic_ns() - origin[1], exit.code, exit.signal, exit.out_of_memory
+        journal.append(path, "exit", *ended, head=journal.part(0) if followed else b"")
     except OSError as error:
         print(f"memkit: how it ended could not be added to {path!r}: {error.strerror}", file=sys.stderr)
     return exit._replace(recorded=True)

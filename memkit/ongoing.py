@@ -32,6 +32,10 @@ def install_hooks() -> None:
 def _at_exit() -> None:
     for recorder in list(recorders):
         try:
+            if recorder.is_child:
+                from memkit.follow import stop
+
+                stop(recorder)
             recorder.stop()
         except JournalError as error:
             if sys.stderr is not None:
@@ -70,7 +74,12 @@ def _resume(_=None) -> int:
 
 def _in_child() -> None:
     global lock
+    followed = [recorder for recorder in recorders if recorder.follow]
     for recorder in recorders:
         recorder.forget_tracing()
     recorders.clear()
     lock = _thread.RLock()
+    for recorder in followed:
+        from memkit.follow import child_of, start
+
+        start(child_of(recorder))

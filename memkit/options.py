@@ -35,6 +35,11 @@ def add_run_options(parser) -> None:
     )
     _add_tracing_options(parser)
     parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="have Python programs that this one forks or spawns record themselves into the same file, with lines and calls",
+    )
+    parser.add_argument(
         "--no-peak-reset",
         action="store_true",
         help="leave the kernel's own record of the peak alone; peaks between samples are then exact only at new heights",
@@ -83,7 +88,7 @@ def settings(options, path: str, meter: str) -> dict[str, str]:
     """What the measured process is to be told; ``memkit.script`` reads it."""
     told = {"path": path, "interval": options.interval, "meter": meter}
     told |= {name: "\n".join(getattr(options, name)) for name in ("lines", "calls") if getattr(options, name) is not None}
-    told |= {name: "" for name in ("c_calls", "no_peak_reset") if getattr(options, name)}
+    told |= {name: "" for name in ("c_calls", "no_peak_reset", "follow") if getattr(options, name)}
     told |= {name: str(getattr(options, name)) for name in ("call_log", "trigger") if getattr(options, name) is not None}
     return told
 

@@ -159,8 +159,14 @@ class Journal:
         self._lock = threading.Lock()
         self._rows: list[bytes] = []
         self._torn = False
+        self._head = b""
         self.error = None
         self.lost = 0
+
+    def begin_writes_with(self, head: bytes) -> None:
+        """Have each write to the file begin with a row, which tells whose the others are."""
+        self.flush()
+        self._head = head
 
     def row(self, tag: str, *values: int) -> None:
         """Append one row of integers."""
@@ -176,7 +182,7 @@ class Journal:
         with self._lock:
             text, self._rows = b"".join(self._rows), []
             if text and self._owner == os.getpid():
-                self._send(b"\n" + text if self._torn else text)
+                self._send((b"\n" if self._torn else b"") + self._head + text)
 
     def _send(self, text: bytes) -> None:
         try:

@@ -96,16 +96,15 @@ class _Call:
                 state.known = {pair for pair in state.known if pair[0].running} | {(each, each.started)}
         if outermost:
             self._when = time.monotonic_ns()
-            self._begun = [
-                (each, each.begin_call()) for each in running if self._own is None or each is not self._own.recorder
-            ]
+            own = self._own.recorder if self._own is not None else None
+            self._begun = [(each.spans, each.spans.begin_call()) for each in running if each is not own]
 
     def __exit__(self, kind, error, trace):
         self._state.open.discard(self)
         if self._begun:
             long = time.monotonic_ns() - self._when >= SHORT
-            for each, begun in self._begun:
-                each.end_call(self._state.label, begun, even_if_still=long)
+            for spans, begun in self._begun:
+                spans.end_call(self._state.label, begun, even_if_still=long)
         if self._own is not None:
             _leave(self, self._own, error)
 

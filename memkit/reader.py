@@ -7,9 +7,11 @@ import os
 
 from memkit.errors import FormatError
 from memkit.journal import BEGINNING, VERSION
+from memkit.merging import joined
 from memkit.recording import About, Recording
 from memkit.rows import Rows
 
+_PART = b'["part"'
 _CHUNK = 1 << 16  # small, so that rows die young and the garbage collector has little to do
 
 
@@ -32,6 +34,8 @@ class Reader:
         self._file = path if self._named is None else _open(self._named)
         self._rest = b""
         self._rows = None
+        self._parts = []  # what other processes wrote into the same file, by the order of their headers
+        self._writing = None  # whose rows come next; None where their header was lost
         self._unread = 0
 
     def __enter__(self):
@@ -49,15 +53,49 @@ class Reader:
             lines = (self._rest + block).split(b"\n")
             self._rest = lines.pop()
             if lines and self._rows is None:
-                self._rows = Rows(self._about(lines.pop(0)))
+                self._rows = self._writing = Rows(self._first(lines.pop(0)))
             if lines:
-                self._rows.take(self._decoded(lines))
+                self._take(lines)
 
     def recording(self) -> Recording:
         """What has been read so far."""
         if self._rows is None:
             raise FormatError(self._refusal())
-        return self._rows.recording(source=self._named, unread=self._unread + bool(self._rest))
+        main = self._rows.recording(source=self._named, unread=self._unread + bool(self._rest))
+        return joined(main, [part.recording() for part in self._parts])
+
+    def _take(self, lines: list[bytes]) -> None:
+        """Give rows to those whose they are; ``part`` rows say whose the following are."""
+        rows = self._decoded(lines)
+        if not any(line.startswith(_PART) for line in lines):
+            self._give(rows)
+            return
+        begun = 0
+        for place, row in enumerate(rows):
+            if isinstance(row, list) and len(row) > 1 and row[0] == "part":
+                self._give(rows[begun:place])
+                begun = place + 1
+                pid = row[1]
+                mine = (part for part in reversed(self._parts) if part.about.pid == pid)
+                self._writing = next(mine, None) if pid else self._rows
+            elif isinstance(row, list) and row[:1] == ["memkit"]:
+                self._begin_part(row)
+                begun = place + 1
+        self._give(rows[begun:])
+
+    def _begin_part(self, row: list) -> None:
+        try:
+            self._writing = Rows(self._about(row))
+            self._parts.append(self._writing)
+        except (FormatError, TypeError, ValueError):
+            self._writing = None
+            self._unread += 1
+
+    def _give(self, rows: list) -> None:
+        if self._writing is None:
+            self._unread += len(rows)
+        elif rows:
+            self._writing.take(rows)
 
     def _decoded(self, lines: list[bytes]) -> list:
         """The rows; decoding many at once is several times faster than one by one."""
@@ -73,13 +111,18 @@ class Reader:
                 self._unread += 1
         return rows
 
-    def _about(self, line: bytes) -> About:
+    def _first(self, line: bytes) -> About:
         try:
-            tag, version, about = json.loads(line)
+            row = json.loads(line)
+            tag, _, about = row
             if tag != "memkit" or not isinstance(about, dict):
                 raise ValueError(tag)
         except (ValueError, TypeError):
             raise FormatError(self._refusal(line)) from None
+        return self._about(row)
+
+    def _about(self, row: list) -> About:
+        _, version, about = row
         if version != VERSION:
             raise FormatError(
                 f"{self._name()} is a recording of format {version!r} and this memkit reads {VERSION}: "

@@ -5,20 +5,20 @@ Everything here runs inside the program under measurement, so it imports next to
 
 from __future__ import annotations
 
-import _thread
-import itertools
 import os
 import sys
 import time
 
-from memkit import engine, files, headroom, journal, ongoing
+from memkit import engine, files, heading, journal, ongoing
 from memkit.endings import how_it_ended
 from memkit.errors import JournalError, MemkitError, MeterError, UsageError
+from memkit.spanrows import SpanRows
 from memkit.units import parse_interval
-from memkit.version import VERSION
 
 
-def record(path=None, *, interval="auto", meter="rss", lines=(), calls=False, c_calls=False, peak_reset=True) -> Recorder:
+def record(
+    path=None, *, interval="auto", meter="rss", lines=(), calls=False, c_calls=False, peak_reset=True, follow=False
+) -> Recorder:
     """Record this process's memory: a context manager, and a decorator.
 
     ::
@@ -35,13 +35,23 @@ def record(path=None, *, interval="auto", meter="rss", lines=(), calls=False, c_
     ``"file.py"``, or a list of these (see ``memkit.targets``). ``calls``: True for all call paths, or targets as for
     ``lines`` for what these call; ``c_calls``: whether functions in C are calls of their own. ``peak_reset``: whether the
     kernel's own record of the peak may be reset; without that, a peak between two samples is exact only where the
-    process rises above all it had been.
+    process rises above all it had been. ``follow``: whether Python programs that this one forks or spawns record themselves
+    into the same file, with lines and calls; it needs a ``path``.
 
     Raises ``UsageError`` for arguments that make no sense, ``MeterError`` where the meter cannot be read, and at its
     end ``JournalError`` if rows were lost, to a full disk for instance. Source: the kernel files named in
     ``memkit.native.meter``, or psutil.
     """
-    return Recorder(path, interval=interval, meter=meter, lines=lines, calls=calls, c_calls=c_calls, peak_reset=peak_reset)
+    return Recorder(
+        path,
+        interval=interval,
+        meter=meter,
+        lines=lines,
+        calls=calls,
+        c_calls=c_calls,
+        peak_reset=peak_reset,
+        follow=follow,
+    )
 
 
 class Recorder:
@@ -61,21 +71,30 @@ class Recorder:
         calls=False,
         c_calls=False,
         peak_reset=True,
+        follow=False,
+        part=False,  # whether it is of a process that follows the one that the recording is of
         argv=None,
     ):
         if callable(path):
             raise UsageError("record() takes a path: write @memkit.record(), with the parentheses")
         self.path = None if path is None else os.path.abspath(path)
+        self.arguments = dict(
+            interval=interval, meter=meter, lines=lines, calls=calls, c_calls=c_calls, peak_reset=peak_reset, argv=argv
+        )
         self.ending = ("ok",)
         self._interval = parse_interval(interval)
         self._meter = meter
-        self._targets = _targets(lines)
-        self._call_targets = _targets(calls, "calls")
+        self.targets = _targets(lines)  # what is traced, True for everything, None for nothing
+        self.call_targets = _targets(calls, "calls")
         self._c_calls = c_calls
         self._peak_reset = peak_reset
         self._tracers = None
+        if follow and path is None:
+            raise UsageError("record(follow=True) needs a path: a file that several processes can write into")
+        self.follow = follow
+        self.is_child = part
+        self._invitation = None
         self._argv = sys.argv if argv is None else argv
-        self._numbers = itertools.count()
         self.started = 0  # on the monotonic clock
         self._nameless = None  # the descriptor of a recording without a path
         self._recording = None
@@ -89,6 +108,11 @@ class Recorder:
     def running(self) -> bool:
         """Whether it is recording now."""
         return self in ongoing.recorders
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether it is of this process, and not of one that this was forked from."""
+        return self._pid == os.getpid()
 
     # -- begin and end ---------------------------------------------------------------------------------------------
 
@@ -115,73 +139,58 @@ class Recorder:
         scoped = getattr(meter, "name", None) == "rss" and sampler is engine.Sampler
         if scoped:
             engine.allow_reset(all(each._peak_reset for each in (self, *ongoing.recorders)))
-        peaks, reason = engine.peaks() if scoped else ("samples", "the system keeps a peak of rss only")
         self._recording = None
-        self._spans = {}
-        self._scoped = scoped
         self._sampler_meter = meter
-        self._memory = meter.read
         self._pid = os.getpid()
         self.started = time.monotonic_ns()
-        self._journal = engine.Journal(files.opened(self.path) if self.path else self._dup_of_nameless(), self.path)
+        self._journal = engine.Journal(self._opened(), self.path)
+        if self.is_child:
+            self._journal.begin_writes_with(journal.part(self._pid))
         self._journal.text(
-            journal.header(
-                {
-                    "memkit": VERSION,
-                    "argv": self._argv,
-                    "pid": os.getpid(),
-                    "parent": os.getppid(),
-                    "python": sys.version.split()[0],
-                    "host": os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "?"),
-                    "began": time.time(),
-                    "clock": self.started,
-                    "meter": meter.name,
-                    "interval": self._interval or None,
-                    "engine": sampler.engine,
-                    "peaks": peaks,
-                    "peaks_reason": reason,
-                    "mark": engine.peak_rss() if scoped else None,
-                    "peaks_error": engine.peaks_error() if scoped else None,
-                }
-            )
+            heading.of_this_process(self._argv, self.started, meter.name, self._interval, sampler.engine, scoped)
         )
-        for limit in headroom.find():
-            self._journal.text(journal.row("limit", *limit))
         self._journal.flush()
         if self._journal.error:
             raise JournalError(f"cannot record into {self._where()}: {os.strerror(self._journal.error)}")
+        if self.follow and not self.is_child:
+            self._journal.begin_writes_with(journal.part(0))
+        self.spans = SpanRows(self._journal, meter.read, scoped, self.started)
         self._sampler = sampler(self._journal, meter, self._interval, self.started, scoped)
         try:
             self._sampler.start()
         except (OSError, RuntimeError) as error:
             raise MemkitError(f"cannot record: {error}") from error
         self._start_tracing()
+        if self.follow and not self.is_child:
+            from memkit.follow import Invitation
+
+            self._invitation = Invitation(self)
 
     def _start_tracing(self) -> None:
-        if self._targets is None and self._call_targets is None:
+        if self.targets is None and self.call_targets is None:
             return
         from memkit.tracers import Tracers
 
         meter = self._sampler_meter if isinstance(self._sampler_meter, engine.Meter) else engine.Meter("rss")
         self._tracers = Tracers(self._journal, self._sampler, meter)
-        if self._targets is not None:
-            self._tracers.trace_lines(self._targets.wants)
-        if self._call_targets is not None:
-            self._tracers.trace_calls(getattr(self._call_targets, "wants", None), self._c_calls)
+        if self.targets is not None:
+            self._tracers.trace_lines(self.targets.wants)
+        if self.call_targets is not None:
+            self._tracers.trace_calls(getattr(self.call_targets, "wants", None), self._c_calls)
 
     def trace(self, function) -> None:
         """Trace the lines of a function, method or class: from now on, or from when this is next started."""
         from memkit.targets import codes_of
 
         with ongoing.lock:  # another thread may stop this
-            self._targets = self._targets or _targets([function])
-            self._targets.add(function)
+            self.targets = self.targets or _targets([function])
+            self.targets.add(function)
             if self not in ongoing.recorders:
                 return
             if self._tracers is None:
                 self._start_tracing()
             elif self._tracers.lines is None:
-                self._tracers.trace_lines(self._targets.wants)
+                self._tracers.trace_lines(self.targets.wants)
             for code in codes_of(function):
                 self._tracers.lines.add(code)
 
@@ -194,8 +203,11 @@ class Recorder:
             if self not in ongoing.recorders:
                 return
             ongoing.recorders.remove(self)
-            self._spans.clear()
-            if self._pid != os.getpid():  # forked by C code, which ran no hook: any lock may be held for ever
+            self.spans.end_all()
+            if self._invitation is not None:
+                self._invitation.withdraw()
+                self._invitation = None
+            if not self.is_mine:  # forked by C code, which ran no hook: any lock may be held for ever
                 if self._tracers is not None:
                     self._tracers.stop()
                 return
@@ -250,7 +262,7 @@ class Recorder:
         """What was recorded: a ``Recording``, or None before the first start. It can be asked for at any time."""
         if self._journal is None or self._recording is not None:
             return self._recording
-        if self.running and self._pid == os.getpid():
+        if self.running and self.is_mine:
             self._sampler.flush()
         from memkit.reader import read
 
@@ -258,6 +270,12 @@ class Recorder:
         if not self.running:
             self._recording = recording
         return recording
+
+    def _opened(self) -> int:
+        """The descriptor to append to."""
+        if self.is_child:
+            return files.joined(self.path)
+        return files.opened(self.path) if self.path else self._dup_of_nameless()
 
     def _dup_of_nameless(self) -> int:
         if self._nameless is None:
@@ -268,45 +286,6 @@ class Recorder:
     def __del__(self):
         if getattr(self, "_nameless", None) is not None:
             os.close(self._nameless)
-
-    # -- spans -----------------------------------------------------------------------------------------------------
-
-    def begin_span(self, label: str, thread: int, depth: int) -> int:
-        """Write that a span begins; the number is for ``end_span``."""
-        number = next(self._numbers)
-        scope = engine.Scope() if self._scoped else None
-        memory = self._memory()
-        if memory is None:  # a plugin's meter that fails: nothing is known, so nothing is said
-            return number
-        self._spans[number] = scope, True
-        self._journal.text(journal.row("span", number, self._elapsed(), memory, thread, depth, label))
-        return number
-
-    def end_span(self, number: int) -> None:
-        """Write that a span has ended; nothing where its recording ended before."""
-        scope, known = self._spans.pop(number, (None, False))
-        if self.running and known:
-            memory = self._memory()
-            peak = scope.close() if scope is not None else None
-            if memory is not None:
-                self._journal.text(journal.row("span_end", number, self._elapsed(), memory, peak))
-
-    def begin_call(self) -> tuple:
-        """Note how things are as a call begins, for ``end_call``."""
-        return engine.Scope() if self._scoped else None, self.started, self._elapsed(), self._memory()
-
-    def end_call(self, label: str, begun: tuple, *, even_if_still: bool) -> None:
-        """Write the span of a call, unless memory is as it was and that is no reason, or its recording has ended."""
-        scope, started, start, before = begun
-        after = self._memory()
-        peak = scope.close() if scope is not None else None
-        known = before is not None and after is not None
-        if self.running and started == self.started and known and (before != after or even_if_still):
-            number = next(self._numbers)
-            self._journal.text(
-                journal.row("span", number, start, before, _thread.get_native_id(), 0, label)
-                + journal.row("span_end", number, self._elapsed(), after, peak)
-            )
 
     def _where(self) -> str:
         return repr(self.path) if self.path else "a temporary file"

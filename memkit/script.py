@@ -28,7 +28,7 @@ def main() -> None:
 
     The mode is ``script``, ``module`` or ``code``, the target what that is. Settings are ``name=value``: ``path``,
     ``interval`` and ``meter``; ``lines`` and ``calls``, a target on each line, an empty one for the program's own code or
-    for all calls; and, whatever their value, ``c_calls`` and ``no_peak_reset``; ``call_log`` and ``trigger`` are
+    for all calls; and, whatever their value, ``c_calls``, ``no_peak_reset`` and ``follow``; ``call_log`` and ``trigger`` are
     the arguments of ``EventLog``.
     """
     mode, target, *words = sys.argv[1:]
@@ -38,7 +38,7 @@ def main() -> None:
     _look_like_plain_python(mode, target, arguments)
     try:
         recorder = _recorder(mode, target, settings, arguments)
-        sys.modules["builtins"].profile = _profile
+        sys.modules["builtins"].profile = profile_without_import
         if mode == "module":
             _refuse_unknown_module(target, sure=os.path.exists(path) and os.path.getsize(path) > 0)
         _make_log(settings)
@@ -64,11 +64,12 @@ def _recorder(mode: str, target: str, settings: dict[str, str], arguments: list[
     return Recorder(
         settings["path"],
         interval=settings["interval"],
-        meter=_imported(settings["meter"]),
+        meter=imported_meter(settings["meter"]),
         lines=[text or _own_code(mode, target) for text in lines or ()],
         calls=calls if calls is not None and all(calls) else calls is not None,
         c_calls="c_calls" in settings,
         peak_reset="no_peak_reset" not in settings,
+        follow="follow" in settings,
         argv=[*_WORDS[mode], target, *arguments],
     )
 
@@ -195,7 +196,7 @@ def _absolute(path: str) -> str:
     return path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
 
 
-def _profile(function):
+def profile_without_import(function):
     """``@profile`` without an import, as memory_profiler's users know it."""
     from memkit.profiling import profile
 
@@ -224,7 +225,7 @@ def _holds_modules(path: str) -> bool:
     return False
 
 
-def _imported(meter: str):
+def imported_meter(meter: str):
     """A meter's name as it is, or the meter that a plugin's ``name=package.module:function`` stands for."""
     name, _, place = meter.partition("=")
     if not place:

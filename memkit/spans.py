@@ -32,13 +32,13 @@ class span:
         depth = getattr(_local, "depth", 0)
         _local.depth = depth + 1
         thread = _thread.get_native_id()
-        self._open.append([(each, each.begin_span(self.label, thread, depth)) for each in list(ongoing.recorders)])
+        self._open.append([(each.spans, each.spans.begin(self.label, thread, depth)) for each in list(ongoing.recorders)])
         return self
 
     def __exit__(self, *_) -> None:
         _local.depth -= 1
-        for each, number in self._open.pop():
-            each.end_span(number)
+        for rows, number in self._open.pop():
+            rows.end(number)
 
     def __call__(self, function):
         from memkit.wrapping import around_calls

@@ -30,6 +30,7 @@ class Targets:
 
     def __init__(self, targets=()):
         self._codes: dict[int, object] = {}
+        self._named: list = []
         self._places: list[_Place] = []
         for target in [targets] if isinstance(targets, str) or not _is_group(targets) else targets:
             self.add(target)
@@ -43,6 +44,7 @@ class Targets:
         else:
             for code in codes_of(target):
                 self._codes[id(code)] = code
+                self._named.append(code)
 
     def wants(self, code) -> bool:
         """Whether this code object, not one that is equal to it, is wanted."""
@@ -55,6 +57,11 @@ class Targets:
         for constant in code.co_consts:
             if isinstance(constant, type(code)):
                 self._codes[id(constant)] = constant
+
+    def texts(self) -> list[str]:
+        """The same targets in words, for another process."""
+        named = [f"{code.co_filename}:{code.co_qualname}" for code in self._named]
+        return [*(place.text() for place in self._places), *named]
 
     def check(self, folder: str | None = None) -> None:
         """Raise ``UsageError`` for a name that its file does not have, with the nearest that it does have.
@@ -118,6 +125,11 @@ class _Place:
         if not path:
             raise UsageError(f"{owner!r} is not made of Python source, so none of its lines can be traced")
         return cls(path)
+
+    def text(self) -> str:
+        """What it was made of, without what depends on the current folder."""
+        where = self._module or self._path
+        return f"{where}:{self._name}" if self._name else where
 
     def holds(self, code) -> bool:
         file = code.co_filename

@@ -9,6 +9,7 @@ from memkit.native.threads cimport pthread_mutex_t
 cdef enum:
     CAPACITY = 32768
     LONGEST_ROW = 256
+    LONGEST_HEAD = 64
     MOST_VALUES = 10
 
 cdef int64_t NOTHING        # a value that is written as null
@@ -21,8 +22,10 @@ cdef struct journal_t:
     int64_t lost            # rows that could not be written
     bint torn               # the file ends inside a row
     int64_t flushed         # when the buffer last went to the file
+    size_t headed           # the length of the head
     size_t used
     pthread_mutex_t lock
+    char head[LONGEST_HEAD] # a row that each write begins with, where several processes write into one file
     char buffer[CAPACITY]
 
 cdef struct writer_t:       # somebody who has rows to add before each flush

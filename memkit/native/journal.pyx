@@ -8,6 +8,7 @@ raised: a full disk is no reason to stop somebody's program.
 from libc.errno cimport EBADF, EINTR, errno
 from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 from libc.stdio cimport snprintf
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 from posix.fcntl cimport O_APPEND, O_CLOEXEC, O_WRONLY, open
 from posix.unistd cimport getpid, write
@@ -66,13 +67,28 @@ cdef void send(journal_t *journal, const char *text, size_t length) noexcept nog
     journal.lost += rows_in(text, length)
 
 
+cdef void send_long(journal_t *journal, const char *text, size_t length) noexcept nogil:
+    """Send more than the buffer holds, in one write with its head."""
+    cdef char *whole = <char *>malloc(journal.headed + length) if journal.headed else NULL
+    if whole == NULL:
+        send(journal, text, length)
+        return
+    memcpy(whole, journal.head, journal.headed)
+    memcpy(whole + journal.headed, text, length)
+    send(journal, whole, journal.headed + length)
+    free(whole)
+
+
 cdef void append(journal_t *journal, const char *text, size_t length) noexcept nogil:
     if journal.used + length > CAPACITY:
         send(journal, journal.buffer, journal.used)
         journal.used = 0
-    if length > CAPACITY:
-        send(journal, text, length)
+    if journal.headed + length > CAPACITY:
+        send_long(journal, text, length)
         return
+    if journal.used == 0:
+        memcpy(journal.buffer, journal.head, journal.headed)
+        journal.used = journal.headed
     memcpy(journal.buffer + journal.used, text, length)
     journal.used += length
 
@@ -148,6 +164,14 @@ cdef class Journal:
         if path is not None:
             self.name = path.encode("utf-8", "surrogateescape")
             self.journal.path = self.name
+
+    def begin_writes_with(self, bytes head):
+        """Have each write to the file begin with a row, which tells whose the others are."""
+        if len(head) > LONGEST_HEAD:
+            raise ValueError(f"a head holds at most {LONGEST_HEAD} bytes, not {len(head)}")
+        self.flush()
+        memcpy(self.journal.head, <const char *>head, len(head))
+        self.journal.headed = len(head)
 
     def row(self, str tag, *values):
         """Append one row of integers."""

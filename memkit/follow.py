@@ -1,0 +1,121 @@
+"""Python programs that a recorded one starts, and that record themselves into the same file.
+
+A forked child goes on where its parent stood, by the hook in ``ongoing``. One that is spawned finds ``MEMKIT_FOLLOW`` in
+its environment and, first on ``PYTHONPATH``, the folder ``following`` whose ``sitecustomize`` calls ``begin``. Both write
+into the file of the recording, each write begun with a ``part`` row.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from memkit.endings import how_it_ended
+from memkit.errors import JournalError, MemkitError, UsageError
+
+VARIABLE = "MEMKIT_FOLLOW"
+FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "following")
+_MARK = "\x1f"  # between settings: no path or target has one
+_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+class Invitation:
+    """What tells spawned children to follow: two variables of the environment, as long as a recording goes on."""
+
+    def __init__(self, recorder):
+        if os.environ.get("MEMKIT_FOLLOW"):
+            raise UsageError("children of this process follow another recording already: only one can be followed")
+        words = [_PYTHON, *(f"{name}={value}" for name, value in _settings(recorder).items())]
+        before = os.environ.get("PYTHONPATH")
+        self._mine = {VARIABLE: _MARK.join(words), "PYTHONPATH": FOLDER + (os.pathsep + before if before else "")}
+        self._before = {VARIABLE: None, "PYTHONPATH": before}
+        os.environ.update(self._mine)
+
+    def withdraw(self) -> None:
+        """Leave the environment as it was, but for what the program changed itself."""
+        for name, value in self._mine.items():
+            if os.environ.get(name) == value:
+                if self._before[name] is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = self._before[name]
+
+
+def _settings(recorder) -> dict[str, str]:
+    """What a spawned child is told, to make a recorder like this one."""
+    given = recorder.arguments
+    if not isinstance(given["meter"], str):
+        raise UsageError("record(follow=True) needs a meter with a name: spawned children find it by that")
+    told = {"path": recorder.path, "interval": str(given["interval"]), "meter": given["meter"]}
+    switches = {
+        "c_calls": given["c_calls"],
+        "no_peak_reset": not given["peak_reset"],
+        "all_calls": recorder.call_targets is True,
+        "profile": hasattr(sys.modules["builtins"], "profile"),
+    }
+    told |= {name: "" for name, wanted in switches.items() if wanted}
+    for name, targets in (("lines", recorder.targets), ("calls", recorder.call_targets)):
+        if targets is not None and targets is not True:
+            told[name] = "\n".join(targets.texts())
+    return told
+
+
+def child_of(recorder):
+    """What records a forked child into the same file."""
+    from memkit.recorder import Recorder
+
+    traced = {"lines": recorder.targets, "calls": recorder.call_targets}
+    return Recorder(recorder.path, **{**recorder.arguments, **traced}, follow=True, part=True)
+
+
+def begin() -> None:
+    """Record this process, which a recorded one has spawned, as its environment says."""
+    from memkit.recorder import Recorder
+    from memkit.script import imported_meter, profile_without_import
+
+    _, *words = os.environ[VARIABLE].split(_MARK)
+    settings = dict(word.split("=", 1) for word in words)
+    lines, calls = (settings[name].split("\n") if settings.get(name) else () for name in ("lines", "calls"))
+    if "profile" in settings:
+        sys.modules["builtins"].profile = profile_without_import
+    recorder = Recorder(
+        settings["path"],
+        interval=settings["interval"],
+        meter=imported_meter(settings["meter"]),
+        lines=lines,
+        calls=calls or "all_calls" in settings,
+        c_calls="c_calls" in settings,
+        peak_reset="no_peak_reset" not in settings,
+        follow=True,
+        part=True,
+        argv=sys.orig_argv[1:],
+    )
+    start(recorder)
+
+
+def start(recorder) -> None:
+    """Start the recording of a child; where that cannot be, say so in a line and let the program run."""
+    try:
+        recorder.start()
+    except (MemkitError, OSError) as error:
+        if sys.stderr is not None:
+            print(f"memkit: process {os.getpid()} does not record itself: {error}", file=sys.stderr)
+        return
+    if "multiprocessing.util" in sys.modules:  # a forked child of it ends without the exit hooks of Python
+        sys.modules["multiprocessing.util"].register_after_fork(recorder, _end_with_multiprocessing)
+
+
+def _end_with_multiprocessing(recorder) -> None:
+    """Have ``multiprocessing`` end a recording in the child that it has just forked, the last thing that it does."""
+    if recorder.running and recorder.is_mine:
+        sys.modules["multiprocessing.util"].Finalize(None, stop, args=(recorder,), exitpriority=-1000)
+
+
+def stop(recorder) -> None:
+    """End the recording of a child that ends, with the exception that it ends by, as far as Python has kept it."""
+    error = sys.exc_info()[1] or getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    try:
+        recorder.stop(*how_it_ended(error))
+    except JournalError as lost:
+        if sys.stderr is not None:
+            print(f"memkit: {lost}", file=sys.stderr)

@@ -1,0 +1,257 @@
+"""Python programs that a recorded one forks and spawns record themselves into the same file, and notice nothing of it."""
+
+import multiprocessing
+import os
+import signal
+import sys
+
+import pytest
+
+import memkit
+from memkit import engine
+from memkit.errors import UsageError
+
+MIB = 1 << 20
+GROW = """
+import mmap, os, sys
+kept = []
+def grow(mebibytes):
+    block = mmap.mmap(-1, mebibytes << 20)
+    for place in range(0, mebibytes << 20, 4096):
+        block[place] = 1
+    kept.append(block)
+"""
+NATIVE = pytest.mark.skipif(engine.NAME != "native", reason=f"needs the native engine: {engine.REASON}")
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked here")
+FOLLOWED = {"options": ("-q", "--follow")}
+
+
+def grown(recording):
+    """How far each process rose above its start, in order of its start."""
+    lanes = [recording.lane(process) for process in recording.processes]
+    return [max(sample.peak for sample in lane) - lane[0].memory for lane in lanes if lane]
+
+
+METHODS = [name for name in ("fork", "spawn", "forkserver") if name in multiprocessing.get_all_start_methods()]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_children_of_multiprocessing_have_lanes_of_their_own_and_an_end(memkit_run, script, method):
+    text = f"""{GROW}
+import multiprocessing
+if __name__ == "__main__":
+    context = multiprocessing.get_context({method!r})
+    workers = [context.Process(target=grow, args=(size,)) for size in (20, 40)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+"""
+    done = memkit_run(script(text), **FOLLOWED)
+    assert (done.returncode, done.stderr) == (0, "")
+    rose = sorted(grown(done.recording), reverse=True)
+    assert rose[0] >= 40 * MIB > rose[1] >= 20 * MIB
+    workers = [p for p in done.recording.processes[1:] if max(s.peak for s in done.recording.lane(p)) > 20 * MIB]
+    assert [worker.ending.kind for worker in workers] == ["ok"] * 2 or method == "forkserver"
+    assert done.recording.unread == 0
+
+
+def test_what_a_followed_program_does_is_what_it_does_without(same, program):
+    done = same(program("pools.py"), *METHODS, options=("-q", "--follow"))
+    assert len(done.recording.processes) > 4 * len(METHODS)
+    assert done.recording.unread == 0
+
+
+@NATIVE
+@FORKS
+def test_lines_add_up_over_all_processes(memkit_run, script):
+    text = f"""{GROW}
+import subprocess
+def work(mebibytes):
+    grow(mebibytes)
+if os.environ.get("AGAIN"):
+    work(8)
+    sys.exit()
+child = os.fork()
+if not child:
+    work(16)
+    sys.exit()
+os.waitpid(child, 0)
+subprocess.run([sys.executable, __file__], env={{**os.environ, "AGAIN": "1"}})
+work(32)
+"""
+    done = memkit_run(script(text), options=("-q", "--follow", "--lines=program.py:work"))
+    (line,) = (line for line in done.recording.lines if line.hits)
+    assert (line.number, line.hits) == (12, 3)
+    assert 56 * MIB <= line.growth < 57 * MIB
+
+
+@NATIVE
+@FORKS
+def test_trees_of_calls_stand_side_by_side(memkit_run, script):
+    text = f"""{GROW}
+if child := os.fork():
+    os.waitpid(child, 0)
+else:
+    grow(16)
+    sys.exit()
+grow(8)
+"""
+    recording = memkit_run(script(text), options=("-q", "--follow", "--calls")).recording
+    child = recording.processes[1].pid
+    ids = {call.id: call for call in recording.calls}
+    assert len(ids) == len(recording.calls)
+    assert all(call.parent is None or call.parent < call.id for call in recording.calls)
+    by_root = {}
+    for call in recording.calls:
+        root = call
+        while root.parent is not None:
+            root = ids[root.parent]
+        if call.function.name == "grow":
+            by_root[root.function.name] = round(call.growth / MIB)
+    assert by_root == {"<thread MainThread>": 8, f"<thread MainThread of process {child}>": 16}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("1 / 0", "ended by an exception: ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit(0)", "finished"),
+        ("import os; os.kill(os.getpid(), 9)", "not known"),
+    ],
+)
+def test_a_child_tells_how_it_ended_as_long_as_it_can(memkit_run, script, text, told):
+    name = script(f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {text!r}], stderr=subprocess.DEVNULL)\n")
+    _, child = memkit_run(name, **FOLLOWED).recording.processes
+    assert str(child.ending).startswith(told)
+
+
+@FORKS
+def test_what_a_killed_child_had_written_is_there(memkit_run, script):
+    text = f"""{GROW}
+import signal, time
+ready, write = os.pipe()
+child = os.fork()
+if not child:
+    grow(30)
+    time.sleep(0.6)
+    os.write(write, b"x")
+    signal.pause()
+os.read(ready, 1)
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+"""
+    recording = memkit_run(script(text), **FOLLOWED).recording
+    assert recording.ending.kind == "ok" and grown(recording)[1] >= 30 * MIB
+
+
+@FORKS
+def test_a_child_that_outlives_its_parent_loses_nothing_and_harms_nothing(memkit_run, script, tmp_path):
+    text = f"""{GROW}
+import time
+if os.fork():
+    os._exit(5)
+while os.getppid() == {os.getpid()}:
+    time.sleep(0.01)
+grow(30)
+time.sleep(0.5)
+open("done", "w").close()
+"""
+    done = memkit_run(script(text), **FOLLOWED)
+    assert done.returncode == 5
+    assert done.recording.ending.code == 5 and done.recording.unread == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "execv") or sys.platform == "win32", reason="nothing replaces itself here")
+def test_a_program_that_becomes_another_goes_on_in_the_same_recording(memkit_run, script):
+    text = f"""{GROW}
+if sys.argv[1:]:
+    grow(30)
+    sys.exit(3)
+os.execv(sys.executable, [sys.executable, __file__, "again"])
+"""
+    done = memkit_run(script(text), **FOLLOWED)
+    first, second = done.recording.processes
+    assert done.returncode == 3 and first.pid == second.pid and second.started > 0
+    assert grown(done.recording)[-1] >= 30 * MIB
+
+
+def test_a_python_that_ignores_its_environment_is_left_alone(memkit_run, script):
+    text = "import subprocess, sys\nprint(subprocess.run([sys.executable, '-I', '-c', 'print(1)']).returncode, flush=True)\n"
+    done = memkit_run(script(text), **FOLLOWED)
+    assert (done.stdout.split(), done.stderr, len(done.recording.processes)) == (["1", "0"], "", 1)
+
+
+def test_the_customization_behind_ours_is_run(memkit_run, script, tmp_path):
+    script("print('customized', flush=True)", name="own/sitecustomize.py")
+    child = "import sitecustomize; print(sitecustomize.__file__)"
+    text = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}])\n"
+    path = os.pathsep.join([str(tmp_path / "own"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = memkit_run(script(text), options=("-q", "--follow"), env={**os.environ, "PYTHONPATH": path})
+    said = done.stdout.split()
+    assert said[-2:] == ["customized", str(tmp_path / "own" / "sitecustomize.py")]
+    assert len(done.recording.processes) == 2
+
+
+def test_the_path_of_a_child_is_what_it_is_without(same, script):
+    text = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'import sys; print(sys.path)'])\n"
+    same(script(text), options=("-q", "--follow"))
+
+
+def test_a_child_whose_recording_is_gone_says_so_in_a_line_and_runs(memkit_run, script):
+    text = "import os, subprocess, sys\nos.unlink('run.memkit')\nsubprocess.run([sys.executable, '-c', 'print(1)'])\n"
+    done = memkit_run(script(text), **FOLLOWED)
+    lines = [line for line in done.stderr.splitlines() if "does not record itself" in line]
+    assert done.stdout == "1\n" and len(lines) == 1 and "run.memkit" in lines[0]
+
+
+@FORKS
+def test_record_follows_forks_too_and_leaves_the_environment_as_it_was(python, tmp_path):
+    text = """
+import json, os, memkit
+before = dict(os.environ)
+with memkit.record("own.memkit", follow=True) as run:
+    during = set(os.environ) - set(before)
+    if child := os.fork():
+        os.waitpid(child, 0)
+    else:
+        raise SystemExit(0)
+print(json.dumps([sorted(during - {"PYTHONPATH"}), dict(os.environ) == before, len(run.recording.processes)]))
+"""
+    assert python(text) == [["MEMKIT_FOLLOW"], True, 2]
+
+
+def test_only_one_recording_is_followed_and_it_needs_a_file(tmp_path):
+    with pytest.raises(UsageError, match="needs a path"):
+        memkit.record(follow=True)
+    with memkit.record(tmp_path / "a.memkit", follow=True), pytest.raises(UsageError, match="another recording already"):
+        memkit.record(tmp_path / "b.memkit", follow=True).start()
+    assert "MEMKIT_FOLLOW" not in os.environ
+    with memkit.record(tmp_path / "b.memkit", follow=True):
+        pass
+
+
+def test_a_meter_without_a_name_cannot_be_followed(tmp_path):
+    with pytest.raises(UsageError, match="a meter with a name"):
+        memkit.record(tmp_path / "a.memkit", meter=lambda: 5, follow=True).start()
+    assert "MEMKIT_FOLLOW" not in os.environ and not multiprocessing.active_children()
+
+
+@FORKS
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="nobody is killed here")
+def test_many_processes_write_into_one_file_and_no_row_is_lost(memkit_run, script):
+    text = f"""{GROW}
+children = []
+for number in range(12):
+    child = os.fork()
+    if not child:
+        for _ in range(20):
+            grow(1)
+        sys.exit()
+    children.append(child)
+for child in children:
+    os.waitpid(child, 0)
+"""
+    recording = memkit_run(script(text), options=("-q", "--follow", "--interval", "1ms")).recording
+    assert recording.unread == 0 and len(recording.processes) == 13
+    assert all(rose >= 19 * MIB for rose in grown(recording)[1:])
