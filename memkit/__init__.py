@@ -9,6 +9,10 @@ __version__: str
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from memkit import units as units
+    from memkit.crossings import Crossing as Crossing
+    from memkit.crossings import Frame as Frame
+    from memkit.crossings import Limit as Limit
+    from memkit.crossings import Stack as Stack
     from memkit.engine import peak_rss as peak_rss
     from memkit.engine import rss as rss
     from memkit.errors import FormatError as FormatError
@@ -35,23 +39,20 @@ if TYPE_CHECKING:
     from memkit.recording import About as About
     from memkit.recording import Call as Call
     from memkit.recording import Cost as Cost
-    from memkit.recording import Crossing as Crossing
     from memkit.recording import Ending as Ending
-    from memkit.recording import Frame as Frame
     from memkit.recording import Function as Function
-    from memkit.recording import Limit as Limit
     from memkit.recording import Line as Line
     from memkit.recording import Process as Process
     from memkit.recording import Recording as Recording
     from memkit.recording import Sample as Sample
     from memkit.recording import Span as Span
-    from memkit.recording import Stack as Stack
     from memkit.recording import Total as Total
     from memkit.recording import Tracing as Tracing
     from memkit.sources import Source as Source
     from memkit.spans import span as span
 
 _HOMES = {
+    "crossings": ("Crossing", "Frame", "Limit", "Stack"),
     "engine": ("peak_rss", "rss"),
     "errors": ("FormatError", "JournalError", "MemkitError", "MeterError", "UsageError"),
     "eventlog": ("EventLog",),
@@ -68,17 +69,13 @@ _HOMES = {
         "About",
         "Call",
         "Cost",
-        "Crossing",
         "Ending",
-        "Frame",
         "Function",
-        "Limit",
         "Line",
         "Process",
         "Recording",
         "Sample",
         "Span",
-        "Stack",
         "Total",
         "Tracing",
     ),

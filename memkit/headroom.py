@@ -22,7 +22,7 @@ def limits(pid: int | None = None, *, root: str = "/") -> list[Limit]:  # noqa: 
     touched or not: reaching them is a ``MemoryError``, where the others kill. Empty where nothing is known. ``root`` is
     where ``proc`` and the control groups are found.
     """
-    from memkit.recording import Limit
+    from memkit.crossings import Limit
 
     return sorted((Limit(*found) for found in find(pid, root)), key=lambda limit: limit.left)
 

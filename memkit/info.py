@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from memkit import cgroup, engine
+from memkit import cgroup, engine, headroom
 from memkit.errors import MeterError
 from memkit.units import show_bytes, show_error
 from memkit.version import VERSION
@@ -32,6 +32,7 @@ def facts() -> list[tuple[str, str]]:
     error = show_error(engine.peaks_error())
     found.append(("peaks", _PEAKS[kind].format(error and f" to {error}") + _because(reason)))
     found += _tracing()
+    found += _limits()
     for group in cgroup.memory_groups():
         kills = group.oom_kills()
         found.append(
@@ -47,6 +48,17 @@ def _tracing() -> list[tuple[str, str]]:
 
     gate, reason = tracing.gate.chosen()
     return [("tracing", f"lines and calls by {tracing.engine()}"), ("gate", gate + _because(reason))]
+
+
+def _limits() -> list[tuple[str, str]]:
+    """What limits a program that is started here, nearest first."""
+    found = []
+    for limit in headroom.limits():
+        sizes = f"{show_bytes(limit.size)}, {show_bytes(limit.used)} used, {show_bytes(limit.left)} left"
+        first = "" if found else "; the first to be reached where all grow alike"
+        counts = f"; counts {limit.counted}" if limit.counted != "memory" else ""
+        found.append(("limit", f"{limit.name}: {sizes}{counts}{first}"))
+    return found or [("limit", "none is known")]
 
 
 def _because(reason: str | None) -> str:

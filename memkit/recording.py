@@ -12,6 +12,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from memkit.calls import LIBRARIES, Call, Function, by_function, fold, matcher, walk
+from memkit.crossings import METERED, Crossing, Limit
+from memkit.crossings import Frame as Frame
+from memkit.crossings import Stack as Stack
 
 
 class About(NamedTuple):
@@ -103,53 +106,6 @@ class Tracing(NamedTuple):
     def cost(self) -> int:
         """Nanoseconds that tracing took of the program's time, about."""
         return round(self.events * self.event_cost + self.reads * self.read_cost)
-
-
-class Limit(NamedTuple):
-    """Something that limits the memory of a process, as it stood at one moment."""
-
-    name: str
-    """``cgroup /jobs``, ``RLIMIT_AS``, ``RLIMIT_DATA`` or ``memory of this machine``."""
-    size: int
-    used: int
-    """What counts against it, by whomever it is used."""
-
-    @property
-    def left(self) -> int:
-        """Bytes until it is reached, at least 0."""
-        return max(0, self.size - self.used)
-
-
-class Frame(NamedTuple):
-    """Where a thread is in one function."""
-
-    file: str
-    line: int
-    function: str
-
-
-class Stack(NamedTuple):
-    """Where a thread is."""
-
-    thread: int
-    name: str | None
-    frames: tuple[Frame, ...]
-    """The innermost first."""
-
-
-class Crossing(NamedTuple):
-    """The moment at which memory reached the limit that was set with ``--limit``."""
-
-    time: int
-    memory: int
-    """What was measured against the limit, at that moment."""
-    limit: int
-    name: str
-    """What was measured: the meter of the recording, or the name of a :class:`Limit` for a share of that."""
-    action: str
-    """What was done about it: ``report``, ``raise`` or ``stop``."""
-    stacks: tuple[Stack, ...] = ()
-    """Where the threads were."""
 
 
 class Total(NamedTuple):
@@ -317,6 +273,11 @@ class Recording:
         return max(self.samples, key=lambda sample: sample.peak, default=None)
 
     @property
+    def highest_total(self) -> Total | None:
+        """The first of ``totals`` that has the most memory."""
+        return max(self.totals, key=lambda total: total.memory, default=None)
+
+    @property
     def peak_is_exact(self) -> bool:
         """Whether nothing can have been higher, from the first sample to the end.
 
@@ -371,6 +332,31 @@ class Recording:
         return tuple(
             sample for sample in self.others if sample.pid == process.pid and process.started <= sample.time <= until
         )
+
+    def level(self, limit: Limit) -> int | None:
+        """The memory at which one of ``limits`` is reached if nobody else takes of it or gives back.
+
+        With ``totals`` it is the memory of all processes together. None where what counts against the limit is not what
+        was measured: ``RLIMIT_AS`` counts the address space of each process.
+        """
+        if not self.samples or METERED.get("rss" if self.totals else self.about.meter) != limit.counted:
+            return None
+        if not self.totals:
+            return self.samples[0].memory + limit.left
+        first = self.totals[0]
+        before = [sample.memory for sample in self.samples if sample.time <= first.time]
+        grown = max(0, before[-1] - before[0]) if before else 0  # since the limits were read
+        return first.memory - grown + limit.left
+
+    def left(self, limit: Limit) -> int | None:
+        """What was left of one of ``limits`` at the peak, reckoned from the growth of this program alone.
+
+        None where :meth:`level` is, and where resident memory was summed up, in which shared pages count many times.
+        """
+        level = self.level(limit)
+        if level is None or (self.totals and self.summed != "pss"):
+            return None
+        return max(0, level - (self.highest_total.memory if self.totals else self.peak))
 
     @property
     def unseen(self) -> int:

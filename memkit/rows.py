@@ -3,22 +3,8 @@
 from __future__ import annotations
 
 from memkit.calls import Function, Tally
-from memkit.recording import (
-    About,
-    Cost,
-    Crossing,
-    Ending,
-    Frame,
-    Limit,
-    Line,
-    Process,
-    Recording,
-    Sample,
-    Span,
-    Stack,
-    Total,
-    Tracing,
-)
+from memkit.crossings import Crossing, Frame, Limit, Stack
+from memkit.recording import About, Cost, Ending, Line, Process, Recording, Sample, Span, Total, Tracing
 
 
 class Rows:

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 import memkit
-from memkit import headroom
+from memkit import headroom, info
 from memkit.recording import Limit
 
 GIB = 1 << 30
@@ -143,3 +143,14 @@ def test_every_recording_says_what_limited_it():
         pass
     assert run.recording.limits
     assert {limit.name for limit in run.recording.limits} == {limit.name for limit in memkit.limits()}
+
+
+def test_info_lists_the_limits_the_nearest_first(monkeypatch):
+    found = [Limit("RLIMIT_AS", 4 * GIB, 3 * GIB), Limit("cgroup /jobs", 8 * GIB, 2 * GIB)]
+    monkeypatch.setattr(headroom, "limits", lambda: found)
+    assert [text for subject, text in info.facts() if subject == "limit"] == [
+        "RLIMIT_AS: 4.0 GiB, 3.0 GiB used, 1.0 GiB left; counts address space; the first to be reached where all grow alike",
+        "cgroup /jobs: 8.0 GiB, 2.0 GiB used, 6.0 GiB left",
+    ]
+    found.clear()
+    assert ("limit", "none is known") in info.facts()

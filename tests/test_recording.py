@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from memkit.recording import Cost, Ending, Span, signal_name
+from memkit.recording import Cost, Ending, Limit, Span, Total, signal_name
 
 MIB = 1 << 20
 MS = 1_000_000
@@ -109,3 +109,40 @@ def test_a_walk_goes_down_before_it_goes_on(called):
 def test_a_recording_without_calls_has_none_to_hide_or_sum_up(made_up):
     recording = made_up((0, 10))
     assert (recording.called, recording.hiding().calls, list(recording.walk()), recording.call_tracing) == ((), (), [], None)
+
+
+# -- limits and totals -------------------------------------------------------------------------------------------------
+
+GROUP = Limit("cgroup /jobs", 100 * MIB, 40 * MIB)
+
+
+def test_the_highest_total_is_the_first_of_the_highest(made_up):
+    totals = (Total(1, 5, 9), Total(2, 8, 9), Total(3, 8, 20))
+    assert dataclasses.replace(made_up((0, 1)), totals=totals).highest_total == totals[1]
+    assert made_up((0, 1)).highest_total is None
+
+
+def test_a_limit_is_reached_by_growth_of_what_was_left(made_up):
+    recording = made_up((0, 10), (5, 12, 30), (9, 11))
+    assert (recording.level(GROUP), recording.left(GROUP)) == (70 * MIB, 40 * MIB)
+    assert made_up((0, 10), (5, 90)).left(GROUP) == 0
+    assert (made_up().level(GROUP), made_up().left(GROUP)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("meter", "reckoned"),
+    [("rss", ["cgroup /jobs", "memory of this machine"]), ("vms", ["RLIMIT_AS"]), ("swap", []), ("python_heap", [])],
+)
+def test_a_limit_is_reckoned_only_with_what_counts_against_it(made_up, meter, reckoned):
+    names = ("cgroup /jobs", "RLIMIT_AS", "RLIMIT_DATA", "commit limit of this machine", "memory of this machine")
+    recording = made_up((0, 10), meter=meter)
+    assert [name for name in names if recording.level(Limit(name, 9, 5)) is not None] == reckoned
+
+
+def test_of_several_processes_the_memory_of_all_reaches_a_limit(made_up):
+    totals = (Total(3 * MS, 20 * MIB, 25 * MIB), Total(9 * MS, 50 * MIB, 90 * MIB))
+    recording = dataclasses.replace(made_up((0, 10), (3, 14), (9, 15)), totals=totals, summed="pss")
+    assert recording.level(GROUP) == (20 - 4 + 60) * MIB  # it had grown by 4 MiB before they were first looked at
+    assert recording.left(GROUP) == 26 * MIB
+    assert dataclasses.replace(recording, summed="rss").left(GROUP) is None
+    assert recording.level(Limit("RLIMIT_AS", 9, 5)) is None

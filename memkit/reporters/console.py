@@ -7,6 +7,8 @@ import memkit
 CURVE_ROWS = 8
 MOST_SPANS = 20
 LONGEST_COMMAND = 100
+NEAR = 10
+"""A limit stands out of which no more than one part in so many was left."""
 
 
 @memkit.hookimpl
@@ -33,6 +35,7 @@ def memkit_report(recording, options):
 def summary(recording, width=80, unicode=True):
     """The summary, as rich Text, a line each."""
     yield from _facts(recording)
+    yield from _limits(recording)
     curve = Curve(recording, width, unicode)
     if curve.flat:
         yield _fact("curve", "flat")
@@ -75,6 +78,40 @@ def _facts(recording):
     yield _fact("memory", f"{size(recording.start)} at the start, {size(recording.end)} at the end: ", change, meter)
     when = memkit.units.show_time(recording.highest.time)
     yield _fact("peak", (size(recording.peak), "bold"), f", reached by {when}, {_how_sure(recording)}")
+
+
+def _limits(recording):
+    """How far the nearest limit was, the nearest of those that count what was recorded, and one that the ending names."""
+    size = memkit.units.show_bytes
+    reckoned = [limit for limit in recording.limits if recording.level(limit) is not None]
+    for limit in recording.limits:
+        named = _names(recording.ending.out_of_memory or "", limit)
+        if not named and limit not in (recording.limits[0], *reckoned[:1]):
+            continue
+        left = recording.left(limit)
+        near = left is not None and left * NEAR <= limit.size
+        style = "bold red" if named else "bold yellow" if near else ""
+        words = f"{limit.name}, {size(limit.size)}: {size(limit.left)} left at the start"
+        yield _fact("limit", (words, style), ("; " + _left_at_the_peak(recording, limit, near), style))
+
+
+def _left_at_the_peak(recording, limit, near):
+    left = recording.left(limit)
+    if limit.counted != "memory" and recording.level(limit) is None:
+        return f"it counts {limit.counted}, which was not recorded"
+    if left is None:
+        told = "from the sum of RSS" if recording.totals else f"from {recording.about.meter}"
+        return f"what was left at the peak cannot be told {told if recording.samples else 'without samples'}"
+    sure = "about " if recording.totals else "" if recording.peak_is_exact else "at most "
+    amount = f"{'only ' if near else ''}{sure}{memkit.units.show_bytes(left)}" if left else "nothing"
+    return f"this program's growth left {amount} at the peak"
+
+
+def _names(evidence, limit):
+    """Whether the evidence of a death for want of memory speaks of a limit."""
+    if evidence.endswith("MemoryError"):  # which is what those limits do that count what was asked for
+        return limit.counted != "memory"
+    return evidence.startswith((f"{limit.name}:", "this machine:" if limit.name == "memory of this machine" else "\0"))
 
 
 def _shortened(command):

@@ -1,7 +1,11 @@
 """The console summary, on recordings made by hand."""
 
+from dataclasses import replace
+
+import pytest
+
 import memkit
-from memkit.recording import Cost, Ending, Span
+from memkit.recording import Cost, Ending, Limit, Span, Total
 from memkit.reporters.console import Curve, summary
 
 MIB = 1 << 20
@@ -79,8 +83,6 @@ def test_a_recording_without_samples_says_so(made_up):
 
 
 def test_late_beats_and_unread_rows_are_shown(made_up):
-    from dataclasses import replace
-
     shown = lines(replace(made_up((0, 10), (9, 11)), cost=Cost(1998, 2, None), unread=3))
     assert any(line.startswith("cost     2 samples, 2 late") for line in shown)
     assert any("3 rows of the recording are broken or unknown" in line for line in shown)
@@ -148,3 +150,82 @@ def test_the_summary_keeps_out_of_what_goes_to_standard_output(made_up, capsys):
 def test_markup_in_a_command_line_is_text(made_up, capsys):
     memkit.report(made_up((0, 10), argv=("[bold]x[/bold].py",)))
     assert "[bold]x[/bold].py" in capsys.readouterr().out
+
+
+# -- limits ----------------------------------------------------------------------------------------------------------
+
+GIB = 1 << 30
+GROUP = Limit("cgroup /jobs", 2 * GIB, GIB)
+SPACE = Limit("RLIMIT_AS", 3 * GIB, 2 * GIB + 5)
+MACHINE = Limit("memory of this machine", 16 * GIB, 4 * GIB)
+
+
+def limits_of(recording, *limits):
+    return [line for line in lines(replace(recording, limits=limits)) if line.startswith("limit")]
+
+
+def test_the_nearest_limit_is_shown_with_what_the_program_left_of_it(made_up):
+    recording = made_up((0, 10), (5, 20, 266), (9, 20))
+    assert limits_of(recording, GROUP, MACHINE) == [
+        "limit    cgroup /jobs, 2.0 GiB: 1.0 GiB left at the start; this program's growth left 768.0 MiB at the peak"
+    ]
+    assert limits_of(recording) == []
+
+
+@pytest.mark.parametrize(
+    ("peak", "words"), [(834, "left only 200.0 MiB at"), (1034, "left nothing at"), (9000, "left nothing at")]
+)
+def test_a_limit_that_was_near_stands_out(made_up, peak, words):
+    recording = replace(made_up((0, 10), (5, 20, peak)), limits=(GROUP,))
+    [line] = [line for line in summary(recording) if line.plain.startswith("limit")]
+    assert words in line.plain
+    assert any(span.style == "bold yellow" for span in line.spans)
+
+
+def test_where_memory_may_have_been_higher_less_may_have_been_left(made_up):
+    recording = made_up((0, 10), (5, 266), peaks="samples")
+    assert "left at most 768.0 MiB" in limits_of(recording, GROUP)[0]
+
+
+def test_a_limit_of_something_else_is_shown_with_the_nearest_of_memory(made_up):
+    first, second = limits_of(made_up((0, 10), (5, 266)), SPACE, GROUP, MACHINE)
+    assert first.startswith(
+        "limit    RLIMIT_AS, 3.0 GiB: 1024.0 MiB left at the start; it counts address space, which was not"
+    )
+    assert second.startswith("limit    cgroup /jobs, 2.0 GiB")
+
+
+def test_address_space_is_reckoned_with_where_it_was_measured(made_up):
+    first, *others = limits_of(made_up((0, 10), (5, 522), meter="vms"), SPACE, GROUP)
+    assert first.endswith("this program's growth left 512.0 MiB at the peak")
+    assert others == []
+    assert limits_of(made_up((0, 10), meter="vms"), GROUP)[0].endswith("what was left at the peak cannot be told from vms")
+
+
+def test_without_samples_only_the_start_is_known(made_up):
+    assert limits_of(made_up(), GROUP)[0].endswith(
+        "1.0 GiB left at the start; what was left at the peak cannot be told without samples"
+    )
+
+
+@pytest.mark.parametrize(
+    ("evidence", "name"),
+    [
+        ("cgroup /jobs: oom_kill rose by 1", "cgroup /jobs"),
+        ("this machine: oom_kill rose by 2", "memory of this machine"),
+        ("an uncaught MemoryError", "RLIMIT_AS"),
+    ],
+)
+def test_a_limit_that_the_ending_names_stands_out(made_up, evidence, name):
+    ending = Ending("killed", signal=9, out_of_memory=evidence, finished=False)
+    recording = replace(made_up((0, 10), ending=ending), limits=(Limit("cgroup /", GIB, GIB), GROUP, SPACE, MACHINE))
+    shown = [line for line in summary(recording) if line.plain.startswith("limit")]
+    assert [line.plain[9:].split(",")[0] for line in shown] == ["cgroup /", name]
+    assert [any(span.style == "bold red" for span in line.spans) for line in shown] == [False, True]
+
+
+def test_of_processes_summed_by_their_shares_the_headroom_is_that_of_all(made_up):
+    totals = (Total(2 * MS, 30 * MIB, 40 * MIB), Total(5 * MS, 542 * MIB, 800 * MIB))
+    recording = replace(made_up((0, 10), (2, 12), (5, 20)), totals=totals, summed="pss")
+    assert limits_of(recording, GROUP)[0].endswith("this program's growth left about 510.0 MiB at the peak")
+    assert limits_of(replace(recording, summed="rss"), GROUP)[0].endswith("cannot be told from the sum of RSS")
