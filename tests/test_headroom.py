@@ -123,7 +123,8 @@ def test_a_kernel_that_promises_no_more_than_there_is_limits_by_that(machine):
 def test_this_machine_has_a_limit_and_it_is_the_nearest():
     nearest = memkit.limit()
     assert nearest is not None and 0 < nearest.used < nearest.size
-    assert [limit.left for limit in memkit.limits()] == sorted(limit.left for limit in memkit.limits())
+    left = [limit.left for limit in memkit.limits()]
+    assert left == sorted(left)
 
 
 @LINUX
