@@ -158,6 +158,11 @@ class Ending(NamedTuple):
     finished: bool = True
     """Whether Python shut down in order; not so after ``os._exit``, or a kill."""
 
+    @property
+    def failed(self) -> bool:
+        """Whether it is known to have gone wrong: an exception, an exit code that is not 0, or a signal."""
+        return self.kind in ("error", "exited", "killed")
+
     def __str__(self) -> str:
         """One line: ``killed by SIGKILL, out of memory (cgroup /jobs: oom_kill rose by 1)``."""
         shortage = f", out of memory ({self.out_of_memory})" if self.out_of_memory else ""
@@ -326,12 +331,21 @@ class Recording:
 
     def lane(self, process: Process) -> tuple[Sample, ...]:
         """The samples of one of ``processes``."""
+        return self._lane(process, self.others)
+
+    @property
+    def lanes(self) -> tuple[tuple[Process, tuple[Sample, ...]], ...]:
+        """All ``processes``, each with its samples."""
+        found = {}
+        for sample in self.others:
+            found.setdefault(sample.pid, []).append(sample)
+        return tuple((process, self._lane(process, found.get(process.pid, ()))) for process in self.processes)
+
+    def _lane(self, process, samples):
         if process.pid == self.about.pid and process.started == 0:
             return self.samples
         until = float("inf") if process.ended is None else process.ended
-        return tuple(
-            sample for sample in self.others if sample.pid == process.pid and process.started <= sample.time <= until
-        )
+        return tuple(sample for sample in samples if sample.pid == process.pid and process.started <= sample.time <= until)
 
     def level(self, limit: Limit) -> int | None:
         """The memory at which one of ``limits`` is reached if nobody else takes of it or gives back.
@@ -347,6 +361,11 @@ class Recording:
         before = [sample.memory for sample in self.samples if sample.time <= first.time]
         grown = max(0, before[-1] - before[0]) if before else 0  # since the limits were read
         return first.memory - grown + limit.left
+
+    def share(self, crossing: Crossing) -> float | None:
+        """Which share of one of ``limits`` was reached, 0 to 1; None where it was no limit's."""
+        sizes = [limit.size for limit in self.limits if limit.name == crossing.name]
+        return crossing.limit / sizes[0] if sizes and sizes[0] else None
 
     def left(self, limit: Limit) -> int | None:
         """What was left of one of ``limits`` at the peak, reckoned from the growth of this program alone.

@@ -16,7 +16,7 @@ import pytest
 
 from memkit import engine, journal, ongoing, reader
 from memkit.calls import Tally
-from memkit.recording import About, Cost, Ending, Function, Process, Recording, Sample, Tracing
+from memkit.recording import About, Cost, Ending, Function, Process, Recording, Sample, Total, Tracing
 
 from engines import TRACERS, environment
 
@@ -60,6 +60,36 @@ def made_up(about):
             ending=ending,
             cost=Cost(len(rows), 0, 1_500_000),
             source=source,
+        )
+
+    return make
+
+
+@pytest.fixture
+def tree(made_up):
+    """A function that makes a recording of a process and those that it started.
+
+    ``main`` are samples as in ``made_up``; ``children`` are pids with samples and, where they did not finish, an ending;
+    each lives from its first sample to its last. ``totals`` are (milliseconds, MiB together, MiB of RSS) and, where that
+    matters, the MiB by which they may be off.
+    """
+
+    def make(main, children, totals, summed="pss", reason=None, **changes):
+        recording = made_up(*main, **changes)
+        processes, samples = list(recording.processes), []
+        for pid, (rows, *ending) in children.items():
+            lane = [Sample(int(t * MS), pid, int(m * MIB), int((*p, m)[0] * MIB)) for t, m, *p in rows]
+            ended = None if ending and ending[0].kind == "unknown" else lane[-1].time
+            command = f"/usr/bin/python3 work.py {pid}"
+            processes.append(Process(pid, 4242, command, lane[0].time, ended, *ending or [Ending("ok")]))
+            samples += lane
+        return replace(
+            recording,
+            processes=tuple(processes),
+            others=tuple(sorted(samples, key=lambda sample: sample.time)),
+            totals=tuple(Total(int(t * MS), *(int(size * MIB) for size in sizes)) for t, *sizes in totals),
+            summed=summed,
+            summed_reason=reason,
         )
 
     return make

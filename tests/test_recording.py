@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from memkit.recording import Cost, Ending, Limit, Span, Total, signal_name
+from memkit.recording import Cost, Crossing, Ending, Limit, Process, Sample, Span, Total, signal_name
 
 MIB = 1 << 20
 MS = 1_000_000
@@ -146,3 +146,28 @@ def test_of_several_processes_the_memory_of_all_reaches_a_limit(made_up):
     assert recording.left(GROUP) == 26 * MIB
     assert dataclasses.replace(recording, summed="rss").left(GROUP) is None
     assert recording.level(Limit("RLIMIT_AS", 9, 5)) is None
+
+
+def test_a_crossing_knows_its_share_of_a_limit(made_up):
+    recording = dataclasses.replace(made_up((0, 1)), limits=(GROUP,))
+    assert recording.share(Crossing(1, 90, 80 * MIB, "cgroup /jobs", "report")) == 0.8
+    assert recording.share(Crossing(1, 90, 80 * MIB, "rss", "report")) is None
+
+
+def test_each_process_has_its_lane_though_a_pid_was_used_twice(tree):
+    recording = tree([(0, 10), (9, 10)], {5: ([(1, 2), (3, 4)],), 6: ([(2, 7), (2, 7)],)}, [])
+    again = Process(5, 4242, "again", 5 * MS, None, Ending("unknown"))
+    late = Sample(6 * MS, 5, MIB, MIB)
+    recording = dataclasses.replace(recording, processes=(*recording.processes, again), others=(*recording.others, late))
+    assert [(process.pid, [sample.time // MS for sample in lane]) for process, lane in recording.lanes] == [
+        (4242, [0, 9]),
+        (5, [1, 3]),
+        (6, [2, 2]),
+        (5, [6]),
+    ]
+    assert [lane for _, lane in recording.lanes] == [recording.lane(process) for process in recording.processes]
+
+
+def test_an_ending_that_is_not_known_to_be_bad_has_not_failed():
+    kinds = ("ok", "ended", "unknown", "error", "exited", "killed")
+    assert [kind for kind in kinds if Ending(kind).failed] == ["error", "exited", "killed"]

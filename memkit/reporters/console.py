@@ -65,7 +65,7 @@ def _fact(name, *parts):
 
 def _facts(recording):
     size = memkit.units.show_bytes
-    bad = recording.ending.kind not in ("ok", "unknown")
+    bad = recording.ending.failed
     yield _fact(
         "memkit", (_shortened(recording.about.command), "bold"), ": ", (str(recording.ending), "bold red" if bad else "bold")
     )
@@ -111,7 +111,7 @@ def _names(evidence, limit):
     """Whether the evidence of a death for want of memory speaks of a limit."""
     if evidence.endswith("MemoryError"):  # which is what those limits do that count what was asked for
         return limit.counted != "memory"
-    return evidence.startswith((f"{limit.name}:", "this machine:" if limit.name == "memory of this machine" else "\0"))
+    return evidence.partition(":")[0] == limit.name.removeprefix("memory of ")
 
 
 def _shortened(command):

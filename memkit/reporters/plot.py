@@ -2,13 +2,33 @@
 
 import itertools
 import os
+from dataclasses import replace
 from importlib.util import find_spec
 
 import memkit
 
 SUFFIXES = (".png", ".svg", ".pdf")
 COLOURS = ("#1f6fb4", "#d1603d", "#2e8b57", "#8e5ea2", "#b8860b", "#3a9ea5")
+LANES = (*COLOURS, "#c26a96", "#7d8f2a", "#6f7fd1", "#a0522d", "#86c5a4", "#e3a1a1")
+OTHERS, TOGETHER, LIMIT, CROSSED, DEAD = "#a8a8a8", "#222222", "#a3264f", "#e07b00", "#c0202a"
+CROSS = {
+    "marker": "X",
+    "markersize": 9,
+    "linestyle": "none",
+    "color": DEAD,
+    "markeredgecolor": "white",
+    "markeredgewidth": 0.8,
+    "clip_on": False,
+    "zorder": 5,
+}
 MOST_SPANS = 40
+MOST_CROSSINGS = 40
+MOST_LANES = 12
+LANE = 0.17  # inches
+FAR = 2.5
+"""A limit is drawn where it is no more than so many times as high as memory was; else the curve would be squeezed."""
+ACTIONS = {"raise": ": MemoryError raised", "stop": ": stopped"}
+BEHIND = {"boxstyle": "square,pad=0.1", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
 MOST_INSIDE = 3
 """The legend of more recordings than so many stands below the plot, where it hides nothing."""
 LEGEND_ROW = 0.17  # inches
@@ -42,30 +62,59 @@ def memkit_report(recordings, options):
 
 
 def draw(recordings):
-    """A matplotlib ``Figure`` of one recording, or of several laid over each other."""
+    """A matplotlib ``Figure`` of one recording, or of several laid over each other.
+
+    That of a tree of processes has their shares stacked up, and their lanes below.
+    """
     from matplotlib.figure import Figure
 
-    below = len(recordings) if len(recordings) > MOST_INSIDE else 0
-    figure = Figure(figsize=(10, 5 + LEGEND_ROW * ((below + 1) // 2)), dpi=120, layout="constrained")
-    axes = figure.subplots()
+    tree = recordings[0] if len(recordings) == 1 and recordings[0].totals else None
+    shown = [_together(recording) if recording.totals else recording for recording in recordings]
+    below = len(recordings) if len(recordings) > MOST_INSIDE else 6 * bool(tree)
+    bands = _bands(tree) if tree else []
+    lanes = 0.3 + LANE * (len(bands) or 1) if tree else 0
+    figure = Figure(figsize=(10, 5 + LEGEND_ROW * ((below + 1) // 2) + lanes), dpi=120, layout="constrained")
+    heights = [5, lanes] if tree else [5]
+    axes, *lower = figure.subplots(len(heights), squeeze=False, sharex=True, height_ratios=heights)[:, 0]
     seconds = max((recording.duration for recording in recordings), default=0) / memkit.units.SECOND
     time, time_name = (60, "min") if seconds > 600 else (1, "s") if seconds > 1 else (1e-3, "ms")
-    size, size_name = memkit.units.scale(max((recording.peak or 0 for recording in recordings), default=0))
+    highest = max((recording.peak or 0 for recording in shown), default=0)
+    size, size_name = memkit.units.scale(highest)
     time *= memkit.units.SECOND
-    for number, recording in enumerate(recordings):
-        colour = COLOURS[number % len(COLOURS)]
+    for number, recording in enumerate(shown):
+        colour = TOGETHER if tree else COLOURS[number % len(COLOURS)]
         _draw_curve(axes, recording, colour, time, size, _label(recording, alone=len(recordings) == 1))
         _draw_ending(axes, recording, colour, time, size)
+    if tree:
+        _draw_bands(axes, tree, bands, time, size)
+        _draw_lanes(lower[0], tree, bands, time)
+    _draw_crossings(axes, recordings, time, size)
+    far = _draw_limits(axes, recordings, highest, size)
     if len(recordings) == 1 and recordings[0].spans:
         _draw_spans(axes, recordings[0].spans, recordings[0].duration, time, size)
-    _dress(axes, recordings, f"time ({time_name})", f"memory ({size_name})")
+    _dress(axes, recordings, f"memory ({size_name})", far)
+    (lower or [axes])[0].set_xlabel(f"time ({time_name})")
     return figure
 
 
+def _together(recording):
+    """The same recording with the memory of all its processes in the place of the first one's."""
+    rows = tuple(memkit.Sample(total.time, 0, total.memory, total.memory) for total in recording.totals)
+    return replace(recording, samples=rows, about=recording.about._replace(peaks="samples"))
+
+
 def _label(recording, alone):
-    command = _shortened(recording.about.command, 40)
-    name = recording.about.meter if alone else f"{command} {recording.about.when:%H:%M:%S}"
-    return name
+    if not alone:
+        many = f", {len(recording.processes)} processes by {recording.summed.upper()}" if recording.totals else ""
+        return f"{_shortened(recording.about.command, 40)} {recording.about.when:%H:%M:%S}{many}"
+    if not recording.totals:
+        return recording.about.meter
+    if recording.summed == "pss":
+        return "all processes, summed by PSS; the areas are shares of that, in proportion to the RSS of each"
+    return "all processes, sum of RSS: a page that several share is in there once for each of them"
+
+
+# -- one curve -------------------------------------------------------------------------------------------------------
 
 
 def _draw_curve(axes, recording, colour, time, size, label):
@@ -81,7 +130,7 @@ def _draw_curve(axes, recording, colour, time, size, label):
         share = high.time / max(1, recording.duration)
         side = "left" if share < 0.05 else "right" if share > 0.95 else "center"
         axes.annotate(
-            memkit.units.show_bytes(high.peak) + _how_sure(recording),
+            _size(high.peak) + _how_sure(recording),
             (high.time / time, high.peak / size),
             xytext=({"left": 4}.get(side, 0), 4),
             textcoords="offset points",
@@ -89,6 +138,7 @@ def _draw_curve(axes, recording, colour, time, size, label):
             va="bottom",
             fontsize=8,
             color=colour,
+            bbox=BEHIND,
         )
 
 
@@ -120,19 +170,139 @@ def _draw_ending(axes, recording, colour, time, size):
     last = recording.samples[-1]
     if recording.unseen:  # it may have gone anywhere since
         axes.plot([last.time / time, recording.duration / time], [last.memory / size] * 2, color=colour, linestyle=":")
+    dot = {"marker": "o", "markersize": 5, "linestyle": "none", "color": colour, "clip_on": False, "zorder": 5}
     axes.plot(
         [(recording.duration if recording.unseen else last.time) / time],
         [recording.end / size],
-        marker="X" if died else "o",
-        markersize=9 if died else 5,
-        linestyle="none",
-        color="#c0202a" if died else colour,
-        markeredgecolor="white",
-        markeredgewidth=0.8,
-        clip_on=False,
-        zorder=5,
+        **(CROSS if died else {**dot, "markeredgecolor": "white", "markeredgewidth": 0.8}),
         label=_shortened(str(recording.ending), 100) if died else None,
     )
+
+
+# -- limits ----------------------------------------------------------------------------------------------------------
+
+
+def _draw_limits(axes, recordings, highest, size):
+    """Where the nearest limit is reached, a line for each recording; what is far above becomes a note, which is returned."""
+    levels, notes = [], []
+    for number, recording in enumerate(recordings):
+        for limit in recording.limits:
+            level = recording.level(limit)
+            words = f"{limit.name}, {_size(limit.size)}: {_size(limit.left)} left at the start"
+            if level is not None:
+                levels.append((level, words, COLOURS[number % len(COLOURS)] if len(recordings) > 1 else LIMIT))
+                break
+            if len(recordings) == 1 and limit.counted != "memory":
+                notes.append(f"{words} (counts {limit.counted})")
+    drawn = []
+    for level, words, colour in sorted(levels):
+        if level > FAR * highest:
+            return "\n".join([*notes, f"↑ {words}"])  # the others are higher still
+        if all(abs(level - other) > highest / 40 for other in drawn):
+            drawn.append(level)
+            axes.axhline(level / size, color=colour, linewidth=1.1, linestyle=(0, (6, 3)))
+            place = {"xy": (0.01, level / size), "xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+            axes.annotate(words, xytext=(0, 2), va="bottom", fontsize=8, color=colour, bbox=BEHIND, **place)
+    return "\n".join(notes)
+
+
+def _draw_crossings(axes, recordings, time, size):
+    """A dotted line at the moment when a limit was reached, and one at its height where that is what is drawn."""
+    for recording in recordings:
+        known = set()
+        for number, crossing in enumerate(recording.crossings[:MOST_CROSSINGS]):
+            share = recording.share(crossing)
+            height = _size(crossing.limit)
+            what = f"{height} of {crossing.name}" if share is None else f"{share:.0%} of {crossing.name}, {height}"
+            label = f"reached {what}{ACTIONS.get(crossing.action, '')}" if number < MOST_INSIDE else None
+            axes.axvline(crossing.time / time, color=CROSSED, linewidth=1.2, linestyle=":", label=label, zorder=3)
+            if crossing.name == recording.about.meter and not recording.totals and crossing.limit not in known:
+                known.add(crossing.limit)
+                axes.axhline(crossing.limit / size, color=CROSSED, linewidth=0.8, linestyle=":")
+
+
+# -- the processes of a tree -----------------------------------------------------------------------------------------
+
+
+def _bands(recording):
+    """What is stacked up, from the bottom: (processes, colour, memory at the time of each total).
+
+    The recorded process, the others that rose highest, each for itself, in the order of their starts, and all the rest.
+    """
+    import numpy
+
+    lanes = [(process, samples) for process, samples in recording.lanes if samples]
+    largest = sorted(lanes[1:], key=lambda lane: -max(sample.peak for sample in lane[1]))
+    rest = largest[MOST_LANES - 1 :] if len(lanes) > MOST_LANES else []
+    named = lanes[:1] + sorted(largest[: len(largest) - len(rest)], key=lambda lane: lane[0].started)
+    times = numpy.array([total.time for total in recording.totals])
+
+    def memory(process, samples):
+        place = numpy.searchsorted([sample.time for sample in samples], times, side="right")
+        read = numpy.array([0, *[sample.memory for sample in samples]])[place]
+        ended = recording.duration if process.ended is None else process.ended
+        return numpy.where((times >= process.started) & (times <= ended), read, 0)
+
+    bands = [([process], LANES[n % len(LANES)], memory(process, samples)) for n, (process, samples) in enumerate(named)]
+    if rest:
+        bands.append(([process for process, _ in rest], OTHERS, sum(memory(*lane) for lane in rest)))
+    return bands
+
+
+def _draw_bands(axes, recording, bands, time, size):
+    """The processes' shares of what they use together: in proportion to their resident memory, so that they add up to it."""
+    import numpy
+
+    times = [total.time / time for total in recording.totals]
+    totals = numpy.array([total.memory for total in recording.totals])
+    off = numpy.array([total.estimated for total in recording.totals])
+    summed = sum(memory for _, _, memory in bands)
+    if bands:
+        scale = numpy.divide(totals, summed, out=numpy.zeros(len(totals)), where=summed > 0) / size
+        shares = [memory * scale for _, _, memory in bands]
+        axes.stackplot(times, *shares, colors=[colour for _, colour, _ in bands], alpha=0.75, linewidth=0)
+    if off.max() * 100 > totals.max():
+        low, high = ((totals + sign * off) / size for sign in (-1, 1))
+        axes.fill_between(times, low, high, color=TOGETHER, alpha=0.25, linewidth=0, label="by how much that may be off")
+    failed = [process for process in recording.processes[1:] if process.ending.failed and process.ended is not None]
+    if failed:
+        ended = [process.ended / time for process in failed]
+        heights = numpy.interp(ended, times, totals / size)
+        axes.plot(ended, heights, **CROSS, label=f"processes that failed: {len(failed)}")
+
+
+def _draw_lanes(axes, recording, bands, time):
+    """A bar for each process from its start to its end, a cross where it died; those that share a band share a row."""
+    names = []
+    for row, (processes, colour, _) in enumerate(bands):
+        alone = len(processes) == 1
+        ends = [recording.duration if process.ended is None else process.ended for process in processes]
+        bars = [(process.started / time, (end - process.started) / time) for process, end in zip(processes, ends)]
+        axes.broken_barh(bars, (row - 0.3, 0.6), color=colour, alpha=0.75 if alone else 0.3, linewidth=0)
+        for process, end in zip(processes, ends):
+            if process.ending.failed:
+                axes.plot(end / time, row, **CROSS)
+            elif alone and process.ending.kind != "unknown":
+                axes.plot(end / time, row, marker="o", markersize=4, color=colour, clip_on=False)
+        names.append(_lane_name(processes[0]) if alone else f"{len(processes)} more")
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set_ylim(-0.6, max(1, len(names)) - 0.4)
+    axes.tick_params(left=False)
+    axes.grid(True, axis="x", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+
+
+def _lane_name(process):
+    """What it runs, of which the interpreter says the least, and its number."""
+    first, *words = process.command.split() or [""]
+    first = os.path.basename(first)
+    words = words if words and first.startswith("python") else [first, *words]
+    return f"{_shortened(' '.join(words), 26)}  {process.pid}"
+
+
+# -- spans and the frame ---------------------------------------------------------------------------------------------
 
 
 def _draw_spans(axes, spans, duration, time, size):
@@ -162,13 +332,14 @@ def _draw_spans(axes, spans, duration, time, size):
     axes.set_ylim(top=top + step * (levels + 1))
 
 
-def _dress(axes, recordings, across, up):
+def _dress(axes, recordings, up, far):
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_xlabel(across)
     axes.set_ylabel(up)
     axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0, top=axes.get_ylim()[1] * 1.04)
+    axes.set_ylim(bottom=0, top=axes.get_ylim()[1] * (1.04 + 0.05 * len(far.splitlines())))
+    if far:
+        axes.text(0.995, 0.99, far, transform=axes.transAxes, ha="right", va="top", fontsize=8, color=LIMIT)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 4, 5, 8, 10]))
     axes.grid(True, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -179,8 +350,9 @@ def _dress(axes, recordings, across, up):
         axes.set_title(_shortened(about.command, 90), fontsize=11, loc="left")
     if not any(recording.samples for recording in recordings):
         axes.text(0.5, 0.5, "no samples were recorded", transform=axes.transAxes, ha="center")
-    elif len(recordings) > MOST_INSIDE:
-        axes.figure.legend(fontsize=8, frameon=False, loc="outside lower left", ncols=2, handles=_curves(axes))
+    elif len(recordings) > MOST_INSIDE or len(axes.figure.axes) > 1:
+        handles, columns = (_curves(axes), 2) if len(recordings) > 1 else (axes.get_legend_handles_labels()[0], 1)
+        axes.figure.legend(fontsize=8, frameon=False, loc="outside lower left", ncols=columns, handles=handles)
     elif axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=8, frameon=False, loc="best")
 
@@ -192,3 +364,7 @@ def _curves(axes):
 
 def _shortened(text, length):
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _size(size):
+    return memkit.units.show_bytes(size)
