@@ -351,14 +351,16 @@ class Recording:
         """The memory at which one of ``limits`` is reached if nobody else takes of it or gives back.
 
         With ``totals`` it is the memory of all processes together. None where what counts against the limit is not what
-        was measured: ``RLIMIT_AS`` counts the address space of each process.
+        was measured (``RLIMIT_AS`` counts the address space of each process), and where there are ``others`` without totals.
         """
-        if not self.samples or METERED.get("rss" if self.totals else self.about.meter) != limit.counted:
-            return None
+        measured = METERED.get(self.about.meter)
         if not self.totals:
-            return self.samples[0].memory + limit.left
+            reckoned = self.samples and not self.others and measured == limit.counted
+            return self.samples[0].memory + limit.left if reckoned else None
+        if limit.counted != "memory":
+            return None
         first = self.totals[0]
-        before = [sample.memory for sample in self.samples if sample.time <= first.time]
+        before = [sample.memory for sample in self.samples if sample.time <= first.time and measured == "memory"]
         grown = max(0, before[-1] - before[0]) if before else 0  # since the limits were read
         return first.memory - grown + limit.left
 

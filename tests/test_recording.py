@@ -148,6 +148,11 @@ def test_of_several_processes_the_memory_of_all_reaches_a_limit(made_up):
     assert recording.level(Limit("RLIMIT_AS", 9, 5)) is None
 
 
+def test_of_several_processes_that_were_not_summed_up_nothing_is_reckoned(tree):
+    recording = tree([(0, 10), (9, 10)], {5: ([(1, 2), (3, 4)],)}, [])
+    assert (recording.level(GROUP), recording.left(GROUP)) == (None, None)
+
+
 def test_a_crossing_knows_its_share_of_a_limit(made_up):
     recording = dataclasses.replace(made_up((0, 1)), limits=(GROUP,))
     assert recording.share(Crossing(1, 90, 80 * MIB, "cgroup /jobs", "report")) == 0.8

@@ -1,12 +1,18 @@
-"""The console summary: how it ended, how long it took, start, end, growth and peak, a curve, and what recording cost."""
+"""The console summary: how it ended, how long it took, memory and its limits, a curve, processes, spans, and the cost."""
 
+import os
+import re
 import sys
+from dataclasses import replace
 
 import memkit
 
 CURVE_ROWS = 8
 MOST_SPANS = 20
-LONGEST_COMMAND = 100
+LONGEST_COMMAND, LEAST_COMMAND = 100, 24
+MOST_PROCESSES, MOST_NAMED = 12, 3
+MOST_CROSSINGS, MOST_STACKS, MOST_FRAMES = 3, 6, 6
+ACTIONS = {"raise": ": MemoryError raised", "stop": ": the program was stopped"}
 NEAR = 10
 """A limit stands out of which no more than one part in so many was left."""
 
@@ -36,12 +42,19 @@ def summary(recording, width=80, unicode=True):
     """The summary, as rich Text, a line each."""
     yield from _facts(recording)
     yield from _limits(recording)
-    curve = Curve(recording, width, unicode)
+    yield from _crossings(recording)
+    curve = Curve(_together(recording), width, unicode)
     if curve.flat:
         yield _fact("curve", "flat")
-    elif recording.samples:
+    elif recording.samples or recording.totals:
         yield _text()
+        if recording.totals:
+            yield _text(("all processes together", "dim"))
         yield from curve.lines()
+    yield from _stacks(recording)
+    if len(recording.processes) > 1:
+        yield _text()
+        yield from _processes(recording, width)
     if recording.spans:
         yield _text()
         yield from _spans(recording.spans, width)
@@ -70,14 +83,42 @@ def _facts(recording):
         "memkit", (_shortened(recording.about.command), "bold"), ": ", (str(recording.ending), "bold red" if bad else "bold")
     )
     yield _fact("took", memkit.units.show_time(recording.duration))
+    yield from _totals(recording)
+    first = " of the first process" if len(recording.processes) > 1 else ""
     if not recording.samples:
         yield _fact("memory", "no samples were recorded")
         return
     change = (size(recording.growth, sign=True), "yellow" if recording.growth > 0 else "")
     meter = "" if recording.about.meter == "rss" else f" of {recording.about.meter}"
-    yield _fact("memory", f"{size(recording.start)} at the start, {size(recording.end)} at the end: ", change, meter)
+    yield _fact("memory", f"{size(recording.start)} at the start, {size(recording.end)} at the end: ", change, meter, first)
     when = memkit.units.show_time(recording.highest.time)
-    yield _fact("peak", (size(recording.peak), "bold"), f", reached by {when}, {_how_sure(recording)}")
+    yield _fact("peak", (size(recording.peak), "bold"), f"{first}, reached by {when}, {_how_sure(recording)}")
+
+
+def _totals(recording):
+    """What all processes used together, and what that number means."""
+    if not recording.totals:
+        return
+    size, highest = memkit.units.show_bytes, recording.highest_total
+    peak = (size(highest.memory), "bold")
+    when, end = memkit.units.show_time(highest.time), size(recording.totals[-1].memory)
+    words = f" at the peak, seen at {when}; {end} at the end; {len(recording.processes):,} processes"
+    if recording.summed == "pss":
+        yield _fact("together", peak, words)
+        off = f"off by up to {size(highest.estimated)}" if highest.estimated else "as read"
+        how = "by PSS: a shared page counts once; between its readings by the change in RSS less shared"
+        yield _fact("summed", f"{how}; {off} at the peak")
+    else:
+        yield _fact("together", "sum of RSS ", peak, words)
+        reason = f" ({recording.summed_reason})" if recording.summed_reason else ""
+        yield _fact("summed", ("by RSS, in which a shared page counts once for each process that has it", "yellow"), reason)
+
+
+def _together(recording):
+    """The same recording with the memory of all its processes in the place of the first one's, where that is known."""
+    if not recording.totals:
+        return recording
+    return replace(recording, samples=tuple(memkit.Sample(t.time, 0, t.memory, t.memory) for t in recording.totals))
 
 
 def _limits(recording):
@@ -99,6 +140,8 @@ def _left_at_the_peak(recording, limit, near):
     left = recording.left(limit)
     if limit.counted != "memory" and recording.level(limit) is None:
         return f"it counts {limit.counted}, which was not recorded"
+    if left is None and recording.others and not recording.totals:
+        return "what all processes used of it together was not recorded"
     if left is None:
         told = "from the sum of RSS" if recording.totals else f"from {recording.about.meter}"
         return f"what was left at the peak cannot be told {told if recording.samples else 'without samples'}"
@@ -114,8 +157,8 @@ def _names(evidence, limit):
     return evidence.partition(":")[0] == limit.name.removeprefix("memory of ")
 
 
-def _shortened(command):
-    return command if len(command) <= LONGEST_COMMAND else command[: LONGEST_COMMAND - 3] + "..."
+def _shortened(command, longest=LONGEST_COMMAND):
+    return command if len(command) <= longest else command[: longest - 3] + "..."
 
 
 def _how_sure(recording):
@@ -144,6 +187,51 @@ def _spans(spans, width):
         yield _text((f"and {len(spans) - MOST_SPANS} more that rose less; --csv and --json have them all", "dim"))
 
 
+def _processes(recording, width):
+    """A row for each process, those first that rose highest; those that failed stand out."""
+    size, time = memkit.units.show_bytes, memkit.units.show_time
+    rows = [(process, max((s.peak for s in lane), default=None), lane) for process, lane in recording.lanes]
+    rows.sort(key=lambda row: -(row[1] or 0))
+    table = [("process", "parent", "started", "took", "peak", "end", "ending", "command")]
+    for process, peak, lane in rows[:MOST_PROCESSES]:
+        took = time(None if process.ended is None else process.ended - process.started)
+        started, end = time(process.started) if process.started else "0 s", lane[-1].memory if lane else None
+        parent = "?" if process.parent is None else str(process.parent)
+        cells = (str(process.pid), parent, started, took, size(peak), size(end), _how(process.ending))
+        table.append((*cells, _program(process.command)))
+    widths = [max(map(len, column)) for column in zip(*table)]
+    room = max(LEAST_COMMAND, width - sum(widths[:7]) - 7)
+    failed = [False, *(process.ending.failed for process, _, _ in rows)]
+    for cells, bad in zip(table, failed):
+        numbers = " ".join(f"{cell:>{wide}}" for cell, wide in zip(cells[:6], widths))
+        style = "bold red" if bad else "dim" if cells is table[0] else ""
+        yield _text((f"{numbers} {cells[6]:<{widths[6]}} {_shortened(cells[7], room)}", style))
+    if len(rows) > MOST_PROCESSES:
+        yield from _more_processes(rows[MOST_PROCESSES:])
+
+
+def _more_processes(rows):
+    failed = [process for process, _, _ in rows if process.ending.failed]
+    named = ", ".join(f"{process.pid} {_how(process.ending)}" for process in failed[:MOST_NAMED])
+    more = ", ..." if len(failed) > MOST_NAMED else ""
+    yield _text(
+        (f"and {len(rows):,} more, each {memkit.units.show_bytes(rows[0][1])} at most", "dim"),
+        (f"; {len(failed):,} of them failed: {named}{more}" if failed else "", "bold red"),
+    )
+
+
+def _program(command):
+    """What a command runs: of an interpreter the name says nothing, and the folder of another program little."""
+    first, *words = command.split() or [""]
+    first = os.path.basename(first)
+    return " ".join(words if words and first.startswith("python") else [first, *words])
+
+
+def _how(ending):
+    """How a process ended, in no more than a few words."""
+    return re.split(r",|:| \(", str(ending))[0]
+
+
 def _cost(recording):
     cost = recording.cost
     words = [f"{len(recording.samples):,} samples"]
@@ -169,6 +257,52 @@ def _can_show(stream):
     except (UnicodeError, LookupError):
         return False
     return True
+
+
+# -- crossings -----------------------------------------------------------------------------------------------------
+
+
+def _crossings(recording):
+    """A line for each limit that was reached."""
+    for crossing in recording.crossings[:MOST_CROSSINGS]:
+        after = memkit.units.show_time(crossing.time)
+        words = f"{_what(recording, crossing)} after {after}{ACTIONS.get(crossing.action, '')}"
+        yield _fact("reached", (words, "bold yellow"))
+    more = recording.crossings[MOST_CROSSINGS:]
+    if more:
+        yield _fact("", f"and {len(more):,} more times, the last after {memkit.units.show_time(more[-1].time)}")
+
+
+def _what(recording, crossing):
+    share, size = recording.share(crossing), memkit.units.show_bytes(crossing.limit)
+    return f"{size} of {crossing.name}" if share is None else f"{share:.0%} of {crossing.name} ({size})"
+
+
+def _stacks(recording):
+    """Where the threads were when a limit was reached, the first time and the last."""
+    known = [crossing for crossing in recording.crossings if crossing.stacks]
+    for crossing in [*known[:1], *known[1:][-1:]]:
+        when = f"after {memkit.units.show_time(crossing.time)}, at {memkit.units.show_bytes(crossing.memory)}"
+        yield _text()
+        yield _text((f"where the threads were {when}", "bold"))
+        stacks = sorted(crossing.stacks, key=lambda stack: stack.name != "MainThread")
+        for number, stack in enumerate(stacks[:MOST_STACKS]):
+            yield _text(f"  {stack.name or f'thread {stack.thread}'}")
+            yield from _frames(stack.frames, MOST_FRAMES if number == 0 else MOST_FRAMES // 2, recording.about.began)
+        if len(stacks) > MOST_STACKS:
+            yield _text((f"  and {len(stacks) - MOST_STACKS:,} more threads; --json has them", "dim"))
+
+
+def _frames(frames, most, began):
+    """The innermost frames with their source, where that is still what ran."""
+    places = [f"{os.path.basename(frame.file)}:{frame.line} {frame.function}" for frame in frames[:most]]
+    room = max(map(len, places), default=0)
+    for frame, place in zip(frames, places):
+        source = memkit.Source(frame.file, began)
+        text = "" if source.remark else source.line(frame.line).strip()
+        yield _text(f"    {place:<{room}}  ", (_shortened(text), "cyan"))
+    if len(frames) > most:
+        yield _text((f"    called through {len(frames) - most:,} more", "dim"))
 
 
 # -- the curve -----------------------------------------------------------------------------------------------------

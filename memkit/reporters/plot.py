@@ -64,11 +64,11 @@ def memkit_report(recordings, options):
 def draw(recordings):
     """A matplotlib ``Figure`` of one recording, or of several laid over each other.
 
-    That of a tree of processes has their shares stacked up, and their lanes below.
+    That of several processes has their shares stacked up, as far as these are known, and their lanes below.
     """
     from matplotlib.figure import Figure
 
-    tree = recordings[0] if len(recordings) == 1 and recordings[0].totals else None
+    tree = recordings[0] if len(recordings) == 1 and (recordings[0].totals or recordings[0].others) else None
     shown = [_together(recording) if recording.totals else recording for recording in recordings]
     below = len(recordings) if len(recordings) > MOST_INSIDE else 6 * bool(tree)
     bands = _bands(tree) if tree else []
@@ -79,14 +79,16 @@ def draw(recordings):
     seconds = max((recording.duration for recording in recordings), default=0) / memkit.units.SECOND
     time, time_name = (60, "min") if seconds > 600 else (1, "s") if seconds > 1 else (1e-3, "ms")
     highest = max((recording.peak or 0 for recording in shown), default=0)
+    if tree and not tree.totals:
+        highest = max(highest, *(sample.peak for sample in tree.others))
     size, size_name = memkit.units.scale(highest)
     time *= memkit.units.SECOND
     for number, recording in enumerate(shown):
-        colour = TOGETHER if tree else COLOURS[number % len(COLOURS)]
+        colour = TOGETHER if tree and tree.totals else COLOURS[number % len(COLOURS)]
         _draw_curve(axes, recording, colour, time, size, _label(recording, alone=len(recordings) == 1))
         _draw_ending(axes, recording, colour, time, size)
     if tree:
-        _draw_bands(axes, tree, bands, time, size)
+        _draw_bands(axes, tree, bands, time, size) if tree.totals else _draw_each(axes, bands, time, size)
         _draw_lanes(lower[0], tree, bands, time)
     _draw_crossings(axes, recordings, time, size)
     far = _draw_limits(axes, recordings, highest, size)
@@ -107,24 +109,20 @@ def _label(recording, alone):
     if not alone:
         many = f", {len(recording.processes)} processes by {recording.summed.upper()}" if recording.totals else ""
         return f"{_shortened(recording.about.command, 40)} {recording.about.when:%H:%M:%S}{many}"
+    meter = recording.about.meter
     if not recording.totals:
-        return recording.about.meter
+        return f"{meter} of each process; what they used together was not recorded" if recording.others else meter
+    shares = f"; the areas are shares of that, in proportion to the {meter.upper()} of each"
     if recording.summed == "pss":
-        return "all processes, summed by PSS; the areas are shares of that, in proportion to the RSS of each"
-    return "all processes, sum of RSS: a page that several share is in there once for each of them"
+        return f"all processes, summed by PSS{shares}"
+    return f"all processes, sum of RSS: a page that several share is in there once for each{shares * (meter != 'rss')}"
 
 
 # -- one curve -------------------------------------------------------------------------------------------------------
 
 
 def _draw_curve(axes, recording, colour, time, size, label):
-    times = [sample.time / time for sample in recording.samples]
-    memory = [sample.memory / size for sample in recording.samples]
-    axes.plot(times, memory, color=colour, linewidth=1.4, label=label)
-    envelope = list(_envelope(recording.samples, least=(recording.peak or 0) // 100))
-    if envelope:
-        across, low, high = ([value / unit for value in column] for column, unit in zip(zip(*envelope), (time, size, size)))
-        axes.fill_between(across, low, high, color=colour, alpha=0.25, linewidth=0, label=f"{label}, peak between samples")
+    _draw_samples(axes, recording.samples, colour, time, size, label)
     if recording.highest:
         high = recording.highest
         share = high.time / max(1, recording.duration)
@@ -140,6 +138,16 @@ def _draw_curve(axes, recording, colour, time, size, label):
             color=colour,
             bbox=BEHIND,
         )
+
+
+def _draw_samples(axes, samples, colour, time, size, label=None, width=1.4):
+    times, memory = [sample.time / time for sample in samples], [sample.memory / size for sample in samples]
+    axes.plot(times, memory, color=colour, linewidth=width, label=label)
+    envelope = list(_envelope(samples, least=max((sample.peak for sample in samples), default=0) // 100))
+    if envelope:
+        across, low, high = ([value / unit for value in column] for column, unit in zip(zip(*envelope), (time, size, size)))
+        above = label and f"{label}, peak between samples"
+        axes.fill_between(across, low, high, color=colour, alpha=0.25, linewidth=0, label=above)
 
 
 def _how_sure(recording):
@@ -192,8 +200,8 @@ def _draw_limits(axes, recordings, highest, size):
             if level is not None:
                 levels.append((level, words, COLOURS[number % len(COLOURS)] if len(recordings) > 1 else LIMIT))
                 break
-            if len(recordings) == 1 and limit.counted != "memory":
-                notes.append(f"{words} (counts {limit.counted})")
+            if len(recordings) == 1 and not notes:
+                notes.append(words if limit.counted == "memory" else f"{words} (counts {limit.counted})")
     drawn = []
     for level, words, colour in sorted(levels):
         if level > FAR * highest:
@@ -225,42 +233,45 @@ def _draw_crossings(axes, recordings, time, size):
 
 
 def _bands(recording):
-    """What is stacked up, from the bottom: (processes, colour, memory at the time of each total).
+    """What is drawn of the processes, from the bottom, as (lanes, colour).
 
     The recorded process, the others that rose highest, each for itself, in the order of their starts, and all the rest.
     """
-    import numpy
-
-    lanes = [(process, samples) for process, samples in recording.lanes if samples]
+    lanes = [lane for lane in recording.lanes if lane[1]]
     largest = sorted(lanes[1:], key=lambda lane: -max(sample.peak for sample in lane[1]))
     rest = largest[MOST_LANES - 1 :] if len(lanes) > MOST_LANES else []
     named = lanes[:1] + sorted(largest[: len(largest) - len(rest)], key=lambda lane: lane[0].started)
-    times = numpy.array([total.time for total in recording.totals])
+    return [([lane], colour) for lane, colour in zip(named, LANES)] + ([(rest, OTHERS)] if rest else [])
 
-    def memory(process, samples):
-        place = numpy.searchsorted([sample.time for sample in samples], times, side="right")
-        read = numpy.array([0, *[sample.memory for sample in samples]])[place]
-        ended = recording.duration if process.ended is None else process.ended
-        return numpy.where((times >= process.started) & (times <= ended), read, 0)
 
-    bands = [([process], LANES[n % len(LANES)], memory(process, samples)) for n, (process, samples) in enumerate(named)]
-    if rest:
-        bands.append(([process for process, _ in rest], OTHERS, sum(memory(*lane) for lane in rest)))
-    return bands
+def _draw_each(axes, bands, time, size):
+    """A curve for each process but the first, where nobody knows what they use together."""
+    for lanes, colour in bands[1:]:
+        for _, samples in lanes:
+            _draw_samples(axes, samples, colour, time, size, width=1.4 if len(lanes) == 1 else 0.5)
 
 
 def _draw_bands(axes, recording, bands, time, size):
-    """The processes' shares of what they use together: in proportion to their resident memory, so that they add up to it."""
+    """The processes' shares of what they use together, in proportion to what was read of each, so that they add up to it."""
     import numpy
 
-    times = [total.time / time for total in recording.totals]
+    moments = numpy.array([total.time for total in recording.totals])
+    times = moments / time
     totals = numpy.array([total.memory for total in recording.totals])
     off = numpy.array([total.estimated for total in recording.totals])
-    summed = sum(memory for _, _, memory in bands)
+
+    def memory(process, samples):
+        place = numpy.searchsorted([sample.time for sample in samples], moments, side="right")
+        read = numpy.array([0, *[sample.memory for sample in samples]])[place]
+        ended = recording.duration if process.ended is None else process.ended
+        return numpy.where((moments >= process.started) & (moments <= ended), read, 0)
+
     if bands:
+        heights = [sum(memory(*lane) for lane in lanes) for lanes, _ in bands]
+        summed = sum(heights)
         scale = numpy.divide(totals, summed, out=numpy.zeros(len(totals)), where=summed > 0) / size
-        shares = [memory * scale for _, _, memory in bands]
-        axes.stackplot(times, *shares, colors=[colour for _, colour, _ in bands], alpha=0.75, linewidth=0)
+        shares = [height * scale for height in heights]
+        axes.stackplot(times, *shares, colors=[colour for _, colour in bands], alpha=0.75, linewidth=0)
     if off.max() * 100 > totals.max():
         low, high = ((totals + sign * off) / size for sign in (-1, 1))
         axes.fill_between(times, low, high, color=TOGETHER, alpha=0.25, linewidth=0, label="by how much that may be off")
@@ -274,7 +285,8 @@ def _draw_bands(axes, recording, bands, time, size):
 def _draw_lanes(axes, recording, bands, time):
     """A bar for each process from its start to its end, a cross where it died; those that share a band share a row."""
     names = []
-    for row, (processes, colour, _) in enumerate(bands):
+    for row, (lanes, colour) in enumerate(bands):
+        processes = [process for process, _ in lanes]
         alone = len(processes) == 1
         ends = [recording.duration if process.ended is None else process.ended for process in processes]
         bars = [(process.started / time, (end - process.started) / time) for process, end in zip(processes, ends)]

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 import memkit
-from memkit.recording import Cost, Ending, Limit, Span, Total
-from memkit.reporters.console import Curve, summary
+from memkit.recording import Cost, Crossing, Ending, Frame, Limit, Span, Stack, Total
+from memkit.reporters.console import Curve, _program, summary
 
 MIB = 1 << 20
 MS = 1_000_000
@@ -229,3 +229,132 @@ def test_of_processes_summed_by_their_shares_the_headroom_is_that_of_all(made_up
     recording = replace(made_up((0, 10), (2, 12), (5, 20)), totals=totals, summed="pss")
     assert limits_of(recording, GROUP)[0].endswith("this program's growth left about 510.0 MiB at the peak")
     assert limits_of(replace(recording, summed="rss"), GROUP)[0].endswith("cannot be told from the sum of RSS")
+
+
+# -- crossings -------------------------------------------------------------------------------------------------------
+
+
+def test_a_limit_that_was_reached_says_when_and_what_was_done(made_up):
+    crossings = (
+        Crossing(2 * MS, 20 * MIB, 20 * MIB, "rss", "report"),
+        Crossing(3 * MS, 30 * MIB, 25 * MIB, "rss", "stop"),
+        Crossing(4 * MS, 2 * GIB, int(1.6 * GIB), "cgroup /jobs", "raise"),
+    )
+    recording = replace(made_up((0, 10), (5, 30)), limits=(GROUP,), crossings=crossings)
+    assert [line for line in lines(recording) if line.startswith("reached")] == [
+        "reached  20.0 MiB of rss after 2.00 ms",
+        "reached  25.0 MiB of rss after 3.00 ms: the program was stopped",
+        "reached  80% of cgroup /jobs (1.6 GiB) after 4.00 ms: MemoryError raised",
+    ]
+    many = replace(recording, crossings=crossings * 4)
+    assert "         and 9 more times, the last after 4.00 ms" in lines(many)
+
+
+def test_where_the_threads_were_is_shown_with_their_source_the_main_thread_first(made_up, tmp_path):
+    source = tmp_path / "load.py"
+    source.write_text("def load():\n    return [bytes(1000) for _ in range(1000)]\n")
+    frames = (Frame(str(source), 2, "load"), *[Frame("<string>", 1, f"f{number}") for number in range(9)])
+    stacks = (Stack(8, None, frames), Stack(7, "MainThread", frames))
+    crossing = Crossing(2 * MS, 21 * MIB, 20 * MIB, "rss", "report", stacks)
+    recording = replace(made_up((0, 10), (5, 30), began=4e9), crossings=(crossing,))
+    shown = lines(recording)
+    assert shown[shown.index("where the threads were after 2.00 ms, at 21.0 MiB") :][:13] == [
+        "where the threads were after 2.00 ms, at 21.0 MiB",
+        "  MainThread",
+        "    load.py:2 load  return [bytes(1000) for _ in range(1000)]",
+        *[f"    <string>:1 f{number}" for number in range(5)],
+        "    called through 4 more",
+        "  thread 8",
+        "    load.py:2 load  return [bytes(1000) for _ in range(1000)]",
+        "    <string>:1 f0",
+        "    <string>:1 f1",
+    ]
+    changed = replace(recording, about=recording.about._replace(began=1.0))
+    assert "    load.py:2 load" in lines(changed)
+
+
+def test_of_many_crossings_and_threads_only_the_first_and_last_stacks_are_shown(made_up):
+    stacks = tuple(Stack(number, f"t{number}", (Frame("a.py", 1, "a"),)) for number in range(9))
+    crossings = tuple(Crossing(number * MS, MIB, MIB, "rss", "report", stacks) for number in range(1, 8))
+    shown = lines(replace(made_up((0, 10), (9, 30)), crossings=crossings))
+    assert [line for line in shown if line.startswith("where")] == [
+        "where the threads were after 1.00 ms, at 1.0 MiB",
+        "where the threads were after 7.00 ms, at 1.0 MiB",
+    ]
+    assert shown.count("  and 3 more threads; --json has them") == 2
+    once = lines(replace(made_up((0, 10), (9, 30)), crossings=crossings[:1]))
+    assert len([line for line in once if line.startswith("where")]) == 1
+
+
+# -- trees of processes ----------------------------------------------------------------------------------------------
+
+KILLED = Ending("killed", signal=9, finished=False)
+
+
+@pytest.fixture
+def small_tree(tree):
+    children = {5: ([(2, 20), (4, 30, 90)], KILLED), 6: ([(2, 10), (8, 12)], Ending("unknown", finished=False))}
+    return tree([(0, 10), (4, 20), (8, 11)], children, [(0, 8, 10), (4, 45, 60, 3), (8, 18, 20)])
+
+
+def test_what_all_processes_used_together_comes_first_and_says_how_it_was_summed_up(small_tree):
+    assert lines(small_tree)[2:6] == [
+        "together 45.0 MiB at the peak, seen at 4.00 ms; 18.0 MiB at the end; 3 processes",
+        "summed   by PSS: a shared page counts once; between its readings by the change in RSS less shared; "
+        "off by up to 3.0 MiB at the peak",
+        "memory   10.0 MiB at the start, 11.0 MiB at the end: +1.0 MiB of the first process",
+        "peak     20.0 MiB of the first process, reached by 4.00 ms, exact",
+    ]
+    read = replace(small_tree, totals=tuple(total._replace(estimated=0) for total in small_tree.totals))
+    assert lines(read)[3].endswith("; as read at the peak")
+
+
+def test_a_sum_of_rss_is_called_one_and_why_it_is_no_better(small_tree):
+    assert lines(replace(small_tree, summed="rss", summed_reason="no smaps_rollup"))[2:4] == [
+        "together sum of RSS 45.0 MiB at the peak, seen at 4.00 ms; 18.0 MiB at the end; 3 processes",
+        "summed   by RSS, in which a shared page counts once for each process that has it (no smaps_rollup)",
+    ]
+
+
+def test_the_curve_of_a_tree_is_that_of_all_processes(small_tree):
+    shown = lines(small_tree)
+    assert shown[shown.index("all processes together") + 1].startswith("    45.0 MiB┤")
+    alone = lines(replace(small_tree, totals=(), summed=None))
+    assert not any(line.startswith(("all processes", "together", "summed")) for line in alone)
+    assert any(line.startswith("    20.0 MiB┤") for line in alone)
+
+
+def test_each_process_is_a_row_those_that_rose_highest_first(small_tree):
+    shown = lines(small_tree)
+    head = next(number for number, line in enumerate(shown) if line.startswith("process"))
+    assert shown[head:][:4] == [
+        "process parent started    took     peak      end ending            command",
+        "      5   4242 2.00 ms 2.00 ms 90.0 MiB 30.0 MiB killed by SIGKILL work.py 5",
+        "   4242      1     0 s 8.00 ms 20.0 MiB 11.0 MiB finished          load.py data.csv",
+        "      6   4242 2.00 ms       ? 12.0 MiB 12.0 MiB not known         work.py 6",
+    ]
+    [row] = [line for line in summary(small_tree) if line.plain.startswith("      5")]
+    assert [span.style for span in row.spans] == ["bold red"]
+
+
+def test_of_many_processes_the_rest_is_one_line_that_tells_of_failures(tree):
+    ending = Ending("exited", code=3)
+    children = {pid: ([(1, 500 - pid), (2, 500 - pid)], *[ending] * (pid % 40 == 0)) for pid in range(100, 300)}
+    shown = lines(tree([(0, 10), (9, 10)], children, [(0, 10, 10), (9, 10, 10)]))
+    start = next(number for number, line in enumerate(shown) if line.startswith("process"))
+    assert [line.split()[0] for line in shown[start + 1 :][:12]] == [f"{pid}" for pid in range(100, 112)]
+    assert shown[start + 13] == (
+        "and 189 more, each 388.0 MiB at most; 5 of them failed: "
+        "120 exited with code 3, 160 exited with code 3, 200 exited with code 3, ..."
+    )
+
+
+def test_without_totals_nothing_is_said_of_what_was_left_for_all(small_tree):
+    recording = replace(small_tree, totals=(), summed=None)
+    assert limits_of(recording, GROUP)[0].endswith("; what all processes used of it together was not recorded")
+
+
+def test_a_command_is_shown_without_what_says_little():
+    assert _program("/usr/bin/python3.13 -m pool") == "-m pool"
+    assert _program("/usr/bin/sort -u a.txt") == "sort -u a.txt"
+    assert (_program("python3"), _program("")) == ("python3", "")

@@ -264,7 +264,7 @@ def test_the_legend_of_a_tree_says_how_it_was_summed_up(small_tree):
         "processes that failed: 1",
     ]
     sum_of_rss = below(draw([replace(small_tree, summed="rss")]))[0]
-    assert sum_of_rss == "all processes, sum of RSS: a page that several share is in there once for each of them"
+    assert sum_of_rss == "all processes, sum of RSS: a page that several share is in there once for each"
     off = replace(small_tree, totals=(*small_tree.totals[:-1], small_tree.totals[-1]._replace(estimated=MIB)))
     assert "by how much that may be off" in below(draw([off]))
 
@@ -298,3 +298,14 @@ def test_beside_others_a_tree_is_the_curve_of_all_its_processes(small_tree, made
     axes = axes_of(small_tree, made_up((0, 10), (5, 30)))
     assert list(axes.lines[0].get_ydata()) == [8, 30, 45, 18]
     assert legend(axes)[0].endswith(", 3 processes by PSS")
+
+
+def test_processes_of_which_no_total_is_known_have_a_curve_each(small_tree):
+    recording = replace(small_tree, totals=(), summed=None, limits=(GROUP,))
+    figure = draw([recording])
+    axes, lanes = figure.axes
+    curves = [list(line.get_ydata()) for line in axes.lines if len(line.get_xdata()) > 1]
+    assert curves == [[10, 20, 10], [20, 30], [10, 10, 10]]
+    assert len(lanes.collections) == 3
+    assert below(figure) == ["rss of each process; what they used together was not recorded"]
+    assert IN_WORDS in texts(axes)
