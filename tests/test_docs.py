@@ -16,7 +16,8 @@ import pytest
 
 import memkit
 from memkit import cli, engine, eventlog, hookspecs, journal
-from memkit.recording import About, Call, Function, Line, Tracing
+from memkit.crossings import Crossing, Frame, Limit, Stack
+from memkit.recording import About, Call, Function, Line, Sample, Total, Tracing
 from memkit.reporters import calls, csvfile, jsonfile, lines
 from memkit.rows import TAKE
 
@@ -410,9 +411,12 @@ def keys_in(value):
 
 
 def with_rows(recording):
-    """The recording with a line and a call that were never traced."""
+    """The recording with rows that were never recorded: a line, a call, a limit that was crossed, another process."""
     how, load = Tracing("monitoring", "perf", None, 30.0, 700.0, 3, 1), Function("load.py", "load", 1)
     line, call = Line(load, 2, 3, 4, 5, 6, 7), Call(0, None, load, 1, 2, 3, 4, 5, 6, 7, 8)
+    crossing = Crossing(1, 2, 3, "rss", "report", (Stack(1, "a", (Frame("load.py", 1, "load"),)),))
+    limits, totals, others = (Limit("RLIMIT_AS", 2, 1),), (Total(1, 2, 3),), (Sample(1, 2, 3, 4),)
+    recording = dataclasses.replace(recording, limits=limits, crossings=(crossing,), totals=totals, others=others)
     return dataclasses.replace(recording, lines=(line,), tracing=how, calls=(call,), call_tracing=how)
 
 

@@ -1,6 +1,8 @@
-"""``--csv``: the samples as comma-separated values, one row each, written as they are gone through."""
+"""``--csv``: the samples of all processes as comma-separated values, one row each, written as they are gone through."""
 
 import csv
+from heapq import merge
+from operator import attrgetter
 
 import memkit
 
@@ -21,5 +23,5 @@ def memkit_report(recording, options):
     with memkit.output(options.csv) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEAD)
-        for sample in recording.samples:
+        for sample in merge(recording.samples, recording.others, key=attrgetter("time")):
             writer.writerow((f"{sample.time / 1e9:.9f}", sample.pid, sample.memory, sample.peak))

@@ -41,12 +41,27 @@ def document(recording):
         "lines": [{**line._asdict(), "function": line.function._asdict()} for line in recording.lines],
         "tracing": recording.tracing and {**recording.tracing._asdict(), "cost": recording.tracing.cost},
         "call_tracing": recording.call_tracing and {**recording.call_tracing._asdict(), "cost": recording.call_tracing.cost},
+        "limits": [
+            {**limit._asdict(), "left": limit.left, "level": recording.level(limit), "left_at_peak": recording.left(limit)}
+            for limit in recording.limits
+        ],
+        "crossings": [_crossing(recording, crossing) for crossing in recording.crossings],
+        "summed": recording.summed,
+        "summed_reason": recording.summed_reason,
+        "total_peak": recording.highest_total and recording.highest_total.memory,
         "spans": [{**span._asdict(), "growth": span.growth} for span in recording.spans],
     }
     yield json.dumps(head, indent=1)[:-2]
     yield from _array("calls", ({**call._asdict(), "function": call.function._asdict()} for call in recording.calls))
+    yield from _array("totals", (total._asdict() for total in recording.totals))
     yield from _array("samples", (sample._asdict() for sample in recording.samples))
+    yield from _array("others", (sample._asdict() for sample in recording.others))
     yield "\n}\n"
+
+
+def _crossing(recording, crossing):
+    stacks = [{**stack._asdict(), "frames": [frame._asdict() for frame in stack.frames]} for stack in crossing.stacks]
+    return {**crossing._asdict(), "share": recording.share(crossing), "stacks": stacks}
 
 
 def _array(key, objects):

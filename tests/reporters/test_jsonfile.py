@@ -1,9 +1,12 @@
 """``--json``."""
 
 import json
+from dataclasses import replace
 
 import memkit
-from memkit.recording import Ending, Span
+from memkit.recording import Crossing, Ending, Frame, Limit, Span, Stack, Total
+
+MIB = 1 << 20
 
 
 def test_the_document_holds_the_whole_recording(made_up, tmp_path):
@@ -24,3 +27,32 @@ def test_an_empty_recording_is_a_document_too(made_up, tmp_path):
     memkit.report(made_up(), json=tmp_path / "a.json", quiet=True)
     document = json.loads((tmp_path / "a.json").read_text())
     assert (document["samples"], document["peak"]) == ([], None)
+
+
+def test_limits_are_there_with_how_near_they_were(made_up, tmp_path):
+    group, space = Limit("cgroup /jobs", 100 * MIB, 40 * MIB), Limit("RLIMIT_AS", 200 * MIB, 90 * MIB)
+    stack = Stack(7, "MainThread", (Frame("load.py", 3, "load"),))
+    crossing = Crossing(5, 90 * MIB, 80 * MIB, "cgroup /jobs", "raise", (stack,))
+    recording = replace(made_up((0, 10), (1, 30)), limits=(group, space), crossings=(crossing,))
+    memkit.report(recording, json=tmp_path / "a.json", quiet=True)
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert document["limits"] == [
+        {**group._asdict(), "left": 60 * MIB, "level": 70 * MIB, "left_at_peak": 40 * MIB},
+        {**space._asdict(), "left": 110 * MIB, "level": None, "left_at_peak": None},
+    ]
+    [told] = document["crossings"]
+    assert told["stacks"] == [{"thread": 7, "name": "MainThread", "frames": [stack.frames[0]._asdict()]}]
+    assert (told["share"], told["action"], told["limit"]) == (0.8, "raise", 80 * MIB)
+
+
+def test_all_processes_are_there_with_what_they_used_together(tree, tmp_path):
+    recording = tree([(0, 10), (8, 11)], {5: ([(2, 20), (4, 30)],)}, [(0, 8, 10), (4, 35, 40, 2)], "rss", "no smaps")
+    memkit.report(recording, json=tmp_path / "a.json", quiet=True)
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert document["totals"] == [total._asdict() for total in recording.totals]
+    assert document["totals"][1] == Total(4_000_000, 35 * MIB, 40 * MIB, 2 * MIB)._asdict()
+    assert (document["summed"], document["summed_reason"], document["total_peak"]) == ("rss", "no smaps", 35 * MIB)
+    assert [sample["pid"] for sample in document["others"]] == [5, 5]
+    assert [process["pid"] for process in document["processes"]] == [4242, 5]
+    memkit.report(replace(recording, totals=()), json=tmp_path / "a.json", quiet=True)
+    assert json.loads((tmp_path / "a.json").read_text())["total_peak"] is None
