@@ -105,9 +105,10 @@ def _totals(recording):
     words = f" at the peak, seen at {when}; {end} at the end; {len(recording.processes):,} processes"
     if recording.summed == "pss":
         yield _fact("together", peak, words)
-        off = f"off by up to {size(highest.estimated)}" if highest.estimated else "as read"
+        least, most = (size(max(total.memory + sign * total.estimated for total in recording.totals)) for sign in (-1, 1))
+        off = "" if least == most else f": the peak was between {least} and {most}"
         how = "by PSS: a shared page counts once; between its readings by the change in RSS less shared"
-        yield _fact("summed", f"{how}; {off} at the peak")
+        yield _fact("summed", how + off)
     else:
         yield _fact("together", "sum of RSS ", peak, words)
         reason = f" ({recording.summed_reason})" if recording.summed_reason else ""

@@ -89,7 +89,7 @@ def draw(recordings):
         _draw_ending(axes, recording, colour, time, size)
     if tree:
         _draw_bands(axes, tree, bands, time, size) if tree.totals else _draw_each(axes, bands, time, size)
-        _draw_lanes(lower[0], tree, bands, time)
+        _draw_lanes(lower[0], bands, time)
     _draw_crossings(axes, recordings, time, size)
     far = _draw_limits(axes, recordings, highest, size)
     if len(recordings) == 1 and recordings[0].spans:
@@ -263,7 +263,7 @@ def _draw_bands(axes, recording, bands, time, size):
     def memory(process, samples):
         place = numpy.searchsorted([sample.time for sample in samples], moments, side="right")
         read = numpy.array([0, *[sample.memory for sample in samples]])[place]
-        ended = recording.duration if process.ended is None else process.ended
+        ended = samples[-1].time if process.ended is None else process.ended
         return numpy.where((moments >= process.started) & (moments <= ended), read, 0)
 
     if bands:
@@ -274,7 +274,8 @@ def _draw_bands(axes, recording, bands, time, size):
         axes.stackplot(times, *shares, colors=[colour for _, colour in bands], alpha=0.75, linewidth=0)
     if off.max() * 100 > totals.max():
         low, high = ((totals + sign * off) / size for sign in (-1, 1))
-        axes.fill_between(times, low, high, color=TOGETHER, alpha=0.25, linewidth=0, label="by how much that may be off")
+        hatched = {"facecolor": "none", "edgecolor": TOGETHER, "hatch": "/////", "alpha": 0.3, "linewidth": 0}
+        axes.fill_between(times, low, high, label="by how much that may be off", **hatched)
     failed = [process for process in recording.processes[1:] if process.ending.failed and process.ended is not None]
     if failed:
         ended = [process.ended / time for process in failed]
@@ -282,19 +283,25 @@ def _draw_bands(axes, recording, bands, time, size):
         axes.plot(ended, heights, **CROSS, label=f"processes that failed: {len(failed)}")
 
 
-def _draw_lanes(axes, recording, bands, time):
-    """A bar for each process from its start to its end, a cross where it died; those that share a band share a row."""
+def _draw_lanes(axes, bands, time):
+    """A bar for each process from its start to its end; those that share a band share a row.
+
+    A cross is where it failed, a question mark where it was seen for the last time.
+    """
     names = []
     for row, (lanes, colour) in enumerate(bands):
         processes = [process for process, _ in lanes]
         alone = len(processes) == 1
-        ends = [recording.duration if process.ended is None else process.ended for process in processes]
+        ends = [samples[-1].time if process.ended is None else process.ended for process, samples in lanes]
         bars = [(process.started / time, (end - process.started) / time) for process, end in zip(processes, ends)]
         axes.broken_barh(bars, (row - 0.3, 0.6), color=colour, alpha=0.75 if alone else 0.3, linewidth=0)
         for process, end in zip(processes, ends):
             if process.ending.failed:
                 axes.plot(end / time, row, **CROSS)
-            elif alone and process.ending.kind != "unknown":
+            elif alone and process.ended is None:
+                place = {"xy": (end / time, row), "xytext": (3, 0), "textcoords": "offset points"}
+                axes.annotate("?", va="center", fontsize=8, color=colour, **place)
+            elif alone:
                 axes.plot(end / time, row, marker="o", markersize=4, color=colour, clip_on=False)
         names.append(_lane_name(processes[0]) if alone else f"{len(processes)} more")
     axes.set_yticks(range(len(names)), names, fontsize=7)

@@ -309,3 +309,10 @@ def test_processes_of_which_no_total_is_known_have_a_curve_each(small_tree):
     assert len(lanes.collections) == 3
     assert below(figure) == ["rss of each process; what they used together was not recorded"]
     assert IN_WORDS in texts(axes)
+
+
+def test_a_lane_ends_with_a_question_mark_where_its_process_was_seen_for_the_last_time(tree):
+    children = {5: ([(2, 20), (4, 30)], Ending("unknown", finished=False))}
+    lanes = draw([tree([(0, 10), (8, 10)], children, [(0, 8, 10), (4, 30, 40), (8, 9, 10)])]).axes[1]
+    assert [(mark.get_text(), mark.xy) for mark in lanes.texts] == [("?", (4, 1))]
+    assert max(lanes.collections[1].get_paths()[0].vertices[:, 0]) == 4
