@@ -160,8 +160,8 @@ class Ending(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        """Whether it is known to have gone wrong: an exception, an exit code that is not 0, or a signal."""
-        return self.kind in ("error", "exited", "killed")
+        """Whether it is known to have gone wrong: an exception, an exit code that is not 0, a signal."""
+        return self.kind not in ("ok", "ended", "unknown")
 
     def __str__(self) -> str:
         """One line: ``killed by SIGKILL, out of memory (cgroup /jobs: oom_kill rose by 1)``."""
