@@ -9,10 +9,11 @@ import sys
 from memkit import files, launch, shelf
 from memkit.errors import FormatError, MemkitError, UsageError, nearest
 from memkit.launch import Program
+from memkit.onlookers import onlookers
 from memkit.options import add_run_options, check, settings
 from memkit.parser import Parser
 from memkit.plugins import Plugins
-from memkit.reader import Reader, read
+from memkit.reader import read
 from memkit.targets import Targets
 from memkit.version import VERSION
 
@@ -85,7 +86,8 @@ def run_command(name: str, words: list[str]) -> int:
         folder = os.path.dirname(os.path.realpath(program.target)) if program.mode == "script" else os.getcwd()
         Targets([target for target in (*(options.lines or ()), *(options.calls or ())) if target]).check(folder)
         command = launch.command(program, settings(options, path, meter))
-        exit = launch.launch(command, path, _follower(path, plugins, options), followed=options.follow)
+        with onlookers(path, plugins, options, lambda text: _say(f"{name}: {text}")) as them:
+            exit = launch.launch(command, path, them, followed=options.follow)
     finally:
         if reserved and os.path.exists(path) and not os.path.getsize(path):
             os.unlink(path)
@@ -154,25 +156,6 @@ def _check_outputs(parser, options, taken: list[str]) -> None:
             name = action.option_strings[-1]
             raise UsageError(f"{name} {value!r}: that file is in use already: give each a file of its own")
         seen.add(path)
-
-
-def _follower(path: str, plugins: Plugins, options):
-    """What looks at the recording while it is made; None where no plugin wants to."""
-    if not plugins.has("memkit_follow"):
-        return None
-    reader = Reader(path) if os.path.exists(path) else None
-
-    def follow():
-        nonlocal reader
-        try:
-            reader = reader or Reader(path)
-            reader.advance()
-            recording = reader.recording()
-        except FormatError:  # the program has not got so far
-            return
-        plugins.follow(recording, options)
-
-    return follow
 
 
 def _parsed(name: str, text: str, words: list[str], add_options):

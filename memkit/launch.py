@@ -20,7 +20,6 @@ from memkit import cgroup, journal
 _START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 _IGNORED = ("SIGINT", "SIGQUIT")
-FOLLOW_EVERY = 1.0
 
 
 class Program(NamedTuple):
@@ -82,10 +81,11 @@ def interpreter_flags(words: list[str]) -> list[str]:
     return flags
 
 
-def launch(words: list[str], path: str, follow=None, *, followed: bool = False) -> Exit:
+def launch(words: list[str], path: str, onlookers=None, *, followed: bool = False) -> Exit:
     """Run a command to its end and add to the recording in ``path`` how it ended.
 
-    ``follow`` is called about once a second meanwhile. ``followed`` is whether other processes write into the recording too.
+    ``onlookers`` are called meanwhile: see ``memkit.onlookers``. ``followed`` is whether other processes write into the
+    recording too.
     """
     groups = cgroup.memory_groups()
     before = cgroup.oom_kills(groups)
@@ -93,7 +93,9 @@ def launch(words: list[str], path: str, follow=None, *, followed: bool = False) 
         # Inherited descriptors are the program's: a shell's <(...), a socket that was activated.
         process = subprocess.Popen(words, close_fds=False)
         forward_to(process)
-        _wait(process, follow)
+        if onlookers:
+            onlookers.pid = process.pid
+        _wait(process, onlookers)
     exit = _exit_of(process, before, groups)
     origin = journal.origin(path)
     if origin is None or origin[0] != process.pid:
@@ -114,13 +116,13 @@ def _exit_of(process: subprocess.Popen, before: dict, groups: list) -> Exit:
     return Exit(None, killed, shortage)
 
 
-def _wait(process: subprocess.Popen, follow) -> None:
-    if follow is None:
+def _wait(process: subprocess.Popen, onlookers) -> None:
+    if not onlookers:
         process.wait()
         return
     with _end_of(process) as ended:
-        while not ended(FOLLOW_EVERY):
-            follow()
+        while not ended(onlookers.wait):
+            onlookers.look()
     process.wait()
 
 

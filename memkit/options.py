@@ -33,6 +33,11 @@ def add_run_options(parser) -> None:
         default="rss",
         help="what to measure: rss (the default), pss, uss, vms, swap, or a plugin's",
     )
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="show memory now, its peak and what is left on the bottom row of the terminal while the program runs",
+    )
     _add_tracing_options(parser)
     parser.add_argument(
         "--follow",

@@ -42,6 +42,10 @@ class Reader:
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back, if it was opened here."""
         if self._named is not None:
             self._file.close()
 
@@ -56,6 +60,11 @@ class Reader:
                 self._rows = self._writing = Rows(self._first(lines.pop(0)))
             if lines:
                 self._take(lines)
+
+    @property
+    def rows(self) -> Rows | None:
+        """The rows so far, which grow as this advances; None before the first."""
+        return self._rows
 
     def recording(self) -> Recording:
         """What has been read so far."""

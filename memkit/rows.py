@@ -130,6 +130,26 @@ class Rows:
     def _total(self, time, memory, rss, estimated=0, *_):
         self._totals.append(Total(time + 0, memory + 0, rss + 0, estimated + 0))
 
+    # -- how it stands now: without a copy of everything -----------------------------------------------------------------
+
+    @property
+    def heights(self) -> list:
+        """The samples, or where a tree is recorded the totals; it grows."""
+        return self._totals or self._samples
+
+    def line_times(self) -> dict[tuple[Function, int], int]:
+        """For each traced line how long it ran, so far."""
+        times = {}
+        for (number, line), (_, time, *_) in self._lines.items():
+            if number in self._functions:
+                times[self._functions[number], line] = time
+        return times
+
+    @property
+    def living(self) -> int | None:
+        """How many processes of the tree are alive; None where no tree is recorded."""
+        return None if self._summed is None else 1 + sum(process[-1] is None for process in self._processes)
+
     # -- what they add up to -------------------------------------------------------------------------------------------
 
     def recording(self, source: str | None = None, unread: int = 0) -> Recording:

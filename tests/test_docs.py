@@ -300,7 +300,7 @@ def further(tmp_path_factory):
     about = folder / "further-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: further\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[memkit]\nlive = memkit_live\nheap = memkit_heap\n")
+    (about / "entry_points.txt").write_text("[memkit]\ntell = memkit_tell\nheap = memkit_heap\n")
     return folder
 
 
@@ -317,7 +317,7 @@ def test_the_example_of_following_tells_the_memory_while_the_program_runs(tool, 
     # The program goes on until it is told of, and gives up at last.
     program = "import os, time; any(os.path.getsize('told') or time.sleep(0.1) for _ in range(300)) or exit(1)"
     with open(tmp_path / "told", "w") as told:
-        done = tool("run", "-q", "-o", "a.memkit", "--live", "-c", program, folders=[further], stderr=told)
+        done = tool("run", "-q", "-o", "a.memkit", "--tell", "-c", program, folders=[further], stderr=told)
     assert done.returncode == 0
     assert re.match(r"[\d.]+ MiB\n", (tmp_path / "told").read_text())
 
