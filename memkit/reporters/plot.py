@@ -196,7 +196,7 @@ def _draw_limits(axes, recordings, highest, size):
     for number, recording in enumerate(recordings):
         for limit in recording.limits:
             level = recording.level(limit)
-            words = f"{limit.name}, {_size(limit.size)}: {_size(limit.left)} left at the start"
+            words = f"{_shortened(limit.name, 60)}, {_size(limit.size)}: {_size(limit.left)} left at the start"
             if level is not None:
                 levels.append((level, words, COLOURS[number % len(COLOURS)] if len(recordings) > 1 else LIMIT))
                 break
@@ -295,14 +295,14 @@ def _draw_lanes(axes, bands, time):
         ends = [samples[-1].time if process.ended is None else process.ended for process, samples in lanes]
         bars = [(process.started / time, (end - process.started) / time) for process, end in zip(processes, ends)]
         axes.broken_barh(bars, (row - 0.3, 0.6), color=colour, alpha=0.75 if alone else 0.3, linewidth=0)
-        for process, end in zip(processes, ends):
-            if process.ending.failed:
-                axes.plot(end / time, row, **CROSS)
-            elif alone and process.ended is None:
-                place = {"xy": (end / time, row), "xytext": (3, 0), "textcoords": "offset points"}
-                axes.annotate("?", va="center", fontsize=8, color=colour, **place)
-            elif alone:
-                axes.plot(end / time, row, marker="o", markersize=4, color=colour, clip_on=False)
+        died = [end / time for process, end in zip(processes, ends) if process.ending.failed]
+        if died:
+            axes.plot(died, [row] * len(died), **CROSS)
+        elif alone and processes[0].ended is None:
+            place = {"xy": (ends[0] / time, row), "xytext": (3, 0), "textcoords": "offset points"}
+            axes.annotate("?", va="center", fontsize=8, color=colour, **place)
+        elif alone:
+            axes.plot(ends[0] / time, row, marker="o", markersize=4, color=colour, clip_on=False)
         names.append(_lane_name(processes[0]) if alone else f"{len(processes)} more")
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.set_ylim(-0.6, max(1, len(names)) - 0.4)
@@ -382,7 +382,8 @@ def _curves(axes):
 
 
 def _shortened(text, length):
-    return text if len(text) <= length else text[: length - 1] + "…"
+    """Text of a program, to be drawn as it is: between two dollar signs matplotlib would read mathematics."""
+    return (text if len(text) <= length else text[: length - 1] + "…").replace("$", r"\$")
 
 
 def _size(size):

@@ -316,3 +316,17 @@ def test_a_lane_ends_with_a_question_mark_where_its_process_was_seen_for_the_las
     lanes = draw([tree([(0, 10), (8, 10)], children, [(0, 8, 10), (4, 30, 40), (8, 9, 10)])]).axes[1]
     assert [(mark.get_text(), mark.xy) for mark in lanes.texts] == [("?", (4, 1))]
     assert max(lanes.collections[1].get_paths()[0].vertices[:, 0]) == 4
+
+
+def test_dollar_signs_are_no_mathematics(small_tree, made_up, tmp_path):
+    odd = "echo $a^$"
+    processes = tuple(process._replace(command=odd) for process in small_tree.processes)
+    limits = (Limit(f"cgroup /{odd}", 9, 5),)
+    recording = replace(small_tree, processes=processes, limits=limits, spans=(Span(odd, 7, 0, 0, 8 * MS, 0, 0, 1),))
+    memkit.report(recording, plot=tmp_path / "a.png", quiet=True)
+    died = made_up((0, 10), (5, 20), argv=(odd,), ending=Ending("error", error=odd))
+    memkit.report(died, plot=tmp_path / "a.png", quiet=True)
+    memkit.report([died] * 5, plot=tmp_path / "a.png", quiet=True)
+    assert [label.get_text() for label in draw([recording]).axes[1].get_yticklabels()] == [
+        f"echo \\$a^\\$  {pid}" for pid in (4242, 5, 6)
+    ]
