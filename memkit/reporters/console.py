@@ -146,8 +146,13 @@ def _left_at_the_peak(recording, limit, near):
     if left is None:
         told = "from the sum of RSS" if recording.totals else f"from {recording.about.meter}"
         return f"what was left at the peak cannot be told {told if recording.samples else 'without samples'}"
-    sure = "about " if recording.totals else "" if recording.peak_is_exact else "at most "
-    amount = f"{'only ' if near else ''}{sure}{memkit.units.show_bytes(left)}" if left else "nothing"
+    if recording.totals:
+        sure = "only about " if near else "about "
+    elif recording.peak_is_exact:
+        sure = "only " if near else ""
+    else:
+        sure = "no more than " if near else "at most "
+    amount = f"{sure}{memkit.units.show_bytes(left)}" if left else "nothing"
     return f"this program's growth left {amount} at the peak"
 
 

@@ -185,6 +185,7 @@ def test_a_limit_that_was_near_stands_out(made_up, peak, words):
 def test_where_memory_may_have_been_higher_less_may_have_been_left(made_up):
     recording = made_up((0, 10), (5, 266), peaks="samples")
     assert "left at most 768.0 MiB" in limits_of(recording, GROUP)[0]
+    assert "left no more than 200.0 MiB" in limits_of(made_up((0, 10), (5, 834), peaks="samples"), GROUP)[0]
 
 
 def test_a_limit_of_something_else_is_shown_with_the_nearest_of_memory(made_up):
