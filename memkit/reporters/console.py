@@ -140,7 +140,9 @@ def _limits(recording):
 def _left_at_the_peak(recording, limit, near):
     left = recording.left(limit)
     if limit.counted != "memory" and recording.level(limit) is None:
-        return f"it counts {limit.counted}, which was not recorded"
+        return (
+            f"it counts {limit.counted}{', of each process by itself' if recording.totals else ', which was not recorded'}"
+        )
     if left is None and recording.others and not recording.totals:
         return "what all processes used of it together was not recorded"
     if left is None:

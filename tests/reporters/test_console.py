@@ -230,6 +230,7 @@ def test_of_processes_summed_by_their_shares_the_headroom_is_that_of_all(made_up
     recording = replace(made_up((0, 10), (2, 12), (5, 20)), totals=totals, summed="pss")
     assert limits_of(recording, GROUP)[0].endswith("this program's growth left about 510.0 MiB at the peak")
     assert limits_of(replace(recording, summed="rss"), GROUP)[0].endswith("cannot be told from the sum of RSS")
+    assert limits_of(recording, SPACE)[0].endswith("; it counts address space, of each process by itself")
 
 
 # -- crossings -------------------------------------------------------------------------------------------------------
