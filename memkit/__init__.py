@@ -9,6 +9,8 @@ __version__: str
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from memkit import units as units
+    from memkit.costs import Cost as Cost
+    from memkit.costs import Tracing as Tracing
     from memkit.crossings import Crossing as Crossing
     from memkit.crossings import Frame as Frame
     from memkit.crossings import Limit as Limit
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from memkit.recorder import record as record
     from memkit.recording import About as About
     from memkit.recording import Call as Call
-    from memkit.recording import Cost as Cost
     from memkit.recording import Ending as Ending
     from memkit.recording import Function as Function
     from memkit.recording import Line as Line
@@ -47,11 +48,11 @@ if TYPE_CHECKING:
     from memkit.recording import Sample as Sample
     from memkit.recording import Span as Span
     from memkit.recording import Total as Total
-    from memkit.recording import Tracing as Tracing
     from memkit.sources import Source as Source
     from memkit.spans import span as span
 
 _HOMES = {
+    "costs": ("Cost", "Tracing"),
     "crossings": ("Crossing", "Frame", "Limit", "Stack"),
     "engine": ("peak_rss", "rss"),
     "errors": ("FormatError", "JournalError", "MemkitError", "MeterError", "UsageError"),
@@ -68,7 +69,6 @@ _HOMES = {
     "recording": (
         "About",
         "Call",
-        "Cost",
         "Ending",
         "Function",
         "Line",
@@ -77,7 +77,6 @@ _HOMES = {
         "Sample",
         "Span",
         "Total",
-        "Tracing",
     ),
     "sources": ("Source",),
     "spans": ("span",),

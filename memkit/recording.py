@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from memkit.calls import LIBRARIES, Call, Function, by_function, fold, matcher, walk
+from memkit.costs import Cost, Tracing
 from memkit.crossings import METERED, Crossing, Limit
 from memkit.crossings import Frame as Frame
 from memkit.crossings import Stack as Stack
@@ -82,30 +83,6 @@ class Line(NamedTuple):
     """Memory after it last ran."""
     peak: int
     """The highest while it ran, transients included."""
-
-
-class Tracing(NamedTuple):
-    """How lines or calls were traced, and what that cost."""
-
-    tracer: str
-    """``monitoring`` or ``settrace``."""
-    gate: str
-    """``perf``, ``rusage`` or ``always``: how it was told whether memory can have changed."""
-    reason: str | None
-    """Why no better gate."""
-    event_cost: float
-    """Nanoseconds that one line or call took to trace, as calibrated at the start."""
-    read_cost: float
-    """Nanoseconds that one reading of memory took."""
-    events: int
-    """Lines that were run, or calls that were made."""
-    reads: int
-    """How often memory was read."""
-
-    @property
-    def cost(self) -> int:
-        """Nanoseconds that tracing took of the program's time, about."""
-        return round(self.events * self.event_cost + self.reads * self.read_cost)
 
 
 class Total(NamedTuple):
@@ -198,22 +175,6 @@ class Process(NamedTuple):
     started: int
     ended: int | None
     ending: Ending
-
-
-class Cost(NamedTuple):
-    """What the recording itself took."""
-
-    beats: int
-    """Samples taken."""
-    late: int
-    """Beats that came too late to be taken."""
-    cpu: int | None
-    """Nanoseconds of CPU of the sampler; None where it cannot be told apart."""
-
-    @property
-    def kept(self) -> float:
-        """The share of due beats that were taken, 0 to 1."""
-        return self.beats / (self.beats + self.late) if self.beats else 1.0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import memkit
 ROOT = Path(memkit.__file__).parent
 # From the ground up. A module imports only from floors below its own, or from the same floor where that is said.
 FLOORS = [
-    {"errors", "version", "endings", "calls", "crossings"},
+    {"errors", "version", "endings", "calls", "costs", "crossings"},
     {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal"},
     {"rows", "portable", "native", "merging"},
     {"reader", "headroom"},

@@ -1,0 +1,45 @@
+"""What recording cost: the samples, and the tracing of lines and calls."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Tracing(NamedTuple):
+    """How lines or calls were traced, and what that cost."""
+
+    tracer: str
+    """``monitoring`` or ``settrace``."""
+    gate: str
+    """``perf``, ``rusage`` or ``always``: how it was told whether memory can have changed."""
+    reason: str | None
+    """Why no better gate."""
+    event_cost: float
+    """Nanoseconds that one line or call took to trace, as calibrated at the start."""
+    read_cost: float
+    """Nanoseconds that one reading of memory took."""
+    events: int
+    """Lines that were run, or calls that were made."""
+    reads: int
+    """How often memory was read."""
+
+    @property
+    def cost(self) -> int:
+        """Nanoseconds that tracing took of the program's time, about."""
+        return round(self.events * self.event_cost + self.reads * self.read_cost)
+
+
+class Cost(NamedTuple):
+    """What the recording itself took."""
+
+    beats: int
+    """Samples taken."""
+    late: int
+    """Beats that came too late to be taken."""
+    cpu: int | None
+    """Nanoseconds of CPU of the sampler; None where it cannot be told apart."""
+
+    @property
+    def kept(self) -> float:
+        """The share of due beats that were taken, 0 to 1."""
+        return self.beats / (self.beats + self.late) if self.beats else 1.0
