@@ -8,13 +8,14 @@ import sys
 
 from memkit import files, launch, shelf
 from memkit.errors import FormatError, MemkitError, UsageError, nearest
-from memkit.launch import Program
+from memkit.launch import Children, Program
 from memkit.onlookers import onlookers
 from memkit.options import add_run_options, check, settings
 from memkit.parser import Parser
 from memkit.plugins import Plugins
 from memkit.reader import read
 from memkit.targets import Targets
+from memkit.units import parse_interval
 from memkit.version import VERSION
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -86,8 +87,9 @@ def run_command(name: str, words: list[str]) -> int:
         folder = os.path.dirname(os.path.realpath(program.target)) if program.mode == "script" else os.getcwd()
         Targets([target for target in (*(options.lines or ()), *(options.calls or ())) if target]).check(folder)
         command = launch.command(program, settings(options, path, meter))
+        children = Children(program.words, parse_interval(options.interval), meter) if options.children else None
         with onlookers(path, plugins, options, lambda text: _say(f"{name}: {text}")) as them:
-            exit = launch.launch(command, path, them, followed=options.follow)
+            exit = launch.launch(command, path, them, children, followed=options.follow)
     finally:
         if reserved and os.path.exists(path) and not os.path.getsize(path):
             os.unlink(path)

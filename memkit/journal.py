@@ -25,8 +25,10 @@ row          values                                            written
 ``stack``    time, thread, name, frames                        after a crossing: where each thread is; frames are arrays of
                                                                file, line and function, the innermost first
 ``process``  pid, parent, started, command                     when another process of the tree is first seen
+``command``  pid, time, command                                when it begins to run another program
 ``process_end``  pid, time, code, signal                       when it has ended; null where that is not known
-``tree``     kind, reason                                      how totals are added up: ``pss``, or ``rss`` and why
+``tree``     kind, reason, seen, reason                        how totals are added up: ``pss``, or ``rss`` and why; how
+                                                               processes are found: by ``events`` or ``looks``, and why
 ``total``    time, memory, rss, estimated                      at each look at the tree: all its processes together
 ``cost``     beats, late beats, CPU time                       about once a second: what came since the row before
 ``end``      time, kind, error, code, out of memory            by the program as it ends

@@ -16,10 +16,14 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from memkit import cgroup, journal
+from memkit.errors import JournalError
+from memkit.units import SECOND
 
 _START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 _IGNORED = ("SIGINT", "SIGQUIT")
+_LOOK_EVERY = SECOND
+_NAP = SECOND // 20
 
 
 class Program(NamedTuple):
@@ -29,6 +33,12 @@ class Program(NamedTuple):
     """``script``, ``module`` or ``code``."""
     target: str
     arguments: list[str]
+
+    @property
+    def words(self) -> str:
+        """How somebody would type it, in one line."""
+        flag = {"module": ["-m"], "code": ["-c"]}.get(self.mode, [])
+        return " ".join(" ".join([*flag, self.target, *self.arguments]).split())
 
 
 class Exit(NamedTuple):
@@ -81,21 +91,32 @@ def interpreter_flags(words: list[str]) -> list[str]:
     return flags
 
 
-def launch(words: list[str], path: str, onlookers=None, *, followed: bool = False) -> Exit:
+class Children(NamedTuple):
+    """How the processes that a program starts are to be recorded."""
+
+    command: str
+    """What the program itself runs, in one line."""
+    interval: int
+    """Nanoseconds from look to look, 0 for a beat that grows."""
+    meter: str
+
+
+def launch(words: list[str], path: str, onlookers=None, children: Children | None = None, *, followed: bool = False) -> Exit:
     """Run a command to its end and add to the recording in ``path`` how it ended.
 
-    ``onlookers`` are called meanwhile: see ``memkit.onlookers``. ``followed`` is whether other processes write into the
-    recording too.
+    ``onlookers`` are called meanwhile: see ``memkit.onlookers``. ``children`` is whether and how what it starts is
+    recorded, too. ``followed`` is whether other processes write into the recording themselves.
     """
     groups = cgroup.memory_groups()
     before = cgroup.oom_kills(groups)
+    watched_as = _watching(path, children, followed) if children else None
     with _signals_are_the_programs() as forward_to:
         # Inherited descriptors are the program's: a shell's <(...), a socket that was activated.
         process = subprocess.Popen(words, close_fds=False)
         forward_to(process)
         if onlookers:
             onlookers.pid = process.pid
-        _wait(process, onlookers)
+        _wait(process, onlookers, watched_as and watched_as(process.pid))
     exit = _exit_of(process, before, groups)
     origin = journal.origin(path)
     if origin is None or origin[0] != process.pid:
@@ -108,6 +129,14 @@ def launch(words: list[str], path: str, onlookers=None, *, followed: bool = Fals
     return exit._replace(recorded=True)
 
 
+def _watching(path: str, children: Children, followed: bool):
+    """What makes the watch of a process that is started afterwards, by this thread: it inherits what tells of it."""
+    from memkit.watch import Outside, family_of
+
+    family = family_of()
+    return lambda pid: Outside(pid, path, *children, followed, family)
+
+
 def _exit_of(process: subprocess.Popen, before: dict, groups: list) -> Exit:
     if process.returncode >= 0:
         return Exit(process.returncode, None, None)
@@ -116,33 +145,49 @@ def _exit_of(process: subprocess.Popen, before: dict, groups: list) -> Exit:
     return Exit(None, killed, shortage)
 
 
-def _wait(process: subprocess.Popen, onlookers) -> None:
-    if not onlookers:
+def _wait(process: subprocess.Popen, onlookers, watch) -> None:
+    """Wait for the end of a process, look at what it starts, and let others look at the recording."""
+    if not onlookers and watch is None:
         process.wait()
         return
     with _end_of(process) as ended:
-        while not ended(onlookers.wait):
-            onlookers.look()
+        while not ended(time.monotonic_ns() + (round(onlookers.wait * SECOND) if onlookers else _LOOK_EVERY), watch):
+            if onlookers:
+                onlookers.look()
     process.wait()
+    if watch is None:
+        return
+    try:
+        watch.close()
+    except JournalError as error:
+        print(f"memkit: {error}", file=sys.stderr)
 
 
 @contextmanager
 def _end_of(process: subprocess.Popen):
-    """A function that waits so many seconds for the end of a process, and says whether it came."""
+    """A function that waits until a moment for the end of a process, watching its tree, and says whether it came."""
     try:
         fd = os.pidfd_open(process.pid)
     except (AttributeError, OSError):
 
-        def ended(seconds):  # it looks twenty times a second
+        def ended(due, watch):  # it looks twenty times a second
             try:
-                return process.wait(seconds) is not None
+                if watch is not None:
+                    watch.until(min(due, time.monotonic_ns() + _NAP))
+                return process.wait(0 if watch is not None else (due - time.monotonic_ns()) / SECOND) is not None
             except subprocess.TimeoutExpired:
                 return False
 
         yield ended
         return
+
+    def ended(due, watch):
+        if watch is not None:
+            return watch.until(due, fd)
+        return bool(select.select([fd], [], [], max(0, due - time.monotonic_ns()) / SECOND)[0])
+
     try:
-        yield lambda seconds: bool(select.select([fd], [], [], seconds)[0])
+        yield ended
     finally:
         os.close(fd)
 

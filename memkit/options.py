@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from memkit.errors import UsageError
+from memkit.processes import METERS
 from memkit.units import parse_bytes, parse_interval
 
 
@@ -37,6 +38,11 @@ def add_run_options(parser) -> None:
         "--live",
         action="store_true",
         help="show memory now, its peak and what is left on the bottom row of the terminal while the program runs",
+    )
+    parser.add_argument(
+        "--children",
+        action="store_true",
+        help="record the processes that the program starts, too, and what all use together",
     )
     _add_tracing_options(parser)
     parser.add_argument(
@@ -87,6 +93,10 @@ def check(options) -> None:
     """Refuse options that say nothing without another. Raises ``UsageError``."""
     if options.trigger is not None and options.call_log is None:
         raise UsageError("--trigger goes with --call-log FILE, which says where to log")
+    if options.children and options.meter not in METERS:
+        raise UsageError(
+            f"--children goes with the meters {', '.join(METERS)}: {options.meter!r} cannot measure other processes"
+        )
 
 
 def settings(options, path: str, meter: str) -> dict[str, str]:

@@ -17,7 +17,16 @@ from memkit.units import parse_interval
 
 
 def record(
-    path=None, *, interval="auto", meter="rss", lines=(), calls=False, c_calls=False, peak_reset=True, follow=False
+    path=None,
+    *,
+    interval="auto",
+    meter="rss",
+    lines=(),
+    calls=False,
+    c_calls=False,
+    children=False,
+    peak_reset=True,
+    follow=False,
 ) -> Recorder:
     """Record this process's memory: a context manager, and a decorator.
 
@@ -33,7 +42,8 @@ def record(
     ``meter``: ``"rss"``, ``"pss"``, ``"uss"``, ``"vms"``, ``"swap"``, a plugin's, or a callable that returns bytes.
     ``lines``: what to trace line by line: a function, class or module, a name such as ``"package.module:function"`` or
     ``"file.py"``, or a list of these (see ``memkit.targets``). ``calls``: True for all call paths, or targets as for
-    ``lines`` for what these call; ``c_calls``: whether functions in C are calls of their own. ``peak_reset``: whether the
+    ``lines`` for what these call; ``c_calls``: whether functions in C are calls of their own. ``children``: whether to
+    record all that this process starts, too, and what they use together. ``peak_reset``: whether the
     kernel's own record of the peak may be reset; without that, a peak between two samples is exact only where the
     process rises above all it had been. ``follow``: whether Python programs that this one forks or spawns record themselves
     into the same file, with lines and calls; it needs a ``path``.
@@ -49,6 +59,7 @@ def record(
         lines=lines,
         calls=calls,
         c_calls=c_calls,
+        children=children,
         peak_reset=peak_reset,
         follow=follow,
     )
@@ -70,6 +81,7 @@ class Recorder:
         lines=(),
         calls=False,
         c_calls=False,
+        children=False,
         peak_reset=True,
         follow=False,
         part=False,  # whether it is of a process that follows the one that the recording is of
@@ -87,6 +99,8 @@ class Recorder:
         self.targets = _targets(lines)  # what is traced, True for everything, None for nothing
         self.call_targets = _targets(calls, "calls")
         self._c_calls = c_calls
+        self._children = children
+        self._tree = None
         self._peak_reset = peak_reset
         self._tracers = None
         if follow and path is None:
@@ -135,6 +149,8 @@ class Recorder:
 
     def _begin(self) -> None:
         meter = _meter(self._meter)
+        if self._children:
+            _check_others(meter)
         sampler = engine.sampler_for(meter)
         scoped = getattr(meter, "name", None) == "rss" and sampler is engine.Sampler
         if scoped:
@@ -161,10 +177,19 @@ class Recorder:
         except (OSError, RuntimeError) as error:
             raise MemkitError(f"cannot record: {error}") from error
         self._start_tracing()
+        self._start_watching(meter.name)
         if self.follow and not self.is_child:
             from memkit.follow import Invitation
 
             self._invitation = Invitation(self)
+
+    def _start_watching(self, meter: str) -> None:
+        if not self._children:
+            return
+        from memkit.watch import Inside
+
+        self._tree = Inside(self._journal, self.started, self._interval, meter)
+        self._tree.start()
 
     def _start_tracing(self) -> None:
         if self.targets is None and self.call_targets is None:
@@ -213,6 +238,9 @@ class Recorder:
                 return
             if self._tracers is not None:
                 self._tracers.stop()
+            if self._tree is not None:
+                self._tree.stop()
+                self._tree = None
             self._sampler.stop()
             if self._tracers is not None:
                 self._tracers.finish(self._journal)
@@ -228,9 +256,13 @@ class Recorder:
     def pause(self) -> None:
         """Have no thread of its own for the moment, as during a fork."""
         self._sampler.pause()
+        if self._tree is not None:
+            self._tree.pause()
 
     def resume(self) -> None:
         self._sampler.resume()
+        if self._tree is not None:
+            self._tree.resume()
 
     def forget_tracing(self) -> None:
         """Trace no more, and write nothing: this is a forked child."""
@@ -317,6 +349,16 @@ def _meter(wanted):
         if wanted in theirs:
             return engine.meter_named(theirs[wanted], wanted)
     return engine.meter_named(wanted)
+
+
+def _check_others(meter) -> None:
+    """Refuse a meter that can measure only this process."""
+    from memkit.processes import METERS
+
+    if meter.name not in METERS:
+        raise UsageError(
+            f"children=True goes with the meters {', '.join(METERS)}: {meter.name!r} measures this process only"
+        )
 
 
 def _targets(wanted, what="lines"):

@@ -204,6 +204,11 @@ class Recording:
     """How ``totals`` were added up: ``pss`` or ``rss``."""
     summed_reason: str | None = None
     """Why not better."""
+    seen: str | None = None
+    """How the processes of the tree were found: ``events``, where the kernel told of all as they began and ended, or
+    ``looks``, which miss what came and went between two."""
+    seen_reason: str | None = None
+    """Why not by events."""
     limits: tuple[Limit, ...] = ()
     """What limited memory when the recording began, nearest first."""
     crossings: tuple[Crossing, ...] = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from memkit.calls import Function, Tally
 from memkit.crossings import Crossing, Frame, Limit, Stack
 from memkit.recording import About, Cost, Ending, Line, Process, Recording, Sample, Span, Total, Tracing
@@ -16,6 +18,7 @@ class Rows:
         self._others = []
         self._totals = []
         self._summed = None
+        self._seen = (None, None)
         self._processes = []  # those that the recorded one started, in order: [pid, parent, started, command, ending row]
         self._limits = []
         self._crossings = []
@@ -117,15 +120,22 @@ class Rows:
     def _process_began(self, pid, parent, started, command, *_):
         self._processes.append([pid + 0, parent, started + 0, "" + command, None])
 
+    def _executed(self, pid, time, command, *_):
+        process = self._living(pid)
+        process[3] = "" + command
+
     def _process_ended(self, pid, time, code=None, signal=None, *_):
+        self._living(pid)[4] = (time + 0, code, signal)
+
+    def _living(self, pid):
         for process in reversed(self._processes):
             if process[0] == pid and process[4] is None:
-                process[4] = (time + 0, code, signal)
-                return
-        self._unread += 1
+                return process
+        raise ValueError(pid)
 
-    def _tree(self, kind, reason=None, *_):
+    def _tree(self, kind, reason=None, seen=None, seen_reason=None, *_):
         self._summed = ("" + kind, reason)
+        self._seen = (seen, seen_reason)
 
     def _total(self, time, memory, rss, estimated=0, *_):
         self._totals.append(Total(time + 0, memory + 0, rss + 0, estimated + 0))
@@ -162,10 +172,12 @@ class Rows:
         return Recording(
             about=about,
             samples=tuple(self._samples),
-            others=tuple(self._others),
+            others=tuple(sorted(self._others, key=_time_of)),
             totals=tuple(self._totals),
             summed=self._summed and self._summed[0],
             summed_reason=self._summed and self._summed[1],
+            seen=self._seen[0],
+            seen_reason=self._seen[1],
             lines=self._all_lines(),
             spans=tuple(self._span(id, begin) for id, begin in self._spans.items()),
             processes=(process, *self._children()),
@@ -257,6 +269,7 @@ def _child_ending(end, code, signal):
     return Ending("exited", code=code) if code else Ending("ok")
 
 
+_time_of = attrgetter("time")
 _OF_ANOTHER = 5
 """The length of a ``sample`` row with a pid."""
 
@@ -275,6 +288,7 @@ TAKE = {
     "crossing": Rows._crossed,
     "stack": Rows._stack,
     "process": Rows._process_began,
+    "command": Rows._executed,
     "process_end": Rows._process_ended,
     "tree": Rows._tree,
     "total": Rows._total,

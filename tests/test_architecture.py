@@ -12,11 +12,16 @@ ROOT = Path(memkit.__file__).parent
 # From the ground up. A module imports only from floors below its own, or from the same floor where that is said.
 FLOORS = [
     {"errors", "version", "endings", "calls", "costs", "crossings"},
-    {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal"},
+    {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "handles"},
     {"rows", "portable", "native", "merging"},
     {"reader", "headroom"},
     {"engine", "plugins", "wrapping", "tracing", "files", "shelf", "terminal", "live"},
-    {"ongoing", "tracers", "heading", "spanrows"},
+    {"processes", "heading", "spanrows"},
+    {"totals"},
+    {"members"},
+    {"tree"},
+    {"ongoing", "watch"},
+    {"tracers"},
     {"recorder", "info", "outputs", "eventlog"},
     {"onlookers", "spans", "launch", "profiling", "parser", "options", "log"},
     {"script"},
@@ -29,7 +34,7 @@ WOKEN = {"ongoing": {"follow"}, "recorder": {"follow"}}  # called up when a reco
 NATIVE_ORDER = [
     *("threads", "clock", "cpython", "descriptors", "meter", "peak", "journal"),
     *("gate", "watch", "seat", "tracer", "codes", "lines", "calls", "line_events", "call_events", "sampler"),
-    *("logrows", "eventlog", "references"),
+    *("logrows", "eventlog", "references", "family"),
 ]
 HEAVY = {"matplotlib", "numpy", "IPython", "rich", "psutil", "pandas"}
 SOURCES = sorted([*ROOT.rglob("*.py"), *ROOT.rglob("*.pyx"), *ROOT.rglob("*.pxd")])

@@ -1,0 +1,269 @@
+"""Reading other processes: their children, their memory, what they run and how they ended.
+
+On Linux from ``/proc``, which costs some 20 µs a process and opens nothing for longer than that; elsewhere through psutil.
+A process is its number and when it began, so that one that came later under the same number is another. Sources:
+``man 5 proc``, ``man 2 pidfd_open``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from memkit.handles import from_status
+
+METERS = ("rss", "pss", "uss", "vms", "swap")
+"""What can be measured of other processes."""
+_KIB = 1024
+_NAMES = (b"VmHWM:", b"VmRSS:", b"RssAnon:", b"VmSize:", b"VmSwap:")
+_ZOMBIE, _DEAD = "Z", "X"
+
+
+class Reading:
+    """A process at one moment. Sizes are bytes, what the system does not tell is None."""
+
+    __slots__ = ("anonymous", "born", "code", "faults", "image", "mark", "name", "over", "parent", "rss", "swap", "vms")
+
+    parent: int
+    born: int
+    """When it began, in the system's own measure: with its number what tells it from any other."""
+    name: str
+    image: object
+    """Changes when it executes another program, unless None."""
+    faults: int
+    """How many of its page faults were served without the disk, since it began."""
+    over: bool
+    """Whether it has ended, and nobody has asked yet how."""
+    code: tuple | None
+    """Exit code and signal of one that is over, one of them None; None where they may not be known."""
+    rss: int
+    mark: int | None
+    """The highest resident memory since it began, or since it executed its program."""
+    anonymous: int
+    """Resident memory that belongs to no file and that only forks share."""
+    vms: int
+    swap: int | None
+
+
+class Shares:
+    """What a process has of the memory that it shares, in bytes."""
+
+    __slots__ = ("pss", "rss", "uss")
+
+    def __init__(self, rss, pss, uss):
+        self.rss, self.pss, self.uss = rss, pss, uss
+
+
+class Refused(Exception):
+    """The system does not tell that of this process."""
+
+
+class Proc:
+    """The processes of a Linux machine. ``root`` is where ``proc`` is found."""
+
+    kind, reason = "pss", None
+
+    def __init__(self, root: str = "/"):
+        self.root = os.path.join(root, "proc")
+        self._page = os.sysconf("SC_PAGE_SIZE")
+        self._tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+        self._lists_children = os.path.exists(f"{self.root}/self/task") and self._knows_children()
+
+    def _knows_children(self) -> bool:
+        try:
+            me = os.listdir(f"{self.root}/self/task")[0]
+            return os.path.exists(f"{self.root}/self/task/{me}/children")
+        except (OSError, IndexError):
+            return False
+
+    def read(self, pid: int) -> Reading | None:
+        """A process as it is now; None where it is gone."""
+        try:
+            memory = _content(f"{self.root}/{pid}/status")
+            state = _content(f"{self.root}/{pid}/stat")  # afterwards: it tells whose memory that was
+            name, _, rest = state.partition(b"(")[2].rpartition(b")")
+            fields = rest.split()
+            found = Reading()
+            found.name = name.decode(errors="replace")
+            found.parent, found.born, found.faults = int(fields[1]), int(fields[19]), int(fields[7])
+            found.image = fields[25]
+            status = fields[0].decode()
+            found.over = status == _DEAD or (status == _ZOMBIE and int(fields[17]) <= 1)
+            found.code = self._ending(pid, int(fields[49])) if found.over else None
+        except (OSError, ValueError, IndexError):
+            return None
+        found.mark, found.rss, found.anonymous, found.vms, found.swap = (_size(memory, name) for name in _NAMES)
+        return found
+
+    def _ending(self, pid: int, status: int) -> tuple | None:
+        if status == 0:  # the kernel writes 0 to those who may not know, too
+            try:
+                os.readlink(f"{self.root}/{pid}/ns/user")
+            except OSError:
+                return None
+        return from_status(status)
+
+    def children(self, pid: int) -> list[int]:
+        """The processes that a process has started and that have not been asked how they ended."""
+        if not self._lists_children:
+            return self.all_children().get(pid, [])
+        found = []
+        try:
+            for thread in os.listdir(f"{self.root}/{pid}/task"):
+                found += map(int, _content(f"{self.root}/{pid}/task/{thread}/children").split())
+        except OSError:
+            pass
+        return found
+
+    def all_children(self) -> dict[int, list[int]]:
+        """The children of every process."""
+        found = {}
+        for name in os.listdir(self.root):
+            if not name.isdigit():
+                continue
+            try:
+                state = _content(f"{self.root}/{name}/stat")
+                parent = int(state.rpartition(b")")[2].split()[1])
+            except (OSError, ValueError, IndexError):
+                continue
+            found.setdefault(parent, []).append(int(name))
+        return found
+
+    def threads(self, pid: int) -> list[int]:
+        """The threads of a process."""
+        try:
+            return list(map(int, os.listdir(f"{self.root}/{pid}/task")))
+        except OSError:
+            return []
+
+    def newest(self) -> int | None:
+        """The number given last to a process or thread of this machine; None where that is not told.
+
+        It is a cheap way to know that nothing has been started since the last look.
+        """
+        try:
+            return int(_content(f"{self.root}/loadavg").split()[-1]) or None
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def command(self, pid: int) -> str:
+        """What a process runs, in one line; empty where that cannot be told."""
+        try:
+            words = _content(f"{self.root}/{pid}/cmdline").rstrip(b"\0").split(b"\0")
+        except OSError:
+            return ""
+        return " ".join(b" ".join(words).decode(errors="replace").split())
+
+    def shares(self, pid: int) -> Shares | None:
+        """How much a process shares; None where it is gone. Raises ``Refused``."""
+        try:
+            text = _content(f"{self.root}/{pid}/smaps_rollup")
+        except (FileNotFoundError, ProcessLookupError):
+            if os.path.exists(f"{self.root}/{pid}") and not os.path.exists(f"{self.root}/{pid}/smaps_rollup"):
+                raise Refused("this kernel has no smaps_rollup") from None
+            return None
+        except OSError as error:
+            raise Refused(error.strerror) from None
+        if not text:
+            return None
+        private = _size(text, b"Private_Clean:") + _size(text, b"Private_Dirty:")
+        return Shares(_size(text, b"Rss:"), _size(text, b"Pss:"), private)
+
+    def began(self, born: int) -> int:
+        """The moment of ``Reading.born`` on ``time.monotonic_ns``, up to a tick too early."""
+        asleep = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+        return born * self._tick - asleep
+
+    @property
+    def page(self) -> int:
+        return self._page
+
+
+class Elsewhere:
+    """The processes of a machine that is not Linux, through psutil; shares of memory are not known."""
+
+    kind, reason = "rss", "only Linux tells how much of its memory a process shares"
+    page = 0
+
+    def __init__(self):
+        import psutil
+
+        self._psutil = psutil
+        self._swap = psutil.LINUX
+
+    def read(self, pid: int) -> Reading | None:
+        found = Reading()
+        try:
+            process = self._psutil.Process(pid)
+            with process.oneshot():
+                found.born, found.parent = process.create_time(), process.ppid()
+                found.over = process.status() in (self._psutil.STATUS_ZOMBIE, self._psutil.STATUS_DEAD)
+                found.name = process.name()
+                memory = None if found.over else process.memory_info()
+        except self._psutil.NoSuchProcess:
+            return None
+        except self._psutil.AccessDenied:
+            memory = None
+        found.code, found.image, found.faults, found.swap = None, None, 0, None
+        found.rss, found.vms = (memory.rss, memory.vms) if memory else (0, 0)
+        found.mark, found.anonymous = getattr(memory, "peak_wset", None), found.rss
+        return found
+
+    def children(self, pid: int) -> list[int]:
+        return self.all_children().get(pid, [])
+
+    def all_children(self) -> dict[int, list[int]]:
+        found = {}
+        for process in self._psutil.process_iter():
+            try:
+                found.setdefault(process.ppid(), []).append(process.pid)
+            except self._psutil.Error:
+                continue
+        return found
+
+    def newest(self) -> None:
+        return None
+
+    def command(self, pid: int) -> str:
+        try:
+            process = self._psutil.Process(pid)
+            return " ".join(" ".join(process.cmdline()).split())
+        except self._psutil.Error:
+            return ""
+
+    def shares(self, pid: int) -> Shares | None:
+        raise Refused(self.reason)
+
+    def began(self, born: float) -> int:
+        return int(born * 1e9) - time.time_ns() + time.monotonic_ns()
+
+
+def here():
+    """The processes of this machine."""
+    from memkit import engine
+
+    if sys.platform == "linux" and engine.NAME == "native":
+        return Proc()
+    return Elsewhere()
+
+
+def _content(path: str) -> bytes:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = os.read(file, 1 << 14)
+        if len(text) < 1 << 12:  # whole: these files come a page at a time
+            return text
+        while more := os.read(file, 1 << 16):
+            text += more
+        return text
+    finally:
+        os.close(file)
+
+
+def _size(text: bytes, name: bytes) -> int:
+    """The bytes after a name in a table of kilobytes; 0 where it is missing, as for a process that is over."""
+    place = text.find(b"\n" + name)
+    if place < 0:
+        return 0
+    return int(text[place + 1 + len(name) : text.index(b"\n", place + 1)].split()[0]) * _KIB

@@ -1,0 +1,177 @@
+"""What several processes use together, though they share memory.
+
+The kernel tells for each process its proportional share (PSS): a page that three processes share counts a third with each,
+so that the sum counts every page once. To tell it, the kernel walks through all the pages, which takes up to 2 ms a GB.
+Between two such readings the share of a process is taken to have changed as its anonymous memory did, and how wrong that can
+be is added up.
+"""
+
+from __future__ import annotations
+
+import time
+
+from memkit.journal import row
+from memkit.processes import Refused
+
+_SECOND = 1_000_000_000
+_SHARE = 0.01  # of the time, for reading how memory is shared
+_START, _MOST = _SECOND // 50, _SECOND // 5
+_WRONG = 33  # an estimated part of a total that is worth a reading, as one part in so many
+_REGULARLY = 100  # and one part in so many of the time elapsed is
+
+
+class Sum:
+    """The memory of some processes together, and the rows about it.
+
+    ``kind`` is ``pss``, or ``rss`` where nothing better is known; ``reason`` says why not, or what is wrong with it.
+    """
+
+    def __init__(self, source, origin: int):
+        self._source, self._origin = source, origin
+        self.kind, self.reason = source.kind, source.reason
+        self.changed = True
+        """Whether processes have begun or ended since shares were read."""
+        self._fresh = 0
+        self._departed = 0  # bytes that processes which ended since shared with others
+        self._budget = Budget(_SHARE, _START, _MOST)
+        self._written = self._held = None  # the last total that was written; when it was seen to be that still
+
+    def begin(self, pid: int) -> None:
+        """Find out whether shares can be read at all, from one process."""
+        if self.kind == "pss":
+            try:
+                self._source.shares(pid)
+            except Refused as refusal:
+                self.kind, self.reason = "rss", f"smaps_rollup of process {pid}: {refusal}"
+
+    def without(self, part) -> None:
+        """A process has ended: others bear now what it shared with them."""
+        self._departed += part.shared
+        self.changed = True
+
+    def look(self, members, now: int) -> bytes:
+        """Add up, after a look at all; return rows with what is new."""
+        rss = sum(member.reading.rss for member in members)
+        total = (rss, rss, 0) if self.kind == "rss" else self._shared(members, rss, now)
+        moment = now - self._origin
+        if total == self._written:
+            self._held = moment
+            return b""
+        rows = self.last() + row("total", moment, *total)
+        self._written = total
+        return rows
+
+    def last(self) -> bytes:
+        """A row that says until when all was as in the row before; empty where that says nothing new."""
+        if self._held is None:
+            return b""
+        moment, self._held = self._held, None
+        return row("total", moment, *self._written)
+
+    def _shared(self, members, rss, now):
+        memory, doubt = self._estimated(members)
+        pause = _SECOND // 10 if self.changed else max(_SECOND, (now - self._origin) // _REGULARLY)
+        if self._budget.allows(now) and (doubt * _WRONG > memory or now - self._fresh > pause):
+            self._read(members, now)
+            memory, doubt = self._estimated(members)
+            rss = sum(member.reading.rss for member in members)
+        return memory, rss, doubt
+
+    def _estimated(self, members):
+        memory = doubt = room = 0
+        departed = self._departed
+        for member in members:
+            if not member.reading.rss:  # it is ending
+                departed += member.part.shared
+                continue
+            one, wrong = member.part.estimate(member.reading, self._source.page)
+            memory += one
+            doubt += wrong
+            room += max(0, member.reading.rss - one)
+        departed = min(departed, room)
+        return memory + departed, doubt + departed
+
+    def _read(self, members, now):
+        """Ask the kernel anew how memory is shared."""
+        began = time.thread_time_ns()
+        self._departed = 0
+        self._fresh = now
+        self.changed = False
+        for member in members:
+            reading = self._source.read(member.pid)
+            try:
+                shares = self._source.shares(member.pid)
+            except Refused as refusal:
+                self._was_refused(member, refusal)
+                continue
+            if reading is not None and shares is not None and reading.born == member.born:
+                member.reading = reading
+                member.part.read(shares, reading)
+        self._budget.spend(time.thread_time_ns() - began)
+
+    def _was_refused(self, member, refusal):
+        if not member.refused:
+            member.refused = True
+            self.reason = (
+                f"process {member.pid} ({member.command[:50]}): {refusal}; "
+                "what it has without memory that may be shared stands in for its share"
+            )
+
+
+class Part:
+    """What one process contributes."""
+
+    __slots__ = ("anonymous", "born_small", "faults", "known", "pss", "rest", "rss", "uss")
+
+    def __init__(self, forked: bool):
+        self.known = False
+        self.born_small = forked
+        """Whether it began as a fork, all of whose pages are its parent's."""
+
+    def read(self, shares, reading) -> None:
+        """Take in a fresh reading of its shares, and how it was just before."""
+        self.known = True
+        self.pss, self.uss, self.rss = shares.pss, shares.uss, shares.rss
+        self.anonymous, self.faults, self.rest = reading.anonymous, reading.faults, reading.rss - reading.anonymous
+
+    @property
+    def shared(self) -> int:
+        """Its share of memory that others have, too."""
+        return self.pss - self.uss if self.known else 0
+
+    def executed(self) -> None:
+        """It runs another program: nothing of its memory is as it was."""
+        self.known = False
+        self.born_small = False
+
+    def estimate(self, reading, page: int) -> tuple[int, int]:
+        """Its share as it must be about now, and by how much that may be wrong.
+
+        A page fault may have made a copy of a page that was shared, which changes no number of resident pages.
+        """
+        if not self.known:
+            own = min(reading.anonymous, reading.faults * page) if self.born_small else reading.anonymous
+            return own, own if self.born_small else reading.rss - reading.anonymous
+        change, rest = reading.anonymous - self.anonymous, reading.rss - reading.anonymous - self.rest
+        copied = min(max(0, (reading.faults - self.faults) * page - max(0, change) - max(0, rest)), self.rss - self.uss)
+        # What is given back of memory that is shared, others bear from then on.
+        grown = change if change > 0 else change * self.uss // max(self.rss, 1)
+        return max(0, self.pss + grown), abs(change) + abs(rest) + copied
+
+
+class Budget:
+    """Time that may be spent: a share of what passes, and something to begin with."""
+
+    def __init__(self, share: float, start: int, most: int):
+        self._share, self._left, self._most = share, start, most
+        self._last = None
+
+    def allows(self, now: int) -> bool:
+        """Whether something may be spent; what it takes is taken off later, even if that is more than was left."""
+        if self._last is not None:
+            self._left = min(self._left + (now - self._last) * self._share, self._most)
+        self._last = now
+        return self._left > 0
+
+    def spend(self, nanoseconds: int) -> None:
+        self._left -= nanoseconds

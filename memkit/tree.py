@@ -1,0 +1,313 @@
+"""A process and all its descendants: when each began and how it ended, its memory, and the memory of all together.
+
+Where the kernel tells of births and ends as they happen (``memkit.native.family``) nothing that lived is missed; elsewhere
+the tree is searched, often while it changes and rarely while it does not, and what came and went between two searches is
+not seen. A process that was seen once stays in the tree when its parent ends. What is seen is written as ``process``,
+``command``, ``sample``, ``process_end``, ``tree`` and ``total`` rows.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from memkit.handles import MOST, Handle
+from memkit.journal import row
+from memkit.members import Member
+from memkit.totals import Sum
+
+_MILLISECOND = 1_000_000
+_SECOND = 1000 * _MILLISECOND
+_SHORTEST, _AUTO_GROWTH = 10 * _MILLISECOND, 434  # of a beat that grows as that of the sampler does
+_EAGER = _MILLISECOND  # after something happened
+_LOOKS_SHARE = 50  # looking takes no more than one part in so many of the time
+_CHECKS = 8  # how often a process that is about to end is looked at
+
+
+class Tree:
+    """The descendants of a process, and itself.
+
+    ``pid`` is its number, ``journal`` takes the rows, ``source`` reads processes, ``origin`` is the moment on
+    ``time.monotonic_ns`` that rows count from. ``command`` is what it runs, where its own words do not tell; ``interval``
+    nanoseconds from look to look, or 0 for a beat that grows; ``family`` tells of births and ends, and is closed with the
+    tree; ``seen`` is why there is none. ``whole`` is whether the process itself is to be written about, which one that
+    records itself is not; ``guest`` whether it is this very process, and not one that memkit looks at from outside.
+    """
+
+    def __init__(
+        self,
+        pid,
+        journal,
+        source,
+        *,
+        origin,
+        command=None,
+        interval=0,
+        meter="rss",
+        family=None,
+        seen=None,
+        whole=False,
+        guest=False,
+    ):
+        self._journal, self._source, self._family = journal, source, family
+        self._origin, self._interval, self._meter = origin, interval, meter
+        self._whole, self._guest = whole, guest
+        self._excluded = () if guest else (os.getpid(),)
+        self._rows = []
+        self._members = {}  # pid: member
+        self._done = {}  # pid: when it began, of what has ended and may still be found
+        self._leaving = []
+        self._handles = 0
+        self._newest = None
+        self._sum = Sum(source, origin)
+        self._said = None  # how it is added up, as it was written last
+        self._searched = 0
+        self._looked = origin
+        self._search_due = self._earliest = self.due = 0
+        self._eager = _EAGER
+        self._seen = ("events", None) if family else ("looks", seen)
+        self.ended = None
+        """When and how the process itself ended: time, exit code, signal; None while it lives."""
+        self._root = pid
+        self._words = source.command(pid)  # a fork of it has the same
+        self._command = command or self._words
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def look(self, now: int | None = None) -> int:
+        """See what has happened, and write it down; return when to look again, at the latest."""
+        now = time.monotonic_ns() if now is None else now
+        if self._said is None:
+            self._adopt(self._root, None, now, True)
+            self._sum.begin(self._root)
+        if self._family:
+            self._take_events()
+        self._check_the_leaving(now)
+        if now >= self._search_due:
+            self._search(now)
+        if now >= self.due:
+            self._look_at_all(now)
+        self._write()
+        return self.next
+
+    @property
+    def next(self) -> int:
+        """When to look again, at the latest."""
+        soon = [self._looked + _EAGER] if self._leaving else []
+        return min(self.due, self._search_due, *soon)
+
+    def close(self) -> None:
+        """Look for the last time."""
+        now = time.monotonic_ns()
+        self.due = now
+        self._search_due = max(self._search_due, now + 1)
+        self.look(now)
+        self._rows.append(self._sum.last())
+        for member in self._members.values():
+            self._rows.append(member.last())
+            if member.handle:
+                member.handle.close()
+        self._write()
+        if self._family:
+            self._family.close()
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What becomes readable when something has happened."""
+        if self._family:
+            return self._family.descriptors
+        return [member.handle.fd for member in self._members.values() if member.handle and member.handle.ours]
+
+    def _write(self):
+        if self._said != (self._sum.kind, self._sum.reason):
+            self._said = self._sum.kind, self._sum.reason
+            self._rows.append(row("tree", *self._said, *self._seen))
+        if any(self._rows):
+            self._journal.text(b"".join(self._rows))
+            self._rows.clear()
+            self._journal.flush()
+
+    # -- who there is --------------------------------------------------------------------------------------------------
+
+    def _take_events(self):
+        for at, kind, thread, pid, other in self._family.events():
+            member = self._members.get(pid)
+            if kind == "fork":
+                if pid != other and other in self._members and pid not in self._excluded:
+                    if member is not None:  # its end was lost
+                        self._end(member, at, None)
+                    self._adopt(pid, other, at, False)
+            elif member is None:
+                continue
+            elif kind == "exec":
+                self._executed(member, at, other)
+            elif thread == pid or member.exited is not None:
+                member.exited = at
+                member.checks = 0
+                self._leaving.append(member)
+
+    def _check_the_leaving(self, now):
+        """Whether those whose main thread has ended have other threads still."""
+        leaving, self._leaving = self._leaving, []
+        for member in leaving:
+            if self._members.get(member.pid) is not member:
+                continue
+            reading = self._source.read(member.pid)
+            if reading is None or reading.over or reading.born != member.born:
+                self._end(member, member.exited, reading)
+                continue
+            member.checks += 1
+            if member.checks < _CHECKS:
+                self._leaving.append(member)
+
+    def _search(self, now):
+        """Find processes by asking each that is known for its children; where events tell of them, now and then only."""
+        newest = self._source.newest()
+        began = time.thread_time_ns()
+        quiet = newest is not None and newest == self._newest
+        if not quiet or now - self._searched > _SECOND:
+            self._newest = newest
+            waiting = list(self._members)
+            for pid in waiting:
+                for child in self._source.children(pid):
+                    known = self._members.get(child)
+                    if known is None and child not in self._excluded and self._adopt(child, pid, now, True):
+                        waiting.append(child)
+            self._searched = now
+        cost = time.thread_time_ns() - began
+        pause = _SECOND if self._family else min(self._eager, _SHORTEST)
+        self._search_due = now + max(pause, cost * _LOOKS_SHARE)
+
+    def _adopt(self, pid, parent, at, found):
+        """Take a process in; ``found`` is whether it was found by searching, so that its beginning is not known well."""
+        reading = self._source.read(pid)
+        if found and (reading is None or self._done.get(pid) == reading.born):
+            return None
+        self._done.pop(pid, None)
+        elder = self._members.get(parent)
+        forked = not found
+        if found and elder is not None:
+            forked = reading.parent == parent and reading.image is not None and reading.image == elder.image
+        began = at - self._origin
+        if found:
+            earliest = [elder.began] if elder else []
+            if self._searched:  # it was not there then
+                earliest.append(self._searched - self._origin)
+            began = min(max([self._source.began(reading.born) - self._origin, *earliest]), began)
+        member = self._members[pid] = Member(pid, began, parent is None, forked)
+        member.command = self._command_of(pid) or (f"({reading.name})" if reading else elder.command)
+        if reading is not None:
+            member.born, member.image = reading.born, reading.image
+            # What its mark was before the recording is no news.
+            member.mark = 0 if began >= 0 and parent is not None else reading.mark or 0
+        self._hold(member)
+        if not member.root:
+            self._rows.append(row("process", pid, parent, began, member.command))
+        self._stir()
+        if reading is not None:
+            if reading.over:
+                self._end(member, at, reading)
+            else:
+                self._take(member, at if found else time.monotonic_ns(), reading)
+        return member
+
+    def _command_of(self, pid):
+        words = self._source.command(pid)
+        return self._command if words == self._words else words
+
+    def _hold(self, member):
+        if self._handles >= MOST:
+            return
+        try:
+            member.handle = Handle(member.pid, self._guest)
+            self._handles += 1
+        except OSError:
+            pass
+
+    def _executed(self, member, at, name):
+        """It runs another program from now on, whose words may not be there yet."""
+        member.part.executed()
+        member.mark = 0
+        member.unnamed = (at, name)
+        reading = self._source.read(member.pid)
+        if reading is not None and reading.born == member.born:
+            member.image = reading.image
+        self._name(member)
+        self._stir()
+
+    def _name(self, member, over=False):
+        at, name = member.unnamed
+        command = self._command_of(member.pid) or (f"({name})" if over else "")
+        if command:
+            member.unnamed = None
+            member.command = command
+            if not member.root:
+                self._rows.append(row("command", member.pid, at - self._origin, command))
+
+    def _end(self, member, at, reading):
+        """Write that a process has ended, and how, as far as anybody knows."""
+        del self._members[member.pid]
+        known = reading is not None and reading.born == member.born
+        code = reading.code if known else member.handle.ending() if member.handle else None
+        if known:
+            self._done[member.pid] = member.born
+        if member.handle:
+            member.handle.close()
+            self._handles -= 1
+        self._sum.without(member.part)
+        if member.unnamed:
+            self._name(member, over=True)
+        self._rows.append(member.last())
+        moment = max(at - self._origin, member.began)
+        if member.root:
+            self.ended = (moment, *(code or (None, None)))
+        else:
+            self._rows.append(row("process_end", member.pid, moment, *(code or (None, None))))
+        self._stir()
+
+    def _stir(self):
+        """Something has happened: look again soon."""
+        self._sum.changed = True
+        self._eager = _EAGER
+        if not self._interval:
+            self.due = min(self.due, max(self._looked + _EAGER, self._earliest))
+        if not self._family:
+            self._search_due = min(self._search_due, self._searched + _EAGER)
+
+    # -- memory --------------------------------------------------------------------------------------------------------
+
+    def _look_at_all(self, now):
+        began = time.thread_time_ns()
+        self._looked = now
+        for member in list(self._members.values()):
+            reading = self._source.read(member.pid)
+            if reading is not None and member.born is None and not reading.over:  # it was not there yet
+                member.born, member.image = reading.born, reading.image
+            if reading is None or reading.over or reading.born != member.born:
+                self._end(member, member.exited or now, reading)
+                continue
+            if reading.image != member.image and not self._family:
+                self._executed(member, now, reading.name)
+            if member.unnamed:
+                self._name(member)
+            self._take(member, now, reading)
+        looked = time.thread_time_ns() - began
+        if self._members:
+            self._rows.append(self._sum.look(self._members.values(), now))
+        self._earliest = now + looked * _LOOKS_SHARE
+        self.due = max(self._earliest, self._next_beat(now))
+
+    def _next_beat(self, now):
+        if self._interval:
+            missed = max(0, now - self.due) // self._interval if self.due else 0
+            return (self.due or now) + (missed + 1) * self._interval
+        beat = min(self._eager, max(_SHORTEST, (now - self._origin) // _AUTO_GROWTH))
+        self._eager = min(self._eager * 2, _SECOND)
+        return now + beat
+
+    def _take(self, member, now, reading):
+        """Note how a process is, and write what is new about its memory."""
+        if member.root and not self._whole:
+            member.reading = reading
+        else:
+            self._rows.append(member.take(reading, now - self._origin, self._meter))
