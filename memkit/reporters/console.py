@@ -103,16 +103,19 @@ def _totals(recording):
     peak = (size(highest.memory), "bold")
     when, end = memkit.units.show_time(highest.time), size(recording.totals[-1].memory)
     words = f" at the peak, seen at {when}; {end} at the end; {len(recording.processes):,} processes"
+    reason = f" ({recording.summed_reason})" if recording.summed_reason else ""
     if recording.summed == "pss":
         yield _fact("together", peak, words)
         least, most = (size(max(total.memory + sign * total.estimated for total in recording.totals)) for sign in (-1, 1))
         off = "" if least == most else f": the peak was between {least} and {most}"
         how = "by PSS: a shared page counts once; between its readings by the change in RSS less shared"
-        yield _fact("summed", how + off)
+        yield _fact("summed", how + off, (reason, "yellow"))
     else:
         yield _fact("together", "sum of RSS ", peak, words)
-        reason = f" ({recording.summed_reason})" if recording.summed_reason else ""
         yield _fact("summed", ("by RSS, in which a shared page counts once for each process that has it", "yellow"), reason)
+    if recording.seen == "looks":
+        reason = f" ({recording.seen_reason})" if recording.seen_reason else ""
+        yield _fact("seen", ("by looking: processes that came and went between two looks are missing", "yellow"), reason)
 
 
 def _together(recording):

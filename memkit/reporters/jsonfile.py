@@ -48,6 +48,8 @@ def document(recording):
         "crossings": [_crossing(recording, crossing) for crossing in recording.crossings],
         "summed": recording.summed,
         "summed_reason": recording.summed_reason,
+        "seen": recording.seen,
+        "seen_reason": recording.seen_reason,
         "total_peak": recording.highest_total and recording.highest_total.memory,
         "spans": [{**span._asdict(), "growth": span.growth} for span in recording.spans],
     }

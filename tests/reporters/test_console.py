@@ -323,6 +323,16 @@ def test_a_sum_of_rss_is_called_one_and_why_it_is_no_better(small_tree):
     ]
 
 
+def test_what_a_tree_misses_is_said(small_tree):
+    refused = replace(small_tree, summed_reason="smaps_rollup of process 5: permission denied")
+    assert lines(refused)[3].endswith("48.0 MiB (smaps_rollup of process 5: permission denied)")
+    looked = replace(small_tree, seen="looks", seen_reason="perf_event_open: not permitted")
+    assert lines(looked)[4] == (
+        "seen     by looking: processes that came and went between two looks are missing (perf_event_open: not permitted)"
+    )
+    assert not any(line.startswith("seen") for line in lines(replace(small_tree, seen="events")))
+
+
 def test_the_curve_of_a_tree_is_that_of_all_processes(small_tree):
     shown = lines(small_tree)
     assert shown[shown.index("all processes together") + 1].startswith("    45.0 MiB┤")
