@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from memkit.log import LogRow as LogRow
     from memkit.log import read_log as read_log
     from memkit.merging import merge as merge
+    from memkit.mprofile import mprof_lines as mprof_lines
     from memkit.outputs import output as output
     from memkit.outputs import output_path as output_path
     from memkit.plugins import report as report
@@ -61,6 +62,7 @@ _HOMES = {
     "hookspecs": ("hookimpl",),
     "log": ("Log", "LogRow", "read_log"),
     "merging": ("merge",),
+    "mprofile": ("mprof_lines",),
     "outputs": ("output", "output_path"),
     "plugins": ("report",),
     "profiling": ("LineProfiler", "profile"),

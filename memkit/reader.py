@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+from memkit import mprofile
 from memkit.errors import FormatError
 from memkit.journal import BEGINNING, VERSION
 from memkit.merging import joined
@@ -18,9 +19,11 @@ _CHUNK = 1 << 16  # small, so that rows die young and the garbage collector has 
 def read(path) -> Recording:
     """The recording in a file, whole or broken off. ``path`` is a path or an open binary file.
 
-    Rows that were broken off, damaged or are unknown are passed over and counted in ``Recording.unread``. Raises
-    ``FormatError`` where the file is no recording at all.
+    Rows that were broken off, damaged or are unknown are passed over and counted in ``Recording.unread``. A ``.dat`` file
+    of mprof's is read, too. Raises ``FormatError`` where the file is no recording at all.
     """
+    if not hasattr(path, "read") and mprofile.is_mprofile(path):
+        return mprofile.read(path)
     with Reader(path) as reader:
         reader.advance()
         return reader.recording()

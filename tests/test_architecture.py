@@ -13,7 +13,7 @@ ROOT = Path(memkit.__file__).parent
 FLOORS = [
     {"errors", "version", "endings", "calls", "costs", "crossings"},
     {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "handles"},
-    {"rows", "portable", "native", "merging"},
+    {"rows", "portable", "native", "merging", "mprofile"},
     {"reader", "headroom"},
     {"engine", "plugins", "wrapping", "tracing", "files", "shelf", "terminal", "live"},
     {"processes", "heading", "spanrows"},
