@@ -56,14 +56,14 @@ class Exit(NamedTuple):
         return self.code if self.signal is None else 128 + self.signal
 
 
-def command(program: Program, settings: dict[str, str]) -> list[str]:
+def command(program: Program, settings: dict[str, str], interpreter: list[str] | None = None) -> list[str]:
     """The words that start a program under measurement, with the flags that this interpreter was started with.
 
-    ``settings`` are those of ``memkit.script.main``.
+    ``settings`` are those of ``memkit.script.main``; ``interpreter`` is another one, with its flags.
     """
-    flags = interpreter_flags(sys.orig_argv[1:])
+    interpreter = interpreter or [sys.executable, *interpreter_flags(sys.orig_argv[1:])]
     words = [f"{name}={value}" for name, value in settings.items()]
-    return [sys.executable, *flags, _START, program.mode, program.target, *words, "--", *program.arguments]
+    return [*interpreter, _START, program.mode, program.target, *words, "--", *program.arguments]
 
 
 def interpreter_flags(words: list[str]) -> list[str]:
@@ -110,7 +110,7 @@ def launch(words: list[str], path: str, onlookers=None, children: Children | Non
     groups = cgroup.memory_groups()
     before = cgroup.oom_kills(groups)
     watched_as = _watching(path, children, followed) if children else None
-    with _signals_are_the_programs() as forward_to:
+    with signals_are_the_programs() as forward_to:
         # Inherited descriptors are the program's: a shell's <(...), a socket that was activated.
         process = subprocess.Popen(words, close_fds=False)
         forward_to(process)
@@ -150,7 +150,7 @@ def _wait(process: subprocess.Popen, onlookers, watch) -> None:
     if not onlookers and watch is None:
         process.wait()
         return
-    with _end_of(process) as ended:
+    with end_of(process) as ended:
         while not ended(time.monotonic_ns() + (round(onlookers.wait * SECOND) if onlookers else _LOOK_EVERY), watch):
             if onlookers:
                 onlookers.look()
@@ -164,13 +164,13 @@ def _wait(process: subprocess.Popen, onlookers, watch) -> None:
 
 
 @contextmanager
-def _end_of(process: subprocess.Popen):
-    """A function that waits until a moment for the end of a process, watching its tree, and says whether it came."""
+def end_of(process: subprocess.Popen):
+    """A function that waits until a moment for the end of a process, watching its tree if any, and says whether it came."""
     try:
         fd = os.pidfd_open(process.pid)
     except (AttributeError, OSError):
 
-        def ended(due, watch):  # it looks twenty times a second
+        def ended(due, watch=None):  # it looks twenty times a second
             try:
                 if watch is not None:
                     watch.until(min(due, time.monotonic_ns() + _NAP))
@@ -181,7 +181,7 @@ def _end_of(process: subprocess.Popen):
         yield ended
         return
 
-    def ended(due, watch):
+    def ended(due, watch=None):
         if watch is not None:
             return watch.until(due, fd)
         return bool(select.select([fd], [], [], max(0, due - time.monotonic_ns()) / SECOND)[0])
@@ -193,7 +193,7 @@ def _end_of(process: subprocess.Popen):
 
 
 @contextmanager
-def _signals_are_the_programs():
+def signals_are_the_programs():
     """While a program runs: what a terminal sends reaches it without us, what is sent to us alone is passed on."""
     started, waiting = [], []
 

@@ -29,7 +29,7 @@ def main() -> None:
     The mode is ``script``, ``module`` or ``code``, the target what that is. Settings are ``name=value``: ``path``,
     ``interval`` and ``meter``; ``lines`` and ``calls``, a target on each line, an empty one for the program's own code or
     for all calls; and, whatever their value, ``c_calls``, ``no_peak_reset`` and ``follow``; ``call_log`` and ``trigger`` are
-    the arguments of ``EventLog``.
+    the arguments of ``EventLog``; ``profile`` is what ``@profile`` is to be, as ``package.module:name``.
     """
     mode, target, *words = sys.argv[1:]
     split = words.index("--")
@@ -38,7 +38,8 @@ def main() -> None:
     _look_like_plain_python(mode, target, arguments)
     try:
         recorder = _recorder(mode, target, settings, arguments)
-        sys.modules["builtins"].profile = profile_without_import
+        told = settings.get("profile")
+        sys.modules["builtins"].profile = _found(told) if told else profile_without_import
         if mode == "module":
             _refuse_unknown_module(target, sure=os.path.exists(path) and os.path.getsize(path) > 0)
         _make_log(settings)
@@ -228,13 +229,16 @@ def _holds_modules(path: str) -> bool:
 def imported_meter(meter: str):
     """A meter's name as it is, or the meter that a plugin's ``name=package.module:function`` stands for."""
     name, _, place = meter.partition("=")
-    if not place:
-        return name
-    module, _, function = place.partition(":")
+    return engine.meter_named(_found(place), name) if place else name
+
+
+def _found(place: str):
+    """What is at ``package.module:name``."""
+    module, _, name = place.partition(":")
     found = __import__(module, fromlist=["_"])
-    for part in function.split("."):
+    for part in name.split("."):
         found = getattr(found, part)
-    return engine.meter_named(found, name)
+    return found
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------------------------

@@ -116,11 +116,14 @@ def labels(lines):
 # -- running it ------------------------------------------------------------------------------------------------------
 
 
+_COMMAND_WORDS = {"memkit": "-m memkit", "memkit-run": "-m memkit run", "mprof": "-m memkit.compat.mprof", "python": ""}
+
+
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory):
     """Folders for PATH: the console scripts beside this interpreter, or what stands in for them."""
     folder = tmp_path_factory.mktemp("programs")
-    for name, words in (("memkit", "-m memkit"), ("memkit-run", "-m memkit run"), ("python", "")):
+    for name, words in _COMMAND_WORDS.items():
         program = folder / name
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
         program.chmod(0o755)

@@ -1,0 +1,95 @@
+"""The figure of ``mprof plot``: one file or several drawn into it, dressed, and shown or saved."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from memkit.compat.mprof.flame import flame_plotter
+from memkit.compat.mprof.plot import plot_file
+from memkit.errors import MemkitError, UsageError
+
+SIZE, DPI = (14, 6), 90
+BOX, FLAME_BOX = (0.1, 0.1, 0.6, 0.75), (0.1, 0.1, 0.8, 0.8)
+NARROWEST = 0.35
+"""The least of the figure's width that the axes keep, however wide the legend is."""
+
+
+def draw(names, options) -> None:
+    """Draw files, and show the figure or save it."""
+    import matplotlib
+
+    backend = options.backend or (None if os.environ.get("MPLBACKEND") or not options.output else "agg")
+    try:
+        if backend:
+            matplotlib.use(backend)
+        import matplotlib.pyplot as plt
+
+        figure = plt.figure(figsize=SIZE, dpi=DPI)
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"--backend {backend!r}: {error}") from None
+    axes = figure.add_axes(FLAME_BOX if options.flame else BOX)
+    plotter = flame_plotter if options.flame else plot_file
+    timestamps = len(names) == 1 and not options.no_function_ts
+    if options.xlim is not None:
+        axes.set_xlim(*options.xlim)
+    drawn = []
+    for name in names:
+        profile = plotter(name, index=len(drawn), timestamps=timestamps, options=options)
+        if profile["mem_usage"]:
+            drawn.append(profile)
+    if not drawn:
+        return
+    _dress(figure, axes, drawn, options)
+    _give(figure, drawn[-1]["filename"], options)
+
+
+def _dress(figure, axes, drawn, options):
+    axes.set_xlabel("time (in seconds)")
+    axes.set_ylabel("memory used (in MiB)")
+    title = options.title
+    if title is None and len(drawn) == 1:
+        title = (drawn[0]["cmd_line"] or "").strip()
+    if title:
+        axes.set_title(_shortened(title), pad=18, parse_math=False)
+    axes.grid(True)
+    if options.xlim is not None:
+        axes.set_xlim(*options.xlim)
+    if options.flame:
+        return
+    legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="medium")
+    legend.get_frame().set_alpha(0.5)
+    legend.set_in_layout(False)
+    edge = legend.get_window_extent(figure.canvas.get_renderer()).x1 / figure.bbox.width
+    if edge > 1:  # make room for it
+        left, bottom, width, height = BOX
+        axes.set_position((left, bottom, max(NARROWEST, width - (edge - 0.99)), height))
+
+
+def _shortened(title, length=110):
+    return title if len(title) <= length else title[: length - 1] + "…"
+
+
+def _give(figure, name, options):
+    """Save the figure, or show it; where nothing can be shown, save it beside the file, and say so."""
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    interactive = {each.lower() for each in matplotlib.backends.backend_registry.list_builtin(_interactive())}
+    output = options.output
+    if output is None and matplotlib.get_backend().lower() not in interactive and options.backend is None:
+        output = f"{os.path.splitext(name)[0]}.png"
+        print(f"mprof: there is no display here: the plot is in {output}", file=sys.stderr)
+    if output is None:
+        plt.show()
+        return
+    try:
+        figure.savefig(output)
+    except (OSError, ValueError) as error:
+        raise MemkitError(f"cannot write {output!r}: {error}") from None
+
+
+def _interactive():
+    from matplotlib.backends import BackendFilter
+
+    return BackendFilter.INTERACTIVE

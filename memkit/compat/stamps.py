@@ -1,0 +1,41 @@
+"""``@profile`` under ``mprof run``: when each call began and ended, and memory then, without tracing a line of it."""
+
+from __future__ import annotations
+
+import builtins
+
+from memkit.spans import span
+
+
+class Stamps:
+    """The decorator, with memory_profiler's ``timestamp`` for a block of code.
+
+    A call is a span, named as mprof names functions: the module and the name. It is written as it begins and as it ends,
+    whichever way that is. Coroutines and generators last until they end.
+    """
+
+    def __call__(self, func=None, precision=1, **_):
+        from memkit.wrapping import around_calls
+
+        if func is None:
+            return self
+        if isinstance(func, (staticmethod, classmethod)):
+            return type(func)(self(func.__func__))
+        if not callable(func):
+            raise ValueError("Value must be callable")
+        if isinstance(func, type):
+            return func  # as memory_profiler, which has no calls of a class either
+        name = f"{getattr(func, '__module__', None) or ''}.{getattr(func, '__name__', type(func).__name__)}"
+        return around_calls(func, lambda: span(name))
+
+    def timestamp(self, name="<block>"):
+        """A context manager that marks a block."""
+        return span(f".{name}")
+
+
+profile = Stamps()
+
+
+def active() -> bool:
+    """Whether this process runs under ``mprof run``."""
+    return isinstance(getattr(builtins, "profile", None), Stamps)

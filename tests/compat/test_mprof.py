@@ -1,0 +1,695 @@
+"""mprof's commands on real processes: files, messages, exit codes, and each of its faults that is mended here."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from memkit import mprofile
+from memkit.compat import mprof as module
+from memkit.compat.mprof import profiles
+from memkit.compat.mprof.commands import _run_parser
+from memkit.compat.mprof.following import DatFile, Inside, Outside
+from memkit.compat.mprof.watching import Watch
+from memkit.errors import MeterError
+
+MIB = 1 << 20
+NESTED = """
+import mmap, time
+
+@profile
+def inner():
+    memory = mmap.mmap(-1, 20 << 20)
+    memory[::mmap.PAGESIZE] = b"x" * (len(memory) // mmap.PAGESIZE)
+    return memory
+
+@profile
+def outer():
+    return inner()
+
+kept = outer()
+"""
+WAITS = "import sys; print('here', flush=True); sys.stdin.read()"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A function that runs ``mprof`` in an empty folder."""
+
+    def run(*words, **settings):
+        settings = {"capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL, **settings}
+        return subprocess.run([sys.executable, "-m", "memkit.compat.mprof", *words], cwd=tmp_path, **settings)
+
+    return run
+
+
+@pytest.fixture
+def waiting():
+    """A process that waits until it is told to go on, or to end."""
+    process = subprocess.Popen([sys.executable, "-c", WAITS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    yield process
+    process.communicate()
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+SEEN = """
+def seen(megabytes):
+    rows = [line.split() for line in open("a.dat").read().splitlines() if line[:4] in ("MEM ", "CHLD")]
+    return any(float(row[-2]) > megabytes for row in rows if len(row) > 2)
+def wait_until_seen(megabytes):
+    any(seen(megabytes) or time.sleep(0.05) for _ in range(600)) or sys.exit(1)
+"""
+TAKES = "import sys, time\nx = b'x' * (30 << 20)" + SEEN + "wait_until_seen(30)"
+"""It takes 30 MiB and ends when the file has them: the file grows while a program runs."""
+
+
+def calls_in(path):
+    """The calls in a file: name, MiB that it grew by, level."""
+    return [
+        (name, round(after - before), *level)
+        for name, calls in mprofile.contents(path).calls.items()
+        for _, _, before, after, *level in calls
+    ]
+
+
+# -- run: Python programs ----------------------------------------------------------------------------------------------
+
+
+def test_a_python_program_has_memory_and_the_calls_of_its_functions(run, script, tmp_path):
+    done = run("run", "-T", "0.01", "-o", "a.dat", script(NESTED), "a b", "c")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "mprof: Sampling memory every 0.01s\nrunning new process\nrunning as a Python program...\n"
+    found = mprofile.contents(tmp_path / "a.dat")
+    assert found.command.rstrip("\n") == f"{sys.executable} program.py 'a b' c"
+    assert calls_in(tmp_path / "a.dat") == [("__main__.inner", 20, 1), ("__main__.outer", 20, 0)]
+    assert found.unread == 0
+    assert len(found.memory) >= 1
+    for line in (tmp_path / "a.dat").read_text().splitlines()[1:]:
+        assert re.fullmatch(r"MEM \d+\.\d{6} \d+\.\d{4}|FUNC \S+ \d+\.\d{4} \d+\.\d{4} \d+\.\d{4} \d+\.\d{4} \d+", line), (
+            line
+        )
+
+
+def test_a_peak_between_two_samples_is_in_the_file(run, script, tmp_path, exact_peaks):
+    """mprof saw nothing between two samples."""
+    text = NESTED.replace("kept = outer()", "outer().close()")
+    assert run("run", "-T", "5", "-o", "a.dat", script(text)).returncode == 0
+    found = mprofile.contents(tmp_path / "a.dat")
+    first, highest = found.memory[0][0], max(memory for memory, _ in found.memory)
+    assert highest - first > 19
+
+
+def test_a_block_of_code_can_be_marked(run, script, tmp_path):
+    run("run", "-o", "a.dat", script("with profile.timestamp('my block'):\n    pass\n"))
+    assert calls_in(tmp_path / "a.dat") == [(".my_block", 0, 0)]
+
+
+def test_coroutines_and_generators_last_until_they_end(run, script, tmp_path):
+    """mprof took the time of their creation."""
+    text = """
+        import asyncio
+        order = []
+        @profile
+        async def wait():
+            await inside()
+        @profile
+        async def inside():
+            pass
+        @profile
+        def count():
+            yield deeper()
+        @profile
+        def deeper():
+            return 1
+        asyncio.run(wait())
+        list(count())
+    """
+    run("run", "-o", "a.dat", script(text.replace("\n        ", "\n")))
+    assert [(name, level) for name, _, level in calls_in(tmp_path / "a.dat")] == [
+        ("__main__.inside", 1),
+        ("__main__.wait", 0),
+        ("__main__.deeper", 1),
+        ("__main__.count", 0),
+    ]
+
+
+def test_methods_of_all_kinds_can_be_decorated(run, script, tmp_path):
+    text = """
+class Thing:
+    @profile
+    def plain(self): pass
+    @staticmethod
+    @profile
+    def still(): pass
+    @profile
+    @classmethod
+    def whole(cls): pass
+    @profile(precision=4)
+    def exact(self): pass
+Thing().plain(), Thing.still(), Thing.whole(), Thing().exact()
+"""
+    done = run("run", "-E", "-o", "a.dat", script(text))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [name for name, *_ in calls_in(tmp_path / "a.dat")] == [
+        f"__main__.{n}" for n in ("plain", "still", "whole", "exact")
+    ]
+
+
+def test_calls_that_a_kill_ended_are_written(run, script, tmp_path):
+    """mprof lost them all."""
+    text = NESTED.replace("return memory", "import os; os.kill(os.getpid(), 9)")
+    done = run("run", "-E", "-o", "a.dat", script(text))
+    assert done.returncode == 128 + 9
+    assert sorted((name, level) for name, _, level in calls_in(tmp_path / "a.dat")) == [
+        ("__main__.inner", 1),
+        ("__main__.outer", 0),
+    ]
+
+
+def test_an_exception_leaves_levels_as_they_were(run, script, tmp_path):
+    """With mprof they rose for the rest of the run."""
+    text = """
+@profile
+def fails():
+    raise KeyError
+for _ in range(2):
+    try: fails()
+    except KeyError: pass
+"""
+    run("run", "-o", "a.dat", script(text))
+    assert calls_in(tmp_path / "a.dat") == [("__main__.fails", 0, 0)] * 2
+
+
+@pytest.mark.parametrize("python", ["python3", "absolute"])
+def test_any_path_of_an_interpreter_can_follow_python(run, script, tmp_path, python):
+    """mprof took an absolute one for a script."""
+    env = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"}
+    python = sys.executable if python == "absolute" else python
+    done = run("run", "--python", "-o", "a.dat", python, "-W", "error", script(NESTED), env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [name for name, *_ in calls_in(tmp_path / "a.dat")] == ["__main__.inner", "__main__.outer"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["program"], ["python3", "-mprogram"], ["python3", "-Wm", "-m", "program"], ["program.py"], ["python3", "-c", NESTED]],
+    ids=["module", "interpreter_and_module", "flags", "script", "code"],
+)
+def test_modules_scripts_and_code_can_follow_python(run, script, tmp_path, words):
+    script(NESTED)
+    words = [sys.executable if word == "python3" else word for word in words]
+    done = run("run", "--python", "-E", "-o", "a.dat", *words)
+    assert done.returncode == 0, done.stderr
+    assert [name for name, *_ in calls_in(tmp_path / "a.dat")] == ["__main__.inner", "__main__.outer"]
+
+
+def test_a_script_needs_no_py_after_python(run, script, tmp_path):
+    script(NESTED, "tool")
+    assert run("run", "--python", "-E", "-o", "a.dat", "tool").returncode == 0
+    assert len(calls_in(tmp_path / "a.dat")) == 2
+
+
+def test_an_interpreter_that_cannot_run_memkit_is_measured_from_outside(run, tmp_path):
+    fake = tmp_path / "python2"
+    fake.write_text("#!/bin/sh\ncase $1 in -c) exit 1;; esac\necho ran $1\n")
+    fake.chmod(0o755)
+    done = run("run", "--python", "-o", "a.dat", str(fake), "old.py")
+    assert done.stdout.endswith("running new process\nran old.py\n")
+    assert done.stderr.endswith("which takes Python 3.11 and psutil: function timestamps are left out\n")
+
+
+def test_nopython_runs_a_script_as_it_is(run, tmp_path):
+    (tmp_path / "tool.py").write_text("#!/bin/sh\necho from sh\n")
+    (tmp_path / "tool.py").chmod(0o755)
+    assert run("run", "--nopython", "-o", "a.dat", "./tool.py").stdout.endswith("running new process\nfrom sh\n")
+
+
+def test_a_script_is_found_on_the_path(run, script, tmp_path):
+    script("print('found')", "bin/tool.py")
+    env = {**os.environ, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    assert run("run", "tool.py", env=env).stdout.endswith("found\n")
+
+
+# -- run: any program --------------------------------------------------------------------------------------------------
+
+
+def test_any_program_is_measured_from_outside(run, tmp_path):
+    done = run("run", "-E", "-T", "0.02", "-o", "a.dat", sys.executable, "-c", TAKES)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "mprof: Sampling memory every 0.02s\nrunning new process\n"
+    found = mprofile.contents(tmp_path / "a.dat")
+    assert max(memory for memory, _ in found.memory) > 30
+    assert found.calls == {}
+
+
+PARENT = f"""
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {TAKES!r}])
+child.wait()
+"""
+
+
+@pytest.mark.parametrize("kind", [["--nopython", sys.executable], []], ids=["outside", "python"])
+def test_children_have_lines_of_their_own(run, script, tmp_path, kind):
+    name = script(PARENT)
+    assert run("run", "-M", "-E", "-T", "0.02", "-o", "a.dat", *kind, name).returncode == 0
+    found = mprofile.contents(tmp_path / "a.dat")
+    highest = {pid: max(memory for memory, _ in series) for pid, series in found.children.items()}
+    assert max(highest.values()) > 30
+    assert found.memory[-1][0] < 30
+
+
+@pytest.mark.parametrize("kind", [["--nopython", sys.executable], []], ids=["outside", "python"])
+def test_children_are_added_up(run, script, tmp_path, kind):
+    name = script(
+        "@profile\ndef wait():\n    child.wait()\n" + PARENT.replace("child.wait()", "wait()") if not kind else PARENT
+    )
+    assert run("run", "-C", "-E", "-T", "0.02", "-o", "a.dat", *kind, name).returncode == 0
+    found = mprofile.contents(tmp_path / "a.dat")
+    assert found.children == {}
+    assert max(memory for memory, _ in found.memory) > 30
+    assert len(found.calls) == (not kind)
+
+
+def test_the_exit_code_is_said_and_with_an_option_passed_on(run):
+    """mprof said nothing of a program that failed."""
+    fails = ["-o", "a.dat", sys.executable, "-c", "raise SystemExit(7)"]
+    silent, passed = run("run", *fails), run("run", "-E", *fails)
+    assert (silent.returncode, silent.stderr) == (
+        0,
+        "mprof: the program exited with code 7; with -E that is mprof's exit code, too\n",
+    )
+    assert (passed.returncode, passed.stderr) == (7, "ERROR:mprof:Program resulted with a non-zero exit code: 7\n")
+    killed = [sys.executable, "-c", "import os; os.kill(os.getpid(), 15)"]
+    assert run("run", "-E", *killed).returncode == 128 + 15
+    assert "was killed by SIGTERM" in run("run", *killed).stderr
+
+
+@pytest.mark.parametrize("words", [["nothing"], ["nothing.py"], ["--python", "/nowhere/python3", "x.py"]])
+def test_what_cannot_be_run_is_one_line_and_leaves_no_file(run, tmp_path, words):
+    done = run("run", *words)
+    assert done.returncode == 1
+    assert re.fullmatch(r"mprof: .*\n", done.stderr)
+    assert os.listdir(tmp_path) == []
+
+
+def test_without_a_program_it_says_so(run):
+    done = run("run")
+    assert (done.returncode, done.stdout) == (1, "A program to run must be provided. Use -h for help\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["-T", "0", "true"], "--interval 0: give seconds"),
+        (["--backend", "tracemalloc", "true"], "--backend tracemalloc: it counts within one process"),
+        (["-o", "notes.txt", "true"], "'notes.txt' is not a file of mprof's, so it is left alone"),
+        (["-o", "nowhere/a.dat", "true"], "cannot write 'nowhere/a.dat'"),
+    ],
+)
+def test_wrong_options_are_one_line(run, tmp_path, words, reason):
+    (tmp_path / "notes.txt").write_text("dear diary\n")
+    done = run("run", *words)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"mprof: {reason}")
+    assert (tmp_path / "notes.txt").read_text() == "dear diary\n"
+
+
+def test_a_file_of_mprof_is_replaced(run, tmp_path):
+    """mprof appended to it, which made one curve of two runs."""
+    for text in ("first", "second"):
+        run("run", "-o", "a.dat", sys.executable, "-c", f"'{text}'")
+    assert re.findall("CMDLINE.*", (tmp_path / "a.dat").read_text()) == [f"CMDLINE {sys.executable} -c 'second'"]
+
+
+def test_runs_of_the_same_second_have_a_file_each(here, monkeypatch):
+    """mprof wrote both into one."""
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.0)
+    names = [os.path.basename(profiles.new_profile()) for _ in range(3)]
+    assert len(set(names)) == 3
+    assert profiles.all_profiles() == names
+
+
+@pytest.mark.parametrize("backend", ["psutil_pss", "psutil_uss", "posix"])
+def test_backends_are_meters(run, script, tmp_path, backend):
+    from memkit.engine import METERS
+
+    if backend[-3:] not in METERS and backend != "posix":
+        pytest.skip(f"there is no such number here: {backend}")
+    assert run("run", "-E", "--backend", backend, "-o", "a.dat", script("pass")).returncode == 0
+    assert max(memory for memory, _ in mprofile.contents(tmp_path / "a.dat").memory) > 1
+
+
+def test_after_the_timeout_the_program_goes_on(run, tmp_path):
+    """Nobody's children are killed, and what is left behind is told."""
+    text = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nopen('done', 'w').close()"
+    with open(tmp_path / "out", "w") as out:  # a pipe would stay open for as long as the program runs
+        done = run(
+            "run", "-t", "0.3", "-o", "a.dat", sys.executable, "-c", text, capture_output=False, stdout=out, stderr=out
+        )
+    assert done.returncode == 0
+    assert re.search(r"sampling ended after 0.3 s; the program goes on as process \d+\n", (tmp_path / "out").read_text())
+    (tmp_path / "go").touch()
+    while not (tmp_path / "done").exists():
+        time.sleep(0.01)
+
+
+def test_an_interrupt_from_the_terminal_is_the_programs(tmp_path):
+    """With mprof it was a traceback, and the program's own answer to it was lost."""
+    text = "import sys\ntry:\n    print('here', flush=True); sys.stdin.read()\nexcept KeyboardInterrupt:\n    sys.exit(5)"
+    words = [sys.executable, "-m", "memkit.compat.mprof", "run", "-E", "-o", "a.dat", sys.executable, "-c", text]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(words, cwd=tmp_path, start_new_session=True, **pipes)
+    while process.stdout.readline() != "here\n":
+        pass
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate()
+    assert (process.returncode, errors) == (5, "ERROR:mprof:Program resulted with a non-zero exit code: 5\n")
+
+
+# -- attach ------------------------------------------------------------------------------------------------------------
+
+
+def test_attach_measures_until_the_process_ends_however_long_that_takes(tmp_path, waiting):
+    """mprof ended after an hour; a vanished process was a traceback."""
+    assert _run_parser().parse_args(["--attach", "1"]).timeout is None
+    words = [sys.executable, "-m", "memkit.compat.mprof", "attach", "-T", "0.01", "-o", "a.dat", str(waiting.pid)]
+    mprof = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert mprof.stdout.readline() == "mprof: Sampling memory every 0.01s\n"
+    assert mprof.stdout.readline() == f"attaching to existing process, using hint: {waiting.pid}\n"
+    while not (tmp_path / "a.dat").exists() or "MEM" not in (tmp_path / "a.dat").read_text():  # it grows as it goes
+        time.sleep(0.01)
+    waiting.communicate("")
+    assert mprof.wait(60) == 0
+    mprof.stdout.close()
+    found = mprofile.contents(tmp_path / "a.dat")
+    assert (found.command.split()[0], found.unread) == (sys.executable, 0)
+    assert min(memory for memory, _ in found.memory) > 1
+
+
+def test_attach_stops_in_time_and_leaves_the_process_alone(run, tmp_path, waiting):
+    done = run("attach", "-E", "-t", "0.2", "-T", "0.05", "-o", "a.dat", str(waiting.pid))
+    assert done.returncode == 0  # mprof's -E was a traceback here
+    assert done.stderr == "mprof: -E: the exit code of a process that is not mprof's own cannot be known\n"
+    assert waiting.poll() is None
+    assert mprofile.contents(tmp_path / "a.dat").memory
+
+
+@pytest.mark.parametrize("hint", ["4194305", "no such process"])
+def test_attach_to_nothing_is_one_line(run, tmp_path, hint):
+    done = run("attach", hint)
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"mprof: When attaching, program should be process name or pid. Failed to find a process using hint: {hint}\n",
+    )
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_process_is_found_by_its_name_or_its_command_line(tmp_path):
+    name = f"mprof-sought-{os.getpid()}"
+    with subprocess.Popen([sys.executable, "-c", WAITS, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        assert module.find_first_process(name).pid == process.pid
+        process.communicate()
+    assert module.find_first_process(name) is None
+
+
+# -- what a file gets ----------------------------------------------------------------------------------------------------
+
+
+class Watched:
+    """A watch that gives what it was told to."""
+
+    def __init__(self, *looks):
+        self.looks = list(looks)
+
+    def look(self):
+        return self.looks.pop(0)
+
+
+def lines_of(path):
+    return [re.sub(r" \d+\.\d{4}$", "", line) for line in path.read_text().splitlines()[1:]]
+
+
+@pytest.fixture
+def dat(tmp_path):
+    file = DatFile(str(tmp_path / "a.dat"))
+    file.begin(["x"])
+    yield file
+    file.close()
+
+
+def test_what_was_read_before_the_program_was_loaded_is_left_out(dat, tmp_path):
+    """mprof's curves began at 0.2 MiB."""
+    outside = Outside(Watched((5, {}), (2 * MIB, {}), (None, {})), dat, settled=False)
+    assert [outside.look() for _ in range(3)] == [True, True, False]
+    outside.finish()
+    dat.flush()
+    assert lines_of(tmp_path / "a.dat") == ["MEM 2.000000"]
+
+
+def test_of_a_program_that_was_read_once_that_is_kept(dat, tmp_path):
+    outside = Outside(Watched((MIB, {}), (None, {})), dat, settled=False)
+    assert [outside.look() for _ in range(2)] == [True, False]
+    outside.finish()
+    dat.flush()
+    assert lines_of(tmp_path / "a.dat") == ["MEM 1.000000"]
+
+
+def test_a_child_that_vanishes_ends_its_series(dat, tmp_path):
+    """mprof ended in a traceback, or left out all the others."""
+    outside = Outside(Watched((MIB, {7: MIB, 8: MIB}), (MIB, {8: 2 * MIB})), dat, singly=True)
+    outside.look(), outside.look()
+    dat.flush()
+    assert lines_of(tmp_path / "a.dat") == [
+        "MEM 1.000000",
+        "CHLD 7 1.000000",
+        "CHLD 8 1.000000",
+        "MEM 1.000000",
+        "CHLD 8 2.000000",
+    ]
+
+
+def test_a_watch_sees_children_come_and_go():
+    watch = Watch(os.getpid(), children=True)
+    with subprocess.Popen([sys.executable, "-c", WAITS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        own, below = watch.look()
+        assert own > MIB
+        assert below[child.pid] > MIB
+        child.communicate()
+    assert child.pid not in watch.look()[1]
+
+
+def test_a_watch_of_a_process_that_is_gone_says_so(waiting):
+    watch = Watch(waiting.pid)
+    waiting.kill()
+    os.waitid(os.P_PID, waiting.pid, os.WEXITED | os.WNOWAIT)  # a zombie
+    assert watch.look() == (None, {})
+    waiting.wait()
+    assert watch.look() == (None, {})
+    with pytest.raises(MeterError):
+        Watch(waiting.pid)
+
+
+def test_rows_become_lines_as_they_come(dat, tmp_path):
+    journal = tmp_path / "run.memkit"
+    inside = Inside(str(journal), dat)
+    inside.advance()  # nothing is there yet
+    rows = [
+        '["memkit",1,{"began":100.0}]',
+        f'["sample",0,{MIB}]',
+        f'["span",1,1000000000,{MIB},7,0,"m.f"]',
+        f'["sample",2000000000,{3 * MIB},{MIB}]',
+        f'["span_end",1,3000000000,{2 * MIB},null]',
+        f'["span",2,3000000000,{2 * MIB},7,0,"m.g"]',
+        f'["sample",4000000000,{9 * MIB},0,77]',  # of another process
+        "torn",
+    ]
+    for row in rows:
+        with open(journal, "a") as file:
+            file.write(row + "\n")
+        inside.advance()
+    inside.finish(104.5)
+    dat.flush()
+    assert (tmp_path / "a.dat").read_text().splitlines()[1:] == [
+        "MEM 1.000000 100.0000",
+        "MEM 4.000000 101.0000",
+        "MEM 3.000000 102.0000",
+        "FUNC m.f 1.0000 101.0000 2.0000 103.0000 0",
+        "FUNC m.g 2.0000 103.0000 3.0000 104.5000 0",
+    ]
+
+
+# -- list, rm, clean, peak -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three(tmp_path):
+    """Three files of mprof's own naming."""
+    names = [f"mprofile_2025010112000{n}.dat" for n in range(3)]
+    for number, name in enumerate(names, 1):
+        (tmp_path / name).write_text(f"CMDLINE x\nMEM {number}.5 10.0\nMEM {number} 11.0\n")
+    (tmp_path / "mine.dat").write_text("MEM 9 1\n")
+    return names
+
+
+def test_list_numbers_the_files(run, three):
+    assert run("list").stdout.splitlines() == [
+        "0 mprofile_20250101120000.dat 12:00:00 01/01/2025",
+        "1 mprofile_20250101120001.dat 12:00:01 01/01/2025",
+        "2 mprofile_20250101120002.dat 12:00:02 01/01/2025",
+    ]
+
+
+def test_rm_takes_numbers_from_both_ends_and_names(run, three, tmp_path):
+    (tmp_path / "mine_ts.dat").touch()
+    dry = run("rm", "--dry-run", "0", "-1", "mine.dat")
+    assert dry.stdout.splitlines() == ["Files to be removed: ", three[0], three[2], "mine.dat", "mine_ts.dat"]
+    assert run("rm", "0", "-1", "mine.dat").stdout == ""
+    assert os.listdir(tmp_path) == [three[1]]
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("7", "Invalid index (non-existing file): 7"),
+        ("nothing", "File nothing not found"),
+        (".", "Path . is a directory"),
+    ],
+)
+def test_rm_of_what_is_not_there_is_one_line(run, three, word, reason):
+    done = run("rm", "0", word)
+    assert (done.returncode, done.stderr) == (1, f"mprof: {reason}\n")
+    assert run("list").stdout.count("\n") == 3
+
+
+def test_rm_of_nothing_says_so(run):
+    done = run("rm")
+    assert (done.returncode, done.stdout) == (1, "A profile to remove must be provided (number or filename)\n")
+
+
+def test_clean_removes_what_list_shows(run, three, tmp_path):
+    assert run("clean", "--dry-run").stdout.splitlines() == ["Files to be removed: ", *three]
+    assert run("clean").stdout == ""
+    assert os.listdir(tmp_path) == ["mine.dat"]
+
+
+def test_peak_prints_the_highest_of_each(run, three):
+    assert run("peak").stdout.splitlines() == ["Using last profile data.", f"{three[2]}\t3.500 MiB"]
+    assert run("peak", "0", "-1", three[0]).stdout.splitlines() == [f"{three[0]}\t1.500 MiB", f"{three[2]}\t3.500 MiB"]
+
+
+def test_peak_knows_children_and_functions(run, tmp_path):
+    text = "MEM 10 5\nCHLD 7 5 5\nCHLD 7 9 6\nMEM 30 7\nFUNC m.f 10 4 11 6 0\nFUNC m.g 3 5.1 4 5.2 0\n"
+    (tmp_path / "a.dat").write_text(text)
+    assert run("peak", "a.dat").stdout == "a.dat\t30.000 MiB\n  Child 7\t\t\t9.000 MiB\n"
+    assert run("peak", "--func", "m.f", "a.dat").stdout.splitlines()[0] == "a.dat\t10.000 MiB"
+    assert run("peak", "--func", "m.g", "a.dat").stdout.splitlines()[0] == "a.dat\t4.000 MiB"  # no sample fell inside
+    assert run("peak", "--func", "m.h", "a.dat").stdout.splitlines()[0] == "a.dat\tNaN MiB"
+
+
+def test_peak_of_a_file_without_samples_is_no_number(run, tmp_path):
+    """mprof ended in a traceback."""
+    (tmp_path / "a.dat").write_text("CMDLINE x\n")
+    done = run("peak", "a.dat")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "a.dat\tNaN MiB\n", "")
+
+
+@pytest.mark.parametrize("command", ["plot", "peak"])
+def test_without_a_file_there_is_nothing_to_do(run, command):
+    done = run(command)
+    assert done.returncode == 255
+    assert done.stdout.splitlines() == [
+        "No input file found. ",
+        "This program looks for mprofile_*.dat files, generated by the 'mprof run' command.",
+    ]
+    done = run(command, "nothing.dat", "3")
+    assert done.returncode == 255
+    assert done.stdout.splitlines() == [
+        "Input file not found: nothing.dat",
+        "Invalid index (non-existing file): 3",
+        "No files found from given input.",
+    ]
+
+
+@pytest.mark.parametrize("words", [[], ["jump"]])
+def test_without_a_known_command_mprof_says_which_there_are(run, words):
+    done = run(*words)
+    assert done.returncode == 1
+    assert done.stdout.startswith("Usage: mprof <command> <options> <arguments>\n")
+    assert {line.split()[0] for line in done.stdout.splitlines() if line.startswith("    ")} == set(module.ALL_ACTIONS)
+
+
+@pytest.mark.parametrize("command", module.ALL_ACTIONS)
+def test_every_command_has_help_and_a_version(run, command):
+    assert run(command, "--help").stdout.startswith(f"usage: mprof {command.replace('attach', 'run')}")
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", run(command, "--version").stdout)
+
+
+def test_a_reader_that_goes_away_is_no_error(run, three):
+    shell = f"{sys.executable} -m memkit.compat.mprof list | true"
+    assert subprocess.run(["sh", "-c", shell], capture_output=True, text=True).stderr == ""
+
+
+# -- functions -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_read_into_a_dictionary(here):
+    (here / "a.dat").write_text("CMDLINE x y\nMEM 1.5 10.0\nCHLD 7 2.5 10.5\nFUNC m.f 1 10 2 11 0\nFUNC m.f 1 12 2 13\n")
+    assert module.read_mprofile_file("a.dat") == {
+        "mem_usage": [1.5],
+        "timestamp": [10.0],
+        "func_timestamp": {"m.f": [[10.0, 11.0, 1.0, 2.0, 0], [12.0, 13.0, 1.0, 2.0]]},
+        "filename": "a.dat",
+        "cmd_line": "x y\n",
+        "children": {"7": [(2.5, 10.5)]},
+    }
+
+
+def test_memory_is_filtered_by_a_function(here):
+    (here / "a.dat").write_text("MEM 1 10\nMEM 2 11\nMEM 3 12\nFUNC m.f 1 10.5 2 11.5 0\n")
+    found = module.read_mprofile_file("a.dat")
+    assert module.filter_mprofile_mem_usage_by_function(found, "m.f") == [2.0]
+    with pytest.raises(ValueError, match=r"m\.g was not found\."):
+        module.filter_mprofile_mem_usage_by_function(found, "m.g")
+
+
+def test_a_command_is_one_line():
+    assert module.get_cmd_line(["a b", "c\td", "e'f", "g"]) == "'a b' 'c\td' e'f g"
+
+
+def test_files_are_found_by_number_and_name(here, three):
+    assert module.get_profile_filenames("all") == three
+    assert module.get_profile_filenames(["-1", "mine.dat"]) == [three[2], "mine.dat"]
+    assert module.get_profiles(SimpleNamespace(profiles=["mine.dat", "0"])) == ["mine.dat", three[0]]
+
+
+def test_the_command_is_taken_out_of_the_arguments(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["mprof", "peak", "-1"])
+    assert module.get_action() == "peak"
+    assert sys.argv == ["mprof", "-1"]
+
+
+def test_every_public_name_is_there():
+    assert {name for name in module.__all__ if not hasattr(module, name)} == set()
+
+
+def test_no_folder_is_left_behind(run, script, tmp_path):
+    env = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    (tmp_path / "temporary").mkdir()
+    run("run", "-o", "a.dat", script("import sys; sys.exit(3)"), env=env)
+    assert os.listdir(tmp_path / "temporary") == []
+    assert shutil.which("true") is None or run("run", "true", env=env).returncode == 0
