@@ -289,13 +289,17 @@ class Recorder:
         wrapped.recorder = self
         return wrapped
 
+    def flush(self) -> None:
+        """Write out now what would reach the file within a quarter of a second."""
+        if self.running and self.is_mine:
+            self._sampler.flush()
+
     @property
     def recording(self):
         """What was recorded: a ``Recording``, or None before the first start. It can be asked for at any time."""
         if self._journal is None or self._recording is not None:
             return self._recording
-        if self.running and self.is_mine:
-            self._sampler.flush()
+        self.flush()
         from memkit.reader import read
 
         recording = read(self.path or files.contents(self._nameless))

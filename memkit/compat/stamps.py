@@ -4,7 +4,26 @@ from __future__ import annotations
 
 import builtins
 
+from memkit import ongoing
 from memkit.spans import span
+
+
+class Stamp(span):
+    """A span that is in the file as soon as it begins or ends, whatever becomes of the process then."""
+
+    def __enter__(self):
+        entered = super().__enter__()
+        _flush()
+        return entered
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        _flush()
+
+
+def _flush():
+    for recorder in list(ongoing.recorders):
+        recorder.flush()
 
 
 class Stamps:
@@ -26,11 +45,11 @@ class Stamps:
         if isinstance(func, type):
             return func  # as memory_profiler, which has no calls of a class either
         name = f"{getattr(func, '__module__', None) or ''}.{getattr(func, '__name__', type(func).__name__)}"
-        return around_calls(func, lambda: span(name))
+        return around_calls(func, lambda: Stamp(name))
 
     def timestamp(self, name="<block>"):
         """A context manager that marks a block."""
-        return span(f".{name}")
+        return Stamp(f".{name}")
 
 
 profile = Stamps()
