@@ -51,6 +51,11 @@ if TYPE_CHECKING:
     from memkit.recording import Total as Total
     from memkit.sources import Source as Source
     from memkit.spans import span as span
+    from memkit.tracker import Tracker as Tracker
+    from memkit.tracker import get_used_ram as get_used_ram
+    from memkit.tracks import has_completed_successfully as has_completed_successfully
+    from memkit.tracks import has_crashed_gracefully as has_crashed_gracefully
+    from memkit.tracks import has_crashed_ungracefully as has_crashed_ungracefully
 
 _HOMES = {
     "costs": ("Cost", "Tracing"),
@@ -82,6 +87,8 @@ _HOMES = {
     ),
     "sources": ("Source",),
     "spans": ("span",),
+    "tracker": ("Tracker", "get_used_ram"),
+    "tracks": ("has_completed_successfully", "has_crashed_gracefully", "has_crashed_ungracefully"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -7,9 +7,8 @@ import atexit
 import os
 import sys
 
-from memkit import engine
+from memkit import engine, files
 from memkit.errors import JournalError, MeterError, UsageError
-from memkit.files import recording_path
 from memkit.units import parse_bytes
 
 HEAD = ("event", "time_s", "thread", "what", "file", "line", "function", "memory_bytes", "change_bytes")
@@ -72,7 +71,7 @@ class EventLog:
             if self.running:
                 raise UsageError(f"{self.path!r} is being written: stop the log before starting it again")
             self._pid = os.getpid()
-            self._journal = engine.Journal(_opened(self.path), self.path)
+            self._journal = engine.Journal(files.opened_table(self.path, ",".join(HEAD), "event log"), self.path)
             self._journal.text(f"{','.join(HEAD)}\n".encode())
             self._journal.flush()
             if self._journal.error:
@@ -169,27 +168,7 @@ def checked(text: str) -> str:
     """The absolute path of a log that can be written: no file that is something else. Raises ``UsageError``."""
     if text in ("", "-"):
         raise UsageError(f"an event log is a file, not {text!r}: give it a name")
-    path = os.path.abspath(recording_path(text))
-    if os.path.isfile(path) and os.path.getsize(path):
-        try:
-            with open(path, "rb") as file:
-                first = file.readline(1000)
-        except OSError as error:
-            raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
-        if first != f"{','.join(HEAD)}\n".encode():
-            raise UsageError(f"{path!r} is not an event log, so it is left alone: give the log another name")
-    return path
-
-
-def _opened(path: str) -> int:
-    checked(path)
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
-    if os.path.isfile(path):
-        os.ftruncate(fd, 0)
-    return fd
+    return files.table_path(text, ",".join(HEAD), "event log")
 
 
 # -- what happens to the process ---------------------------------------------------------------------------------------

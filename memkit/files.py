@@ -23,6 +23,37 @@ def recording_path(path: str) -> str:
     return path
 
 
+def table_path(path: str, head: str, kind: str) -> str:
+    """The absolute path of a CSV file that may be written: none yet, an empty one, or one that begins with ``head``.
+
+    ``kind`` says what that is: an "event log". Raises ``UsageError``.
+    """
+    path = os.path.abspath(recording_path(path))
+    if os.path.isfile(path) and os.path.getsize(path):
+        try:
+            with open(path, "rb") as file:
+                first = file.readline(1000)
+        except OSError as error:
+            raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
+        if first.rstrip() != head.encode():
+            article, short = "an" if kind[0] in "aeiou" else "a", kind.split()[-1]
+            raise UsageError(f"{path!r} is not {article} {kind}, so it is left alone: give the {short} another name")
+    return path
+
+
+def opened_table(path: str, head: str, kind: str) -> int:
+    """A descriptor that appends to such a file, which is empty now."""
+    path = table_path(path, head, kind)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        fd = os.open(path, flags, 0o666)
+    except OSError as error:
+        raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
+    if os.path.isfile(path):
+        os.ftruncate(fd, 0)
+    return fd
+
+
 def place_for(given: str | None, program: str) -> tuple[str, bool]:
     """Where to record, and whether the file was made just now to hold the name."""
     if given is not None:

@@ -1,4 +1,4 @@
-"""The recordings that are being made in this process, and what befalls them with it: its exit, and its forks."""
+"""What is recorded and watched in this process now, and what befalls that with it: its exit, and its forks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from memkit.errors import JournalError
 
 recorders: list = []
 """Those that are recording now, oldest first."""
+watchers: list = []
+"""Trackers and monitors that are at work now: the same befalls them, and spans and lines are none of their business."""
 lock = _thread.RLock()  # a signal handler may record, too
 _hooked = False
 _forking = None  # the frame that forks
 
 
 def install_hooks() -> None:
-    """See to it, once, that recordings end with the process, and that a forked child makes none of them its own."""
+    """See to it, once, that all of these end with the process, and that a forked child makes none of them its own."""
     global _hooked
     if not _hooked:
         _hooked = True
@@ -29,10 +31,19 @@ def install_hooks() -> None:
             os.register_at_fork(after_in_parent=engine.Soon(_resume))
 
 
+def may_reset(wanted: bool) -> bool:
+    """Whether somebody who begins now may have the kernel's mark reset, who wants it or not: nobody there may mind."""
+    return wanted and all(getattr(each, "peak_reset", True) for each in _all())
+
+
+def _all() -> list:
+    return [*recorders, *watchers]
+
+
 def _at_exit() -> None:
-    for recorder in list(recorders):
+    for recorder in _all():
         try:
-            if recorder.is_child:
+            if getattr(recorder, "is_child", False):
                 from memkit.follow import stop
 
                 stop(recorder)
@@ -47,7 +58,7 @@ def _before_fork() -> None:
     global _forking
     lock.acquire()
     _forking = sys._getframe(1)
-    for recorder in recorders:
+    for recorder in _all():
         recorder.pause()
 
 
@@ -67,7 +78,7 @@ def _resume(_=None) -> int:
         return 0
     _forking = None
     with lock:
-        for recorder in recorders:
+        for recorder in _all():
             recorder.resume()
     return 0
 
@@ -78,6 +89,7 @@ def _in_child() -> None:
     for recorder in recorders:
         recorder.forget_tracing()
     recorders.clear()
+    watchers.clear()
     lock = _thread.RLock()
     for recorder in followed:
         from memkit.follow import child_of, start

@@ -23,6 +23,8 @@ _AUTO_START, _AUTO_GROWTH = SECOND // 1000, 434
 _READING_SHARE = 100
 _ALSO_GROWTH = 64
 _RISE = 1.05
+_STANDS_OUT = 1000
+_DECIMALS = 10
 
 
 class Meter:
@@ -151,10 +153,15 @@ def peak_rss(reset: bool = False) -> int | None:
 
 
 class Journal:
-    """A file that rows are appended to; a failing write is kept, not raised."""
+    """A file that rows are appended to; a failing write is kept, not raised.
 
-    def __init__(self, fd: int, path: str | None = None):
+    With ``offset`` it is a table; see ``memkit.native.journal``.
+    """
+
+    def __init__(self, fd: int, path: str | None = None, offset: int | None = None):
         self._fd = fd
+        self._offset = offset
+        self._before = 0
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._rows: list[bytes] = []
@@ -170,7 +177,19 @@ class Journal:
 
     def row(self, tag: str, *values: int) -> None:
         """Append one row of integers."""
+        if self._offset is not None:
+            if tag == "sample":
+                self._table_row(*values)
+            return
         self.text(b'["' + tag.encode() + b'"' + b"".join(b",%d" % value for value in values) + b"]\n")
+
+    def _table_row(self, time: int, memory: int, rise: int = 0) -> None:
+        around = max(memory, self._before)
+        stands_out = memory + rise - around > around // _STANDS_OUT
+        sizes = (memory + rise, memory) if stands_out else (memory,)
+        self._before = memory
+        self.text("".join(f"{_seconds(time)},{_gib(size - self._offset)}\n" for size in sizes).encode())
+        self.flush()
 
     def text(self, rows: bytes) -> None:
         """Append rows that are already spelled out, each ending in a newline."""
@@ -185,6 +204,7 @@ class Journal:
                 self._send((b"\n" if self._torn else b"") + self._head + text)
 
     def _send(self, text: bytes) -> None:
+        whole = text
         try:
             while text:
                 written = os.write(self._fd, text)
@@ -192,6 +212,10 @@ class Journal:
                 text = text[written:]
         except OSError as error:
             self.error = self.error or error.errno or errno.EIO
+            if self._offset is not None and len(text) < len(whole):
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._fd, os.fstat(self._fd).st_size - len(whole) + len(text))
+                    text, self._torn = whole, False
             self.lost += text.count(b"\n")
 
     def close(self) -> None:
@@ -201,6 +225,15 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.close(self._fd)
             self._fd = -1
+
+
+def _seconds(time: int) -> str:
+    return f"{time // SECOND}.{time % SECOND:09}"
+
+
+def _gib(size: int) -> str:
+    whole, rest = divmod(abs(size), 1 << 30)
+    return f"{'-' if size < 0 else ''}{whole}.{(rest * 10**_DECIMALS + (1 << 29)) >> 30:0{_DECIMALS}}"
 
 
 class Sampler:
@@ -285,8 +318,8 @@ class Sampler:
         began = time.thread_time_ns()
         memory = self._meter.read()
         cost = time.thread_time_ns() - began if self._meter.costly else 0
-        if self._scope is not None:
-            self._peak = max(self._peak, self._scope.take() or 0)
+        seen = self._scope.take() if self._scope is not None else None
+        self._peak = max(self._peak, seen or 0, memory or 0)
         if memory is not None and (must or now >= self._due or max(memory, self._peak) > self._highest * 1.01):
             extra = (self._peak - memory,) if self._peak > memory else ()
             self._journal.row("sample", now - self._began, memory, *extra)

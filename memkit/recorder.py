@@ -101,7 +101,7 @@ class Recorder:
         self._c_calls = c_calls
         self._children = children
         self._tree = None
-        self._peak_reset = peak_reset
+        self.peak_reset = peak_reset
         self._tracers = None
         if follow and path is None:
             raise UsageError("record(follow=True) needs a path: a file that several processes can write into")
@@ -154,7 +154,7 @@ class Recorder:
         sampler = engine.sampler_for(meter)
         scoped = getattr(meter, "name", None) == "rss" and sampler is engine.Sampler
         if scoped:
-            engine.allow_reset(all(each._peak_reset for each in (self, *ongoing.recorders)))
+            engine.allow_reset(ongoing.may_reset(self.peak_reset))
         self._recording = None
         self._sampler_meter = meter
         self._pid = os.getpid()
@@ -283,9 +283,9 @@ class Recorder:
                 raise
 
     def __call__(self, function):
-        from memkit.wrapping import around_calls
+        from memkit.wrapping import OneCall, around_calls
 
-        wrapped = around_calls(function, lambda: _OneCall(self))
+        wrapped = around_calls(function, lambda: OneCall(self))
         wrapped.recorder = self
         return wrapped
 
@@ -328,20 +328,6 @@ class Recorder:
 
     def _elapsed(self) -> int:
         return time.monotonic_ns() - self.started
-
-
-class _OneCall:
-    """One call of a decorated function: it records, unless a call around it does already."""
-
-    def __init__(self, recorder):
-        self._recorder = recorder
-
-    def __enter__(self):
-        self._mine = self._recorder.start(join=True)
-
-    def __exit__(self, *error):
-        if self._mine:
-            self._recorder.__exit__(*error)
 
 
 def _meter(wanted):

@@ -38,3 +38,17 @@ def around_calls(function, manager):
                 return function(*args, **kwargs)
 
     return functools.wraps(function)(wrapped)
+
+
+class OneCall:
+    """One call of a decorated function: what ``start(join=True)`` begins lasts as long, unless a call around it began it."""
+
+    def __init__(self, manager):
+        self._manager = manager
+
+    def __enter__(self):
+        self._mine = self._manager.start(join=True)
+
+    def __exit__(self, *error):
+        if self._mine:
+            self._manager.__exit__(*error)

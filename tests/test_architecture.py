@@ -13,7 +13,7 @@ ROOT = Path(memkit.__file__).parent
 FLOORS = [
     {"errors", "version", "endings", "calls", "costs", "crossings"},
     {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "handles"},
-    {"rows", "portable", "native", "merging", "mprofile"},
+    {"rows", "portable", "native", "merging", "mprofile", "machine"},
     {"reader", "headroom"},
     {"engine", "plugins", "wrapping", "tracing", "files", "shelf", "terminal", "live"},
     {"processes", "heading", "spanrows"},
@@ -22,8 +22,8 @@ FLOORS = [
     {"tree"},
     {"ongoing", "watch"},
     {"tracers"},
-    {"recorder", "info", "outputs", "eventlog"},
-    {"onlookers", "spans", "launch", "profiling", "parser", "options", "log"},
+    {"recorder", "info", "outputs", "eventlog", "tracker"},
+    {"onlookers", "spans", "launch", "profiling", "parser", "options", "log", "tracks"},
     {"script"},
     {"follow"},
     {"cli"},
@@ -125,7 +125,7 @@ def test_heavy_packages_are_imported_by_the_function_that_needs_them(path):
 
 MEASURED = [
     *("start", "script", "recorder", "files", "endings", "engine", "journal", "errors", "units", "version", "spans"),
-    *("eventlog", "heading", "headroom", "cgroup", "spanrows", "follow"),
+    *("eventlog", "heading", "headroom", "cgroup", "spanrows", "follow", "tracker", "machine"),
 ]
 
 

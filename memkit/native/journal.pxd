@@ -23,6 +23,9 @@ cdef struct journal_t:
     bint torn               # the file ends inside a row
     int64_t flushed         # when the buffer last went to the file
     size_t headed           # the length of the head
+    bint table              # CSV instead: of each sample seconds and GiB, in the file at once
+    int64_t offset          # bytes that the sizes of a table are less
+    int64_t before          # memory in the table's last row
     size_t used
     pthread_mutex_t lock
     char head[LONGEST_HEAD] # a row that each write begins with, where several processes write into one file
@@ -34,7 +37,7 @@ cdef struct writer_t:       # somebody who has rows to add before each flush
     void *whose
     writer_t *next
 
-# Adds `["tag",values...]` to the buffer.
+# Adds `["tag",values...]` to the buffer; a table takes samples, and passes over other rows.
 cdef void journal_row(journal_t *journal, const char *tag, const int64_t *values, int count) noexcept nogil
 # Adds rows that are spelled out already, each ending in a newline.
 cdef void journal_text(journal_t *journal, const char *text, size_t length) noexcept nogil

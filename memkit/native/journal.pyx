@@ -3,19 +3,32 @@
 Rows collect in a fixed buffer and reach the file whole, many to one ``write`` on an ``O_APPEND`` descriptor, so a
 killed process leaves at most one unfinished row and the recorder's memory never grows. A failing write is kept, not
 raised: a full disk is no reason to stop somebody's program.
+
+A journal may be a table instead: CSV, of each sample its time in seconds and its size in GiB, each in the file at once. A
+peak between two samples is a row of its own, before the second and at its time, where it stands out from both. Since others
+read such a file, a part of a row that the disk has no room for is taken back.
 """
 
 from libc.errno cimport EBADF, EINTR, errno
 from libc.stdint cimport INT64_MIN, int64_t, uint64_t
-from libc.stdio cimport snprintf
+from libc.stdio cimport SEEK_END, snprintf
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, strcmp
 from posix.fcntl cimport O_APPEND, O_CLOEXEC, O_WRONLY, open
-from posix.unistd cimport getpid, write
+from posix.types cimport off_t
+from posix.unistd cimport ftruncate, getpid, lseek, write
 
 from memkit.native.clock cimport now
 from memkit.native.descriptors cimport adopt, is_ours, ours_t, release
 from memkit.native.threads cimport pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock
+
+
+cdef enum:
+    STANDS_OUT = 1000           # a peak is a row of a table where it is above its neighbours by one part in so many
+
+cdef int64_t SECOND = 1000000000
+cdef uint64_t GIB = 1 << 30
+cdef uint64_t DECIMALS = 10000000000        # ten: the fewest that tell one byte from the next
 
 
 cdef bint reachable(journal_t *journal) noexcept nogil:
@@ -42,8 +55,15 @@ cdef int64_t rows_in(const char *text, size_t length) noexcept nogil:
     return rows
 
 
+cdef bint taken_back(int fd, size_t length) noexcept nogil:
+    """Whether so much could be cut off the end of the file."""
+    cdef off_t size = lseek(fd, 0, SEEK_END)
+    return size >= <off_t>length and ftruncate(fd, size - <off_t>length) == 0
+
+
 cdef void send(journal_t *journal, const char *text, size_t length) noexcept nogil:
     cdef ssize_t written = -1
+    cdef size_t whole = length
     cdef int code = EBADF
     if reachable(journal):
         if journal.torn:
@@ -64,6 +84,10 @@ cdef void send(journal_t *journal, const char *text, size_t length) noexcept nog
         return
     if journal.error == 0:
         journal.error = code
+    if journal.table and length < whole and taken_back(journal.file.fd, whole - length):
+        text -= whole - length
+        length = whole
+        journal.torn = False
     journal.lost += rows_in(text, length)
 
 
@@ -128,10 +152,41 @@ cdef void journal_text(journal_t *journal, const char *text, size_t length) noex
     pthread_mutex_unlock(&journal.lock)
 
 
+cdef char *spell_pair(char *end, int64_t time, int64_t size) noexcept nogil:
+    """Write seconds and GiB."""
+    cdef uint64_t magnitude = -<uint64_t>size if size < 0 else <uint64_t>size
+    cdef uint64_t rest = magnitude % GIB
+    return end + snprintf(
+        end, LONGEST_ROW // 2, b"%lld.%09lld,%s%llu.%010llu\n", <long long>(time // SECOND), <long long>(time % SECOND),
+        b"-" if size < 0 else b"", <unsigned long long>(magnitude // GIB), <unsigned long long>((rest * DECIMALS + GIB // 2) // GIB)
+    )
+
+
+cdef void table_row(journal_t *journal, int64_t time, int64_t memory, int64_t rise) noexcept nogil:
+    cdef char rows[LONGEST_ROW]
+    cdef char *end = rows
+    cdef int64_t around
+    pthread_mutex_lock(&journal.lock)
+    around = max(memory, journal.before)
+    if memory + rise - around > around // STANDS_OUT:
+        end = spell_pair(end, time, memory + rise - journal.offset)
+    end = spell_pair(end, time, memory - journal.offset)
+    journal.before = memory
+    append(journal, rows, end - rows)
+    send(journal, journal.buffer, journal.used)
+    journal.used = 0
+    pthread_mutex_unlock(&journal.lock)
+
+
 cdef void journal_row(journal_t *journal, const char *tag, const int64_t *values, int count) noexcept nogil:
     cdef char row[LONGEST_ROW]
     cdef int i
-    cdef char *end = row + snprintf(row, LONGEST_ROW, b"[\"%.20s\"", tag)
+    cdef char *end
+    if journal.table:
+        if count > 1 and strcmp(tag, b"sample") == 0:
+            table_row(journal, values[0], values[1], values[2] if count > 2 else 0)
+        return
+    end = row + snprintf(row, LONGEST_ROW, b"[\"%.20s\"", tag)
     for i in range(min(count, MOST_VALUES)):
         end = spell(end, values[i])
     end[0], end[1] = c']', c'\n'
@@ -151,16 +206,18 @@ cdef class Journal:
     """A file that rows are appended to.
 
     ``fd`` is a descriptor opened for appending, which the journal now owns; ``path`` is the file's absolute name, or
-    None where it has none.
+    None where it has none. With ``offset``, a number of bytes, it is a table, and its sizes are less by that much.
     """
 
-    def __cinit__(self, int fd, path=None):
+    def __cinit__(self, int fd, path=None, offset=None):
         pthread_mutex_init(&self.journal.lock, NULL)
         adopt(&self.journal.file, fd)
         if self.journal.file.fd < 0:
             raise OSError(errno, "not an open descriptor")
         self.journal.owner = getpid()
         self.journal.flushed = now()
+        self.journal.table = offset is not None
+        self.journal.offset = offset or 0
         if path is not None:
             self.name = path.encode("utf-8", "surrogateescape")
             self.journal.path = self.name
@@ -182,8 +239,10 @@ cdef class Journal:
         for i in range(count):
             numbers[i] = values[i]
         cdef bytes name = tag.encode()
+        cdef const char *spelled = name
         if self.journal.owner == getpid():
-            journal_row(&self.journal, name, numbers, count)
+            with nogil:
+                journal_row(&self.journal, spelled, numbers, count)
 
     def text(self, bytes rows):
         """Append rows that are already spelled out, each ending in a newline."""

@@ -110,8 +110,7 @@ cdef void write_cost(sampler_t *s, int64_t cpu) noexcept nogil:
 cdef int64_t look(sampler_t *s) noexcept nogil:
     """Read memory, and note the peak since the last look."""
     cdef int64_t memory = meter_read(s.meter)
-    if s.scoped:
-        s.peak = max(s.peak, scope_take(&s.scope, memory))
+    s.peak = max(s.peak, scope_take(&s.scope, memory) if s.scoped else memory)
     return memory
 
 
