@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 
 from memkit import cgroup
+from memkit.machine import table
 
-_KIB = 1024
 _UNLIMITED = 1 << 62  # version 1 says that there is no limit by a number near 2^63
 
 
@@ -30,7 +30,7 @@ def limits(pid: int | None = None, *, root: str = "/") -> list[Limit]:  # noqa: 
 def find(pid: int | None = None, root: str = "/") -> list[tuple[str, int, int]]:
     """The same as tuples of a name, the size and what is used, in no order, for the measured process."""
     whose = "self" if pid is None else pid
-    memory = _table(os.path.join(root, "proc/meminfo"))
+    memory = table(os.path.join(root, "proc/meminfo"))
     machine = _machine(memory) if memory else _elsewhere()
     return [*_groups(whose, memory, root), *_own(whose, root), *machine, *_committed(memory, root)]
 
@@ -54,7 +54,7 @@ def _groups(whose, memory: dict[str, int], root: str):
 
 def _own(whose, root: str):
     """The limits of the process itself."""
-    status = _table(os.path.join(root, f"proc/{whose}/status"))
+    status = table(os.path.join(root, f"proc/{whose}/status"))
     for line in cgroup.text_of(os.path.join(root, f"proc/{whose}/limits")).splitlines():
         for words, name, counted in (
             ("Max address space", "RLIMIT_AS", "VmSize"),
@@ -85,14 +85,3 @@ def _elsewhere():
         return
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     yield ("memory of this machine", memory.total + swap.total, memory.total - memory.available + swap.used)
-
-
-def _table(path: str) -> dict[str, int]:
-    """A file of lines such as ``VmRSS:  123 kB``, in bytes."""
-    found = {}
-    for line in cgroup.text_of(path).splitlines():
-        name, _, value = line.partition(":")
-        words = value.split()
-        if len(words) == 2 and words[1] == "kB":
-            found[name] = int(words[0]) * _KIB
-    return found

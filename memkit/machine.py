@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from memkit.cgroup import text_of
+
 _KIB = 1024
 _LINUX = os.path.isdir("/proc/self")
 _TELLS_CHILDREN = os.path.exists(f"/proc/{os.getpid()}/task/{os.getpid()}/children")  # unless the kernel was built without
@@ -36,7 +38,18 @@ def available() -> int:
 
 def meminfo() -> dict[str, int]:
     """``/proc/meminfo`` in bytes, empty where there is none. Source: ``man 5 proc``."""
-    return _table("/proc/meminfo")
+    return table("/proc/meminfo")
+
+
+def table(path: str) -> dict[str, int]:
+    """A kernel file of lines such as ``VmRSS:  123 kB``, in bytes."""
+    found = {}
+    for line in text_of(path).splitlines():
+        name, _, value = line.partition(":")
+        words = value.split()
+        if len(words) == 2 and words[1] == "kB":
+            found[name] = int(words[0]) * _KIB
+    return found
 
 
 def tree() -> int:
@@ -50,10 +63,10 @@ def tree() -> int:
 
 def _share(pid: int) -> int | None:
     """What a process holds, or None where it has ended."""
-    rollup = _table(f"/proc/{pid}/smaps_rollup")
+    rollup = table(f"/proc/{pid}/smaps_rollup")
     if "Pss" in rollup:
         return rollup["Pss"]
-    status = _table(f"/proc/{pid}/status")
+    status = table(f"/proc/{pid}/status")
     if status:
         return status.get("VmRSS")
     if _LINUX:
@@ -82,7 +95,7 @@ def _children(pid: int) -> list[int]:
         threads = os.listdir(folder)
     except OSError:  # it has ended
         return []
-    return [int(child) for thread in threads for child in _text(f"{folder}/{thread}/children").split()]
+    return [int(child) for thread in threads for child in text_of(f"{folder}/{thread}/children").split()]
 
 
 def _children_elsewhere(pid: int) -> list[int]:
@@ -92,25 +105,6 @@ def _children_elsewhere(pid: int) -> list[int]:
         return [child.pid for child in psutil.Process(pid).children()]
     except psutil.Error:
         return []
-
-
-def _table(path: str) -> dict[str, int]:
-    """A file of lines such as ``VmRSS:  123 kB``, in bytes."""
-    found = {}
-    for line in _text(path).splitlines():
-        name, _, value = line.partition(":")
-        words = value.split()
-        if len(words) == 2 and words[1] == "kB":
-            found[name] = int(words[0]) * _KIB
-    return found
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path) as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def _psutil():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from memkit import journal
+from memkit import journal, reader
 from memkit.errors import FormatError
 from memkit.tracker import GIB, HEAD, RAISED, RETURNED
 
@@ -47,7 +47,7 @@ def ending(path) -> str:
     """How it ended, in the words of ``Track.ending``."""
     path = os.fsdecode(path)
     if journal.is_recording(path):
-        return _ending_of(journal.read(path))
+        return _ending_of(reader.read(path))
     head, tail = _ends_of(path)
     if not f"{HEAD}\n".encode().startswith(head.replace(b"\r", b"\n")):
         raise FormatError(f"{path!r} is neither a tracker's file nor a recording: it begins with {head!r}")
@@ -67,7 +67,7 @@ def read(path) -> Track:
     path = os.fsdecode(path)
     name = os.path.splitext(os.path.basename(path))[0]
     if journal.is_recording(path):
-        return _of_recording(name, journal.read(path))
+        return _of_recording(name, reader.read(path))
     ended = ending(path)
     with open(path, encoding="ascii", errors="replace") as file:
         lines = file.read().split("\n")[1:-1]  # the last is not whole, or empty
