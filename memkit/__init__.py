@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from memkit.log import read_log as read_log
     from memkit.merging import merge as merge
     from memkit.mprofile import mprof_lines as mprof_lines
+    from memkit.monitor import MemoryMonitor as MemoryMonitor
     from memkit.outputs import output as output
     from memkit.outputs import output_path as output_path
     from memkit.plugins import report as report
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from memkit.tracks import has_completed_successfully as has_completed_successfully
     from memkit.tracks import has_crashed_gracefully as has_crashed_gracefully
     from memkit.tracks import has_crashed_ungracefully as has_crashed_ungracefully
+    from memkit.trend import TimeToLimit as TimeToLimit
 
 _HOMES = {
     "costs": ("Cost", "Tracing"),
@@ -68,6 +70,7 @@ _HOMES = {
     "log": ("Log", "LogRow", "read_log"),
     "merging": ("merge",),
     "mprofile": ("mprof_lines",),
+    "monitor": ("MemoryMonitor",),
     "outputs": ("output", "output_path"),
     "plugins": ("report",),
     "profiling": ("LineProfiler", "profile"),
@@ -89,6 +92,7 @@ _HOMES = {
     "spans": ("span",),
     "tracker": ("Tracker", "get_used_ram"),
     "tracks": ("has_completed_successfully", "has_crashed_gracefully", "has_crashed_ungracefully"),
+    "trend": ("TimeToLimit",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -33,15 +33,16 @@ def install_hooks() -> None:
 
 def may_reset(wanted: bool) -> bool:
     """Whether somebody who begins now may have the kernel's mark reset, who wants it or not: nobody there may mind."""
-    return wanted and all(getattr(each, "peak_reset", True) for each in _all())
+    return wanted and all(getattr(each, "peak_reset", True) for each in everything())
 
 
-def _all() -> list:
+def everything() -> list:
+    """All that are at work now."""
     return [*recorders, *watchers]
 
 
 def _at_exit() -> None:
-    for recorder in _all():
+    for recorder in everything():
         try:
             if getattr(recorder, "is_child", False):
                 from memkit.follow import stop
@@ -58,7 +59,7 @@ def _before_fork() -> None:
     global _forking
     lock.acquire()
     _forking = sys._getframe(1)
-    for recorder in _all():
+    for recorder in everything():
         recorder.pause()
 
 
@@ -78,7 +79,7 @@ def _resume(_=None) -> int:
         return 0
     _forking = None
     with lock:
-        for recorder in _all():
+        for recorder in everything():
             recorder.resume()
     return 0
 

@@ -143,13 +143,13 @@ def exact_peaks(native_only):
 @pytest.fixture(autouse=True)
 def nothing_stays_on():
     """No test leaves a recording going on, or stops one around it: the suite itself may be recorded."""
-    before = list(ongoing.recorders)
+    before = ongoing.everything()
     yield
-    left = [each for each in list(ongoing.recorders) if each not in before]
+    left = [each for each in ongoing.everything() if each not in before]
     for each in left:
         each.stop()
     assert left == []
-    assert list(ongoing.recorders) == before
+    assert ongoing.everything() == before
 
 
 # -- memory of a known size ------------------------------------------------------------------------------------------

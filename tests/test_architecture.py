@@ -13,7 +13,7 @@ ROOT = Path(memkit.__file__).parent
 FLOORS = [
     {"errors", "version", "endings", "calls", "costs", "crossings"},
     {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "handles"},
-    {"rows", "portable", "native", "merging", "mprofile", "machine"},
+    {"rows", "portable", "native", "merging", "mprofile", "machine", "trend"},
     {"reader", "headroom"},
     {"engine", "plugins", "wrapping", "tracing", "files", "shelf", "terminal", "live"},
     {"processes", "heading", "spanrows"},
@@ -22,7 +22,7 @@ FLOORS = [
     {"tree"},
     {"ongoing", "watch"},
     {"tracers"},
-    {"recorder", "info", "outputs", "eventlog", "tracker"},
+    {"recorder", "info", "outputs", "eventlog", "tracker", "monitor"},
     {"onlookers", "spans", "launch", "profiling", "parser", "options", "log", "tracks"},
     {"script"},
     {"follow"},
