@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from memkit.crossings import Frame as Frame
     from memkit.crossings import Limit as Limit
     from memkit.crossings import Stack as Stack
+    from memkit.curves import plot_reports as plot_reports
     from memkit.engine import peak_rss as peak_rss
     from memkit.engine import rss as rss
     from memkit.errors import FormatError as FormatError
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "costs": ("Cost", "Tracing"),
     "crossings": ("Crossing", "Frame", "Limit", "Stack"),
+    "curves": ("plot_reports",),
     "engine": ("peak_rss", "rss"),
     "errors": ("FormatError", "JournalError", "MemkitError", "MeterError", "UsageError"),
     "eventlog": ("EventLog",),

@@ -24,7 +24,7 @@ FLOORS = [
     {"tracers"},
     {"recorder", "info", "outputs", "eventlog", "tracker", "monitor"},
     {"onlookers", "spans", "launch", "profiling", "parser", "options", "log", "tracks"},
-    {"script"},
+    {"script", "curves"},
     {"follow"},
     {"cli"},
     {"__init__", "__main__", "start", "reporters", "compat", "following"},
