@@ -22,7 +22,7 @@ __all__ = [
 class Tracker(tracker.Tracker):
     """Writes the whole system's memory in GiB over the time of a block into a CSV file; see ``memkit.Tracker``, which it is.
 
-    Folders of ``file_name`` are made. ``calibrate``: subtract what is in use as the tracker is made: one reading, or the mean
+    Folders of ``file_name`` are made. ``calibrate``: subtract what is in use as the tracker is made, one reading or the mean
     of ``calibration_seconds``. ``start_delay`` and ``end_delay``: seconds to wait before the block and after it.
     ``verbose``: print what is done and found.
     """
