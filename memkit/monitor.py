@@ -31,7 +31,8 @@ class MemoryMonitor:
     ``interval`` is seconds between two readings, or text such as ``"100ms"``. ``memory_limit`` is per cent of ``total_mem``,
     a number or text such as ``"80%"``, or a size such as ``"2GiB"``. ``of``: ``"system"`` is the whole machine, less what is
     available; ``"cgroup"`` the control group of this process that is nearest to its limit, without the file pages that the
-    kernel drops first; ``"process"`` resident memory of this one.
+    kernel drops first; ``"process"`` resident memory of this one. ``total_mem`` is memory of the machine, or the limit of
+    the group if that is less; for a process that of the smallest of its groups.
 
     Readings are in the middle of their intervals, by the monotonic clock, so that as many are recorded as intervals pass;
     those that came too late to be taken are counted in ``missed``. The thread ends with the program at the latest. Raises
