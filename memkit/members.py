@@ -10,7 +10,7 @@ class Member:
     """A process of the tree."""
 
     __slots__ = (
-        *("began", "born", "checks", "command", "exited", "handle", "held", "image", "mark", "part", "pid", "reading"),
+        *("at", "began", "born", "checks", "command", "exited", "handle", "held", "image", "mark", "part", "pid", "reading"),
         *("refused", "root", "unnamed", "written"),
     )
 
@@ -27,8 +27,8 @@ class Member:
         """When it began to run another program, and the short name of that, while its words are not known."""
         self.mark = 0
         """The system's mark of its memory, up to which all has been written."""
-        self.written = self.held = None
-        """Memory in its last row; when it was seen to be that still."""
+        self.written = self.at = self.held = None
+        """Memory in its last row, and when that was; when it was seen to be that still."""
         self.refused = False
         """Whether its shares may not be read."""
 
@@ -44,10 +44,10 @@ class Member:
                 peak = max(peak, reading.mark)
             self.mark = reading.mark
         if memory == self.written and peak == memory:
-            self.held = moment
+            self.held = moment if moment > self.at else None
             return b""
         rows = self.last() + self._sample(moment, memory, peak - memory)
-        self.written = memory
+        self.written, self.at = memory, moment
         return rows
 
     def last(self) -> bytes:

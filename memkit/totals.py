@@ -31,7 +31,7 @@ class Sum:
         self.kind, self.reason = source.kind, source.reason
         self.changed = True
         """Whether processes have begun or ended since shares were read."""
-        self._fresh = 0
+        self._fresh = None
         self._departed = 0  # bytes that processes which ended since shared with others
         self._budget = Budget(_SHARE, _START, _MOST)
         self._written = self._held = None  # the last total that was written; when it was seen to be that still
@@ -71,7 +71,8 @@ class Sum:
     def _shared(self, members, rss, now):
         memory, doubt = self._estimated(members)
         pause = _SECOND // 10 if self.changed else max(_SECOND, (now - self._origin) // _REGULARLY)
-        if self._budget.allows(now) and (doubt * _WRONG > memory or now - self._fresh > pause):
+        due = self._fresh is None or now - self._fresh > pause
+        if self._budget.allows(now) and (due or doubt * _WRONG > memory):
             self._read(members, now)
             memory, doubt = self._estimated(members)
             rss = sum(member.reading.rss for member in members)
@@ -112,6 +113,7 @@ class Sum:
     def _was_refused(self, member, refusal):
         if not member.refused:
             member.refused = True
+            member.part.executed()
             self.reason = (
                 f"process {member.pid} ({member.command[:50]}): {refusal}; "
                 "what it has without memory that may be shared stands in for its share"
@@ -140,7 +142,7 @@ class Part:
         return self.pss - self.uss if self.known else 0
 
     def executed(self) -> None:
-        """It runs another program: nothing of its memory is as it was."""
+        """Nothing that is known of it holds: it runs another program."""
         self.known = False
         self.born_small = False
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 
-from memkit.handles import MOST, Handle
+from memkit.handles import MOST, Handle, tells_apart
 from memkit.journal import row
 from memkit.members import Member
 from memkit.totals import Sum
@@ -21,6 +21,7 @@ _SECOND = 1000 * _MILLISECOND
 _SHORTEST, _AUTO_GROWTH = 10 * _MILLISECOND, 434  # of a beat that grows as that of the sampler does
 _EAGER = _MILLISECOND  # after something happened
 _LOOKS_SHARE = 50  # looking takes no more than one part in so many of the time
+_REMEMBERED = 1000  # of those that have ended
 _CHECKS = 8  # how often a process that is about to end is looked at
 
 
@@ -57,7 +58,9 @@ class Tree:
         self._members = {}  # pid: member
         self._done = {}  # pid: when it began, of what has ended and may still be found
         self._leaving = []
+        self._lost = 0
         self._handles = 0
+        self._may_hold = not guest or tells_apart()  # or a descriptor of the program's might be closed for ours
         self._newest = None
         self._sum = Sum(source, origin)
         self._said = None  # how it is added up, as it was written last
@@ -119,9 +122,9 @@ class Tree:
         return [member.handle.fd for member in self._members.values() if member.handle and member.handle.ours]
 
     def _write(self):
-        if self._said != (self._sum.kind, self._sum.reason):
-            self._said = self._sum.kind, self._sum.reason
-            self._rows.append(row("tree", *self._said, *self._seen))
+        if self._said != (said := (self._sum.kind, self._sum.reason, *self._seen)):
+            self._said = said
+            self._rows.append(row("tree", *said))
         if any(self._rows):
             self._journal.text(b"".join(self._rows))
             self._rows.clear()
@@ -130,7 +133,12 @@ class Tree:
     # -- who there is --------------------------------------------------------------------------------------------------
 
     def _take_events(self):
-        for at, kind, thread, pid, other in self._family.events():
+        events = self._family.events()
+        if self._family.lost > self._lost:
+            self._lost = self._family.lost
+            self._seen = "events", f"{self._lost} records of the kernel were lost: more happened than there was room for"
+            self._search_due = 0
+        for at, kind, thread, pid, other in events:
             member = self._members.get(pid)
             if kind == "fork":
                 if pid != other and other in self._members and pid not in self._excluded:
@@ -174,6 +182,8 @@ class Tree:
                     if known is None and child not in self._excluded and self._adopt(child, pid, now, True):
                         waiting.append(child)
             self._searched = now
+            if len(self._done) > _REMEMBERED:
+                self._done = {pid: born for pid, born in self._done.items() if self._source.read(pid) is not None}
         cost = time.thread_time_ns() - began
         pause = _SECOND if self._family else min(self._eager, _SHORTEST)
         self._search_due = now + max(pause, cost * _LOOKS_SHARE)
@@ -216,7 +226,7 @@ class Tree:
         return self._command if words == self._words else words
 
     def _hold(self, member):
-        if self._handles >= MOST:
+        if self._handles >= MOST or not self._may_hold:
             return
         try:
             member.handle = Handle(member.pid, self._guest)
@@ -251,6 +261,8 @@ class Tree:
         code = reading.code if known else member.handle.ending() if member.handle else None
         if known:
             self._done[member.pid] = member.born
+        elif reading is not None:  # its number was used again, perhaps by one of the tree
+            self._newest = None
         if member.handle:
             member.handle.close()
             self._handles -= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal
 import _thread
 import os
 import sys
@@ -32,6 +33,16 @@ def family_of(threads=(0,)) -> tuple:
         return Family(threads), None
     except (ImportError, MeterError) as error:
         return None, str(error)
+
+
+def family_around(pid: int, source) -> tuple:
+    """The same for a process that runs already, and for all that it has started so far."""
+    if not isinstance(source, processes.Proc):
+        return None, engine.REASON
+    found = [pid]
+    for each in found:
+        found += [child for child in source.children(each) if child not in found and child != os.getpid()]
+    return family_of([thread for each in found for thread in source.threads(each)])
 
 
 class Watch:
@@ -162,8 +173,7 @@ class Inside:
     def __init__(self, journal, origin: int, interval: int, meter: str):
         source = processes.here()
         me = os.getpid()
-        threads = source.threads(me) if isinstance(source, processes.Proc) else []
-        family, why = family_of(threads) if threads else (None, engine.REASON)
+        family, why = family_around(me, source)
         self._tree = Tree(
             me, journal, source, origin=origin, interval=interval, meter=meter, family=family, seen=why, guest=True
         )
@@ -185,7 +195,8 @@ class Inside:
         self._wake = Pipe()
         self._done = _thread.allocate_lock()
         self._done.acquire()
-        _thread.start_new_thread(self._run, (self._done, self._wake))
+        with _signals_blocked():
+            _thread.start_new_thread(self._run, (self._done, self._wake))
 
     def pause(self) -> None:
         """End the thread, so that a fork finds none."""
@@ -215,6 +226,18 @@ class Inside:
             done.release()
 
 
+class _signals_blocked:
+    """While a thread is started: signals are for the threads of the program, and interrupt what these wait for."""
+
+    def __enter__(self):
+        if hasattr(_signal, "pthread_sigmask"):
+            self._before = _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
+
+    def __exit__(self, *_):
+        if hasattr(_signal, "pthread_sigmask"):
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, self._before)
+
+
 class Pipe:
     """What wakes a thread, in a process that may close any descriptor and use its number again."""
 
@@ -228,7 +251,9 @@ class Pipe:
     @property
     def end(self) -> int | None:
         """What to wait for, or None where it is there no longer."""
-        return self._ends[0] if self._ours(0) and self._ours(1) else None
+        import select
+
+        return self._ends[0] if self._ours(0) and self._ours(1) and hasattr(select, "poll") else None
 
     def write(self) -> None:
         if self._ours(1):

@@ -118,7 +118,7 @@ cdef extern from *:
     void ring_read_to "memkit_ring_read_to"(void *, uint64_t) noexcept nogil
 
 cdef enum:
-    PAGES = 8                   # of a ring: some 200 lives of processes between two looks at it
+    PAGES = 16                  # of a ring: some 400 lives of processes between two looks at it
     MOST = 512                  # descriptors
     LONGEST = 256               # bytes of a record
 

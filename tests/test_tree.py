@@ -1,0 +1,639 @@
+"""Process trees: who is seen, how each is said to have begun and ended, and what all use together."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+
+import memkit
+from memkit import handles, processes, watch
+from memkit.errors import UsageError
+from memkit.processes import Proc, Reading, Refused, Shares
+from memkit.tree import Tree
+
+MIB = 1 << 20
+MS = 1_000_000
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc")
+
+
+class Book:
+    """A journal that keeps its rows."""
+
+    def __init__(self):
+        self.rows = []
+
+    def text(self, rows):
+        self.rows += map(json.loads, rows.splitlines())
+
+    def flush(self):
+        pass
+
+    def take(self, *tags):
+        found, self.rows = self.rows, []
+        return [row for row in found if not tags or row[0] in tags]
+
+
+# -- made-up machines ------------------------------------------------------------------------------------------------
+
+
+class Machine:
+    """Processes that somebody made up."""
+
+    kind, reason, page = "pss", None, 4096
+
+    def __init__(self):
+        self.table = {}
+        self.below = {}
+        self.words = {}
+        self.known = {}
+        self.number = 1
+
+    def has(self, pid, parent=1, born=0, mib=10, **more):
+        found = self.table[pid] = Reading()
+        found.parent, found.born, found.name, found.image = parent, born, "job", b"1"
+        found.faults, found.over, found.code, found.swap = 0, False, None, 0
+        found.rss = found.mark = found.anonymous = found.vms = mib * MIB
+        for name, value in more.items():
+            setattr(found, name, value)
+        self.below.setdefault(parent, set()).add(pid)
+        self.words.setdefault(pid, f"job {pid}")
+        self.number += 1
+
+    def loses(self, pid):
+        del self.table[pid]
+        for children in self.below.values():
+            children.discard(pid)
+
+    def read(self, pid):
+        return self.table.get(pid)
+
+    def children(self, pid):
+        return sorted(self.below.get(pid, ()))
+
+    def newest(self):
+        return self.number
+
+    def command(self, pid):
+        return self.words.get(pid, "") if pid in self.table else ""
+
+    def shares(self, pid):
+        if pid not in self.table:
+            return None
+        if pid in self.known and self.known[pid] is None:
+            raise Refused("Permission denied")
+        rss = self.table[pid].rss
+        return Shares(rss, *self.known.get(pid, (rss, rss)))
+
+    def began(self, born):
+        return born * MS
+
+
+@pytest.fixture
+def machine():
+    made = Machine()
+    made.has(100)
+    return made
+
+
+@pytest.fixture
+def tree(machine):
+    """A tree below process 100 of the made-up machine, on a clock that only ``at`` moves."""
+    made = Tree(100, Book(), machine, origin=0, interval=10 * MS)
+    made.book = made._journal
+
+    def at(milliseconds, *tags):
+        made._search_due = made.due = 0
+        made.look(milliseconds * MS)
+        return made.book.take(*tags)
+
+    made.at = at
+    return made
+
+
+LIVES = ("process", "command", "process_end")
+
+
+def test_a_tree_begins_by_saying_how_it_is_added_up(tree):
+    assert tree.at(1) == [["total", MS, 10 * MIB, 10 * MIB, 0], ["tree", "pss", None, "looks", None]]
+
+
+def test_descendants_are_found_with_theirs(tree, machine):
+    machine.has(200, 100, born=3)
+    machine.has(300, 200, born=4)
+    assert tree.at(5, "process") == [["process", 200, 100, 3 * MS, "job 200"], ["process", 300, 200, 4 * MS, "job 300"]]
+
+
+def test_a_process_did_not_begin_before_the_look_that_did_not_see_it(tree, machine):
+    tree.at(5)
+    machine.has(200, 100, born=1)  # clocks of the system are coarse
+    assert tree.at(9, "process") == [["process", 200, 100, 5 * MS, "job 200"]]
+
+
+def test_a_process_stays_when_its_parent_ends(tree, machine):
+    machine.has(200, 100)
+    machine.has(300, 200)
+    tree.at(1)
+    machine.loses(200)
+    machine.table[300].parent = 1
+    assert tree.at(2, *LIVES) == [["process_end", 200, 2 * MS, None, None]]
+    machine.has(400, 300, born=3)
+    assert tree.at(3, *LIVES) == [["process", 400, 300, 3 * MS, "job 400"]]
+
+
+def test_a_number_that_is_used_again_is_another_process(tree, machine):
+    machine.has(200, 100, born=1)
+    tree.at(2)
+    machine.has(200, 100, born=7)
+    rows = [row for milliseconds in (8, 9) for row in tree.at(milliseconds, *LIVES)]
+    assert rows == [["process_end", 200, 8 * MS, None, None], ["process", 200, 100, 8 * MS, "job 200"]]
+
+
+def test_a_number_that_is_used_again_by_a_stranger_is_not_of_the_tree(tree, machine):
+    machine.has(200, 100, born=1)
+    tree.at(2)
+    machine.loses(200)
+    machine.has(200, 1, born=7)
+    assert [row for time in (8, 9) for row in tree.at(time, *LIVES)] == [["process_end", 200, 8 * MS, None, None]]
+
+
+@pytest.mark.parametrize("code", [(0, None), (3, None), (None, 9)])
+def test_a_process_that_is_over_tells_how_it_ended_once(tree, machine, code):
+    machine.has(200, 100)
+    tree.at(1)
+    machine.has(200, 100, over=True, code=code, mib=0)
+    assert tree.at(2, *LIVES) == [["process_end", 200, 2 * MS, *code]]
+    assert tree.at(3, *LIVES) == []
+
+
+def test_a_process_that_is_over_when_it_is_found_is_seen_all_the_same(tree, machine):
+    tree.at(1)
+    machine.has(200, 100, born=1, over=True, code=(1, None), mib=0)
+    assert tree.at(2, *LIVES) == [["process", 200, 100, MS, "job 200"], ["process_end", 200, 2 * MS, 1, None]]
+    assert tree.at(3, *LIVES) == []
+
+
+def test_another_program_in_the_same_process_is_a_command(tree, machine):
+    machine.has(200, 100)
+    tree.at(1)
+    machine.has(200, 100, image=b"2")
+    machine.words[200] = "sort --unique"
+    assert tree.at(2, *LIVES) == [["command", 200, 2 * MS, "sort --unique"]]
+
+
+def test_memkit_itself_is_not_of_the_tree(tree, machine):
+    machine.has(os.getpid(), 100)
+    machine.has(300, os.getpid())
+    assert tree.at(1, "process") == []
+
+
+def test_unchanged_memory_is_written_when_it_changes(tree, machine):
+    machine.has(200, 100, mib=5)
+    rows = [row for time in range(1, 6) for row in tree.at(time, "sample")]
+    assert rows == [["sample", MS, 5 * MIB, 0, 200]]
+    machine.has(200, 100, mib=7)
+    assert tree.at(6, "sample") == [["sample", 5 * MS, 5 * MIB, 0, 200], ["sample", 6 * MS, 7 * MIB, 0, 200]]
+
+
+def test_a_mark_that_rose_is_the_peak_of_a_sample(tree, machine):
+    machine.has(200, 100, mib=5)
+    tree.at(1)
+    machine.has(200, 100, mib=5, mark=50 * MIB)
+    assert tree.at(2, "sample") == [["sample", 2 * MS, 5 * MIB, 45 * MIB, 200]]
+    assert tree.at(3, "sample") == []
+
+
+def test_the_total_counts_shared_pages_once(tree, machine):
+    machine.known.update({100: (55 * MIB, 10 * MIB), 200: (50 * MIB, 5 * MIB)})
+    machine.has(100, mib=100)
+    machine.has(200, 100, mib=95)
+    assert tree.at(1, "total") == [["total", MS, 105 * MIB, 195 * MIB, 0]]
+
+
+def test_between_readings_of_shares_the_total_follows_and_says_how_far(tree, machine):
+    machine.has(100, mib=1000)
+    tree.at(1)
+    machine.has(100, mib=1001)
+    assert tree.at(2, "total") == [["total", 2 * MS, 1001 * MIB, 1001 * MIB, MIB]]
+
+
+def test_a_fork_of_which_no_shares_were_read_counts_with_what_it_touched(tree, machine):
+    machine.has(100, mib=1000)
+    tree.at(1)
+    machine.has(200, 100, mib=1000, faults=256)
+    assert tree.at(2, "total") == [["total", 2 * MS, 1001 * MIB, 2000 * MIB, MIB]]
+
+
+def test_pages_that_may_have_been_copied_are_in_doubt(tree, machine):
+    machine.known[100] = (505 * MIB, 10 * MIB)
+    machine.has(100, mib=1000)
+    tree.at(1)
+    machine.has(100, mib=1000, faults=512)
+    assert tree.at(2, "total") == [["total", 2 * MS, 505 * MIB, 1000 * MIB, 2 * MIB]]
+
+
+def test_where_one_process_refuses_its_own_memory_stands_in_and_that_is_said(tree, machine):
+    machine.has(200, 100, mib=30, anonymous=20 * MIB)
+    machine.known[200] = None
+    *_, total, said = tree.at(1, "total", "tree")
+    assert total == ["total", MS, 30 * MIB, 40 * MIB, 10 * MIB]
+    assert said[1] == "pss"
+    assert "process 200 (job 200): Permission denied" in said[2]
+
+
+def test_where_the_process_itself_refuses_the_total_is_a_sum_of_rss_and_says_so(tree, machine):
+    machine.known[100] = None
+    machine.has(200, 100, mib=30)
+    rows = tree.at(1)
+    assert ["total", MS, 40 * MIB, 40 * MIB, 0] in rows
+    assert ["tree", "rss", "smaps_rollup of process 100: Permission denied", "looks", None] in rows
+
+
+def test_a_process_may_vanish_at_any_moment(machine):
+    asked = 0
+    while True:
+        machine.table.clear()
+        machine.below.clear()
+        machine.has(100)
+        for pid in (200, 300):
+            machine.has(pid, 100, mib=20)
+        left = Vanishing(machine, 200, asked)
+        tree = Tree(100, Book(), left, origin=0, interval=10 * MS)
+        for milliseconds in (10, 20, 30):
+            tree._search_due = 0
+            tree.look(milliseconds * MS)
+        rows = tree._journal.take(*LIVES)
+        assert ["process", 300, 100, 0, "job 300"] in rows
+        if left.asked <= asked:  # it was never asked so often, and lived
+            assert [row[0] for row in rows if row[1] == 200] == ["process"]
+            return
+        assert [row[0] for row in rows if row[1] == 200] == (["process", "process_end"] if asked else [])
+        asked += 1
+
+
+class Vanishing:
+    """A made-up machine on which a process is gone after it was asked about so many times."""
+
+    def __init__(self, machine, pid, after):
+        self._machine, self._pid, self._after = machine, pid, after
+        self.asked = 0
+
+    def __getattr__(self, name):
+        found = getattr(self._machine, name)
+        return self._counted(found) if name in ("read", "command", "shares") else found
+
+    def _counted(self, function):
+        def ask(pid):
+            if pid == self._pid:
+                self.asked += 1
+                if self.asked > self._after and pid in self._machine.table:
+                    self._machine.loses(pid)
+            return function(pid)
+
+        return ask
+
+
+# -- /proc -------------------------------------------------------------------------------------------------------------
+
+STAT = (
+    "{pid} ({name}) {state} {parent} 1 1 0 -1 0 77 0 0 0 1 1 0 0 20 0 {threads} 0 {born} 4096 1 99 1 1 4711"
+    + " 0" * 23
+    + " {code}\n"
+)
+
+
+@pytest.fixture
+def proc(tmp_path):
+    """A function that makes up a process below a folder, and returns what reads them."""
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+
+    def make(
+        pid,
+        state="S",
+        name="job",
+        parent=1,
+        threads=1,
+        born=5,
+        code=0,
+        status="VmHWM:\t 9 kB\nVmRSS:\t 8 kB\nRssAnon:\t 6 kB\n",
+    ):
+        folder = tmp_path / "proc" / str(pid)
+        folder.mkdir()
+        (folder / "status").write_text("Name:\tjob\n" + status)
+        (folder / "stat").write_text(STAT.format(**locals()))
+        (folder / "cmdline").write_bytes(b"sort\0--unique\0\0")
+        (folder / "ns").mkdir()
+        (folder / "ns" / "user").symlink_to("user:[1]")
+        return Proc(str(tmp_path))
+
+    return make
+
+
+@linux
+def test_a_process_is_read_whatever_its_name(proc):
+    reading = proc(7, name="a) S 1 (b", parent=3).read(7)
+    assert (reading.name, reading.parent, reading.born, reading.faults) == ("a) S 1 (b", 3, 5, 77)
+    assert (reading.rss, reading.mark, reading.anonymous) == (8192, 9216, 6144)
+    assert not reading.over
+
+
+@linux
+@pytest.mark.parametrize(("status", "code"), [(0, (0, None)), (3 << 8, (3, None)), (9, (None, 9)), (0x80 | 11, (None, 11))])
+def test_a_zombie_tells_how_it_ended(proc, status, code):
+    reading = proc(7, state="Z", code=status, status="").read(7)
+    assert (reading.over, reading.code, reading.rss) == (True, code, 0)
+
+
+@linux
+def test_a_zombie_whose_other_threads_live_is_not_over(proc):
+    assert not proc(7, state="Z", threads=2, status="").read(7).over
+
+
+@linux
+def test_an_exit_code_of_0_is_believed_only_where_it_may_be_known(proc, tmp_path):
+    source = proc(7, state="Z", status="")
+    (tmp_path / "proc" / "7" / "ns" / "user").unlink()
+    assert source.read(7).code is None
+
+
+@linux
+def test_without_lists_of_children_all_processes_are_searched(proc):
+    proc(7, parent=3)
+    assert proc(8, parent=7).children(7) == [8]
+
+
+@linux
+def test_what_is_gone_is_none(proc):
+    source = proc(7)
+    assert source.read(8) is None
+    assert source.command(8) == ""
+    assert source.shares(8) is None
+    assert source.command(7) == "sort --unique"
+
+
+# -- real processes ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["events", "looks"])
+def mine(request, native_only):
+    """A tree below this process, by events of the kernel and without."""
+    source = processes.here()
+    family, why = watch.family_around(os.getpid(), source) if request.param == "events" else (None, "not asked")
+    if request.param == "events" and family is None:
+        pytest.skip(f"needs events: {why}")
+    made = Tree(os.getpid(), Book(), source, origin=time.monotonic_ns(), interval=MS, family=family, seen=why, guest=True)
+    made.look()
+    made.events = family is not None
+
+    def now(*tags):
+        made._search_due = made.due = 0
+        made.look()
+        return made._journal.take(*tags)
+
+    made.now = now
+    yield made
+    made.close()
+
+
+def forked(body):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            body()
+        finally:
+            os._exit(1)
+    return pid
+
+
+@linux
+@pytest.mark.parametrize(("ends", "code"), [(lambda: os._exit(3), (3, None)), (lambda: os.kill(os.getpid(), 9), (None, 9))])
+def test_how_a_child_ended_is_known_before_it_is_asked(mine, ends, code):
+    pid = forked(ends)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    rows = [row for _ in range(2) for row in mine.now(*LIVES) if row[1] == pid]
+    assert [row[0] for row in rows] == ["process", "process_end"]
+    assert rows[1][3:] == list(code)
+    os.waitpid(pid, 0)
+
+
+@linux
+def test_how_a_child_ended_is_known_after_it_was_asked(mine):
+    waits, lets_go = os.pipe()
+    pid = forked(lambda: os.read(waits, 1) and os._exit(5))
+    mine.now()
+    hold = handles.Handle(pid)
+    os.write(lets_go, b".")
+    os.waitpid(pid, 0)
+    told = hold.ending()
+    hold.close()
+    for end in (waits, lets_go):
+        os.close(end)
+    (end,) = [row for row in mine.now("process_end") if row[1] == pid]
+    assert end[3:] == list(told or (None, None))
+    assert told in ((5, None), None)
+
+
+@linux
+def test_a_thousand_short_children_are_all_seen(mine):
+    if not mine.events:
+        pytest.skip("only events tell of what nobody looked at")
+    seen, pids = [], []
+    for number in range(1000):
+        pids.append(forked(lambda: os._exit(0)))
+        os.waitpid(pids[-1], 0)
+        if number % 50 == 49:
+            seen += mine.now(*LIVES)
+    seen += mine.now(*LIVES)
+    assert sorted(row[1] for row in seen if row[0] == "process") == sorted(pids)
+    assert sorted(row[1] for row in seen if row[0] == "process_end") == sorted(pids)
+
+
+@linux
+def test_forks_of_a_large_process_count_once(mine, touched):
+    memory = touched(100)
+    waits, lets_go = os.pipe()
+    pids = [forked(lambda: os.read(waits, 1)) for _ in range(3)]
+    try:
+        mine._sum._fresh = None
+        rows = mine.now("total")
+        family = [os.getpid(), *pids]
+        pss, rss = (sum(told(name, pid) for pid in family) for name in ("Pss", "Rss"))
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        for end in (waits, lets_go):
+            os.close(end)
+        memory.close()
+    assert rows[-1][2] == pytest.approx(pss, rel=0.03)
+    assert rows[-1][3] == pytest.approx(rss, rel=0.03)
+    assert rss > pss + 250 * MIB
+
+
+def told(name, pid):
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        return int(re.search(rf"^{name}: +(\d+) kB", file.read(), re.MULTILINE)[1]) * 1024
+
+
+POOL = """
+import mmap, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+def work(_):
+    memory = mmap.mmap(-1, 40 << 20)
+    memory[::mmap.PAGESIZE] = b"x" * (len(memory) // mmap.PAGESIZE)
+    time.sleep(0.5)
+
+if __name__ == "__main__":
+    if sys.argv[1] == "futures":
+        with ProcessPoolExecutor(2) as pool:
+            list(pool.map(work, range(2)))
+    else:
+        with get_context(sys.argv[1]).Pool(2) as pool:
+            pool.map(work, range(2), 1)
+"""
+
+
+@pytest.mark.parametrize("way", ["fork", "spawn", "forkserver", "futures"])
+def test_the_workers_of_a_pool_are_lanes(memkit_run, script, way):
+    recording = memkit_run(script(POOL), way, options=("-q", "--children")).recording
+    recording = memkit.read(recording.source)
+    assert recording.ending.kind == "ok"
+    peaks = [max((sample.peak for sample in recording.lane(process)), default=0) for process in recording.processes[1:]]
+    assert sum(peak > 40 * MIB for peak in peaks) >= 1
+    assert max(total.memory for total in recording.totals) > 40 * MIB
+    assert recording.unread == 0
+
+
+def test_every_part_of_a_pipeline_is_a_lane(memkit_run):
+    done = memkit_run("-c", "import os; os.system('sleep 1.01 | sleep 1.02 | sleep 1.03')", options=("-q", "--children"))
+    commands = [process.command for process in done.recording.processes]
+    assert {"sleep 1.01", "sleep 1.02", "sleep 1.03"} <= set(commands)
+
+
+def test_a_fork_has_the_command_of_the_program_and_not_of_memkit(memkit_run, script):
+    program = "import os, time\npid = os.fork()\nif pid == 0:\n    time.sleep(0.5)\nelse:\n    os.waitpid(pid, 0)\n"
+    done = memkit_run(script(program), "an", "argument", options=("-q", "--children"))
+    assert [process.command for process in done.recording.processes] == ["program.py an argument"] * 2
+
+
+DAEMON = """
+import os, time
+if os.fork() == 0:
+    os.chdir("/")
+    os.setsid()
+    if os.fork() == 0:
+        os.closerange(0, 4096)
+        time.sleep(0.5)
+        os._exit(7)
+    time.sleep(0.1)
+    os._exit(0)
+os.wait()
+time.sleep(1)
+"""
+
+
+@linux
+def test_a_daemon_stays_in_the_tree(memkit_run, script):
+    recording = memkit_run(script(DAEMON), options=("-q", "--children")).recording
+    _, middle, daemon = recording.processes
+    assert (middle.parent, daemon.parent) == (recording.about.pid, middle.pid)
+    assert daemon.ended - middle.ended > 100 * MS
+    assert daemon.ending.code in (7, None)
+
+
+def test_what_outlives_the_program_has_no_end(memkit_run, script):
+    program = "import os, time\nif os.fork() == 0:\n    os.closerange(0, 3)\n    time.sleep(5)\ntime.sleep(0.5)\n"
+    recording = memkit_run(script(program), options=("-q", "--children")).recording
+    with suppress(ProcessLookupError):
+        os.kill(recording.processes[1].pid, signal.SIGKILL)
+    assert recording.processes[1].ended is None
+    assert recording.ending.kind == "ok"
+
+
+def test_a_stopped_child_goes_on_as_a_lane(memkit_run, script):
+    program = """
+import os, signal, time
+pid = os.fork()
+if pid == 0:
+    time.sleep(0.3)
+    os._exit(0)
+os.kill(pid, signal.SIGSTOP)
+time.sleep(0.5)
+os.kill(pid, signal.SIGCONT)
+os.waitpid(pid, 0)
+"""
+    recording = memkit_run(script(program), options=("-q", "--children")).recording
+    (child,) = recording.processes[1:]
+    assert child.ended > 500 * MS
+
+
+def test_children_change_nothing_for_the_program(same, script):
+    program = "import os, subprocess, sys\nprint(subprocess.run(['sh', '-c', 'exit 4']).returncode)\nsys.exit(6)\n"
+    assert same(script(program), options=("-q", "--children")).returncode == 6
+
+
+# -- record(children=True) -------------------------------------------------------------------------------------------------
+
+
+def test_a_process_records_its_own_children():
+    with memkit.record(children=True) as run:
+        done = subprocess.run([sys.executable, "-c", "import time; table = bytearray(50_000_000); time.sleep(0.5)"])
+    assert done.returncode == 0
+    (child,) = run.recording.processes[1:]
+    assert child.parent == os.getpid()
+    assert "bytearray(50_000_000)" in child.command
+    assert max(sample.peak for sample in run.recording.lane(child)) > 40 * MIB
+    assert {sample.pid for sample in run.recording.samples} == {os.getpid()}
+
+
+def test_where_events_are_refused_that_is_said(monkeypatch):
+    monkeypatch.setattr(watch, "family_around", lambda *_: (None, "perf_event_open: Permission denied"))
+    with memkit.record(children=True) as run:
+        subprocess.run([sys.executable, "-c", "import time; time.sleep(0.5)"])
+    assert (run.recording.seen, run.recording.seen_reason) == ("looks", "perf_event_open: Permission denied")
+    assert len(run.recording.processes) == 2
+
+
+def test_a_program_may_close_all_descriptors(python):
+    python("""
+import os, subprocess, sys
+import memkit
+if __name__ == "__main__":
+    with memkit.record("run.memkit", children=True) as run:
+        os.closerange(3, 4096)
+        files = [open("under_test.py") for _ in range(1000)]
+        subprocess.run([sys.executable, "-c", "import time; time.sleep(0.5)"])
+    for file in files:
+        os.fstat(file.fileno())
+        file.close()
+    assert len(run.recording.processes) == 2, run.recording.processes
+""")
+
+
+def test_forks_find_no_thread_of_memkit(python):
+    python("""
+import os, time
+import memkit
+with memkit.record(children=True) as run:
+    for _ in range(20):
+        pid = os.fork()  # Python warns of threads at a fork, and warnings are errors
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+assert run.recording.ending.kind == "ok"
+""")
+
+
+def test_a_meter_of_one_process_cannot_measure_its_children():
+    with (
+        pytest.raises(UsageError, match="children=True goes with the meters rss"),
+        memkit.record(children=True, meter=lambda: 1),
+    ):
+        pass
