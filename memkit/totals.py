@@ -16,6 +16,7 @@ from memkit.processes import Refused
 _SECOND = 1_000_000_000
 _SHARE = 0.01  # of the time, for reading how memory is shared
 _START, _MOST = _SECOND // 50, _SECOND // 5
+_PATIENCE = _SECOND // 10
 _WRONG = 33  # an estimated part of a total that is worth a reading, as one part in so many
 _REGULARLY = 100  # and one part in so many of the time elapsed is
 
@@ -32,6 +33,7 @@ class Sum:
         self.changed = True
         """Whether processes have begun or ended since shares were read."""
         self._fresh = None
+        self._waiting = None  # since when a reading was put off
         self._departed = 0  # bytes that processes which ended since shared with others
         self._budget = Budget(_SHARE, _START, _MOST)
         self._written = self._held = None  # the last total that was written; when it was seen to be that still
@@ -72,11 +74,17 @@ class Sum:
         memory, doubt = self._estimated(members)
         pause = _SECOND // 10 if self.changed else max(_SECOND, (now - self._origin) // _REGULARLY)
         due = self._fresh is None or now - self._fresh > pause
-        if self._budget.allows(now) and (due or doubt * _WRONG > memory):
+        # What is about to execute a program has its parent's memory, and would count twice.
+        young = any(member.young(now - self._origin) for member in members)
+        if young and self._waiting is None:
+            self._waiting = now
+        patient = young and now - self._waiting < _PATIENCE
+        if self._budget.allows(now) and not patient and (due or doubt * _WRONG > memory):
+            self._waiting = None
             self._read(members, now)
             memory, doubt = self._estimated(members)
             rss = sum(member.reading.rss for member in members)
-        return memory, rss, doubt
+        return min(memory, rss), rss, doubt
 
     def _estimated(self, members):
         memory = doubt = room = 0
@@ -123,11 +131,11 @@ class Sum:
 class Part:
     """What one process contributes."""
 
-    __slots__ = ("anonymous", "born_small", "faults", "known", "pss", "rest", "rss", "uss")
+    __slots__ = ("anonymous", "faults", "forked", "known", "pss", "rest", "rss", "uss")
 
     def __init__(self, forked: bool):
         self.known = False
-        self.born_small = forked
+        self.forked = forked
         """Whether it began as a fork, all of whose pages are its parent's."""
 
     def read(self, shares, reading) -> None:
@@ -144,7 +152,7 @@ class Part:
     def executed(self) -> None:
         """Nothing that is known of it holds: it runs another program."""
         self.known = False
-        self.born_small = False
+        self.forked = False
 
     def estimate(self, reading, page: int) -> tuple[int, int]:
         """Its share as it must be about now, and by how much that may be wrong.
@@ -152,8 +160,8 @@ class Part:
         A page fault may have made a copy of a page that was shared, which changes no number of resident pages.
         """
         if not self.known:
-            own = min(reading.anonymous, reading.faults * page) if self.born_small else reading.anonymous
-            return own, own if self.born_small else reading.rss - reading.anonymous
+            own = min(reading.anonymous, reading.faults * page) if self.forked else reading.anonymous
+            return own, own if self.forked else reading.rss - reading.anonymous
         change, rest = reading.anonymous - self.anonymous, reading.rss - reading.anonymous - self.rest
         copied = min(max(0, (reading.faults - self.faults) * page - max(0, change) - max(0, rest)), self.rss - self.uss)
         # What is given back of memory that is shared, others bear from then on.

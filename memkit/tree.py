@@ -107,7 +107,7 @@ class Tree:
         self.look(now)
         self._rows.append(self._sum.last())
         for member in self._members.values():
-            self._rows.append(member.last())
+            self._rows.append(member.last(self._meter))
             if member.handle:
                 member.handle.close()
         self._write()
@@ -141,9 +141,8 @@ class Tree:
         for at, kind, thread, pid, other in events:
             member = self._members.get(pid)
             if kind == "fork":
-                if pid != other and other in self._members and pid not in self._excluded:
-                    if member is not None:  # its end was lost
-                        self._end(member, at, None)
+                theirs = pid != other and other in self._members and pid not in self._excluded
+                if theirs and (member is None or not self._lives(member)):  # searching may have found it just now
                     self._adopt(pid, other, at, False)
             elif member is None:
                 continue
@@ -153,6 +152,14 @@ class Tree:
                 member.exited = at
                 member.checks = 0
                 self._leaving.append(member)
+
+    def _lives(self, member):
+        """Whether a process is still the one that it was; where it is not, its end was lost, and is written now."""
+        reading = self._source.read(member.pid)
+        if reading is not None and reading.born == member.born:
+            return True
+        self._end(member, time.monotonic_ns(), reading)
+        return False
 
     def _check_the_leaving(self, now):
         """Whether those whose main thread has ended have other threads still."""
@@ -269,7 +276,7 @@ class Tree:
         self._sum.without(member.part)
         if member.unnamed:
             self._name(member, over=True)
-        self._rows.append(member.last())
+        self._rows.append(member.last(self._meter))
         moment = max(at - self._origin, member.began)
         if member.root:
             self.ended = (moment, *(code or (None, None)))
