@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from memkit.log import LogRow as LogRow
     from memkit.log import read_log as read_log
     from memkit.merging import merge as merge
-    from memkit.mprofile import mprof_lines as mprof_lines
     from memkit.monitor import MemoryMonitor as MemoryMonitor
+    from memkit.mprofile import mprof_lines as mprof_lines
     from memkit.outputs import output as output
     from memkit.outputs import output_path as output_path
     from memkit.plugins import report as report

@@ -176,10 +176,7 @@ def _follow(process, file, journal, options, interval) -> bool:
         inside = Inside(journal, file, outside=added, memory=not options.include_children, until=until)
     looks = [outside.look] if outside else []
     with launch.end_of(process) as ended_by:
-
-        def ended(seconds):
-            return ended_by(time.monotonic_ns() + round(seconds * SECOND))
-
+        ended = _within(ended_by)
         if inside is not None:
             looks.append(_every(FOLLOW_EVERY, inside.advance))
         beat = interval if outside else max(interval, FOLLOW_EVERY)
@@ -191,6 +188,11 @@ def _follow(process, file, journal, options, interval) -> bool:
     if inside is not None:
         inside.finish(time.time())
     return over
+
+
+def _within(ended_by):
+    """What waits for an end until a moment, as a function that waits so many seconds."""
+    return lambda seconds: ended_by(time.monotonic_ns() + round(seconds * SECOND))
 
 
 def _every(seconds, act):
