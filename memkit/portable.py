@@ -37,7 +37,7 @@ class Meter:
             raise MeterError(f"unknown meter {name!r}: this machine has {', '.join(METERS)}")
         self.name, self.pid = name, pid
         self.costly = name in _FULL
-        self._gone = (psutil.NoSuchProcess,)
+        self._gone = psutil.NoSuchProcess
         self._owner = os.getpid()
         try:
             self._process = psutil.Process(pid)
@@ -49,6 +49,8 @@ class Meter:
 
     def _value(self):
         information = self._process.memory_full_info() if self.costly else self._process.memory_info()
+        if not information.vms:  # it has ended, and its parent has not asked for it yet
+            raise self._gone(self.pid)
         return getattr(information, self.name)
 
     def read(self) -> int | None:
@@ -241,7 +243,9 @@ class Sampler:
 
     engine = "portable"
 
-    def __init__(self, journal, meter, interval: int, began: int, peaks: bool):
+    mark_fell = False  # that of another process is not read
+
+    def __init__(self, journal, meter, interval: int, began: int, peaks: bool, mark: int = 0, slack: int = 0):
         self._journal, self._meter = journal, meter
         self._interval, self._began = interval, began
         self._scoped = peaks

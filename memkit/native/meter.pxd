@@ -13,6 +13,7 @@ cdef struct meter_t:
     pid_t pid                   # 0: this process
     pid_t owner                 # who opened it: /proc/self names the opener for ever
     ours_t file
+    ours_t folder               # of another process: its name may be a stranger's later, the descriptor stays its own
 
 cdef int meter_open(meter_t *meter) noexcept nogil              # 0, or errno
 cdef int64_t meter_read(meter_t *meter) noexcept nogil          # bytes, or -1 when it cannot be read
@@ -23,7 +24,8 @@ cdef void meter_close(meter_t *meter) noexcept nogil
 cdef enum:
     TEXT = 4096                 # room for a file: smaps_rollup and status are below 2 KiB
 
-cdef int open_kernel_file(ours_t *file, pid_t pid, const char *name, int flags) noexcept nogil     # 0, or errno
+cdef int open_kernel_file(ours_t *file, const char *name, int flags) noexcept nogil     # of this process; 0, or errno
+cdef int open_file_of(ours_t *folder, ours_t *file, const char *name) noexcept nogil    # of another; 0, or errno
 cdef ssize_t read_text(ours_t *file, char *text) noexcept nogil  # -1 also where the descriptor is ours no more
 cdef int64_t sum_of_lines(const char *text, const char *prefix) noexcept nogil   # bytes, or -1 if there is none
 

@@ -15,7 +15,7 @@ from libc.errno cimport ENOENT, ESRCH, errno
 from libc.stdio cimport snprintf
 from libc.stdlib cimport strtoll
 from libc.string cimport strerror, strlen, strncmp, strstr
-from posix.fcntl cimport O_CLOEXEC, O_RDONLY, open
+from posix.fcntl cimport O_CLOEXEC, O_DIRECTORY, O_RDONLY, open, openat
 from posix.unistd cimport _SC_PAGESIZE, getpid, pread, sysconf
 
 from memkit.errors import MeterError
@@ -31,19 +31,31 @@ METERS = {                      # file, column, prefix
 }
 
 
-cdef int open_kernel_file(ours_t *file, pid_t pid, const char *name, int flags) noexcept nogil:
+cdef int open_kernel_file(ours_t *file, const char *name, int flags) noexcept nogil:
     cdef char path[64]
-    cdef int fd
-    if pid:
-        snprintf(path, sizeof(path), b"/proc/%d/%s", <int>pid, name)
-    else:
-        snprintf(path, sizeof(path), b"/proc/self/%s", name)
-    fd = open(path, flags | O_CLOEXEC)
+    snprintf(path, sizeof(path), b"/proc/self/%s", name)
+    return adopted(file, open(path, flags | O_CLOEXEC))
+
+
+cdef int open_file_of(ours_t *folder, ours_t *file, const char *name) noexcept nogil:
+    if not is_ours(folder):
+        file.fd = -1
+        return ESRCH
+    return adopted(file, openat(folder.fd, name, O_RDONLY | O_CLOEXEC))
+
+
+cdef int adopted(ours_t *file, int fd) noexcept nogil:
     file.fd = -1
     if fd < 0:
         return errno
     adopt(file, fd)
     return 0
+
+
+cdef int open_folder(meter_t *meter) noexcept nogil:
+    cdef char path[64]
+    snprintf(path, sizeof(path), b"/proc/%d", <int>meter.pid)
+    return adopted(&meter.folder, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC))
 
 
 cdef ssize_t read_text(ours_t *file, char *text) noexcept nogil:
@@ -71,11 +83,16 @@ cdef int64_t sum_of_lines(const char *text, const char *prefix) noexcept nogil:
 
 cdef int meter_open(meter_t *meter) noexcept nogil:
     meter.owner = getpid()
-    return open_kernel_file(&meter.file, meter.pid, meter.name, O_RDONLY)
+    if meter.pid:
+        return open_file_of(&meter.folder, &meter.file, meter.name)
+    return open_kernel_file(&meter.file, meter.name, O_RDONLY)
 
 
 cdef int64_t pages_in(const char *text, ssize_t length, int column) noexcept nogil:
-    """A column of statm, or -1 for a text that is not statm's: seven numbers with a blank between, and a newline."""
+    """A column of statm, or -1 for a text that is not statm's: seven numbers with a blank between, and a newline.
+
+    A process that has ended has no address space, and is all noughts until its parent has asked for it.
+    """
     cdef const char *place = text
     cdef const char *end = text + length
     cdef int64_t pages = -1, number
@@ -90,6 +107,8 @@ cdef int64_t pages_in(const char *text, ssize_t length, int column) noexcept nog
         if place[0] != (c' ' if field < 6 else c'\n'):
             return -1
         place += 1
+        if field == 0 and number == 0:
+            return -1
         if field == column:
             pages = number
     return pages if place == end else -1
@@ -108,6 +127,7 @@ cdef int64_t read_statm(meter_t *meter) noexcept nogil:
 cdef int64_t meter_read(meter_t *meter) noexcept nogil:
     cdef char text[TEXT]
     cdef int64_t pages
+    cdef ssize_t length
     if not meter.prefix[0]:
         pages = read_statm(meter)
         if pages < 0 and not is_ours(&meter.file) and meter_open(meter) == 0:
@@ -115,11 +135,17 @@ cdef int64_t meter_read(meter_t *meter) noexcept nogil:
         return pages * PAGE if pages >= 0 else -1
     if not is_ours(&meter.file):
         meter_open(meter)
-    return sum_of_lines(text, meter.prefix) if read_text(&meter.file, text) > 0 else -1
+    length = read_text(&meter.file, text)
+    if length <= 0 and meter.pid:       # it runs another program: smaps_rollup is of an address space
+        release(&meter.file)
+        if meter_open(meter) == 0:
+            length = read_text(&meter.file, text)
+    return sum_of_lines(text, meter.prefix) if length > 0 else -1
 
 
 cdef void meter_close(meter_t *meter) noexcept nogil:
     release(&meter.file)
+    release(&meter.folder)
 
 
 cdef class Meter:
@@ -130,7 +156,7 @@ cdef class Meter:
     """
 
     def __cinit__(self, str name, pid=None):
-        self.meter.file.fd = -1
+        self.meter.file.fd = self.meter.folder.fd = -1
         if name not in METERS:
             raise MeterError(f"unknown meter {name!r}: this machine has {', '.join(METERS)}")
         file, self.meter.column, prefix = METERS[name]
@@ -138,7 +164,8 @@ cdef class Meter:
         self.meter.costly = file == b"smaps_rollup"
         self.meter.pid = pid or 0
         self.name, self.pid = name, pid
-        cdef int refused = meter_open(&self.meter)
+        cdef int refused = open_folder(&self.meter) if pid else 0
+        refused = refused or meter_open(&self.meter)
         if refused or self.read() is None:
             raise MeterError(self.refusal(refused or ESRCH))
 

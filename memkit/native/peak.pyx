@@ -51,7 +51,7 @@ keeper.allowed = True
 cdef int64_t status_mark() noexcept nogil:
     cdef char text[TEXT]
     cdef ssize_t length = read_text(&keeper.status, text)
-    if length < 0 and open_kernel_file(&keeper.status, 0, b"status", O_RDONLY) == 0:
+    if length < 0 and open_kernel_file(&keeper.status, b"status", O_RDONLY) == 0:
         length = read_text(&keeper.status, text)
     return sum_of_lines(text, b"VmHWM:") if length > 0 else -1
 
@@ -102,7 +102,7 @@ cdef void fold(int64_t memory) noexcept nogil:
 
 
 cdef void reset() noexcept nogil:
-    if keeper.resets and (is_ours(&keeper.clear_refs) or open_kernel_file(&keeper.clear_refs, 0, b"clear_refs", O_WRONLY) == 0):
+    if keeper.resets and (is_ours(&keeper.clear_refs) or open_kernel_file(&keeper.clear_refs, b"clear_refs", O_WRONLY) == 0):
         pwrite(keeper.clear_refs.fd, b"5", 1, 0)
 
 
@@ -137,9 +137,9 @@ cdef void begin() noexcept nogil:
             unlink_scope(keeper.scopes)
     keeper.owner = getpid()
     keeper.floor = INT64_MAX
-    open_kernel_file(&keeper.status, 0, b"status", O_RDONLY)
+    open_kernel_file(&keeper.status, b"status", O_RDONLY)
     keeper.last = keeper.highest = max(status_mark(), 0)
-    keeper.refusal = open_kernel_file(&keeper.clear_refs, 0, b"clear_refs", O_WRONLY)
+    keeper.refusal = open_kernel_file(&keeper.clear_refs, b"clear_refs", O_WRONLY)
     keeper.since_reset.peak = keeper.highest
     link_scope(&keeper.since_reset)
     if keeper.allowed:

@@ -19,7 +19,8 @@ cdef extern from "Python.h":
 
 from memkit.native.clock cimport MILLISECOND, as_timespec, now, thread_cpu
 from memkit.native.journal cimport Journal, journal_flush, journal_row, journal_t, writer_t
-from memkit.native.meter cimport Meter, meter_read, meter_t
+from memkit.native.descriptors cimport ours_t, release
+from memkit.native.meter cimport TEXT, Meter, meter_read, meter_t, open_file_of, read_text, sum_of_lines
 from memkit.native.peak cimport scope_close, scope_open, scope_t, scope_take
 from memkit.native.threads cimport (
     SIG_SETMASK,
@@ -65,6 +66,10 @@ cdef struct sampler_t:
     writer_t *also              # somebody who has rows to add before each flush, or NULL
     scope_t scope
     bint scoped                 # the meter is one that the kernel keeps a peak of
+    ours_t status               # of another process, which has its mark; ours we reset
+    int64_t mark                # what that was
+    int64_t slack               # by how much it may seem to fall, since it is told from counts that differ
+    bint fell                   # it was reset, by that process or as it executed another program
     int64_t began
     int64_t interval            # 0: automatic
     int64_t due                 # when the next beat is
@@ -110,8 +115,24 @@ cdef void write_cost(sampler_t *s, int64_t cpu) noexcept nogil:
 cdef int64_t look(sampler_t *s) noexcept nogil:
     """Read memory, and note the peak since the last look."""
     cdef int64_t memory = meter_read(s.meter)
-    s.peak = max(s.peak, scope_take(&s.scope, memory) if s.scoped else memory)
+    if not s.scoped:
+        s.peak = max(s.peak, memory)
+    elif s.meter.pid:
+        s.peak = max(s.peak, risen_mark(s))
+    else:
+        s.peak = max(s.peak, scope_take(&s.scope, memory))
     return memory
+
+
+cdef int64_t risen_mark(sampler_t *s) noexcept nogil:
+    """The mark of another process, if it has risen since the last look, or was reset: it was reached since."""
+    cdef char text[TEXT]
+    cdef int64_t mark = sum_of_lines(text, b"VmHWM:") if read_text(&s.status, text) > 0 else -1
+    if mark < 0 or s.mark - s.slack <= mark <= s.mark:
+        return -1
+    s.fell = s.fell or mark < s.mark
+    s.mark = mark
+    return mark
 
 
 cdef void schedule(sampler_t *s, int64_t time, int64_t cost) noexcept nogil:
@@ -186,7 +207,8 @@ cdef class Sampler:
 
     ``journal`` is where to, ``meter`` what of, ``interval`` nanoseconds between two or 0 for a beat that grows with the
     time elapsed, ``began`` the moment (on ``time.monotonic_ns``) that the rows count from. ``peaks`` is whether the kernel's
-    mark is to be used.
+    mark is to be used; of another process it is only read: ``mark`` is what it was before, and ``slack`` by how much it may
+    seem to fall.
     """
 
     engine = "native"
@@ -197,12 +219,16 @@ cdef class Sampler:
     cdef pid_t owner
     cdef bint running
 
-    def __cinit__(self, Journal journal, Meter meter, int64_t interval, int64_t began, bint peaks):
+    def __cinit__(self, Journal journal, Meter meter, int64_t interval, int64_t began, bint peaks, int64_t mark=0,
+                  int64_t slack=0):
         cdef pthread_condattr_t monotonic
         self.journal, self.meter = journal, meter
         self.sampler.journal, self.sampler.meter = &journal.journal, &meter.meter
         self.sampler.interval, self.sampler.began = interval, began
-        self.sampler.scoped = peaks
+        self.sampler.scoped, self.sampler.mark, self.sampler.slack = peaks, mark, slack
+        self.sampler.status.fd = -1
+        if peaks and meter.pid is not None:
+            open_file_of(&meter.meter.folder, &self.sampler.status, b"status")
         pthread_mutex_init(&self.sampler.lock, NULL)
         pthread_condattr_init(&monotonic)
         pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC)
@@ -213,7 +239,7 @@ cdef class Sampler:
         cdef int64_t time = now()
         self.sampler.due = time
         self.sampler.cost_due = time + COST
-        if self.sampler.scoped:
+        if self.sampler.scoped and self.meter.pid is None:
             scope_open(&self.sampler.scope)
         take(&self.sampler, time, True)
         journal_flush(self.sampler.journal, time)
@@ -287,12 +313,18 @@ cdef class Sampler:
         if self.owner == getpid():
             take(&self.sampler, now(), True)
             write_cost(&self.sampler, self.sampler.cpu)
-            if self.sampler.scoped:
+            if self.sampler.scope.open:
                 scope_close(&self.sampler.scope)
             self.owner = 0
 
+    @property
+    def mark_fell(self):
+        """Whether the mark of another process was reset meanwhile, so that not all heights are known."""
+        return self.sampler.fell
+
     def __dealloc__(self):
         self.pause()
+        release(&self.sampler.status)
         if self.sampler.scope.open:
             scope_close(&self.sampler.scope)
 

@@ -141,3 +141,16 @@ def test_the_c_library_is_not_asked_for_memory_by_a_reading():
     for _ in range(1000):
         meter.read()
     assert mallinfo().field7 - before < 4096
+
+
+@pytest.mark.parametrize("name", sorted(METERS))
+def test_a_process_that_waits_to_be_asked_how_it_ended_has_no_memory(name):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    meter = Meter(name, child.pid)
+    child.stdin.close()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert meter.read() is None
+    with pytest.raises(MeterError):
+        Meter(name, child.pid)
+    child.wait()
+    assert meter.read() is None

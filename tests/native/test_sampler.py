@@ -251,3 +251,32 @@ sampler.stop()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "sampling thread cannot be started" in done.stdout
+
+
+def test_the_mark_of_another_process_tells_its_heights_between_samples(tmp_path):
+    spikes = "import mmap\nfor line in iter(input, ''):\n    m = mmap.mmap(-1, int(line) << 20, flags=34)\n"
+    spikes += "    m[::4096] = b'x' * (len(m) // 4096)\n    m.close()\n    print('done', flush=True)"
+    words = [sys.executable, "-c", spikes]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+
+        def spike(size):
+            child.stdin.write(f"{size}\n")
+            child.stdin.flush()
+            assert child.stdout.readline() == "done\n"
+
+        spike(50)
+        journal = Journal(os.open(tmp_path / "j", os.O_RDWR | os.O_CREAT | os.O_APPEND), str(tmp_path / "j"))
+        meter = Meter("rss", child.pid)
+        with open(f"/proc/{child.pid}/status") as file:
+            (mark,) = (int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
+        sampler = Sampler(journal, meter, 3600_000 * MS, time.monotonic_ns(), True, mark, 2 * MIB)
+        sampler.start()
+        spike(30)
+        spike(90)
+        sampler.stop()
+        assert not sampler.mark_fell
+        journal.close()
+        child.stdin.write("\n")
+    rows = [json.loads(line) for line in (tmp_path / "j").read_text().splitlines()]
+    heights = [row[2] + (row[3] if len(row) > 3 else 0) for row in rows if row[0] == "sample"]
+    assert abs(max(heights) - heights[0] - 90 * MIB) < 2 * MIB
