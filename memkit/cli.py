@@ -6,13 +6,14 @@ import itertools
 import os
 import sys
 
-from memkit import files, launch, shelf
-from memkit.errors import FormatError, MemkitError, UsageError, nearest
+from memkit import attach, files, launch, shelf
+from memkit.errors import FormatError, JournalError, MemkitError, UsageError, nearest
 from memkit.launch import Children, Program
 from memkit.onlookers import onlookers
 from memkit.options import add_run_options, check, settings
 from memkit.parser import Parser
 from memkit.plugins import Plugins
+from memkit.program import run as run_program
 from memkit.reader import read
 from memkit.targets import Targets
 from memkit.units import parse_interval
@@ -39,7 +40,7 @@ def _guarded(name: str, command, words: list[str]) -> int:
     try:
         return command(name, words)
     except UsageError as error:
-        return _say(f"{name}: {error}", WRONG_USAGE)
+        return _say(f"{name}: {error}", getattr(error, "code", WRONG_USAGE))
     except FormatError as error:
         return _say(f"{name}: {error}", WRONG_USAGE)
     except MemkitError as error:
@@ -68,7 +69,7 @@ def _say(text: str, code: int = 0) -> int:
 # -- memkit-run ----------------------------------------------------------------------------------------------------
 
 _RUN = """\
-Run a Python program and record what it does to memory.
+Run a program and record what it does to memory: one in Python, or with --program any.
 
 The program runs as without memkit: its arguments, input, output, signals and exit code are its own. What it did is written
 into a file as it happens, so that a program that is killed is reported on like any other."""
@@ -79,6 +80,10 @@ def run_command(name: str, words: list[str]) -> int:
     parser, plugins, options = _parsed(name, _RUN, words, add_run_options)
     program = _program(options)
     meter = _meter(options.meter, plugins)
+    if program.mode == "program" and "=" in meter:
+        raise UsageError(
+            f"meter {options.meter!r} measures the process that it runs in: --program needs one of memkit's own"
+        )
     named = "command" if program.mode == "code" else program.target
     check(options)
     path, reserved = files.place_for(options.output, named)
@@ -86,13 +91,9 @@ def run_command(name: str, words: list[str]) -> int:
         _check_outputs(parser, options, [path] if program.mode != "script" else [program.target, path])
         folder = os.path.dirname(os.path.realpath(program.target)) if program.mode == "script" else os.getcwd()
         Targets([target for target in (*(options.lines or ()), *(options.calls or ())) if target]).check(folder)
-        command = launch.command(program, settings(options, path, meter))
-        children = Children(program.words, parse_interval(options.interval), meter) if options.children else None
-        with onlookers(path, plugins, options, lambda text: _say(f"{name}: {text}")) as them:
-            exit = launch.launch(command, path, them, children, followed=options.follow)
+        exit = _launched(name, program, path, meter, plugins, options)
     finally:
-        if reserved and os.path.exists(path) and not os.path.getsize(path):
-            os.unlink(path)
+        _drop_unused(path, reserved)
     if exit.recorded:
         try:
             failed = plugins.report([read(path)], options)
@@ -105,8 +106,32 @@ def run_command(name: str, words: list[str]) -> int:
     return exit.status or (FAILED if failed else 0)
 
 
+def _launched(name: str, program: Program, path: str, meter: str, plugins: Plugins, options) -> launch.Exit:
+    """How a program ended that was run to its end."""
+
+    def complain(text):
+        _say(f"{name}: {text}")
+
+    with onlookers(path, plugins, options, complain) as them:
+        if program.mode == "program":
+            return run_program(program, path, parse_interval(options.interval), meter, them, complain)
+        command = launch.command(program, settings(options, path, meter))
+        children = Children(program.words, parse_interval(options.interval), meter) if options.children else None
+        return launch.launch(command, path, them, children, followed=options.follow)
+
+
+def _drop_unused(path: str, reserved: bool) -> None:
+    """Remove the file that held a recording's name, where there was no recording."""
+    if reserved and os.path.exists(path) and not os.path.getsize(path):
+        os.unlink(path)
+
+
 def _program(options) -> Program:
     """What is to be run."""
+    if options.command_line is not None:
+        if not options.command_line or not options.command_line[0]:
+            raise UsageError("--program needs a command after it")
+        return Program("program", options.command_line[0], options.command_line[1:])
     for mode, words in (("module", options.module), ("code", options.code)):
         if words is not None:
             if not words:
@@ -196,6 +221,7 @@ memkit {VERSION}: how much memory a Python program uses over time, and how it en
 
 commands:
   run       run a program and record it; the same as memkit-run
+  attach    record a process that runs already
   report    report on recordings
   list      list the recordings in a folder
   clean     remove the recordings in a folder
@@ -219,6 +245,26 @@ def _dispatch(_: str, words: list[str]) -> int:
         known = ["run", *_COMMANDS]
         raise UsageError(f"unknown command {command!r}{nearest(command, known)}; there are {', '.join(known)}")
     return _COMMANDS[command](f"memkit {command}", rest)
+
+
+def attach_command(name: str, words: list[str]) -> int:
+    """Record a process that runs already: until it ends, Ctrl-C, or --duration is over."""
+    attach.refuse_inside(words)
+    parser, plugins, options = _parsed(name, attach_command.__doc__, words, attach.add_attach_options)
+    process = attach.find(options.process, options.meter)
+    path, reserved = files.place_for(options.output, process.argv[0])
+    lost = None
+    try:
+        _check_outputs(parser, options, [path])
+        with onlookers(path, plugins, options, lambda text: _say(f"{name}: {text}")) as them:
+            attach.record(process, path, options, them)
+    except JournalError as error:
+        lost = error
+    finally:
+        _drop_unused(path, reserved)
+    if lost:
+        _say(f"{name}: {lost}")
+    return FAILED if plugins.report([read(path)], options) or lost else 0
 
 
 def report_command(name: str, words: list[str]) -> int:
@@ -281,6 +327,7 @@ def info_command(name: str, words: list[str]) -> int:
 
 
 _COMMANDS = {
+    "attach": attach_command,
     "report": report_command,
     "list": list_command,
     "clean": clean_command,

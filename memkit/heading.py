@@ -9,28 +9,59 @@ import time
 from memkit import engine, headroom, journal
 from memkit.version import VERSION
 
+_UNKEPT = ("samples", "the system keeps a peak of rss only")
+
 
 def of_this_process(argv, began: int, meter: str, interval: int, sampler: str, scoped: bool) -> bytes:
     """The heading of a recording of this process that begins now.
 
     ``sampler`` is the engine of the sampler, ``scoped`` whether the kernel keeps a peak of the meter.
     """
-    peaks, reason = engine.peaks() if scoped else ("samples", "the system keeps a peak of rss only")
     about = {
-        "memkit": VERSION,
-        "argv": argv,
+        **_beginning(argv, began, meter, interval, sampler),
         "pid": os.getpid(),
         "parent": os.getppid(),
         "python": sys.version.split()[0],
+        **_peaks(*(engine.peaks() if scoped else _UNKEPT), engine.peak_rss() if scoped else None),
+    }
+    return journal.header(about) + limits(None)
+
+
+def of_another(process, began: int, meter: str, interval: int, sampler: str, mark: int | None) -> bytes:
+    """The first row of a recording of another process, which has a ``pid``, a ``parent`` and an ``argv``.
+
+    ``mark`` is its highest resident memory before; None where the kernel does not keep that, or not of this meter.
+    """
+    peaks = _UNKEPT if meter != "rss" else ("samples", "the system does not tell") if mark is None else ("mark", None)
+    about = {
+        **_beginning(process.argv, began, meter, interval, sampler),
+        "pid": process.pid,
+        "parent": process.parent,
+        "python": None,
+        **_peaks(*peaks, mark),
+        "recorder": os.getpid(),
+    }
+    return journal.header(about)
+
+
+def _beginning(argv, began, meter, interval, sampler):
+    return {
+        "memkit": VERSION,
+        "argv": argv,
         "host": os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "?"),
         "began": time.time(),
         "clock": began,
         "meter": meter,
         "interval": interval or None,
         "engine": sampler,
-        "peaks": peaks,
-        "peaks_reason": reason,
-        "mark": engine.peak_rss() if scoped else None,
-        "peaks_error": engine.peaks_error() if scoped else None,
     }
-    return journal.header(about) + b"".join(journal.row("limit", *limit) for limit in headroom.find())
+
+
+def _peaks(kind, reason, mark):
+    error = None if mark is None else engine.peaks_error()
+    return {"peaks": kind, "peaks_reason": reason, "mark": mark, "peaks_error": error}
+
+
+def limits(pid: int | None) -> bytes:
+    """The rows of what limits the memory of a process, of this one if it is None."""
+    return b"".join(journal.row("limit", *limit) for limit in headroom.find(pid))

@@ -30,7 +30,7 @@ def memkit_report(recording, recordings, options):
 
 @hookspec
 def memkit_follow(recording, options):
-    """Called about once a second while a program runs, with what has been recorded so far."""
+    """Called about once a second while a process is recorded by a command, with what has been recorded so far."""
 
 
 @hookspec

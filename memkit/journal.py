@@ -21,6 +21,8 @@ row          values                                            written
 ``call_tracing``  tracer, gate, reason, cost of a call, of a read  as ``tracing``, for calls
 ``call_reads``  readings of memory                             as ``reads``, for calls
 ``limit``    name, size, used                                  when the recording begins: what limits memory
+``peaks``    kind, reason                                      when peaks turn out to be known in another way than the first
+                                                               row says
 ``crossing``  time, memory, limit, name, action                when memory reaches what ``--limit`` says
 ``stack``    time, thread, name, frames                        after a crossing: where each thread is; frames are arrays of
                                                                file, line and function, the innermost first
@@ -32,7 +34,8 @@ row          values                                            written
 ``total``    time, memory, rss, estimated                      at each look at the tree: all its processes together
 ``cost``     beats, late beats, CPU time                       about once a second: what came since the row before
 ``end``      time, kind, error, code, out of memory            by the program as it ends
-``exit``     time, code, signal, out of memory                 by the supervisor, who saw the process end
+``exit``     time, code, signal, out of memory                 by the supervisor, who saw the process end; code and signal
+                                                               are null where it is not known how
 ===========  ================================================  ====================================================
 
 This is the writing half; it is used in the measured process and imports nothing. ``memkit.reader`` is the other.

@@ -30,7 +30,7 @@ class Program(NamedTuple):
     """What is to be run."""
 
     mode: str
-    """``script``, ``module`` or ``code``."""
+    """``script``, ``module`` or ``code``; ``program`` for a command that is not Python."""
     target: str
     arguments: list[str]
 
@@ -117,7 +117,7 @@ def launch(words: list[str], path: str, onlookers=None, children: Children | Non
         if onlookers:
             onlookers.pid = process.pid
         _wait(process, onlookers, watched_as and watched_as(process.pid))
-    exit = _exit_of(process, before, groups)
+    exit = exit_of(process, before, groups)
     origin = journal.origin(path)
     if origin is None or origin[0] != process.pid:
         return exit
@@ -137,7 +137,8 @@ def _watching(path: str, children: Children, followed: bool):
     return lambda pid: Outside(pid, path, *children, followed, family)
 
 
-def _exit_of(process: subprocess.Popen, before: dict, groups: list) -> Exit:
+def exit_of(process: subprocess.Popen, before: dict, groups: list) -> Exit:
+    """How a process has ended."""
     if process.returncode >= 0:
         return Exit(process.returncode, None, None)
     killed = -process.returncode

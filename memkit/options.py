@@ -11,10 +11,22 @@ from memkit.units import parse_bytes, parse_interval
 
 def add_run_options(parser) -> None:
     """Add the options of memkit itself; plugins add theirs."""
-    parser.usage = f"{parser.prog} [options] (script.py | -m module | -c code) [arguments]"
+    parser.usage = f"{parser.prog} [options] (script.py | -m module | -c code | --program command) [arguments]"
     parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="run a module")
     parser.add_argument("-c", dest="code", nargs=argparse.REMAINDER, metavar="CODE", help="run a text of code")
+    parser.add_argument(
+        "--program",
+        dest="command_line",
+        nargs=argparse.REMAINDER,
+        metavar="COMMAND",
+        help="run a program that need not be Python; it is recorded from outside, with all that it starts",
+    )
     parser.add_argument("program", nargs=argparse.REMAINDER, help="a script, or a folder or zip file with a __main__")
+    _add_recording_options(parser)
+    _add_tracing_options(parser)
+
+
+def _add_recording_options(parser):
     parser.add_argument(
         "-o",
         "--output",
@@ -44,7 +56,6 @@ def add_run_options(parser) -> None:
         action="store_true",
         help="record the processes that the program starts, too, and what all use together",
     )
-    _add_tracing_options(parser)
     parser.add_argument(
         "--follow",
         action="store_true",
@@ -97,6 +108,12 @@ def check(options) -> None:
         raise UsageError(
             f"--children goes with the meters {', '.join(METERS)}: {options.meter!r} cannot measure other processes"
         )
+    if options.command_line is None:
+        return
+    for name in ("lines", "calls", "c_calls", "call_log", "follow"):
+        if getattr(options, name):
+            name = name.replace("_", "-")
+            raise UsageError(f"--{name} looks into the interpreter of a Python program; --program is recorded from outside")
 
 
 def settings(options, path: str, meter: str) -> dict[str, str]:

@@ -23,12 +23,14 @@ class Parser(argparse.ArgumentParser):
     def parse(self, words: list[str]) -> argparse.Namespace:
         """The options among some words, and the program with its arguments."""
         ours = self._words_before_program(words)
+        if words[ours : ours + 1] and words[ours].startswith("--program="):
+            words = [*words[:ours], *words[ours].split("=", 1), *words[ours + 1 :]]
         before = [f"{word}=" if word in _WITHOUT_VALUE else word for word in words[:ours]]
         # argparse would take a -- among the program's arguments for its own.
         after = [_DASHES if word == "--" else word for word in words[ours + (words[ours : ours + 1] == ["--"]) :]]
         options, unknown = self.parse_known_args(before + after)
         self.ours = words
-        for name in ("program", "module", "code"):
+        for name in ("program", "module", "code", "command_line"):
             if getattr(options, name, None):
                 self.ours = words[:ours]
                 setattr(options, name, ["--" if word == _DASHES else word for word in getattr(options, name)])
@@ -42,7 +44,9 @@ class Parser(argparse.ArgumentParser):
     def _words_before_program(self, words):
         """How many words are options of ours and their values."""
         place = 0
-        while place < len(words) and words[place].startswith("-") and words[place] not in ("-m", "-c", "--"):
+        while place < len(words) and words[place].startswith("-") and words[place] not in ("-m", "-c", "--", "--program"):
+            if words[place].startswith("--program="):
+                break
             name, equals, _ = words[place].partition("=")
             action = self._option_string_actions.get(name)
             has_value = action is not None and action.nargs is None and not equals and name not in _WITHOUT_VALUE

@@ -27,7 +27,8 @@ class About(NamedTuple):
     """The program and its arguments, as given."""
     pid: int
     parent: int | None
-    python: str
+    python: str | None
+    """The version of Python that it ran on; None where it was recorded from outside."""
     host: str
     began: float
     """When, in seconds since the epoch."""
@@ -47,6 +48,8 @@ class About(NamedTuple):
     """The highest resident memory of the process before the recording began."""
     peaks_error: int | None = None
     """How far a peak that is exact can be off, in bytes, by the way in which the kernel counts: nearly always too low."""
+    recorder: int | None = None
+    """The process that recorded it from outside; None where it recorded itself."""
 
     @property
     def command(self) -> str:
@@ -122,7 +125,10 @@ class Span(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How a process ended. ``kind`` is one of ``ok error exited killed ended unknown``; ``ended`` says no more."""
+    """How a process ended. ``kind`` is one of ``ok error exited killed ended detached unknown``.
+
+    ``ended`` says no more than that; ``detached`` that the recording was stopped before the process ended.
+    """
 
     kind: str
     error: str | None = None
@@ -155,6 +161,8 @@ class Ending(NamedTuple):
             return f"killed by {signal_name(self.signal)}{during}{shortage}"
         if self.kind == "ended":
             return "ended, it is not known how"
+        if self.kind == "detached":
+            return "still running when the recording was stopped"
         return "not known: the recording has no end (still running, or killed without a supervisor)"
 
 
@@ -254,10 +262,11 @@ class Recording:
 
         ``about.peaks`` is ``reset`` where the kernel's own mark was reset at every sample, so that every peak in the
         recording is exact; ``mark`` where it was only read, which is exact once the process rises above what it had been
-        before; ``samples`` where nothing but the readings is known. What a kill left unwritten may have been higher. How
-        exact the kernel's mark is, is ``about.peaks_error``.
+        before; ``samples`` where nothing but the readings is known. What a kill left unwritten may have been higher, and
+        so may what came after the last look at a process that was recorded from outside. How exact the kernel's mark is, is
+        ``about.peaks_error``.
         """
-        if not self.ending.finished:
+        if not self._whole:
             return False
         if self.about.peaks == "mark":
             return (self.peak or 0) > (self.about.mark or 0)
@@ -347,8 +356,17 @@ class Recording:
 
     @property
     def unseen(self) -> int:
-        """Nanoseconds at the end that nothing is known of: what a killed program had recorded, but not yet written."""
-        return 0 if self.ending.finished or not self.samples else self.duration - self.samples[-1].time
+        """Nanoseconds at the end that nothing is known of.
+
+        What a killed program had recorded, but not yet written; or what one did that was recorded from outside, after it had
+        been looked at for the last time.
+        """
+        return 0 if self._whole or not self.samples else self.duration - self.samples[-1].time
+
+    @property
+    def _whole(self) -> bool:
+        """Whether the last sample was taken at the very end."""
+        return self.ending.finished and (self.about.recorder is None or self.ending.kind == "detached")
 
     @property
     def duration(self) -> int:

@@ -107,6 +107,9 @@ class Rows:
     def _exited(self, time, code, signal, out_of_memory, *_):
         self._exit = (time + 0, code, signal, out_of_memory)
 
+    def _marked(self, kind, reason=None, *_):
+        self.about = self.about._replace(peaks="" + kind, peaks_reason=reason)
+
     def _limit(self, name, size, used, *_):
         self._limits.append(Limit("" + name, size + 0, used + 0))
 
@@ -235,6 +238,10 @@ class Rows:
             _, exit_code, signal, exit_shortage = self._exit
             if signal is not None:
                 return Ending("killed", error=error, signal=signal, out_of_memory=exit_shortage or shortage, finished=False)
+            if exit_code is None:
+                return Ending("ended", finished=False)
+            if self._end is None and self.about.recorder is not None:
+                return Ending("exited", code=exit_code) if exit_code else Ending("ok")
             if self._end is None:
                 return Ending("exited", code=exit_code, finished=False)
             if kind == "ok" and exit_code:
@@ -285,6 +292,7 @@ TAKE = {
     "span": Rows._span_begin,
     "span_end": Rows._span_end,
     "limit": Rows._limit,
+    "peaks": Rows._marked,
     "crossing": Rows._crossed,
     "stack": Rows._stack,
     "process": Rows._process_began,

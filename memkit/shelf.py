@@ -30,7 +30,7 @@ def row_of(file: str) -> tuple:
 
 
 def is_growing(file: str) -> bool:
-    """Whether the process that a recording is of lives, and has not ended the recording."""
+    """Whether the process that makes a recording lives, and has not ended it."""
     try:
         recording = read(file)
     except FormatError:
@@ -40,6 +40,6 @@ def is_growing(file: str) -> bool:
     import psutil
 
     try:
-        return psutil.Process(recording.about.pid).create_time() <= recording.about.began + 1
+        return psutil.Process(recording.about.recorder or recording.about.pid).create_time() <= recording.about.began + 1
     except psutil.Error:
         return False

@@ -22,10 +22,10 @@ FLOORS = [
     {"tree"},
     {"ongoing", "watch"},
     {"tracers"},
-    {"recorder", "info", "outputs", "eventlog", "tracker", "monitor"},
+    {"observed", "recorder", "info", "outputs", "eventlog", "tracker", "monitor"},
     {"onlookers", "spans", "launch", "profiling", "parser", "options", "log", "tracks"},
     {"script", "curves"},
-    {"follow"},
+    {"follow", "attach", "program"},
     {"cli"},
     {"__init__", "__main__", "start", "reporters", "compat", "following"},
 ]

@@ -365,7 +365,7 @@ def sections_of(page):
 def test_every_option_of_a_command_is_documented_with_it(command, monkeypatch):
     sections = sections_of("reference/commands.rst")
     text = sections[f"memkit {command}"] + text_of("reference/commands.rst").split("memkit run\n---")[0]
-    if command in ("run", "report"):
+    if command in ("run", "attach", "report"):
         text += sections["Reports"]
     options = options_of(command, monkeypatch)
     assert options > {"-h"}

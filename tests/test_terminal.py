@@ -17,7 +17,7 @@ pty = pytest.importorskip("pty")
 from screen import Terminal  # noqa: E402
 
 JOB = str(Path(__file__).parent / "programs" / "job.py")
-DRAWN = re.compile(r"[\d.]+ MiB  peak [\d.]+ MiB")
+DRAWN = re.compile(r"[\d.]+ [KM]iB  peak [\d.]+ [KM]iB")
 
 
 def drawn(screen):
@@ -242,3 +242,26 @@ def test_output_that_is_held_holds_nobody_up(on_terminal, tmp_path):
     terminal.type("\x11")
     assert terminal.end() == 143
     assert given_back(terminal)
+
+
+def test_of_a_program_that_is_not_python_the_line_tells_its_processes(installed, tmp_path):
+    command = [*installed, "-q", "-o", "run.memkit", "--live", "--program", "sh", "-c", "sleep 30 | cat; exit"]
+    with Terminal(command, tmp_path) as terminal:
+        terminal.until(lambda screen: re.search(r"  3 processes$", screen.bottom))
+        terminal.type("\x03")
+        assert terminal.end() == 130
+        assert given_back(terminal)
+
+
+def test_the_line_is_drawn_for_a_process_that_was_attached_to(tmp_path):
+    other = subprocess.Popen(["sleep", "30"])
+    try:
+        command = [sys.executable, "-m", "memkit", "attach", "-q", "-o", "run.memkit", "--live", str(other.pid)]
+        with Terminal(command, tmp_path) as terminal:
+            terminal.until(drawn)
+            terminal.type("\x03")
+            assert terminal.end() == 0
+            assert given_back(terminal)
+    finally:
+        other.kill()
+        other.wait()

@@ -176,6 +176,8 @@ def _how_sure(recording):
     if recording.peak_is_exact:
         error = memkit.units.show_error(recording.about.peaks_error)
         return f"exact to {error}" if error else "exact"
+    if recording.unseen and recording.about.recorder is not None:
+        return f"the highest that was seen; the last {memkit.units.show_time(recording.unseen)} were not"
     if recording.unseen:
         return f"the highest on disk; the last {memkit.units.show_time(recording.unseen)} did not get there"
     if not recording.ending.finished:
