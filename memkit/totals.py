@@ -54,6 +54,8 @@ class Sum:
     def look(self, members, now: int) -> bytes:
         """Add up, after a look at all; return rows with what is new."""
         rss = sum(member.reading.rss for member in members)
+        if not rss:  # the last of them is ending, and has given its memory back already
+            return b""
         total = (rss, rss, 0) if self.kind == "rss" else self._shared(members, rss, now)
         moment = now - self._origin
         if total == self._written:

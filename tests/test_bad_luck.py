@@ -107,8 +107,9 @@ sys.exit(3)
 """
 
 
-def test_a_disk_that_stays_full_costs_rows_and_nothing_else(small_disk, memkit_run, script):
-    run = memkit_run(script(FILLS_THE_DISK), path="disk/run.memkit", options=["-q", "--interval", "1ms"])
+@pytest.mark.parametrize("more", [[], ["--children"]], ids=["alone", "children"])
+def test_a_disk_that_stays_full_costs_rows_and_nothing_else(small_disk, memkit_run, script, more):
+    run = memkit_run(script(FILLS_THE_DISK), path="disk/run.memkit", options=["-q", "--interval", "1ms", *more])
     assert (run.returncode, run.stdout) == (3, "result\n")
     assert "Traceback" not in run.stderr
     assert "rows did not reach" in run.stderr.splitlines()[0]

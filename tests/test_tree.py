@@ -256,6 +256,12 @@ def test_pages_that_may_have_been_copied_are_in_doubt(tree, machine):
     assert tree.at(2, "total") == [["total", 2 * MS, 505 * MIB, 1000 * MIB, 2 * MIB]]
 
 
+def test_a_process_that_has_given_all_back_to_end_is_no_total(tree, machine):
+    tree.at(1)
+    machine.has(100, mib=0)
+    assert tree.at(2, "total") == []
+
+
 def test_where_one_process_refuses_its_own_memory_stands_in_and_that_is_said(tree, machine):
     machine.has(200, 100, mib=30, anonymous=20 * MIB)
     machine.known[200] = None
