@@ -122,7 +122,9 @@ class MemoryMonitor:
             # What a callback does may take its time, or wait for whoever called this.
             busy = self._calling
         if not busy and thread is not threading.current_thread():
-            thread.join()
+            from memkit.portable import wait_for_end
+
+            wait_for_end(thread)
 
     def resume(self) -> None:
         """Go on after ``pause``."""

@@ -25,6 +25,7 @@ _ALSO_GROWTH = 64
 _RISE = 1.05
 _STANDS_OUT = 1000
 _DECIMALS = 10
+_PATIENCE = 1000
 
 
 class Meter:
@@ -238,6 +239,19 @@ def _gib(size: int) -> str:
     return f"{'-' if size < 0 else ''}{whole}.{(rest * 10**_DECIMALS + (1 << 29)) >> 30:0{_DECIMALS}}"
 
 
+def wait_for_end(thread) -> None:
+    """Join a thread, and wait until the system knows it no more.
+
+    Before Python 3.13 joining may return a moment before that, and a fork that counts the threads would warn of it.
+    """
+    thread.join()
+    task = f"/proc/self/task/{thread.native_id}"
+    for _ in range(_PATIENCE):  # another thread may get its number
+        if not os.path.exists(task):
+            return
+        time.sleep(0.0001)
+
+
 class Sampler:
     """A daemon thread that writes ``sample`` rows; see ``memkit.native.sampler`` for the arguments."""
 
@@ -289,7 +303,7 @@ class Sampler:
         """End the thread, so that a fork finds none."""
         if self._thread is not None:
             self._wake.set()
-            self._thread.join()
+            wait_for_end(self._thread)
             self._thread = None
 
     def stop(self) -> None:
