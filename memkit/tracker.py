@@ -6,9 +6,10 @@ It runs inside the program under measurement, so it imports next to nothing.
 from __future__ import annotations
 
 import os
+import sys
 import time
 
-from memkit import engine, files, machine, ongoing
+from memkit import engine, files, machine, ongoing, processes
 from memkit.errors import JournalError, MemkitError, UsageError
 from memkit.units import parse_interval, parse_time
 
@@ -18,7 +19,6 @@ RETURNED, RAISED = "0,0", "-1,-1"
 """The last line: the block has ended; after it, where the block raised something."""
 GIB = 1 << 30
 
-_SCOPES = {"process": engine.rss, "system": machine.used, "tree": machine.tree}
 _KIND = "tracker's file"
 _BETWEEN = 0.1  # seconds between two readings, where some are averaged
 
@@ -186,6 +186,31 @@ class Tracker:
             found.append(self._read())
         mean = sum(found) / len(found)
         return mean, (sum((each - mean) ** 2 for each in found) / max(1, len(found) - 1)) ** 0.5
+
+
+def _tree() -> int:
+    """Memory of this process and all its descendants, in bytes.
+
+    Of each its share is counted (PSS: a page that several processes have in common counts once), or its resident memory
+    where the system does not tell the share. Processes whose parent has ended are no descendants any more.
+    """
+    source = processes.Proc() if sys.platform == "linux" else processes.Elsewhere()
+    family = [os.getpid()]
+    for each in family:  # grows as it is gone through
+        family += source.children(each)
+    return sum(_share(source, pid) for pid in family)
+
+
+def _share(source, pid: int) -> int:
+    try:
+        shares = source.shares(pid)
+        return shares.pss if shares is not None else 0
+    except processes.Refused:
+        reading = source.read(pid)
+        return reading.rss if reading is not None else 0
+
+
+_SCOPES = {"process": engine.rss, "system": machine.used, "tree": _tree}
 
 
 def get_used_ram(scope: str = "system") -> float:

@@ -13,7 +13,7 @@ import threading
 import pytest
 
 import memkit
-from memkit import engine, machine, ongoing, portable, tracker
+from memkit import engine, machine, ongoing, portable, processes, tracker
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -463,17 +463,26 @@ if child:
 
 @pytest.mark.parametrize("children_file", [True, False])
 def test_the_tree_is_this_process_and_all_its_descendants(tmp_path, path, monkeypatch, children_file):
-    monkeypatch.setattr(machine, "_TELLS_CHILDREN", machine._TELLS_CHILDREN and children_file)
+    if not children_file:
+        monkeypatch.setattr(processes.Proc, "_knows_children", lambda self: False)
     (tmp_path / "family.py").write_text(GRANDCHILD)
     with memkit.Tracker(path, scope="tree", interval="1 h"):
         words = [sys.executable, str(tmp_path / "family.py"), "one more"]
         family = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert family.stdout.readline() == b"ready\n"
-        both = machine.tree()
+        both = memkit.get_used_ram("tree")
     family.communicate()
     found, _ = rows(path)
     assert found[-1][1] - found[0][1] > 60 * MIB
-    assert both - machine.tree() > 60 * MIB
+    assert both - memkit.get_used_ram("tree") > 60 / 1024
+
+
+def test_where_shares_are_refused_resident_memory_counts(monkeypatch):
+    def refuse(self, pid):
+        raise processes.Refused("no")
+
+    monkeypatch.setattr(processes.Proc, "shares", refuse)
+    assert memkit.get_used_ram("tree") >= memkit.get_used_ram("process") / 2 > 0
 
 
 # -- bad luck ------------------------------------------------------------------------------------------------------------
