@@ -174,7 +174,7 @@ def _draw_ending(axes, recording, colour, time, size):
     """A cross where a program died, a dot where it finished, nothing where its end is not known."""
     if not recording.samples or recording.ending.kind == "unknown":
         return
-    died = recording.ending.kind != "ok"
+    died = recording.ending.failed
     last = recording.samples[-1]
     if recording.unseen:  # it may have gone anywhere since
         axes.plot([last.time / time, recording.duration / time], [last.memory / size] * 2, color=colour, linestyle=":")

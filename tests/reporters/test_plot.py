@@ -212,6 +212,15 @@ def test_limits_of_several_recordings_have_their_colours_and_the_same_one_is_dra
     assert notes == ["↑ memory of this machine, 32.0 GiB: 24.0 GiB left at the start"]
 
 
+@pytest.mark.parametrize(
+    ("ending", "markers"),
+    [(Ending("ok"), ["o"]), (Ending("ended"), ["o"]), (Ending("killed", signal=9), ["X"]), (Ending("unknown"), [])],
+)
+def test_a_cross_is_for_what_is_known_to_have_failed(made_up, ending, markers):
+    axes = axes_of(made_up((0, 10), (5, 30), ending=ending))
+    assert [line.get_marker() for line in axes.lines if line.get_marker() in ("o", "X")] == markers
+
+
 def test_crossings_are_marked_and_explained(made_up):
     crossings = (
         Crossing(2 * MS, 20 * MIB, 20 * MIB, "rss", "report"),
