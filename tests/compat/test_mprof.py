@@ -328,6 +328,18 @@ def test_wrong_options_are_one_line(run, tmp_path, words, reason):
     assert (tmp_path / "notes.txt").read_text() == "dear diary\n"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+@pytest.mark.parametrize("words", [["program.py"], [sys.executable, "program.py"]], ids=["python", "outside"])
+def test_a_full_disk_is_told_and_ends_no_program(run, script, words):
+    script("import sys; print('through'); sys.exit(3)")
+    failing, passing = run("run", "-E", "-o", "/dev/full", *words), run("run", "-o", "/dev/full", *words)
+    assert failing.stdout.endswith("through\n")
+    assert failing.returncode == 3
+    assert passing.returncode == 1
+    for done in (failing, passing):
+        assert "mprof: '/dev/full' is not whole: No space left on device\n" in done.stderr
+
+
 def test_a_file_of_mprof_is_replaced(run, tmp_path):
     """mprof appended to it, which made one curve of two runs."""
     for text in ("first", "second"):
@@ -475,6 +487,13 @@ def test_of_a_program_that_was_read_once_that_is_kept(dat, tmp_path):
     outside.finish()
     dat.flush()
     assert lines_of(tmp_path / "a.dat") == ["MEM 1.000000"]
+
+
+def test_a_program_of_which_no_page_was_counted_yet_goes_on(dat, tmp_path):
+    outside = Outside(Watched((0, {}), (MIB, {}), (2 * MIB, {}), (None, {})), dat, settled=False)
+    assert [outside.look() for _ in range(4)] == [True, True, True, False]
+    dat.flush()
+    assert lines_of(tmp_path / "a.dat") == ["MEM 2.000000"]
 
 
 def test_a_child_that_vanishes_ends_its_series(dat, tmp_path):

@@ -51,12 +51,12 @@ def main() -> None:
         _ACTIONS[get_action()]()
     except UsageError as error:
         sys.exit(_say(error, WRONG_USAGE))
-    except (MemkitError, ValueError) as error:
-        sys.exit(_say(error, FAILED))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # | head; Python would complain at its exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (MemkitError, ValueError, OSError) as error:
+        sys.exit(_say(error, FAILED))
 
 
 def _say(error, code):

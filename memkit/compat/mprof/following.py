@@ -17,11 +17,12 @@ class DatFile:
     """The file; what was written is on disk after ``flush``.
 
     One of mprof's that is there already is replaced by ``begin``. Raises ``UsageError`` for any other file, and where the
-    system refuses.
+    system refuses. Later failures, of a full disk for instance, are kept in ``lost``: the program goes on.
     """
 
     def __init__(self, path: str):
         self._path = path
+        self.lost = None
         try:
             if os.path.isfile(path) and os.path.getsize(path) and not mprofile.is_mprofile(path):
                 raise UsageError(f"{path!r} is not a file of mprof's, so it is left alone: give -o another name")
@@ -37,16 +38,22 @@ class DatFile:
         self.flush()
 
     def write(self, *rows: str) -> None:
-        self._file.writelines(rows)
+        self._try(self._file.writelines, rows)
 
     def flush(self) -> None:
-        self._file.flush()
+        self._try(self._file.flush)
 
     def close(self) -> None:
         """Nothing is left of a file that was never begun."""
-        self._file.close()
-        if os.path.isfile(self._path) and not os.path.getsize(self._path):
+        self._try(self._file.close)
+        if os.path.isfile(self._path) and not os.path.getsize(self._path) and self.lost is None:
             os.unlink(self._path)
+
+    def _try(self, act, *values):
+        try:
+            act(*values)
+        except OSError as error:
+            self.lost = self.lost or f"{self._path!r} is not whole: {error.strerror}"
 
 
 class Outside:
@@ -68,6 +75,8 @@ class Outside:
         own, children = self._watch.look()
         if own is None:
             return False
+        if not own:
+            return True
         now = time.time()
         rows = []
         if self._own:

@@ -97,9 +97,9 @@ def _attach(options, interval) -> int:
     file.begin(_command_of(process))
     outside = Outside(watch, file, summed=options.include_children, singly=options.multiprocess)
 
-    def ended(seconds):
+    def ended(due):
         try:
-            process.wait(max(0, seconds))
+            process.wait(max(0, due - time.monotonic_ns()) / SECOND)
         except psutil.TimeoutExpired:
             return False
         return True
@@ -110,7 +110,7 @@ def _attach(options, interval) -> int:
         pass
     finally:
         file.close()
-    return 0
+    return _wholeness(file)
 
 
 def _command_of(process):
@@ -150,36 +150,29 @@ def _run_new(options, interval, plan) -> int:
         if not _follow(process, file, journal if plan is not None else None, options, interval):
             _say(f"sampling ended after {options.timeout:g} s; the program goes on as process {process.pid}")
             process.returncode = 0  # nobody waits for it any more, and nobody is to be warned of that
-            return 0
-    return _status(process.returncode, options.exit_code)
+    incomplete = _wholeness(file)
+    return _status(process.returncode, options.exit_code) or incomplete
+
+
+def _wholeness(file) -> int:
+    """The exit code for what became of the file."""
+    if file.lost:
+        _say(file.lost)
+    return 1 if file.lost else 0
 
 
 def _follow(process, file, journal, options, interval) -> bool:
     """Write what a program does until it has ended; False where time was up before."""
-    children = options.include_children or options.multiprocess
-    outside = None
-    if journal is None or children:
-        try:
-            watch = Watch(process.pid, METERS[options.backend], children=children)
-        except MeterError:
-            if process.poll() is None:
-                process.wait()  # it is as good as ended
-        else:
-            own = journal is None or options.include_children
-            outside = Outside(
-                watch, file, summed=options.include_children, singly=options.multiprocess, own=own, settled=not own
-            )
+    outside = _outside(process, file, journal, options)
+    looks = [outside.look] if outside else []
     inside = None
     if journal is not None:
         until = time.time() + options.timeout if options.timeout else None
         added = outside if options.include_children else None
         inside = Inside(journal, file, outside=added, memory=not options.include_children, until=until)
-    looks = [outside.look] if outside else []
-    with launch.end_of(process) as ended_by:
-        ended = _within(ended_by)
-        if inside is not None:
-            looks.append(_every(FOLLOW_EVERY, inside.advance))
-        beat = interval if outside else max(interval, FOLLOW_EVERY)
+        looks.append(_every(FOLLOW_EVERY, inside.advance))
+    beat = interval if outside else max(interval, FOLLOW_EVERY)
+    with launch.end_of(process) as ended:
         over = _look_until(ended, looks, file, beat, options.timeout, early=SETTLED)
     if over:
         process.wait()
@@ -190,9 +183,18 @@ def _follow(process, file, journal, options, interval) -> bool:
     return over
 
 
-def _within(ended_by):
-    """What waits for an end until a moment, as a function that waits so many seconds."""
-    return lambda seconds: ended_by(time.monotonic_ns() + round(seconds * SECOND))
+def _outside(process, file, journal, options) -> Outside | None:
+    """What reads a new program from outside; None where it need not be, or cannot be."""
+    children = options.include_children or options.multiprocess
+    if journal is not None and not children:
+        return None
+    try:
+        watch = Watch(process.pid, METERS[options.backend], children=children)
+    except MeterError as error:
+        _say(str(error))
+        return None
+    own = journal is None or options.include_children
+    return Outside(watch, file, summed=options.include_children, singly=options.multiprocess, own=own, settled=not own)
 
 
 def _every(seconds, act):
@@ -212,24 +214,24 @@ def _look_until(ended, looks, file, interval, timeout, early=None) -> bool:
     """Look at each beat until the process has ended, or until time is up: False then.
 
     Beats are counted from the start, so that they do not drift; one that is missed is left out. With ``early`` there is one
-    more look so many seconds after the first.
+    more look so many seconds after the first. ``ended`` waits until a moment on the monotonic clock.
     """
-    start = time.monotonic()
-    last = start + timeout if timeout else None
+    start = time.monotonic_ns()
+    last = start + round(timeout * SECOND) if timeout else None
+    step = round(interval * SECOND)
     beat = 0
     while True:
         if any([look() is False for look in looks]):
             return True
         file.flush()
-        now = time.monotonic()
         if early is not None and early < interval:
-            due, early = start + early, None
+            due, early = start + round(early * SECOND), None
         else:
-            beat = max(beat, int((now - start) / interval)) + 1
-            due = start + beat * interval
+            beat = max(beat, (time.monotonic_ns() - start) // step) + 1
+            due = start + beat * step
         if last is not None and due >= last:
-            return ended(max(0.0, last - now))
-        if ended(max(0.0, due - now)):
+            return ended(last)
+        if ended(due):
             return True
 
 

@@ -21,9 +21,18 @@ class Watch:
     def look(self) -> tuple[int | None, dict[int, int]]:
         """Bytes of the process, None when it is gone, and of those below it, by pid."""
         own = self._meter.read()
-        if not own:  # an ended process that was not waited for yet has no memory
+        if own is None or (own == 0 and self._has_ended()):
             return None, {}
         return own, {} if self._children is None else self._read_children()
+
+    def _has_ended(self):
+        """Whether a process without memory was not waited for; the kernel may also not have counted a first page yet."""
+        import psutil
+
+        try:
+            return psutil.Process(self._pid).status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        except psutil.Error:
+            return True
 
     def _read_children(self):
         found = {}
