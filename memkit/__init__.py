@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from memkit.headroom import limit as limit
     from memkit.headroom import limits as limits
     from memkit.hookspecs import hookimpl as hookimpl
+    from memkit.html import mimebundle as mimebundle
     from memkit.log import Log as Log
     from memkit.log import LogRow as LogRow
     from memkit.log import read_log as read_log
+    from memkit.memit import MemitResult as MemitResult
     from memkit.merging import merge as merge
     from memkit.monitor import MemoryMonitor as MemoryMonitor
     from memkit.mprofile import mprof_lines as mprof_lines
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
     from memkit.tracks import has_crashed_gracefully as has_crashed_gracefully
     from memkit.tracks import has_crashed_ungracefully as has_crashed_ungracefully
     from memkit.trend import TimeToLimit as TimeToLimit
+    from memkit.watching import Measurements as Measurements
+    from memkit.watching import MemWatcher as MemWatcher
 
 _HOMES = {
     "costs": ("Cost", "Tracing"),
@@ -69,7 +73,9 @@ _HOMES = {
     "eventlog": ("EventLog",),
     "headroom": ("limit", "limits"),
     "hookspecs": ("hookimpl",),
+    "html": ("mimebundle",),
     "log": ("Log", "LogRow", "read_log"),
+    "memit": ("MemitResult",),
     "merging": ("merge",),
     "mprofile": ("mprof_lines",),
     "monitor": ("MemoryMonitor",),
@@ -95,10 +101,14 @@ _HOMES = {
     "tracker": ("Tracker", "get_used_ram"),
     "tracks": ("has_completed_successfully", "has_crashed_gracefully", "has_crashed_ungracefully"),
     "trend": ("TimeToLimit",),
+    "watching": ("Measurements", "MemWatcher"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [*sorted(_HOME_OF), "units"]
+
+# For %load_ext memkit: IPython asks for these, nobody else does.
+_HOME_OF |= {"load_ipython_extension": "ipython", "unload_ipython_extension": "ipython"}
 
 
 def __getattr__(name):

@@ -77,9 +77,9 @@ into a file as it happens, so that a program that is killed is reported on like 
 
 def run_command(name: str, words: list[str]) -> int:
     """Launch a program under measurement, then report; the exit code is the program's."""
-    parser, plugins, options = _parsed(name, _RUN, words, add_run_options)
+    parser, plugins, options = parsed(name, _RUN, words, add_run_options)
     program = _program(options)
-    meter = _meter(options.meter, plugins)
+    meter = place_of_meter(options.meter, plugins)
     if program.mode == "program" and "=" in meter:
         raise UsageError(
             f"meter {options.meter!r} measures the process that it runs in: --program needs one of memkit's own"
@@ -88,7 +88,7 @@ def run_command(name: str, words: list[str]) -> int:
     check(options)
     path, reserved = files.place_for(options.output, named)
     try:
-        _check_outputs(parser, options, [path] if program.mode != "script" else [program.target, path])
+        check_outputs(parser, options, [path] if program.mode != "script" else [program.target, path])
         folder = os.path.dirname(os.path.realpath(program.target)) if program.mode == "script" else os.getcwd()
         Targets([target for target in (*(options.lines or ()), *(options.calls or ())) if target]).check(folder)
         exit = _launched(name, program, path, meter, plugins, options)
@@ -150,7 +150,7 @@ def _program(options) -> Program:
     return Program("script", script, words[1:])
 
 
-def _meter(name: str, plugins: Plugins) -> str:
+def place_of_meter(name: str, plugins: Plugins) -> str:
     """A meter that works here: its name, or the place of a plugin's callable."""
     from memkit import engine
 
@@ -169,7 +169,7 @@ def _meter(name: str, plugins: Plugins) -> str:
     return f"{name}={module}:{function}"
 
 
-def _check_outputs(parser, options, taken: list[str]) -> None:
+def check_outputs(parser, options, taken: list[str]) -> None:
     """Refuse to write a report over what is run or read, or two reports into one file."""
     seen = set(map(os.path.realpath, taken))
     for action in parser._actions:
@@ -185,7 +185,7 @@ def _check_outputs(parser, options, taken: list[str]) -> None:
         seen.add(path)
 
 
-def _parsed(name: str, text: str, words: list[str], add_options):
+def parsed(name: str, text: str, words: list[str], add_options):
     """A command's parser, plugins and options. Plugins add options, and ``-p no:NAME`` is an option that says which do."""
     disabled = {word[3:] for before, word in itertools.pairwise(words) if before == "-p" and word.startswith("no:")}
     while True:
@@ -250,12 +250,12 @@ def _dispatch(_: str, words: list[str]) -> int:
 def attach_command(name: str, words: list[str]) -> int:
     """Record a process that runs already: until it ends, Ctrl-C, or --duration is over."""
     attach.refuse_inside(words)
-    parser, plugins, options = _parsed(name, attach_command.__doc__, words, attach.add_attach_options)
+    parser, plugins, options = parsed(name, attach_command.__doc__, words, attach.add_attach_options)
     process = attach.find(options.process, options.meter)
     path, reserved = files.place_for(options.output, process.argv[0])
     lost = None
     try:
-        _check_outputs(parser, options, [path])
+        check_outputs(parser, options, [path])
         with onlookers(path, plugins, options, lambda text: _say(f"{name}: {text}")) as them:
             attach.record(process, path, options, them)
     except JournalError as error:
@@ -273,8 +273,8 @@ def report_command(name: str, words: list[str]) -> int:
     def add_options(parser):
         parser.add_argument("files", nargs="+", metavar="FILE", help="a recording")
 
-    parser, plugins, options = _parsed(name, report_command.__doc__, words, add_options)
-    _check_outputs(parser, options, options.files)
+    parser, plugins, options = parsed(name, report_command.__doc__, words, add_options)
+    check_outputs(parser, options, options.files)
     recordings = [read(file) for file in options.files]
     return FAILED if plugins.report(recordings, options) else 0
 

@@ -36,3 +36,8 @@ def memkit_follow(recording, options):
 @hookspec
 def memkit_meters():
     """Further meters: a dict of name -> module-level callable that returns bytes, for ``--meter NAME``."""
+
+
+@hookspec
+def memkit_load_ipython(shell):
+    """``%load_ext memkit`` was typed: register magics, and functions at events, with the ``shell`` of IPython."""

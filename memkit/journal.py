@@ -118,3 +118,11 @@ def is_recording(path: str) -> bool:
             return file.read(len(BEGINNING)) == BEGINNING
     except OSError:
         return False
+
+
+def samples_in(rows: bytes) -> tuple[tuple[int, int, int], ...]:
+    """The samples among whole rows of one process that stand without a first row: time, memory, peak since the last."""
+    import json
+
+    decoded = json.loads(b"[" + b",".join(rows.splitlines()) + b"]")
+    return tuple((row[1], row[2], row[2] + sum(row[3:4])) for row in decoded if row[0] == "sample")

@@ -149,6 +149,10 @@ class Plugins:
         """Let each plugin look at a recording that is being made."""
         self._each("memkit_follow", {"recording": recording, "options": options}, "it is asked again in a second")
 
+    def load_ipython(self, shell) -> None:
+        """Let each plugin add to a shell of IPython."""
+        self._each("memkit_load_ipython", {"shell": shell}, "its magics are missing")
+
     def meters(self) -> dict:
         """The meters of all plugins: name -> callable."""
         found = {}

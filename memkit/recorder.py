@@ -116,7 +116,7 @@ class Recorder:
 
     def __repr__(self):
         state = "recording" if self.running else "not recording"
-        return f"<memkit.Recorder {state}, {self.path or 'no file'}>"
+        return f"<memkit.{type(self).__name__} {state}, {self.path or 'no file'}>"
 
     @property
     def running(self) -> bool:

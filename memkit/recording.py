@@ -272,6 +272,28 @@ class Recording:
             return (self.peak or 0) > (self.about.mark or 0)
         return self.about.peaks == "reset"
 
+    def columns(self, count: int) -> tuple[list[int], list[int]]:
+        """The highest memory that was read, and the highest peak, in each of so many equal stretches of the time.
+
+        A stretch without a sample has the memory of the one before, and those before the first sample that of the first. A
+        peak between two samples counts for every stretch that it may have been reached in.
+        """
+        memory, peak = [None] * count, [0] * count
+        before = 0
+        for sample in self.samples:
+            column = min(count - 1, sample.time * count // max(1, self.duration))
+            memory[column] = max(memory[column] or 0, sample.memory)
+            peak[column] = max(peak[column], sample.peak)
+            if sample.peak > sample.memory:
+                for between in range(before, column):
+                    peak[between] = max(peak[between], sample.peak)
+            before = column
+        known = self.samples[0].memory if self.samples else 0
+        for column, value in enumerate(memory):
+            known = memory[column] = known if value is None else value
+            peak[column] = max(peak[column], known)
+        return memory, peak
+
     @property
     def functions(self) -> dict[Function, tuple[Line, ...]]:
         """The traced functions, each with its lines in order."""
@@ -373,3 +395,14 @@ class Recording:
         """Nanoseconds from the beginning to the last thing known."""
         ended = [process.ended for process in self.processes if process.ended is not None]
         return max([*ended, self.samples[-1].time if self.samples else 0])
+
+    # -- in a notebook -------------------------------------------------------------------------------------------------
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        """What a front end of Jupyter shows: text, and HTML with the plot and the tables."""
+        import memkit  # how it looks is the matter of a higher floor
+
+        return memkit.mimebundle(self)
+
+    def _repr_html_(self) -> str:
+        return self._repr_mimebundle_()["text/html"]

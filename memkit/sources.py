@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import os
+import sys
 
 
 class Source:
@@ -16,6 +17,8 @@ class Source:
         linecache.checkcache(file)
         self.lines = [line.rstrip("\n") for line in linecache.getlines(file)]
         """The lines of text; empty where there is none to be had."""
+        self.name = _cell(file) or file
+        """What to call it: the file, or the cell of IPython that it was typed in."""
         self.remark = None
         """What is wrong with the text, in a line, or None."""
         if not self.lines:
@@ -26,3 +29,13 @@ class Source:
     def line(self, number: int) -> str:
         """The text of a line, counted from 1; empty where there is none."""
         return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
+
+
+def _cell(file: str) -> str | None:
+    """``In [5]`` for the file name that IPython gave to a cell; None for anything else."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None or not hasattr(shell.compile, "format_code_name"):
+        return None
+    known = shell.compile.format_code_name(file)
+    return known[1].replace("In[", "In [") if known else None

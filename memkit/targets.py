@@ -5,6 +5,7 @@ target                           what it wants
 ===============================  =====================================================================================
 a function, method, class        its code; of a class, every function in it. Decorators, properties, ``partial`` and the
                                  like are looked through
+a code object                    itself
 a module, ``"package.module"``   everything in its file
 ``"package.module:name"``        a function or class of that module, by its qualified name; globs are welcome
 ``"file.py"``, ``"src/*.py"``    everything in the files
@@ -73,7 +74,9 @@ class Targets:
 
 
 def codes_of(target) -> list:
-    """The code objects of a callable or class, through whatever is wrapped around them."""
+    """The code objects of a callable or class, through whatever is wrapped around them; of a code object itself."""
+    if isinstance(target, type(codes_of.__code__)):
+        return [target]
     found = _search(target, set())
     if not found:
         raise UsageError(f"{target!r} has no Python code to trace: name a function, a method, a class or a module")

@@ -1,5 +1,7 @@
 """What more than one test file needs."""
 
+import atexit
+import builtins
 import json
 import mmap
 import os
@@ -306,3 +308,59 @@ def _settings(folder, settings):
     if "input" in settings:
         del settings["stdin"]
     return settings
+
+
+# -- IPython -----------------------------------------------------------------------------------------------------------
+
+
+class Shell:
+    """A shell of IPython, and what it prints."""
+
+    def __init__(self, ip, capsys):
+        self.ip, self._capsys = ip, capsys
+
+    def __call__(self, cell, **settings):
+        """Run a cell as if it were typed; returns what was printed, on both streams."""
+        self._capsys.readouterr()
+        self.result = self.ip.run_cell(cell, store_history=settings.pop("store_history", True), **settings)
+        printed = self._capsys.readouterr()
+        self.error = self.result.error_before_exec or self.result.error_in_exec
+        self.printed, self.complaint = printed.out, printed.err
+        return printed.out
+
+    @property
+    def state(self):
+        """What an extension could leave behind."""
+        magics = {kind: set(named) for kind, named in self.ip.magics_manager.magics.items()}
+        return magics, {event: list(called) for event, called in self.ip.events.callbacks.items()}
+
+
+@pytest.fixture
+def shell(capsys, tmp_path, monkeypatch):
+    """A shell of IPython with ``touched`` and ``spike``, in this process, and nothing of it afterwards."""
+    IPython = pytest.importorskip("IPython", reason="needs IPython: pip install ipython")
+    from IPython.core import async_helpers
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    config = Config()
+    config.HistoryManager.enabled = False  # no thread and no database
+    config.InteractiveShell.colors = "nocolor" if IPython.version_info >= (9,) else "NoColor"
+    modules, hooks, names = dict(sys.modules), (sys.displayhook, sys.excepthook), dict(vars(builtins))
+    ip = InteractiveShell.instance(
+        config=config, user_ns={"touched": _touched, "spike": lambda size: _touched(size).close()}
+    )
+    with ip.builtin_trap:
+        yield Shell(ip, capsys)
+    InteractiveShell.clear_instance()
+    ip.atexit_operations()
+    ip.restore_sys_module_state()
+    atexit.unregister(ip.atexit_operations)
+    if async_helpers._asyncio_event_loop is not None:  # of cells with await
+        async_helpers._asyncio_event_loop.close()
+        async_helpers._asyncio_event_loop = None
+    sys.displayhook, sys.excepthook = hooks
+    sys.modules["__main__"] = modules["__main__"]
+    for name in set(vars(builtins)) - set(names):
+        delattr(builtins, name)

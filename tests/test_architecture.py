@@ -12,8 +12,8 @@ ROOT = Path(memkit.__file__).parent
 # From the ground up. A module imports only from floors below its own, or from the same floor where that is said.
 FLOORS = [
     {"errors", "version", "endings", "calls", "costs", "crossings"},
-    {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "handles"},
-    {"rows", "portable", "native", "merging", "mprofile", "machine", "trend"},
+    {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "handles", "wording"},
+    {"rows", "portable", "native", "merging", "mprofile", "machine", "trend", "pictures"},
     {"reader", "headroom"},
     {"engine", "plugins", "wrapping", "tracing", "files", "shelf", "terminal", "live"},
     {"processes", "heading", "spanrows"},
@@ -24,10 +24,14 @@ FLOORS = [
     {"tracers"},
     {"observed", "recorder", "info", "outputs", "eventlog", "tracker", "monitor"},
     {"onlookers", "spans", "launch", "profiling", "parser", "options", "log", "tracks"},
-    {"script", "curves"},
+    {"script", "curves", "typed"},
     {"follow", "attach", "program"},
     {"cli"},
-    {"__init__", "__main__", "start", "reporters", "compat", "following"},
+    {"__init__", "__main__", "start", "reporters", "following"},
+    {"stretch", "html"},
+    {"memit", "watching", "cells"},
+    {"magics"},
+    {"ipython", "compat"},
 ]
 FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 WOKEN = {"ongoing": {"follow"}, "recorder": {"follow"}}  # called up when a recording is to be followed, and only then
@@ -120,7 +124,15 @@ PYTHON = [path for path in SOURCES if path.suffix == ".py"]
 @pytest.mark.parametrize("path", PYTHON, ids=named(PYTHON))
 def test_heavy_packages_are_imported_by_the_function_that_needs_them(path):
     found = {name.partition(".")[0] for name in imports(path, top_level_only=True)}
+    if path.name == "magics.py":
+        found.remove("IPython")  # which is there before it; see below
     assert not found & HEAVY
+
+
+def test_the_magics_are_imported_where_ipython_is_there_already():
+    importing = {path.name for path in PYTHON if "memkit.magics" in imports(path) and room(path) != "compat"}
+    assert importing == {"ipython.py"}
+    assert "memkit.magics" not in imports(ROOT / "ipython.py", top_level_only=True)
 
 
 MEASURED = [

@@ -176,3 +176,10 @@ def test_each_process_has_its_lane_though_a_pid_was_used_twice(tree):
 def test_an_ending_that_is_not_known_to_be_bad_has_not_failed():
     kinds = ("ok", "ended", "unknown", "error", "exited", "killed")
     assert [kind for kind in kinds if Ending(kind).failed] == ["error", "exited", "killed"]
+
+
+def test_columns_have_the_highest_of_each_stretch(made_up):
+    memory, peak = made_up((10, 10), (45, 30), (55, 20, 90), (100, 20)).columns(10)
+    assert [value // MIB for value in memory] == [10, 10, 10, 10, 30, 20, 20, 20, 20, 20]
+    assert [value // MIB for value in peak] == [10, 10, 10, 10, 90, 90, 20, 20, 20, 20]
+    assert made_up().columns(2) == ([0, 0], [0, 0])

@@ -136,9 +136,11 @@ def cost(recording):
 
 
 def place(function):
-    """Where a function is, shortly: ``load.py:12``, ``json/__init__.py:299``; nothing for one in C."""
+    """Where a function is, shortly: ``load.py:12``, ``json/__init__.py:299``, ``In [5]:1``; nothing for one in C."""
     if not function.file:
         return ""
+    if (name := memkit.Source(function.file).name) != function.file:
+        return f"{name}:{function.line}"
     parts = function.file.replace("\\", "/").split("/")
     short = "/".join(parts[-2:] if parts[-1].startswith("__") else parts[-1:])
     return f"{_plain(short)}:{function.line}"
@@ -260,23 +262,32 @@ class Tree:
                 continue
             shown += 1
             name, where = _named(call.function, indent)
-            yield _text((self._row(call), self._style(call)), "  ", (name, self._style(call)), (where, "dim"))
-        if left := self._count - shown:
-            less = {"growth": "grew by less", "peak": "rose less", "time": "took less"}[self.by]
-            yield _text((f"and {_count(left, 'path')} more that {less}; --csv-calls and --json have them all", "dim"))
+            row, style = _columns(self.cells(call), TREE), "bold yellow" if self.stands_out(call) else self._faint(call)
+            yield _text((row, style), "  ", (name, style), (where, "dim"))
+        if left := self.left_out(shown):
+            yield _text((left, "dim"))
+
+    def left_out(self, shown):
+        """How many paths there are more than so many, in words; empty where there are none."""
+        less = {"growth": "grew by less", "peak": "rose less", "time": "took less"}[self.by]
+        left = self._count - shown
+        return f"and {_count(left, 'path')} more that {less}; --csv-calls and --json have them all" if left else ""
 
     def share(self, growth):
         """A growth as a percentage of all; empty where all is too little."""
         return _share(growth, self.grown if self.grown >= NOISE else 0)
 
-    def _row(self, call):
+    def cells(self, call):
+        """What stands in the columns of a row, in words."""
         size, time = memkit.units.show_bytes, memkit.units.show_time
         sums = _growth(call.growth), self.share(call.growth), _growth(call.own_growth), size(call.peak)
-        return _columns((*sums, f"{call.calls:,}", time(call.time), _share(call.time, self.time)), TREE)
+        return (*sums, f"{call.calls:,}", time(call.time), _share(call.time, self.time))
 
-    def _style(self, call):
-        if self.by == "growth" and call.own_growth >= max(self.grown * STANDS_OUT, NOISE):
-            return "bold yellow"
+    def stands_out(self, call):
+        """Whether the function itself has a good part of all growth."""
+        return self.by == "growth" and call.own_growth >= max(self.grown * STANDS_OUT, NOISE)
+
+    def _faint(self, call):
         return "dim" if call.parent is None else ""
 
     def rows(self):

@@ -40,10 +40,8 @@ def memkit_report(recording, options):
 
 def summary(recording, width=80, unicode=True):
     """The summary, as rich Text, a line each."""
-    yield from _facts(recording)
-    yield from _limits(recording)
-    yield from _crossings(recording)
-    curve = Curve(_together(recording), width, unicode)
+    yield from facts(recording)
+    curve = Curve(together(recording), width, unicode)
     if curve.flat:
         yield _fact("curve", "flat")
     elif recording.samples or recording.totals:
@@ -51,15 +49,27 @@ def summary(recording, width=80, unicode=True):
         if recording.totals:
             yield _text(("all processes together", "dim"))
         yield from curve.lines()
-    yield from _stacks(recording)
-    if len(recording.processes) > 1:
-        yield _text()
-        yield from _processes(recording, width)
+    yield from details(recording, width)
     if recording.spans:
         yield _text()
         yield from _spans(recording.spans, width)
     yield _text()
-    yield from _cost(recording)
+    yield from cost(recording)
+
+
+def facts(recording):
+    """How it ended, how long it took, start, end, growth, peak and limits, as rich Text, a line each, each with its name."""
+    yield from _facts(recording)
+    yield from _limits(recording)
+    yield from _crossings(recording)
+
+
+def details(recording, width=80):
+    """Where the threads were when a limit was reached, and the processes where there are several, as rich Text."""
+    yield from _stacks(recording)
+    if len(recording.processes) > 1:
+        yield _text()
+        yield from _processes(recording, width)
 
 
 # -- words ---------------------------------------------------------------------------------------------------------
@@ -118,7 +128,7 @@ def _totals(recording):
         yield _fact("seen", ("by looking: processes that came and went between two looks are missing", "yellow"), reason)
 
 
-def _together(recording):
+def together(recording):
     """The same recording with the memory of all its processes in the place of the first one's, where that is known."""
     if not recording.totals:
         return recording
@@ -245,14 +255,15 @@ def _how(ending):
     return re.split(r",|:| \(", str(ending))[0]
 
 
-def _cost(recording):
-    cost = recording.cost
+def cost(recording):
+    """What recording took, what could not be read, and where the recording is, as rich Text, a line each."""
+    spent = recording.cost
     words = [f"{len(recording.samples):,} samples"]
-    if cost.late:
-        words.append(f"{cost.late:,} late")
-    if cost.cpu is not None and cost.beats:
-        share = cost.cpu / max(1, recording.duration)
-        words.append(f"{memkit.units.show_time(cost.cpu)} of CPU, {share:.1%} of a core")
+    if spent.late:
+        words.append(f"{spent.late:,} late")
+    if spent.cpu is not None and spent.beats:
+        share = spent.cpu / max(1, recording.duration)
+        words.append(f"{memkit.units.show_time(spent.cpu)} of CPU, {share:.1%} of a core")
     if recording.about.engine != "native":
         words.append(f"{recording.about.engine} sampler")
     yield _fact("cost", ", ".join(words))
@@ -338,7 +349,7 @@ class Curve:
 
     def lines(self):
         """The rows from the top, then the time axis."""
-        memory, peak = self._heights()
+        memory, peak = self._recording.columns(self._columns)
         top = max(max(peak), 1)
         size = memkit.units.show_bytes
         for row in range(CURVE_ROWS, 0, -1):
@@ -354,22 +365,3 @@ class Curve:
 
     def _cell(self, height):
         return self._blocks[max(0, min(8, round(height * 8)))]
-
-    def _heights(self):
-        """For each column the highest memory read and the highest peak; what no sample fell into keeps the last reading."""
-        recording = self._recording
-        memory, peak = [None] * self._columns, [0] * self._columns
-        before = 0
-        for sample in recording.samples:
-            column = min(self._columns - 1, sample.time * self._columns // max(1, recording.duration))
-            memory[column] = max(memory[column] or 0, sample.memory)
-            peak[column] = max(peak[column], sample.peak)
-            if sample.peak > sample.memory:  # it was reached somewhere since the sample before
-                for between in range(before, column):
-                    peak[between] = max(peak[between], sample.peak)
-            before = column
-        known = 0
-        for column, value in enumerate(memory):
-            known = memory[column] = known if value is None else value
-            peak[column] = max(peak[column], known)
-        return memory, peak

@@ -95,22 +95,32 @@ def _text(*parts):
 
 def _table(function, lines, source, colour):
     yield _text()
-    growth = memkit.units.show_bytes(sum(line.growth for line in lines), sign=True)
-    peak = memkit.units.show_bytes(max(line.peak for line in lines))
-    yield _text((function.name, "bold"), f"  {function.file}:{function.line}  ", (f"growth {growth}, peak {peak}", "bold"))
+    yield _text((function.name, "bold"), f"  {source.name}:{function.line}  ", (sums(lines), "bold"))
     if source.remark:
         yield _text((source.remark, "yellow"))
     yield _text((_columns(HEAD) + "  source", "dim"))
-    greatest = max((_weight(line, lines) for line in lines), default=0)
     texts = _texts(source, lines[-1].number, colour)
-    known = {line.number: line for line in lines}
-    for number in _shown(known, function.line if source.lines else lines[0].number):
+    for number, line, marked in rows(function, lines, source):
         if number is None:
             yield _text((" " * (WIDTHS[0] - 1) + "⋮" if colour else " " * (WIDTHS[0] - 3) + "...", "dim"))
             continue
+        style = "bold yellow" if marked else ""
+        yield _text((_columns(cells(number, line)), style), "  ", texts[number - 1] if number <= len(texts) else "")
+
+
+def sums(lines):
+    """What the lines of a function did together, in words."""
+    growth = memkit.units.show_bytes(sum(line.growth for line in lines), sign=True)
+    return f"growth {growth}, peak {memkit.units.show_bytes(max(line.peak for line in lines))}"
+
+
+def rows(function, lines, source):
+    """What stands in the rows of a table: the number, the line if it ran, and whether it stands out; no number is a gap."""
+    greatest = max((_weight(line, lines) for line in lines), default=0)
+    known = {line.number: line for line in lines}
+    for number in _shown(known, function.line if source.lines else lines[0].number):
         line = known.get(number)
-        style = "bold yellow" if line and greatest and _weight(line, lines) >= greatest * STANDS_OUT else ""
-        yield _text((_row(number, line), style), "  ", texts[number - 1] if number <= len(texts) else "")
+        yield number, line, bool(line and greatest and _weight(line, lines) >= greatest * STANDS_OUT)
 
 
 def _texts(source, last, colour):
@@ -129,16 +139,17 @@ def _weight(line, lines):
     return max(abs(line.growth), line.peak - max(line.memory, base))
 
 
-def _row(number, line):
+def cells(number, line):
+    """What stands in the columns of a row, in words."""
     if line is None:
-        return _columns((str(number), "", "", "", "", ""))
+        return (str(number), "", "", "", "", "")
     size, time = memkit.units.show_bytes, memkit.units.show_time
     growth = size(line.growth, sign=True) if line.growth else "0"
-    return _columns((str(number), f"{line.hits:,}", time(line.time), growth, size(line.memory), size(line.peak)))
+    return (str(number), f"{line.hits:,}", time(line.time), growth, size(line.memory), size(line.peak))
 
 
-def _columns(cells):
-    return " ".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS))
+def _columns(words):
+    return " ".join(f"{word:>{width}}" for word, width in zip(words, WIDTHS))
 
 
 def _shown(known, start):
@@ -162,6 +173,6 @@ def _most_grown(recording):
     yield _text()
     yield _text(("the lines that grew most, with all that they called", "bold"))
     for line in grown:
-        place = f"{os.path.basename(line.function.file)}:{line.number}"
-        text = memkit.Source(line.function.file).line(line.number).strip()
+        source = memkit.Source(line.function.file)
+        place, text = f"{os.path.basename(source.name)}:{line.number}", source.line(line.number).strip()
         yield _text((f"{memkit.units.show_bytes(line.growth, sign=True):>12}", "yellow"), f"  {place}  {text}")

@@ -110,8 +110,7 @@ def test_a_curve_fits_narrow_terminals_and_plain_encodings(made_up):
 
 
 def test_a_curve_marks_a_peak_back_to_the_sample_before(made_up):
-    curve = Curve(made_up((0, 10), (900, 10, 80), (1000, 10)), 114)
-    memory, peak = curve._heights()
+    memory, peak = made_up((0, 10), (900, 10, 80), (1000, 10)).columns(100)
     assert memory[1] == memory[50] == 10 * MIB
     assert peak[0] == peak[45] == peak[90] == 80 * MIB
     assert peak[99] == 10 * MIB

@@ -1,0 +1,132 @@
+"""A cell that is recorded: ``%%memkit``, with the options of ``memkit-run``."""
+
+from __future__ import annotations
+
+import keyword
+import shlex
+from contextlib import ExitStack
+from dataclasses import replace
+
+import memkit
+from memkit import cli, files, options
+from memkit.errors import MeterError, UsageError
+from memkit.recorder import Recorder
+from memkit.targets import Targets
+from memkit.typed import Typed, cell_number, profile_is_there
+
+_ABOUT = """\
+Record a cell and show what it did to memory: its curve, its lines and those of the functions in it.
+
+--lines=TARGET adds lines of other code. --calls is what the cell calls; --calls=TARGET adds what others call."""
+
+
+class RecordedCell:
+    """A cell and how it is to be recorded. Raises ``UsageError`` before anything runs.
+
+    ``typed`` is None where the options only asked for help.
+    """
+
+    def __init__(self, shell, line: str, cell: str):
+        self._shell = shell
+        self.typed = self._remark = None
+        self._going_on = ExitStack()
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            raise UsageError(f"{line!r}: {error}") from None
+        try:
+            parser, self._plugins, self._options = cli.parsed("%%memkit", _ABOUT, words, _add_options)
+        except SystemExit:  # --help
+            return
+        chosen = self._options
+        if chosen.program or chosen.module is not None or chosen.code is not None:
+            raise UsageError("the cell is what is run: name no program, no -m and no -c")
+        if chosen.live:
+            raise UsageError("--live is for memkit-run: below a cell there is no bottom row of a terminal")
+        options.check(chosen)
+        cli.place_of_meter(chosen.meter, self._plugins)
+        if chosen.output is not None:
+            files.place_for(chosen.output, "")
+        cli.check_outputs(parser, chosen, [chosen.output] if chosen.output else [])
+        self.typed = Typed(shell, cell, "the cell is empty", valued=True)
+        self._recorder = self._made()
+
+    def _made(self) -> Recorder:
+        chosen, code = self._options, self.typed.code
+        settings = {"interval": chosen.interval, "meter": chosen.meter, "peak_reset": not chosen.no_peak_reset}
+        settings |= {
+            "children": chosen.children,
+            "follow": chosen.follow,
+            "c_calls": chosen.c_calls,
+            "argv": [f"In [{cell_number(self._shell)}]"],
+        }
+        others = [target for target in chosen.lines or () if target]
+        if chosen.calls is not None:
+            settings["calls"] = _checked([code, *filter(None, chosen.calls)])
+        lines = _checked([code, *others])
+        try:
+            return Recorder(chosen.output, lines=lines, **settings)
+        except MeterError as error:
+            if chosen.lines is not None or chosen.calls is not None:
+                raise
+            self._remark = f"no lines: {error}"
+            return Recorder(chosen.output, **settings)
+
+    def begin(self) -> None:
+        """Begin to record."""
+        chosen = self._options
+        if chosen.call_log is not None:
+            self._going_on.enter_context(memkit.EventLog(chosen.call_log, trigger=chosen.trigger))
+        self._going_on.enter_context(self._recorder)
+
+    def run(self):
+        """Run it and end the recording; returns the value of its last expression."""
+        with self._going_on, profile_is_there():
+            return self.typed.run()
+
+    def report(self) -> None:
+        """Show what was recorded, keep it under its name, and let the plugins report."""
+        recording, chosen = _without_bystanders(self._recorder.recording), self._options
+        if chosen.out:
+            self._shell.user_ns[chosen.out] = recording
+        if not chosen.quiet:
+            self._show(recording)
+        chosen.quiet = True  # it has been shown
+        if self._plugins.report([recording], chosen):
+            raise memkit.MemkitError("a report failed, and the recording is safe; the line above says why")
+
+    def _show(self, recording):
+        chosen = self._options
+        shown = memkit.mimebundle(recording, sort=chosen.sort, hide=chosen.hide or (), show_all=chosen.show_all)
+        if self._remark:
+            shown["text/plain"] += f"\n{self._remark}"
+            shown["text/html"] += f"<div>{self._remark}</div>"
+        if getattr(self._shell, "kernel", None) is None:
+            print(shown["text/plain"])
+        else:
+            self._shell.display_pub.publish(data=shown, metadata={})
+
+
+def _without_bystanders(recording):
+    """The same without the threads that ran nothing of what was asked for: a kernel has some of its own."""
+    callers = {call.parent for call in recording.calls}
+    calls = tuple(call for call in recording.calls if call.parent is not None or call.id in callers)
+    return replace(recording, calls=calls)
+
+
+def _add_options(parser):
+    options.add_run_options(parser)
+    parser.usage = "%%%%memkit [options]"
+    parser.add_argument("--out", metavar="NAME", type=_name, help="keep the recording under this name")
+
+
+def _name(text):
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise UsageError(f"--out {text!r}: write a name that a variable can have")
+    return text
+
+
+def _checked(targets: list) -> Targets:
+    found = Targets(targets)
+    found.check()
+    return found

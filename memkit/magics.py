@@ -1,0 +1,201 @@
+"""The magics. This module imports IPython, so nothing imports it but IPython itself: see ``memkit.ipython``."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, nullcontext
+
+from IPython.core import page
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
+
+import memkit
+from memkit.memit import Children, give_back, memit
+from memkit.typed import Typed, profile_is_there
+from memkit.units import show_bytes
+from memkit.watching import active
+from memkit.wording import number, split
+
+
+@contextmanager
+def usage(prefix: str = ""):
+    """What memkit refuses is what IPython shows in one line."""
+    try:
+        yield
+    except memkit.MemkitError as error:
+        raise UsageError(f"{prefix}{error}") from None
+
+
+@magics_class
+class WatchMagics(Magics):
+    """``%memwatch``, and ``%imu_start`` and ``%imu_stop`` for those who have them in their fingers."""
+
+    @line_magic
+    def memwatch(self, line):
+        """Tell after every cell what it did to memory: ``%memwatch on``, ``off`` or ``toggle``."""
+        word = line.strip()
+        if word not in ("on", "off", "toggle"):
+            raise UsageError(f"%memwatch {word!r}: write %memwatch on, off or toggle")
+        watcher = active(self.shell)
+        wanted = watcher is None if word == "toggle" else word == "on"
+        if wanted and watcher is None:
+            with usage("%memwatch: "):
+                memkit.MemWatcher(self.shell).start_watching_memory()
+        elif not wanted and watcher is not None:
+            watcher.stop_watching_memory()
+
+    @line_magic
+    def imu_start(self, line):
+        """The same as ``%memwatch on``."""
+        self.memwatch("on")
+
+    @line_magic
+    def imu_stop(self, line):
+        """The same as ``%memwatch off``."""
+        self.memwatch("off")
+
+
+@magics_class
+class MemoryMagics(Magics):
+    """``%memit`` and ``%mprun``, with memory_profiler's options."""
+
+    @line_cell_magic
+    def memit(self, line="", cell=None):
+        """Measure the memory that a statement takes.
+
+        ``%memit [-r REPEATS] [-t SECONDS] [-i SECONDS] [-c] [-o] [-q] STATEMENT``
+
+        The statement is run once for each repeat, in your namespace. Of a cell, ``%%memit``, the lines below are measured,
+        and a statement beside the magic is run before them and not measured.
+
+        -r REPEATS  how often to run it (1); the highest peak counts
+        -t SECONDS  begin no further repeat when so much time has passed
+        -i SECONDS  with -c: how often to look at the child processes (0.1)
+        -c          count child processes, too
+        -o          return the result
+        -q          print nothing
+        """
+        with usage():
+            options, statement = split("memit", line, "coq", "rti")
+            settings = {
+                "repeat": number("memit", options, "r", 1),
+                "timeout": number("memit", options, "t", None, float),
+                "interval": number("memit", options, "i", 0.1, float),
+                "include_children": "c" in options,
+            }
+            setup = Typed(self.shell, statement) if cell is not None and statement.strip() else None
+            source = statement if cell is None else cell
+            measured = Typed(self.shell, source, "%memit has nothing to measure: add a statement")
+        if setup is not None:
+            setup.run()
+        with usage("%memit: "):
+            result = memit(measured.run, **settings)
+        if "q" not in options:
+            print(result if result.exact else f"{result} (as far as was seen)")
+        return result if "o" in options else None
+
+    @line_cell_magic
+    def mprun(self, line="", cell=None):
+        """Measure a statement line by line.
+
+        ``%mprun -f FUNCTION [-f ...] [-T FILE] [-r] [-c] STATEMENT``
+
+        Of a cell, ``%%mprun``, the lines below are run after the statement; without ``-f`` they are what is measured.
+
+        -f FUNCTION  a function, method, class or module, or a target such as package.module:name; from a file or a cell
+        -T FILE      write the tables into a file as well
+        -r           return the profiler, whose ``recording`` has it all
+        -c           tell what the child processes took, too
+        """
+        with usage():
+            options, statement = split("mprun", line, "rc", "fT")
+            typed = Typed(self.shell, "\n".join(filter(str.strip, (statement, cell or ""))), "%mprun has nothing to run")
+            targets = [self._named(word) for word in options.get("f", ())]
+            if not targets and cell is None:
+                raise memkit.UsageError("%mprun measures no lines without -f FUNCTION; %%mprun measures those of its cell")
+            file = memkit.output_path(os.path.expanduser(options["T"][-1])) if "T" in options else None
+            profiler = memkit.LineProfiler(*(targets or [typed.code]))
+        self._run(typed, profiler, file, children="c" in options)
+        return profiler if "r" in options else None
+
+    def _named(self, word: str):
+        """What ``-f`` means: an expression, or a target with a colon."""
+        if ":" in word:
+            return word
+        try:
+            return eval(word, self.shell.user_global_ns, self.shell.user_ns)
+        except Exception as error:
+            raise memkit.UsageError(f"%mprun -f {word}: {type(error).__name__}: {error}") from None
+
+    def _run(self, typed, profiler, file, children):
+        """Run what was typed; its tables are shown however it ended."""
+        watch = Children(0.1) if children else None
+        said = ""
+        give_back()  # what was free already would hide what is taken
+        with usage("%mprun: "):
+            profiler.start()
+        try:
+            with watch or nullcontext(), profile_is_there():
+                typed.run()
+        except SystemExit:
+            said = "*** SystemExit exception caught in code being profiled."
+        except KeyboardInterrupt:
+            said = "*** KeyboardInterrupt exception caught in code being profiled."
+        finally:
+            with usage("%mprun: "):
+                profiler.stop()
+            self.show(profiler, _about_children(watch))
+        if said:
+            print(said)
+        if file is not None:
+            with usage("%mprun: "), memkit.output(file) as out:
+                out.write(self.text(profiler, _about_children(watch)))
+            print(f"\n*** Profile printout saved to text file {file}. ")
+
+    def text(self, profiler, more="") -> str:
+        """The tables of a profiler as text."""
+        from memkit.html import line_tables
+
+        return "\n".join(filter(None, (line_tables(profiler.recording), more))) + "\n"
+
+    def show(self, profiler, more="") -> None:
+        """Show the tables of a profiler: in the pager of a terminal, or below the cell."""
+        text = self.text(profiler, more)
+        if getattr(self.shell, "kernel", None) is None:
+            page.page(text)
+            return
+        from memkit.html import line_tables_html
+
+        self.shell.display_pub.publish(
+            data={"text/plain": text, "text/html": line_tables_html(profiler.recording, more)}, metadata={}
+        )
+
+
+def _about_children(watch) -> str:
+    if watch is None:
+        return ""
+    return f"children: at most {show_bytes(watch.most)} together, looked at every {watch.interval} s"
+
+
+@magics_class
+class RecordMagics(Magics):
+    """``%%memkit``."""
+
+    @cell_magic
+    def memkit(self, line, cell):
+        """Record the cell and show what it did to memory: its curve, and its lines and those of the functions in it.
+
+        The options are those of memkit-run, and ``--out NAME`` keeps the recording under a name of your own.
+        """
+        from memkit.cells import RecordedCell
+
+        with usage("%%memkit: "):
+            recorded = RecordedCell(self.shell, line, cell)
+            if recorded.typed is None:
+                return None
+            recorded.begin()
+        try:
+            return recorded.run()
+        finally:
+            with usage("%%memkit: "):
+                recorded.report()

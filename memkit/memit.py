@@ -1,0 +1,154 @@
+"""What ``%memit`` does and returns: the memory that a statement takes, run once for each repeat."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+
+from memkit import engine
+from memkit.stretch import Stretch
+from memkit.units import SECOND
+
+MIB = 1 << 20
+
+
+class MemitResult:
+    """What ``%memit -o`` returns; sizes are in MiB.
+
+    ``mem_usage``: the peak of each repeat. ``baseline``: memory before the first. ``repeat``, ``timeout``, ``interval`` and
+    ``include_children`` are as they were asked for. ``exact``: whether the peaks are the kernel's; where they are not, they
+    are the highest that was seen.
+    """
+
+    def __init__(self, mem_usage, baseline, repeat, timeout, interval, include_children, exact=True):
+        self.mem_usage = mem_usage
+        self.baseline = baseline
+        self.repeat = repeat
+        self.timeout = timeout
+        self.interval = interval
+        self.include_children = include_children
+        self.exact = exact
+
+    @property
+    def repeats(self) -> int:
+        """How often the statement was run."""
+        return len(self.mem_usage)
+
+    @property
+    def peak(self) -> float:
+        """The highest peak of all repeats, in MiB."""
+        return max(self.mem_usage)
+
+    @property
+    def increment(self) -> float:
+        """The highest peak less the baseline, in MiB."""
+        return self.peak - self.baseline
+
+    def __str__(self):
+        return f"peak memory: {self.peak:.2f} MiB, increment: {self.increment:.2f} MiB"
+
+    def __repr__(self):
+        return f"<MemitResult : {self}>"
+
+    def _repr_pretty_(self, printer, cycle):
+        printer.text(repr(self))
+
+
+def memit(run, *, repeat=1, timeout=None, interval=0.1, include_children=False) -> MemitResult:
+    """Call ``run`` once for each repeat and measure what it takes.
+
+    ``timeout``: seconds after which no further repeat begins. ``include_children``: add the memory of all child processes,
+    looked at every ``interval`` seconds; the peak is then the highest that was seen. What is garbage, and what the C library
+    keeps for later, is given back before each repeat, so that it does not hide what the statement takes.
+    """
+    began, peaks, exact = time.monotonic(), [], True
+    give_back()
+    baseline = engine.rss() + (children_memory() if include_children else 0)
+    for number in range(repeat):
+        if number:
+            if timeout is not None and time.monotonic() - began >= timeout:
+                break
+            give_back()
+        if include_children:
+            with Children(interval) as children:
+                run()
+            peaks.append(children.peak)
+            exact = exact and children.most == 0
+            continue
+        stretch = Stretch()
+        try:
+            run()
+        finally:
+            measured = stretch.end()
+        peaks.append(measured.peak)
+        exact = exact and measured.exact
+    give_back()
+    return MemitResult([peak / MIB for peak in peaks], baseline / MIB, repeat, timeout, interval, include_children, exact)
+
+
+def give_back() -> None:
+    """Collect garbage, and have the C library give free memory back to the system, where it can."""
+    gc.collect()
+    if sys.platform == "linux":
+        import ctypes
+
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
+# -- children ----------------------------------------------------------------------------------------------------------
+
+
+def children_memory() -> int:
+    """Resident memory of all children and their children together, in bytes; pages that they share count for each."""
+    import psutil
+
+    total = 0
+    for child in psutil.Process().children(recursive=True):
+        try:
+            total += child.memory_info().rss
+        except psutil.Error:  # it has ended
+            continue
+    return total
+
+
+class Children:
+    """Looks at the children of this process every ``interval`` seconds while it is open, in a thread."""
+
+    def __init__(self, interval: float):
+        import threading
+
+        self.interval = interval
+        self.most = 0
+        """The most that they had together, in bytes."""
+        self.peak = 0
+        """The most that this process and they had together, in bytes."""
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="memkit", daemon=True)
+
+    def __enter__(self) -> Children:
+        self._stretch = Stretch()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._enough.set()
+        self._thread.join()
+        self._look()
+        self._stretch.drop()
+
+    def _watch(self):
+        wait = self.interval
+        while not self._enough.wait(wait):
+            began = time.monotonic_ns()
+            self._look()
+            took = (time.monotonic_ns() - began) / SECOND
+            wait = max(self.interval, 10 * took)  # looking takes a tenth of the time at most
+
+    def _look(self):
+        theirs = children_memory()
+        ours, self._stretch = self._stretch.end().peak, Stretch()
+        self.most = max(self.most, theirs)
+        self.peak = max(self.peak, ours + theirs)

@@ -1,0 +1,71 @@
+"""Code that was typed into a magic: compiled as IPython compiles a cell, and run in the user's namespace."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+from contextlib import contextmanager
+
+from memkit.errors import UsageError
+
+_VALUE = "__memkit_value__"
+
+
+class Typed:
+    """Code to be run, whose source tracebacks and tables of lines can show. Raises ``UsageError`` for what is no code.
+
+    ``nothing`` is what to say where there is none. ``valued`` is whether the value of a last expression is wanted.
+    """
+
+    def __init__(self, shell, source: str, nothing: str = "there is nothing to run", valued: bool = False):
+        if not source.strip():
+            raise UsageError(nothing)
+        self._shell = shell
+        try:
+            text = shell.transform_cell(source)
+            self.name = shell.compile.cache(text, cell_number(shell), raw_code=text)
+            tree = shell.compile.ast_parse(text, filename=self.name)
+            if valued and tree.body and isinstance(tree.body[-1], ast.Expr):
+                last = tree.body[-1]
+                kept = ast.Assign([ast.Name(_VALUE, ast.Store())], last.value)
+                tree.body[-1] = ast.fix_missing_locations(ast.copy_location(kept, last))
+            with shell.compile.extra_flags(ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):
+                self.code = shell.compile(tree, self.name, "exec")
+        except (SyntaxError, ValueError, OverflowError) as error:
+            where = f" in line {error.lineno}" if getattr(error, "lineno", None) else ""
+            raise UsageError(f"that is not Python{where}: {getattr(error, 'msg', None) or error}") from None
+        if self.code.co_flags & inspect.CO_COROUTINE:
+            raise UsageError("await cannot be measured by a magic: %memwatch on measures whole cells with await")
+
+    def run(self):
+        """Run it; the value of the last expression, if it is wanted."""
+        space = self._shell.user_ns
+        try:
+            exec(self.code, self._shell.user_global_ns, space)
+        finally:
+            value = space.pop(_VALUE, None)
+        return value
+
+
+def cell_number(shell) -> int:
+    """The number of the cell that runs now."""
+    running = getattr(shell.displayhook, "exec_result", None)
+    number = getattr(running, "execution_count", None)
+    return shell.execution_count if number is None else number
+
+
+@contextmanager
+def profile_is_there():
+    """``@profile`` is a builtin meanwhile, as under ``memkit-run``."""
+    from memkit.profiling import profile
+
+    before = vars(builtins).get("profile")
+    builtins.profile = profile
+    try:
+        yield
+    finally:
+        if before is None:
+            del builtins.profile
+        else:
+            builtins.profile = before

@@ -1,0 +1,84 @@
+"""What a statement takes: run once for each repeat, and measured exactly."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import memkit
+from memkit.memit import Children, MemitResult, memit
+
+MIB = 1 << 20
+
+
+def test_a_result_reads_as_memory_profilers_does():
+    result = MemitResult([80.0, 85.614], 78.4, 2, None, 0.1, False)
+    assert str(result) == "peak memory: 85.61 MiB, increment: 7.21 MiB"
+    assert repr(result) == "<MemitResult : peak memory: 85.61 MiB, increment: 7.21 MiB>"
+    assert (result.peak, result.baseline, result.repeats) == (85.614, 78.4, 2)
+    assert result.increment == pytest.approx(7.214)
+
+
+def test_a_transient_is_measured(exact_peaks, spike):
+    result = memit(lambda: spike(90))
+    assert result.increment == pytest.approx(90, abs=1)
+    assert result.exact
+
+
+def test_a_list_of_a_million_takes_eight_megabytes_each_time(exact_peaks):
+    # The C library would serve the later ones from memory that is resident still.
+    for _ in range(4):
+        assert memit(lambda: [0] * 10**6).increment == pytest.approx(7.63, abs=0.5)
+
+
+def test_it_runs_once_for_each_repeat():
+    calls = []
+    assert memit(lambda: calls.append(1), repeat=3).repeats == 3
+    assert len(calls) == 3
+    memit(lambda: calls.append(1))
+    assert len(calls) == 4
+
+
+def test_no_repeat_begins_after_the_timeout():
+    calls = []
+    result = memit(lambda: calls.append(1), repeat=9, timeout=1e-9)
+    assert len(calls) == result.repeats == 1
+    assert result.repeat == 9
+
+
+def test_what_it_runs_may_fail():
+    with pytest.raises(ZeroDivisionError):
+        memit(lambda: 1 / 0)
+
+
+def test_the_memory_of_children_is_added(spike):
+    words = (
+        "import mmap, sys; m = mmap.mmap(-1, 60 << 20); m[::4096] = b'x' * (len(m) // 4096); print(1, flush=True); input()"
+    )
+    child = []
+
+    def start():
+        child.append(subprocess.Popen([sys.executable, "-c", words], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        child[0].stdout.readline()
+
+    try:
+        result = memit(start, include_children=True, interval=60)  # looked at when it ends, at the latest
+    finally:
+        child[0].communicate(b"\n")
+    assert 60 < result.increment < 120
+    assert not result.exact
+
+
+def test_children_are_told_apart_from_this_process():
+    with Children(60) as children:
+        pass
+    assert children.most == 0
+    assert children.peak >= memkit.rss() - 5 * MIB
+
+
+def test_where_the_kernel_does_not_tell_the_peak_it_is_the_highest_that_was_seen():
+    code = "from memkit.memit import memit; result = memit(lambda: None); print(result.exact, result.peak > 1)"
+    environment = {**os.environ, "MEMKIT_ENGINE": "portable"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.stderr) == ("False True\n", "")
