@@ -151,12 +151,17 @@ class Tracer:
 
 
 class LineTracer(Tracer):
-    """Traces the lines of the code objects that ``wanted`` says yes to. ``meter`` is a native ``Meter``."""
+    """Traces the lines of the code objects that ``wanted`` says yes to. ``meter`` is a native ``Meter``.
 
-    def __init__(self, functions: Functions, meter, wanted):
+    ``lead`` tells of a code object in whose book it is entered, or None for its own: what is entered in one book counts
+    each byte once, on the line that really grew, as a recursion does.
+    """
+
+    def __init__(self, functions: Functions, meter, wanted, lead=lambda code: None):
         super().__init__()
         self._functions = functions
         self._wanted = wanted
+        self._lead = lead
         self._native = Lines(meter, self._describe, self._disable)
 
     def add(self, code) -> None:
@@ -164,6 +169,27 @@ class LineTracer(Tracer):
         self._native.trace(code)
         if self._started and self._tool is not None:
             sys.monitoring.restart_events()  # its start may have been met already, and put aside
+
+    @property
+    def can_pause(self) -> bool:
+        """Whether a pause costs the program nothing; a trace function would slow it down all the while."""
+        return self._tool is not None
+
+    def pause(self) -> None:
+        """Trace nothing for the moment."""
+        self._native.pause()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._native.resume()
+
+    def sums(self) -> list[tuple]:
+        """What the lines that have ended came to, for each thread and code object that ran in it.
+
+        Each is the code object, how often it began, a tuple of when it first and last did and memory then (time, bytes, time,
+        bytes), and its lines: number, hits, growth, memory, when it first began and last ended. Times are ticks of one clock.
+        """
+        return self._native.sums()
 
     def start(self) -> None:
         super().start()
@@ -189,7 +215,10 @@ class LineTracer(Tracer):
             events = sys.monitoring.events
             local = events.LINE | events.PY_START | events.PY_RESUME | events.PY_RETURN | events.PY_YIELD
             sys.monitoring.set_local_events(self._tool, code, local)
-        return number, first, last - first + 1, row_at
+        lead = self._lead(code)
+        if lead is not None:
+            self._native.trace(lead)
+        return number, first, last - first + 1, row_at, lead
 
     def _callbacks(self):
         events = sys.monitoring.events

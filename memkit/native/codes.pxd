@@ -25,6 +25,7 @@ cdef struct code_t:             # a code object that is traced
     total_t *totals             # by row
     int *row_at                 # the row of each code unit
     int units
+    int lead                    # the index of the code object in whose book it is entered, or -1: its own
     bint target                 # of calls: the tree may begin here
     int begins                  # of calls: the last instruction, in a frame that begins
 
@@ -59,5 +60,5 @@ cdef inline int row_of(code_t *about, int line) noexcept nogil:
 cdef bint codes_open(codes_t *codes) noexcept                           # whether there was memory
 cdef void codes_close(codes_t *codes) noexcept
 cdef bint note(codes_t *codes, void *code, int value) noexcept          # whether there was memory
-cdef code_t *want(codes_t *codes, void *code, int rows, int units) noexcept     # all zero but for its size, or NULL
+cdef code_t *want(codes_t *codes, void *code, int rows, int units) noexcept     # all zero but for size and lead, or NULL
 cdef void forget_unwanted(codes_t *codes) noexcept

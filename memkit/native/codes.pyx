@@ -68,7 +68,7 @@ cdef code_t *want(codes_t *codes, void *code, int rows, int units) noexcept:
     about = <code_t *>PyMem_RawCalloc(1, sizeof(code_t))
     if about == NULL:
         return NULL
-    about.code, about.count, about.units = code, rows, units
+    about.code, about.count, about.units, about.lead = code, rows, units, -1
     about.row_at = <int *>PyMem_RawCalloc(max(1, units), sizeof(int))
     about.totals = <total_t *>PyMem_RawCalloc(max(1, rows), sizeof(total_t))
     if about.row_at == NULL or about.totals == NULL or not note(codes, code, codes.count):

@@ -17,13 +17,13 @@ from memkit.native.gate cimport ticks
 from memkit.native.gate import NAMES
 from memkit.native.journal cimport Journal, journal_t, writer_t
 from memkit.native.lines cimport (
-    activation_t, begin_line, end_line, enter, leave, leave_down_to, lines_close, lines_flush, lines_open, lines_t,
-    this_thread, thread_t,
+    activation_t, begin_line, end_line, enter, leave, leave_all, leave_down_to, line_t, lines_close, lines_flush,
+    lines_open, lines_t, table_t, this_thread, thread_t,
 )
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
 from memkit.native.seat cimport TRACE
 from memkit.native.tracer cimport Tracer
-from memkit.native.watch cimport SLOTS, look_cost, worst_gate
+from memkit.native.watch cimport SLOTS, look_cost, watch_t, watches, worst_gate
 
 cdef enum:
     MOST_UNWANTED = 100000      # code objects that are kept alive so as to be known again
@@ -122,7 +122,7 @@ cdef PyObject *on_line(PyObject *self, PyObject **args, Py_ssize_t count) noexce
     if not (t.depth and t.stack[t.depth - 1].table.about.code == args[0]) and not on_top(lines, t, args[0], time):
         # It was running when tracing began.
         index = index_of(&lines.codes, args[0])
-        if index < 0 or enter(lines, t, index, -1, time) == NULL:
+        if index < 0 or enter(lines, t, index, -2, time) == NULL:
             return done()
     a = &t.stack[t.depth - 1]
     if a.row >= 0:
@@ -216,7 +216,8 @@ cdef class Lines(Tracer):
     """The sums of all traced lines.
 
     ``wanted`` is called once with each code object that is met, and returns None, or what its rows are to be: the number of
-    the function, the first line, how many lines, and the row of each code unit. ``disable`` is ``sys.monitoring.DISABLE``.
+    the function, the first line, how many lines, the row of each code unit, and the code object in whose book it is entered,
+    which was met before, or None. ``disable`` is ``sys.monitoring.DISABLE``.
     """
 
     cdef lines_t lines
@@ -272,12 +273,13 @@ cdef class Lines(Tracer):
             if self.disable is None:        # sys.settrace would ask again at each call
                 self.remember_unwanted(code)
             return NOT_WANTED
-        number, first, count, rows = answer
+        number, first, count, rows, lead = answer
         about = want(&self.lines.codes, <void *>code, count, len(rows))
         if about == NULL:
             return NOT_WANTED
         self.kept.append(code)              # so that no other code object takes its address
         about.number, about.first = number, first
+        about.lead = -1 if lead is None else index_of(&self.lines.codes, <void *>lead)
         for i in range(about.units):
             about.row_at[i] = rows[i]
         return self.lines.codes.count - 1
@@ -293,6 +295,35 @@ cdef class Lines(Tracer):
         """Trace a code object whatever was said of it before."""
         if self.on and index_of(&self.lines.codes, <void *>code) < 0:
             self.discover(code)
+
+    def pause(self):
+        """Count nothing for the moment; what runs now will have begun when it is next met."""
+        self.on = False
+        leave_all(&self.lines)
+
+    def resume(self):
+        self.on = True
+
+    def sums(self):
+        """What the lines came to that have ended: for each thread and code object; see ``memkit.tracing``."""
+        cdef watch_t *watch = watches(&self.lines.tracer)
+        cdef table_t *table
+        cdef line_t *line
+        cdef int i
+        found = []
+        while watch != NULL:
+            table = (<thread_t *>watch).first
+            while table != NULL:
+                rows = []
+                for i in range(table.about.count):
+                    line = &table.lines[i]
+                    if line.ended:
+                        rows.append((table.about.first + i, line.hits, line.growth, line.memory, line.first, line.ended))
+                entries = table.first_entered, table.first_entry, table.last_entered, table.last_entry
+                found.append((<object><PyObject *>table.about.code, table.calls, entries, rows))
+                table = table.next
+            watch = watch.next
+        return found
 
     def callbacks(self):
         """What to register with ``sys.monitoring``: start, resume, line, leave, throw."""

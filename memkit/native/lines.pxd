@@ -14,12 +14,20 @@ cdef struct line_t:
     int64_t memory              # after it last ran
     int64_t peak
     uint64_t ended              # when it last did
+    uint64_t first              # when it first began
 
 cdef struct table_t:            # of one code object in one thread
     code_t *about
     line_t *lines
     int top                     # the innermost activation of the code in the thread's stack, or -1
     table_t *next
+    table_t *lead               # of those that share one book, the code that the others stand in; this one, if none do
+    int inner                   # of a lead: the innermost activation of any of them, or -1
+    int64_t calls               # how often the code began, and memory and time as it did first and last
+    int64_t first_entry
+    int64_t last_entry
+    uint64_t first_entered
+    uint64_t last_entered
     int open_place              # for whoever flushes: the activation around the one that was looked at
     int64_t open_entry          # and memory and time when that one was entered
     uint64_t open_entered
@@ -28,12 +36,13 @@ cdef struct activation_t:       # from an entry or resumption to a return or sus
     table_t *table
     void *frame                 # of the trace function's; monitoring does not tell
     int outer                   # the activation of the same code around this one, or -1
-    int row                     # the line that runs, or -1 before the first
+    int around                  # the same of code that shares its book
+    int row                     # the line that runs, -1 before the first, -2 where the start was not met
     uint64_t entered
     int64_t entry               # memory when entered
     uint64_t since              # when the line began
     int64_t memory              # memory when the line began
-    uint64_t nested_time        # what activations of the same code have taken from the line
+    uint64_t nested_time        # what activations in the same book have taken from the line
     int64_t nested
     int64_t peak                # while the line runs
     int64_t highest             # of the whole activation
@@ -71,6 +80,7 @@ cdef void look(lines_t *lines, thread_t *t) noexcept nogil
 cdef activation_t *enter(lines_t *lines, thread_t *t, int index, int row, uint64_t time) noexcept
 cdef void leave(thread_t *t, uint64_t time) noexcept nogil
 cdef void leave_down_to(lines_t *lines, thread_t *t, int place, uint64_t time) noexcept nogil
+cdef void leave_all(lines_t *lines) noexcept                    # what runs, in all threads, without giving lines their shares
 
 
 cdef inline void begin_line(thread_t *t, activation_t *a, int row, uint64_t time) noexcept nogil:
@@ -93,6 +103,8 @@ cdef inline uint64_t end_line(lines_t *lines, thread_t *t, uint64_t time) noexce
     line.growth += t.watch.memory - a.memory - a.nested
     line.memory = t.watch.memory
     line.ended = time
+    if line.first == 0:
+        line.first = a.since
     a.peak = max(a.peak, t.watch.memory)
     line.peak = max(line.peak, a.peak)
     a.highest = max(a.highest, a.peak)

@@ -62,17 +62,27 @@ cdef bint make_room(thread_t *t) noexcept:
     return True
 
 
+cdef void forget_what_runs(thread_t *t) noexcept nogil:
+    cdef table_t *table = t.first
+    while table != NULL:
+        table.top = table.inner = -1
+        table = table.next
+    publish_depth(t.depth, 0)
+
+
+cdef void leave_all(lines_t *lines) noexcept:
+    cdef watch_t *watch = watches(&lines.tracer)
+    while watch != NULL:
+        forget_what_runs(<thread_t *>watch)
+        watch = watch.next
+
+
 cdef thread_t *join_thread(lines_t *lines) noexcept:
     """The calling thread's state, made ready at its first event."""
     cdef thread_t *t = <thread_t *>watch_join(&lines.tracer, sizeof(thread_t))
-    cdef table_t *table
     if t == NULL or (t.stack == NULL and not make_room(t)):
         return NULL
-    table = t.first
-    while table != NULL:
-        table.top = -1
-        table = table.next
-    t.depth = 0
+    forget_what_runs(t)
     current[lines.tracer.slot] = t
     return t
 
@@ -99,15 +109,18 @@ cdef table_t *table_of(lines_t *lines, thread_t *t, int index) noexcept:
         if table == NULL:
             return NULL
         table.about = lines.codes.wanted[index]
-        table.top = -1
+        table.top = table.inner = -1
         table.lines = <line_t *>PyMem_RawCalloc(table.about.count, sizeof(line_t))
         if table.lines == NULL:
             PyMem_RawFree(table)
             return NULL
-        tables[index] = table
+        table.lead = table if table.about.lead < 0 else table_of(lines, t, table.about.lead)
+        if table.lead == NULL:
+            table.lead = table
+        t.tables[index] = table
         table.next = t.first
         publish_table(t.first, table)
-    return tables[index]
+    return t.tables[index]
 
 
 # -- what runs ---------------------------------------------------------------------------------------------------------
@@ -130,10 +143,15 @@ cdef activation_t *enter(lines_t *lines, thread_t *t, int index, int row, uint64
     a = &t.stack[t.depth]
     a.table = table
     a.frame = NULL
-    a.outer = table.top
+    a.outer, a.around = table.top, table.lead.inner
     a.entered = time
     a.entry = a.highest = t.watch.memory
-    table.top = t.depth
+    table.top = table.lead.inner = t.depth
+    if row == -1:
+        table.calls += 1
+        table.last_entered, table.last_entry = time, a.entry
+        if table.calls == 1:
+            table.first_entered, table.first_entry = time, a.entry
     begin_line(t, a, row, time)
     publish_depth(t.depth, t.depth + 1)
     return a
@@ -143,9 +161,9 @@ cdef void leave(thread_t *t, uint64_t time) noexcept nogil:
     """Take the activation on top off the stack; its last line has been given its share."""
     cdef activation_t *a = &t.stack[t.depth - 1]
     cdef activation_t *around
-    a.table.top = a.outer
-    if a.outer >= 0:
-        around = &t.stack[a.outer]
+    a.table.top, a.table.lead.inner = a.outer, a.around
+    if a.around >= 0:
+        around = &t.stack[a.around]
         around.nested += t.watch.memory - a.entry
         around.nested_time += time - a.entered
     t.depth -= 1
@@ -200,6 +218,7 @@ cdef void add_running(lines_t *lines, thread_t *t, int64_t memory, uint64_t now)
     cdef activation_t a
     cdef total_t *total
     cdef table_t *table = load_table(t.first)
+    cdef table_t *book
     cdef int64_t peak = max(memory, t.watch.scope.peak)
     while table != NULL:
         table.open_place = -1
@@ -209,13 +228,14 @@ cdef void add_running(lines_t *lines, thread_t *t, int64_t memory, uint64_t now)
         if a.table == NULL or a.row >= a.table.about.count:
             continue
         total = total_of(lines, a.table, max(a.row, 0))
-        if a.table.open_place == place:         # the line goes on in a call of the same code, which has the share from there
-            total.growth += a.table.open_entry - a.memory - a.nested
-            total.time += max(<int64_t>(a.table.open_entered - a.since - a.nested_time), <int64_t>0)
+        book = a.table.lead
+        if book.open_place == place:            # the line goes on in a call of the same code, which has the share from there
+            total.growth += book.open_entry - a.memory - a.nested
+            total.time += max(<int64_t>(book.open_entered - a.since - a.nested_time), <int64_t>0)
         else:
             total.growth += memory - a.memory - a.nested
             total.time += max(<int64_t>(now - a.since - a.nested_time), <int64_t>0)
-        a.table.open_place, a.table.open_entry, a.table.open_entered = a.outer, a.entry, a.entered
+        book.open_place, book.open_entry, book.open_entered = a.around, a.entry, a.entered
         peak = max(peak, a.peak)
         total.peak = max(total.peak, peak)
         peak = max(peak, a.highest)
