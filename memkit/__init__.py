@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from memkit.trend import TimeToLimit as TimeToLimit
     from memkit.watching import Measurements as Measurements
     from memkit.watching import MemWatcher as MemWatcher
+    from memkit.usage import memory_usage as memory_usage
 
 _HOMES = {
     "costs": ("Cost", "Tracing"),
@@ -102,6 +103,7 @@ _HOMES = {
     "tracks": ("has_completed_successfully", "has_crashed_gracefully", "has_crashed_ungracefully"),
     "trend": ("TimeToLimit",),
     "watching": ("Measurements", "MemWatcher"),
+    "usage": ("memory_usage",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

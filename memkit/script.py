@@ -56,7 +56,7 @@ def main() -> None:
             os.unlink(path)
             _refuse(reason)
         recorder.ending = how_it_ended(error)
-        _hide_own_frames()
+        hide_own_frames()
         raise
 
 
@@ -281,13 +281,13 @@ def _refused_by_runpy(error: BaseException) -> str | None:
     return error.code.removeprefix(start) if trace.tb_frame.f_code.co_name == "_run_module_as_main" else None
 
 
-def _hide_own_frames() -> None:
+def hide_own_frames(files=_OWN_FILES) -> None:
     """Have the traceback shown as it would be without memkit, by whatever hook the program chose."""
     hook = sys.excepthook
 
     def show(kind, error, trace):
         sys.excepthook = hook
-        while trace is not None and trace.tb_frame.f_code.co_filename in _OWN_FILES:
+        while trace is not None and trace.tb_frame.f_code.co_filename in files:
             trace = trace.tb_next
         sys.last_traceback = trace
         try:

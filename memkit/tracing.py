@@ -17,10 +17,9 @@ from memkit.errors import MeterError, UsageError
 from memkit.native import gate
 from memkit.native.call_events import Calls
 from memkit.native.line_events import Lines
+from memkit.tools import free_tool, last_instruction_at_start
 
 ENGINES = ("monitoring", "settrace")
-# The debugger's, coverage's and the profiler's numbers are left to them as long as others are free.
-_TOOL_IDS = (4, 3, 2, 5, 1, 0)
 _AROUND, _HUGE = 1 << 16, 1 << 21
 _MOST_ALIKE = 8  # threads with a tree of their own, of those that only numbers tell apart
 _OWN_FOLDER = os.path.join(os.path.dirname(__file__), "")
@@ -67,7 +66,7 @@ class Tracer:
         self.engine = engine()
         self._started = False
         self._thread_hook = None
-        self._tool = _free_tool() if self.engine == "monitoring" else None
+        self._tool = free_tool() if self.engine == "monitoring" else None
         if self._tool is None:
             self.engine = self.function  # asked for, or all that there is, or six other tools are at work
         self._disable = sys.monitoring.DISABLE if self._tool is not None else None
@@ -186,8 +185,9 @@ class LineTracer(Tracer):
     def sums(self) -> list[tuple]:
         """What the lines that have ended came to, for each thread and code object that ran in it.
 
-        Each is the code object, how often it began, a tuple of when it first and last did and memory then (time, bytes, time,
-        bytes), and its lines: number, hits, growth, memory, when it first began and last ended. Times are ticks of one clock.
+        Each is the code object, how often it began, a tuple of when it first and last did and memory then (time, bytes,
+        time, bytes), and its lines: number, hits, growth, memory, when it first began and last ended. Times are ticks of one
+        clock.
         """
         return self._native.sums()
 
@@ -279,7 +279,7 @@ class CallTracer(Tracer):
             return None
         target = self._wanted is not None and self._wanted(code)
         number = self._functions.add(code.co_filename, code.co_qualname, code.co_firstlineno)
-        return number, target, -1 if self._tool is not None else _last_instruction_at_start(code)
+        return number, target, -1 if self._tool is not None else last_instruction_at_start(code)
 
     def _begun(self, frame, event):
         if event == "call":
@@ -358,21 +358,3 @@ def _without_numbers(name: str) -> str:
     while "**" in starred:
         starred = starred.replace("**", "*")
     return starred
-
-
-def _last_instruction_at_start(code) -> int:
-    """The last instruction of a frame that begins, by which a start is told from a resumption."""
-    from opcode import opmap
-
-    resume, text = opmap["RESUME"], code.co_code
-    return next((place for place in range(0, len(text), 2) if text[place] == resume), 0)
-
-
-def _free_tool() -> int | None:
-    for number in _TOOL_IDS:
-        try:
-            sys.monitoring.use_tool_id(number, "memkit")
-        except ValueError:
-            continue
-        return number
-    return None

@@ -12,7 +12,7 @@ ROOT = Path(memkit.__file__).parent
 # From the ground up. A module imports only from floors below its own, or from the same floor where that is said.
 FLOORS = [
     {"errors", "version", "endings", "calls", "costs", "crossings"},
-    {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "handles", "wording"},
+    {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "handles", "wording", "tools"},
     {"rows", "portable", "native", "merging", "mprofile", "machine", "trend", "pictures"},
     {"reader", "headroom"},
     {"engine", "plugins", "wrapping", "tracing", "files", "shelf", "terminal", "live"},
@@ -23,7 +23,7 @@ FLOORS = [
     {"ongoing", "watch"},
     {"tracers"},
     {"observed", "recorder", "info", "outputs", "eventlog", "tracker", "monitor"},
-    {"onlookers", "spans", "launch", "profiling", "parser", "options", "log", "tracks"},
+    {"onlookers", "spans", "launch", "profiling", "parser", "options", "log", "tracks", "usage"},
     {"script", "curves", "typed"},
     {"follow", "attach", "program"},
     {"cli"},

@@ -1,0 +1,154 @@
+"""Running a program with ``profile`` a builtin: ``python -m memkit.compat.memory_profiler``, with memory_profiler's options."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+
+from memkit import script
+from memkit.compat.memory_profiler.profiler import LineProfiler, profile
+from memkit.compat.memory_profiler.stamps import TimeStamper
+from memkit.compat.memory_profiler.table import show_results
+from memkit.targets import find_module
+from memkit.usage import BACKENDS
+
+VERSION = "0.61.0"
+
+
+def main() -> None:
+    """Run the program that the command line names, and write what was measured when it ends, however it does."""
+    options = _options()
+    if not options.program:
+        print("A program to run must be provided. Use -h for help")
+        sys.exit(1)
+    target, *arguments = options.program
+    settings = {"backend": options.backend, "include_children": options.include_children}
+    stream = open(options.filename, "a") if options.filename else None  # noqa: SIM115 (it is the program that ends it)
+    profiler = (
+        TimeStamper(**settings, stream=stream) if options.timestamp else RunProfiler(**settings, max_mem=options.max_mem)
+    )
+    pid = os.getpid()
+    try:
+        run = exec_with_profiler if is_script(target) else run_module_with_profiler
+        run(target, profiler, options.backend, arguments)
+    except BaseException:
+        script.hide_own_frames(_OWN_FILES)
+        raise
+    finally:
+        if pid == os.getpid():  # what a fork ended by itself is told by its parent
+            _show(profiler, options.precision, stream)
+
+
+_OWN_FILES = (
+    __file__,
+    script.__file__,
+    os.path.join(os.path.dirname(__file__), "__main__.py"),
+    "<frozen runpy>",
+)
+
+
+def _options():
+    from argparse import REMAINDER, ArgumentParser
+
+    parser = ArgumentParser(
+        usage="python -m memory_profiler script_file.py",
+        description="Measure the lines of functions decorated with @profile, and print them as the program ends.",
+    )
+    parser.add_argument("--version", action="version", version=VERSION)
+    parser.add_argument(
+        "--pdb-mmem", dest="max_mem", metavar="MAXMEM", type=float, help="enter the debugger above so many MiB, once"
+    )
+    parser.add_argument("--precision", type=int, default=3, help="decimals in the table (%(default)s)")
+    parser.add_argument("-o", dest="filename", metavar="FILE", help="append the results to a file")
+    parser.add_argument("--timestamp", action="store_true", help="when functions began and ended, instead of their lines")
+    parser.add_argument("--include-children", action="store_true", help="add the memory of all child processes")
+    parser.add_argument("--backend", choices=sorted(BACKENDS), default="psutil", help="what to measure (%(default)s)")
+    parser.add_argument("program", nargs=REMAINDER, help="script or module, and its arguments")
+    return parser.parse_args()
+
+
+class RunProfiler(LineProfiler):
+    """The builtin ``profile`` of a run: what is decorated is printed at the end."""
+
+    def __call__(self, func=None, precision=1, stream=None, backend=None, include_children=False):
+        if func is None:
+            return lambda function: self(function, precision, stream, backend, include_children)
+        if stream is not None or (backend is not None and backend != self.backend):
+            return profile(func, stream or sys.stdout, precision, backend or self.backend, include_children)
+        return super().__call__(func, precision)
+
+
+def _show(profiler, precision, stream):
+    if isinstance(profiler, LineProfiler):
+        profiler.close()
+        show_results(profiler, stream, precision)
+    else:
+        profiler.show_results(stream)
+    if stream is not None:
+        stream.close()
+
+
+# -- the program -------------------------------------------------------------------------------------------------------
+
+
+def is_script(target: str) -> bool:
+    """Whether this is a file to run, and not the name of a module."""
+    return target.endswith(".py") or os.path.exists(target) or (find_module(target) is None and _on_path(target) is not None)
+
+
+def exec_with_profiler(filename, profiler, backend="psutil", passed_args=()):
+    """Run a file as ``__main__`` with ``profiler`` as the builtin ``profile``."""
+    path = _find_script(filename)
+    _run(script.run_script, path, profiler, backend, passed_args)
+
+
+def run_module_with_profiler(module, profiler, backend="psutil", passed_args=()):
+    """Run a module as ``__main__`` in the same way."""
+    _run(script.run_module, module, profiler, backend, passed_args)
+
+
+def _run(run, target, profiler, backend, arguments):
+    tracing = backend == "tracemalloc"
+    had_profile = vars(builtins).get("profile")
+    builtins.profile = profiler
+    _make_way(target, arguments, module=run is script.run_module)
+    if tracing:
+        import tracemalloc
+
+        tracemalloc.start()
+    try:
+        run(target)
+    finally:
+        if tracing:
+            tracemalloc.stop()
+        if had_profile is not None:
+            builtins.profile = had_profile
+
+
+def _make_way(target, arguments, module):
+    """Have ``__main__``, the arguments and the path be the program's."""
+    sys.argv = [target, *arguments]
+    space = vars(sys.modules["__main__"])
+    for name in [name for name in space if not name.startswith("__")]:
+        del space[name]
+    space.update(__spec__=None, __package__=None, __doc__=None)
+    if not module and sys.path and sys.path[0] in ("", os.getcwd()) and not sys.flags.safe_path:
+        del sys.path[0]  # the script's own folder comes in its place
+
+
+def _find_script(script_name):
+    """The path of a script, as it is given or on ``PATH``; exits where there is none."""
+    found = script_name if os.path.exists(script_name) else _on_path(script_name)
+    if found is None:
+        print(f"Could not find script {script_name}", file=sys.stderr)
+        raise SystemExit(1)
+    return found
+
+
+def _on_path(name):
+    for folder in os.get_exec_path():
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            return path
+    return None
