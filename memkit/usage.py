@@ -1,4 +1,4 @@
-"""``memory_usage``: the memory of a process, or of a call while it runs, as a list of MiB, the way memory_profiler gives it."""
+"""``memory_usage``: the memory of a process, or of a call while it runs, as a list of MiB, as memory_profiler gives it."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def memory_usage(
     None. ``backend``: ``"psutil"`` for resident memory, ``"psutil_pss"``, ``"psutil_uss"``, ``"posix"``, which asks ``ps``,
     or ``"tracemalloc"``, what Python allocated. ``max_iterations`` is accepted, and has nothing to limit.
 
-    A process that ends, ends the list. Raises ``UsageError`` for arguments that make no sense, and ``MeterError`` where there
-    is no such process, or it may not be read.
+    A process that ends, ends the list. Raises ``UsageError`` for arguments that make no sense, and ``MeterError`` where
+    there is no such process, or it may not be read.
     """
     call = _call_of(proc)
     options = _Options(interval, timeout, timestamps or stream is not None, multiprocess, max_usage)

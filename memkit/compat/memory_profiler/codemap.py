@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import linecache
 import os
@@ -66,6 +67,7 @@ class CodeMap(dict):
                 yield filename, ((line, measured.get(line)) for line in lines)
 
 
+@functools.lru_cache(maxsize=1000)
 def _lines_of(code, filename):
     """The lines of a function, its decorators first; None where there is no text of it."""
     if not os.path.exists(filename) and not linecache.getlines(filename):

@@ -80,6 +80,8 @@ class LineProfiler:
         with self._lock:
             if self.enable_count == 0:
                 self.enable()
+            elif hasattr(self._tracer, "join"):
+                self._tracer.join()
             self.enable_count += 1
 
     def disable_by_count(self):

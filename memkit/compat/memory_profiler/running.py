@@ -1,4 +1,4 @@
-"""Running a program with ``profile`` a builtin: ``python -m memkit.compat.memory_profiler``, with memory_profiler's options."""
+"""Running a program with ``profile`` a builtin: ``python -m memkit.compat.memory_profiler``, with its options."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ class SlowLines:
         """Begin to trace."""
         self._on = True
         if self._tool is None:
-            _Hook(self).put()
+            self._hook = _Hook(self)
+            self._hook.put()
             return
         for event, callback in self._callbacks().items():
             sys.monitoring.register_callback(self._tool, event, callback)
@@ -50,7 +51,7 @@ class SlowLines:
         """Trace no more."""
         self._on = False
         if self._tool is None:
-            _Hook.take_away(self)
+            self._hook.take_away()
             return
         sys.monitoring.set_events(self._tool, 0)
         for event in self._callbacks():
@@ -59,6 +60,11 @@ class SlowLines:
             if book is not None:
                 sys.monitoring.set_local_events(self._tool, code, 0)
         sys.monitoring.free_tool_id(self._tool)
+
+    def join(self) -> None:
+        """Trace this thread too, which may have begun before."""
+        if self._tool is None:
+            self._hook.put_here()
 
     def close(self) -> None:
         """There is nothing to give back."""
@@ -96,7 +102,8 @@ class SlowLines:
         book = self.book_of(code)
         local = self._local
         sums = local.sums_of(code, self._sums)
-        activation = _Activation(sums, local.top, book, local.innermost.get(book), line, now)
+        row = None if line is None else sums.lines[line]
+        activation = _Activation(sums, local.top, book, local.innermost.get(book), row, now)
         activation.since = when = time.perf_counter_ns()
         local.top = local.innermost[book] = activation
         if begins:
@@ -111,8 +118,8 @@ class SlowLines:
             activation = self._local.top
         if activation.line is not None:
             self._end_line(activation, now)
-        activation.line = number
-        activation.sums.lines[number][0] += 1
+        activation.line = line = activation.sums.lines[number]
+        line[0] += 1
         activation.nested = 0
         activation.since = time.perf_counter_ns()
         activation.memory = now
@@ -143,7 +150,7 @@ class SlowLines:
     def _end_line(self, activation, now):
         if activation.line is None:
             return
-        line = activation.sums.lines[activation.line]
+        line = activation.line
         line[1] += now - activation.memory - activation.nested
         line[2] = now
         line[3] = line[3] or activation.since
@@ -245,13 +252,12 @@ class _Hook:
 
     def __init__(self, lines):
         self._lines = lines
-        self._before = sys.gettrace()
-        self._before_threads = threading.gettrace()
+        self._thread = threading.local()
+        self._before_new = threading.gettrace()
         self._starts = {}
-        lines.hook = self
 
     def put(self):
-        sys.settrace(self)
+        self.put_here()
         threading.settrace(self)
         frame = sys._getframe()
         while frame is not None:  # what runs already has no start to come
@@ -259,25 +265,38 @@ class _Hook:
                 frame.f_trace = self._local(frame.f_trace)
             frame = frame.f_back
 
-    @staticmethod
-    def take_away(lines):
-        hook = lines.hook
-        if sys.gettrace() is hook:
-            sys.settrace(hook._before)
-        if threading.gettrace() is hook:
-            threading.settrace(hook._before_threads)
+    def put_here(self):
+        if sys.gettrace() is not self and not hasattr(self._thread, "before"):
+            self._thread.before = sys.gettrace()
+            sys.settrace(self)
+
+    def take_away(self):
+        self._leave()
+        if threading.gettrace() is self:
+            threading.settrace(self._before_new)
+
+    def _leave(self):
+        if sys.gettrace() is self:
+            sys.settrace(self._before)
+
+    @property
+    def _before(self):
+        return getattr(self._thread, "before", self._before_new)
 
     def __call__(self, frame, event, argument):
         """A call, or the resumption of a generator."""
         if not self._lines._on:
-            return self._passed_on(frame, event, argument, 0)
+            self._leave()
+            return self._passed_on(frame, event, argument)
         return self._lines.told(self._enter, frame, event, argument)
 
-    def _passed_on(self, frame, event, argument, now):
-        return self._before(frame, event, argument) if self._before is not None else None
+    def _passed_on(self, frame, event, argument):
+        before = self._before
+        theirs = before(frame, event, argument) if before is not None else None
+        return before if theirs is None and hasattr(before, "take_all") else theirs  # a compiled one wants every event
 
     def _enter(self, frame, event, argument, now):
-        theirs = self._passed_on(frame, event, argument, now)
+        theirs = self._passed_on(frame, event, argument)
         code = frame.f_code
         if self._lines.book_of(code) is None:
             return theirs
@@ -311,7 +330,9 @@ class _Hook:
 
 def _make_room(frame):
     """Have the interpreter's copy of a frame's variables, which it keeps for trace functions, grow now and not in a line."""
-    copy, names = frame.f_locals, range(3 * len(frame.f_code.co_varnames) + 16)
+    if sys.version_info >= (3, 13):  # there is no copy any more
+        return
+    copy, names = frame.f_locals, [f"memkit {number}" for number in range(3 * len(frame.f_code.co_varnames) + 16)]
     copy.update(dict.fromkeys(names))
     for name in names:
         del copy[name]

@@ -1,4 +1,4 @@
-"""What the lines of code objects came to, added up over threads and over stretches of tracing, and its way into a code map."""
+"""What the lines of code objects came to, added up over threads and stretches of tracing, on its way into a code map."""
 
 from __future__ import annotations
 

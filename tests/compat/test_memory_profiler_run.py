@@ -1,0 +1,248 @@
+"""``python -m memkit.compat.memory_profiler``: a program runs as it would alone, and what was measured is written."""
+
+import re
+import sys
+
+import pytest
+
+MIB = 1 << 20
+MODULE = ("-m", "memkit.compat.memory_profiler")
+README = """\
+@profile
+def my_func():
+    a = [1] * (10 ** 6)
+    b = [2] * (2 * 10 ** 7)
+    del b
+    return a
+
+if __name__ == '__main__':
+    my_func()
+"""
+
+
+@pytest.fixture
+def run(plain, script):
+    """A function that writes a program, and runs it under memory_profiler's name with some options."""
+
+    def run(text, *words, options=(), name="example.py", **settings):
+        return plain(*MODULE, *options, script(text, name), *words, **settings)
+
+    return run
+
+
+def table(text):
+    """The rows of tables: line, memory, increment, occurrences, source."""
+    row = re.compile(r" +(\d+) +([\d.]+) MiB +(-?[\d.]+) MiB +(\d+)   (.*)")
+    found = [row.fullmatch(line) for line in text.splitlines()]
+    return [(int(match[1]), float(match[2]), float(match[3]), int(match[4]), match[5].strip()) for match in found if match]
+
+
+def test_the_readmes_program_has_its_table(run):
+    done = run(README)
+    assert (done.returncode, done.stderr) == (0, "")
+    head = done.stdout.splitlines()
+    assert head[0].startswith("Filename: ") and head[0].endswith("example.py")
+    assert head[2] == "Line #    Mem usage    Increment  Occurrences   Line Contents"
+    assert head[3] == "=" * 61
+    assert head[5] == "     2                                         def my_func():"
+    found = table(done.stdout)
+    assert [row[0] for row in found] == [1, 3, 4, 5, 6]
+    assert [row[3] for row in found] == [1] * 5
+    entry = found[0][2]
+    assert found[0][1] == entry
+    assert [row[2] for row in found[1:]] == [pytest.approx(size, abs=0.3) for size in (7.629, 152.588, -152.588, 0)]
+    assert [row[1] for row in found[1:]] == [pytest.approx(entry + more, abs=0.5) for more in (7.6, 160.2, 7.6, 7.6)]
+
+
+def test_a_program_that_exits_has_its_table_and_its_code(run):
+    done = run("@profile\ndef f():\n    raise SystemExit(3)\nf()\n")
+    assert done.returncode == 3 and [row[0] for row in table(done.stdout)] == [1, 3]
+
+
+def test_a_program_that_raises_has_its_table_and_its_traceback(run):
+    done = run("@profile\ndef f():\n    raise KeyError('gone')\nf()\n")
+    assert done.returncode == 1 and [row[0] for row in table(done.stdout)] == [1, 3]
+    assert "runpy" not in done.stderr and "running.py" not in done.stderr
+    assert done.stderr.splitlines()[1].endswith('example.py", line 4, in <module>')
+
+
+def test_functions_of_the_program_can_be_pickled(run):
+    """__main__ was memory_profiler, and nothing of the program's could be pickled."""
+    done = run(
+        "import pickle, sys\n@profile\ndef f():\n    return 1\n"
+        "print(pickle.loads(pickle.dumps(f)) is f, sys.modules['__main__'].f is f)\n"
+    )
+    assert done.stdout.splitlines()[0] == "True True"
+
+
+def test_a_script_needs_no_suffix(run):
+    """A script without .py was taken for the name of a module."""
+    assert len(table(run(README, name="example").stdout)) == 5
+
+
+def test_a_module_is_run_by_its_name(plain, script):
+    script(README, "package/work.py")
+    assert len(table(plain(*MODULE, "package.work").stdout)) == 5
+
+
+def test_a_script_is_found_on_the_path(plain, script, tmp_path, monkeypatch):
+    script(README, "bin/found.py")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert len(table(plain(*MODULE, "found.py").stdout)) == 5
+    done = plain(*MODULE, "nowhere.py")
+    assert (done.returncode, done.stderr) == (1, "Could not find script nowhere.py\n")
+
+
+def test_arguments_path_and_name_are_the_programs(run, tmp_path):
+    text = "import sys\nprint(sys.argv, sys.path[0], __name__, __file__, __spec__)\n"
+    done = run(text, "--precision", "7", "-o")
+    argv = ["example.py", "--precision", "7", "-o"]
+    assert done.stdout == f"{argv} {tmp_path} __main__ {tmp_path / 'example.py'} None\n"
+
+
+def test_imported_modules_have_profile_too(run, script):
+    script("@profile\ndef f():\n    return 1\n", "other.py")
+    assert len(table(run("import other\nother.f()\n").stdout)) == 2
+
+
+@pytest.mark.parametrize("words", ["@profile(stream=sys.stderr)", "@profile(stream=sys.stderr, precision=4)"])
+def test_a_decorator_can_have_a_stream(run, words):
+    """A decorator with a stream raised TypeError."""
+    done = run(f"import sys\n{words}\ndef f():\n    return 1\nf()\n")
+    assert done.stdout == "" and len(table(done.stderr)) == 2
+
+
+def test_the_importable_decorator_goes_into_the_run(run):
+    """The import took the place of the builtin, and what it decorated was printed by itself."""
+    done = run("from memkit.compat.memory_profiler import profile\n@profile\ndef f():\n    return 1\nf()\nf()\n")
+    assert [row[3] for row in table(done.stdout)] == [2, 2]
+
+
+def test_a_block_can_be_measured(run):
+    done = run(
+        "def f():\n    return 1\nprofile.add_function(f)\nwith profile:\n    f()\nf()\n",
+    )
+    assert [row[3] for row in table(done.stdout)] == [1, 1]
+
+
+def test_precision_and_a_file_that_is_appended_to(run, tmp_path):
+    for _ in range(2):
+        assert run(README, options=("--precision", "1", "-o", "out.txt")).stdout == ""
+    text = (tmp_path / "out.txt").read_text()
+    assert text.count("Filename: ") == 2
+    assert re.search(r"^     3 +\d\d?\d\.\d MiB      7\.\d MiB           1       a = ", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("backend", ["psutil_uss", "posix", "tracemalloc"])
+def test_other_backends(run, backend):
+    done = run(README, options=("--backend", backend))
+    assert [row[2] for row in table(done.stdout)[1:]] == [
+        pytest.approx(size, abs=0.5) for size in (7.629, 152.588, -152.588, 0)
+    ]
+
+
+def test_children_are_counted_where_they_are_asked_for(run):
+    text = """
+import subprocess, sys
+@profile
+def f():
+    child = subprocess.Popen([sys.executable, "-c", "x = b'x' * (50 << 20); print(flush=True); input()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    child.communicate(b'\\n')
+f()
+"""
+    with_children, without = (table(run(text, options=options).stdout) for options in (("--include-children",), ()))
+    assert sum(row[2] for row in with_children[1:3]) > 50
+    assert sum(row[2] for row in without[1:3]) < 20
+
+
+# -- timestamps --------------------------------------------------------------------------------------------------------
+
+SPANS = """\
+import os, sys
+@profile
+def inner():
+    pass
+@profile
+def outer():
+    inner()
+    {}
+outer()
+"""
+
+
+def test_timestamps_are_lines_of_a_profile(run):
+    words = [line.split() for line in run(SPANS.format("pass"), options=("--timestamp",)).stdout.splitlines()]
+    assert sorted(word[1] for word in words) == ["__main__.inner", "__main__.outer"]
+    assert {(word[0], word[1], word[-1]) for word in words} == {
+        ("FUNC", "__main__.inner", "1"),
+        ("FUNC", "__main__.outer", "0"),
+    }
+    assert all(float(word[2]) > 1 and float(word[3]) <= float(word[5]) for word in words)
+
+
+def test_what_has_ended_survives_a_kill(run, tmp_path):
+    """All of it was lost."""
+    if not hasattr(__import__("signal"), "SIGKILL"):
+        pytest.skip("there is no SIGKILL here")
+    done = run(SPANS.format("os.kill(os.getpid(), 9)"), options=("--timestamp", "-o", "spans.dat"))
+    assert done.returncode == -9
+    assert (tmp_path / "spans.dat").read_text().split()[:2] == ["FUNC", "__main__.inner"]
+
+
+def test_an_exception_leaves_both_spans(run, tmp_path):
+    done = run(SPANS.format("raise KeyError"), options=("--timestamp", "-o", "spans.dat"))
+    assert done.returncode == 1
+    lines = (tmp_path / "spans.dat").read_text().splitlines()
+    assert [(line.split()[1], line.split()[-1]) for line in lines] == [("__main__.inner", "1"), ("__main__.outer", "0")]
+
+
+# -- the debugger ------------------------------------------------------------------------------------------------------
+
+GROWS = """\
+@profile
+def f():
+    kept = []
+    kept.append(bytearray(b"x" * (200 << 20)))
+    count = len(kept)
+    count += 1
+    return count
+print(f())
+"""
+
+
+def test_the_debugger_stops_at_the_line_once_without_rewinding(run):
+    """It went back two lines, ran the allocation again, and stopped again and again."""
+    done = run(GROWS, options=("--pdb-mmem", "150"), input="p len(kept)\nc\n")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^Current memory \d+\.\d\d MiB exceeded the maximum of 150\.00 MiB$", done.stdout, re.MULTILINE)
+    assert done.stdout.count("Stepping into the debugger \n") == 1
+    assert "-> count = len(kept)" in done.stdout
+    assert done.stdout.rstrip().endswith("2")
+
+
+def test_the_debugger_stays_away_below_the_limit(run):
+    done = run(GROWS, options=("--pdb-mmem", "4000"))
+    assert (done.returncode, done.stdout) == (0, "2\n")
+
+
+# -- the command line --------------------------------------------------------------------------------------------------
+
+
+def test_without_a_program_it_says_so(plain):
+    done = plain(*MODULE)
+    assert (done.returncode, done.stdout) == (1, "A program to run must be provided. Use -h for help\n")
+
+
+def test_version_and_help(plain):
+    assert plain(*MODULE, "--version").stdout == "0.61.0\n"
+    words = plain(*MODULE, "--help").stdout
+    for option in ("--pdb-mmem", "--precision", "-o", "--timestamp", "--include-children", "--backend"):
+        assert option in words
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_fork_that_runs_to_its_end_prints_no_second_table(run):
+    done = run("import os\n@profile\ndef f():\n    return 1\nf()\nif os.fork():\n    os.wait()\n", flags=("-W", "ignore"))
+    assert done.stdout.count("Filename") == 1
