@@ -170,7 +170,8 @@ def _tracer(profiler):
 
         if not tracemalloc.is_tracing():
             tracemalloc.start()
-    return SlowLines(Reader(None, profiler.backend, profiler.include_children).read, wanted, lead)
+    reader = Reader(None, profiler.backend, profiler.include_children)
+    return SlowLines(reader.read, wanted, lead, exact=profiler.backend == "tracemalloc")
 
 
 def _equal(code_map, code):

@@ -12,12 +12,13 @@ from memkit.tools import free_tool, last_instruction_at_start
 class SlowLines:
     """Traces the lines of the code objects that ``wanted`` says yes to, in all threads; ``read`` returns bytes.
 
-    ``lead`` tells of the code object in whose book another is entered, or None.
+    ``lead`` tells of the code object in whose book another is entered, or None. ``exact`` is whether nothing but this
+    process's Python moves what is read, so that what tracing itself takes can be told from it.
     """
 
     can_pause = False
 
-    def __init__(self, read, wanted, lead):
+    def __init__(self, read, wanted, lead, exact=False):
         self._read = read
         self._wanted = wanted
         self._lead = lead
@@ -25,6 +26,7 @@ class SlowLines:
         self._local = _Thread()
         self._sums = []
         self._tool = free_tool() if hasattr(sys, "monitoring") else None
+        self._exact = exact
         self._overhead = 0
         self._on = False
 
@@ -89,13 +91,14 @@ class SlowLines:
     # -- what happens ------------------------------------------------------------------------------------------------
 
     def told(self, do, *what):
-        """Do what an event asks for. What this itself takes of memory is nobody's growth."""
+        """Do what an event asks for. What this itself takes of memory is nobody's growth, where it can be told."""
         local = self._local
         local.raw = self._read()
         try:
             return do(*what, local.raw - self._overhead)
         finally:
-            self._overhead += self._read() - local.raw
+            if self._exact:
+                self._overhead += self._read() - local.raw
 
     def enter(self, code, line, begins, now) -> None:
         """A code object begins, or goes on in a line."""
