@@ -246,3 +246,14 @@ def test_version_and_help(plain):
 def test_a_fork_that_runs_to_its_end_prints_no_second_table(run):
     done = run("import os\n@profile\ndef f():\n    return 1\nf()\nif os.fork():\n    os.wait()\n", flags=("-W", "ignore"))
     assert done.stdout.count("Filename") == 1
+
+
+# -- under mprof -------------------------------------------------------------------------------------------------------
+
+
+def test_the_importable_decorator_gives_mprof_its_functions(plain, script, tmp_path):
+    """A program that imported the decorator had no functions in mprof's file, and tables instead."""
+    script("from memkit.compat.memory_profiler import profile\n@profile\ndef f():\n    return 1\nf()\n", "example.py")
+    done = plain("-m", "memkit.compat.mprof", "run", "-o", "spans.dat", "example.py")
+    assert done.returncode == 0 and "Filename" not in done.stdout
+    assert re.search(r"^FUNC __main__\.f ", (tmp_path / "spans.dat").read_text(), re.MULTILINE)
