@@ -61,9 +61,9 @@ if TYPE_CHECKING:
     from memkit.tracks import has_crashed_gracefully as has_crashed_gracefully
     from memkit.tracks import has_crashed_ungracefully as has_crashed_ungracefully
     from memkit.trend import TimeToLimit as TimeToLimit
+    from memkit.usage import memory_usage as memory_usage
     from memkit.watching import Measurements as Measurements
     from memkit.watching import MemWatcher as MemWatcher
-    from memkit.usage import memory_usage as memory_usage
 
 _HOMES = {
     "costs": ("Cost", "Tracing"),
