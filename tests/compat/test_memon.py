@@ -72,9 +72,9 @@ from memkit.compat.memon import MemoryMonitor
 import time
 
 watch = MemoryMonitor(interval=0.01)
+began = time.monotonic()
 watch.start()
 watch.start_recording()
-began = time.monotonic()
 while len(watch.history) + watch.missed < 10:
     time.sleep(0.01)
 watch.stop_recording()
