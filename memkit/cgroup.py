@@ -91,11 +91,23 @@ def oom_kills(groups: list[Group], root: str = "/") -> dict[str, int]:
     return {name: count for name, count in counts.items() if count is not None}
 
 
-def risen(before: dict[str, int], after: dict[str, int]) -> str | None:
-    """The innermost count that rose, in words, or None."""
+def limits(groups: list[Group]) -> dict[str, tuple[str, int]]:
+    """The group whose limit each group is under, and that limit: the tightest of its own and its ancestors'."""
+    found, tightest = {}, None
+    for group in reversed(groups):
+        size = group.limit()
+        if size is not None and size < _MUCH and (tightest is None or size <= tightest[1]):
+            tightest = f"cgroup {group.name}", size
+        if tightest is not None:
+            found[f"cgroup {group.name}"] = tightest
+    return found
+
+
+def risen(before: dict[str, int], after: dict[str, int], labels: dict[str, str] | None = None) -> str | None:
+    """The innermost count that rose, in words, or None. ``labels`` are what to call it instead."""
     for name, count in after.items():
         if count > before.get(name, count):
-            return f"{name}: oom_kill rose by {count - before[name]}"
+            return f"{(labels or {}).get(name, name)}: oom_kill rose by {count - before[name]}"
     return None
 
 

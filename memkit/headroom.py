@@ -40,6 +40,11 @@ def limit(pid: int | None = None) -> Limit | None:  # noqa: F821
     return next(iter(limits(pid)), None)
 
 
+def address_space_peak() -> int | None:
+    """The largest address space that this process has had, in bytes, or None."""
+    return table("/proc/self/status").get("VmPeak")
+
+
 def _groups(whose, memory: dict[str, int], root: str):
     """The control groups that have a limit. Files of version 1 and 2 mean the same, under other names."""
     swap = memory.get("SwapTotal", 0)

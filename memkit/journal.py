@@ -26,6 +26,7 @@ row          values                                            written
 ``crossing``  time, memory, limit, name, action                when memory reaches what ``--limit`` says
 ``stack``    time, thread, name, frames                        after a crossing: where each thread is; frames are arrays of
                                                                file, line and function, the innermost first
+``thread``   thread, name                                      when Python runs after a crossing
 ``process``  pid, parent, started, command                     when another process of the tree is first seen
 ``command``  pid, time, command                                when it begins to run another program
 ``process_end``  pid, time, code, signal                       when it has ended; null where that is not known

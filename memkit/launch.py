@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from memkit import cgroup, journal
 from memkit.errors import JournalError
-from memkit.units import SECOND
+from memkit.units import SECOND, show_bytes
 
 _START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
@@ -142,7 +142,11 @@ def exit_of(process: subprocess.Popen, before: dict, groups: list) -> Exit:
     if process.returncode >= 0:
         return Exit(process.returncode, None, None)
     killed = -process.returncode
-    shortage = cgroup.risen(before, cgroup.oom_kills(groups)) if killed == signal.SIGKILL else None
+    labels = {}
+    for name, (limiting, size) in cgroup.limits(groups).items():
+        within = "" if name == limiting else f"{name} in "
+        labels[name] = f"{within}{limiting} ({show_bytes(size)})"
+    shortage = cgroup.risen(before, cgroup.oom_kills(groups), labels) if killed == signal.SIGKILL else None
     return Exit(None, killed, shortage)
 
 

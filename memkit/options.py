@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from memkit import guard
 from memkit.errors import UsageError
 from memkit.processes import METERS
 from memkit.units import parse_bytes, parse_interval
@@ -62,6 +63,19 @@ def _add_recording_options(parser):
         help="have Python programs that this one forks or spawns record themselves into the same file, with lines and calls",
     )
     parser.add_argument(
+        "--limit",
+        metavar="SIZE",
+        type=_limit,
+        help="record where all threads are as soon as memory reaches SIZE, such as 2GiB, or a share, such as 80%%, of what "
+        "really limits it",
+    )
+    parser.add_argument(
+        "--on-limit",
+        choices=guard.ACTIONS,
+        help="with --limit: do no more than that (report, the default), raise MemoryError in the main thread, or stop the "
+        f"program with exit code {guard.Bound.EXIT_CODE}",
+    )
+    parser.add_argument(
         "--no-peak-reset",
         action="store_true",
         help="leave the kernel's own record of the peak alone; peaks between samples are then exact only at new heights",
@@ -104,6 +118,8 @@ def check(options) -> None:
     """Refuse options that say nothing without another. Raises ``UsageError``."""
     if options.trigger is not None and options.call_log is None:
         raise UsageError("--trigger goes with --call-log FILE, which says where to log")
+    if options.on_limit is not None and options.limit is None:
+        raise UsageError("--on-limit goes with --limit SIZE, which says when")
     if options.children and options.meter not in METERS:
         raise UsageError(
             f"--children goes with the meters {', '.join(METERS)}: {options.meter!r} cannot measure other processes"
@@ -121,7 +137,8 @@ def settings(options, path: str, meter: str) -> dict[str, str]:
     told = {"path": path, "interval": options.interval, "meter": meter}
     told |= {name: "\n".join(getattr(options, name)) for name in ("lines", "calls") if getattr(options, name) is not None}
     told |= {name: "" for name in ("c_calls", "no_peak_reset", "follow") if getattr(options, name)}
-    told |= {name: str(getattr(options, name)) for name in ("call_log", "trigger") if getattr(options, name) is not None}
+    texts = ("call_log", "trigger", "limit", "on_limit")
+    told |= {name: str(getattr(options, name)) for name in texts if getattr(options, name) is not None}
     return told
 
 
@@ -129,6 +146,11 @@ def _log_path(text):
     from memkit import eventlog
 
     return eventlog.checked(text)
+
+
+def _limit(text):
+    guard.parse(text)
+    return text
 
 
 def _interval(text):

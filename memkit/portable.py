@@ -270,6 +270,11 @@ class Sampler:
         self._also_due = 0
         self._thread = None
         self._wake = threading.Event()
+        self._guard = None
+
+    def watch(self, bound) -> None:
+        """Watch a limit, a ``memkit.guard.Bound``: to be said before the start."""
+        self._guard = bound.watcher(self._journal, self._began)
 
     def start(self) -> None:
         """Take the first sample and begin to beat."""
@@ -315,10 +320,12 @@ class Sampler:
 
     def _run(self) -> None:
         flush = time.monotonic_ns() + _FLUSH
-        while not self._wake.wait(max(0, min(self._look, flush) - time.monotonic_ns()) / SECOND):
+        while not self._wake.wait(max(0, min(self._look, flush, self._guard_due()) - time.monotonic_ns()) / SECOND):
             now = time.monotonic_ns()
             if now >= self._look:
                 self._take(now)
+            if self._guard is not None and now >= self._guard.due:
+                self._watch_limit(now)
             if now >= self._cost_due:
                 self._spend()
                 self._cost_due = now + SECOND
@@ -331,6 +338,16 @@ class Sampler:
                 self._journal.flush()
                 self._flushed = self._highest
                 flush = now + _FLUSH
+
+    def _guard_due(self) -> int:
+        return self._look if self._guard is None else self._guard.due
+
+    def _watch_limit(self, now: int) -> None:
+        if self._guard.look(now, self._meter):
+            self._take(now, must=True)
+            self._guard.write(now)
+            self.flush()
+            self._guard.act()
 
     def _take(self, now: int, must: bool = False) -> None:
         began = time.thread_time_ns()

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-from memkit import engine, files, heading, journal, ongoing
+from memkit import engine, files, guard, heading, journal, ongoing
 from memkit.endings import how_it_ended
 from memkit.errors import JournalError, MemkitError, MeterError, UsageError
 from memkit.spanrows import SpanRows
@@ -27,6 +27,8 @@ def record(
     children=False,
     peak_reset=True,
     follow=False,
+    limit=None,
+    on_limit=None,
 ) -> Recorder:
     """Record this process's memory: a context manager, and a decorator.
 
@@ -46,23 +48,16 @@ def record(
     record all that this process starts, too, and what they use together. ``peak_reset``: whether the
     kernel's own record of the peak may be reset; without that, a peak between two samples is exact only where the
     process rises above all it had been. ``follow``: whether Python programs that this one forks or spawns record themselves
-    into the same file, with lines and calls; it needs a ``path``.
+    into the same file, with lines and calls; it needs a ``path``. ``limit``: bytes, text such as ``"2GiB"``, or a share such
+    as ``"80%"`` of what really limits memory; when memory reaches it, the stacks of all threads and what is traced are
+    written at once, and ``on_limit`` is done: ``"report"`` (nothing more), ``"raise"`` (``MemoryError`` in the main thread)
+    or ``"stop"`` (the process ends at once, with exit code 86).
 
     Raises ``UsageError`` for arguments that make no sense, ``MeterError`` where the meter cannot be read, and at its
     end ``JournalError`` if rows were lost, to a full disk for instance. Source: the kernel files named in
     ``memkit.native.meter``, or psutil.
     """
-    return Recorder(
-        path,
-        interval=interval,
-        meter=meter,
-        lines=lines,
-        calls=calls,
-        c_calls=c_calls,
-        children=children,
-        peak_reset=peak_reset,
-        follow=follow,
-    )
+    return Recorder(**locals())
 
 
 class Recorder:
@@ -84,6 +79,8 @@ class Recorder:
         children=False,
         peak_reset=True,
         follow=False,
+        limit=None,
+        on_limit=None,
         part=False,  # whether it is of a process that follows the one that the recording is of
         argv=None,
     ):
@@ -102,6 +99,8 @@ class Recorder:
         self._children = children
         self._tree = None
         self.peak_reset = peak_reset
+        self._limit, self._on_limit = limit, on_limit
+        guard.check(limit, on_limit)
         self._tracers = None
         if follow and path is None:
             raise UsageError("record(follow=True) needs a path: a file that several processes can write into")
@@ -151,6 +150,7 @@ class Recorder:
         meter = _meter(self._meter)
         if self._children:
             _check_others(meter)
+        bound = guard.bound(self._limit, self._on_limit, meter.name)
         sampler = engine.sampler_for(meter)
         scoped = getattr(meter, "name", None) == "rss" and sampler is engine.Sampler
         if scoped:
@@ -172,6 +172,8 @@ class Recorder:
             self._journal.begin_writes_with(journal.part(0))
         self.spans = SpanRows(self._journal, meter.read, scoped, self.started)
         self._sampler = sampler(self._journal, meter, self._interval, self.started, scoped)
+        if bound is not None:
+            self._sampler.watch(bound)
         try:
             self._sampler.start()
         except (OSError, RuntimeError) as error:

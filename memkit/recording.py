@@ -125,14 +125,14 @@ class Span(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How a process ended. ``kind`` is one of ``ok error exited killed ended detached unknown``.
+    """How a process ended. ``kind`` is one of ``ok error exited stopped killed ended detached unknown``.
 
     ``ended`` says no more than that; ``detached`` that the recording was stopped before the process ended.
     """
 
     kind: str
     error: str | None = None
-    """The uncaught exception's type and text."""
+    """The uncaught exception's type and text; of a program that was stopped, at which limit."""
     code: int | None = None
     """The exit code, where it was not 0 or nothing else is known."""
     signal: int | None = None
@@ -146,6 +146,11 @@ class Ending(NamedTuple):
         """Whether it is known to have gone wrong: an exception, an exit code that is not 0, a signal."""
         return self.kind not in ("ok", "ended", "unknown")
 
+    @property
+    def complete(self) -> bool:
+        """Whether all that happened up to the end was recorded."""
+        return self.finished or self.kind == "stopped"
+
     def __str__(self) -> str:
         """One line: ``killed by SIGKILL, out of memory (cgroup /jobs: oom_kill rose by 1)``."""
         shortage = f", out of memory ({self.out_of_memory})" if self.out_of_memory else ""
@@ -156,6 +161,8 @@ class Ending(NamedTuple):
         if self.kind == "exited":
             unended = "" if self.finished else ", its end unrecorded (os._exit, exec, or a full disk)"
             return f"exited with code {self.code}{unended}"
+        if self.kind == "stopped":
+            return f"stopped at {self.error}"
         if self.kind == "killed":
             during = f" ({self.error})" if self.error else ""
             return f"killed by {signal_name(self.signal)}{during}{shortage}"
@@ -388,7 +395,7 @@ class Recording:
     @property
     def _whole(self) -> bool:
         """Whether the last sample was taken at the very end."""
-        return self.ending.finished and (self.about.recorder is None or self.ending.kind == "detached")
+        return self.ending.complete and (self.about.recorder is None or self.ending.kind == "detached")
 
     @property
     def duration(self) -> int:

@@ -23,6 +23,7 @@ class Rows:
         self._limits = []
         self._crossings = []
         self._stacks = []
+        self._names = {}
         self._spans = {}
         self._ends = {}
         self._functions = {}
@@ -118,7 +119,10 @@ class Rows:
 
     def _stack(self, time, thread, name, frames, *_):
         frames = tuple(Frame("" + file, line + 0, "" + function) for file, line, function in frames)
-        self._stacks.append((time + 0, Stack(thread, name, frames)))
+        self._stacks.append((time + 0, Stack(thread, name, _the_programs(frames))))
+
+    def _thread(self, thread, name, *_):
+        self._names[thread + 0] = "" + name
 
     def _process_began(self, pid, parent, started, command, *_):
         self._processes.append([pid + 0, parent, started + 0, "" + command, None])
@@ -248,13 +252,14 @@ class Rows:
                 return Ending("exited", code=exit_code)
         if self._end is None:
             return Ending("unknown", finished=False)
-        return Ending(kind, error=error, code=code, out_of_memory=shortage)
+        return Ending(kind, error=error, code=code, out_of_memory=shortage, finished=kind != "stopped")
 
     def _crossings_with_stacks(self):
         """Each crossing with the stacks that were read for it: after it, and before the next."""
+        stacks = [(time, stack._replace(name=stack.name or self._names.get(stack.thread))) for time, stack in self._stacks]
         nexts = [crossing.time for crossing in self._crossings[1:]] + [float("inf")]
         return tuple(
-            crossing._replace(stacks=tuple(stack for time, stack in self._stacks if crossing.time <= time < until))
+            crossing._replace(stacks=tuple(stack for time, stack in stacks if crossing.time <= time < until))
             for crossing, until in zip(self._crossings, nexts)
         )
 
@@ -264,6 +269,14 @@ class Rows:
             ended, code, signal = end or (None, None, None)
             processes.append(Process(pid, parent, command, started, ended, _child_ending(end, code, signal)))
         return processes
+
+
+def _the_programs(frames):
+    """Frames without those of ``memkit-run`` around the program."""
+    for place, frame in enumerate(frames):
+        if frame.file.replace("\\", "/").endswith(("/memkit/script.py", "/memkit/start.py")):
+            return frames[:place] or frames
+    return frames
 
 
 def _child_ending(end, code, signal):
@@ -295,6 +308,7 @@ TAKE = {
     "peaks": Rows._marked,
     "crossing": Rows._crossed,
     "stack": Rows._stack,
+    "thread": Rows._thread,
     "process": Rows._process_began,
     "command": Rows._executed,
     "process_end": Rows._process_ended,

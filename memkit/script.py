@@ -28,8 +28,9 @@ def main() -> None:
 
     The mode is ``script``, ``module`` or ``code``, the target what that is. Settings are ``name=value``: ``path``,
     ``interval`` and ``meter``; ``lines`` and ``calls``, a target on each line, an empty one for the program's own code or
-    for all calls; and, whatever their value, ``c_calls``, ``no_peak_reset`` and ``follow``; ``call_log`` and ``trigger`` are
-    the arguments of ``EventLog``; ``profile`` is what ``@profile`` is to be, as ``package.module:name``.
+    for all calls; and, whatever their value, ``c_calls``, ``no_peak_reset`` and ``follow``; ``limit`` and
+    ``on_limit`` are those of ``record``, ``call_log`` and ``trigger`` the arguments of ``EventLog``;
+    ``profile`` is what ``@profile`` is to be, as ``package.module:name``.
     """
     mode, target, *words = sys.argv[1:]
     split = words.index("--")
@@ -71,6 +72,8 @@ def _recorder(mode: str, target: str, settings: dict[str, str], arguments: list[
         c_calls="c_calls" in settings,
         peak_reset="no_peak_reset" not in settings,
         follow="follow" in settings,
+        limit=settings.get("limit"),
+        on_limit=settings.get("on_limit"),
         argv=[*_WORDS[mode], target, *arguments],
     )
 

@@ -11,12 +11,12 @@ import memkit
 ROOT = Path(memkit.__file__).parent
 # From the ground up. A module imports only from floors below its own, or from the same floor where that is said.
 FLOORS = [
-    {"errors", "version", "endings", "calls", "costs", "crossings"},
+    {"errors", "version", "calls", "costs", "crossings"},
     {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "handles", "wording", "tools"},
     {"rows", "portable", "native", "merging", "mprofile", "machine", "trend", "pictures"},
     {"reader", "headroom"},
-    {"engine", "plugins", "wrapping", "tracing", "files", "shelf", "terminal", "live"},
-    {"processes", "heading", "spanrows"},
+    {"engine", "plugins", "wrapping", "tracing", "files", "shelf", "terminal", "live", "endings"},
+    {"guard", "processes", "heading", "spanrows"},
     {"totals"},
     {"members"},
     {"tree"},
@@ -37,6 +37,7 @@ FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in room
 WOKEN = {"ongoing": {"follow"}, "recorder": {"follow"}}  # called up when a recording is to be followed, and only then
 NATIVE_ORDER = [
     *("threads", "clock", "cpython", "descriptors", "meter", "peak", "journal"),
+    *("stacks", "guard"),
     *("gate", "watch", "seat", "tracer", "codes", "lines", "calls", "line_events", "call_events", "sampler"),
     *("logrows", "eventlog", "references", "family"),
 ]
@@ -137,7 +138,7 @@ def test_the_magics_are_imported_where_ipython_is_there_already():
 
 MEASURED = [
     *("start", "script", "recorder", "files", "endings", "engine", "journal", "errors", "units", "version", "spans"),
-    *("eventlog", "heading", "headroom", "cgroup", "spanrows", "follow", "tracker", "machine"),
+    *("eventlog", "heading", "headroom", "cgroup", "spanrows", "follow", "tracker", "machine", "guard"),
 ]
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -49,13 +50,6 @@ ENDINGS = {
         5,
         "exited with code 5, its end unrecorded (os._exit, exec, or a full disk)",
     ),
-    "no memory": (
-        "import resource\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, resource.getrlimit(resource.RLIMIT_AS)[1]))\n"
-        "kept = [bytearray(1 << 26) for _ in range(100)]",
-        1,
-        "ended by an exception, out of memory (an uncaught MemoryError): MemoryError",
-    ),
     "syntax error": ("x = = 1", 1, "ended by an exception: SyntaxError: invalid syntax (program.py, line 1)"),
     "error at exit": ("import atexit\natexit.register(exec, '1 / 0')", 0, "finished"),
     "killed at exit": ("import atexit, os\natexit.register(lambda: os.kill(os.getpid(), 9))", 137, "killed by SIGKILL"),
@@ -77,6 +71,23 @@ def test_the_first_line_of_the_report_says_how_it_ended(plain, memkit_run, scrip
     assert run.stderr.startswith(without.stderr)
     assert run.stderr[len(without.stderr) :].splitlines()[0] == f"memkit   program.py: {ending}"
     assert str(run.recording.ending) == ending
+
+
+LIMITED = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, resource.getrlimit(resource.RLIMIT_AS)[1]))
+kept = [bytearray(1 << 26) for _ in range(100)]
+"""
+
+
+def test_a_program_that_is_refused_memory_is_told_which_limit_that_was(memkit_run, script):
+    run = memkit_run(script(LIMITED), options=())
+    ending = run.recording.ending
+    assert (run.returncode, ending.kind, ending.error) == (1, "error", "MemoryError")
+    evidence = r"an uncaught MemoryError; RLIMIT_AS 1\.0 GiB, of which (9[0-9]{2}|10[0-9]{2})\.[0-9] MiB were in use"
+    assert re.fullmatch(evidence, ending.out_of_memory)
+    first = next(line for line in run.stderr.splitlines() if line.startswith("memkit"))
+    assert first == f"memkit   program.py: ended by an exception, out of memory ({ending.out_of_memory}): MemoryError"
 
 
 def test_even_a_program_that_is_killed_at_once_leaves_a_sample(memkit_run):
@@ -125,7 +136,7 @@ def test_a_kill_for_want_of_memory_is_told_from_another(memory_group, installed,
     command = [*enter, *installed, "-o", "run.memkit", name]
     run = subprocess.run(command, cwd=tmp_path, timeout=60, capture_output=True, text=True)
     assert run.returncode == 128 + signal.SIGKILL
-    evidence = f"cgroup /{memory_group.name}: oom_kill rose by 1"
+    evidence = f"cgroup /{memory_group.name} (96.0 MiB): oom_kill rose by 1"
     assert run.stderr.splitlines()[0] == f"memkit   {name}: killed by SIGKILL, out of memory ({evidence})"
 
 

@@ -18,6 +18,7 @@ cdef extern from "Python.h":
     int Py_AddPendingCall(int (*)(void *) noexcept with gil, void *)
 
 from memkit.native.clock cimport MILLISECOND, as_timespec, now, thread_cpu
+from memkit.native.guard cimport STOP, Guard, guard_look, guard_stop, guard_t, guard_tell, guard_write
 from memkit.native.journal cimport Journal, journal_flush, journal_row, journal_t, writer_t
 from memkit.native.descriptors cimport ours_t, release
 from memkit.native.meter cimport TEXT, Meter, meter_read, meter_t, open_file_of, read_text, sum_of_lines
@@ -64,6 +65,7 @@ cdef struct sampler_t:
     meter_t *meter
     journal_t *journal
     writer_t *also              # somebody who has rows to add before each flush, or NULL
+    guard_t *guard              # who watches a limit, or NULL
     scope_t scope
     bint scoped                 # the meter is one that the kernel keeps a peak of
     ours_t status               # of another process, which has its mark; ours we reset
@@ -157,6 +159,8 @@ cdef void take(sampler_t *s, int64_t time, bint must) noexcept nogil:
     # Between two beats far apart a new height is written at once: it may be the last thing the program does.
     if memory >= 0 and (must or time >= s.due or max(memory, s.peak) > s.highest + s.highest // 100):
         write_sample(s, time, memory)
+    if s.guard != NULL and s.guard.count == 0 and memory >= s.guard.threshold and not s.guard.crossed:
+        s.guard.due = time
     schedule(s, time, cost)
 
 
@@ -172,6 +176,20 @@ cdef void write_also(sampler_t *s, int64_t time, bint whole) noexcept nogil:
     s.also_due = time + max(max(<int64_t>FLUSH, (time - s.began) // ALSO_GROWTH), took * READING_SHARE)
 
 
+cdef void watch_limit(sampler_t *s, int64_t time) noexcept nogil:
+    """See whether memory has reached the limit; then all that is known goes to the file, before anything else happens."""
+    if not guard_look(s.guard, time):
+        return
+    take(s, time, True)
+    guard_write(s.guard, s.journal, time - s.began)
+    write_also(s, time, True)
+    journal_flush(s.journal, now())
+    s.flushed = s.highest
+    if s.guard.action == STOP:
+        write_cost(s, thread_cpu())
+        guard_stop(s.guard, s.journal, now() - s.began)
+
+
 cdef void *run(void *argument) noexcept nogil:
     cdef sampler_t *s = <sampler_t *>argument
     cdef int64_t time, flush = now() + FLUSH
@@ -180,13 +198,17 @@ cdef void *run(void *argument) noexcept nogil:
     s.cpu = 0
     pthread_mutex_lock(&s.lock)
     while not s.stopping:
-        until = as_timespec(min(s.look, flush))
+        until = as_timespec(min(min(s.look, flush), s.guard.due if s.guard != NULL else flush))
         pthread_cond_timedwait(&s.wake, &s.lock, &until)
         time = now()
         if s.stopping:
             break
         if time >= s.look:
             take(s, time, False)
+        if s.guard != NULL:
+            if time >= s.guard.due:
+                watch_limit(s, time)
+            guard_tell(s.guard)
         if time >= s.cost_due:
             write_cost(s, thread_cpu())
             s.cost_due = time + COST
@@ -216,6 +238,7 @@ cdef class Sampler:
     cdef sampler_t sampler
     cdef Journal journal
     cdef Meter meter
+    cdef Guard guard
     cdef pid_t owner
     cdef bint running
 
@@ -244,6 +267,11 @@ cdef class Sampler:
         take(&self.sampler, time, True)
         journal_flush(self.sampler.journal, time)
         self.resume()
+
+    def watch(self, bound):
+        """Watch a limit, a ``memkit.guard.Bound``: to be said before the start."""
+        self.guard = Guard(self.journal, self.meter, bound, self.sampler.began)
+        self.sampler.guard = &self.guard.guard
 
     def flush_also(self, writers):
         """Have others add rows before a flush: the capsules that their ``writer()`` gave, in place of those before."""
@@ -310,6 +338,8 @@ cdef class Sampler:
     def stop(self):
         """End the thread and take the last sample."""
         self.pause()
+        if self.guard is not None:
+            self.guard.close()
         if self.owner == getpid():
             take(&self.sampler, now(), True)
             write_cost(&self.sampler, self.sampler.cpu)

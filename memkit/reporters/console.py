@@ -173,8 +173,10 @@ def _left_at_the_peak(recording, limit, near):
 
 def _names(evidence, limit):
     """Whether the evidence of a death for want of memory speaks of a limit."""
-    if evidence.endswith("MemoryError"):  # which is what those limits do that count what was asked for
+    if evidence.startswith("an uncaught MemoryError"):  # which is what those limits do that count what was asked for
         return limit.counted != "memory"
+    if f"{limit.name} (" in evidence:
+        return True
     return evidence.partition(":")[0] == limit.name.removeprefix("memory of ")
 
 
@@ -190,7 +192,7 @@ def _how_sure(recording):
         return f"the highest that was seen; the last {memkit.units.show_time(recording.unseen)} were not"
     if recording.unseen:
         return f"the highest on disk; the last {memkit.units.show_time(recording.unseen)} did not get there"
-    if not recording.ending.finished:
+    if not recording.ending.complete:
         return "the highest on disk; what came after is not known"
     reason = f" ({recording.about.peaks_reason})" if recording.about.peaks_reason else ""
     return f"the highest that was seen; between two samples it may have been higher{reason}"
