@@ -2,7 +2,8 @@
 
 Target: a program that grows by 1 GB a second is recorded within 20 ms of the crossing. Late is the time from the moment at
 which the program itself finds that it has reached the limit to the look that noticed; ``in the file`` is the time until
-another process, which looks every half millisecond, finds the row there. Beyond is how far memory had gone by then.
+another process, which looks every half millisecond, finds the row there. Beyond is how far memory had gone by then. Within
+a C call the moment of the crossing is reckoned from its length, which other load on the machine spoils: look at the memory.
 
 What it costs is the CPU time of the sampler's thread beside a program that spins: without a limit, with one that is far, and
 with one that is 4 MiB away, where memory is looked at as often as it ever is.
