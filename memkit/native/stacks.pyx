@@ -358,7 +358,7 @@ cdef int stacks_write(stacks_t *stacks, journal_t *journal, int64_t time) noexce
 cdef void stacks_open(stacks_t *stacks) noexcept nogil:
     stacks.memory.fd = -1
     if WALKS:
-        open_kernel_file(&stacks.memory, 0, b"mem", O_RDONLY)
+        open_kernel_file(&stacks.memory, b"mem", O_RDONLY)
 
 
 cdef void stacks_close(stacks_t *stacks) noexcept nogil:
