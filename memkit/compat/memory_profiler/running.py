@@ -16,8 +16,11 @@ from memkit.usage import BACKENDS
 VERSION = "0.61.0"
 
 
-def main() -> None:
-    """Run the program that the command line names, and write what was measured when it ends, however it does."""
+def main(own_files: tuple[str, ...] = ()) -> None:
+    """Run the program that the command line names, and write what was measured when it ends, however it does.
+
+    ``own_files`` are further ones that a traceback of the program does not show.
+    """
     options = _options()
     if not options.program:
         print("A program to run must be provided. Use -h for help")
@@ -33,7 +36,7 @@ def main() -> None:
         run = exec_with_profiler if is_script(target) else run_module_with_profiler
         run(target, profiler, options.backend, arguments)
     except BaseException:
-        script.hide_own_frames(_OWN_FILES)
+        script.hide_own_frames((*_OWN_FILES, *own_files))
         raise
     finally:
         if pid == os.getpid():  # what a fork ended by itself is told by its parent

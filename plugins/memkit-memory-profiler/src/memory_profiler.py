@@ -7,9 +7,9 @@ from memkit_memory_profiler import check
 check()
 
 if __name__ == "__main__":
-    import runpy
+    from memkit.compat.memory_profiler.running import main
 
-    runpy.run_module("memkit.compat.memory_profiler", run_name="__main__", alter_sys=True)
+    main(own_files=(__file__,))
 else:
     from memkit.compat import memory_profiler as _memory_profiler
 

@@ -46,8 +46,7 @@ def command(name):
 
 @pytest.mark.parametrize("name", ["mprof", "memory_profiler"])
 def test_a_door_is_the_very_module_of_memkit(name):
-    module = pytest.importorskip(f"memkit.compat.{name}")
-    assert importlib.import_module(name) is module
+    assert importlib.import_module(name) is importlib.import_module(f"memkit.compat.{name}")
 
 
 def test_names_can_be_imported_from_a_door():
@@ -66,15 +65,19 @@ def test_the_command_and_the_module_are_mprof(run):
 
 
 def test_a_script_runs_under_the_module(run, tmp_path):
-    pytest.importorskip("memkit.compat.memory_profiler")
     (tmp_path / "load.py").write_text("import sys\n@profile\ndef load():\n    pass\nload()\nsys.exit(3)\n")
     done = run(sys.executable, "-m", "memory_profiler", "load.py")
     assert done.returncode == 3
     assert "Line #    Mem usage    Increment  Occurrences   Line Contents" in done.stdout
 
 
+def test_a_traceback_under_the_module_is_of_the_script_alone(run, tmp_path):
+    (tmp_path / "fails.py").write_text("raise KeyError(3)\n")
+    plain, under = (run(sys.executable, *words, "fails.py") for words in ([], ["-m", "memory_profiler"]))
+    assert (under.returncode, under.stderr) == (1, plain.stderr)
+
+
 def test_a_call_is_recorded_however_profile_was_come_by(run, tmp_path):
-    pytest.importorskip("memkit.compat.memory_profiler")
     (tmp_path / "load.py").write_text("from memory_profiler import profile\n@profile\ndef load():\n    pass\nload()\n")
     done = run(command("mprof"), "run", "-o", "a.dat", "load.py")
     assert done.stdout.endswith("running as a Python program...\n")
