@@ -2,7 +2,8 @@
 
 import sys
 
-INTERRUPTED = 130
+WRONG_USAGE, INTERRUPTED = 2, 130
+_NAMES = {"main": "memkit", "run": "memkit-run"}
 
 
 def main() -> int:
@@ -16,10 +17,15 @@ def run() -> int:
 
 
 def _command(name: str) -> int:
+    from memkit.errors import MemkitError
+
     try:
         from memkit import cli
 
         return getattr(cli, name)()
+    except MemkitError as error:  # of an engine that was asked for and is not there
+        print(f"{_NAMES[name]}: {error}", file=sys.stderr)
+        return WRONG_USAGE
     except KeyboardInterrupt:  # most likely in the middle of an import, of which nobody wants to know
         return INTERRUPTED
 

@@ -24,6 +24,7 @@ def add_run_options(parser) -> None:
     )
     parser.add_argument("program", nargs=argparse.REMAINDER, help="a script, or a folder or zip file with a __main__")
     _add_recording_options(parser)
+    _add_options_of_processes(parser)
     _add_tracing_options(parser)
 
 
@@ -47,6 +48,14 @@ def _add_recording_options(parser):
         default="rss",
         help="what to measure: rss (the default), pss, uss, vms, swap, or a plugin's",
     )
+    parser.add_argument(
+        "--no-peak-reset",
+        action="store_true",
+        help="leave the kernel's own record of the peak alone; peaks between samples are then exact only at new heights",
+    )
+
+
+def _add_options_of_processes(parser):
     parser.add_argument(
         "--live",
         action="store_true",
@@ -74,11 +83,6 @@ def _add_recording_options(parser):
         choices=guard.ACTIONS,
         help="with --limit: do no more than that (report, the default), raise MemoryError in the main thread, or stop the "
         f"program with exit code {guard.Bound.EXIT_CODE}",
-    )
-    parser.add_argument(
-        "--no-peak-reset",
-        action="store_true",
-        help="leave the kernel's own record of the peak alone; peaks between samples are then exact only at new heights",
     )
 
 

@@ -258,7 +258,7 @@ def test_what_is_no_recording_is_refused_in_one_line(memkit, tmp_path, damage, w
     "words, hint",
     [
         (["reprot"], "did you mean 'report'?"),
-        (["frobnicate"], "run, report"),
+        (["frobnicate"], "run, attach, report"),
         (["--frobnicate"], "'--frobnicate'"),
         (["report"], "FILE"),
         (["report", "."], "'.'"),

@@ -25,6 +25,7 @@ ABOUT = {
     "peaks_reason": None,
     "mark": 3,
     "peaks_error": 4,
+    "recorder": None,
 }
 
 

@@ -103,7 +103,7 @@ class Options:
     """What a command line gave."""
 
     command, quiet = "report", True
-    csv = json = plot = csv_lines = plot_lines = csv_calls = flame = folded = speedscope = None
+    csv = json = mprof = plot = csv_lines = plot_lines = csv_calls = flame = folded = speedscope = None
 
 
 def test_a_report_is_called_for_each_recording_or_once_with_all(installed, made_up):
