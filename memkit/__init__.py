@@ -9,10 +9,12 @@ __version__: str
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from memkit import units as units
+    from memkit.about import About as About
     from memkit.costs import Cost as Cost
     from memkit.costs import Tracing as Tracing
     from memkit.crossings import Crossing as Crossing
     from memkit.crossings import Frame as Frame
+    from memkit.crossings import Glance as Glance
     from memkit.crossings import Limit as Limit
     from memkit.crossings import Stack as Stack
     from memkit.curves import plot_reports as plot_reports
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from memkit.reader import read as read
     from memkit.recorder import Recorder as Recorder
     from memkit.recorder import record as record
-    from memkit.recording import About as About
     from memkit.recording import Call as Call
     from memkit.recording import Ending as Ending
     from memkit.recording import Function as Function
@@ -66,8 +67,9 @@ if TYPE_CHECKING:
     from memkit.watching import MemWatcher as MemWatcher
 
 _HOMES = {
+    "about": ("About",),
     "costs": ("Cost", "Tracing"),
-    "crossings": ("Crossing", "Frame", "Limit", "Stack"),
+    "crossings": ("Crossing", "Frame", "Glance", "Limit", "Stack"),
     "curves": ("plot_reports",),
     "engine": ("peak_rss", "rss"),
     "errors": ("FormatError", "JournalError", "MemkitError", "MeterError", "UsageError"),
@@ -86,7 +88,6 @@ _HOMES = {
     "reader": ("read",),
     "recorder": ("Recorder", "record"),
     "recording": (
-        "About",
         "Call",
         "Ending",
         "Function",

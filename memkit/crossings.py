@@ -52,6 +52,13 @@ class Stack(NamedTuple):
     """The innermost first."""
 
 
+class Glance(NamedTuple):
+    """Where the threads were at one moment."""
+
+    time: int
+    stacks: tuple[Stack, ...]
+
+
 class Crossing(NamedTuple):
     """The moment at which memory reached the limit that was set with ``--limit``."""
 

@@ -43,7 +43,8 @@ else:
         from memkit.native.journal import Journal
         from memkit.native.meter import METERS, Meter
         from memkit.native.peak import Scope, allow_reset, peak_rss, peaks
-        from memkit.native.sampler import Sampler, Soon
+        from memkit.native.sampler import Sampler
+        from memkit.native.soon import Soon
 
         Meter("rss")
     except (ImportError, MeterError) as error:

@@ -6,16 +6,17 @@ import os
 import sys
 import time
 
-from memkit import engine, headroom, journal
+from memkit import engine, journal
 from memkit.version import VERSION
 
 _UNKEPT = ("samples", "the system keeps a peak of rss only")
 
 
-def of_this_process(argv, began: int, meter: str, interval: int, sampler: str, scoped: bool) -> bytes:
+def of_this_process(argv, began: int, meter: str, interval: int, sampler: str, scoped: bool, found: list) -> bytes:
     """The heading of a recording of this process that begins now.
 
-    ``sampler`` is the engine of the sampler, ``scoped`` whether the kernel keeps a peak of the meter.
+    ``sampler`` is the engine of the sampler, ``scoped`` whether the kernel keeps a peak of the meter, ``found`` what
+    limits its memory.
     """
     about = {
         **_beginning(argv, began, meter, interval, sampler),
@@ -24,7 +25,7 @@ def of_this_process(argv, began: int, meter: str, interval: int, sampler: str, s
         "python": sys.version.split()[0],
         **_peaks(*(engine.peaks() if scoped else _UNKEPT), engine.peak_rss() if scoped else None),
     }
-    return journal.header(about) + limits(None)
+    return journal.header(about) + limits(found)
 
 
 def of_another(process, began: int, meter: str, interval: int, sampler: str, mark: int | None) -> bytes:
@@ -62,6 +63,6 @@ def _peaks(kind, reason, mark):
     return {"peaks": kind, "peaks_reason": reason, "mark": mark, "peaks_error": error}
 
 
-def limits(pid: int | None) -> bytes:
-    """The rows of what limits the memory of a process, of this one if it is None."""
-    return b"".join(journal.row("limit", *limit) for limit in headroom.find(pid))
+def limits(found: list) -> bytes:
+    """The rows of what limits the memory of a process, as ``headroom.find`` found it."""
+    return b"".join(journal.row("limit", *limit) for limit in found)

@@ -45,6 +45,11 @@ def address_space_peak() -> int | None:
     return table("/proc/self/status").get("VmPeak")
 
 
+def least_left(found: list[tuple[str, int, int]]) -> int:
+    """Bytes that are left of the nearest."""
+    return max(0, min(size - used for _, size, used in found))
+
+
 def _groups(whose, memory: dict[str, int], root: str):
     """The control groups that have a limit. Files of version 1 and 2 mean the same, under other names."""
     swap = memory.get("SwapTotal", 0)

@@ -24,7 +24,8 @@ row          values                                            written
 ``peaks``    kind, reason                                      when peaks turn out to be known in another way than the first
                                                                row says
 ``crossing``  time, memory, limit, name, action                when memory reaches what ``--limit`` says
-``stack``    time, thread, name, frames                        after a crossing: where each thread is; frames are arrays of
+``glance``   time                                              when memory has risen by a 20th near a limit; stacks follow
+``stack``    time, thread, name, frames                        after a crossing or glance, where each thread is: arrays of
                                                                file, line and function, the innermost first
 ``thread``   thread, name                                      when Python runs after a crossing
 ``process``  pid, parent, started, command                     when another process of the tree is first seen

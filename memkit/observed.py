@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from memkit import cgroup, engine, files, heading, journal, processes
+from memkit import cgroup, engine, files, heading, headroom, journal, processes
 from memkit.errors import JournalError, MemkitError, MeterError
 from memkit.handles import Handle
 from memkit.units import SECOND
@@ -46,7 +46,7 @@ class Observed:
         self._sampler = None if self._meter is None else self._started(interval, mark)
         self._groups = cgroup.memory_groups(process.pid)
         self._kills = cgroup.oom_kills(self._groups)
-        self._journal.text(heading.limits(process.pid))
+        self._journal.text(heading.limits(headroom.find(process.pid)))
         self._journal.flush()
         if self._journal.error:
             raise JournalError(f"cannot record into {path!r}: {os.strerror(self._journal.error)}")

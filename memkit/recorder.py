@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-from memkit import engine, files, guard, heading, journal, ongoing
+from memkit import engine, files, guard, heading, headroom, journal, ongoing
 from memkit.endings import how_it_ended
 from memkit.errors import JournalError, MemkitError, MeterError, UsageError
 from memkit.spanrows import SpanRows
@@ -159,11 +159,12 @@ class Recorder:
         self._sampler_meter = meter
         self._pid = os.getpid()
         self.started = time.monotonic_ns()
+        limits = headroom.find()
         self._journal = engine.Journal(self._opened(), self.path)
         if self.is_child:
             self._journal.begin_writes_with(journal.part(self._pid))
         self._journal.text(
-            heading.of_this_process(self._argv, self.started, meter.name, self._interval, sampler.engine, scoped)
+            heading.of_this_process(self._argv, self.started, meter.name, self._interval, sampler.engine, scoped, limits)
         )
         self._journal.flush()
         if self._journal.error:
@@ -174,6 +175,8 @@ class Recorder:
         self._sampler = sampler(self._journal, meter, self._interval, self.started, scoped)
         if bound is not None:
             self._sampler.watch(bound)
+        if scoped and limits:
+            self._sampler.glance_from(meter.read() + headroom.least_left(limits) // 2)
         try:
             self._sampler.start()
         except (OSError, RuntimeError) as error:

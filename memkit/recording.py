@@ -8,58 +8,14 @@ from __future__ import annotations
 import signal as signals
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import NamedTuple
 
+from memkit.about import About
 from memkit.calls import LIBRARIES, Call, Function, by_function, fold, matcher, walk
 from memkit.costs import Cost, Tracing
-from memkit.crossings import METERED, Crossing, Limit
+from memkit.crossings import METERED, Crossing, Glance, Limit
 from memkit.crossings import Frame as Frame
 from memkit.crossings import Stack as Stack
-
-
-class About(NamedTuple):
-    """How a recording was made."""
-
-    memkit: str
-    """The version of memkit that made it."""
-    argv: tuple[str, ...]
-    """The program and its arguments, as given."""
-    pid: int
-    parent: int | None
-    python: str | None
-    """The version of Python that it ran on; None where it was recorded from outside."""
-    host: str
-    began: float
-    """When, in seconds since the epoch."""
-    clock: int
-    """The same moment on the machine's monotonic clock, in nanoseconds."""
-    meter: str
-    """What was measured: ``rss``, ``pss``, ``uss``, ``vms``, ``swap`` or a plugin's."""
-    interval: int | None
-    """Nanoseconds from sample to sample; None where the beat grew with the time elapsed."""
-    engine: str
-    """``native`` or ``portable``: the compiled sampler, or a Python thread."""
-    peaks: str
-    """How peaks are known: ``reset``, ``mark`` or ``samples`` (see :attr:`Recording.peak_is_exact`)."""
-    peaks_reason: str | None
-    """Why they are not known better."""
-    mark: int | None
-    """The highest resident memory of the process before the recording began."""
-    peaks_error: int | None = None
-    """How far a peak that is exact can be off, in bytes, by the way in which the kernel counts: nearly always too low."""
-    recorder: int | None = None
-    """The process that recorded it from outside; None where it recorded itself."""
-
-    @property
-    def command(self) -> str:
-        """The program and its arguments in one line."""
-        return " ".join(" ".join(self.argv).split())
-
-    @property
-    def when(self) -> datetime:
-        """When the recording began, in local time."""
-        return datetime.fromtimestamp(self.began)
 
 
 class Sample(NamedTuple):
@@ -227,6 +183,8 @@ class Recording:
     limits: tuple[Limit, ...] = ()
     """What limited memory when the recording began, nearest first."""
     crossings: tuple[Crossing, ...] = ()
+    glance: Glance | None = None
+    """Where the threads were when memory last rose near a limit; None where it did not come near one."""
     unread: int = 0
     """Rows that could not be read: broken off, damaged, or of a kind that this memkit does not know."""
     source: str | None = None

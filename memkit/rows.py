@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 
 from memkit.calls import Function, Tally
-from memkit.crossings import Crossing, Frame, Limit, Stack
+from memkit.crossings import Crossing, Frame, Glance, Limit, Stack
 from memkit.recording import About, Cost, Ending, Line, Process, Recording, Sample, Span, Total, Tracing
 
 
@@ -23,6 +23,8 @@ class Rows:
         self._limits = []
         self._crossings = []
         self._stacks = []
+        self._glance = None  # when stacks were read as memory rose
+        self._last_seen = []
         self._names = {}
         self._spans = {}
         self._ends = {}
@@ -117,9 +119,17 @@ class Rows:
     def _crossed(self, time, memory, limit, name, action, *_):
         self._crossings.append(Crossing(time + 0, memory + 0, limit + 0, "" + name, "" + action))
 
+    def _glanced(self, time, *_):
+        self._glance = time + 0
+        self._last_seen = []
+
     def _stack(self, time, thread, name, frames, *_):
         frames = tuple(Frame("" + file, line + 0, "" + function) for file, line, function in frames)
-        self._stacks.append((time + 0, Stack(thread, name, _the_programs(frames))))
+        stack = Stack(thread, name, _the_programs(frames))
+        if time == self._glance:
+            self._last_seen.append(stack)
+        else:
+            self._stacks.append((time + 0, stack))
 
     def _thread(self, thread, name, *_):
         self._names[thread + 0] = "" + name
@@ -190,6 +200,7 @@ class Rows:
             processes=(process, *self._children()),
             limits=tuple(sorted(self._limits, key=lambda limit: limit.left)),
             crossings=self._crossings_with_stacks(),
+            glance=None if self._glance is None else Glance(self._glance, tuple(map(self._named, self._last_seen))),
             ending=ending,
             cost=Cost(beats, late, cpu if about.engine == "native" else None),
             tracing=self._how_traced(),
@@ -254,9 +265,12 @@ class Rows:
             return Ending("unknown", finished=False)
         return Ending(kind, error=error, code=code, out_of_memory=shortage, finished=kind != "stopped")
 
+    def _named(self, stack: Stack) -> Stack:
+        return stack._replace(name=stack.name or self._names.get(stack.thread))
+
     def _crossings_with_stacks(self):
         """Each crossing with the stacks that were read for it: after it, and before the next."""
-        stacks = [(time, stack._replace(name=stack.name or self._names.get(stack.thread))) for time, stack in self._stacks]
+        stacks = [(time, self._named(stack)) for time, stack in self._stacks]
         nexts = [crossing.time for crossing in self._crossings[1:]] + [float("inf")]
         return tuple(
             crossing._replace(stacks=tuple(stack for time, stack in stacks if crossing.time <= time < until))
@@ -307,6 +321,7 @@ TAKE = {
     "limit": Rows._limit,
     "peaks": Rows._marked,
     "crossing": Rows._crossed,
+    "glance": Rows._glanced,
     "stack": Rows._stack,
     "thread": Rows._thread,
     "process": Rows._process_began,

@@ -11,7 +11,7 @@ import memkit
 ROOT = Path(memkit.__file__).parent
 # From the ground up. A module imports only from floors below its own, or from the same floor where that is said.
 FLOORS = [
-    {"errors", "version", "calls", "costs", "crossings"},
+    {"errors", "version", "about", "calls", "costs", "crossings"},
     {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "handles", "wording", "tools"},
     {"rows", "portable", "native", "merging", "mprofile", "machine", "trend", "pictures"},
     {"reader", "headroom"},
@@ -36,7 +36,7 @@ FLOORS = [
 FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 WOKEN = {"ongoing": {"follow"}, "recorder": {"follow"}}  # called up when a recording is to be followed, and only then
 NATIVE_ORDER = [
-    *("threads", "clock", "cpython", "descriptors", "meter", "peak", "journal"),
+    *("soon", "threads", "clock", "cpython", "descriptors", "meter", "peak", "journal"),
     *("stacks", "guard"),
     *("gate", "watch", "seat", "tracer", "codes", "lines", "calls", "line_events", "call_events", "sampler"),
     *("logrows", "eventlog", "references", "family"),

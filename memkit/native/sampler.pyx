@@ -5,17 +5,12 @@ GIL and is invisible to ``threading``. Deadlines are absolute, so lateness does 
 taken are counted. Each row carries the peak since the row before, so a coarse beat misses no peak.
 """
 
-from cpython.exc cimport PyErr_WriteUnraisable
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t
 from posix.signal cimport sigset_t
 from posix.time cimport CLOCK_MONOTONIC, timespec
 from posix.types cimport pid_t
 from posix.unistd cimport getpid
-
-cdef extern from "Python.h":
-    int Py_AddPendingCall(int (*)(void *) noexcept with gil, void *)
 
 from memkit.native.clock cimport MILLISECOND, as_timespec, now, thread_cpu
 from memkit.native.guard cimport STOP, Guard, guard_look, guard_stop, guard_t, guard_tell, guard_write
@@ -23,6 +18,7 @@ from memkit.native.journal cimport Journal, journal_flush, journal_row, journal_
 from memkit.native.descriptors cimport ours_t, release
 from memkit.native.meter cimport TEXT, Meter, meter_read, meter_t, open_file_of, read_text, sum_of_lines
 from memkit.native.peak cimport scope_close, scope_open, scope_t, scope_take
+from memkit.native.stacks cimport stacks_close, stacks_open, stacks_t, stacks_write
 from memkit.native.threads cimport (
     SIG_SETMASK,
     pthread_attr_destroy,
@@ -66,6 +62,8 @@ cdef struct sampler_t:
     journal_t *journal
     writer_t *also              # somebody who has rows to add before each flush, or NULL
     guard_t *guard              # who watches a limit, or NULL
+    stacks_t *stacks            # of all threads, as memory rises near a limit, or NULL
+    int64_t near                # memory from which on they are written
     scope_t scope
     bint scoped                 # the meter is one that the kernel keeps a peak of
     ours_t status               # of another process, which has its mark; ours we reset
@@ -190,6 +188,14 @@ cdef void watch_limit(sampler_t *s, int64_t time) noexcept nogil:
         guard_stop(s.guard, s.journal, now() - s.began)
 
 
+cdef void glance(sampler_t *s, int64_t time) noexcept nogil:
+    """Write where the threads are: if this is the end, it is what ran last."""
+    cdef int64_t row[1]
+    row[0] = time - s.began
+    journal_row(s.journal, b"glance", row, 1)
+    stacks_write(s.stacks, s.journal, time - s.began)
+
+
 cdef void *run(void *argument) noexcept nogil:
     cdef sampler_t *s = <sampler_t *>argument
     cdef int64_t time, flush = now() + FLUSH
@@ -214,6 +220,8 @@ cdef void *run(void *argument) noexcept nogil:
             s.cost_due = time + COST
         rose = s.highest - s.flushed > s.flushed // RISE
         if time >= flush or rose:
+            if rose and s.stacks != NULL and s.highest >= s.near:
+                glance(s, time)
             if s.also != NULL and (rose or time >= s.also_due):
                 write_also(s, time, False)
             journal_flush(s.journal, time)
@@ -236,6 +244,7 @@ cdef class Sampler:
     engine = "native"
 
     cdef sampler_t sampler
+    cdef stacks_t stacks
     cdef Journal journal
     cdef Meter meter
     cdef Guard guard
@@ -249,7 +258,7 @@ cdef class Sampler:
         self.sampler.journal, self.sampler.meter = &journal.journal, &meter.meter
         self.sampler.interval, self.sampler.began = interval, began
         self.sampler.scoped, self.sampler.mark, self.sampler.slack = peaks, mark, slack
-        self.sampler.status.fd = -1
+        self.sampler.status.fd = self.stacks.memory.fd = -1
         if peaks and meter.pid is not None:
             open_file_of(&meter.meter.folder, &self.sampler.status, b"status")
         pthread_mutex_init(&self.sampler.lock, NULL)
@@ -272,6 +281,12 @@ cdef class Sampler:
         """Watch a limit, a ``memkit.guard.Bound``: to be said before the start."""
         self.guard = Guard(self.journal, self.meter, bound, self.sampler.began)
         self.sampler.guard = &self.guard.guard
+
+    def glance_from(self, int64_t memory):
+        """Write where the threads are whenever memory rises by a 20th to a height from this on: to be said before the start."""
+        stacks_open(&self.stacks)
+        if self.stacks.memory.fd >= 0:
+            self.sampler.stacks, self.sampler.near = &self.stacks, memory
 
     def flush_also(self, writers):
         """Have others add rows before a flush: the capsules that their ``writer()`` gave, in place of those before."""
@@ -355,32 +370,6 @@ cdef class Sampler:
     def __dealloc__(self):
         self.pause()
         release(&self.sampler.status)
+        stacks_close(&self.stacks)
         if self.sampler.scope.open:
             scope_close(&self.sampler.scope)
-
-
-cdef int call(void *soon) noexcept with gil:
-    cdef Soon wanted = <Soon>soon
-    Py_DECREF(wanted)
-    try:
-        wanted.function()
-    except Exception:
-        PyErr_WriteUnraisable(wanted.function)
-    return 0
-
-
-cdef class Soon:
-    """A function that will be called when the main thread runs Python again: when what it calls now has returned.
-
-    Calling it runs no bytecode, since that would be Python running again.
-    """
-
-    cdef object function
-
-    def __cinit__(self, function):
-        self.function = function
-
-    def __call__(self):
-        Py_INCREF(self)
-        if Py_AddPendingCall(call, <void *>self):
-            call(<void *>self)

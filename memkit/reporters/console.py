@@ -305,18 +305,27 @@ def _what(recording, crossing):
 
 
 def _stacks(recording):
-    """Where the threads were when a limit was reached, the first time and the last."""
+    """Where the threads were when a limit was reached, the first time and the last, and before a death."""
     known = [crossing for crossing in recording.crossings if crossing.stacks]
     for crossing in [*known[:1], *known[1:][-1:]]:
         when = f"after {memkit.units.show_time(crossing.time)}, at {memkit.units.show_bytes(crossing.memory)}"
-        yield _text()
-        yield _text((f"where the threads were {when}", "bold"))
-        stacks = sorted(crossing.stacks, key=lambda stack: stack.name != "MainThread")
-        for number, stack in enumerate(stacks[:MOST_STACKS]):
-            yield _text(f"  {stack.name or f'thread {stack.thread}'}")
-            yield from _frames(stack.frames, MOST_FRAMES if number == 0 else MOST_FRAMES // 2, recording.about.began)
-        if len(stacks) > MOST_STACKS:
-            yield _text((f"  and {len(stacks) - MOST_STACKS:,} more threads; --json has them", "dim"))
+        yield from _where(recording, f"where the threads were {when}", crossing.stacks)
+    glance = recording.glance
+    died = recording.ending.kind == "killed" or recording.ending.out_of_memory
+    if died and glance is not None and glance.stacks and not any(each.time > glance.time for each in known):
+        before = memkit.units.show_time(recording.duration - glance.time)
+        yield from _where(recording, f"where the threads were last seen, {before} before the end", glance.stacks)
+
+
+def _where(recording, title, stacks):
+    yield _text()
+    yield _text((title, "bold"))
+    stacks = sorted(stacks, key=lambda stack: stack.name != "MainThread")
+    for number, stack in enumerate(stacks[:MOST_STACKS]):
+        yield _text(f"  {stack.name or f'thread {stack.thread}'}")
+        yield from _frames(stack.frames, MOST_FRAMES if number == 0 else MOST_FRAMES // 2, recording.about.began)
+    if len(stacks) > MOST_STACKS:
+        yield _text((f"  and {len(stacks) - MOST_STACKS:,} more threads; --json has them", "dim"))
 
 
 def _frames(frames, most, began):

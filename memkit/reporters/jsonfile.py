@@ -46,6 +46,7 @@ def document(recording):
             for limit in recording.limits
         ],
         "crossings": [_crossing(recording, crossing) for crossing in recording.crossings],
+        "glance": recording.glance and {"time": recording.glance.time, "stacks": _stacks(recording.glance.stacks)},
         "summed": recording.summed,
         "summed_reason": recording.summed_reason,
         "seen": recording.seen,
@@ -62,8 +63,11 @@ def document(recording):
 
 
 def _crossing(recording, crossing):
-    stacks = [{**stack._asdict(), "frames": [frame._asdict() for frame in stack.frames]} for stack in crossing.stacks]
-    return {**crossing._asdict(), "share": recording.share(crossing), "stacks": stacks}
+    return {**crossing._asdict(), "share": recording.share(crossing), "stacks": _stacks(crossing.stacks)}
+
+
+def _stacks(stacks):
+    return [{**stack._asdict(), "frames": [frame._asdict() for frame in stack.frames]} for stack in stacks]
 
 
 def _array(key, objects):
