@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import memkit
-from memkit import guard, reader
+from memkit import engine, guard, reader
 from memkit.errors import UsageError
 
 MIB = 1 << 20
@@ -178,9 +178,11 @@ def test_an_error_waits_for_the_end_of_a_c_call(native_only, memkit_run, script)
 
 WORKER = """
 import threading
-lock = threading.Lock()
+lock, begin = threading.Lock(), threading.Lock()
 lock.acquire()
+begin.acquire()
 def work():
+    begin.acquire()
     grow(400)
     lock.release()
 threading.Thread(target=work, name='a "wörker"').start()
@@ -188,7 +190,7 @@ threading.Thread(target=work, name='a "wörker"').start()
 
 
 def test_while_the_main_thread_waits_for_a_lock_a_worker_is_caught_in_the_act(memkit_run, script):
-    text = GROWS + WORKER + "lock.acquire()\nfor _ in range(1000): pass\nprint('done')"
+    text = GROWS + WORKER + "begin.release()\nlock.acquire()\nfor _ in range(1000): pass\nprint('done')"
     run = memkit_run(script(text), options=limited("150MiB"))
     assert (run.returncode, run.stdout, run.stderr) == (0, "done\n", "")
     (crossing,) = run.recording.crossings
@@ -218,6 +220,7 @@ leave.set()
 def test_a_main_thread_that_waits_for_a_lock_raises_when_it_has_it(memkit_run, script):
     text = """
 try:
+    begin.release()
     lock.acquire()
     for _ in range(100000): pass
 except MemoryError:
@@ -458,3 +461,33 @@ def test_a_share_of_nothing_is_refused(monkeypatch):
     monkeypatch.setattr(guard.headroom, "find", lambda *_: [])
     with pytest.raises(UsageError, match="limit '80%' is a share of nothing"):
         memkit.record(limit="80%").start()
+
+
+# -- without a limit of one's own --------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's files are Linux's")
+@pytest.mark.skipif(engine.NAME != "native", reason="a thread of Python cannot look at others while they run")
+@pytest.mark.parametrize("room", [320, 4000])
+def test_where_threads_are_is_written_as_memory_rises_near_what_limits_it(python, tmp_path, room):
+    text = f"""
+import mmap, resource
+import memkit
+
+def load():
+    block = mmap.mmap(-1, 200 << 20)
+    for place in range(0, 200 << 20, 4096):
+        block[place] = 1
+
+resource.setrlimit(resource.RLIMIT_AS, (1 << 40, resource.RLIM_INFINITY))
+used = {{limit.name: limit for limit in memkit.limits()}}["RLIMIT_AS"].used
+resource.setrlimit(resource.RLIMIT_AS, (used + ({room} << 20), resource.RLIM_INFINITY))
+with memkit.record("near.memkit", interval="1ms"):
+    load()
+"""
+    python(text)
+    glance = memkit.read(tmp_path / "near.memkit").glance
+    if room > 1000:
+        assert glance is None
+    else:
+        assert [stack.frames[0].function for stack in glance.stacks] == ["load"]

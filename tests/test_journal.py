@@ -6,6 +6,7 @@ import pytest
 
 from memkit import journal, reader
 from memkit.calls import LOST
+from memkit.crossings import Glance
 from memkit.errors import FormatError
 from memkit.recording import Call, Crossing, Ending, Frame, Function, Limit, Sample, Stack, Total, Tracing
 
@@ -110,6 +111,21 @@ def test_totals_and_limits_and_crossings_come_back_as_they_were_written(recorded
         Crossing(8, 320, 300, "rss", "report", (Stack(42, None, ()),)),
     )
     assert found.unread == 1
+
+
+def test_the_last_glance_holds_and_is_no_crossings(recorded):
+    found = recorded(
+        ("crossing", 2, 310, 300, "rss", "report"),
+        ("stack", 2, 42, "MainThread", [["a.py", 3, "f"]]),
+        ("glance", 5),
+        ("stack", 5, 42, "MainThread", [["a.py", 4, "f"]]),
+        ("glance", 7),
+        ("stack", 7, 42, "MainThread", [["a.py", 5, "g"]]),
+        ("stack", 7, 43, None, []),
+        ("thread", 43, "loader"),
+    )
+    assert found.glance == Glance(7, (Stack(42, "MainThread", (Frame("a.py", 5, "g"),)), Stack(43, "loader", ())))
+    assert [len(crossing.stacks) for crossing in found.crossings] == [1]
 
 
 def test_spans_are_put_together_from_their_two_rows(recorded):
