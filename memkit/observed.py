@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import time
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -52,7 +53,7 @@ class Observed:
             raise JournalError(f"cannot record into {path!r}: {os.strerror(self._journal.error)}")
 
     def _opened(self, meter: str, fresh: bool):
-        """The meter of the process; None where a fresh one has ended already, and was not seen."""
+        """The meter of the process; None where a fresh one ends or has ended already, and was not seen."""
         try:
             found = engine.Meter(meter, self.process.pid)
             # Its number is its own for as long as it lives, and it did when the meter was opened.
@@ -61,10 +62,18 @@ class Observed:
             refusal = MeterError(f"process {self.process.pid} has just ended")
         except MeterError as error:
             refusal = error
-        if fresh and self._handle is not None and self.ended():
+        if fresh and self._is_ending():
             return None
         self.close()
         raise refusal
+
+    def _is_ending(self) -> bool:
+        """Whether the process has ended, or is about to: its memory goes before others are told of its end."""
+        if self._handle is not None and self.ended():
+            return True
+        found = processes.here().read(self.process.pid)
+        # Elsewhere than on Linux a size of 0 may mean that it is not told.
+        return found is not None and (found.over or (found.vms == 0 and sys.platform == "linux"))
 
     def _started(self, interval: int, mark: int | None):
         peaks = (mark is not None, mark or 0, engine.peaks_error() or 1 << 20)

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from memkit import engine, journal, reader
+from memkit.errors import MeterError
+from memkit.observed import Another, Observed
 
 MIB = 1 << 20
 OBEDIENT = str(Path(__file__).parent / "programs" / "obedient.py")
@@ -67,6 +69,38 @@ def test_a_program_too_short_to_be_seen_is_reported_on(run):
         done = run("true")
         assert (done.returncode, done.stderr) == (0, "")
         assert done.recording.ending.kind == "ok"
+
+
+@pytest.fixture
+def unasked():
+    """A process that has ended, and has no memory any more, but has not been asked how it ended."""
+    process = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    yield Another(process.pid, os.getpid(), ("true",))
+    process.wait()
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="needs waitid")
+@pytest.mark.parametrize("meter", ["rss", "pss"])
+def test_a_program_whose_memory_is_gone_before_its_end_is_told_is_recorded(unasked, tmp_path, monkeypatch, meter):
+    if meter == "pss" and meter not in engine.METERS:
+        pytest.skip("needs pss, which is of Linux")
+    monkeypatch.setattr(Observed, "ended", lambda self: False)  # as the kernel has it, between the two
+    Observed(unasked, str(tmp_path / "run.memkit"), 0, meter, fresh=True).end(0)
+    recording = reader.read(tmp_path / "run.memkit")
+    assert (recording.about.pid, recording.ending.kind, recording.samples) == (unasked.pid, "ok", ())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc")
+def test_a_program_that_lives_and_does_not_tell_is_refused(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise MeterError("Permission denied")
+
+    monkeypatch.setattr(engine, "Meter", refuse)
+    me = Another(os.getpid(), os.getppid(), ("python",))
+    with pytest.raises(MeterError, match="Permission denied"):
+        Observed(me, str(tmp_path / "run.memkit"), 0, "pss", fresh=True)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.usefixtures("native_only")
