@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import sys
 import threading
@@ -268,6 +269,7 @@ class Sampler:
         self._beats = self._late = 0
         self._also = ()
         self._also_due = 0
+        self._near, self._stacks = math.inf, None  # memory from which on it is told where threads are, and by what
         self._thread = None
         self._wake = threading.Event()
         self._guard = None
@@ -275,6 +277,13 @@ class Sampler:
     def watch(self, bound) -> None:
         """Watch a limit, a ``memkit.guard.Bound``: to be said before the start."""
         self._guard = bound.watcher(self._journal, self._began)
+
+    def glance_from(self, memory: int, stacks) -> None:
+        """Write where the threads are whenever memory rises by a 20th to a height from this on: to be said before the start.
+
+        ``stacks`` gives the rows of a moment.
+        """
+        self._near, self._stacks = memory, stacks
 
     def start(self) -> None:
         """Take the first sample and begin to beat."""
@@ -331,6 +340,9 @@ class Sampler:
                 self._cost_due = now + SECOND
             rose = self._highest > self._flushed * _RISE
             if now >= flush or rose:
+                if rose and self._highest >= self._near:
+                    self._journal.row("glance", now - self._began)
+                    self._journal.text(self._stacks(now - self._began))
                 if rose or now >= self._also_due:
                     for write in self._also:
                         write(self._journal)

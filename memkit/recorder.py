@@ -176,7 +176,7 @@ class Recorder:
         if bound is not None:
             self._sampler.watch(bound)
         if scoped and limits:
-            self._sampler.glance_from(meter.read() + headroom.least_left(limits) // 2)
+            self._sampler.glance_from(meter.read() + headroom.least_left(limits) // 2, guard.Bound.stacks)
         try:
             self._sampler.start()
         except (OSError, RuntimeError) as error:

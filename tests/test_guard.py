@@ -67,7 +67,8 @@ def test_raise_is_a_memory_error_in_the_main_thread(memkit_run, script):
     run = memkit_run(script(GROWS + "kept = grow(4000)"), options=limited("120MiB", "raise"))
     assert run.returncode == 1
     *_, last = run.stderr.splitlines()
-    assert last.startswith("MemoryError: memory reached 1") and last.endswith(" MiB: the limit that was set is 120.0 MiB")
+    when = "1" if engine.NAME == "native" else ""  # the portable one has to wait for the GIL
+    assert last.startswith(f"MemoryError: memory reached {when}") and last.endswith(" MiB: the limit that was set is 120.0 MiB")
     assert "memkit" not in run.stderr
     ending = run.recording.ending
     assert (ending.kind, ending.out_of_memory) == ("error", "the limit that was set")
@@ -467,17 +468,17 @@ def test_a_share_of_nothing_is_refused(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's files are Linux's")
-@pytest.mark.skipif(engine.NAME != "native", reason="a thread of Python cannot look at others while they run")
 @pytest.mark.parametrize("room", [320, 4000])
 def test_where_threads_are_is_written_as_memory_rises_near_what_limits_it(python, tmp_path, room):
     text = f"""
-import mmap, resource
+import mmap, resource, time
 import memkit
 
 def load():
     block = mmap.mmap(-1, 200 << 20)
     for place in range(0, 200 << 20, 4096):
         block[place] = 1
+    time.sleep(0.3)
 
 resource.setrlimit(resource.RLIMIT_AS, (1 << 40, resource.RLIM_INFINITY))
 used = {{limit.name: limit for limit in memkit.limits()}}["RLIMIT_AS"].used
@@ -490,4 +491,4 @@ with memkit.record("near.memkit", interval="1ms"):
     if room > 1000:
         assert glance is None
     else:
-        assert [stack.frames[0].function for stack in glance.stacks] == ["load"]
+        assert "load" in [frame.function for stack in glance.stacks for frame in stack.frames]

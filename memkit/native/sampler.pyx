@@ -282,8 +282,11 @@ cdef class Sampler:
         self.guard = Guard(self.journal, self.meter, bound, self.sampler.began)
         self.sampler.guard = &self.guard.guard
 
-    def glance_from(self, int64_t memory):
-        """Write where the threads are whenever memory rises by a 20th to a height from this on: to be said before the start."""
+    def glance_from(self, int64_t memory, stacks):
+        """Write where the threads are whenever memory rises by a 20th to a height from this on: to be said before the start.
+
+        ``stacks`` is for the portable sampler, which cannot look without the help of Python.
+        """
         stacks_open(&self.stacks)
         if self.stacks.memory.fd >= 0:
             self.sampler.stacks, self.sampler.near = &self.stacks, memory
