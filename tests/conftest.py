@@ -7,6 +7,7 @@ import mmap
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -24,6 +25,10 @@ from engines import TRACERS, environment
 
 MIB = 1 << 20
 MS = 1_000_000
+
+# A shell has what it runs in the background ignore Ctrl-C, and so would every program that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -68,7 +68,8 @@ def test_raise_is_a_memory_error_in_the_main_thread(memkit_run, script):
     assert run.returncode == 1
     *_, last = run.stderr.splitlines()
     when = "1" if engine.NAME == "native" else ""  # the portable one has to wait for the GIL
-    assert last.startswith(f"MemoryError: memory reached {when}") and last.endswith(" MiB: the limit that was set is 120.0 MiB")
+    assert last.startswith(f"MemoryError: memory reached {when}")
+    assert last.endswith(" MiB: the limit that was set is 120.0 MiB")
     assert "memkit" not in run.stderr
     ending = run.recording.ending
     assert (ending.kind, ending.out_of_memory) == ("error", "the limit that was set")
