@@ -130,7 +130,7 @@ def check(options) -> None:
         )
     if options.command_line is None:
         return
-    for name in ("lines", "calls", "c_calls", "call_log", "follow"):
+    for name in ("lines", "calls", "c_calls", "call_log", "follow", "limit"):
         if getattr(options, name):
             name = name.replace("_", "-")
             raise UsageError(f"--{name} looks into the interpreter of a Python program; --program is recorded from outside")

@@ -167,6 +167,7 @@ def test_what_cannot_be_run_is_one_line_and_a_shell_s_exit_code(installed, tmp_p
         (["--c-calls", "--program", "ls"], "--c-calls looks into the interpreter"),
         (["--call-log", "a.csv", "--program", "ls"], "--call-log looks into the interpreter"),
         (["--follow", "--program", "ls"], "--follow looks into the interpreter"),
+        (["--limit=1GiB", "--program", "ls"], "--limit looks into the interpreter"),
         (["--meter", "temperature", "--program", "ls"], "'temperature'"),
     ],
 )
