@@ -39,8 +39,12 @@ class RecordedCell:
         except SystemExit:  # --help
             return
         chosen = self._options
-        if chosen.program or chosen.module is not None or chosen.code is not None:
-            raise UsageError("the cell is what is run: name no program, no -m and no -c")
+        if chosen.program or any(way is not None for way in (chosen.module, chosen.code, chosen.command_line)):
+            raise UsageError("the cell is what is run: name no program, no -m, no -c and no --program")
+        if chosen.on_limit == "stop":
+            raise UsageError("--on-limit stop would end the kernel: write --on-limit raise")
+        if chosen.follow and chosen.output is None:
+            raise UsageError("--follow needs a file that several processes can write into: write -o FILE")
         if chosen.live:
             raise UsageError("--live is for memkit-run: below a cell there is no bottom row of a terminal")
         options.check(chosen)
@@ -57,6 +61,8 @@ class RecordedCell:
         settings |= {
             "children": chosen.children,
             "follow": chosen.follow,
+            "limit": chosen.limit,
+            "on_limit": chosen.on_limit,
             "c_calls": chosen.c_calls,
             "argv": [f"In [{cell_number(self._shell)}]"],
         }

@@ -122,14 +122,14 @@ class Watcher:
     def __init__(self, bound: Bound, rows, began: int):
         self._bound, self._journal, self._began = bound, rows, began
         self._crossed, self._crossings = False, 0
-        self._memory = None
+        self._memory = self._reached = None
         self._owed = False  # an exception that could not be raised when it was due
         self.due = 0
 
     def look(self, now: int, meter) -> bool:
         """Whether memory has just reached the limit."""
         if self._owed:
-            self._owed = not self._bound.throw(self._memory)
+            self._owed = not self._bound.throw(self._reached)
         began = time.monotonic_ns()
         self._memory = memory = self._bound.measure(None if self._bound.is_share else meter.read())
         cost = time.monotonic_ns() - began
@@ -139,19 +139,21 @@ class Watcher:
             self._crossed = self._crossed and not (memory is not None and memory < self._bound.again)
             return False
         before, self._crossed = self._crossed, True
+        if not before:
+            self._reached = memory
         return not before
 
     def write(self, now: int) -> None:
         """The rows of a crossing."""
         self._crossings += 1
         if self._crossings <= _MOST_CROSSINGS:
-            row = b'["crossing",%d,%d,%s]\n' % (now - self._began, self._memory, self._bound.words)
+            row = b'["crossing",%d,%d,%s]\n' % (now - self._began, self._reached, self._bound.words)
             self._journal.text(row + self._bound.stacks(now - self._began))
 
     def act(self) -> None:
         """Do what is to be done; all rows are in the file."""
         if self._bound.action == "raise":
-            self._owed = not self._bound.throw(self._memory)
+            self._owed = not self._bound.throw(self._reached)
         elif self._bound.action == "stop":
             self._journal.text(b'["end",%d,%s]\n' % (time.monotonic_ns() - self._began, self._bound.ending))
             self._journal.flush()

@@ -55,6 +55,16 @@ class Total(NamedTuple):
     estimated: int = 0
     """By how much ``memory`` may be off: what has changed since the shares were last read."""
 
+    @property
+    def least(self) -> int:
+        """What it was at least."""
+        return max(0, self.memory - self.estimated)
+
+    @property
+    def most(self) -> int:
+        """What it was at most: no more than ``rss``."""
+        return min(self.memory + self.estimated, max(self.memory, self.rss))
+
 
 class Span(NamedTuple):
     """A named stretch of time, from ``memkit.span``."""

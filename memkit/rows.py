@@ -279,9 +279,11 @@ class Rows:
 
     def _children(self):
         processes = []
+        left = self._end is not None and self._end[1] == "detached"  # the recording was stopped while they ran
         for pid, parent, started, command, end in self._processes:
             ended, code, signal = end or (None, None, None)
-            processes.append(Process(pid, parent, command, started, ended, _child_ending(end, code, signal)))
+            ending = Ending("detached", finished=False) if end is None and left else _child_ending(end, code, signal)
+            processes.append(Process(pid, parent, command, started, ended, ending))
         return processes
 
 

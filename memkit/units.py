@@ -44,6 +44,8 @@ def show_time(time: int | None) -> str:
     """A duration in nanoseconds to be read: ``1.50 s``, ``2 min 05 s``, ``3 h 07 min``; None is ``?``."""
     if time is None:
         return "?"
+    if time < 0:
+        return f"-{show_time(-time)}"
     if time >= 3600 * SECOND:
         minutes = round(time / (60 * SECOND))
         return f"{minutes // 60} h {minutes % 60:02} min"

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import memkit
-from memkit import engine, guard, reader
+from memkit import guard, reader
 from memkit.errors import UsageError
 
 MIB = 1 << 20
@@ -67,8 +67,7 @@ def test_raise_is_a_memory_error_in_the_main_thread(memkit_run, script):
     run = memkit_run(script(GROWS + "kept = grow(4000)"), options=limited("120MiB", "raise"))
     assert run.returncode == 1
     *_, last = run.stderr.splitlines()
-    when = "1" if engine.NAME == "native" else ""  # the portable one has to wait for the GIL
-    assert last.startswith(f"MemoryError: memory reached {when}")
+    assert last.startswith("MemoryError: memory reached 1")
     assert last.endswith(" MiB: the limit that was set is 120.0 MiB")
     assert "memkit" not in run.stderr
     ending = run.recording.ending
@@ -230,6 +229,24 @@ except MemoryError:
 """
     run = memkit_run(script(GROWS + WORKER + text), options=limited("150MiB", "raise"))
     assert (run.returncode, run.stdout, run.stderr) == (0, "raised\n", "")
+
+
+def test_what_is_raised_names_the_memory_that_crossed_not_what_is_left_when_it_is_raised(memkit_run, script):
+    text = """
+import threading, time
+def work():
+    kept = grow(200)
+thread = threading.Thread(target=work)
+thread.start()
+try:
+    thread.join()
+    for _ in range(100000): pass
+except MemoryError as error:
+    print(error)
+"""
+    run = memkit_run(script(GROWS + text), options=limited("150MiB", "raise"))
+    (crossing,) = run.recording.crossings
+    assert run.stdout == f"memory reached {memkit.units.show_bytes(crossing.memory)}: the limit that was set is 150.0 MiB\n"
 
 
 # -- other processes ---------------------------------------------------------------------------------------------------

@@ -276,6 +276,12 @@ def test_profile_is_a_builtin_meanwhile_and_not_afterwards(loaded):
 CELL = "%%memkit --out run\ndef load(size):\n    return touched(size)\nkept = load(30)\nkept.close()\n'done'"
 
 
+def test_a_limit_holds_in_a_cell(loaded):
+    loaded("%%memkit --limit 1MiB --out limited\ndone = 1")
+    (crossing,) = loaded.ip.user_ns["limited"].crossings
+    assert (crossing.limit, crossing.action) == (1 << 20, "report")
+
+
 def test_a_cell_is_recorded_and_its_value_is_returned(loaded, exact_peaks):
     printed = loaded(CELL)
     assert loaded.result.result == "done"
@@ -373,7 +379,9 @@ def test_where_lines_cannot_be_traced_the_rest_is_recorded(loaded, monkeypatch):
         ("%%memkit --interval x\nran = 1", "%%memkit: interval 'x' is not a time"),
         ("%%memkit --meter x\nran = 1", "%%memkit: unknown meter 'x'"),
         ("%%memkit --live\nran = 1", "%%memkit: --live is for memkit-run"),
-        ("%%memkit --follow\nran = 1", "record(follow=True) needs a path"),
+        ("%%memkit --limit 1GiB --on-limit stop\nran = 1", "%%memkit: --on-limit stop would end the kernel"),
+        ("%%memkit --program ls\nran = 1", "%%memkit: the cell is what is run"),
+        ("%%memkit --follow\nran = 1", "%%memkit: --follow needs a file"),
         ("%%memkit --trigger 1\nran = 1", "%%memkit: --trigger goes with --call-log FILE"),
         ("%%memkit --csv /nowhere/at/all\nran = 1", "%%memkit: cannot write '/nowhere/at/all'"),
         ("%%memkit --out 3x\nran = 1", "%%memkit: --out '3x': write a name that a variable can have"),

@@ -31,6 +31,7 @@ cdef struct guard_t:
     int64_t again               # memory has to fall below this before the next crossing counts
     bint crossed
     int64_t memory              # when it was last looked at
+    int64_t reached             # at the last crossing
     int64_t pause               # the shortest time until the next look
     int64_t due
     int action

@@ -129,6 +129,7 @@ cdef bint guard_look(guard_t *guard, int64_t time) noexcept nogil:
     if not reached or guard.crossed:
         return False
     guard.crossed = True
+    guard.reached = memory
     return True
 
 
@@ -233,8 +234,8 @@ cdef class Guard:
             self.name_threads()
         if self.guard.action != RAISE:
             return 0
-        unit, name = (1 << 30, "GiB") if self.guard.memory >= 1 << 30 else (1 << 20, "MiB")
-        PyErr_SetObject(MemoryError, self.bound.said.replace("%s", f"{self.guard.memory / unit:.1f} {name}", 1))
+        unit, name = (1 << 30, "GiB") if self.guard.reached >= 1 << 30 else (1 << 20, "MiB")
+        PyErr_SetObject(MemoryError, self.bound.said.replace("%s", f"{self.guard.reached / unit:.1f} {name}", 1))
         return -1
 
     cdef void name_threads(self) except *:

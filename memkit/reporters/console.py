@@ -111,12 +111,12 @@ def _totals(recording):
         return
     size, highest = memkit.units.show_bytes, recording.highest_total
     peak = (size(highest.memory), "bold")
-    when, end = memkit.units.show_time(highest.time), size(recording.totals[-1].memory)
-    words = f" at the peak, seen at {when}; {end} at the end; {len(recording.processes):,} processes"
+    when, count = memkit.units.show_time(highest.time), len(recording.processes)
+    words = f" at the peak, seen at {when}; {count:,} process{'es' if count > 1 else ''}"
     reason = f" ({recording.summed_reason})" if recording.summed_reason else ""
     if recording.summed == "pss":
         yield _fact("together", peak, words)
-        least, most = (size(max(total.memory + sign * total.estimated for total in recording.totals)) for sign in (-1, 1))
+        least, most = (size(max(getattr(total, name) for total in recording.totals)) for name in ("least", "most"))
         off = "" if least == most else f": the peak was between {least} and {most}"
         how = "by PSS: a shared page counts once; between its readings by the change in RSS less shared"
         yield _fact("summed", how + off, (reason, "yellow"))

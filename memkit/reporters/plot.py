@@ -273,7 +273,7 @@ def _draw_bands(axes, recording, bands, time, size):
         shares = [height * scale for height in heights]
         axes.stackplot(times, *shares, colors=[colour for _, colour in bands], alpha=0.75, linewidth=0)
     if off.max() * 100 > totals.max():
-        low, high = ((totals + sign * off) / size for sign in (-1, 1))
+        low, high = ([getattr(total, name) / size for total in recording.totals] for name in ("least", "most"))
         hatched = {"facecolor": "none", "edgecolor": TOGETHER, "hatch": "/////", "alpha": 0.3, "linewidth": 0}
         axes.fill_between(times, low, high, label="by how much that may be off", **hatched)
     failed = [process for process in recording.processes[1:] if process.ending.failed and process.ended is not None]
