@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import memkit
-from memkit import guard, reader
+from memkit import engine, guard, reader
 from memkit.errors import UsageError
 
 MIB = 1 << 20
@@ -67,7 +67,8 @@ def test_raise_is_a_memory_error_in_the_main_thread(memkit_run, script):
     run = memkit_run(script(GROWS + "kept = grow(4000)"), options=limited("120MiB", "raise"))
     assert run.returncode == 1
     *_, last = run.stderr.splitlines()
-    assert last.startswith("MemoryError: memory reached 1")
+    soon = "1" if engine.NAME == "native" else ""  # the portable one has to wait for the GIL to look
+    assert last.startswith(f"MemoryError: memory reached {soon}")
     assert last.endswith(" MiB: the limit that was set is 120.0 MiB")
     assert "memkit" not in run.stderr
     ending = run.recording.ending
@@ -426,12 +427,11 @@ with memkit.record("own.memkit", limit="80%", on_limit="raise"):
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limits")
 def test_a_share_of_private_memory_is_measured_as_the_kernel_does(plain, script, tmp_path):
     text = """
-import resource, memkit
+import resource, time, memkit
 resource.setrlimit(resource.RLIMIT_DATA, (1 << 29, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 with memkit.record("own.memkit", limit="50%"):
     kept = [take(16) for _ in range(24)]
-    for _ in range(10 ** 6):
-        pass
+    time.sleep(0.5)
 """
     done = plain(script(GROWS + text))
     assert (done.returncode, done.stderr) == (0, "")
