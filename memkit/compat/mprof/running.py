@@ -191,7 +191,8 @@ def _outside(process, file, journal, options) -> Outside | None:
     try:
         watch = Watch(process.pid, METERS[options.backend], children=children)
     except MeterError as error:
-        _say(str(error))
+        if process.poll() is None:  # one that has ended so soon has nothing to be read
+            _say(str(error))
         return None
     own = journal is None or options.include_children
     return Outside(watch, file, summed=options.include_children, singly=options.multiprocess, own=own, settled=not own)
