@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import io
 import logging
+import re
 import subprocess
 import sys
 import threading
