@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import keyword
 import shlex
 from contextlib import ExitStack
@@ -106,7 +107,7 @@ class RecordedCell:
         shown = memkit.mimebundle(recording, sort=chosen.sort, hide=chosen.hide or (), show_all=chosen.show_all)
         if self._remark:
             shown["text/plain"] += f"\n{self._remark}"
-            shown["text/html"] += f"<div>{self._remark}</div>"
+            shown["text/html"] = f"<div>{shown['text/html']}<div>{html.escape(self._remark)}</div></div>"
         if getattr(self._shell, "kernel", None) is None:
             print(shown["text/plain"])
         else:
