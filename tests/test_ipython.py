@@ -277,7 +277,7 @@ CELL = "%%memkit --out run\ndef load(size):\n    return touched(size)\nkept = lo
 
 
 def test_a_limit_holds_in_a_cell(loaded):
-    loaded("%%memkit --limit 1MiB --out limited\ndone = 1")
+    loaded("%%memkit --limit 1MiB --out limited\nimport time\ntime.sleep(0.5)")
     (crossing,) = loaded.ip.user_ns["limited"].crossings
     assert (crossing.limit, crossing.action) == (1 << 20, "report")
 
