@@ -1123,6 +1123,30 @@ print(json.dumps([{line.number: line.growth for line in lines} for lines in (fou
         assert lines[str(number_of("deep(n - 1)", text))] == pytest.approx(0, abs=CLOSE)
 
 
+@pytest.mark.skipif(not hasattr(sys, "monitoring"), reason="sys.monitoring came with Python 3.12")
+def test_a_function_that_has_not_come_to_its_first_line_has_no_line_yet(python):
+    text = """
+import json
+import sys
+import memkit
+
+def work():
+    return 1
+
+def look(code, offset):
+    begun.append([line.number for line in run.recording.lines])
+
+begun, start = [], sys.monitoring.events.PY_START
+sys.monitoring.use_tool_id(0, "one that is told after memkit")
+sys.monitoring.register_callback(0, start, look)
+with memkit.record(lines=work) as run:
+    sys.monitoring.set_local_events(0, work.__code__, start)
+    work()
+print(json.dumps([begun, [[line.number, line.hits] for line in run.recording.lines]]))
+"""
+    assert python(text, "monitoring") == [[[]], [[number_of("return 1", text), 1]]]
+
+
 def test_lines_are_known_while_they_run(python, tracer):
     text = """
 import time

@@ -227,19 +227,20 @@ cdef void add_running(lines_t *lines, thread_t *t, int64_t memory, uint64_t now)
         a = stack[place]
         if a.table == NULL or a.row >= a.table.about.count:
             continue
-        total = total_of(lines, a.table, max(a.row, 0))
         book = a.table.lead
-        if book.open_place == place:            # the line goes on in a call of the same code, which has the share from there
-            total.growth += book.open_entry - a.memory - a.nested
-            total.time += max(<int64_t>(book.open_entered - a.since - a.nested_time), <int64_t>0)
-        else:
-            total.growth += memory - a.memory - a.nested
-            total.time += max(<int64_t>(now - a.since - a.nested_time), <int64_t>0)
-        book.open_place, book.open_entry, book.open_entered = a.around, a.entry, a.entered
         peak = max(peak, a.peak)
-        total.peak = max(total.peak, peak)
+        if a.row >= 0:                          # what comes before the first line will be that line's
+            total = total_of(lines, a.table, a.row)
+            if book.open_place == place:        # the line goes on in a call of the same code, which has the share from there
+                total.growth += book.open_entry - a.memory - a.nested
+                total.time += max(<int64_t>(book.open_entered - a.since - a.nested_time), <int64_t>0)
+            else:
+                total.growth += memory - a.memory - a.nested
+                total.time += max(<int64_t>(now - a.since - a.nested_time), <int64_t>0)
+            total.peak = max(total.peak, peak)
+            total.memory, total.ended = memory, now
+        book.open_place, book.open_entry, book.open_entered = a.around, a.entry, a.entered
         peak = max(peak, a.highest)
-        total.memory, total.ended = memory, now
 
 
 cdef void write_table(table_t *table, journal_t *journal, double tick) noexcept nogil:
