@@ -63,10 +63,8 @@ class Bound:
         self.said = f"{what} reached %s: {SET} is {told}"
         self.is_share = name != meter
 
-    def measure(self, memory: int | None) -> int | None:
-        """Bytes that count against it, where the recording's meter says ``memory``."""
-        if not self.is_share:
-            return memory
+    def measure(self) -> int | None:
+        """Bytes that count against the limit of which it is a share."""
         return next((used for name, _, used in headroom.find() if name == self.name), None)
 
     def error(self, memory: int) -> str:
@@ -122,17 +120,20 @@ class Watcher:
     def __init__(self, bound: Bound, rows, began: int):
         self._bound, self._journal, self._began = bound, rows, began
         self._crossed, self._crossings = False, 0
-        self._memory = self._reached = None
+        self._reached = None
         self._owed = False  # an exception that could not be raised when it was due
         self.due = 0
 
-    def look(self, now: int, meter) -> bool:
-        """Whether memory has just reached the limit."""
+    def look(self, now: int, memory: int | None, cost: int) -> bool:
+        """Whether memory has just reached the limit; the sampler's meter said ``memory``, after ``cost`` of CPU time."""
         if self._owed:
             self._owed = not self._bound.throw(self._reached)
-        began = time.monotonic_ns()
-        self._memory = memory = self._bound.measure(None if self._bound.is_share else meter.read())
-        cost = time.monotonic_ns() - began
+        if self._bound.is_share:
+            if now < self.due:
+                return False
+            began = time.thread_time_ns()
+            memory = self._bound.measure()
+            cost = time.thread_time_ns() - began
         left = max(0, self._bound.threshold - (memory or 0))
         self.due = now + max(_SOONEST, min(left // _FASTEST, SECOND), cost * _READING_SHARE)
         if memory is None or memory < self._bound.threshold:

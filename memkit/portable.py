@@ -290,7 +290,7 @@ class Sampler:
         self._due = time.monotonic_ns()
         self._cost_due = self._due + SECOND
         self._scope = Scope() if self._scoped else None
-        self._take(self._due, must=True)
+        self._take(must=True)
         self._journal.flush()
         self.resume()
 
@@ -324,17 +324,15 @@ class Sampler:
         """End the thread and take the last sample."""
         if self._thread is not None:
             self.pause()
-            self._take(time.monotonic_ns(), must=True)
+            self._take(must=True)
             self._spend()
 
     def _run(self) -> None:
         flush = time.monotonic_ns() + _FLUSH
         while not self._wake.wait(max(0, min(self._look, flush, self._guard_due()) - time.monotonic_ns()) / SECOND):
             now = time.monotonic_ns()
-            if now >= self._look:
-                self._take(now)
-            if self._guard is not None and now >= self._guard.due:
-                self._watch_limit(now)
+            if now >= min(self._look, self._guard_due()):
+                self._take(guarded=self._guard is not None)
             if now >= self._cost_due:
                 self._spend()
                 self._cost_due = now + SECOND
@@ -354,26 +352,25 @@ class Sampler:
     def _guard_due(self) -> int:
         return self._look if self._guard is None else self._guard.due
 
-    def _watch_limit(self, now: int) -> None:
-        if self._guard.look(now, self._meter):
-            self._take(now, must=True)
-            self._guard.write(now)
-            self.flush()
-            self._guard.act()
-
-    def _take(self, now: int, must: bool = False) -> None:
+    def _take(self, must: bool = False, guarded: bool = False) -> None:
         began = time.thread_time_ns()
         memory = self._meter.read()
         cost = time.thread_time_ns() - began if self._meter.costly else 0
+        now = time.monotonic_ns()  # not before: a reading may have waited long for the GIL
+        crossed = guarded and self._guard.look(now, memory, cost)
         seen = self._scope.take() if self._scope is not None else None
         self._peak = max(self._peak, seen or 0, memory or 0)
-        if memory is not None and (must or now >= self._due or max(memory, self._peak) > self._highest * 1.01):
+        if memory is not None and (must or crossed or now >= self._due or max(memory, self._peak) > self._highest * 1.01):
             extra = (self._peak - memory,) if self._peak > memory else ()
             self._journal.row("sample", now - self._began, memory, *extra)
             self._highest = max(self._highest, self._peak, memory)
             self._peak = 0
             self._beats += 1
         self._schedule(now, cost)
+        if crossed:
+            self._guard.write(now)
+            self.flush()
+            self._guard.act()
 
     def _schedule(self, now: int, cost: int) -> None:
         beat = self._interval or max(_AUTO_START, (now - self._began) // _AUTO_GROWTH)

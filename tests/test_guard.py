@@ -10,14 +10,17 @@ from memkit import engine, guard, reader
 from memkit.errors import UsageError
 
 MIB = 1 << 20
-GROWS = """
+# The portable engine has to wait for the GIL, several times for one look where psutil reads a file: programs let go of it.
+PAUSE = 0 if engine.NAME == "native" else 0.002
+GROWS = f"""
 import mmap
+from time import sleep as pause
 def take(mib):
     memory = mmap.mmap(-1, mib << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory[::4096] = b"x" * (mib << 8)
     return memory
 def grow(mib, step=4):
-    return [take(step) for _ in range(mib // step)]
+    return [take(step) for _ in range(mib // step){f" if not pause({PAUSE})" if PAUSE else ""}]
 """
 
 
