@@ -56,7 +56,9 @@ class Bound:
         self.again = threshold - threshold // _AGAIN
         name = self.name
         self.counters, self.total = tuple(counters), total
-        self.words = b"%d,%s,%s" % (threshold, journal.quote(name), journal.quote(action))
+        self.words, self.last_words = (
+            b"%d,%s,%s" % (threshold, journal.quote(name), journal.quote(done)) for done in (action, "report")
+        )
         self.ended = "stopped", f"{SET}, {told}", self.EXIT_CODE, None
         self.ending = journal.row(*self.ended)[1:-2]
         what = "memory" if name == "rss" else name
@@ -150,6 +152,13 @@ class Watcher:
         if self._crossings <= _MOST_CROSSINGS:
             row = b'["crossing",%d,%d,%s]\n' % (now - self._began, self._reached, self._bound.words)
             self._journal.text(row + self._bound.stacks(now - self._began))
+
+    def end(self, now: int, memory: int | None, cost: int) -> None:
+        """Look a last time; nothing is done any more about what was reached meanwhile, but it is known."""
+        self.due = 0
+        if self.look(now, memory, cost):
+            row = b'["crossing",%d,%d,%s]\n' % (now - self._began, self._reached, self._bound.last_words)
+            self._journal.text(row)
 
     def act(self) -> None:
         """Do what is to be done; all rows are in the file."""

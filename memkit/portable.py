@@ -270,9 +270,8 @@ class Sampler:
         self._also = ()
         self._also_due = 0
         self._near, self._stacks = math.inf, None  # memory from which on it is told where threads are, and by what
-        self._thread = None
-        self._wake = threading.Event()
-        self._guard = None
+        self._thread, self._on = None, False
+        self._wake, self._guard = threading.Event(), None
 
     def watch(self, bound) -> None:
         """Watch a limit, a ``memkit.guard.Bound``: to be said before the start."""
@@ -287,10 +286,11 @@ class Sampler:
 
     def start(self) -> None:
         """Take the first sample and begin to beat."""
+        self._on = True
         self._due = time.monotonic_ns()
         self._cost_due = self._due + SECOND
         self._scope = Scope() if self._scoped else None
-        self._take(must=True)
+        self._keep(*self._read(), must=True)
         self._journal.flush()
         self.resume()
 
@@ -322,17 +322,21 @@ class Sampler:
 
     def stop(self) -> None:
         """End the thread and take the last sample."""
-        if self._thread is not None:
-            self.pause()
-            self._take(must=True)
+        self.pause()
+        if self._on:
+            self._on = False
+            read = self._read()
+            self._keep(*read, must=True)
+            if self._guard is not None:
+                self._guard.end(*read)
             self._spend()
 
     def _run(self) -> None:
         flush = time.monotonic_ns() + _FLUSH
-        while not self._wake.wait(max(0, min(self._look, flush, self._guard_due()) - time.monotonic_ns()) / SECOND):
+        while not self._wake.wait(max(0, min(self._next_look(), flush) - time.monotonic_ns()) / SECOND):
             now = time.monotonic_ns()
-            if now >= min(self._look, self._guard_due()):
-                self._take(guarded=self._guard is not None)
+            if now >= self._next_look():
+                self._look_around()
             if now >= self._cost_due:
                 self._spend()
                 self._cost_due = now + SECOND
@@ -349,28 +353,36 @@ class Sampler:
                 self._flushed = self._highest
                 flush = now + _FLUSH
 
-    def _guard_due(self) -> int:
-        return self._look if self._guard is None else self._guard.due
+    def _next_look(self) -> int:
+        return self._look if self._guard is None else min(self._look, self._guard.due)
 
-    def _take(self, must: bool = False, guarded: bool = False) -> None:
+    def _look_around(self) -> None:
+        read = self._read()
+        crossed = self._guard is not None and self._guard.look(*read)
+        self._keep(*read, must=crossed)
+        if crossed:
+            self._guard.write(read[0])
+            self.flush()
+            self._guard.act()
+
+    def _read(self) -> tuple[int, int | None, int]:
+        """The time after reading memory, which may have waited long for the GIL, bytes, and the CPU time it took."""
         began = time.thread_time_ns()
         memory = self._meter.read()
         cost = time.thread_time_ns() - began if self._meter.costly else 0
-        now = time.monotonic_ns()  # not before: a reading may have waited long for the GIL
-        crossed = guarded and self._guard.look(now, memory, cost)
+        return time.monotonic_ns(), memory, cost
+
+    def _keep(self, now: int, memory: int | None, cost: int, must: bool = False) -> None:
+        """Write a row of what was read, if it is time or a new height."""
         seen = self._scope.take() if self._scope is not None else None
         self._peak = max(self._peak, seen or 0, memory or 0)
-        if memory is not None and (must or crossed or now >= self._due or max(memory, self._peak) > self._highest * 1.01):
+        if memory is not None and (must or now >= self._due or max(memory, self._peak) > self._highest * 1.01):
             extra = (self._peak - memory,) if self._peak > memory else ()
             self._journal.row("sample", now - self._began, memory, *extra)
             self._highest = max(self._highest, self._peak, memory)
             self._peak = 0
             self._beats += 1
         self._schedule(now, cost)
-        if crossed:
-            self._guard.write(now)
-            self.flush()
-            self._guard.act()
 
     def _schedule(self, now: int, cost: int) -> None:
         beat = self._interval or max(_AUTO_START, (now - self._began) // _AUTO_GROWTH)

@@ -14,11 +14,15 @@ MIB = 1 << 20
 PAUSE = 0 if engine.NAME == "native" else 0.002
 GROWS = f"""
 import mmap
-from time import sleep as pause
+from time import monotonic as clock, sleep as pause
+began = clock()
 def take(mib):
     memory = mmap.mmap(-1, mib << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory[::4096] = b"x" * (mib << 8)
     return memory
+def spin():
+    while clock() < began + 60:
+        pass
 def grow(mib, step=4):
     return [take(step) for _ in range(mib // step){f" if not pause({PAUSE})" if PAUSE else ""}]
 """
@@ -227,7 +231,7 @@ def test_a_main_thread_that_waits_for_a_lock_raises_when_it_has_it(memkit_run, s
 try:
     begin.release()
     lock.acquire()
-    for _ in range(100000): pass
+    spin()
 except MemoryError:
     print("raised")
 """
@@ -244,7 +248,7 @@ thread = threading.Thread(target=work)
 thread.start()
 try:
     thread.join()
-    for _ in range(100000): pass
+    spin()
 except MemoryError as error:
     print(error)
 """
@@ -304,6 +308,18 @@ def test_a_program_that_becomes_another_is_watched_until_then(memkit_run, script
     text = "import os, time\nkept = grow(200)\ntime.sleep(0.3)\nos.execv('/bin/sh', ['sh', '-c', 'exit 7'])"
     run = memkit_run(script(GROWS + text), options=limited("120MiB"))
     assert run.returncode == 7 and len(run.recording.crossings) == 1
+
+
+def test_what_was_reached_just_before_the_end_is_told_though_nothing_is_done_about_it(tmp_path, touched):
+    limit = memkit.rss() + 8 * MIB
+    with memkit.record(tmp_path / "own.memkit", limit=limit, on_limit="raise") as run:
+        run._sampler.pause()  # so that nobody looks before
+        block = touched(16)
+    block.close()
+    (crossing,) = run.recording.crossings
+    assert (crossing.limit, crossing.action, crossing.stacks) == (limit, "report", ())
+    assert crossing.memory >= limit
+    assert str(run.recording.ending) == "finished"
 
 
 # -- at the end --------------------------------------------------------------------------------------------------------

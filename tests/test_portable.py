@@ -68,7 +68,7 @@ def beats(sampler, clock, times):
     for moment in times:
         clock.now = moment
         if moment >= sampler._look:
-            sampler._take()
+            sampler._keep(*sampler._read())
 
 
 def started(journal, meter, interval):

@@ -231,7 +231,7 @@ def a_day_of(day, path, monkeypatch, scoped):
     sampler.start()
     while day.now < DAY:
         day.now = min(sampler._look, DAY)
-        sampler._take(must=day.now == DAY)
+        sampler._keep(*sampler._read(), must=day.now == DAY)
     journal.close()
     return rows(path)[0]
 

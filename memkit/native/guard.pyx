@@ -204,9 +204,13 @@ cdef class Guard:
         self.guard.number = numbers
         living[numbers] = self
 
-    def close(self):
-        """Tell Python no more; nobody looks any more."""
+    def end(self):
+        """Tell Python no more, and look a last time: nothing is done about what was reached meanwhile, but it is known."""
+        cdef int64_t time = now()
         living.pop(self.guard.number, None)
+        if self.owner == getpid() and guard_look(&self.guard, time):
+            row = b'["crossing",%d,%d,%s]\n' % (time - self.began, self.guard.memory, <bytes>self.bound.last_words)
+            self.journal.text(row)
 
     cdef bint busy(self) except -1:
         """Whether the main thread is in a place of memkit's that an exception must not leave half done."""

@@ -357,7 +357,7 @@ cdef class Sampler:
         """End the thread and take the last sample."""
         self.pause()
         if self.guard is not None:
-            self.guard.close()
+            self.guard.end()
         if self.owner == getpid():
             take(&self.sampler, now(), True)
             write_cost(&self.sampler, self.sampler.cpu)

@@ -144,7 +144,7 @@ def pass_a_day(path: str) -> None:
     sampler.start()
     while day.now < DAY:
         day.now = min(sampler._look, DAY)
-        sampler._take(must=day.now == DAY)
+        sampler._keep(*sampler._read(), must=day.now == DAY)
     journal.close()
     with open(path) as file:
         sizes = [round(float(line.split(",")[1]) * (1 << 30)) for line in file]
