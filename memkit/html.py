@@ -128,7 +128,7 @@ def _lines(recording):
     if recording.tracing is None:
         return
     if not recording.lines:
-        yield _faint("no lines were traced: nothing that was named ran")
+        yield _faint(lines.none_known(recording))
         return
     for function, those in recording.functions.items():
         source = Source(function.file, recording.about.began)
@@ -147,7 +147,7 @@ def _lines(recording):
 
 def _calls(recording, sort, hidden):
     if not recording.calls:
-        yield _faint("no calls were traced: nothing of the program ran")
+        yield _faint(calls.none_known(recording))
         return
     tree = calls.Tree(recording.calls, sort)
     yield _title("calls", tree.title.removeprefix("calls "))

@@ -100,6 +100,13 @@ def write_csv(recording, path):
             )
 
 
+def none_known(recording):
+    """Why there are no calls in a recording that traced them, in a line."""
+    if not recording.ending.complete:
+        return "no calls are known: the recording was cut off before any were written"
+    return "no calls were traced: nothing of the program ran"
+
+
 # -- the page ------------------------------------------------------------------------------------------------------
 
 
@@ -110,7 +117,7 @@ def page(recording, sort=None, hidden=0):
     """
     yield _text()
     if not recording.calls:
-        yield _text(("no calls were traced: nothing of the program ran", "yellow"))
+        yield _text((none_known(recording), "yellow"))
         return
     tree = Tree(recording.calls, sort)
     yield from tree.lines()

@@ -57,6 +57,13 @@ def write_csv(recording, path):
             writer.writerow((*place, line.hits, f"{line.time / 1e9:.9f}", line.growth, line.memory, line.peak))
 
 
+def none_known(recording):
+    """Why there are no lines in a recording that traced them, in a line."""
+    if not recording.ending.complete:
+        return "no lines are known: the recording was cut off before any were written"
+    return "no lines were traced: nothing that was named ran"
+
+
 # -- tables --------------------------------------------------------------------------------------------------------
 
 
@@ -65,7 +72,7 @@ def tables(recording, colour=False):
     functions = recording.functions
     if not functions:
         yield _text()
-        yield _text(("no lines were traced: nothing that was named ran", "yellow"))
+        yield _text((none_known(recording), "yellow"))
         return
     for function, lines in functions.items():
         yield from _table(function, lines, memkit.Source(function.file, recording.about.began), colour)
