@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import html
 import keyword
 import shlex
@@ -20,6 +21,8 @@ Record a cell and show what it did to memory: its curve, its lines and those of 
 
 --lines=TARGET adds lines of other code. --calls is what the cell calls; --calls=TARGET adds what others call."""
 
+_NOT_OF_A_CELL = ("program", "module", "code", "command_line", "live")
+
 
 class RecordedCell:
     """A cell and how it is to be recorded. Raises ``UsageError`` before anything runs.
@@ -27,7 +30,7 @@ class RecordedCell:
     ``typed`` is None where the options only asked for help.
     """
 
-    def __init__(self, shell, line: str, cell: str):
+    def __init__(self, shell, line: str, cell: str | None):
         self._shell = shell
         self.typed = self._remark = None
         self._going_on = ExitStack()
@@ -39,6 +42,8 @@ class RecordedCell:
             parser, self._plugins, self._options = cli.parsed("%%memkit", _ABOUT, words, _add_options)
         except SystemExit:  # --help
             return
+        if cell is None:
+            raise UsageError("there is no cell below: write %%memkit on its first line; %memkit --help shows the options")
         chosen = self._options
         if chosen.program or any(way is not None for way in (chosen.module, chosen.code, chosen.command_line)):
             raise UsageError("the cell is what is run: name no program, no -m, no -c and no --program")
@@ -88,6 +93,7 @@ class RecordedCell:
 
     def run(self):
         """Run it and end the recording; returns the value of its last expression."""
+        __tracebackhide__ = True
         with self._going_on, profile_is_there():
             return self.typed.run()
 
@@ -124,6 +130,9 @@ def _without_bystanders(recording):
 def _add_options(parser):
     options.add_run_options(parser)
     parser.usage = "%%%%memkit [options]"
+    for action in parser._actions:
+        if action.dest in _NOT_OF_A_CELL:
+            action.help = argparse.SUPPRESS
     parser.add_argument("--out", metavar="NAME", type=_name, help="keep the recording under this name")
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 
 from IPython.core import page
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 import memkit
 from memkit.memit import Children, give_back, memit
@@ -75,6 +75,7 @@ class MemoryMagics(Magics):
         -o          return the result
         -q          print nothing
         """
+        __tracebackhide__ = True
         with usage():
             options, statement = split("memit", line, "coq", "rti")
             settings = {
@@ -107,6 +108,7 @@ class MemoryMagics(Magics):
         -r           return the profiler, whose ``recording`` has it all
         -c           tell what the child processes took, too
         """
+        __tracebackhide__ = True
         with usage():
             options, statement = split("mprun", line, "rc", "fT")
             typed = Typed(self.shell, "\n".join(filter(str.strip, (statement, cell or ""))), "%mprun has nothing to run")
@@ -129,6 +131,7 @@ class MemoryMagics(Magics):
 
     def _run(self, typed, profiler, file, children):
         """Run what was typed; its tables are shown however it ended."""
+        __tracebackhide__ = True
         watch = Children(0.1) if children else None
         said = ""
         give_back()  # what was free already would hide what is taken
@@ -181,14 +184,15 @@ def _about_children(watch) -> str:
 class RecordMagics(Magics):
     """``%%memkit``."""
 
-    @cell_magic
-    def memkit(self, line, cell):
+    @line_cell_magic
+    def memkit(self, line="", cell=None):
         """Record the cell and show what it did to memory: its curve, and its lines and those of the functions in it.
 
         The options are those of memkit-run, and ``--out NAME`` keeps the recording under a name of your own.
         """
         from memkit.cells import RecordedCell
 
+        __tracebackhide__ = True
         with usage("%%memkit: "):
             recorded = RecordedCell(self.shell, line, cell)
             if recorded.typed is None:

@@ -62,6 +62,7 @@ def memit(run, *, repeat=1, timeout=None, interval=0.1, include_children=False) 
     looked at every ``interval`` seconds; the peak is then the highest that was seen. What is garbage, and what the C library
     keeps for later, is given back before each repeat, so that it does not hide what the statement takes.
     """
+    __tracebackhide__ = True
     began, peaks, exact = time.monotonic(), [], True
     give_back()
     baseline = engine.rss() + (children_memory() if include_children else 0)

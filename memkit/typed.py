@@ -40,6 +40,7 @@ class Typed:
 
     def run(self):
         """Run it; the value of the last expression, if it is wanted."""
+        __tracebackhide__ = True
         space = self._shell.user_ns
         try:
             exec(self.code, self._shell.user_global_ns, space)

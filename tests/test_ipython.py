@@ -1,6 +1,7 @@
 """The extension and its magics, in a shell of IPython: what they measure, what they refuse, what they leave behind."""
 
 import builtins
+import os
 import re
 import sys
 import textwrap
@@ -153,8 +154,11 @@ def test_memit_counts_children(loaded):
 
 
 def test_an_error_in_a_statement_is_the_users(loaded):
-    loaded("%memit 1 / 0")
-    assert isinstance(loaded.error, ZeroDivisionError)
+    for statement in ("%memit 1 / 0", "%%memit\n1 / 0", "%%mprun\n1 / 0", "%%memkit -q\n1 / 0"):
+        shown = loaded(statement)
+        assert isinstance(loaded.error, ZeroDivisionError)
+        assert "1 / 0" in shown
+        assert os.path.dirname(memkit.__file__) not in shown  # no frames of memkit's own
 
 
 # -- %mprun ------------------------------------------------------------------------------------------------------------
@@ -338,8 +342,12 @@ def test_every_event_of_a_cell_can_be_logged(loaded, tmp_path):
     assert any(row.line for row in memkit.read_log(tmp_path / "log.csv"))
 
 
-def test_help_is_shown_and_nothing_is_run(loaded):
-    assert loaded("%%memkit --help\nran = 1").startswith("usage: %%memkit [options]\n")
+@pytest.mark.parametrize("asked", ["%%memkit --help\nran = 1", "%memkit --help"])
+def test_help_is_shown_and_nothing_is_run(loaded, asked):
+    shown = loaded(asked)
+    assert shown.startswith("usage: %%memkit [options]\n")
+    assert "--lines" in shown and "--out NAME" in shown
+    assert not any(word in shown for word in ("--program", "--live", "-m MODULE", "-c CODE", "positional"))
     assert "ran" not in loaded.ip.user_ns
 
 
@@ -385,6 +393,7 @@ def test_where_lines_cannot_be_traced_the_rest_is_recorded(loaded, monkeypatch):
         ("%%memkit --trigger 1\nran = 1", "%%memkit: --trigger goes with --call-log FILE"),
         ("%%memkit --csv /nowhere/at/all\nran = 1", "%%memkit: cannot write '/nowhere/at/all'"),
         ("%%memkit --out 3x\nran = 1", "%%memkit: --out '3x': write a name that a variable can have"),
+        ("%memkit", "%%memkit: there is no cell below: write %%memkit on its first line"),
         ("%%memkit 'x\nran = 1", "No closing quotation"),
         ("%%memkit\nran = 1\n3 +", "%%memkit: that is not Python in line 2"),
         ("%%memkit\nran = 1\nawait other()", "%%memkit: await cannot be measured by a magic"),
