@@ -29,14 +29,16 @@ if TYPE_CHECKING:
     from memkit.headroom import limit as limit
     from memkit.headroom import limits as limits
     from memkit.hookspecs import hookimpl as hookimpl
-    from memkit.html import mimebundle as mimebundle
     from memkit.log import Log as Log
     from memkit.log import LogRow as LogRow
     from memkit.log import read_log as read_log
-    from memkit.memit import MemitResult as MemitResult
     from memkit.merging import merge as merge
     from memkit.monitor import MemoryMonitor as MemoryMonitor
     from memkit.mprofile import mprof_lines as mprof_lines
+    from memkit.notebook.html import mimebundle as mimebundle
+    from memkit.notebook.memit import MemitResult as MemitResult
+    from memkit.notebook.watching import Measurements as Measurements
+    from memkit.notebook.watching import MemWatcher as MemWatcher
     from memkit.outputs import output as output
     from memkit.outputs import output_path as output_path
     from memkit.plugins import report as report
@@ -63,8 +65,6 @@ if TYPE_CHECKING:
     from memkit.tracks import has_crashed_ungracefully as has_crashed_ungracefully
     from memkit.trend import TimeToLimit as TimeToLimit
     from memkit.usage import memory_usage as memory_usage
-    from memkit.watching import Measurements as Measurements
-    from memkit.watching import MemWatcher as MemWatcher
 
 _HOMES = {
     "about": ("About",),
@@ -76,12 +76,13 @@ _HOMES = {
     "eventlog": ("EventLog",),
     "headroom": ("limit", "limits"),
     "hookspecs": ("hookimpl",),
-    "html": ("mimebundle",),
     "log": ("Log", "LogRow", "read_log"),
-    "memit": ("MemitResult",),
     "merging": ("merge",),
-    "mprofile": ("mprof_lines",),
     "monitor": ("MemoryMonitor",),
+    "mprofile": ("mprof_lines",),
+    "notebook.html": ("mimebundle",),
+    "notebook.memit": ("MemitResult",),
+    "notebook.watching": ("Measurements", "MemWatcher"),
     "outputs": ("output", "output_path"),
     "plugins": ("report",),
     "profiling": ("LineProfiler", "profile"),
@@ -103,7 +104,6 @@ _HOMES = {
     "tracker": ("Tracker", "get_used_ram"),
     "tracks": ("has_completed_successfully", "has_crashed_gracefully", "has_crashed_ungracefully"),
     "trend": ("TimeToLimit",),
-    "watching": ("Measurements", "MemWatcher"),
     "usage": ("memory_usage",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -8,12 +8,13 @@ import signal
 import time
 from contextlib import contextmanager
 
-from memkit import engine, processes
+from memkit import engine
 from memkit.errors import MeterError, UsageError
 from memkit.live import shown
 from memkit.observed import Another, Observed, wait
+from memkit.tree import processes
+from memkit.tree.watch import Outside, family_of
 from memkit.units import parse_interval, parse_time
-from memkit.watch import Outside, family_of
 
 INSIDE = ("--lines", "--calls", "--c-calls", "--call-log", "--trigger", "--follow", "--limit", "--no-peak-reset")
 """Options of ``memkit-run`` that act in the interpreter of the program."""

@@ -10,7 +10,7 @@ _loaded = weakref.WeakKeyDictionary()
 
 def load_ipython_extension(shell) -> None:
     """Register the magics of memkit, and let plugins register theirs. Harmless where that was done before."""
-    from memkit import magics
+    from memkit.notebook import magics
     from memkit.plugins import Plugins
 
     if shell in _loaded:
@@ -25,7 +25,7 @@ def load_ipython_extension(shell) -> None:
 
 def unload_ipython_extension(shell) -> None:
     """Stop watching, and take away what loading brought."""
-    from memkit.watching import active
+    from memkit.notebook.watching import active
 
     watcher = active(shell)
     if watcher is not None:

@@ -131,7 +131,7 @@ def launch(words: list[str], path: str, onlookers=None, children: Children | Non
 
 def _watching(path: str, children: Children, followed: bool):
     """What makes the watch of a process that is started afterwards, by this thread: it inherits what tells of it."""
-    from memkit.watch import Outside, family_of
+    from memkit.tree.watch import Outside, family_of
 
     family = family_of()
     return lambda pid: Outside(pid, path, *children, followed, family)

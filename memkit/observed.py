@@ -10,9 +10,10 @@ import time
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from memkit import cgroup, engine, files, heading, headroom, journal, processes
+from memkit import cgroup, engine, files, heading, headroom, journal
 from memkit.errors import JournalError, MemkitError, MeterError
-from memkit.handles import Handle
+from memkit.tree import processes
+from memkit.tree.handles import Handle
 from memkit.units import SECOND
 
 _NAP = SECOND // 20

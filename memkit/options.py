@@ -6,7 +6,7 @@ import argparse
 
 from memkit import guard
 from memkit.errors import UsageError
-from memkit.processes import METERS
+from memkit.tree.processes import METERS
 from memkit.units import parse_bytes, parse_interval
 
 

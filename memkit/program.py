@@ -9,7 +9,7 @@ import subprocess
 from memkit.errors import MemkitError, UsageError
 from memkit.launch import Exit, Program, exit_of, signals_are_the_programs
 from memkit.observed import Another, Observed, wait
-from memkit.watch import Outside, family_of
+from memkit.tree.watch import Outside, family_of
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """Exit codes, as a shell gives them."""

@@ -191,7 +191,7 @@ class Recorder:
     def _start_watching(self, meter: str) -> None:
         if not self._children:
             return
-        from memkit.watch import Inside
+        from memkit.tree.watch import Inside
 
         self._tree = Inside(self._journal, self.started, self._interval, meter)
         self._tree.start()
@@ -348,7 +348,7 @@ def _meter(wanted):
 
 def _check_others(meter) -> None:
     """Refuse a meter that can measure only this process."""
-    from memkit.processes import METERS
+    from memkit.tree.processes import METERS
 
     if meter.name not in METERS:
         raise UsageError(

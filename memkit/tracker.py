@@ -9,8 +9,9 @@ import os
 import sys
 import time
 
-from memkit import engine, files, machine, ongoing, processes
+from memkit import engine, files, machine, ongoing
 from memkit.errors import JournalError, MemkitError, UsageError
+from memkit.tree import processes
 from memkit.units import parse_interval, parse_time
 
 HEAD = "delta,ram"

@@ -12,25 +12,20 @@ ROOT = Path(memkit.__file__).parent
 # From the ground up. A module imports only from floors below its own, or from the same floor where that is said.
 FLOORS = [
     {"errors", "version", "about", "calls", "costs", "crossings"},
-    {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "handles", "wording", "tools"},
-    {"rows", "portable", "native", "merging", "mprofile", "machine", "trend", "pictures"},
+    {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "tools"},
+    {"rows", "portable", "native", "merging", "mprofile", "machine", "trend"},
     {"reader", "headroom"},
     {"engine", "plugins", "wrapping", "tracing", "files", "shelf", "terminal", "live", "endings"},
-    {"guard", "processes", "heading", "spanrows"},
-    {"totals"},
-    {"members"},
-    {"tree"},
-    {"ongoing", "watch"},
+    {"guard", "heading", "spanrows", "tree"},
+    {"ongoing"},
     {"tracers"},
     {"observed", "recorder", "info", "outputs", "eventlog", "tracker", "monitor"},
     {"onlookers", "spans", "launch", "profiling", "parser", "options", "log", "tracks", "usage"},
-    {"script", "curves", "typed"},
+    {"script", "curves"},
     {"follow", "attach", "program"},
     {"cli"},
     {"__init__", "__main__", "start", "reporters", "following"},
-    {"stretch", "html"},
-    {"memit", "watching", "cells"},
-    {"magics"},
+    {"notebook"},
     {"ipython", "compat"},
 ]
 FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
@@ -41,6 +36,12 @@ NATIVE_ORDER = [
     *("gate", "watch", "seat", "tracer", "codes", "lines", "calls", "line_events", "call_events", "sampler"),
     *("logrows", "eventlog", "references", "family"),
 ]
+# Inside a room of several modules imports go down, too.
+ORDER = {
+    "tree": ("handles", "processes", "totals", "members", "tree", "watch"),
+    "notebook": ("pictures", "wording", "typed", "stretch", "html", "memit", "watching", "cells", "magics"),
+}
+FOLDERS = {"memkit", "memkit.native", *(f"memkit.{room}" for room in ORDER)}
 HEAVY = {"matplotlib", "numpy", "IPython", "rich", "psutil", "pandas"}
 SOURCES = sorted([*ROOT.rglob("*.py"), *ROOT.rglob("*.pyx"), *ROOT.rglob("*.pxd")])
 
@@ -55,7 +56,11 @@ def imports(path, top_level_only=False):
     for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module in ("memkit", "memkit.native"):
+        elif isinstance(node, ast.ImportFrom) and node.module in (
+            "memkit",
+            "memkit.native",
+            *(f"memkit.{room}" for room in ORDER),
+        ):
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}: relative import"
@@ -90,6 +95,17 @@ def test_imports_go_strictly_down(path):
         return  # the door names everything; reporters have a rule of their own
     for other in inner(imports(path)) - {mine} - WOKEN.get(mine, set()):
         assert FLOOR_OF[other] < FLOOR_OF[mine], f"{mine} imports {other}"
+
+
+@pytest.mark.parametrize("mine", ORDER)
+def test_imports_inside_a_room_go_strictly_down(mine):
+    order = ORDER[mine]
+    paths = [path for path in SOURCES if room(path) == mine and path.stem != "__init__"]
+    assert {path.stem for path in paths} == set(order)
+    for path in paths:
+        for name in imports(path):
+            if name.startswith(f"memkit.{mine}."):
+                assert order.index(name.split(".")[2]) < order.index(path.stem), f"{path.stem} imports {name}"
 
 
 NATIVE = [path for path in SOURCES if room(path) == "native" and path.stem != "__init__"]
@@ -131,9 +147,9 @@ def test_heavy_packages_are_imported_by_the_function_that_needs_them(path):
 
 
 def test_the_magics_are_imported_where_ipython_is_there_already():
-    importing = {path.name for path in PYTHON if "memkit.magics" in imports(path) and room(path) != "compat"}
+    importing = {path.name for path in PYTHON if "memkit.notebook.magics" in imports(path) and room(path) != "compat"}
     assert importing == {"ipython.py"}
-    assert "memkit.magics" not in imports(ROOT / "ipython.py", top_level_only=True)
+    assert "memkit.notebook.magics" not in imports(ROOT / "ipython.py", top_level_only=True)
 
 
 MEASURED = [

@@ -13,7 +13,8 @@ import threading
 import pytest
 
 import memkit
-from memkit import engine, machine, ongoing, portable, processes, tracker
+from memkit import engine, machine, ongoing, portable, tracker
+from memkit.tree import processes
 
 GIB = 1 << 30
 MIB = 1 << 20

@@ -33,8 +33,8 @@ __all__ = [
     "show_results",
 ]
 _ELSEWHERE = {
-    "MemitResult": ("memkit.memit", "MemitResult"),
-    "MemoryProfilerMagics": ("memkit.magics", "MemoryMagics"),
+    "MemitResult": ("memkit.notebook.memit", "MemitResult"),
+    "MemoryProfilerMagics": ("memkit.notebook.magics", "MemoryMagics"),
     "_find_script": ("memkit.compat.memory_profiler.running", "_find_script"),
     "exec_with_profiler": ("memkit.compat.memory_profiler.running", "exec_with_profiler"),
     "psutil": ("psutil", None),

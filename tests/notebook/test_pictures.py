@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from memkit.pictures import HEIGHT, WIDTH, plot, sparkline
+from memkit.notebook.pictures import HEIGHT, WIDTH, plot, sparkline
 from memkit.recording import Ending, Span
 
 MIB = 1 << 20

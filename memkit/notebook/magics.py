@@ -10,11 +10,11 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 import memkit
-from memkit.memit import Children, give_back, memit
-from memkit.typed import Typed, profile_is_there
+from memkit.notebook.memit import Children, give_back, memit
+from memkit.notebook.typed import Typed, profile_is_there
+from memkit.notebook.watching import active
+from memkit.notebook.wording import number, split
 from memkit.units import show_bytes
-from memkit.watching import active
-from memkit.wording import number, split
 
 
 @contextmanager
@@ -157,7 +157,7 @@ class MemoryMagics(Magics):
 
     def text(self, profiler, more="") -> str:
         """The tables of a profiler as text."""
-        from memkit.html import line_tables
+        from memkit.notebook.html import line_tables
 
         return "\n".join(filter(None, (line_tables(profiler.recording), more))) + "\n"
 
@@ -167,7 +167,7 @@ class MemoryMagics(Magics):
         if getattr(self.shell, "kernel", None) is None:
             page.page(text)
             return
-        from memkit.html import line_tables_html
+        from memkit.notebook.html import line_tables_html
 
         self.shell.display_pub.publish(
             data={"text/plain": text, "text/html": line_tables_html(profiler.recording, more)}, metadata={}
@@ -190,7 +190,7 @@ class RecordMagics(Magics):
 
         The options are those of memkit-run, and ``--out NAME`` keeps the recording under a name of your own.
         """
-        from memkit.cells import RecordedCell
+        from memkit.notebook.cells import RecordedCell
 
         __tracebackhide__ = True
         with usage("%%memkit: "):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 
 from memkit.journal import row
-from memkit.processes import Refused
+from memkit.tree.processes import Refused
 
 _SECOND = 1_000_000_000
 _SHARE = 0.01  # of the time, for reading how memory is shared

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 import memkit
-from memkit import handles, processes, watch
 from memkit.errors import UsageError
-from memkit.processes import Proc, Reading, Refused, Shares
-from memkit.tree import Tree
+from memkit.tree import handles, processes, watch
+from memkit.tree.processes import Proc, Reading, Refused, Shares
+from memkit.tree.tree import Tree
 
 MIB = 1 << 20
 MS = 1_000_000

@@ -12,9 +12,9 @@ from dataclasses import replace
 import memkit
 from memkit import cli, files, options
 from memkit.errors import MeterError, UsageError
+from memkit.notebook.typed import Typed, cell_number, profile_is_there
 from memkit.recorder import Recorder
 from memkit.targets import Targets
-from memkit.typed import Typed, cell_number, profile_is_there
 
 _ABOUT = """\
 Record a cell and show what it did to memory: its curve, its lines and those of the functions in it.

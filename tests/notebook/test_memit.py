@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import memkit
-from memkit.memit import Children, MemitResult, memit
+from memkit.notebook.memit import Children, MemitResult, memit
 
 MIB = 1 << 20
 
@@ -78,7 +78,7 @@ def test_children_are_told_apart_from_this_process():
 
 
 def test_where_the_kernel_does_not_tell_the_peak_it_is_the_highest_that_was_seen():
-    code = "from memkit.memit import memit; result = memit(lambda: None); print(result.exact, result.peak > 1)"
+    code = "from memkit.notebook.memit import memit; result = memit(lambda: None); print(result.exact, result.peak > 1)"
     environment = {**os.environ, "MEMKIT_ENGINE": "portable"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.stdout, done.stderr) == ("False True\n", "")

@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import time
 
-from memkit.handles import MOST, Handle, tells_apart
 from memkit.journal import row
-from memkit.members import Member
-from memkit.totals import Sum
+from memkit.tree.handles import MOST, Handle, tells_apart
+from memkit.tree.members import Member
+from memkit.tree.totals import Sum
 
 _MILLISECOND = 1_000_000
 _SECOND = 1000 * _MILLISECOND

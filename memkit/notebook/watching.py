@@ -7,7 +7,7 @@ import weakref
 from typing import NamedTuple
 
 from memkit.errors import MemkitError, UsageError
-from memkit.stretch import Measured, Stretch
+from memkit.notebook.stretch import Measured, Stretch
 from memkit.units import SECOND
 
 MIB = 1 << 20
@@ -131,7 +131,7 @@ class MemWatcher:
         if measured.time < LASTING or not (self.curve and _has_front_end(self.shell)):
             print(text)
             return
-        from memkit.pictures import sparkline
+        from memkit.notebook.pictures import sparkline
 
         picture = sparkline(measured.samples, measured.before, measured.time)
         html = f'<div style="font-family:monospace;font-size:12px;opacity:.85">{picture} {text}</div>'

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 
-from memkit.handles import from_status
+from memkit.tree.handles import from_status
 
 METERS = ("rss", "pss", "uss", "vms", "swap")
 """What can be measured of other processes."""

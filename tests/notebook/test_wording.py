@@ -5,7 +5,7 @@ import re
 import pytest
 
 from memkit.errors import UsageError
-from memkit.wording import number, split
+from memkit.notebook.wording import number, split
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from memkit import engine
 from memkit.journal import samples_in
-from memkit.stretch import Measured, Stretch
+from memkit.notebook.stretch import Measured, Stretch
 
 MIB = 1 << 20
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memkit.journal import row
-from memkit.totals import Part
+from memkit.tree.totals import Part
 
 _YOUTH = 5_000_000  # nanoseconds
 

@@ -7,7 +7,7 @@ import sys
 import time
 
 from memkit import engine
-from memkit.stretch import Stretch
+from memkit.notebook.stretch import Stretch
 from memkit.units import SECOND
 
 MIB = 1 << 20

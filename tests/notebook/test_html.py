@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 import memkit
-from memkit.html import html, line_tables, line_tables_html, mimebundle
+from memkit.notebook.html import html, line_tables, line_tables_html, mimebundle
 from memkit.recording import Function, Line, Span, Tracing
 
 MIB = 1 << 20

@@ -8,8 +8,8 @@ import pytest
 
 import memkit
 from memkit import engine
-from memkit.stretch import Measured
-from memkit.watching import Measurements, active, line
+from memkit.notebook.stretch import Measured
+from memkit.notebook.watching import Measurements, active, line
 
 MIB = 1 << 20
 SECOND = 1_000_000_000
@@ -183,7 +183,7 @@ def test_where_memory_cannot_be_read_it_gives_up_in_a_line(watched, monkeypatch)
     def fail(self):
         raise memkit.MeterError("no meter")
 
-    monkeypatch.setattr("memkit.stretch.Stretch.end", fail)
+    monkeypatch.setattr("memkit.notebook.stretch.Stretch.end", fail)
     watched("1")
     assert watched.complaint == "memkit: cells are not watched any more: no meter\n"
     assert watched("2") == "Out[3]: 2\n"

@@ -8,10 +8,11 @@ import os
 import sys
 import time
 
-from memkit import engine, journal, processes
+from memkit import engine, journal
 from memkit.errors import JournalError, MeterError
-from memkit.totals import Budget
-from memkit.tree import Tree
+from memkit.tree import processes
+from memkit.tree.totals import Budget
+from memkit.tree.tree import Tree
 
 _MILLISECOND = 1_000_000
 _SECOND = 1000 * _MILLISECOND

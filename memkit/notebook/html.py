@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from html import escape
 
-from memkit import pictures
+from memkit.notebook import pictures
 from memkit.reporters import calls, console, lines
 from memkit.sources import Source
 from memkit.units import show_bytes, show_time
