@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from memkit import engine
 from memkit.errors import MeterError, UsageError
+from memkit.launch import as_typed
 from memkit.live import shown
 from memkit.observed import Another, Observed, wait
 from memkit.tree import processes
@@ -145,7 +146,7 @@ def _another(process) -> Another | None:
     try:
         if words is None:
             return None
-        return Another(process.pid, process.ppid(), tuple(words) if any(words) else (process.name(),))
+        return Another(process.pid, process.ppid(), tuple(as_typed(words)) if any(words) else (process.name(),))
     except psutil.Error:
         return None
 

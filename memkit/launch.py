@@ -19,6 +19,7 @@ from memkit import cgroup, journal
 from memkit.errors import JournalError
 from memkit.units import SECOND, show_bytes
 
+_FLAGS = {"script": (), "module": ("-m",), "code": ("-c",)}  # mode -> how an interpreter is told of it
 _START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 _IGNORED = ("SIGINT", "SIGQUIT")
@@ -37,7 +38,7 @@ class Program(NamedTuple):
     @property
     def words(self) -> str:
         """How somebody would type it, in one line."""
-        flag = {"module": ["-m"], "code": ["-c"]}.get(self.mode, [])
+        flag = _FLAGS.get(self.mode, ())
         return " ".join(" ".join([*flag, self.target, *self.arguments]).split())
 
 
@@ -64,6 +65,15 @@ def command(program: Program, settings: dict[str, str], interpreter: list[str] |
     interpreter = interpreter or [sys.executable, *interpreter_flags(sys.orig_argv[1:])]
     words = [f"{name}={value}" for name, value in settings.items()]
     return [*interpreter, _START, program.mode, program.target, *words, "--", *program.arguments]
+
+
+def as_typed(words: list[str]) -> list[str]:
+    """The words of a process; of one that ``command`` started those of the program, as if it ran by itself."""
+    start = next((place for place, word in enumerate(words) if word.endswith(os.path.join("memkit", "start.py"))), None)
+    if start is None or len(words) < start + 4 or words[start + 1] not in _FLAGS or "--" not in words[start + 3 :]:
+        return words
+    arguments = words[words.index("--", start + 3) + 1 :]
+    return [*words[:start], *_FLAGS[words[start + 1]], words[start + 2], *arguments]
 
 
 def interpreter_flags(words: list[str]) -> list[str]:

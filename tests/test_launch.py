@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from memkit import journal, reader
+from memkit import journal, launch, reader
 
 
 @pytest.fixture(autouse=True)
@@ -336,3 +336,21 @@ def test_an_interrupt_in_a_terminal_is_reported_on(installed, script, tmp_path):
     assert code == 130
     assert seen.count("Traceback") == 1
     assert "memkit   program.py raise: killed by SIGINT (KeyboardInterrupt)" in seen.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (launch.Program("script", "load.py", ["a", "--", "b"]), ["load.py", "a", "--", "b"]),
+        (launch.Program("module", "tool", []), ["-m", "tool"]),
+        (launch.Program("code", "pass", ["--"]), ["-c", "pass", "--"]),
+    ],
+)
+def test_a_program_under_measurement_can_be_told_as_it_was_typed(program, words):
+    started = launch.command(program, {"path": "run.memkit", "lines": "a\nb"}, ["python", "-X", "dev"])
+    assert launch.as_typed(started) == ["python", "-X", "dev", *words]
+
+
+@pytest.mark.parametrize("words", [[], ["python", "start.py", "script", "a", "--"], ["vi", "memkit/start.py"]])
+def test_the_words_of_any_other_process_stay_as_they_are(words):
+    assert launch.as_typed(words) == words
