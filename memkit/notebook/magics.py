@@ -116,9 +116,13 @@ class MemoryMagics(Magics):
             if not targets and cell is None:
                 raise memkit.UsageError("%mprun measures no lines without -f FUNCTION; %%mprun measures those of its cell")
             file = memkit.output_path(os.path.expanduser(options["T"][-1])) if "T" in options else None
-            profiler = memkit.LineProfiler(*(targets or [typed.code]))
-        self._run(typed, profiler, file, children="c" in options)
+            profiler, watch = self.profiler(targets or [typed.code], "c" in options)
+        self._run(typed, profiler, file, watch)
         return profiler if "r" in options else None
+
+    def profiler(self, targets: list, children: bool):
+        """What measures the lines of some targets, and what looks at child processes meanwhile, or None."""
+        return memkit.LineProfiler(*targets), Children(0.1) if children else None
 
     def _named(self, word: str):
         """What ``-f`` means: an expression, or a target with a colon."""
@@ -129,10 +133,9 @@ class MemoryMagics(Magics):
         except Exception as error:
             raise memkit.UsageError(f"%mprun -f {word}: {type(error).__name__}: {error}") from None
 
-    def _run(self, typed, profiler, file, children):
+    def _run(self, typed, profiler, file, watch):
         """Run what was typed; its tables are shown however it ended."""
         __tracebackhide__ = True
-        watch = Children(0.1) if children else None
         said = ""
         give_back()  # what was free already would hide what is taken
         with usage("%mprun: "):

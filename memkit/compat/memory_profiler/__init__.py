@@ -34,7 +34,7 @@ __all__ = [
 ]
 _ELSEWHERE = {
     "MemitResult": ("memkit.notebook.memit", "MemitResult"),
-    "MemoryProfilerMagics": ("memkit.notebook.magics", "MemoryMagics"),
+    "MemoryProfilerMagics": ("memkit.compat.memory_profiler.magics", "MemoryProfilerMagics"),
     "_find_script": ("memkit.compat.memory_profiler.running", "_find_script"),
     "exec_with_profiler": ("memkit.compat.memory_profiler.running", "exec_with_profiler"),
     "psutil": ("psutil", None),

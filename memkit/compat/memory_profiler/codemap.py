@@ -70,8 +70,11 @@ class CodeMap(dict):
 @functools.lru_cache(maxsize=1000)
 def _lines_of(code, filename):
     """The lines of a function, its decorators first; None where there is no text of it."""
-    if not os.path.exists(filename) and not linecache.getlines(filename):
+    texts = linecache.getlines(filename)
+    if not os.path.exists(filename) and not texts:
         return None
+    if code.co_name == "<module>":
+        return range(1, len(texts) + 1)
     try:
         text, start = inspect.getsourcelines(code)
         return range(start, start + len(text))
