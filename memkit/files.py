@@ -8,6 +8,8 @@ import time
 from memkit import journal
 from memkit.errors import UsageError
 
+_PATIENCE = 1  # seconds
+
 
 def recording_path(path: str) -> str:
     """The type of an option that names a file to record into: refuses one that cannot be written. Raises ``UsageError``."""
@@ -50,6 +52,7 @@ def opened_table(path: str, head: str, kind: str) -> int:
     except OSError as error:
         raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
     if os.path.isfile(path):
+        _claim(fd, path)
         os.ftruncate(fd, 0)
     return fd
 
@@ -83,20 +86,46 @@ def opened(path: str) -> int:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:
         raise UsageError(f"cannot record into {path!r}: {error.strerror}") from None
-    if os.fstat(fd).st_size:
-        if not journal.is_recording(path):
-            os.close(fd)
-            raise UsageError(f"{path!r} is not a recording, so it is left alone: give the recording a path of its own")
-        os.ftruncate(fd, 0)
+    if os.fstat(fd).st_size and not journal.is_recording(path):
+        os.close(fd)
+        raise UsageError(f"{path!r} is not a recording, so it is left alone: give the recording a path of its own")
+    _claim(fd, path)
+    os.ftruncate(fd, 0)
     return fd
+
+
+def _claim(fd: int, path: str) -> None:
+    """Refuse a file into which somebody writes, and have others refuse it from now on. Raises ``UsageError``."""
+    until = time.monotonic() + _PATIENCE
+    while not _lock(fd, "LOCK_EX"):
+        if time.monotonic() > until:
+            os.close(fd)
+            raise UsageError(f"{path!r} is being written already: give each recording a file of its own")
+        time.sleep(0.01)  # a forked child may be about to let go of it
+    _lock(fd, "LOCK_SH")  # with those who join
+
+
+def _lock(fd: int, way: str) -> bool:
+    """Lock a file; False where others have. Where there are no locks, as on Windows, nobody has."""
+    try:
+        import fcntl
+
+        fcntl.flock(fd, getattr(fcntl, way) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
 
 
 def joined(path: str) -> int:
     """A descriptor that appends to a recording that another process makes."""
     try:
-        return os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise UsageError(f"cannot record into {path!r}: {error.strerror}") from None
+    _lock(fd, "LOCK_SH")
+    return fd
 
 
 def opened_nameless() -> int:

@@ -111,6 +111,9 @@ class MemoryMonitor:
     def __exit__(self, *_) -> None:
         self.stop()
 
+    def forget(self) -> None:
+        """There is nothing that a forked child would have to give back."""
+
     def pause(self) -> None:
         """Have no thread for the moment, as during a fork."""
         thread = self._thread

@@ -87,8 +87,8 @@ def _resume(_=None) -> int:
 def _in_child() -> None:
     global lock
     followed = [recorder for recorder in recorders if recorder.follow]
-    for recorder in recorders:
-        recorder.forget_tracing()
+    for each in everything():
+        each.forget()
     recorders.clear()
     watchers.clear()
     lock = _thread.RLock()

@@ -202,10 +202,11 @@ class Journal:
 
     def flush(self) -> None:
         """Hand everything appended so far to the system."""
-        with self._lock:
-            text, self._rows = b"".join(self._rows), []
-            if text and self._owner == os.getpid():
-                self._send((b"\n" if self._torn else b"") + self._head + text)
+        if self._owner == os.getpid():  # not a forked child, where the lock may be held for ever
+            with self._lock:
+                text, self._rows = b"".join(self._rows), []
+                if text:
+                    self._send((b"\n" if self._torn else b"") + self._head + text)
 
     def _send(self, text: bytes) -> None:
         whole = text
@@ -265,8 +266,7 @@ class Sampler:
         self._interval, self._began = interval, began
         self._scoped = peaks
         self._scope = None
-        self._peak = self._highest = self._flushed = 0
-        self._beats = self._late = 0
+        self._peak = self._highest = self._flushed = self._beats = self._late = 0
         self._also = ()
         self._also_due = 0
         self._near, self._stacks = math.inf, None  # memory from which on it is told where threads are, and by what

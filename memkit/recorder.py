@@ -269,8 +269,9 @@ class Recorder:
         if self._tree is not None:
             self._tree.resume()
 
-    def forget_tracing(self) -> None:
-        """Trace no more, and write nothing: this is a forked child."""
+    def forget(self) -> None:
+        """Trace no more, and hold nothing of the file: this is a forked child."""
+        self._journal.close()
         if self._tracers is not None:
             self._tracers.stop()
             self._tracers.finish()

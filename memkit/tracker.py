@@ -152,6 +152,10 @@ class Tracker:
         if not there:
             raise JournalError(f"{self.path!r} is gone: somebody removed it while it was being written")
 
+    def forget(self) -> None:
+        """Hold nothing of the file: this is a forked child."""
+        self._journal.close()
+
     def pause(self) -> None:
         """Have no thread of its own for the moment, as during a fork."""
         self._sampler.pause()
