@@ -21,6 +21,7 @@ _FASTEST = 10  # bytes a nanosecond: no program fills memory faster
 _SOONEST = SECOND // 200
 _READING_SHARE = 20  # a look at what counts against a limit may take one part in so many of the time
 _MOST_CROSSINGS = 100
+_MOST = 1 << 60  # bytes
 _AGAIN = 20  # memory has to fall one part in so many below the limit before the next crossing counts
 
 
@@ -187,6 +188,8 @@ def parse(limit) -> tuple[int | None, float | None]:
         raise UsageError(f"limit {limit!r} is no size: write bytes, a size such as 2GiB, or a share such as 80%") from None
     if size <= 0:
         raise UsageError(f"limit {limit!r} is no size: it has to be more than nothing")
+    if size > _MOST:
+        raise UsageError(f"limit {limit!r} is no size: no machine has so much memory")
     return size, None
 
 
