@@ -6,7 +6,7 @@ import os
 import time
 
 from memkit import journal
-from memkit.errors import UsageError
+from memkit.errors import JournalError, UsageError
 
 _PATIENCE = 1  # seconds
 
@@ -129,7 +129,7 @@ def joined(path: str) -> int:
 
 
 def opened_nameless() -> int:
-    """A descriptor that appends to a file that goes with it."""
+    """A descriptor that appends to a file that goes with it; see :class:`Nameless`."""
     from tempfile import TemporaryFile
 
     with TemporaryFile(buffering=0) as file:
@@ -141,12 +141,61 @@ def opened_nameless() -> int:
     return fd
 
 
-def contents(fd: int):
-    """What has been written so far, as a file. Reading must not move the place where the sampler writes."""
-    from io import BytesIO
+class Nameless:
+    """A file that is there as long as this is. Raises ``OSError`` where the system refuses one.
 
-    size = os.fstat(fd).st_size
-    if hasattr(os, "pread"):
-        return BytesIO(os.pread(fd, size, 0))
-    os.lseek(fd, 0, os.SEEK_SET)
-    return BytesIO(os.read(fd, size))
+    The program may close the descriptor, and have another file under its number: that one is left alone.
+    """
+
+    def __init__(self):
+        self._fd = opened_nameless()
+        self._identity = _identity(self._fd)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the program has left it alone."""
+        return self._fd is not None and _identity(self._fd) == self._identity
+
+    def writer(self) -> int:
+        """A descriptor of its own for whoever appends to it."""
+        return os.dup(self._fd)
+
+    def empty(self) -> None:
+        """Begin anew."""
+        os.ftruncate(self._fd, 0)
+
+    def contents(self):
+        """What has been written so far, as a file. Raises ``JournalError`` where the program has closed it.
+
+        Reading must not move the place where the sampler writes.
+        """
+        from io import BytesIO
+
+        if not self.is_there:
+            raise JournalError(
+                "the program closed the temporary file of the recording: give the recording a file of its own"
+            )
+        size = os.fstat(self._fd).st_size
+        if hasattr(os, "pread"):
+            return BytesIO(os.pread(self._fd, size, 0))
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        return BytesIO(os.read(self._fd, size))
+
+    def close(self) -> None:
+        """Give it back; harmless when that has been done."""
+        if self.is_there:
+            os.close(self._fd)
+        self._fd = None
+
+    def __del__(self):
+        if getattr(self, "_fd", None) is not None:
+            self.close()
+
+
+def _identity(fd: int) -> tuple[int, int, int] | None:
+    """Which file a descriptor is of; None where it is of none."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_nlink  # the number of a file that is gone may be given to another

@@ -109,7 +109,7 @@ class Recorder:
         self._invitation = None
         self._argv = sys.argv if argv is None else argv
         self.started = 0  # on the monotonic clock
-        self._nameless = None  # the descriptor of a recording without a path
+        self._nameless = None  # the file of a recording without a path
         self._recording = None
         self._journal = None
 
@@ -302,13 +302,16 @@ class Recorder:
 
     @property
     def recording(self):
-        """What was recorded: a ``Recording``, or None before the first start. It can be asked for at any time."""
+        """What was recorded: a ``Recording``, or None before the first start. It can be asked for at any time.
+
+        Raises ``JournalError`` where there was no ``path``, and the program closed the descriptor of the temporary file.
+        """
         if self._journal is None or self._recording is not None:
             return self._recording
         self.flush()
         from memkit.reader import read
 
-        recording = read(self.path or files.contents(self._nameless))
+        recording = read(self.path or self._nameless.contents())
         if not self.running:
             self._recording = recording
         return recording
@@ -317,17 +320,13 @@ class Recorder:
         """The descriptor to append to."""
         if self.is_child:
             return files.joined(self.path)
-        return files.opened(self.path) if self.path else self._dup_of_nameless()
-
-    def _dup_of_nameless(self) -> int:
-        if self._nameless is None:
-            self._nameless = files.opened_nameless()
-        os.ftruncate(self._nameless, 0)
-        return os.dup(self._nameless)
-
-    def __del__(self):
-        if getattr(self, "_nameless", None) is not None:
-            os.close(self._nameless)
+        if self.path:
+            return files.opened(self.path)
+        if self._nameless is None or not self._nameless.is_there:
+            self._nameless = None  # before another can have its number
+            self._nameless = files.Nameless()
+        self._nameless.empty()
+        return self._nameless.writer()
 
     def _where(self) -> str:
         return repr(self.path) if self.path else "a temporary file"

@@ -369,3 +369,11 @@ def shell(capsys, tmp_path, monkeypatch):
     sys.modules["__main__"] = modules["__main__"]
     for name in set(vars(builtins)) - set(names):
         delattr(builtins, name)
+
+
+@pytest.fixture
+def loaded(shell):
+    """A shell with the extension."""
+    assert shell("%load_ext memkit.ipython") == ""
+    yield shell
+    shell("%unload_ext memkit.ipython")

@@ -16,14 +16,6 @@ WATCHED = re.compile(r"^In \[\d+\].* used ", re.MULTILINE)
 traced = pytest.mark.skipif(engine.NAME != "native", reason="lines and calls are traced by the native engine only")
 
 
-@pytest.fixture
-def loaded(shell):
-    """A shell with the extension."""
-    assert shell("%load_ext memkit.ipython") == ""
-    yield shell
-    shell("%unload_ext memkit.ipython")
-
-
 def rows(text):
     """Of the tables of lines in a text: function -> {line number: (hits, source)}."""
     found = {}

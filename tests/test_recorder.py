@@ -43,6 +43,31 @@ def test_a_recording_can_be_looked_at_while_it_goes_on():
     assert run.recording is run.recording
 
 
+def test_a_file_that_took_the_number_of_a_closed_descriptor_is_left_alone(tmp_path):
+    (tmp_path / "theirs").write_text("theirs\n")
+    run = memkit.record()
+    with run:
+        pass
+    theirs = os.open(tmp_path / "theirs", os.O_RDWR)
+    os.dup2(theirs, number := run._nameless._fd)
+    with pytest.raises(memkit.JournalError, match="closed the temporary file"):
+        run.recording  # noqa: B018
+    del run
+    assert os.read(number, 9) == b"theirs\n"
+    for each in (theirs, number):
+        os.close(each)
+
+
+def test_a_recorder_whose_temporary_file_was_closed_can_be_used_again():
+    run = memkit.record()
+    with run:
+        pass
+    os.close(run._nameless._fd)
+    with run:
+        pass
+    assert run.recording.ending.kind == "ok"
+
+
 def test_a_path_keeps_the_recording(tmp_path):
     path = tmp_path / "r.memkit"
     with memkit.record(path) as run:

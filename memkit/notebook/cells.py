@@ -6,13 +6,13 @@ import argparse
 import html
 import keyword
 import shlex
-from contextlib import ExitStack
 from dataclasses import replace
 
 import memkit
 from memkit import cli, files, options
-from memkit.errors import MeterError, UsageError
-from memkit.notebook.typed import Typed, cell_number, profile_is_there
+from memkit.endings import how_it_ended
+from memkit.errors import MemkitError, MeterError, UsageError
+from memkit.notebook.typed import Typed, cell_number, end, profile_is_there, tell
 from memkit.recorder import Recorder
 from memkit.targets import Targets
 
@@ -33,7 +33,6 @@ class RecordedCell:
     def __init__(self, shell, line: str, cell: str | None):
         self._shell = shell
         self.typed = self._remark = None
-        self._going_on = ExitStack()
         try:
             words = shlex.split(line)
         except ValueError as error:
@@ -60,6 +59,9 @@ class RecordedCell:
         cli.check_outputs(parser, chosen, [chosen.output] if chosen.output else [])
         self.typed = Typed(shell, cell, "the cell is empty", valued=True)
         self._recorder = self._made()
+        self._log = None
+        if chosen.call_log is not None:
+            self._log = memkit.EventLog(chosen.call_log, trigger=chosen.trigger)
 
     def _made(self) -> Recorder:
         chosen, code = self._options, self.typed.code
@@ -86,27 +88,43 @@ class RecordedCell:
 
     def begin(self) -> None:
         """Begin to record."""
-        chosen = self._options
-        if chosen.call_log is not None:
-            self._going_on.enter_context(memkit.EventLog(chosen.call_log, trigger=chosen.trigger))
-        self._going_on.enter_context(self._recorder)
+        if self._log is not None:
+            self._log.start()
+        try:
+            self._recorder.start()
+        except BaseException:
+            if self._log is not None:
+                end(self._log)
+            raise
 
     def run(self):
         """Run it and end the recording; returns the value of its last expression."""
         __tracebackhide__ = True
-        with self._going_on, profile_is_there():
-            return self.typed.run()
+        ending = ()
+        try:
+            with profile_is_there():
+                return self.typed.run()
+        except BaseException as error:
+            ending = how_it_ended(error)
+            raise
+        finally:
+            end(self._recorder, *ending)
+            if self._log is not None:
+                end(self._log)
 
     def report(self) -> None:
-        """Show what was recorded, keep it under its name, and let the plugins report."""
-        recording, chosen = _without_bystanders(self._recorder.recording), self._options
-        if chosen.out:
-            self._shell.user_ns[chosen.out] = recording
-        if not chosen.quiet:
-            self._show(recording)
-        chosen.quiet = True  # it has been shown
-        if self._plugins.report([recording], chosen):
-            raise memkit.MemkitError("a report failed, and the recording is safe; the line above says why")
+        """Show what was recorded, keep it under its name, and let the plugins report; what cannot be is told in a line."""
+        chosen = self._options
+        try:
+            recording = _without_bystanders(self._recorder.recording)
+            if chosen.out:
+                self._shell.user_ns[chosen.out] = recording
+            if not chosen.quiet:
+                self._show(recording)
+            chosen.quiet = True  # it has been shown
+            self._plugins.report([recording], chosen)  # which says on stderr what failed
+        except (MemkitError, OSError) as error:
+            tell(f"the recording cannot be shown: {error}")
 
     def _show(self, recording):
         chosen = self._options

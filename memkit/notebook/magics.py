@@ -11,7 +11,7 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 import memkit
 from memkit.notebook.memit import Children, give_back, memit
-from memkit.notebook.typed import Typed, profile_is_there
+from memkit.notebook.typed import Typed, end, profile_is_there, tell
 from memkit.notebook.watching import active
 from memkit.notebook.wording import number, split
 from memkit.units import show_bytes
@@ -148,15 +148,22 @@ class MemoryMagics(Magics):
         except KeyboardInterrupt:
             said = "*** KeyboardInterrupt exception caught in code being profiled."
         finally:
-            with usage("%mprun: "):
-                profiler.stop()
-            self.show(profiler, _about_children(watch))
+            end(profiler)
+            text = self._shown(profiler, _about_children(watch))
         if said:
             print(said)
         if file is not None:
-            with usage("%mprun: "), memkit.output(file) as out:
-                out.write(self.text(profiler, _about_children(watch)))
-            print(f"\n*** Profile printout saved to text file {file}. ")
+            _save(text, file)
+
+    def _shown(self, profiler, more) -> str:
+        """The tables of a profiler, which have been shown; a line says why there are none, if so."""
+        try:
+            text = self.text(profiler, more)
+            self.show(profiler, text, more)
+        except (memkit.MemkitError, OSError) as error:
+            tell(f"no tables can be shown: {error}")
+            return ""
+        return text
 
     def text(self, profiler, more="") -> str:
         """The tables of a profiler as text."""
@@ -164,9 +171,8 @@ class MemoryMagics(Magics):
 
         return "\n".join(filter(None, (line_tables(profiler.recording), more))) + "\n"
 
-    def show(self, profiler, more="") -> None:
-        """Show the tables of a profiler: in the pager of a terminal, or below the cell."""
-        text = self.text(profiler, more)
+    def show(self, profiler, text, more="") -> None:
+        """Show the tables of a profiler: their text in the pager of a terminal, or the tables below the cell."""
         if getattr(self.shell, "kernel", None) is None:
             page.page(text)
             return
@@ -175,6 +181,16 @@ class MemoryMagics(Magics):
         self.shell.display_pub.publish(
             data={"text/plain": text, "text/html": line_tables_html(profiler.recording, more)}, metadata={}
         )
+
+
+def _save(text: str, file: str) -> None:
+    try:
+        with memkit.output(file) as out:
+            out.write(text)
+    except memkit.MemkitError as error:
+        tell(str(error))
+    else:
+        print(f"\n*** Profile printout saved to text file {file}. ")
 
 
 def _about_children(watch) -> str:
@@ -204,5 +220,4 @@ class RecordMagics(Magics):
         try:
             return recorded.run()
         finally:
-            with usage("%%memkit: "):
-                recorded.report()
+            recorded.report()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
-from contextlib import suppress
 from typing import NamedTuple
 
 from memkit import engine, files, journal
+from memkit.errors import JournalError
 
 
 class Measured(NamedTuple):
@@ -66,10 +65,10 @@ class _Curve:
     """Samples in a file without a name; nothing at all where the system refuses a file or a thread."""
 
     def __init__(self):
-        self._fd = self._journal = None
+        self._file = self._journal = None
         try:
-            self._fd = files.opened_nameless()
-            self._journal = engine.Journal(os.dup(self._fd))
+            self._file = files.Nameless()
+            self._journal = engine.Journal(self._file.writer())
             meter = engine.Meter("rss")
             self._sampler = engine.Sampler(self._journal, meter, 0, time.monotonic_ns(), engine.peaks()[0] != "samples")
             self._sampler.start()
@@ -82,8 +81,8 @@ class _Curve:
         self._sampler.stop()
         self._journal.flush()
         try:
-            return journal.samples_in(files.contents(self._fd).read())
-        except OSError:  # the descriptor was closed by the program
+            return journal.samples_in(self._file.contents().read())
+        except (JournalError, OSError):  # the program closed it
             return ()
         finally:
             self._close()
@@ -91,7 +90,6 @@ class _Curve:
     def _close(self):
         if self._journal is not None:
             self._journal.close()
-        if self._fd is not None:
-            with suppress(OSError):
-                os.close(self._fd)
-        self._fd = self._journal = None
+        if self._file is not None:
+            self._file.close()
+        self._file = self._journal = None

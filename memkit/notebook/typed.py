@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import sys
 from contextlib import contextmanager
 
-from memkit.errors import UsageError
+from memkit.errors import MemkitError, UsageError
 
 _VALUE = "__memkit_value__"
 
@@ -70,3 +71,16 @@ def profile_is_there():
             del builtins.profile
         else:
             builtins.profile = before
+
+
+def end(recorder, *ending) -> None:
+    """End what recorded the code that was typed. That rows were lost is told in a line, and is nothing to the code."""
+    try:
+        recorder.stop(*ending)
+    except (MemkitError, OSError) as error:
+        tell(f"the recording is incomplete: {error}")
+
+
+def tell(text: str) -> None:
+    """Say in a line what is not the code's fault, and must not take its result away."""
+    print(f"memkit: {text}", file=sys.stderr)

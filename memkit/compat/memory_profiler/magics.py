@@ -41,9 +41,9 @@ class MemoryProfilerMagics(MemoryMagics):
         show_results(profiler, table)
         return table.getvalue()
 
-    def show(self, profiler, more=""):
+    def show(self, profiler, text, more=""):
         """Show them in the pager; a notebook has it below the cell."""
-        page.page(self.text(profiler))
+        page.page(text)
 
 
 def _codes(target) -> list:
