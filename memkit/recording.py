@@ -109,8 +109,8 @@ class Ending(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        """Whether it is known to have gone wrong: an exception, an exit code that is not 0, a signal."""
-        return self.kind not in ("ok", "ended", "unknown")
+        """Whether it is known to have gone wrong: an exception, an exit code that is not 0, a signal, a limit."""
+        return self.kind in ("error", "stopped", "killed") or (self.kind == "exited" and self.code != 0)
 
     @property
     def complete(self) -> bool:

@@ -174,8 +174,9 @@ def test_each_process_has_its_lane_though_a_pid_was_used_twice(tree):
 
 
 def test_an_ending_that_is_not_known_to_be_bad_has_not_failed():
-    kinds = ("ok", "ended", "unknown", "error", "exited", "killed")
-    assert [kind for kind in kinds if Ending(kind).failed] == ["error", "exited", "killed"]
+    kinds = ("ok", "ended", "detached", "unknown", "error", "exited", "stopped", "killed")
+    assert [kind for kind in kinds if Ending(kind).failed] == ["error", "exited", "stopped", "killed"]
+    assert not Ending("exited", code=0, finished=False).failed  # as after os._exit(0)
 
 
 def test_columns_have_the_highest_of_each_stretch(made_up):

@@ -160,7 +160,7 @@ def _highest(canvas, recording):
 
 
 def _ending(canvas, recording):
-    if recording.ending.kind in ("ok", "unknown"):
+    if not recording.ending.failed:
         return
     x, y = canvas.x(recording.samples[-1].time) - 5, canvas.y(recording.end)
     yield _line(x - 5, y - 5, x + 5, y + 5, f'stroke="{DEATH}" stroke-width="2.5"')

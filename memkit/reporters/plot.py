@@ -171,8 +171,8 @@ def _envelope(samples, least=0):
 
 
 def _draw_ending(axes, recording, colour, time, size):
-    """A cross where a program died, a dot where it finished, nothing where its end is not known."""
-    if not recording.samples or recording.ending.kind == "unknown":
+    """A cross where a program died, a dot where it finished, nothing where its end was not seen."""
+    if not recording.samples or recording.ending.kind in ("detached", "unknown"):
         return
     died = recording.ending.failed
     last = recording.samples[-1]

@@ -90,11 +90,12 @@ def test_spans_stand_above_the_curve_with_their_names(made_up):
     assert 0 < outer < inner < min(y for text, y in found.items() if text.endswith("MiB"))
 
 
-def test_a_death_is_marked(made_up):
-    lines = {kind: svg.count("#d64545") for kind, svg in (
-        (kind, plot(made_up((0, 10), (5, 20), ending=Ending(kind)))) for kind in ("ok", "unknown", "killed")
-    )}  # fmt: skip
-    assert lines == {"ok": 0, "unknown": 0, "killed": 2}
+@pytest.mark.parametrize(
+    ("kind", "strokes"),
+    [("ok", 0), ("ended", 0), ("detached", 0), ("unknown", 0), ("error", 2), ("stopped", 2), ("killed", 2)],
+)
+def test_a_death_is_marked_and_no_other_ending(made_up, kind, strokes):
+    assert plot(made_up((0, 10), (5, 20), ending=Ending(kind))).count("#d64545") == strokes
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,12 @@ def test_address_space_is_reckoned_with_where_it_was_measured(made_up):
     assert limits_of(made_up((0, 10), meter="vms"), GROUP)[0].endswith("what was left at the peak cannot be told from vms")
 
 
+@pytest.mark.parametrize(("ending", "style"), [(Ending("detached"), "bold"), (Ending("error", "E"), "bold red")])
+def test_an_ending_stands_out_where_something_went_wrong(made_up, ending, style):
+    first = next(summary(made_up((0, 10), ending=ending)))
+    assert [str(span.style) for span in first.spans if first.plain[span.start : span.end] == str(ending)] == [style]
+
+
 def test_without_samples_only_the_start_is_known(made_up):
     assert limits_of(made_up(), GROUP)[0].endswith(
         "1.0 GiB left at the start; what was left at the peak cannot be told without samples"

@@ -214,7 +214,15 @@ def test_limits_of_several_recordings_have_their_colours_and_the_same_one_is_dra
 
 @pytest.mark.parametrize(
     ("ending", "markers"),
-    [(Ending("ok"), ["o"]), (Ending("ended"), ["o"]), (Ending("killed", signal=9), ["X"]), (Ending("unknown"), [])],
+    [
+        (Ending("ok"), ["o"]),
+        (Ending("ended"), ["o"]),
+        (Ending("exited", code=0, finished=False), ["o"]),
+        (Ending("exited", code=3), ["X"]),
+        (Ending("killed", signal=9), ["X"]),
+        (Ending("detached"), []),
+        (Ending("unknown"), []),
+    ],
 )
 def test_a_cross_is_for_what_is_known_to_have_failed(made_up, ending, markers):
     axes = axes_of(made_up((0, 10), (5, 30), ending=ending))
