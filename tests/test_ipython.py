@@ -335,6 +335,24 @@ def test_every_event_of_a_cell_can_be_logged(loaded, tmp_path):
     assert any(row.line for row in memkit.read_log(tmp_path / "log.csv"))
 
 
+@traced
+@pytest.mark.parametrize("last", ["made.append(3)", "1 / 0"])
+def test_only_the_events_of_the_cell_are_logged(loaded, tmp_path, last):
+    loaded(f"%%memkit -q --call-log {tmp_path / 'log.csv'} --trigger 0\ndef make():\n    return [1]\nmade = make()\n{last}")
+    rows = [(row.what, row.function, row.line) for row in memkit.read_log(tmp_path / "log.csv") if row.file]
+    assert rows[:6] == [
+        ("CALL", "<module>", None),
+        ("LINE", "<module>", 1),
+        ("LINE", "<module>", 3),
+        ("CALL", "make", 1),
+        ("LINE", "make", 2),
+        ("RETURN", "make", 2),
+    ]
+    assert rows[-1] == ("RETURN", "<module>", 4)
+    assert {function for _, function, _ in rows} <= {"<module>", "make", "list.append"}
+    assert loaded("%%memkit -q\n6") == "Out[3]: 6\n"
+
+
 @pytest.mark.parametrize("asked", ["%%memkit --help\nran = 1", "%memkit --help"])
 def test_help_is_shown_and_nothing_is_run(loaded, asked):
     shown = loaded(asked)

@@ -87,14 +87,17 @@ class RecordedCell:
             return Recorder(chosen.output, **settings)
 
     def begin(self) -> None:
-        """Begin to record."""
-        if self._log is not None:
-            self._log.start()
+        """Begin to record. The log begins last, and ends first, so that it has nothing of how the recording does."""
+        self._recorder.start()
+        if self._log is None:
+            return
+        for function in (RecordedCell.begin, Typed.run):
+            self._log.leave_out(function.__code__)
         try:
-            self._recorder.start()
+            self._log.start()
+            self._log.pause()
         except BaseException:
-            if self._log is not None:
-                end(self._log)
+            end(self._recorder)
             raise
 
     def run(self):
@@ -103,14 +106,14 @@ class RecordedCell:
         ending = ()
         try:
             with profile_is_there():
-                return self.typed.run()
+                return self.typed.run(self._log)
         except BaseException as error:
             ending = how_it_ended(error)
             raise
         finally:
-            end(self._recorder, *ending)
             if self._log is not None:
                 end(self._log)
+            end(self._recorder, *ending)
 
     def report(self) -> None:
         """Show what was recorded, keep it under its name, and let the plugins report; what cannot be is told in a line."""

@@ -39,13 +39,17 @@ class Typed:
         if self.code.co_flags & inspect.CO_COROUTINE:
             raise UsageError("await cannot be measured by a magic: %memwatch on measures whole cells with await")
 
-    def run(self):
-        """Run it; the value of the last expression, if it is wanted."""
+    def run(self, log=None):
+        """Run it; the value of the last expression, if it is wanted. An event log that was paused has what it does."""
         __tracebackhide__ = True
-        space = self._shell.user_ns
+        everywhere, space = self._shell.user_global_ns, self._shell.user_ns
         try:
-            exec(self.code, self._shell.user_global_ns, space)
+            if log is not None:
+                log.resume()
+            exec(self.code, everywhere, space)
         finally:
+            if log is not None:
+                log.pause()
             value = space.pop(_VALUE, None)
         return value
 
