@@ -64,6 +64,8 @@ def memit(run, *, repeat=1, timeout=None, interval=0.1, include_children=False) 
     """
     __tracebackhide__ = True
     began, peaks, exact = time.monotonic(), [], True
+    if include_children:
+        children_memory()  # what the first look takes is not the statement's
     give_back()
     baseline = engine.rss() + (children_memory() if include_children else 0)
     for number in range(repeat):
@@ -75,7 +77,7 @@ def memit(run, *, repeat=1, timeout=None, interval=0.1, include_children=False) 
             with Children(interval) as children:
                 run()
             peaks.append(children.peak)
-            exact = exact and children.most == 0
+            exact = exact and children.exact
             continue
         stretch = Stretch()
         try:
@@ -104,15 +106,18 @@ def give_back() -> None:
 
 def children_memory() -> int:
     """Resident memory of all children and their children together, in bytes; pages that they share count for each."""
-    import psutil
+    from memkit.usage import children_of
 
-    total = 0
-    for child in psutil.Process().children(recursive=True):
-        try:
-            total += child.memory_info().rss
-        except psutil.Error:  # it has ended
-            continue
-    return total
+    return sum(size for _, size in children_of(None))
+
+
+def _faults_of_children() -> int:
+    """How many page faults the children have had that have ended and were waited for: one that came and went had some."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
 
 
 class Children:
@@ -126,10 +131,14 @@ class Children:
         """The most that they had together, in bytes."""
         self.peak = 0
         """The most that this process and they had together, in bytes."""
+        self.exact = True
+        """Whether nothing can have been higher: there were no children, and the peak of this process is the kernel's."""
+        children_memory()
         self._enough = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memkit", daemon=True)
 
     def __enter__(self) -> Children:
+        self._faults = _faults_of_children()
         self._stretch = Stretch()
         self._thread.start()
         return self
@@ -139,6 +148,7 @@ class Children:
         self._thread.join()
         self._look()
         self._stretch.drop()
+        self.exact = self.exact and self.most == 0 and _faults_of_children() == self._faults
 
     def _watch(self):
         wait = self.interval
@@ -150,6 +160,7 @@ class Children:
 
     def _look(self):
         theirs = children_memory()
-        ours, self._stretch = self._stretch.end().peak, Stretch()
+        ours, self._stretch = self._stretch.end(), Stretch()
+        self.exact = self.exact and ours.exact
         self.most = max(self.most, theirs)
-        self.peak = max(self.peak, ours + theirs)
+        self.peak = max(self.peak, ours.peak + theirs)

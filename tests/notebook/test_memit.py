@@ -77,6 +77,39 @@ def test_children_are_told_apart_from_this_process():
     assert children.peak >= memkit.rss() - 5 * MIB
 
 
+def test_with_children_counted_a_peak_is_exact_where_none_was_there(exact_peaks):
+    assert memit(lambda: None, include_children=True).exact
+    came_and_went = memit(lambda: subprocess.run([sys.executable, "-c", ""]), include_children=True, interval=60)
+    assert not came_and_went.exact
+
+
+@pytest.mark.parametrize("include_children", [False, True])
+def test_a_peak_that_was_only_seen_is_not_exact_with_children_or_without(include_children):
+    code = (
+        "from memkit.notebook.memit import memit; kept = b'x' * (60 << 20); del kept; "
+        f"print(memit(lambda: b'x' * (6 << 20), include_children={include_children}).exact)"
+    )
+    environment = {**os.environ, "MEMKIT_ENGINE": "portable"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_what_looks_at_children_is_imported_before_it_is_measured():
+    code = (
+        "import sys; from memkit.notebook.memit import Children, memit; found = []; "
+        "memit(lambda: found.append('psutil' in sys.modules), include_children=True); "
+        "del sys.modules['psutil']; children = Children(60); found.append('psutil' in sys.modules); print(found)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[True, True]\n", "")
+
+
+def test_the_first_look_at_children_is_not_the_statements(exact_peaks):
+    code = "from memkit.notebook.memit import memit; print(memit(lambda: None, include_children=True).increment)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert float(done.stdout) < 0.7  # to import what looks takes 1.4 MiB
+
+
 def test_where_the_kernel_does_not_tell_the_peak_it_is_the_highest_that_was_seen():
     code = "from memkit.notebook.memit import memit; result = memit(lambda: None); print(result.exact, result.peak > 1)"
     environment = {**os.environ, "MEMKIT_ENGINE": "portable"}
