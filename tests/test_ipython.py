@@ -353,6 +353,28 @@ def test_only_the_events_of_the_cell_are_logged(loaded, tmp_path, last):
     assert loaded("%%memkit -q\n6") == "Out[3]: 6\n"
 
 
+@pytest.mark.parametrize(
+    "cell",
+    ["%%memkit -q\n5;", "%%memkit -q\n5; # five\n", "%memit -o -q 1;", "%%memit -o -q kept = 1\n2 ;"],
+)
+def test_a_semicolon_keeps_the_value_back(loaded, cell):
+    assert loaded(cell) == ""
+    assert loaded.result.result is None
+    assert loaded.error is None
+
+
+@pytest.mark.parametrize("cell", ["%%memkit -q\n'5;'", "%%memkit -q\n7; 5", "%%memkit -q\n!echo it\\'s\n5"])
+def test_a_semicolon_elsewhere_keeps_nothing_back(loaded, cell):
+    loaded(cell)
+    assert loaded.result.result in (5, "5;")
+
+
+@traced
+def test_a_semicolon_keeps_the_profiler_back(loaded):
+    loaded(DOUBLE)
+    assert "Out[" not in loaded("%mprun -r -f double double(1).close();")
+
+
 @pytest.mark.parametrize("asked", ["%%memkit --help\nran = 1", "%memkit --help"])
 def test_help_is_shown_and_nothing_is_run(loaded, asked):
     shown = loaded(asked)

@@ -101,12 +101,13 @@ class RecordedCell:
             raise
 
     def run(self):
-        """Run it and end the recording; returns the value of its last expression."""
+        """Run it and end the recording; returns the value of its last expression, unless a semicolon is after it."""
         __tracebackhide__ = True
         ending = ()
         try:
             with profile_is_there():
-                return self.typed.run(self._log)
+                value = self.typed.run(self._log)
+                return None if self.typed.silenced else value
         except BaseException as error:
             ending = how_it_ended(error)
             raise

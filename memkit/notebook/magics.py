@@ -93,7 +93,7 @@ class MemoryMagics(Magics):
             result = memit(measured.run, **settings)
         if "q" not in options:
             print(result if result.exact else f"{result} (as far as was seen)")
-        return result if "o" in options else None
+        return result if "o" in options and not measured.silenced else None
 
     @line_cell_magic
     def mprun(self, line="", cell=None):
@@ -118,7 +118,7 @@ class MemoryMagics(Magics):
             file = memkit.output_path(os.path.expanduser(options["T"][-1])) if "T" in options else None
             profiler, watch = self.profiler(targets or [typed.code], "c" in options)
         self._run(typed, profiler, file, watch)
-        return profiler if "r" in options else None
+        return profiler if "r" in options and not typed.silenced else None
 
     def profiler(self, targets: list, children: bool):
         """What measures the lines of some targets, and what looks at child processes meanwhile, or None."""

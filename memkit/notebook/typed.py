@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import io
 import sys
+import tokenize
 from contextlib import contextmanager
 
 from memkit.errors import MemkitError, UsageError
 
 _VALUE = "__memkit_value__"
+_NOTHING = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
 class Typed:
@@ -38,6 +41,8 @@ class Typed:
             raise UsageError(f"that is not Python{where}: {getattr(error, 'msg', None) or error}") from None
         if self.code.co_flags & inspect.CO_COROUTINE:
             raise UsageError("await cannot be measured by a magic: %memwatch on measures whole cells with await")
+        self.silenced = _ends_with_semicolon(text)
+        """Whether its value is not to be shown, which is how IPython is told so."""
 
     def run(self, log=None):
         """Run it; the value of the last expression, if it is wanted. An event log that was paused has what it does."""
@@ -52,6 +57,14 @@ class Typed:
                 log.pause()
             value = space.pop(_VALUE, None)
         return value
+
+
+def _ends_with_semicolon(text: str) -> bool:
+    """Whether a semicolon is the last thing in some code, but for comments. IPython looks for it before transforming."""
+    last = ""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        last = last if token.type in _NOTHING else token.string
+    return last == ";"
 
 
 def cell_number(shell) -> int:
