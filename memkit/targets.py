@@ -64,13 +64,14 @@ class Targets:
         named = [f"{code.co_filename}:{code.co_qualname}" for code in self._named]
         return [*(place.text() for place in self._places), *named]
 
-    def check(self, folder: str | None = None) -> None:
+    def check(self, folder: str | None = None, *, now: bool = False) -> None:
         """Raise ``UsageError`` for a name that its file does not have, with the nearest that it does have.
 
-        ``folder`` is where modules are looked for before ``sys.path``.
+        ``folder`` is where modules are looked for before ``sys.path``. A module of a package may be none yet, unless it is
+        to be there ``now``.
         """
         for place in self._places:
-            place.check(folder)
+            place.check(folder, now)
 
 
 def codes_of(target) -> list:
@@ -155,18 +156,20 @@ class _Place:
         heads = [".".join(parts[: count + 1]) for count in range(len(parts))]
         return any(head == self._name or _matches(head, self._name) for head in heads)
 
-    def check(self, folder: str | None) -> None:
+    def check(self, folder: str | None, now: bool) -> None:
         if self._path is not None and not _is_glob(self._path) and not self._path.startswith("<"):
             if not os.path.exists(self._path):
                 raise UsageError(f"target {self._text!r}: there is no file {self._path!r}")
             file = self._path
         elif self._module is not None:
             file = find_module(self._module, folder) or find_module(self._module)
-            if file is None and "." not in self._module and self._module not in sys.builtin_module_names:
+            if file is None and self._module not in sys.builtin_module_names and (now or "." not in self._module):
                 name = self._name or self._module
                 raise UsageError(
                     f"target {self._text!r}: there is no module {self._module!r}; for a function write file.py:{name}"
                 )
+            if now and self._module in sys.builtin_module_names:
+                raise UsageError(f"target {self._text!r}: {self._module!r} is not made of Python source")
         else:
             return
         if file and self._name and file.endswith(".py"):

@@ -349,6 +349,24 @@ def test_what_can_be_neither_file_nor_module_is_refused(target):
         Targets(target)
 
 
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("not_yet.made:later", "there is no module 'not_yet.made'; for a function write file.py:later"),
+        ("json.nosuch", "there is no module 'json.nosuch'; for a function write file.py:json.nosuch"),
+        ("time:sleep", "'time' is not made of Python source"),
+    ],
+)
+def test_what_is_to_be_there_now_is_refused_where_it_is_not(target, said):
+    with pytest.raises(memkit.UsageError) as caught:
+        Targets(target).check(now=True)
+    assert str(caught.value) == f"target {target!r}: {said}"
+
+
+def test_what_is_there_is_not_refused(module):
+    Targets(["wanted_here:plain", "json.decoder", "os.path"]).check(now=True)
+
+
 @pytest.mark.parametrize("target", ["not_yet.made:later", "*/never.py", "src/*.py", "<string>", "<made>:name"])
 def test_what_may_still_come_is_not_refused(target):
     Targets(target).check()

@@ -14,6 +14,7 @@ from memkit.notebook.memit import Children, give_back, memit
 from memkit.notebook.typed import Typed, end, profile_is_there, tell
 from memkit.notebook.watching import active
 from memkit.notebook.wording import number, split
+from memkit.targets import Targets
 from memkit.units import show_bytes
 
 
@@ -122,6 +123,7 @@ class MemoryMagics(Magics):
 
     def profiler(self, targets: list, children: bool):
         """What measures the lines of some targets, and what looks at child processes meanwhile, or None."""
+        Targets([target for target in targets if isinstance(target, str)]).check(now=True)
         return memkit.LineProfiler(*targets), Children(0.1) if children else None
 
     def _named(self, word: str):
