@@ -289,6 +289,11 @@ def test_a_cell_is_recorded_and_its_value_is_returned(loaded, exact_peaks):
     assert run.peak - run.start == pytest.approx(30 * MIB, abs=MIB)
 
 
+def test_a_cell_without_history_is_recorded_without_a_number(loaded):
+    assert loaded("%%memkit\n1", store_history=False).startswith("memkit   In [ ]: finished\n")
+    assert loaded("%%memkit\n1").startswith("memkit   In [2]: finished\n")
+
+
 @traced
 def test_the_lines_of_the_cell_and_of_the_functions_in_it_are_traced(loaded):
     table = rows(loaded(CELL))

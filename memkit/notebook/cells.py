@@ -12,7 +12,7 @@ import memkit
 from memkit import cli, files, options
 from memkit.endings import how_it_ended
 from memkit.errors import MemkitError, MeterError, UsageError
-from memkit.notebook.typed import Typed, cell_number, end, profile_is_there, tell
+from memkit.notebook.typed import Typed, cell_name, end, profile_is_there, tell
 from memkit.recorder import Recorder
 from memkit.targets import Targets
 
@@ -72,7 +72,7 @@ class RecordedCell:
             "limit": chosen.limit,
             "on_limit": chosen.on_limit,
             "c_calls": chosen.c_calls,
-            "argv": [f"In [{cell_number(self._shell)}]"],
+            "argv": [cell_name(self._shell)],
         }
         others = [target for target in chosen.lines or () if target]
         if chosen.calls is not None:

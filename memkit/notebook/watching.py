@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from memkit.errors import MemkitError, UsageError
 from memkit.notebook.stretch import Measured, Stretch
+from memkit.notebook.typed import NO_NUMBER
 from memkit.units import SECOND
 
 MIB = 1 << 20
@@ -101,7 +102,7 @@ class MemWatcher:
         running = getattr(self.shell.displayhook, "exec_result", None)
         nested = bool(self._open)
         if nested and running is not None:
-            self._outermost = running.execution_count
+            self._outermost = running.execution_count if running.info.store_history else NO_NUMBER
         self._open.append(_Cell(info, nested, self._stretch()))
 
     def _stretch(self):
@@ -122,8 +123,8 @@ class MemWatcher:
 
     def _name(self, cell, result) -> str:
         number = getattr(result, "execution_count", None)
-        if cell.nested and not cell.info.store_history:  # it has no number of its own
-            number = self._outermost
+        if not getattr(cell.info, "store_history", True):  # it has no number of its own
+            number = self._outermost if cell.nested else NO_NUMBER
         return f"In [{self.shell.execution_count if number is None else number}]{' (nested)' if cell.nested else ''}"
 
     def _tell(self, name: str, measured: Measured):

@@ -114,6 +114,13 @@ def test_a_cell_that_runs_others_is_told_of_after_them(watched):
     assert [grew for *_, grew, _ in found] == pytest.approx([20, 30], abs=1)
 
 
+def test_what_is_run_without_history_has_no_number_of_a_cell(watched):
+    assert watched("kept = 1", store_history=False).startswith("In [ ] used ")
+    within = watched("get_ipython().run_cell('inner = touched(1)')", store_history=False)
+    assert re.findall(r"^In \[.\](?: \(nested\))?", within, re.M) == ["In [ ] (nested)", "In [ ]"]
+    assert [number for number, *_ in told(watched("1"))] == [2]
+
+
 def test_the_cell_that_starts_to_watch_is_told_of_from_there_on(shell):
     shell("before = touched(30)")
     found = told(
