@@ -1,5 +1,6 @@
 """The extension and its magics, in a shell of IPython: what they measure, what they refuse, what they leave behind."""
 
+import ast
 import builtins
 import os
 import re
@@ -10,6 +11,9 @@ import pytest
 
 import memkit
 from memkit import engine
+
+pytest.importorskip("IPython", reason="needs IPython: pip install ipython")
+from IPython.core.error import InputRejected
 
 MIB = 1 << 20
 WATCHED = re.compile(r"^In \[\d+\].* used ", re.MULTILINE)
@@ -154,6 +158,41 @@ def test_an_error_in_a_statement_is_the_users(loaded):
         assert os.path.dirname(memkit.__file__) not in shown  # no frames of memkit's own
 
 
+class Doubled(ast.NodeTransformer):
+    """What rewrites the code that is typed: numbers are twice as high, and one name may not be used."""
+
+    def visit_Constant(self, node):
+        return ast.Constant(2 * node.value) if isinstance(node.value, int) else node
+
+    def visit_Name(self, node):
+        if node.id == "forbidden":
+            raise InputRejected("that name")
+        return node
+
+
+@pytest.fixture
+def doubling(loaded):
+    """A shell with such a transformer."""
+    loaded.ip.ast_transformers.append(Doubled())
+    yield loaded
+    loaded.ip.ast_transformers.clear()
+
+
+MAGICS = ["%memit -q", "%%memit -q\n", pytest.param("%%mprun\n", marks=traced), "%%memkit -q\n"]
+
+
+@pytest.mark.parametrize("magic", MAGICS)
+def test_the_transformers_of_ipython_see_what_was_typed(doubling, magic):
+    doubling(f"{magic} kept = 4")
+    assert doubling.ip.user_ns["kept"] == 8
+
+
+@pytest.mark.parametrize("magic", MAGICS)
+def test_what_a_transformer_refuses_is_not_run(doubling, magic):
+    doubling(f"{magic} kept = forbidden")
+    assert re.fullmatch("UsageError: (%%memkit: )?a transformer of IPython refuses it: that name\n", doubling.complaint)
+
+
 # -- %mprun ------------------------------------------------------------------------------------------------------------
 
 DOUBLE = "def double(size):\n    kept = touched(size)\n    return kept"
@@ -266,6 +305,15 @@ def test_profile_is_a_builtin_meanwhile_and_not_afterwards(loaded):
     loaded("%%mprun\n@profile\ndef inner():\n    return 1\ninner()")
     assert loaded.error is None
     assert not hasattr(builtins, "profile")
+
+
+@pytest.mark.parametrize(
+    ("cell", "left"), [("del builtins.profile", False), ("builtins.profile = 5", 5), ("builtins.profile", False)]
+)
+def test_a_program_may_do_with_profile_what_it_likes(loaded, cell, left):
+    loaded(f"%%memkit -q\nimport builtins\n{cell};")
+    assert loaded.error is None
+    assert vars(builtins).pop("profile", False) == left
 
 
 # -- %%memkit ----------------------------------------------------------------------------------------------------------

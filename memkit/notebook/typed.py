@@ -27,11 +27,13 @@ class Typed:
     def __init__(self, shell, source: str, nothing: str = "there is nothing to run", valued: bool = False):
         if not source.strip():
             raise UsageError(nothing)
+        from IPython.core.error import InputRejected
+
         self._shell = shell
         try:
             text = shell.transform_cell(source)
             self.name = shell.compile.cache(text, cell_number(shell), raw_code=text)
-            tree = shell.compile.ast_parse(text, filename=self.name)
+            tree = shell.transform_ast(shell.compile.ast_parse(text, filename=self.name))
             if valued and tree.body and isinstance(tree.body[-1], ast.Expr):
                 last = tree.body[-1]
                 kept = ast.Assign([ast.Name(_VALUE, ast.Store())], last.value)
@@ -41,6 +43,8 @@ class Typed:
         except (SyntaxError, ValueError, OverflowError) as error:
             where = f" in line {error.lineno}" if getattr(error, "lineno", None) else ""
             raise UsageError(f"that is not Python{where}: {getattr(error, 'msg', None) or error}") from None
+        except InputRejected as error:
+            raise UsageError(f"a transformer of IPython refuses it: {error}") from None
         if self.code.co_flags & inspect.CO_COROUTINE:
             raise UsageError("await cannot be measured by a magic: %memwatch on measures whole cells with await")
         self.silenced = _ends_with_semicolon(text)
@@ -85,7 +89,7 @@ def cell_name(shell) -> str:
 
 @contextmanager
 def profile_is_there():
-    """``@profile`` is a builtin meanwhile, as under ``memkit-run``."""
+    """``@profile`` is a builtin meanwhile, as under ``memkit-run``. What the program makes of the name then, stays."""
     from memkit.profiling import profile
 
     before = vars(builtins).get("profile")
@@ -93,10 +97,11 @@ def profile_is_there():
     try:
         yield
     finally:
-        if before is None:
-            del builtins.profile
-        else:
-            builtins.profile = before
+        if vars(builtins).get("profile") is profile:
+            if before is None:
+                del builtins.profile
+            else:
+                builtins.profile = before
 
 
 def end(recorder, *ending) -> None:
