@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 import traceback
+from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from typing import NamedTuple
 
@@ -129,11 +130,12 @@ class Plugins:
         self._refuse_several(recordings, options)
         again = self._again(recordings)
         failed = 0
-        for implementation in self._implementations("memkit_report"):
-            rounds = [None] if "recording" not in implementation.argnames else recordings
-            for recording in rounds:
-                known = {"recording": recording, "recordings": recordings, "options": options}
-                failed += not self._call(implementation, known, again)
+        with _spelled(sys.stdout, sys.stderr):
+            for implementation in self._implementations("memkit_report"):
+                rounds = [None] if "recording" not in implementation.argnames else recordings
+                for recording in rounds:
+                    known = {"recording": recording, "recordings": recordings, "options": options}
+                    failed += not self._call(implementation, known, again)
         if self._broken:  # the others have made their reports
             raise BrokenPipeError
         return failed
@@ -216,6 +218,24 @@ def report(recording, *, command="report", without=(), **options) -> None:
     recordings = (recording,) if isinstance(recording, Recording) else tuple(recording)
     if plugins.report(recordings, values):
         raise MemkitError("; ".join(complaints))
+
+
+@contextmanager
+def _spelled(*streams):
+    """What the encoding of a stream cannot spell is a backslash and its code meanwhile: names may be anything."""
+    before = [(stream, stream.errors) for stream in streams if hasattr(stream, "reconfigure") and not stream.closed]
+    for stream, _ in before:
+        _reconfigure(stream, "backslashreplace")
+    try:
+        yield
+    finally:
+        for stream, errors in before:
+            _reconfigure(stream, errors)
+
+
+def _reconfigure(stream, errors):
+    with suppress(OSError, ValueError):  # it went away, which is told to whoever writes or flushes
+        stream.reconfigure(errors=errors)
 
 
 def _is_own(point) -> bool:

@@ -20,6 +20,14 @@ def scale(size: int) -> tuple[int, str]:
     return 1024**power, _SIZES[power]
 
 
+def show_text(text: str) -> str:
+    """Any text as one that any font, page and stream of UTF-8 takes: what it cannot spell is a backslash and its code.
+
+    That is what Python makes of a byte that is none of a text, as in the name of a file, and such a name may be a span's.
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def show_bytes(size: int | None, *, sign: bool = False) -> str:
     """A size to be read: ``1572864`` is ``1.5 MiB``, with ``sign`` ``+1.5 MiB``; None is ``?``.
 

@@ -10,7 +10,7 @@ from html import escape
 from memkit.notebook import pictures
 from memkit.reporters import calls, console, lines
 from memkit.sources import Source
-from memkit.units import show_bytes, show_time
+from memkit.units import show_bytes, show_text, show_time
 
 MARK = "background:rgba(230,150,30,.25);font-weight:bold"
 CELL = "padding:1px 8px;border:none;white-space:pre;vertical-align:baseline;max-width:none"
@@ -37,7 +37,7 @@ def text(recording, shown=None, sort=None) -> str:
         found += lines.tables(recording)
     if recording.call_tracing is not None:
         found += calls.page(shown, sort, len(recording.calls) - len(shown.calls))
-    return "\n".join(line.plain.rstrip() for line in found)
+    return show_text("\n".join(line.plain.rstrip() for line in found))
 
 
 def html(recording, shown=None, sort=None) -> str:
@@ -52,12 +52,12 @@ def html(recording, shown=None, sort=None) -> str:
 
 
 def _page(parts):
-    return f'<div style="font-size:12px;line-height:1.4;color:inherit">{"".join(parts)}</div>'
+    return show_text(f'<div style="font-size:12px;line-height:1.4;color:inherit">{"".join(parts)}</div>')
 
 
 def line_tables(recording) -> str:
     """The tables of lines alone, as text."""
-    return "\n".join(line.plain.rstrip() for line in lines.tables(recording)).strip("\n")
+    return show_text("\n".join(line.plain.rstrip() for line in lines.tables(recording)).strip("\n"))
 
 
 def line_tables_html(recording, more="") -> str:

@@ -155,7 +155,7 @@ def place(function):
 
 def _plain(text):
     """Text on one line that any stream of UTF-8 takes."""
-    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+    return " ".join(memkit.units.show_text(text).split())
 
 
 def _text(*parts):

@@ -271,5 +271,5 @@ def _place(function):
 
 def _shortened(text, length):
     """Text on one line that a font can be asked for, cut where it is too long."""
-    text = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+    text = " ".join(memkit.units.show_text(text).split())
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -221,7 +221,8 @@ def _draw_crossings(axes, recordings, time, size):
         for number, crossing in enumerate(recording.crossings[:MOST_CROSSINGS]):
             share = recording.share(crossing)
             height = _size(crossing.limit)
-            what = f"{height} of {crossing.name}" if share is None else f"{share:.0%} of {crossing.name}, {height}"
+            name = _shortened(crossing.name, 60)
+            what = f"{height} of {name}" if share is None else f"{share:.0%} of {name}, {height}"
             label = f"reached {what}{ACTIONS.get(crossing.action, '')}" if number < MOST_INSIDE else None
             axes.axvline(crossing.time / time, color=CROSSED, linewidth=1.2, linestyle=":", label=label, zorder=3)
             if crossing.name == recording.about.meter and not recording.totals and crossing.limit not in known:
@@ -383,6 +384,7 @@ def _curves(axes):
 
 def _shortened(text, length):
     """Text of a program, to be drawn as it is: between two dollar signs matplotlib would read mathematics."""
+    text = memkit.units.show_text(text)
     return (text if len(text) <= length else text[: length - 1] + "…").replace("$", r"\$")
 
 

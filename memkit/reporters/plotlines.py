@@ -90,6 +90,7 @@ def rows_of(recording):
 
 
 def _cut(text):
+    text = memkit.units.show_text(text)
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
 
 
