@@ -49,10 +49,15 @@ class Reading:
 class Shares:
     """What a process has of the memory that it shares, in bytes."""
 
-    __slots__ = ("pss", "rss", "uss")
+    __slots__ = ("borne", "files", "pss", "rss", "uss")
 
-    def __init__(self, rss, pss, uss):
-        self.rss, self.pss, self.uss = rss, pss, uss
+    borne: int
+    """How much of the memory that only forks share counts with others."""
+    files: int
+    """How much of its share may be of files, and of what else processes share that are no forks."""
+
+    def __init__(self, rss, pss, uss, borne=0, files=0):
+        self.rss, self.pss, self.uss, self.borne, self.files = rss, pss, uss, borne, files
 
 
 class Refused(Exception):
@@ -168,7 +173,12 @@ class Proc:
         if not text:
             return None
         private = _size(text, b"Private_Clean:") + _size(text, b"Private_Dirty:")
-        return Shares(_size(text, b"Rss:"), _size(text, b"Pss:"), private)
+        rss, pss = _size(text, b"Rss:"), _size(text, b"Pss:")
+        # Before Linux 5.3 it is not told of which kind a share is.
+        told = b"\nPss_Anon:" in text
+        borne = _size(text, b"Anonymous:") - _size(text, b"Pss_Anon:") if told else rss - pss
+        files = min(pss - _size(text, b"Pss_Anon:"), pss - private) if told else 0
+        return Shares(rss, pss, private, max(0, borne), max(0, files))
 
     def began(self, born: int) -> int:
         """The moment of ``Reading.born`` on ``time.monotonic_ns``, up to a tick too early."""

@@ -4,6 +4,9 @@ The kernel tells for each process its proportional share (PSS): a page that thre
 so that the sum counts every page once. To tell it, the kernel walks through all the pages, which takes up to 2 ms a GB.
 Between two such readings the share of a process is taken to have changed as its anonymous memory did, and how wrong that can
 be is added up.
+
+While shares are read, a process may fork that nobody knows yet: from then on its parents seem to have less, by what it
+bears. Such a gap is in doubt until all that began before the reading is known, and is closed by reading anew.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ _START, _MOST = _SECOND // 50, _SECOND // 5
 _PATIENCE = _SECOND // 10
 _WRONG = 33  # an estimated part of a total that is worth a reading, as one part in so many
 _REGULARLY = 100  # and one part in so many of the time elapsed is
+_TOLD = _SECOND // 50  # from when a fork has shared out the pages until it is told of, even on a busy machine
 
 
 class Sum:
@@ -34,6 +38,7 @@ class Sum:
         """Whether processes have begun or ended since shares were read."""
         self._fresh = None
         self._waiting = None  # since when a reading was put off
+        self._read_until = 0  # when the last reading of shares was complete
         self._departed = 0  # bytes that processes which ended since shared with others
         self._budget = Budget(_SHARE, _START, _MOST)
         self._written = self._held = None  # the last total that was written; when it was seen to be that still
@@ -50,6 +55,13 @@ class Sum:
         """A process has ended: others bear now what it shared with them."""
         self._departed += part.shared
         self.changed = True
+
+    def knows(self, members, moment: int) -> None:
+        """All that began before a moment is among the members: what others bear of their memory is borne by strangers."""
+        unread = any(member.part.forked and not member.part.known for member in members)
+        if moment > self._read_until + _TOLD and not unread:
+            for member in members:
+                member.part.accept()
 
     def look(self, members, now: int) -> bytes:
         """Add up, after a look at all; return rows with what is new."""
@@ -81,7 +93,8 @@ class Sum:
         if young and self._waiting is None:
             self._waiting = now
         patient = young and now - self._waiting < _PATIENCE
-        if self._budget.allows(now) and not patient and (due or doubt * _WRONG > memory):
+        credit = _START if self.gap(members) else 0
+        if self._budget.allows(now, credit) and not patient and (due or doubt * _WRONG > memory):
             self._waiting = None
             self._read(members, now)
             memory, doubt = self._estimated(members)
@@ -100,11 +113,19 @@ class Sum:
             doubt += wrong
             room += max(0, member.reading.rss - one)
         departed = min(departed, room)
-        return memory + departed, doubt + departed
+        gap = self.gap(members)
+        return memory + departed + gap // 2, doubt + departed + gap - gap // 2
+
+    def gap(self, members) -> int:
+        """How much of the members' memory may be borne by forks of theirs that are not known yet."""
+        parts = [member.part for member in members if member.part.known]
+        found = sum(part.given_away for part in parts)
+        # Such a fork has the files of its parent, too.
+        return found + sum(part.files for part in parts if part.given_away > 0) if found > 0 else 0
 
     def _read(self, members, now):
         """Ask the kernel anew how memory is shared."""
-        began = time.thread_time_ns()
+        began, clock = time.thread_time_ns(), time.monotonic_ns()
         self._departed = 0
         self._fresh = now
         self.changed = False
@@ -118,6 +139,11 @@ class Sum:
             if reading is not None and shares is not None and reading.born == member.born:
                 member.reading = reading
                 member.part.read(shares, reading)
+        for member in members:  # what has changed meanwhile counts as what changes from now on
+            reading = self._source.read(member.pid)
+            if reading is not None and reading.born == member.born and not reading.over:
+                member.reading = reading
+        self._read_until = now + time.monotonic_ns() - clock
         self._budget.spend(time.thread_time_ns() - began)
 
     def _was_refused(self, member, refusal):
@@ -133,17 +159,38 @@ class Sum:
 class Part:
     """What one process contributes."""
 
-    __slots__ = ("anonymous", "faults", "forked", "known", "pss", "rest", "rss", "uss")
+    __slots__ = (
+        "accepted",
+        "anonymous",
+        "borne",
+        "faults",
+        "files",
+        "forked",
+        "has_forked",
+        "known",
+        "pss",
+        "rest",
+        "rss",
+        "uss",
+    )
 
     def __init__(self, forked: bool):
         self.known = False
         self.forked = forked
         """Whether it began as a fork, all of whose pages are its parent's."""
+        self.has_forked = False
+        """Whether it has forked since its shares were read, so that any page of it may be shared."""
+        self.accepted = None if forked else 0
+        """What others bear of its memory as far as it is known who; None of a fork that has not begun to count."""
 
     def read(self, shares, reading) -> None:
         """Take in a fresh reading of its shares, and how it was just before."""
         self.known = True
+        self.has_forked = False
+        if self.accepted is not None:
+            self.accepted = min(self.accepted, shares.borne)
         self.pss, self.uss, self.rss = shares.pss, shares.uss, shares.rss
+        self.borne, self.files = shares.borne, shares.files
         self.anonymous, self.faults, self.rest = reading.anonymous, reading.faults, reading.rss - reading.anonymous
 
     @property
@@ -151,10 +198,22 @@ class Part:
         """Its share of memory that others have, too."""
         return self.pss - self.uss if self.known else 0
 
+    @property
+    def given_away(self) -> int:
+        """How much more of its memory others bear than is known; negative for one that bears memory of others as a fork."""
+        if self.accepted is None:
+            return -self.shared
+        return max(0, self.borne - self.accepted)
+
+    def accept(self) -> None:
+        """Who bears its memory is known."""
+        if self.known:
+            self.accepted = self.borne
+
     def executed(self) -> None:
         """Nothing that is known of it holds: it runs another program."""
-        self.known = False
-        self.forked = False
+        self.known = self.forked = self.has_forked = False
+        self.accepted = 0
 
     def estimate(self, reading, page: int) -> tuple[int, int]:
         """Its share as it must be about now, and by how much that may be wrong.
@@ -165,7 +224,8 @@ class Part:
             own = min(reading.anonymous, reading.faults * page) if self.forked else reading.anonymous
             return own, own if self.forked else reading.rss - reading.anonymous
         change, rest = reading.anonymous - self.anonymous, reading.rss - reading.anonymous - self.rest
-        copied = min(max(0, (reading.faults - self.faults) * page - max(0, change) - max(0, rest)), self.rss - self.uss)
+        shared = self.rss if self.has_forked else self.rss - self.uss
+        copied = min(max(0, (reading.faults - self.faults) * page - max(0, change) - max(0, rest)), shared)
         # What is given back of memory that is shared, others bear from then on.
         grown = change if change > 0 else change * self.uss // max(self.rss, 1)
         return max(0, self.pss + grown), abs(change) + abs(rest) + copied
@@ -178,12 +238,15 @@ class Budget:
         self._share, self._left, self._most = share, start, most
         self._last = None
 
-    def allows(self, now: int) -> bool:
-        """Whether something may be spent; what it takes is taken off later, even if that is more than was left."""
+    def allows(self, now: int, credit: int = 0) -> bool:
+        """Whether something may be spent; what it takes is taken off later, even if that is more than was left.
+
+        ``credit`` is what may be taken that is not there yet.
+        """
         if self._last is not None:
             self._left = min(self._left + (now - self._last) * self._share, self._most)
         self._last = now
-        return self._left > 0
+        return self._left + credit > 0
 
     def spend(self, nanoseconds: int) -> None:
         self._left -= nanoseconds

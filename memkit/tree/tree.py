@@ -65,6 +65,7 @@ class Tree:
         self._sum = Sum(source, origin)
         self._said = None  # how it is added up, as it was written last
         self._searched = 0
+        self._known = 0  # until when whatever began has been found
         self._looked = origin
         self._search_due = self._earliest = self.due = 0
         self._eager = _EAGER
@@ -88,6 +89,7 @@ class Tree:
         self._check_the_leaving(now)
         if now >= self._search_due:
             self._search(now)
+        self._sum.knows(self._members.values(), now if self._family else self._known)
         if now >= self.due:
             self._look_at_all(now)
         self._write()
@@ -191,6 +193,7 @@ class Tree:
             self._searched = now
             if len(self._done) > _REMEMBERED:
                 self._done = {pid: born for pid, born in self._done.items() if self._source.read(pid) is not None}
+        self._known = now
         cost = time.thread_time_ns() - began
         pause = _SECOND if self._family else min(self._eager, _SHORTEST)
         self._search_due = now + max(pause, cost * _LOOKS_SHARE)
@@ -205,6 +208,8 @@ class Tree:
         forked = not found
         if found and elder is not None:
             forked = reading.parent == parent and reading.image is not None and reading.image == elder.image
+        if forked and elder is not None:
+            elder.part.has_forked = True
         began = at - self._origin
         if found:
             earliest = [elder.began] if elder else []
