@@ -138,17 +138,31 @@ def _another(process) -> Another | None:
     import psutil
 
     try:
-        words = process.cmdline()
-    except psutil.AccessDenied:
-        words = []
-    except psutil.Error:
-        words = None if not process.is_running() else []
-    try:
+        words = _words(process)
         if words is None:
             return None
         return Another(process.pid, process.ppid(), tuple(as_typed(words)) if any(words) else (process.name(),))
     except psutil.Error:
         return None
+
+
+def _words(process) -> list[str] | None:
+    """The command line of a process, of one whose main thread has ended by another thread; None where it has just gone."""
+    import psutil
+
+    try:
+        if words := process.cmdline():
+            return words
+    except psutil.AccessDenied:
+        return []
+    except psutil.Error:
+        if not process.is_running():
+            return None
+    speaker = processes.here().speaker(process.pid)
+    try:
+        return psutil.Process(speaker).cmdline() if speaker != process.pid else []
+    except psutil.Error:
+        return []
 
 
 def _name(process) -> str:
@@ -165,7 +179,7 @@ def _refusal(process, meter: str) -> str | None:
     import psutil
 
     try:
-        engine.Meter(meter, process.pid)
+        engine.Meter(meter, processes.here().speaker(process.pid))
     except MeterError as error:
         try:
             if process.status() == psutil.STATUS_ZOMBIE:

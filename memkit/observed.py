@@ -56,7 +56,7 @@ class Observed:
     def _opened(self, meter: str, fresh: bool):
         """The meter of the process; None where a fresh one ends or has ended already, and was not seen."""
         try:
-            found = engine.Meter(meter, self.process.pid)
+            found = engine.Meter(meter, processes.here().speaker(self.process.pid))
             # Its number is its own for as long as it lives, and it did when the meter was opened.
             if self._handle is None or not self.ended():
                 return found

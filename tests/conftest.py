@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -238,6 +239,16 @@ def script(tmp_path):
 def program(tmp_path):
     """A function that copies one of ``tests/programs`` into that folder, and returns its name."""
     return lambda name: shutil.copy(PROGRAMS / name, tmp_path) and name
+
+
+@pytest.fixture
+def leaderless():
+    """A process whose main thread has ended, while another goes on with 50 MiB."""
+    words = [sys.executable, str(PROGRAMS / "leaderless.py"), f"leaderless-{time.monotonic_ns()}"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "took\n"
+        yield process
+        process.kill()
 
 
 @pytest.fixture

@@ -195,6 +195,21 @@ def test_a_stopped_process_is_recorded(target, attach):
     assert recording.ending.kind == "detached"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's threads")
+@pytest.mark.parametrize("by", ["number", "name"])
+def test_a_process_whose_main_thread_has_ended_is_recorded_by_another(leaderless, attach, by):
+    attached = attach(leaderless.pid if by == "number" else leaderless.args[-1], "--children")
+    while not attached.read().totals:
+        time.sleep(0.02)
+    leaderless.stdin.close()
+    _, recording = attached.done()
+    assert recording.about.pid == leaderless.pid
+    assert recording.about.argv == tuple(leaderless.args)
+    assert min(recording.start, recording.totals[0].memory) >= 50 * MIB
+    assert [process.command for process in recording.processes] == [" ".join(leaderless.args)]
+    assert str(recording.ending) == ("exited with code 5" if engine.NAME == "native" else "ended, it is not known how")
+
+
 # -- its end -----------------------------------------------------------------------------------------------------------
 
 

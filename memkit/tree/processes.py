@@ -92,14 +92,31 @@ class Proc:
             found = Reading()
             found.name = name.decode(errors="replace")
             found.parent, found.born, found.faults = int(fields[1]), int(fields[19]), int(fields[7])
-            found.image = fields[25]
             status = fields[0].decode()
             found.over = status == _DEAD or (status == _ZOMBIE and int(fields[17]) <= 1)
             found.code = self._ending(pid, int(fields[49])) if found.over else None
+            if status == _ZOMBIE and not found.over:
+                memory, fields = self._told_by(self.speaker(pid))
+            found.image = fields[25]
         except (OSError, ValueError, IndexError):
             return None
         found.mark, found.rss, found.anonymous, found.vms, found.swap = (_size(memory, name) for name in _NAMES)
         return found
+
+    def _told_by(self, number: int) -> tuple:
+        """Of a process whose main thread has ended, what another thread tells of the memory."""
+        state = _content(f"{self.root}/{number}/stat")
+        return _content(f"{self.root}/{number}/status"), state.rpartition(b")")[2].split()
+
+    def speaker(self, pid: int) -> int:
+        """The number under which memory of a process is told: of one whose main thread has ended, that of another thread."""
+        for number in [pid, *self.threads(pid)]:
+            try:
+                if _content(f"{self.root}/{number}/statm").split()[:1] not in ([], [b"0"]):
+                    return number
+            except OSError:
+                continue
+        return pid
 
     def _ending(self, pid: int, status: int) -> tuple | None:
         if status == 0:  # the kernel writes 0 to those who may not know, too
@@ -155,7 +172,7 @@ class Proc:
     def command(self, pid: int) -> str:
         """What a process runs, in one line; empty where that cannot be told."""
         try:
-            words = _content(f"{self.root}/{pid}/cmdline").rstrip(b"\0").split(b"\0")
+            words = (_content(f"{self.root}/{pid}/cmdline") or self._of_another(pid, "cmdline")).rstrip(b"\0").split(b"\0")
         except OSError:
             return ""
         return " ".join(b" ".join(words).decode(errors="replace").split())
@@ -163,22 +180,24 @@ class Proc:
     def shares(self, pid: int) -> Shares | None:
         """How much a process shares; None where it is gone. Raises ``Refused``."""
         try:
-            text = _content(f"{self.root}/{pid}/smaps_rollup")
+            text = _content(f"{self.root}/{pid}/smaps_rollup") or self._of_another(pid, "smaps_rollup")
         except (FileNotFoundError, ProcessLookupError):
+            if text := self._of_another(pid, "smaps_rollup"):
+                return _shares(text)
             if os.path.exists(f"{self.root}/{pid}") and not os.path.exists(f"{self.root}/{pid}/smaps_rollup"):
                 raise Refused("this kernel has no smaps_rollup") from None
             return None
         except OSError as error:
             raise Refused(error.strerror) from None
-        if not text:
-            return None
-        private = _size(text, b"Private_Clean:") + _size(text, b"Private_Dirty:")
-        rss, pss = _size(text, b"Rss:"), _size(text, b"Pss:")
-        # Before Linux 5.3 it is not told of which kind a share is.
-        told = b"\nPss_Anon:" in text
-        borne = _size(text, b"Anonymous:") - _size(text, b"Pss_Anon:") if told else rss - pss
-        files = min(pss - _size(text, b"Pss_Anon:"), pss - private) if told else 0
-        return Shares(rss, pss, private, max(0, borne), max(0, files))
+        return _shares(text) if text else None
+
+    def _of_another(self, pid: int, file: str) -> bytes:
+        """A file of a process whose main thread has ended, by another of its threads; empty where there is none."""
+        number = self.speaker(pid)
+        try:
+            return b"" if number == pid else _content(f"{self.root}/{number}/{file}")
+        except OSError:
+            return b""
 
     def began(self, born: int) -> int:
         """The moment of ``Reading.born`` on ``time.monotonic_ns``, up to a tick too early."""
@@ -208,9 +227,10 @@ class Elsewhere:
             process = self._psutil.Process(pid)
             with process.oneshot():
                 found.born, found.parent = process.create_time(), process.ppid()
-                found.over = process.status() in (self._psutil.STATUS_ZOMBIE, self._psutil.STATUS_DEAD)
+                speaker = self.speaker(pid) if process.status() == self._psutil.STATUS_ZOMBIE else pid
+                found.over = process.status() in (self._psutil.STATUS_ZOMBIE, self._psutil.STATUS_DEAD) and speaker == pid
                 found.name = process.name()
-                memory = None if found.over else process.memory_info()
+                memory = None if found.over else self._psutil.Process(speaker).memory_info()
         except self._psutil.NoSuchProcess:
             return None
         except self._psutil.AccessDenied:
@@ -219,6 +239,18 @@ class Elsewhere:
         found.rss, found.vms = (memory.rss, memory.vms) if memory else (0, 0)
         found.mark, found.anonymous = getattr(memory, "peak_wset", None), found.rss
         return found
+
+    def speaker(self, pid: int) -> int:
+        """The number under which memory of a process is told: of one whose main thread has ended, that of another thread."""
+        try:
+            process = self._psutil.Process(pid)
+            if self._psutil.LINUX and process.status() == self._psutil.STATUS_ZOMBIE:
+                for thread in process.threads():
+                    if thread.id != pid and self._psutil.Process(thread.id).memory_info().vms:
+                        return thread.id
+        except self._psutil.Error:
+            pass
+        return pid
 
     def children(self, pid: int) -> list[int]:
         return self.all_children().get(pid, [])
@@ -269,6 +301,17 @@ def _content(path: str) -> bytes:
         return text
     finally:
         os.close(file)
+
+
+def _shares(text: bytes) -> Shares:
+    """What smaps_rollup says."""
+    private = _size(text, b"Private_Clean:") + _size(text, b"Private_Dirty:")
+    rss, pss = _size(text, b"Rss:"), _size(text, b"Pss:")
+    # Before Linux 5.3 it is not told of which kind a share is.
+    told = b"\nPss_Anon:" in text
+    borne = _size(text, b"Anonymous:") - _size(text, b"Pss_Anon:") if told else rss - pss
+    files = min(pss - _size(text, b"Pss_Anon:"), pss - private) if told else 0
+    return Shares(rss, pss, private, max(0, borne), max(0, files))
 
 
 def _size(text: bytes, name: bytes) -> int:

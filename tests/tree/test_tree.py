@@ -618,6 +618,19 @@ def told(name, pid):
         return 0
 
 
+@linux
+def test_a_process_whose_main_thread_has_ended_lives_and_has_its_memory(mine, leaderless):
+    rows = [row for _ in range(2) for row in mine.now("process", "process_end", "sample") if leaderless.pid in row]
+    assert [row[0] for row in rows[:1]] == ["process"]
+    assert all(row[0] == "sample" and row[2] >= 50 * MIB for row in rows[1:])
+    shares = mine._source.shares(leaderless.pid)
+    assert shares.rss >= shares.pss >= shares.uss >= 50 * MIB
+    leaderless.stdin.close()
+    os.waitid(os.P_PID, leaderless.pid, os.WEXITED | os.WNOWAIT)
+    (end,) = [row for _ in range(2) for row in mine.now("process_end") if row[1] == leaderless.pid]
+    assert end[3:] == [5, None]
+
+
 POOL = """
 import mmap, sys, time
 from concurrent.futures import ProcessPoolExecutor
