@@ -81,7 +81,7 @@ def find(word: str, meter: str) -> Another:
     """
     if meter not in engine.METERS:
         raise UsageError(f"meter {meter!r} cannot be read from outside; there are {', '.join(engine.METERS)}")
-    if word.isdigit():
+    if word.isascii() and word.isdecimal():
         return _numbered(int(word), meter)
     if not word:
         raise UsageError("the name of the process is empty")

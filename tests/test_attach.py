@@ -291,6 +291,11 @@ def test_another_memkit_that_attaches_is_not_what_was_asked_for(target, attach, 
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("word", ["²", "١", "1_0"])
+def test_what_is_no_plain_number_is_a_name(refused, word):
+    assert refused(word) == [f"memkit: there is no process with {word!r} in its name or command"]
+
+
 @pytest.mark.parametrize("words", [["2000000000"], ["99999999999999999999"], ["0"]])
 def test_a_number_that_no_process_has_is_one_line(refused, words):
     assert refused(*words) == [f"memkit: there is no process {words[0]}"]
