@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import time
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 
 from memkit import engine
 from memkit.errors import MeterError, UsageError
-from memkit.launch import as_typed
+from memkit.launch import as_typed, interpreter_flags
 from memkit.live import shown
 from memkit.observed import Another, Observed, wait
 from memkit.tree import processes
@@ -196,10 +195,10 @@ def _refusal(process, meter: str) -> str | None:
 def _is_memkit(process: Another) -> bool:
     """Whether a process is a command of memkit's; what ``memkit-run`` has started is not."""
     first, *rest = process.argv
-    scripts = itertools.dropwhile(lambda word: word.startswith("-") and word != "-m", rest)
-    words = [first, *itertools.islice(scripts, 2)]
-    ran = words[:2] if words[1:2] != ["-m"] else words[2:]
-    return any(os.path.basename(word).removesuffix(".exe") in ("memkit", "memkit-run") for word in ran)
+    flags = interpreter_flags([*rest, ""])  # any program may end with an option to which Python's own would have a word
+    script, *more = rest[len(flags) :] or [""]
+    ran = more[:1] if script == "-m" else [script.removeprefix("-m")]
+    return any(os.path.basename(word).removesuffix(".exe") in ("memkit", "memkit-run") for word in (first, *ran))
 
 
 # -- recording it ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from memkit import attach as attach_module
 from memkit import engine, journal, reader
+from memkit.observed import Another
 
 MIB = 1 << 20
 OBEDIENT = str(Path(__file__).parent / "programs" / "obedient.py")
@@ -289,6 +291,21 @@ def test_another_memkit_that_attaches_is_not_what_was_asked_for(target, attach, 
     attach(target.name)
     done = memkit("attach", "-q", "--duration", "10ms", "-o", "other.memkit", target.name)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "flags", [["-m"], ["-W", "ignore", "-m"], ["-Im"], ["-X", "dev", "-Wignore", "-Bm"], [], ["-W", "ignore"]], ids=" ".join
+)
+def test_memkit_is_known_by_what_an_interpreter_runs(flags):
+    attaches = ["python", *flags, "memkit" if flags and flags[-1].endswith("m") else "/bin/memkit", "attach", "job"]
+    assert attach_module._is_memkit(Another(1, 1, tuple(attaches)))
+
+
+@pytest.mark.parametrize(
+    "words", ["memkitten", "python -W ignore job.py memkit", "python -m job memkit", "job -X", "job -W", "python -c memkit"]
+)
+def test_what_has_memkit_among_its_arguments_is_not_memkit(words):
+    assert not attach_module._is_memkit(Another(1, 1, tuple(words.split())))
 
 
 @pytest.mark.parametrize("word", ["²", "١", "1_0"])
