@@ -8,7 +8,7 @@ import time
 import unicodedata
 
 from memkit import headroom
-from memkit.units import SECOND, show_bytes
+from memkit.units import SECOND, printable, show_bytes
 
 EVERY = 0.25
 """Seconds from drawing to drawing."""
@@ -125,8 +125,7 @@ class Place:
 def shown(text: str, columns: int) -> str:
     """Text for a terminal, in at most so many columns: what would command the terminal is a question mark."""
     found, width = "", 0
-    for letter in text:
-        letter = letter if letter.isprintable() else "?"
+    for letter in printable(text).replace("\t", "?"):
         width += _width(letter)
         if width > columns:
             break

@@ -17,6 +17,7 @@ import pluggy
 
 from memkit import hookspecs
 from memkit.errors import MemkitError, UsageError, nearest
+from memkit.units import printable
 
 GROUP = "memkit"
 OWN = "memkit-profiler"
@@ -251,4 +252,4 @@ def _shortly(error: Exception) -> str:
 
 def _to_stderr(text: str) -> None:
     if sys.stderr is not None:
-        print(f"memkit: {text}", file=sys.stderr)
+        print(printable(f"memkit: {text}"), file=sys.stderr)

@@ -1,4 +1,7 @@
-"""Numbers as people write them: bytes and nanoseconds, there and back. Nothing else in memkit knows a unit."""
+"""What people read: bytes and nanoseconds as they write them, there and back, and text that a terminal only shows.
+
+Nothing else in memkit knows a unit.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ SECOND = 1_000_000_000
 SHORTEST_INTERVAL = SECOND // 10_000
 LONGEST_INTERVAL = 24 * 3600 * SECOND
 
+_BLANKS = "\t\xa0\u2007\u202f\u3000"
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 _TIMES = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": SECOND, "min": 60 * SECOND, "h": 3600 * SECOND}
 
@@ -65,6 +69,13 @@ def show_time(time: int | None) -> str:
             value = time / _TIMES[name]
             return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {name}"
     return f"{time} ns"
+
+
+def printable(text: str) -> str:
+    """A line of text for a terminal: what would command the terminal, or end the line, is a question mark, one for each."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter in _BLANKS else "?" for letter in text)
 
 
 def parse_time(text: str | float | int) -> int:

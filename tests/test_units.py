@@ -114,3 +114,17 @@ def test_a_size_is_bytes_or_a_number_with_its_unit(text, size):
 def test_what_is_no_size_is_refused_with_the_units_there_are(text):
     with pytest.raises(UsageError, match=r"is not a size: write whole bytes, or a number with B, KiB, MiB, GiB, TiB"):
         units.parse_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x9b0m\x07", "?[31mred?0m?"),
+        ("one\r\ntwo", "one??two"),
+        ("\u202egnp.exe", "?gnp.exe"),
+        ("a\tb\xa0c\u3000d é 大 █", "a\tb\xa0c\u3000d é 大 █"),
+        ("\udcff", "?"),
+    ],
+)
+def test_what_would_command_a_terminal_is_a_question_mark(text, shown):
+    assert units.printable(text) == shown

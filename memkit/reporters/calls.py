@@ -76,7 +76,8 @@ def show(recording, stream, options, named=False):
     shown = recording.hiding(options.hide or (), libraries=not options.show_all)
     console = Console(file=stream, highlight=False, soft_wrap=True)
     if named:
-        console.print(_text("\n", (recording.source or recording.about.command, "bold")))
+        console.print()
+        console.print(_text((recording.source or recording.about.command, "bold")))
     for line in page(shown, options.sort, hidden=len(recording.calls) - len(shown.calls)):
         console.print(line, markup=False)
 
@@ -161,7 +162,9 @@ def _plain(text):
 def _text(*parts):
     from rich.text import Text
 
-    return Text.assemble(*parts)
+    text = Text.assemble(*parts)
+    text.plain = memkit.units.printable(text.plain)
+    return text
 
 
 def _columns(cells, columns):

@@ -79,7 +79,9 @@ def _text(*parts):
     """A line of rich Text, from words and (words, style) pairs."""
     from rich.text import Text
 
-    return Text.assemble(*parts)
+    text = Text.assemble(*parts)
+    text.plain = memkit.units.printable(text.plain)
+    return text
 
 
 def _fact(name, *parts):

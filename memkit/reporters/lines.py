@@ -97,7 +97,9 @@ def cost(recording):
 def _text(*parts):
     from rich.text import Text
 
-    return Text.assemble(*parts)
+    text = Text.assemble(*parts)
+    text.plain = memkit.units.printable(text.plain)
+    return text
 
 
 def _table(function, lines, source, colour):

@@ -16,6 +16,17 @@ def lines(recording, width=60, unicode=True):
     return [line.plain.rstrip() for line in summary(recording, width, unicode)]
 
 
+def test_nothing_that_a_program_is_called_commands_the_terminal(tree):
+    recording = tree([(0, 10), (1000, 10)], {77: ([(0, 5), (9, 5)],)}, [(0, 10, 10), (9, 9, 9)], argv=("we\x1b[31mird",))
+    evil = "\x1b]0;title\x1b"
+    processes = tuple(process._replace(command=f"job {evil}") for process in recording.processes)
+    spans = (Span(evil, 7, 0, 100 * MS, 600 * MS, 10 * MIB, 20 * MIB, 90 * MIB),)
+    found = lines(replace(recording, processes=processes, spans=spans, source=evil), width=120)
+    assert found[0] == "memkit   we?[31mird: finished"
+    assert sum("?]0;title?" in line for line in found) == 4
+    assert "\x1b" not in "".join(found)
+
+
 def test_the_whole_summary(made_up):
     recording = made_up(
         (0, 10),
