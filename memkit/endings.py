@@ -1,6 +1,9 @@
-"""What a program raised, in the words of an ``end`` row."""
+"""How a program ended, in the words of an ``end`` row: by what it raised, or as far as it can be known at its exit."""
 
 from __future__ import annotations
+
+import os
+import sys
 
 from memkit import headroom
 from memkit.units import show_bytes
@@ -8,6 +11,10 @@ from memkit.units import show_bytes
 SET = "the limit that was set"
 _REFUSING = ("RLIMIT_AS", "RLIMIT_DATA", "commit limit of this machine")
 """The limits at which memory is refused; at the others the kernel kills."""
+NOT_KNOWN = ("ended",)
+
+told: tuple | None = None
+"""How this process ends, where somebody knows that before its exit hooks run."""
 
 
 def how_it_ended(error: BaseException | None) -> tuple:
@@ -15,8 +22,7 @@ def how_it_ended(error: BaseException | None) -> tuple:
     if error is None:
         return ("ok",)
     if isinstance(error, SystemExit):
-        code = 0 if error.code is None else error.code & 0xFF if isinstance(error.code, int) else 1
-        return ("exited", None, code) if code else ("ok",)
+        return _with_code(0 if error.code is None else error.code if isinstance(error.code, int) else 1)
     shortage = _shortage(error) if isinstance(error, MemoryError) else None
     name = type(error).__qualname__
     try:
@@ -24,6 +30,52 @@ def how_it_ended(error: BaseException | None) -> tuple:
         return ("error", f"{name}: {text[:500]}" if text else name, None, shortage)
     except Exception:  # a broken __str__, or no memory left to call it
         return ("error", name, None, shortage)
+
+
+def at_exit() -> tuple:
+    """The same of this process, whose exit hooks run.
+
+    ``SystemExit`` has left no trace by then, so that a success is told only of a program that somebody told of, and of a
+    script: the interpreter takes ``__file__`` from it at its end, and not where it left by ``SystemExit``.
+    """
+    if told is not None:
+        return told
+    error = _uncaught()
+    if error is not None:
+        return how_it_ended(error)
+    space = vars(sys.modules.get("__main__", sys))
+    script = type(space.get("__loader__")).__name__ in ("SourceFileLoader", "SourcelessFileLoader")
+    goes_on = sys.flags.inspect or os.environ.get("PYTHONINSPECT")  # with a prompt, after the script
+    ran_out = script and space.get("__spec__") is None and "__file__" not in space and not goes_on
+    return ("ok",) if ran_out else NOT_KNOWN
+
+
+def _uncaught() -> BaseException | None:
+    """What the interpreter has printed at last, as it began to end; what others have left in its place is not taken."""
+    error = getattr(sys, "last_value", None)
+    trace = getattr(sys, "last_traceback", None)
+    if error is None or getattr(sys, "last_exc", error) is not error or getattr(sys, "last_type", None) is not type(error):
+        return None
+    outermost = trace is None or (trace is error.__traceback__ and trace.tb_frame.f_back is None)
+    return error if outermost else None
+
+
+def of_worker() -> tuple | None:
+    """The same of a process of ``multiprocessing``, by the frame that called this while it ends; None in any other."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "_bootstrap":
+        frame = frame.f_back
+    if frame is None or frame.f_globals.get("__name__") != "multiprocessing.process":
+        return None
+    code = frame.f_locals.get("exitcode")
+    if code is None:  # until Python 3.12 its finalizers run before it knows
+        return how_it_ended(sys.exc_info()[1])
+    return _with_code(code)
+
+
+def _with_code(code: int) -> tuple:
+    code &= 0xFF
+    return ("exited", None, code) if code else ("ok",)
 
 
 def _shortage(error: MemoryError) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from memkit.endings import how_it_ended
+from memkit import endings
 from memkit.errors import JournalError, MemkitError, UsageError
 
 VARIABLE = "MEMKIT_FOLLOW"
@@ -101,21 +101,37 @@ def start(recorder) -> None:
         if sys.stderr is not None:
             print(f"memkit: process {os.getpid()} does not record itself: {error}", file=sys.stderr)
         return
-    if "multiprocessing.util" in sys.modules:  # a forked child of it ends without the exit hooks of Python
+    if "--multiprocessing-fork" in sys.orig_argv:  # it was spawned
+        _learn_from_multiprocessing(__import__("threading"))
+    if "multiprocessing.util" in sys.modules:
         sys.modules["multiprocessing.util"].register_after_fork(recorder, _end_with_multiprocessing)
 
 
 def _end_with_multiprocessing(recorder) -> None:
-    """Have ``multiprocessing`` end a recording in the child that it has just forked, the last thing that it does."""
+    """Have ``multiprocessing`` end a recording in the child that it has just forked, the last thing that it does.
+
+    Until Python 3.12 such a child runs no exit hooks of Python.
+    """
     if recorder.running and recorder.is_mine:
         sys.modules["multiprocessing.util"].Finalize(None, stop, args=(recorder,), exitpriority=-1000)
+        _learn_from_multiprocessing(sys.modules["threading"])
+
+
+def _learn_from_multiprocessing(threading) -> None:
+    """Have it tell how its worker ends while it knows: it waits for threads then, and has forgotten it by the exit hooks."""
+
+    def learn():
+        endings.told = endings.of_worker() or endings.told
+
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        register(learn)
 
 
 def stop(recorder) -> None:
-    """End the recording of a child that ends, with the exception that it ends by, as far as Python has kept it."""
-    error = sys.exc_info()[1] or getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    """End the recording of a child that ends, saying how."""
     try:
-        recorder.stop(*how_it_ended(error))
+        recorder.stop(*(endings.of_worker() or endings.at_exit()))
     except JournalError as lost:
         if sys.stderr is not None:
             print(f"memkit: {lost}", file=sys.stderr)

@@ -96,6 +96,10 @@ class MemoryMonitor:
 
     close = stop
 
+    def end(self, *_) -> None:
+        """End with the process."""
+        self.stop()
+
     def is_running(self) -> bool:
         """Whether it is watching now; not so in a forked child."""
         return self in ongoing.watchers

@@ -7,7 +7,7 @@ import atexit
 import os
 import sys
 
-from memkit import engine
+from memkit import endings, engine
 from memkit.errors import JournalError
 
 recorders: list = []
@@ -42,13 +42,10 @@ def everything() -> list:
 
 
 def _at_exit() -> None:
+    ending = endings.at_exit()
     for recorder in everything():
         try:
-            if getattr(recorder, "is_child", False):
-                from memkit.follow import stop
-
-                stop(recorder)
-            recorder.stop()
+            recorder.end(*ending)
         except JournalError as error:
             if sys.stderr is not None:
                 print(f"memkit: {error}", file=sys.stderr)
@@ -91,6 +88,7 @@ def _in_child() -> None:
         each.forget()
     recorders.clear()
     watchers.clear()
+    endings.told = None
     lock = _thread.RLock()
     for recorder in followed:
         from memkit.follow import child_of, start

@@ -90,7 +90,6 @@ class Recorder:
         self.arguments = dict(
             interval=interval, meter=meter, lines=lines, calls=calls, c_calls=c_calls, peak_reset=peak_reset, argv=argv
         )
-        self.ending = ("ok",)
         self._interval = parse_interval(interval)
         self._meter = meter
         self.targets = _targets(lines)  # what is traced, True for everything, None for nothing
@@ -250,13 +249,15 @@ class Recorder:
             if self._tracers is not None:
                 self._tracers.finish(self._journal)
                 self._tracers = None
-        self._journal.text(journal.row("end", self._elapsed(), *(ending or self.ending)))
+        self._journal.text(journal.row("end", self._elapsed(), *(ending or ("ok",))))
         self._journal.close()
         if self._journal.error:
             raise JournalError(
                 f"{self._journal.lost} rows did not reach {self._where()}: "
                 f"{os.strerror(self._journal.error)}; what was written before can be read"
             )
+
+    end = stop  # as the process ends
 
     def pause(self) -> None:
         """Have no thread of its own for the moment, as during a fork."""

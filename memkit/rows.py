@@ -259,8 +259,8 @@ class Rows:
                 return Ending("exited", code=exit_code) if exit_code else Ending("ok")
             if self._end is None:
                 return Ending("exited", code=exit_code, finished=False)
-            if kind == "ok" and exit_code:
-                return Ending("exited", code=exit_code)
+            if kind in ("ok", "ended"):
+                return Ending("exited", code=exit_code) if exit_code else Ending("ok")
         if self._end is None:
             return Ending("unknown", finished=False)
         return Ending(kind, error=error, code=code, out_of_memory=shortage, finished=kind != "stopped")

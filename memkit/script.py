@@ -9,8 +9,7 @@ import _signal
 import os
 import sys
 
-from memkit import engine
-from memkit.endings import how_it_ended
+from memkit import endings, engine
 from memkit.errors import MemkitError
 from memkit.recorder import Recorder
 
@@ -51,12 +50,13 @@ def main() -> None:
     try:
         _let_interrupts_in()
         {"script": run_script, "module": run_module, "code": run_code}[mode](target)
+        endings.told = endings.how_it_ended(None)
     except BaseException as error:
         if reason := _refused_by_runpy(error):
             recorder.stop()
             os.unlink(path)
             _refuse(reason)
-        recorder.ending = how_it_ended(error)
+        endings.told = endings.how_it_ended(error)
         hide_own_frames()
         raise
 

@@ -130,8 +130,11 @@ class Tracker:
             self._journal.close()
             raise MemkitError(f"cannot track: {error}") from error
 
-    def stop(self, *, raised: bool = False) -> None:
-        """End, saying whether the block raised something. Harmless when it is not tracking, as in a forked child."""
+    def stop(self, *, raised: bool | None = False) -> None:
+        """End, saying whether the block raised something, or nothing of that for None.
+
+        Harmless when it is not tracking, as in a forked child.
+        """
         with ongoing.lock:
             if self not in ongoing.watchers:
                 return
@@ -139,7 +142,8 @@ class Tracker:
             if self._pid != os.getpid():  # forked by C code, which ran no hook
                 return
             self._sampler.stop()
-        self._journal.text(f"{RETURNED}\n{RAISED}\n".encode() if raised else f"{RETURNED}\n".encode())
+        if raised is not None:
+            self._journal.text(f"{RETURNED}\n{RAISED}\n".encode() if raised else f"{RETURNED}\n".encode())
         there = os.path.exists(self.path)
         self._journal.close()
         mean, spread = self._measured(self._delays[-1])
@@ -155,6 +159,10 @@ class Tracker:
     def forget(self) -> None:
         """Hold nothing of the file: this is a forked child."""
         self._journal.close()
+
+    def end(self, kind: str, *_) -> None:
+        """End with the process; where it is not known how that ends, or that it was stopped, neither is said."""
+        self.stop(raised={"ok": False, "error": True, "exited": True}.get(kind))
 
     def pause(self) -> None:
         """Have no thread of its own for the moment, as during a fork."""

@@ -39,7 +39,7 @@ def has_crashed_gracefully(path: str | os.PathLike[str]) -> bool:
 
 
 def has_crashed_ungracefully(path: str | os.PathLike[str]) -> bool:
-    """Whether its end was not written: it was killed, it crashed, its disk was full, or it runs still."""
+    """Whether its end was not written, or not how: it was killed, it crashed, its disk was full, or it runs still."""
     return ending(path) == "broken off"
 
 

@@ -112,18 +112,72 @@ grow(8)
     assert by_root == {"<thread MainThread>": 8, f"<thread MainThread of process {child}>": 16}
 
 
+UNKNOWN = "ended, it is not known how"
+LEAVES = "import sys; sys.exit(3)"
+DIVIDES = "ended by an exception: ZeroDivisionError: division by zero"
+MARKS = "try:\n    1 / 0\nexcept ArithmeticError as error:\n    import sys; sys.last_exc = sys.last_value = error"
+
+
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("words", "text", "told"),
     [
-        ("1 / 0", "ended by an exception: ZeroDivisionError: division by zero"),
-        ("import sys; sys.exit(0)", "finished"),
-        ("import os; os.kill(os.getpid(), 9)", "not known"),
+        (["child.py"], "pass", "finished"),
+        (["child.py"], "1 / 0", DIVIDES),
+        (["child.py"], "x = = 1", "ended by an exception: SyntaxError: invalid syntax (child.py, line 1)"),
+        (["child.py"], MARKS, "finished"),
+        (["child.py"], LEAVES, UNKNOWN),
+        (["child.py"], "raise SystemExit('text')", UNKNOWN),
+        (["-m", "child"], "1 / 0", DIVIDES),
+        (["-m", "child"], LEAVES, UNKNOWN),
+        (["-c", "import child"], "1 / 0", DIVIDES),
+        (["-c", "import child"], MARKS, UNKNOWN),
+        (["-c", "import child"], LEAVES, UNKNOWN),
+        (["-i", "child.py"], "pass", UNKNOWN),
+        (["nowhere.py"], "", UNKNOWN),
+        (["child.py"], "import os; os.kill(os.getpid(), 9)", "not known: the recording has no end"),
     ],
 )
-def test_a_child_tells_how_it_ended_as_long_as_it_can(memkit_run, script, text, told):
-    name = script(f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {text!r}], stderr=subprocess.DEVNULL)\n")
-    _, child = memkit_run(name, **FOLLOWED).recording.processes
+def test_a_child_tells_how_it_ended_as_far_as_it_can_know(memkit_run, script, words, text, told):
+    script(text, name="child.py")
+    name = script(f"import subprocess, sys\nsubprocess.run([sys.executable, *{words}], stderr=subprocess.DEVNULL)\n")
+    done = memkit_run(name, stdin=None, input="raise SystemExit(3)\n", **FOLLOWED)
+    _, child = done.recording.processes
     assert str(child.ending).startswith(told)
+
+
+@FORKS
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("", "finished"), ("sys.exit(7)", "exited with code 7"), ("1 / 0", DIVIDES)],
+)
+def test_a_forked_child_of_the_program_knows_how_it_ended(memkit_run, script, text, told):
+    text = f"import os, sys\nsys.stderr = open(os.devnull, 'w')\nif os.fork():\n    os.wait()\nelse:\n    pass; {text}\n"
+    done = memkit_run(script(text), **FOLLOWED)
+    assert [str(process.ending) for process in done.recording.processes] == ["finished", told]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_workers_of_multiprocessing_tell_the_code_or_the_exception(memkit_run, script, method):
+    text = f"""
+import multiprocessing, sys
+def work(code):
+    sys.exit(code) if code else 1 / 0
+if __name__ == "__main__":
+    context = multiprocessing.get_context({method!r})
+    for code in (4, "text", None):
+        try:
+            raise ValueError("that is handled here, and no worker's")
+        except ValueError:
+            worker = context.Process(target=work, args=(code,))
+            worker.start()
+        worker.join()
+        print(worker.pid)
+"""
+    done = memkit_run(script(text), **FOLLOWED)
+    endings = {process.pid: str(process.ending) for process in done.recording.processes}
+    four, one, divided = (endings[int(pid)] for pid in done.stdout.split())
+    assert (four, one) == ("exited with code 4", "exited with code 1")
+    assert divided in ("exited with code 1", DIVIDES)
 
 
 @FORKS

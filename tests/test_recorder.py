@@ -104,6 +104,29 @@ def test_what_the_body_raises_passes_through_and_is_recorded(tmp_path):
     assert str(memkit.read(path).ending) == "ended by an exception: ValueError: boom"
 
 
+@pytest.mark.parametrize(
+    ("text", "ending", "asked"),
+    [
+        ("", "finished", "has_completed_successfully"),
+        ("raise ValueError", "ended by an exception: ValueError", "has_crashed_gracefully"),
+        ("raise SystemExit(3)", "ended, it is not known how", "has_crashed_ungracefully"),
+    ],
+)
+def test_what_was_started_and_never_stopped_claims_no_success_that_is_not_known(
+    plain, script, tmp_path, text, ending, asked
+):
+    plain(script(f"import memkit\nmemkit.record('r.memkit').start()\nmemkit.Tracker('t.csv').start()\n{text}\n"))
+    assert str(memkit.read(tmp_path / "r.memkit").ending) == ending
+    for path in (tmp_path / "r.memkit", tmp_path / "t.csv"):
+        asks = ("has_completed_successfully", "has_crashed_gracefully", "has_crashed_ungracefully")
+        assert [name for name in asks if getattr(memkit, name)(path)] == [asked]
+
+
+def test_under_memkit_run_it_knows_how_the_program_ends(memkit_run, script, tmp_path):
+    memkit_run(script("import memkit\nmemkit.record('r.memkit').start()\nraise SystemExit(3)\n"))
+    assert str(memkit.read(tmp_path / "r.memkit").ending) == "exited with code 3"
+
+
 def test_the_same_recorder_can_be_used_again():
     run = memkit.record()
     with run, memkit.span("one"):
