@@ -29,11 +29,16 @@ class Invitation:
         before = os.environ.get("PYTHONPATH")
         self._mine = {VARIABLE: _MARK.join(words), "PYTHONPATH": FOLDER + (os.pathsep + before if before else "")}
         self._before = {VARIABLE: None, "PYTHONPATH": before}
+        self._sent = False
+
+    def send(self) -> None:
+        """Have it in the environment from now on."""
         os.environ.update(self._mine)
+        self._sent = True
 
     def withdraw(self) -> None:
         """Leave the environment as it was, but for what the program changed itself."""
-        for name, value in self._mine.items():
+        for name, value in self._mine.items() if self._sent else ():
             if os.environ.get(name) == value:
                 if self._before[name] is None:
                     del os.environ[name]

@@ -310,8 +310,9 @@ class Sampler:
         if self._thread is not None:
             return
         self._wake.clear()
-        self._thread = threading.Thread(target=self._run, name="memkit", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="memkit", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def pause(self) -> None:
         """End the thread, so that a fork finds none."""

@@ -152,9 +152,21 @@ class Recorder:
         bound = guard.bound(self._limit, self._on_limit, meter.name)
         sampler = engine.sampler_for(meter)
         scoped = getattr(meter, "name", None) == "rss" and sampler is engine.Sampler
+        if self.follow and not self.is_child:
+            from memkit.follow import Invitation
+
+            self._invitation = Invitation(self)
+        self._recording = self._journal = self._sampler = None
+        try:
+            self._open(meter, sampler, scoped, bound)
+        except BaseException:
+            self._undo()
+            raise
+
+    def _open(self, meter, sampler, scoped: bool, bound) -> None:
+        """Begin for good: whatever could be refused without a change to the file was refused before."""
         if scoped:
             engine.allow_reset(ongoing.may_reset(self.peak_reset))
-        self._recording = None
         self._sampler_meter = meter
         self._pid = os.getpid()
         self.started = time.monotonic_ns()
@@ -182,10 +194,32 @@ class Recorder:
             raise MemkitError(f"cannot record: {error}") from error
         self._start_tracing()
         self._start_watching(meter.name)
-        if self.follow and not self.is_child:
-            from memkit.follow import Invitation
+        if self._invitation is not None:
+            self._invitation.send()
 
-            self._invitation = Invitation(self)
+    def _undo(self) -> None:
+        """Leave nothing at work of a recording that could not begin."""
+        self._let_go()
+        if self._tracers is not None:
+            self._tracers.finish()
+            self._tracers = None
+        if self._journal is not None:
+            self._journal.close()
+
+    def _let_go(self) -> None:
+        """Have nothing run any more that this has begun."""
+        if self._invitation is not None:
+            self._invitation.withdraw()
+            self._invitation = None
+        if self._tracers is not None:
+            self._tracers.stop()
+        if not self.is_mine:  # forked by C code, which ran no hook: any lock may be held for ever
+            return
+        if self._tree is not None:
+            self._tree.stop()
+            self._tree = None
+        if self._sampler is not None:
+            self._sampler.stop()
 
     def _start_watching(self, meter: str) -> None:
         if not self._children:
@@ -233,19 +267,9 @@ class Recorder:
                 return
             ongoing.recorders.remove(self)
             self.spans.end_all()
-            if self._invitation is not None:
-                self._invitation.withdraw()
-                self._invitation = None
-            if not self.is_mine:  # forked by C code, which ran no hook: any lock may be held for ever
-                if self._tracers is not None:
-                    self._tracers.stop()
+            self._let_go()
+            if not self.is_mine:
                 return
-            if self._tracers is not None:
-                self._tracers.stop()
-            if self._tree is not None:
-                self._tree.stop()
-                self._tree = None
-            self._sampler.stop()
             if self._tracers is not None:
                 self._tracers.finish(self._journal)
                 self._tracers = None

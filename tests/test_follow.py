@@ -32,6 +32,11 @@ def grown(recording):
     return [max(sample.peak for sample in lane) - lane[0].memory for lane in lanes if lane]
 
 
+def busy_tools():
+    """The tools that are at work with the interpreter."""
+    return [sys.monitoring.get_tool(number) for number in range(6)] if hasattr(sys, "monitoring") else []
+
+
 METHODS = [name for name in ("fork", "spawn", "forkserver") if name in multiprocessing.get_all_start_methods()]
 
 
@@ -283,6 +288,47 @@ def test_only_one_recording_is_followed_and_it_needs_a_file(tmp_path):
     assert "MEMKIT_FOLLOW" not in os.environ
     with memkit.record(tmp_path / "b.memkit", follow=True):
         pass
+
+
+TASKS = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads cannot be counted here")
+
+
+@TASKS
+@pytest.mark.parametrize("refused", ["meter", "followed"])
+def test_a_refused_recording_leaves_the_file_and_the_process_as_they_were(tmp_path, monkeypatch, refused):
+    path = tmp_path / "a.memkit"
+    with memkit.record(path):
+        pass
+    before = path.read_bytes()
+    if refused == "followed":
+        monkeypatch.setenv("MEMKIT_FOLLOW", "somebody")
+    traced = {"lines": grown} if engine.NAME == "native" else {}
+    meter = (lambda: 5) if refused == "meter" else "rss"
+    threads, environment, tools = os.listdir("/proc/self/task"), dict(os.environ), busy_tools()
+    recorder = memkit.record(path, follow=True, meter=meter, **traced)
+    with pytest.raises(UsageError):
+        recorder.start()
+    assert (path.read_bytes(), recorder.running, dict(os.environ)) == (before, False, environment)
+    assert (os.listdir("/proc/self/task"), busy_tools()) == (threads, tools)
+
+
+@TASKS
+def test_whatever_goes_wrong_as_a_recording_begins_nothing_of_it_stays_at_work(tmp_path, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("memkit.follow.Invitation.send", fail)
+    traced = {"lines": grown} if engine.NAME == "native" else {}
+    recorder = memkit.record(tmp_path / "a.memkit", follow=True, children=True, **traced)
+    threads, tools = os.listdir("/proc/self/task"), busy_tools()
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            recorder.start()
+        assert (os.listdir("/proc/self/task"), busy_tools(), recorder.running) == (threads, tools, False)
+    monkeypatch.undo()
+    with recorder:
+        pass
+    assert recorder.recording.ending.kind == "ok"
 
 
 def test_a_meter_without_a_name_cannot_be_followed(tmp_path):
