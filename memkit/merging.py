@@ -8,7 +8,7 @@ from itertools import chain
 
 from memkit.calls import Call
 from memkit.errors import UsageError
-from memkit.recording import Cost, Line, Process, Recording, Tracing
+from memkit.recording import Cost, Ending, Line, Process, Recording, Tracing
 from memkit.units import SECOND
 
 _ONE_BOOT = 60  # seconds by which the clock of a machine may have been set between two recordings on it
@@ -30,18 +30,25 @@ def merge(recordings: Iterable[Recording]) -> Recording:
 
 
 def joined(main: Recording, parts: list[Recording]) -> Recording:
-    """A recording with those of other processes in it. What a process recorded itself counts, not what others saw of it."""
+    """A recording with those of other processes in it. What a process recorded itself counts, not what others saw of it.
+
+    One that became another program (exec) has recorded itself twice, and is one process still.
+    """
     if not parts:
         return main
     moved = [_moved(part, _later(main, part)) for part in parts]
     own = [process for part in moved for process in part.processes[:1] if part.samples]
     seen = (sample for sample in main.others if not any(_is_of(process, sample) for process in own))
-    others = chain(seen, *(chain(part.samples, part.others) for part in moved))
+    more = [part for part in moved if _goes_on(main, part)]
+    others = chain(seen, *(part.others if part in more else chain(part.samples, part.others) for part in moved))
     everybody = [main, *moved]
+    processes = _processes(everybody)
     return replace(
         main,
-        others=tuple(sorted(others, key=lambda sample: sample.time)),
-        processes=_processes(everybody),
+        samples=_by_time(chain(main.samples, *(part.samples for part in more))) if more else main.samples,
+        others=_by_time(others),
+        processes=processes,
+        ending=processes[0].ending,
         lines=_lines(everybody),
         spans=tuple(span for each in everybody for span in each.spans),
         calls=_calls(everybody),
@@ -51,6 +58,15 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
         call_tracing=_tracing([each.call_tracing for each in everybody]),
         unread=sum(each.unread for each in everybody),
     )
+
+
+def _by_time(samples: Iterable) -> tuple:
+    return tuple(sorted(samples, key=lambda sample: sample.time))
+
+
+def _goes_on(main: Recording, part: Recording) -> bool:
+    """Whether a part is of the very process that the recording is of."""
+    return part.about.host == main.about.host and _is_same(main.processes[0], part.processes[0])
 
 
 def _later(main: Recording, part: Recording) -> int:
@@ -89,17 +105,19 @@ def _lived(process: Process, time: int) -> bool:
 
 def _processes(everybody: list[Recording]) -> tuple[Process, ...]:
     """Each process once: what its parent saw of it, and what it told of itself, are of the same one."""
-    main, *parts = everybody
-    seen = list(main.processes[1:])
-    for part in parts:
+    seen = [(process, everybody[0].about.host) for process in everybody[0].processes]
+    for part in everybody[1:]:
+        host = part.about.host
         own, *children = part.processes
-        same = next((process for process in seen if _is_same(process, own)), None)
-        if same is None:
-            seen.append(own)
+        same = (place for place, (process, where) in enumerate(seen) if where == host and _is_same(process, own))
+        place = next(same, None)
+        if place is None:
+            seen.append((own, host))
         else:
-            seen[seen.index(same)] = _both(same, own)
-        seen += children
-    return (*main.processes[:1], *sorted(seen, key=lambda process: process.started))
+            seen[place] = _both(seen[place][0], own), host
+        seen += [(child, host) for child in children]
+    first, *rest = (process for process, _ in seen)
+    return (first, *sorted(rest, key=lambda process: process.started))
 
 
 def _is_same(seen: Process, own: Process) -> bool:
@@ -112,6 +130,8 @@ def _both(seen: Process, own: Process) -> Process:
     ending = own.ending if seen.ending.kind in ("unknown", "ended") and own.ending.kind != "unknown" else seen.ending
     if seen.ending.kind == "exited" and own.ending.kind == "error":  # the same end, told in more words
         ending = own.ending._replace(code=seen.ending.code)
+    elif seen.ending.kind == "exited" and own.ending.kind in ("ok", "ended", "exited"):  # and how it came to it
+        ending = Ending("exited", code=seen.ending.code) if seen.ending.code else Ending("ok")
     return seen._replace(
         started=min(seen.started, own.started), ended=own.ended if seen.ended is None else seen.ended, ending=ending
     )

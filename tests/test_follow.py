@@ -230,9 +230,20 @@ if sys.argv[1:]:
 os.execv(sys.executable, [sys.executable, __file__, "again"])
 """
     done = memkit_run(script(text), **FOLLOWED)
+    (process,) = done.recording.processes
+    assert (done.returncode, str(process.ending), process.ending) == (3, "exited with code 3", done.recording.ending)
+    assert grown(done.recording) == [pytest.approx(30 * MIB, abs=8 * MIB)] and not done.recording.others
+
+
+@pytest.mark.skipif(not hasattr(os, "execv") or sys.platform == "win32", reason="nothing replaces itself here")
+@pytest.mark.parametrize(("options", "told"), [([], UNKNOWN), (["--children"], "exited with code 3")])
+def test_a_child_that_becomes_another_program_is_one_process_that_ends_once(memkit_run, script, options, told):
+    child = "import os, sys; os.execv(sys.executable, [sys.executable, '-c', 'raise SystemExit(3)'])"
+    name = script(f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}])\n")
+    done = memkit_run(name, options=("-q", "--follow", *options))
     first, second = done.recording.processes
-    assert done.returncode == 3 and first.pid == second.pid and second.started > 0
-    assert grown(done.recording)[-1] >= 30 * MIB
+    assert first.pid != second.pid
+    assert (str(first.ending), str(second.ending)) == ("finished", told)
 
 
 def test_a_python_that_ignores_its_environment_is_left_alone(memkit_run, script):

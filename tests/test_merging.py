@@ -87,6 +87,31 @@ def test_what_a_process_told_itself_counts_and_what_its_parent_saw_completes_it(
     assert merged.totals == main.totals
 
 
+def test_a_process_that_became_another_program_is_one_process_with_the_later_ending():
+    began = Process(1, 9, "1.py", 0, 5 * S, Ending("exited", code=3, finished=False))
+    main = recording(1, processes=(began,), samples=(Sample(0, 1, 4, 4),), ending=began.ending)
+    own = Process(1, 9, "again.py", 0, 2 * S, Ending("ended"))
+    part = recording(1, 101.0, 8 * S, processes=(own,), samples=(Sample(5, 1, 6, 7),), ending=own.ending)
+    merged = memkit.merging.joined(main, [part])
+    assert merged.samples == (Sample(0, 1, 4, 4), Sample(S + 5, 1, 6, 7)) and merged.others == ()
+    assert merged.processes == (Process(1, 9, "1.py", 0, 5 * S, Ending("exited", code=3)),)
+    assert merged.ending == Ending("exited", code=3)
+
+
+@pytest.mark.parametrize(("own", "told"), [("ok", Ending("ok")), ("unknown", Ending("exited", code=0, finished=False))])
+def test_an_end_that_its_recording_has_not_is_made_good_by_what_it_became(own, told):
+    began = Process(1, 9, "1.py", 0, 5 * S, Ending("exited", code=0, finished=False))
+    became = Process(1, 9, "again.py", 0, 2 * S, Ending(own, finished=own == "ok"))
+    parts = [recording(1, 101.0, 8 * S, processes=(became,))]
+    assert memkit.merging.joined(recording(1, processes=(began,)), parts).ending == told
+
+
+def test_processes_of_two_machines_are_two_even_with_one_number():
+    one, two = (recording(7, 100.0 + late, host=host, samples=(Sample(0, 7, 1, 1),)) for late, host in enumerate("ab"))
+    merged = memkit.merge([one, two])
+    assert [process.pid for process in merged.processes] == [7, 7] and len(merged.others) == 1
+
+
 def test_recordings_that_were_made_apart_have_no_total():
     main = recording(1, totals=(Total(1, 2, 3),), summed="pss")
     merged = memkit.merge([main, recording(2, 101.0)])
