@@ -307,6 +307,8 @@ class Recorder:
         return self
 
     def __exit__(self, kind, error, _) -> None:
+        if isinstance(error, GeneratorExit):  # a generator of which nobody wanted more
+            error = None
         try:
             self.stop(*how_it_ended(error))
         except JournalError:

@@ -176,10 +176,11 @@ class Tracker:
         return self
 
     def __exit__(self, kind, error, _) -> None:
+        raised = kind is not None and not issubclass(kind, GeneratorExit)  # a generator of which nobody wanted more
         try:
-            self.stop(raised=kind is not None)
+            self.stop(raised=raised)
         except JournalError:
-            if kind is None:  # the program's own exception matters more
+            if not raised:  # the program's own exception matters more
                 raise
 
     def __call__(self, function):

@@ -19,11 +19,7 @@ def around_calls(function, manager):
                 return await function(*args, **kwargs)
 
     elif inspect.isasyncgenfunction(function):
-
-        async def wrapped(*args, **kwargs):
-            with manager():
-                async for value in function(*args, **kwargs):
-                    yield value
+        wrapped = _around_asynchronous_generator(function, manager)
 
     elif inspect.isgeneratorfunction(function):
 
@@ -38,6 +34,29 @@ def around_calls(function, manager):
                 return function(*args, **kwargs)
 
     return functools.wraps(function)(wrapped)
+
+
+def _around_asynchronous_generator(function, manager):
+    async def wrapped(*args, **kwargs):
+        with manager():
+            generator = function(*args, **kwargs)
+            try:
+                value = await anext(generator)
+                while True:  # as ``yield from``, which there is not here
+                    try:
+                        sent = yield value
+                    except GeneratorExit:
+                        raise
+                    except BaseException as error:
+                        value = await generator.athrow(error)
+                    else:
+                        value = await generator.asend(sent)
+            except StopAsyncIteration:
+                return
+            finally:
+                await generator.aclose()
+
+    return wrapped
 
 
 class OneCall:

@@ -325,6 +325,57 @@ def test_a_generator_is_recorded_until_it_is_exhausted():
     assert not chunks.recorder.running
 
 
+def test_a_generator_of_which_nobody_wants_more_has_not_failed(tmp_path):
+    @memkit.record(tmp_path / "r.memkit")
+    @memkit.Tracker(tmp_path / "t.csv")
+    def numbers():
+        yield 1
+        yield 2
+
+    found = numbers()
+    next(found)
+    found.close()
+    assert memkit.read(tmp_path / "r.memkit").ending.kind == "ok"
+    assert memkit.has_completed_successfully(tmp_path / "t.csv")
+
+
+def test_an_asynchronous_generator_that_is_closed_early_has_not_failed(tmp_path):
+    @memkit.record(tmp_path / "r.memkit")
+    @memkit.Tracker(tmp_path / "t.csv")
+    async def numbers():
+        yield 1
+        yield 2
+
+    async def main():
+        found = numbers()
+        await anext(found)
+        await found.aclose()
+
+    asyncio.run(main())
+    assert memkit.read(tmp_path / "r.memkit").ending.kind == "ok"
+    assert memkit.has_completed_successfully(tmp_path / "t.csv")
+
+
+def test_what_is_sent_into_a_decorated_asynchronous_generator_arrives():
+    @memkit.record()
+    async def echoes():
+        heard = None
+        while True:
+            try:
+                heard = yield heard
+            except KeyError as error:
+                heard = error
+
+    async def main():
+        found = echoes()
+        thrown = KeyError("x")
+        heard = [await anext(found), await found.asend(1), await found.athrow(thrown), await found.asend(2)]
+        await found.aclose()
+        assert heard == [None, 1, thrown, 2]
+
+    asyncio.run(main())
+
+
 def test_an_asynchronous_generator_is_recorded_until_it_is_exhausted():
     @memkit.record()
     async def chunks():

@@ -402,7 +402,7 @@ def test_as_a_decorator_it_tracks_coroutines_and_generators_to_their_ends(path):
     given = numbers()
     next(given)
     given.close()
-    assert ended(path) == RAISED  # it was not exhausted
+    assert ended(path) == COMPLETED
 
 
 def track_here(path):
