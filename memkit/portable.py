@@ -307,12 +307,11 @@ class Sampler:
 
     def resume(self) -> None:
         """Start the thread, unless it runs."""
-        if self._thread is not None:
-            return
-        self._wake.clear()
-        thread = threading.Thread(target=self._run, name="memkit", daemon=True)
-        thread.start()
-        self._thread = thread
+        if self._thread is None:
+            self._wake.clear()
+            thread = threading.Thread(target=self._run, name="memkit", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def pause(self) -> None:
         """End the thread, so that a fork finds none."""

@@ -316,9 +316,9 @@ class Recorder:
                 raise
 
     def __call__(self, function):
-        from memkit.wrapping import OneCall, around_calls
+        from memkit.wrapping import OneCall, decorated
 
-        wrapped = around_calls(function, lambda: OneCall(self))
+        wrapped = decorated(function, lambda: OneCall(self))
         wrapped.recorder = self
         return wrapped
 

@@ -41,6 +41,6 @@ class span:
             rows.end(number)
 
     def __call__(self, function):
-        from memkit.wrapping import around_calls
+        from memkit.wrapping import decorated
 
-        return around_calls(function, lambda: span(self.label))
+        return decorated(function, lambda: span(self.label))

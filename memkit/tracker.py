@@ -184,9 +184,9 @@ class Tracker:
                 raise
 
     def __call__(self, function):
-        from memkit.wrapping import OneCall, around_calls
+        from memkit.wrapping import OneCall, decorated
 
-        return around_calls(function, lambda: OneCall(self))
+        return decorated(function, lambda: OneCall(self))
 
     def _offset(self) -> float:
         return self.calibration[0] if self.calibration else 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 
+from memkit.errors import UsageError
+
 
 def around_calls(function, manager):
     """The function, with ``manager()`` entered around each call.
@@ -34,6 +36,18 @@ def around_calls(function, manager):
                 return function(*args, **kwargs)
 
     return functools.wraps(function)(wrapped)
+
+
+def decorated(function, manager):
+    """The same for a decorator that says so where it is given anything else, and that goes through what a class makes of it.
+
+    Raises ``UsageError``.
+    """
+    if isinstance(function, (staticmethod, classmethod)):
+        return type(function)(decorated(function.__func__, manager))
+    if isinstance(function, type) or not callable(function):
+        raise UsageError(f"{function!r} is no function: decorate functions and methods, and a class method by method")
+    return around_calls(function, manager)
 
 
 def _around_asynchronous_generator(function, manager):

@@ -288,6 +288,34 @@ def test_a_decorated_function_is_recorded_call_by_call(touched):
     memory.close()
 
 
+DECORATORS = [memkit.record(), memkit.Tracker("t.csv"), memkit.span("work")]
+
+
+@pytest.mark.parametrize("decorator", DECORATORS)
+@pytest.mark.parametrize("given", [dict, 5, None])
+def test_only_functions_can_be_decorated(decorator, given):
+    with pytest.raises(memkit.UsageError, match=f"{given!r} is no function"):
+        decorator(given)
+
+
+@pytest.mark.parametrize("decorator", DECORATORS)
+def test_a_method_of_a_class_can_be_decorated(decorator, tmp_path, monkeypatch):
+    monkeypatch.setattr(decorator, "path", str(tmp_path / "t.csv"), raising=False)
+
+    class Twice:
+        @decorator
+        @staticmethod
+        def of(number):
+            return 2 * number
+
+        @decorator
+        @classmethod
+        def name(cls):
+            return cls.__name__
+
+    assert (Twice.of(2), Twice().of(3), Twice.name(), Twice().name()) == (4, 6, "Twice", "Twice")
+
+
 def test_a_recursion_is_one_recording():
     @memkit.record()
     def deep(levels):
