@@ -351,7 +351,10 @@ class Recorder:
             return files.opened(self.path)
         if self._nameless is None or not self._nameless.is_there:
             self._nameless = None  # before another can have its number
-            self._nameless = files.Nameless()
+            try:
+                self._nameless = files.Nameless()
+            except OSError as error:
+                raise JournalError(f"cannot record into {self._where()}: {error.strerror}") from None
         self._nameless.empty()
         return self._nameless.writer()
 

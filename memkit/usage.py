@@ -7,7 +7,8 @@ import sys
 import time
 
 from memkit import engine
-from memkit.errors import MeterError, UsageError, nearest
+from memkit.errors import JournalError, MemkitError, MeterError, UsageError, nearest
+from memkit.recording import Sample
 from memkit.units import LONGEST_INTERVAL, SECOND, SHORTEST_INTERVAL
 
 MIB = 1 << 20
@@ -280,23 +281,11 @@ def _result(values, options, stream):
 
 def _usage_of_call(call, options, reader, stream):
     """The result and what the call returned; an exception of its passes through when the stream has what was measured."""
-    from memkit.recorder import Recorder
-
-    tracing = reader.name == "tracemalloc" and _start_tracemalloc()
-    recorder = Recorder(interval=options.interval, meter=reader.meter or reader)
-    scope = engine.Scope() if reader.include_children and reader.name == "psutil" else None
-    highest = 0
-    recorder.start()
+    measuring = _Measuring(options, reader)
     try:
         returned = call()
     finally:
-        recorder.stop()
-        if scope is not None:
-            highest = scope.close() or 0
-        if tracing:
-            highest = _stop_tracemalloc()
-        recording = recorder.recording
-        points = _points(recording, options, highest)
+        points = measuring.end()
         if stream is not None:
             for memory, when in points:
                 stream.write(f"MEM {memory:.6f} {when:.4f}\n")
@@ -308,12 +297,64 @@ def _usage_of_call(call, options, reader, stream):
     return [point if options.timestamps else point[0] for point in points], returned
 
 
-def _points(recording, options, highest):
+class _Measuring:
+    """What is recorded while a call runs. That its file is full is said, and is no reason to lose what the call returns."""
+
+    def __init__(self, options, reader):
+        from memkit.recorder import Recorder
+
+        self._options, self._reader = options, reader
+        self._tracing = reader.name == "tracemalloc" and _start_tracemalloc()
+        self._recorder = Recorder(interval=options.interval, meter=reader.meter or reader)
+        self._scope = engine.Scope() if reader.include_children and reader.name == "psutil" else None
+        self._began, self._clock = time.time(), time.monotonic_ns()
+        try:
+            self._recorder.start()
+            self._first = None
+        except JournalError as error:
+            self._lost(error)
+            self._first = self._sample()
+
+    def end(self) -> list[tuple]:
+        """MiB and seconds since the epoch of each sample to be returned."""
+        samples, began = [self._first], self._began
+        if self._first is None:
+            samples, began = self._recorded()
+        else:
+            samples.append(self._sample())
+        highest = (self._scope and self._scope.close()) or 0
+        if self._tracing:
+            highest = _stop_tracemalloc()
+        return _points(samples, began, self._options, highest)
+
+    def _recorded(self):
+        try:
+            self._recorder.stop()
+            recording = self._recorder.recording
+            return recording.samples, recording.about.began
+        except (JournalError, OSError) as error:
+            self._lost(error)
+        try:
+            samples = self._recorder.recording.samples
+        except (MemkitError, OSError):  # the program has closed the file
+            samples = ()
+        return [*samples, self._sample()], self._began
+
+    def _sample(self):
+        memory = self._reader.read() or 0
+        return Sample(time.monotonic_ns() - self._clock, os.getpid(), memory, memory)
+
+    def _lost(self, error):
+        if sys.stderr is not None:
+            print(f"memkit: memory_usage has not all samples of a call: {error}", file=sys.stderr)
+
+
+def _points(recorded, began, options, highest):
     """MiB and seconds since the epoch of each sample to be returned; ``highest`` is known from elsewhere, or 0."""
     beat = round(options.interval * SECOND)
     limit = None if options.timeout is None else options.timeout * SECOND
-    samples = [each for each in recording.samples if limit is None or each.time <= limit] or list(recording.samples[:1])
-    whole = len(samples) == len(recording.samples)
+    samples = [each for each in recorded if limit is None or each.time <= limit] or list(recorded[:1])
+    whole = len(samples) == len(recorded)
     first, last = samples[0], samples[-1]
     points, high, due = [(first.memory, first.time)], 0, beat
     for sample in samples[1:]:
@@ -327,7 +368,7 @@ def _points(recording, options, highest):
         points.append((highest, last.time))
     if last is not first:
         points.append((last.memory, last.time))
-    return [(size / MIB, recording.about.began + moment / SECOND) for size, moment in points]
+    return [(size / MIB, began + moment / SECOND) for size, moment in points]
 
 
 def _start_tracemalloc() -> bool:

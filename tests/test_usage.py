@@ -231,6 +231,57 @@ def test_an_exception_leaves_what_was_measured_in_the_stream():
     assert stream.getvalue().startswith("MEM ")
 
 
+FULL = """
+import json, os, resource, time, memkit
+def is_full(fd):
+    try:
+        return os.fstat(fd).st_size == 3000
+    except OSError:
+        return False
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+def gives():
+    any(time.sleep(0.05) or any(map(is_full, range(3, 64))) for _ in range(600))
+    return 42
+def raises():
+    gives()
+    raise KeyError("its own")
+usage, returned = memkit.memory_usage(gives, interval=0.001, retval=True)
+try:
+    memkit.memory_usage(raises, interval=0.001)
+except Exception as error:
+    raised = repr(error)
+print(json.dumps([returned, raised, len(usage) > 2, min(usage) > 1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_full_disk_costs_a_call_neither_its_result_nor_its_exception(plain, script):
+    done = plain(script(FULL))
+    assert done.stdout == "[42, \"KeyError('its own')\", true, true]\n"
+    complaints = done.stderr.splitlines()
+    assert len(complaints) == 2
+    assert all(line.startswith("memkit: memory_usage has not all samples of a call: ") for line in complaints)
+
+
+def test_a_call_that_cannot_be_recorded_has_memory_at_both_ends(monkeypatch, touched, capsys):
+    def refuse():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("memkit.files.opened_nameless", refuse)
+    found, kept = memkit.memory_usage((touched, (30,)), retval=True)
+    assert found[1] - found[0] == pytest.approx(30, abs=CLOSE) and len(found) == 2
+    kept.close()
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "closerange"), reason="needs descriptors")
+def test_a_call_may_close_all_descriptors_that_it_did_not_open(plain, script):
+    text = "import os, memkit\nprint(memkit.memory_usage((os.closerange, (3, 200)), retval=True)[1])\n"
+    done = plain(script(text))
+    assert (done.returncode, done.stdout) == (0, "None\n")
+    assert "Traceback" not in done.stderr
+
+
 def test_memkits_own_helpers_are_not_counted():
     """The process that sampled was counted as a child."""
     before = len(psutil.Process().children(recursive=True))
@@ -281,7 +332,7 @@ def test_a_text_of_code_is_run():
 
 def points(recording, interval=0.1, timeout=None, highest=0):
     options = usage._Options(interval, timeout, True, False, False)
-    return [round(memory) for memory, _ in usage._points(recording, options, highest * MIB)]
+    return [round(memory) for memory, _ in usage._points(recording.samples, 0, options, highest * MIB)]
 
 
 def test_each_value_is_the_highest_since_the_one_before(made_up):
