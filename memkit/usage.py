@@ -55,7 +55,12 @@ def memory_usage(
         usage, returned = _usage_of_call(call, options, Reader(None, backend, include_children), stream)
         return (usage, returned) if retval else usage
     pid, ended = _process_of(proc)
-    reader = Reader(pid, backend, include_children)
+    try:
+        reader = Reader(pid, backend, include_children)
+    except MeterError:
+        if ended is None or not ended(0):
+            raise
+        return _result((), options, stream)
     if pid is None and timeout is None and not (timestamps or multiprocess or stream is not None or max_usage):
         return [reader.read() / MIB]
     once = timeout is None and ended is None

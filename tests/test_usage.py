@@ -106,6 +106,20 @@ def test_a_process_that_ends_ends_the_list():
     assert found and all(memory > 0 for memory in found)
 
 
+@pytest.mark.parametrize("waited_for", [False, True])
+@pytest.mark.parametrize("backend", ["psutil", "posix"])
+def test_a_popen_that_has_ended_has_an_empty_list(waited_for, backend):
+    with subprocess.Popen(DIES, stdout=subprocess.PIPE) as process:
+        process.stdout.read()
+        if waited_for:
+            process.wait()
+        else:
+            while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.01)
+        assert memkit.memory_usage(process, backend=backend) == []
+        assert memkit.memory_usage(process, backend=backend, max_usage=True) is None
+
+
 def test_a_number_whose_process_ends_while_it_is_watched_ends_the_list():
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.2)"]) as process:
         found = memkit.memory_usage(process.pid, interval=0.01, timeout=100)
