@@ -44,7 +44,7 @@ def memory_usage(
     all descendants is added. ``multiprocess``, for a process: each value is a list, with that of each descendant after it.
     ``stream``: a text file that gets a ``MEM`` line for each sample, and ``CHLD`` lines with ``multiprocess``; the result is
     None. ``backend``: ``"psutil"`` for resident memory, ``"psutil_pss"``, ``"psutil_uss"``, ``"posix"``, which asks ``ps``,
-    or ``"tracemalloc"``, what Python allocated. ``max_iterations`` is accepted, and has nothing to limit.
+    or ``"tracemalloc"``, what Python allocated, with no children. ``max_iterations`` is accepted, and has nothing to limit.
 
     A process that ends, ends the list. Raises ``UsageError`` for arguments that make no sense, and ``MeterError`` where
     there is no such process, or it may not be read.
@@ -96,7 +96,7 @@ class Reader:
             wrong = str(backend)
             raise UsageError(f"unknown backend {backend!r}{nearest(wrong, BACKENDS)}: there are {', '.join(BACKENDS)}")
         self.pid = pid
-        self.include_children = include_children
+        self.include_children = include_children and self.name != "tracemalloc"  # which counts within one process
         self._meter = None
         if self.name == "tracemalloc":
             if pid is not None:
@@ -129,7 +129,9 @@ class Reader:
         return _asked_of_ps(self.pid or os.getpid())
 
     def read_children(self) -> list[tuple[int, int]]:
-        """Process number and bytes of each descendant there is."""
+        """Process number and bytes of each descendant there is; of none where the backend counts within one process."""
+        if self.name == "tracemalloc":
+            return []
         meter = BACKENDS[self.name]
         return children_of(self.pid, meter) if meter else [(pid, _asked_of_ps(pid) or 0) for pid, _ in children_of(self.pid)]
 

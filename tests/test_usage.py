@@ -330,6 +330,16 @@ def test_tracemalloc_counts_what_python_allocates_and_is_off_afterwards():
     assert not tracemalloc.is_tracing()
 
 
+def test_tracemalloc_counts_no_children(waiting):
+    alone, together = (
+        max(memkit.memory_usage((bytearray, (MIB,)), backend="tracemalloc", include_children=children))
+        for children in (False, True)
+    )
+    assert together == pytest.approx(alone, abs=0.1)
+    with_rows = memkit.memory_usage(backend="tracemalloc", multiprocess=True)
+    assert [len(row) for row in with_rows] == [1]
+
+
 def test_tracemalloc_cannot_look_into_another_process(waiting):
     with pytest.raises(UsageError, match="within this process only"):
         memkit.memory_usage(waiting.pid, backend="tracemalloc")
