@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 import time
@@ -78,6 +79,8 @@ class _Options:
             raise UsageError(f"interval={interval!r}, timeout={timeout!r}: give seconds") from None
         if self.interval != self.interval:
             raise UsageError(f"interval={interval!r}: give seconds")
+        if self.timeout is not None and not self.timeout >= 0:
+            raise UsageError(f"timeout={timeout!r}: give seconds, from 0 up, or None for no end")
         self.interval = min(max(self.interval, SHORTEST_INTERVAL / SECOND), LONGEST_INTERVAL / SECOND)
         self.timestamps, self.multiprocess, self.max_usage = timestamps, multiprocess, max_usage
 
@@ -221,7 +224,7 @@ def _process_of(proc):
     if hasattr(proc, "poll") and hasattr(proc, "pid"):
         return proc.pid, lambda seconds: _ended(proc, seconds)
     try:
-        pid = int(proc)
+        pid = int(proc) if isinstance(proc, str) else operator.index(None if isinstance(proc, bool) else proc)
     except (TypeError, ValueError):
         raise UsageError(f"{proc!r} is neither a process nor a function: see help(memkit.memory_usage)") from None
     if pid < -1 or pid == 0:

@@ -78,12 +78,21 @@ def test_a_process_that_is_not_there_is_an_error_of_both_kinds():
         (((len, (), {}, 1),), "no call"),
         ((0,), "not the number of a process"),
         ((None,), "neither a process nor a function"),
+        ((True,), "True is neither a process nor a function"),
+        ((1.5,), r"1\.5 is neither a process nor a function"),
         ((-1, "soon"), "give seconds"),
+        ((-1, 0.1, float("nan")), "timeout=nan: give seconds, from 0 up"),
+        ((-1, 0.1, -1), "timeout=-1: give seconds, from 0 up"),
     ],
 )
 def test_nonsense_is_refused_in_a_line(arguments, message):
     with pytest.raises(UsageError, match=message):
         memkit.memory_usage(*arguments)
+
+
+def test_nonsense_is_refused_before_a_function_is_called():
+    with pytest.raises(UsageError, match="give seconds"):
+        memkit.memory_usage(lambda: pytest.fail("called"), timeout=float("nan"))
 
 
 def test_an_unknown_backend_is_refused_with_the_nearest():
