@@ -318,6 +318,7 @@ def test_without_a_program_it_says_so(run):
         (["--backend", "tracemalloc", "true"], "--backend tracemalloc: it counts within one process"),
         (["-o", "notes.txt", "true"], "'notes.txt' is not a file of mprof's, so it is left alone"),
         (["-o", "nowhere/a.dat", "true"], "cannot write 'nowhere/a.dat'"),
+        *[(["-t", seconds, "true"], f"--timeout {seconds}: give seconds, or 0 for no end") for seconds in ("inf", "nan", "-1")],
     ],
 )
 def test_wrong_options_are_one_line(run, tmp_path, words, reason):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -59,6 +60,8 @@ def run(options) -> int:
         interval = parse_interval(options.interval) / SECOND
     except UsageError:
         raise UsageError(f"--interval {options.interval:g}: give seconds, from 0.0001 to 86400") from None
+    if options.timeout is not None and not (options.timeout >= 0 and math.isfinite(options.timeout * SECOND)):
+        raise UsageError(f"--timeout {options.timeout:g}: give seconds, or 0 for no end")
     if options.backend not in METERS:
         raise UsageError(
             f"--backend {options.backend}: it counts within one process, and mprof looks from outside; leave it out"
