@@ -85,6 +85,21 @@ def test_a_module_is_run_by_its_name(plain, script):
     assert len(table(plain(*MODULE, "package.work").stdout)) == 5
 
 
+@pytest.mark.parametrize("inside", ["__init__.py", "work.py"], ids=["package", "namespace"])
+def test_a_folder_that_is_a_package_is_run_as_a_module(plain, script, inside):
+    script("", f"package/{inside}")
+    script("from . import work\n" + README, "package/__main__.py")
+    script("", "package/work.py")
+    done = plain(*MODULE, "package")
+    assert (done.returncode, done.stderr, len(table(done.stdout))) == (0, "", 5)
+
+
+def test_a_folder_with_a_slash_is_run_as_python_would(plain, script):
+    script("import work\n" + README, "folder/__main__.py")
+    script("", "folder/work.py")
+    assert len(table(plain(*MODULE, "./folder").stdout)) == 5
+
+
 def test_a_script_is_found_on_the_path(plain, script, tmp_path, monkeypatch):
     script(README, "bin/found.py")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))

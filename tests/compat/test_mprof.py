@@ -35,6 +35,7 @@ def outer():
 
 kept = outer()
 """
+NO_TIMES = ("inf", "nan", "-1")
 WAITS = "import sys; print('here', flush=True); sys.stdin.read()"
 
 
@@ -115,6 +116,15 @@ def test_a_peak_between_two_samples_is_in_the_file(run, script, tmp_path, exact_
 def test_a_block_of_code_can_be_marked(run, script, tmp_path):
     run("run", "-o", "a.dat", script("with profile.timestamp('my block'):\n    pass\n"))
     assert calls_in(tmp_path / "a.dat") == [(".my_block", 0, 0)]
+
+
+def test_a_folder_that_is_a_package_is_run_as_a_module(run, script, tmp_path):
+    script("", "package/__init__.py")
+    script("kept = 3", "package/other.py")
+    script("from package.other import kept\nfrom . import other\n" + NESTED, "package/__main__.py")
+    done = run("run", "-E", "-o", "a.dat", "--python", "package")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert calls_in(tmp_path / "a.dat") == [("__main__.inner", 20, 1), ("__main__.outer", 20, 0)]
 
 
 def test_coroutines_and_generators_last_until_they_end(run, script, tmp_path):
@@ -318,7 +328,10 @@ def test_without_a_program_it_says_so(run):
         (["--backend", "tracemalloc", "true"], "--backend tracemalloc: it counts within one process"),
         (["-o", "notes.txt", "true"], "'notes.txt' is not a file of mprof's, so it is left alone"),
         (["-o", "nowhere/a.dat", "true"], "cannot write 'nowhere/a.dat'"),
-        *[(["-t", seconds, "true"], f"--timeout {seconds}: give seconds, or 0 for no end") for seconds in ("inf", "nan", "-1")],
+        *[
+            (["-t", seconds, "true"], f"--timeout {seconds}: give seconds, or 0 for no end")
+            for seconds in ("inf", "nan", "-1")
+        ],
     ],
 )
 def test_wrong_options_are_one_line(run, tmp_path, words, reason):

@@ -10,7 +10,7 @@ from memkit import script
 from memkit.compat.memory_profiler.profiler import LineProfiler, profile
 from memkit.compat.memory_profiler.stamps import TimeStamper
 from memkit.compat.memory_profiler.table import show_results
-from memkit.targets import find_module
+from memkit.compat.typed import find_script, is_script
 from memkit.usage import BACKENDS
 
 VERSION = "0.61.0"
@@ -95,11 +95,6 @@ def _show(profiler, precision, stream):
 # -- the program -------------------------------------------------------------------------------------------------------
 
 
-def is_script(target: str) -> bool:
-    """Whether this is a file to run, and not the name of a module."""
-    return target.endswith(".py") or os.path.exists(target) or (find_module(target) is None and _on_path(target) is not None)
-
-
 def exec_with_profiler(filename, profiler, backend="psutil", passed_args=()):
     """Run a file as ``__main__`` with ``profiler`` as the builtin ``profile``."""
     path = _find_script(filename)
@@ -142,16 +137,8 @@ def _make_way(target, arguments, module):
 
 def _find_script(script_name):
     """The path of a script, as it is given or on ``PATH``; exits where there is none."""
-    found = script_name if os.path.exists(script_name) else _on_path(script_name)
+    found = find_script(script_name)
     if found is None:
         print(f"Could not find script {script_name}", file=sys.stderr)
         raise SystemExit(1)
     return found
-
-
-def _on_path(name):
-    for folder in os.get_exec_path():
-        path = os.path.join(folder, name)
-        if os.path.isfile(path):
-            return path
-    return None

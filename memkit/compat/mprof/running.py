@@ -17,6 +17,7 @@ from memkit import launch, mprofile
 from memkit.compat.mprof.following import DatFile, Inside, Outside
 from memkit.compat.mprof.profiles import new_profile
 from memkit.compat.mprof.watching import Watch
+from memkit.compat.typed import find_script, is_script
 from memkit.errors import MemkitError, MeterError, UsageError
 from memkit.launch import Program
 from memkit.recording import signal_name
@@ -286,19 +287,12 @@ def _program(words) -> Program:
             if not words:
                 raise UsageError(f"{letter} needs a {mode} after it")
             return Program(mode, words[0], words[1:])
-    if not first.endswith(".py") and not os.path.exists(first):
+    if not is_script(first):
         return Program("module", first, rest)
-    return Program("script", _find_script(first), rest)
-
-
-def _find_script(name: str) -> str:
-    """The file, or one of that name on the PATH."""
-    if os.path.exists(name):
-        return name
-    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
-        if folder and os.path.isfile(os.path.join(folder, name)):
-            return os.path.join(folder, name)
-    raise MemkitError(f"Could not find script {name}")
+    path = find_script(first)
+    if path is None:
+        raise MemkitError(f"Could not find script {first}")
+    return Program("script", path, rest)
 
 
 def _can_record(python: str) -> bool:
