@@ -118,6 +118,15 @@ def test_a_block_of_code_can_be_marked(run, script, tmp_path):
     assert calls_in(tmp_path / "a.dat") == [(".my_block", 0, 0)]
 
 
+@pytest.mark.parametrize("words", [["-m", "work"], ["-mwork"], ["-c", "import work"]], ids=" ".join)
+def test_a_module_and_a_text_of_code_are_named_as_python_names_them(run, script, tmp_path, words):
+    script("import sys\nprint(sys.argv[1:])\n@profile\ndef f():\n    pass\nf()\n", "work.py")
+    done = run("run", "-E", "-o", "a.dat", "--python", *words, "-t", "x")
+    assert (done.returncode, done.stderr, done.stdout.splitlines()[-1]) == (0, "", "['-t', 'x']")
+    assert [call[1:] for call in calls_in(tmp_path / "a.dat")] == [(0, 0)]
+    assert mprofile.contents(tmp_path / "a.dat").command.split(" ", 1)[1].startswith(words[0])
+
+
 def test_a_folder_that_is_a_package_is_run_as_a_module(run, script, tmp_path):
     script("", "package/__init__.py")
     script("kept = 3", "package/other.py")
@@ -308,11 +317,17 @@ def test_the_exit_code_is_said_and_with_an_option_passed_on(run):
     assert "was killed by SIGTERM" in run("run", *killed).stderr
 
 
-@pytest.mark.parametrize("words", [["nothing"], ["nothing.py"], ["--python", "/nowhere/python3", "x.py"]])
+CANNOT_BE_RUN = [
+    *(["nothing"], ["nothing.py"], ["--python", "/nowhere/python3", "x.py"]),
+    *(["--python", "nothing"], ["--python", "./nothing"], ["--python", "-m", "email"]),
+]
+
+
+@pytest.mark.parametrize("words", CANNOT_BE_RUN, ids=" ".join)
 def test_what_cannot_be_run_is_one_line_and_leaves_no_file(run, tmp_path, words):
     done = run("run", *words)
     assert done.returncode == 1
-    assert re.fullmatch(r"mprof: .*\n", done.stderr)
+    assert re.fullmatch(r"(mprof|memkit-run): .*\n", done.stderr)
     assert os.listdir(tmp_path) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from argparse import REMAINDER, ArgumentParser, ArgumentTypeError, RawTextHelpFormatter
 
@@ -75,7 +76,10 @@ def _parser(usage, about=None):
 
 def run_action() -> None:
     """``mprof run``"""
-    options = _run_parser().parse_args()
+    place = _place_of_module_or_code(sys.argv)
+    options = _run_parser().parse_args(sys.argv[1:place])
+    if place < len(sys.argv):
+        options.python, options.program = True, sys.argv[place:]
     if not options.program:
         print("A program to run must be provided. Use -h for help")
         sys.exit(FAILED)
@@ -83,6 +87,19 @@ def run_action() -> None:
 
     if code := run(options):
         sys.exit(code)
+
+
+def _place_of_module_or_code(words):
+    """Where the program begins that is named as Python names it, by ``-m`` or ``-c``; the end where it is not."""
+    for place in range(1, len(words)):
+        if re.match("-[mc]", words[place]):
+            return place
+        if not words[place].startswith("-") and not _TAKES_A_VALUE.fullmatch(words[place - 1]):
+            break
+    return len(words)
+
+
+_TAKES_A_VALUE = re.compile("-[CMEa]*[Tto]|--(interval|timeout|output|backend)")  # of the options of mprof run
 
 
 def attach_action() -> None:
@@ -118,7 +135,7 @@ def _run_parser():
     parser.add_argument(
         "program",
         nargs=REMAINDER,
-        help="a command, or a Python script and its arguments;\nwith --python a module, or an interpreter and its words",
+        help="a command, or a script and its words;\nwith --python a module, an interpreter and its words, -m or -c",
     )
     return parser
 

@@ -43,6 +43,12 @@ class DatFile:
     def flush(self) -> None:
         self._try(self._file.flush)
 
+    def discard(self) -> None:
+        """Have nothing of it after all."""
+        self.flush()
+        if os.path.isfile(self._path):
+            self._try(self._file.truncate, 0)
+
     def close(self) -> None:
         """Nothing is left of a file that was never begun."""
         self._try(self._file.close)

@@ -13,7 +13,7 @@ import time
 from contextlib import ExitStack, closing
 
 import memkit
-from memkit import launch, mprofile
+from memkit import launch, mprofile, script
 from memkit.compat.mprof.following import DatFile, Inside, Outside
 from memkit.compat.mprof.profiles import new_profile
 from memkit.compat.mprof.watching import Watch
@@ -154,6 +154,9 @@ def _run_new(options, interval, plan) -> int:
         if not _follow(process, file, journal if plan is not None else None, options, interval):
             _say(f"sampling ended after {options.timeout:g} s; the program goes on as process {process.pid}")
             process.returncode = 0  # nobody waits for it any more, and nobody is to be warned of that
+        if plan is not None and process.returncode == script.REFUSED and not os.path.exists(journal):
+            file.discard()
+            return 1  # it has said why
     incomplete = _wholeness(file)
     return _status(process.returncode, options.exit_code) or incomplete
 
