@@ -314,7 +314,7 @@ class _Measuring:
         from memkit.recorder import Recorder
 
         self._options, self._reader = options, reader
-        self._tracing = reader.name == "tracemalloc" and _start_tracemalloc()
+        self._tracing = reader.name == "tracemalloc" and start_tracemalloc()
         self._recorder = Recorder(interval=options.interval, meter=reader.meter or reader)
         self._scope = engine.Scope() if reader.include_children and reader.name == "psutil" else None
         self._began, self._clock = time.time(), time.monotonic_ns()
@@ -334,7 +334,7 @@ class _Measuring:
             samples.append(self._sample())
         highest = (self._scope and self._scope.close()) or 0
         if self._tracing:
-            highest = _stop_tracemalloc()
+            highest = stop_tracemalloc()
         return _points(samples, began, self._options, highest)
 
     def _recorded(self):
@@ -381,7 +381,8 @@ def _points(recorded, began, options, highest):
     return [(size / MIB, began + moment / SECOND) for size, moment in points]
 
 
-def _start_tracemalloc() -> bool:
+def start_tracemalloc() -> bool:
+    """Have Python count what it allocates; False where it does already."""
     import tracemalloc
 
     if tracemalloc.is_tracing():
@@ -390,7 +391,8 @@ def _start_tracemalloc() -> bool:
     return True
 
 
-def _stop_tracemalloc() -> int:
+def stop_tracemalloc() -> int:
+    """Have it count no more; the highest that it counted is returned."""
     tracemalloc = sys.modules["tracemalloc"]
     highest = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

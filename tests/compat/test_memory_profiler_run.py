@@ -172,6 +172,33 @@ f()
     assert max(row[1] for row in without) - without[0][1] < 20
 
 
+CALLS = """
+import builtins, json, sys, tracemalloc
+from memkit.compat.memory_profiler import LineProfiler, exec_with_profiler, run_module_with_profiler
+profiler = LineProfiler()
+def state():
+    own = sorted(vars(sys.modules["__main__"])), __file__
+    return *own, sys.argv, sys.path, getattr(builtins, "profile", None), tracemalloc.is_tracing()
+def check(run, target, backend, before):
+    try:
+        run(target, profiler, backend, ["a", "b"])
+    except KeyError:
+        assert str(state()) == before
+for backend in ("psutil", "tracemalloc"):
+    check(exec_with_profiler, "example.py", backend, str(state()))
+    check(run_module_with_profiler, "example", backend, str(state()))
+print(sum(row[2] for lines in profiler.code_map.values() for row in lines.values()), profiler.enable_count)
+"""
+
+
+def test_a_program_that_runs_another_is_what_it_was_afterwards(plain, script):
+    text = "import sys\n@profile\ndef f():\n    return 1\nprint(__name__, sys.argv[1:], f())\nraise KeyError\n"
+    script(text, "example.py")
+    done = plain(script(CALLS, "caller.py"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["__main__ ['a', 'b'] 1"] * 4 + ["8 0"]
+
+
 # -- timestamps --------------------------------------------------------------------------------------------------------
 
 SPANS = """\

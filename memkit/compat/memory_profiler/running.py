@@ -5,13 +5,14 @@ from __future__ import annotations
 import builtins
 import os
 import sys
+from contextlib import contextmanager
 
 from memkit import script
 from memkit.compat.memory_profiler.profiler import LineProfiler, profile
 from memkit.compat.memory_profiler.stamps import TimeStamper
 from memkit.compat.memory_profiler.table import show_results
 from memkit.compat.typed import find_script, is_script
-from memkit.usage import BACKENDS
+from memkit.usage import BACKENDS, start_tracemalloc, stop_tracemalloc
 
 VERSION = "0.61.0"
 
@@ -33,8 +34,10 @@ def main(own_files: tuple[str, ...] = ()) -> None:
     )
     pid = os.getpid()
     try:
-        run = exec_with_profiler if is_script(target) else run_module_with_profiler
-        run(target, profiler, options.backend, arguments)
+        if is_script(target):
+            _run(script.run_script, _find_script(target), profiler, options.backend, arguments)
+        else:
+            _run(script.run_module, target, profiler, options.backend, arguments)
     except BaseException:
         script.hide_own_frames((*_OWN_FILES, *own_files))
         raise
@@ -96,32 +99,43 @@ def _show(profiler, precision, stream):
 
 
 def exec_with_profiler(filename, profiler, backend="psutil", passed_args=()):
-    """Run a file as ``__main__`` with ``profiler`` as the builtin ``profile``."""
+    """Run a file as ``__main__`` with ``profiler`` as the builtin ``profile``; everything is as it was afterwards."""
     path = _find_script(filename)
-    _run(script.run_script, path, profiler, backend, passed_args)
+    with _guest():
+        _run(script.run_script, path, profiler, backend, passed_args)
 
 
 def run_module_with_profiler(module, profiler, backend="psutil", passed_args=()):
     """Run a module as ``__main__`` in the same way."""
-    _run(script.run_module, module, profiler, backend, passed_args)
+    with _guest():
+        _run(script.run_module, module, profiler, backend, passed_args)
+
+
+@contextmanager
+def _guest():
+    """What a program has while it runs within another: a ``__main__``, arguments, a path and builtins, as if of its own."""
+    main, arguments, path = sys.modules["__main__"], sys.argv, list(sys.path)
+    had_profile = "profile" in vars(builtins), vars(builtins).get("profile")
+    sys.modules["__main__"] = type(sys)("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"], sys.argv, sys.path[:] = main, arguments, path
+        if had_profile[0]:
+            builtins.profile = had_profile[1]
+        else:
+            vars(builtins).pop("profile", None)
 
 
 def _run(run, target, profiler, backend, arguments):
-    tracing = backend == "tracemalloc"
-    had_profile = vars(builtins).get("profile")
+    tracing = backend == "tracemalloc" and start_tracemalloc()
     builtins.profile = profiler
     _make_way(target, arguments, module=run is script.run_module)
-    if tracing:
-        import tracemalloc
-
-        tracemalloc.start()
     try:
         run(target)
     finally:
         if tracing:
-            tracemalloc.stop()
-        if had_profile is not None:
-            builtins.profile = had_profile
+            stop_tracemalloc()
 
 
 def _make_way(target, arguments, module):
