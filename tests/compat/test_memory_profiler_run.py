@@ -133,6 +133,48 @@ def test_the_importable_decorator_goes_into_the_run(run):
     assert [row[3] for row in table(done.stdout)] == [2, 2]
 
 
+OWN = """\
+@profile({})
+def f():
+    kept = bytearray(1000000)
+f()
+print("called")
+"""
+
+
+@pytest.mark.parametrize("imported", [True, False])
+@pytest.mark.parametrize("settings", ["backend='tracemalloc', precision=4", "include_children=True, precision=4"])
+def test_a_decorator_with_settings_of_its_own_has_a_table_of_its_own(run, imported, settings):
+    done = run("from memkit.compat.memory_profiler import profile\n" * imported + OWN.format(settings))
+    text, after = done.stdout.split("called\n")
+    assert [row[3] for row in table(text)] == [1, 1] and after == ""
+    assert re.search(r" [\d.]+\.\d{4} MiB +0\.\d{4} MiB ", text)
+    assert ("tracemalloc" in settings) == (table(text)[-1][1] < 2)
+
+
+def test_an_imported_decorator_with_a_precision_prints_with_it(run):
+    done = run("from memkit.compat.memory_profiler import profile\n" + OWN.format("precision=4"))
+    text, after = done.stdout.split("called\n")
+    assert re.search(r" \d+\.\d{4} MiB", text) and after == ""
+
+
+def test_settings_that_a_run_has_anyway_are_its_own(run):
+    program = "from memkit.compat.memory_profiler import profile\n" + OWN.format(
+        "backend='psutil_uss', include_children=True"
+    )
+    done = run(program, options=("--include-children", "--backend", "psutil_uss"))
+    before, text = done.stdout.split("called\n")
+    assert before == "" and len(table(text)) == 2
+
+
+@pytest.mark.parametrize("options", [(), ("--timestamp",)], ids=" ".join)
+@pytest.mark.parametrize("words", ["@profile", "@profile(precision=3)"])
+def test_the_builtin_can_be_switched_off(run, monkeypatch, options, words):
+    monkeypatch.setenv("MEMKIT_PROFILE", "0")
+    done = run(f"{words}\ndef f():\n    return 1\nprint(f(), hasattr(f, '__wrapped__'))\n", options=options)
+    assert (done.returncode, done.stdout) == (0, "1 False\n")
+
+
 def test_a_block_can_be_measured(run):
     done = run(
         "def f():\n    return 1\nprofile.add_function(f)\nwith profile:\n    f()\nf()\n",

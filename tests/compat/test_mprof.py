@@ -113,6 +113,12 @@ def test_a_peak_between_two_samples_is_in_the_file(run, script, tmp_path, exact_
     assert highest - first > 19
 
 
+def test_the_decorator_can_be_switched_off(run, script, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMKIT_PROFILE", "0")
+    assert run("run", "-E", "-o", "a.dat", script(NESTED)).returncode == 0
+    assert calls_in(tmp_path / "a.dat") == []
+
+
 def test_a_block_of_code_can_be_marked(run, script, tmp_path):
     run("run", "-o", "a.dat", script("with profile.timestamp('my block'):\n    pass\n"))
     assert calls_in(tmp_path / "a.dat") == [(".my_block", 0, 0)]

@@ -194,16 +194,18 @@ def profile(func=None, stream=None, precision=1, backend="psutil", include_child
     ``stream``: where to, standard output unless it is given; ``precision``: decimals; ``backend``, ``include_children``: as
     for ``memory_usage``. Calls that overlap, a recursion's for instance, share one table. Under
     ``python -m memkit.compat.memory_profiler`` and ``mprof run`` the function goes into what is measured there instead,
-    unless it has a stream of its own. ``MEMKIT_PROFILE=0`` in the environment makes it do nothing.
+    unless it has settings of its own that a run does not share. ``MEMKIT_PROFILE=0`` in the environment makes it do nothing.
     """
     if func is None:
         return lambda function: profile(function, stream, precision, backend, include_children)
-    if os.environ.get("MEMKIT_PROFILE", "") == "0":
+    if switched_off():
         return func
     found = getattr(builtins, "profile", None)
-    if stream is None and is_of_a_run(found):
+    lines = isinstance(found, LineProfiler)
+    own = stream is not None or (lines and (precision != 1 or differs(found, backend, include_children)))
+    if is_of_a_run(found) and not own:
         return found(func)
-    return _printing(func, stream, precision, choose_backend(backend), include_children)
+    return printing(func, stream, precision, choose_backend(backend), include_children)
 
 
 def is_of_a_run(found) -> bool:
@@ -211,9 +213,20 @@ def is_of_a_run(found) -> bool:
     return getattr(type(found), "__module__", "").startswith("memkit.compat.") and callable(found)
 
 
-def _printing(func, stream, precision, backend, include_children):
+def differs(profiler, backend, include_children) -> bool:
+    """Whether a decorator asks for more than it would get of the profiler of a run."""
+    return backend not in ("psutil", profiler.backend) or (include_children and not profiler.include_children)
+
+
+def switched_off() -> bool:
+    """Whether the environment says that decorators are to do nothing."""
+    return os.environ.get("MEMKIT_PROFILE", "") == "0"
+
+
+def printing(func, stream, precision, backend, include_children):
+    """The function, printing its table when a call has ended."""
     if isinstance(func, (staticmethod, classmethod)):
-        return type(func)(_printing(func.__func__, stream, precision, backend, include_children))
+        return type(func)(printing(func.__func__, stream, precision, backend, include_children))
     if isinstance(func, type):
         LineProfiler().add_function(func)
         return func

@@ -8,7 +8,8 @@ import sys
 from contextlib import contextmanager
 
 from memkit import script
-from memkit.compat.memory_profiler.profiler import LineProfiler, profile
+from memkit.compat.memory_profiler.backends import choose_backend
+from memkit.compat.memory_profiler.profiler import LineProfiler, differs, printing, switched_off
 from memkit.compat.memory_profiler.stamps import TimeStamper
 from memkit.compat.memory_profiler.table import show_results
 from memkit.compat.typed import find_script, is_script
@@ -30,7 +31,7 @@ def main(own_files: tuple[str, ...] = ()) -> None:
     settings = {"backend": options.backend, "include_children": options.include_children}
     stream = open(options.filename, "a") if options.filename else None  # noqa: SIM115 (it is the program that ends it)
     profiler = (
-        TimeStamper(**settings, stream=stream) if options.timestamp else RunProfiler(**settings, max_mem=options.max_mem)
+        RunStamper(**settings, stream=stream) if options.timestamp else RunProfiler(**settings, max_mem=options.max_mem)
     )
     pid = os.getpid()
     try:
@@ -77,12 +78,21 @@ def _options():
 class RunProfiler(LineProfiler):
     """The builtin ``profile`` of a run: what is decorated is printed at the end."""
 
-    def __call__(self, func=None, precision=1, stream=None, backend=None, include_children=False):
+    def __call__(self, func=None, precision=1, stream=None, backend="psutil", include_children=False):
         if func is None:
             return lambda function: self(function, precision, stream, backend, include_children)
-        if stream is not None or (backend is not None and backend != self.backend):
-            return profile(func, stream or sys.stdout, precision, backend or self.backend, include_children)
+        if switched_off():
+            return func
+        if stream is not None or differs(self, backend, include_children):
+            return printing(func, stream, precision, choose_backend(backend), include_children)
         return super().__call__(func, precision)
+
+
+class RunStamper(TimeStamper):
+    """The same with ``--timestamp``."""
+
+    def __call__(self, func=None, precision=None, **settings):
+        return func if func is not None and switched_off() else super().__call__(func, precision, **settings)
 
 
 def _show(profiler, precision, stream):
