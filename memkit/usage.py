@@ -101,6 +101,8 @@ class Reader:
         self.pid = pid
         self.include_children = include_children and self.name != "tracemalloc"  # which counts within one process
         self._meter = None
+        if self.include_children:  # what reading takes at first is nothing of what is measured
+            self.read_children()
         if self.name == "tracemalloc":
             if pid is not None:
                 raise UsageError(f"backend 'tracemalloc' counts within this process only, not in {pid}: choose another")
@@ -327,11 +329,7 @@ class _Measuring:
 
     def end(self) -> list[tuple]:
         """MiB and seconds since the epoch of each sample to be returned."""
-        samples, began = [self._first], self._began
-        if self._first is None:
-            samples, began = self._recorded()
-        else:
-            samples.append(self._sample())
+        samples, began = self._recorded() if self._first is None else ([self._first, self._sample()], self._began)
         highest = (self._scope and self._scope.close()) or 0
         if self._tracing:
             highest = stop_tracemalloc()

@@ -639,6 +639,22 @@ def test_the_decorator_has_a_stream_precision_and_children():
     assert re.search(r" -?0\.\d{4} MiB           1           return 1", stream.getvalue())
 
 
+def test_what_reads_children_is_loaded_before_anything_is_measured(python):
+    """psutil came within the first line, and was taken for the function's."""
+    assert python("""
+import io, json
+from memkit.compat.memory_profiler import profile
+stream = io.StringIO()
+@profile(stream=stream, precision=3, include_children=True)
+def f():
+    kept = 1
+    return 1
+f()
+rows = [line.split() for line in stream.getvalue().splitlines() if " MiB " in line]
+print(json.dumps(float(rows[-1][1]) - float(rows[0][1]) < 0.3))
+""")
+
+
 def test_the_table_is_printed_when_a_function_raises():
     """Nothing was printed after an exception."""
     stream = io.StringIO()
