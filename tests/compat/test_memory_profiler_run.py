@@ -1,5 +1,6 @@
 """``python -m memkit.compat.memory_profiler``: a program runs as it would alone, and what was measured is written."""
 
+import os
 import re
 import sys
 
@@ -324,6 +325,39 @@ def test_version_and_help(plain):
     words = plain(*MODULE, "--help").stdout
     for option in ("--pdb-mmem", "--precision", "-o", "--timestamp", "--include-children", "--backend"):
         assert option in words
+
+
+SAYS = "print('ran')\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("-o", "nowhere/a.txt"), "cannot write 'nowhere/a.txt': No such file or directory; choose another file with -o"),
+        (("--precision", "-3"), "--precision -3: give decimals, from 0 to 20"),
+        (("--precision", "1000000000"), "--precision 1000000000: give decimals, from 0 to 20"),
+    ],
+)
+def test_wrong_options_are_one_line_before_anything_is_run(run, options, reason):
+    done = run(SAYS, options=options)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"memory_profiler: {reason}\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell of Unix")
+def test_a_reader_that_has_enough_is_no_error(plain, script):
+    script(README + "    import sys; sys.exit(3)\n", "example.py")
+    reads = "import subprocess, sys; child = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE); child.stdout.close()"
+    done = plain("-c", reads + "; sys.exit(child.wait())", sys.executable, *MODULE, "example.py")
+    assert (done.returncode, done.stderr) == (3, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+@pytest.mark.parametrize("options", [(), ("--timestamp",)], ids=" ".join)
+def test_a_full_disk_is_told_and_changes_no_program(run, options):
+    passing, failing = (run(README + more, options=("-o", "/dev/full", *options)) for more in (SAYS, SAYS + "exit(3)\n"))
+    complaint = "memory_profiler: the results are not whole: No space left on device\n"
+    assert (passing.returncode, passing.stdout, passing.stderr) == (1, "ran\n", complaint)
+    assert (failing.returncode, failing.stdout, failing.stderr) == (3, "ran\n", complaint)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")

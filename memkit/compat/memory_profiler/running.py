@@ -16,6 +16,8 @@ from memkit.compat.typed import find_script, is_script
 from memkit.usage import BACKENDS, start_tracemalloc, stop_tracemalloc
 
 VERSION = "0.61.0"
+WRONG_USAGE = 2
+MOST_DECIMALS = 20
 
 
 def main(own_files: tuple[str, ...] = ()) -> None:
@@ -29,7 +31,7 @@ def main(own_files: tuple[str, ...] = ()) -> None:
         sys.exit(1)
     target, *arguments = options.program
     settings = {"backend": options.backend, "include_children": options.include_children}
-    stream = open(options.filename, "a") if options.filename else None  # noqa: SIM115 (it is the program that ends it)
+    stream = _opened(options.filename)
     profiler = (
         RunStamper(**settings, stream=stream) if options.timestamp else RunProfiler(**settings, max_mem=options.max_mem)
     )
@@ -44,7 +46,9 @@ def main(own_files: tuple[str, ...] = ()) -> None:
         raise
     finally:
         if pid == os.getpid():  # what a fork ended by itself is told by its parent
-            _show(profiler, options.precision, stream)
+            lost = _show(profiler, options.precision, stream)
+    if lost:
+        sys.exit(1)
 
 
 _OWN_FILES = (
@@ -72,7 +76,23 @@ def _options():
     parser.add_argument("--include-children", action="store_true", help="add the memory of all child processes")
     parser.add_argument("--backend", choices=sorted(BACKENDS), default="psutil", help="what to measure (%(default)s)")
     parser.add_argument("program", nargs=REMAINDER, help="script or module, and its arguments")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if not 0 <= options.precision <= MOST_DECIMALS:
+        sys.exit(_say(f"--precision {options.precision}: give decimals, from 0 to {MOST_DECIMALS}", WRONG_USAGE))
+    return options
+
+
+def _opened(path):
+    """The file that the results are appended to; exits where it cannot be, before anything is run."""
+    try:
+        return open(path, "a") if path else None
+    except OSError as error:
+        sys.exit(_say(f"cannot write {path!r}: {error.strerror}; choose another file with -o", WRONG_USAGE))
+
+
+def _say(text, code):
+    print(f"memory_profiler: {text}", file=sys.stderr)
+    return code
 
 
 class RunProfiler(LineProfiler):
@@ -95,14 +115,26 @@ class RunStamper(TimeStamper):
         return func if func is not None and switched_off() else super().__call__(func, precision, **settings)
 
 
-def _show(profiler, precision, stream):
-    if isinstance(profiler, LineProfiler):
-        profiler.close()
-        show_results(profiler, stream, precision)
-    else:
-        profiler.show_results(stream)
-    if stream is not None:
-        stream.close()
+def _show(profiler, precision, stream) -> bool:
+    """Write what was measured; whether some of it did not reach its file, which is said."""
+    lost = getattr(profiler, "lost", None)
+    try:
+        if isinstance(profiler, LineProfiler):
+            profiler.close()
+            show_results(profiler, stream, precision)
+        else:
+            profiler.show_results(stream)
+        if stream is not None:
+            stream.close()
+        elif sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # | head; Python would complain at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
+    except (OSError, ValueError) as error:  # a full disk; an output that the program has closed
+        lost = lost or error
+    if lost:
+        _say(f"the results are not whole: {getattr(lost, 'strerror', None) or lost}", 1)
+    return bool(lost)
 
 
 # -- the program -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ class TimeStamper:
     """Notes memory and time as each call of a function begins and ends, whichever way that is.
 
     ``functions`` has for each function a list of ``[(MiB, seconds), (MiB, seconds)]``, and ``stack`` how deep each call was.
-    With a ``stream`` each call is written as it ends, so that what has ended survives whatever happens then.
+    With a ``stream`` each call is written as it ends, so that what has ended survives whatever happens then; where it could
+    not be written, the error is in ``lost``.
     """
 
     def __init__(self, backend="psutil", include_children=False, stream=None):
@@ -21,6 +22,7 @@ class TimeStamper:
         self.functions = {}
         self.stack = {}
         self.current_stack_level = -1
+        self.lost = None
         self._stream = stream
 
     def __call__(self, func=None, precision=None, **_):
@@ -70,8 +72,14 @@ class TimeStamper:
             self.current_stack_level -= 1
             call.append(self._now())
             if self._stream is not None:
-                self._stream.write(_line(func, call, level))
-                self._stream.flush()
+                self._write(func, call, level)
+
+    def _write(self, func, call, level):
+        try:
+            self._stream.write(_line(func, call, level))
+            self._stream.flush()
+        except OSError as error:  # the program goes on
+            self.lost = self.lost or error
 
     def _now(self):
         return _get_memory(-1, self.backend, timestamps=True, include_children=self.include_children)
