@@ -65,15 +65,15 @@ def command_row(words: Iterable[str]) -> str:
     return f"CMDLINE {command_line(words)}\n"
 
 
-def memory_row(memory: int, time: float) -> str:
+def memory_row(memory: float, time: float) -> str:
     return f"MEM {memory / MIB:.6f} {time:.4f}\n"
 
 
-def child_row(pid: int, memory: int, time: float) -> str:
+def child_row(pid: int, memory: float, time: float) -> str:
     return f"CHLD {pid} {memory / MIB:.6f} {time:.4f}\n"
 
 
-def call_row(name: str, before: int, start: float, after: int, end: float, depth: int) -> str:
+def call_row(name: str, before: float, start: float, after: float, end: float, depth: int) -> str:
     name = "_".join(name.split()) or "_"
     return f"FUNC {name} {before / MIB:.4f} {start:.4f} {after / MIB:.4f} {end:.4f} {depth}\n"
 

@@ -82,7 +82,7 @@ class _Options:
         if self.timeout is not None and not self.timeout >= 0:
             raise UsageError(f"timeout={timeout!r}: give seconds, from 0 up, or None for no end")
         self.interval = min(max(self.interval, SHORTEST_INTERVAL / SECOND), LONGEST_INTERVAL / SECOND)
-        self.timestamps, self.multiprocess, self.max_usage = timestamps, multiprocess, max_usage
+        self.timestamps, self.multiprocess, self.max_usage = timestamps, multiprocess and not max_usage, max_usage
 
 
 # -- one number --------------------------------------------------------------------------------------------------------
@@ -269,15 +269,20 @@ def _watch(reader, options, ended, once, stream):
 
 
 def _sample(memory, now, reader, options, stream):
-    children = reader.read_children() if options.multiprocess and not options.max_usage else []
+    children = reader.read_children() if options.multiprocess else []
     if stream is not None:
-        stream.write(f"MEM {memory:.6f} {now:.4f}\n")
-        for pid, size in children:
-            stream.write(f"CHLD {pid} {size / MIB:.6f} {now:.4f}\n")
-        if hasattr(stream, "flush"):
-            stream.flush()
+        _write(stream, [(memory, now)], [(pid, size, now) for pid, size in children])
     value = (memory, now) if options.timestamps and not options.max_usage else memory
-    return [value, *(size / MIB for _, size in children)] if options.multiprocess and not options.max_usage else value
+    return [value, *(size / MIB for _, size in children)] if options.multiprocess else value
+
+
+def _write(stream, points, children=()):
+    from memkit.mprofile import child_row, memory_row
+
+    rows = [memory_row(memory * MIB, when) for memory, when in points]
+    stream.write("".join([*rows, *(child_row(*row) for row in children)]))
+    if hasattr(stream, "flush"):
+        stream.flush()
 
 
 def _result(values, options, stream):
@@ -299,8 +304,7 @@ def _usage_of_call(call, options, reader, stream):
     finally:
         points = measuring.end()
         if stream is not None:
-            for memory, when in points:
-                stream.write(f"MEM {memory:.6f} {when:.4f}\n")
+            _write(stream, points)
     if stream is not None:
         return None, returned
     if options.max_usage:
@@ -310,7 +314,7 @@ def _usage_of_call(call, options, reader, stream):
 
 
 class _Measuring:
-    """What is recorded while a call runs. That its file is full is said, and is no reason to lose what the call returns."""
+    """What is recorded while a call runs. That a disk is full is said, and is no reason to lose what the call returns."""
 
     def __init__(self, options, reader):
         from memkit.recorder import Recorder
@@ -330,10 +334,8 @@ class _Measuring:
     def end(self) -> list[tuple]:
         """MiB and seconds since the epoch of each sample to be returned."""
         samples, began = self._recorded() if self._first is None else ([self._first, self._sample()], self._began)
-        highest = (self._scope and self._scope.close()) or 0
-        if self._tracing:
-            highest = stop_tracemalloc()
-        return _points(samples, began, self._options, highest)
+        highest = stop_tracemalloc() if self._tracing else self._scope and self._scope.close()
+        return _points(samples, began, self._options, highest or 0)
 
     def _recorded(self):
         try:

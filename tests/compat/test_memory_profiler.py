@@ -777,10 +777,10 @@ def test_coroutines_and_generators_last_until_they_end():
 def test_blocks_are_written_as_functions_without_a_module_even_if_open():
     """A block that was open still raised IndexError."""
     stamps, stream = TimeStamper("psutil"), io.StringIO()
-    with stamps.timestamp("load"):
+    with stamps.timestamp("my block"):
         stamps.show_results(stream)
     words = stream.getvalue().split()
-    assert words[:2] == ["FUNC", ".load"] and words[-1] == "0" and len(words) == 7
+    assert words[:2] == ["FUNC", ".my_block"] and words[-1] == "0" and len(words) == 7
     with pytest.raises(ValueError, match="must be callable"):
         stamps(3)
 

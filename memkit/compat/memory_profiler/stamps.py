@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 
+from memkit import mprofile
 from memkit.compat.memory_profiler.backends import _get_memory
+from memkit.usage import MIB
 
 
 class TimeStamper:
@@ -100,4 +102,4 @@ def _line(func, call, level):
     (memory, began), (after, ended) = call
     module = getattr(func, "__module__", None) or ""
     name = f"{module}.{getattr(func, '__name__', type(func).__name__)}"
-    return f"FUNC {name} {memory:.4f} {began:.4f} {after:.4f} {ended:.4f} {level}\n"
+    return mprofile.call_row(name, memory * MIB, began, after * MIB, ended, level)
