@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
-# The debugger's, coverage's and the profiler's numbers are left to them as long as others are free.
-_TOOL_IDS = (4, 3, 2, 5, 1, 0)
+NAMELESS = (4, 3)
+"""The tool numbers that belong to no kind of tool: others are a debugger's, coverage's, a profiler's, an optimizer's."""
+_TOOL_IDS = (*NAMELESS, 2, 5, 1, 0)  # the others' are left to them as long as there is one that is not
 
 
 def free_tool() -> int | None:

@@ -17,7 +17,7 @@ from memkit.errors import MeterError, UsageError
 from memkit.native import gate
 from memkit.native.call_events import Calls
 from memkit.native.line_events import Lines
-from memkit.tools import free_tool, last_instruction_at_start
+from memkit.tools import NAMELESS, free_tool, last_instruction_at_start
 
 ENGINES = ("monitoring", "settrace")
 _AROUND, _HUGE = 1 << 16, 1 << 21
@@ -171,8 +171,12 @@ class LineTracer(Tracer):
 
     @property
     def can_pause(self) -> bool:
-        """Whether a pause costs the program nothing; a trace function would slow it down all the while."""
-        return self._tool is not None
+        """Whether a pause costs nobody anything.
+
+        A trace function would slow the program down all the while, and a debugger, coverage or a profiler may want a tool
+        number that is theirs.
+        """
+        return self._tool in NAMELESS
 
     def pause(self) -> None:
         """Trace nothing for the moment."""

@@ -462,6 +462,44 @@ def test_profilers_beyond_what_the_interpreter_has_room_for_measure_all_the_same
     assert [rows(profiler, work)[1][2] for profiler in profilers] == [1] * 10
 
 
+IDLE = """
+import json, sys
+from memkit.compat.memory_profiler import LineProfiler
+def taken():
+    return [number for number in range(6) if sys.monitoring.get_tool(number)]
+def make():
+    def f():
+        return 1
+    return f
+profilers = [LineProfiler() for _ in range(7)]
+decorated = [profiler(make()) for profiler in profilers]
+for _ in range(2):
+    for each in decorated:
+        each()
+found = [taken()]
+with profilers[0], profilers[1]:
+    decorated[2]()
+found.append(taken())
+for number in (3, 4):
+    if number not in taken():
+        sys.monitoring.use_tool_id(number, "another")
+decorated[3]()
+decorated[4]()
+found.append(taken())
+hits = [[row[2] for row in lines.values()] for each in profilers for lines in each.code_map.values()]
+print(json.dumps([found, hits]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(sys, "monitoring"), reason="tools have numbers from Python 3.12 on")
+def test_idle_profilers_leave_the_interpreter_to_other_tools(python):
+    """Six of them had all its numbers, and cProfile none."""
+    (many, after_nesting, beside_others), hits = python(IDLE)
+    assert [len(many), len(after_nesting)] == [1, 1] or [many, after_nesting] == [[], []]
+    assert {*many, *after_nesting, *beside_others} <= {3, 4}
+    assert hits == [[3, 3]] * 5 + [[2, 2]] * 2
+
+
 # -- subclasses, as PySpark has them -----------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import builtins
 import os
 import sys
 import warnings
+import weakref
 
 from memkit import engine
 from memkit.compat.memory_profiler.backends import choose_backend
@@ -14,6 +15,21 @@ from memkit.compat.memory_profiler.codemap import CodeMap
 from memkit.compat.memory_profiler.sums import Sums, leads_of
 from memkit.errors import MeterError, UsageError
 from memkit.usage import BACKENDS, Reader
+
+_lock = _thread.RLock()
+"""Held while a profiler begins or ends to trace."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_lock._at_fork_reinit)
+_idle = None
+"""A weak reference to the one profiler that keeps its tracer while it measures nothing, for it may be called often."""
+
+
+def _have_idle(profiler, besides=None):
+    """Have this profiler be the idle one, or none; that which was gives back what it keeps of the interpreter."""
+    global _idle
+    before, _idle = _idle and _idle(), profiler and weakref.ref(profiler)
+    if before not in (None, profiler, besides):
+        before.close()
 
 
 class LineProfiler:
@@ -34,7 +50,6 @@ class LineProfiler:
         self._tracer = None
         self._known = 0
         self._stop = None
-        self._lock = _thread.RLock()
 
     # -- what is measured ----------------------------------------------------------------------------------------------
 
@@ -77,7 +92,7 @@ class LineProfiler:
 
     def enable_by_count(self):
         """Measure until this has been undone as often as it was done."""
-        with self._lock:
+        with _lock:
             if self.enable_count == 0:
                 self.enable()
             elif hasattr(self._tracer, "join"):
@@ -85,7 +100,7 @@ class LineProfiler:
             self.enable_count += 1
 
     def disable_by_count(self):
-        with self._lock:
+        with _lock:
             if self.enable_count > 0:
                 self.enable_count -= 1
                 if self.enable_count == 0:
@@ -105,6 +120,11 @@ class LineProfiler:
             self._stop = self._stop or Stopper(self)
             self._stop.start()
             return
+        with _lock:
+            _have_idle(None, besides=self)
+            self._trace()
+
+    def _trace(self):
         if self._tracer is None:
             self._tracer = _tracer(self)
             self._known = len(self.code_map)
@@ -120,22 +140,25 @@ class LineProfiler:
         """Stop tracing, and put what was measured into the code map."""
         if self._stop is not None:
             self._stop.stop()
-        if self._tracer is None:
-            return
-        if self._tracer.can_pause:
-            self._tracer.pause()
-            self._sums.copy().add(self._tracer.sums()).write(self.code_map)
-        else:
-            self.close()
+        with _lock:
+            if self._tracer is None:
+                return
+            if self._tracer.can_pause:
+                self._tracer.pause()
+                self._sums.copy().add(self._tracer.sums()).write(self.code_map)
+                _have_idle(self)
+            else:
+                self.close()
 
     def close(self):
         """Give back what tracing takes of the interpreter. It can be enabled again."""
-        tracer, self._tracer = self._tracer, None
-        if tracer is not None:
-            tracer.stop()
-            self._sums.add(tracer.sums())
-            tracer.close()
-            self._sums.write(self.code_map)
+        with _lock:
+            tracer, self._tracer = self._tracer, None
+            if tracer is not None:
+                tracer.stop()
+                self._sums.add(tracer.sums())
+                tracer.close()
+                self._sums.write(self.code_map)
 
     def __del__(self):
         if getattr(self, "_tracer", None) is not None and not sys.is_finalizing():
