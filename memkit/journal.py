@@ -123,8 +123,16 @@ def is_recording(path: str) -> bool:
 
 
 def samples_in(rows: bytes) -> tuple[tuple[int, int, int], ...]:
-    """The samples among whole rows of one process that stand without a first row: time, memory, peak since the last."""
+    """The samples among rows of one process that stand without a first row: time, memory, peak since the last.
+
+    Rows that were broken off, by a full disk, are passed over.
+    """
     import json
 
-    decoded = json.loads(b"[" + b",".join(rows.splitlines()) + b"]")
+    lines = rows.splitlines()
+    try:
+        decoded = json.loads(b"[" + b",".join(lines) + b"]")
+    except ValueError:
+        whole = [line for line in lines if line.startswith(b"[") and line.endswith(b"]")]
+        decoded = json.loads(b"[" + b",".join(whole) + b"]")
     return tuple((row[1], row[2], row[2] + sum(row[3:4])) for row in decoded if row[0] == "sample")

@@ -8,6 +8,7 @@ import pytest
 
 import memkit
 from memkit import engine
+from memkit.notebook.stretch import Stretch
 
 traced = pytest.mark.skipif(engine.NAME != "native", reason="lines are traced by the native engine only")
 INCOMPLETE = (
@@ -69,6 +70,13 @@ def test_the_tables_are_shown_as_far_as_they_are_known(full, then):
     assert printed.startswith("no lines are known: the recording was cut off before any were written\n")
     assert (full.error is None) == (not then)
     assert isinstance(full.ip.user_ns.get("profiler"), memkit.LineProfiler if not then else type(None))
+
+
+def test_a_curve_that_was_cut_off_costs_a_stretch_only_its_samples(full):
+    stretch = Stretch(curve=True)
+    full.ip.user_ns["fill"]()
+    measured = stretch.end()
+    assert measured.peak >= measured.after > 0
 
 
 def test_a_cell_that_closes_descriptors_has_its_value(closing):

@@ -83,3 +83,8 @@ def test_samples_are_read_without_a_first_row():
     rows = b'["sample",5,100]\n["cost",1,0,5]\n["sample",9,100,30]\n'
     assert samples_in(rows) == ((5, 100, 100), (9, 100, 130))
     assert samples_in(b"") == ()
+
+
+def test_samples_that_were_broken_off_are_passed_over():
+    rows = b'["sample",5,100]\n["sample",6,1\n["sample",9,100,30]\n["sam'
+    assert samples_in(rows) == ((5, 100, 100), (9, 100, 130))
