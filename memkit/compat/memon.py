@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from memkit import monitor
+import time
+
+from memkit import monitor, ongoing
 
 __all__ = ["MemoryMonitor"]
+
+_A_FORK = 0.001  # seconds
 
 
 class MemoryMonitor(monitor.MemoryMonitor):
@@ -22,6 +26,17 @@ class MemoryMonitor(monitor.MemoryMonitor):
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until somebody has stopped it, or so many seconds."""
-        thread = self._thread
-        if thread is not None:
-            thread.join(timeout)
+        due = None if timeout is None else time.monotonic() + timeout
+        while True:
+            with ongoing.lock:  # whoever forks begins the thread anew under it
+                running, thread = self.is_running(), self._thread
+            left = None if due is None else due - time.monotonic()
+            if left is not None and left <= 0:
+                return
+            if thread is None and running:  # a fork in another thread is under way, and will begin it anew
+                time.sleep(_A_FORK)
+                continue
+            if thread is not None:
+                thread.join(left)
+            if not running or self._thread is thread:
+                return

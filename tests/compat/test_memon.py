@@ -8,6 +8,7 @@ import threading
 import pytest
 
 import memkit
+from memkit import ongoing
 from memkit.compat.memon import MemoryMonitor
 
 
@@ -65,6 +66,24 @@ def test_somebody_may_wait_for_its_end():
     threading.Timer(0.01, watch.stop).start()
     watch.join(60)
     assert not watch.is_running()
+
+
+def test_who_waits_for_its_end_waits_on_while_others_fork():
+    watch = MemoryMonitor(3600)
+    watch.start()
+    waiter = threading.Thread(target=watch.join)
+    waiter.start()
+    for _ in range(5):
+        with ongoing.lock:
+            watch.pause()  # as before a fork
+        waiter.join(0.02)
+        with ongoing.lock:
+            watch.resume()
+        waiter.join(0.02)
+    assert waiter.is_alive()
+    watch.stop()
+    waiter.join(60)
+    assert not waiter.is_alive()
 
 
 README = """
