@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
+import shutil
 import subprocess
 
 from memkit.errors import MemkitError, UsageError
@@ -11,6 +13,7 @@ from memkit.launch import Exit, Program, exit_of, signals_are_the_programs
 from memkit.observed import Another, Observed, wait
 from memkit.tree.watch import Outside, family_of
 
+_LONGEST = 256  # bytes of a first line that the kernel looks at
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """Exit codes, as a shell gives them."""
 
@@ -48,12 +51,26 @@ def _started(words: list[str]) -> subprocess.Popen:
         return subprocess.Popen(words, close_fds=False)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
-        shell = (
-            f"; for a line of a shell write --program sh -c {shlex.quote(words[0])}" if missing and " " in words[0] else ""
-        )
-        refusal = UsageError(f"cannot run {words[0]!r}: {error.strerror}{shell}")
+        refusal = UsageError(f"cannot run {words[0]!r}: {_why(words[0]) if missing else error.strerror}")
         refusal.code = NOT_FOUND if missing else NOT_EXECUTABLE
         raise refusal from None
+
+
+def _why(command: str) -> str:
+    """Why there is nothing to be run, in words: of a file that is there, what is to run it is not."""
+    path = shutil.which(command)
+    if path is None:
+        shell = f"; for a line of a shell write --program sh -c {shlex.quote(command)}" if " " in command else ""
+        return os.strerror(errno.ENOENT) + shell
+    try:
+        with open(path, "rb") as file:
+            first = file.readline(_LONGEST)
+    except OSError:
+        first = b""
+    words = first[2:].split() if first.startswith(b"#!") else []
+    if words:
+        return f"there is no {os.fsdecode(words[0])!r}, which its first line names to run it"
+    return "what it needs to be run, such as the loader of its libraries, is not there"
 
 
 def _observed(process, words, path, interval, meter, complain) -> Observed | None:

@@ -142,13 +142,16 @@ def test_a_signal_to_memkit_reaches_the_program(installed, tmp_path, name):
         ("./no/such/command", 127, "cannot run './no/such/command': No such file or directory"),
         ("ls | wc", 127, "for a line of a shell write --program sh -c 'ls | wc'"),
         ("./not-executable", 126, "cannot run './not-executable': Permission denied"),
+        ("./no-interpreter", 127, "cannot run './no-interpreter': there is no '/no/such/sh', which its first line names"),
         ("./no-program", 126, "cannot run './no-program': Exec format error"),
     ],
 )
 def test_what_cannot_be_run_is_one_line_and_a_shell_s_exit_code(installed, tmp_path, command, code, says):
     (tmp_path / "not-executable").write_text("#!/bin/sh\n")
     (tmp_path / "no-program").write_bytes(b"\x00\x01")
-    (tmp_path / "no-program").chmod(0o755)
+    (tmp_path / "no-interpreter").write_text("#! /no/such/sh -e\n")
+    for name in ("no-program", "no-interpreter"):
+        (tmp_path / name).chmod(0o755)
     before = set(os.listdir(tmp_path))
     done = subprocess.run([*installed, "--program", command], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     (line,) = done.stderr.splitlines()
