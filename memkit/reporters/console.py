@@ -241,8 +241,11 @@ def _more_processes(rows):
     failed = [process for process, _, _ in rows if process.ending.failed]
     named = ", ".join(f"{process.pid} {_how(process.ending)}" for process in failed[:MOST_NAMED])
     more = ", ..." if len(failed) > MOST_NAMED else ""
+    known = [peak for _, peak, _ in rows if peak is not None]
+    seen = f", each {memkit.units.show_bytes(max(known))} at most" if known else ", whose memory was not seen"
+    where = " where it was seen" if 0 < len(known) < len(rows) else ""
     yield _text(
-        (f"and {len(rows):,} more, each {memkit.units.show_bytes(rows[0][1])} at most", "dim"),
+        (f"and {len(rows):,} more{seen}{where}", "dim"),
         (f"; {len(failed):,} of them failed: {named}{more}" if failed else "", "bold red"),
     )
 

@@ -382,6 +382,17 @@ def test_of_many_processes_the_rest_is_one_line_that_tells_of_failures(tree):
     )
 
 
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [(0, "and 9 more, whose memory was not seen"), (15, "and 9 more, each 500.0 MiB at most where it was seen")],
+)
+def test_of_the_rest_of_many_processes_no_more_is_said_than_was_seen(tree, seen, words):
+    children = {pid: ([(1, 500), (2, 500)],) for pid in range(100, 120)}
+    recording = tree([(0, 10), (9, 10)], children, [(0, 10, 10), (9, 10, 10)])
+    others = tuple(sample for sample in recording.others if sample.pid < 100 + seen)
+    assert words in lines(replace(recording, others=others))
+
+
 def test_without_totals_nothing_is_said_of_what_was_left_for_all(small_tree):
     recording = replace(small_tree, totals=(), summed=None)
     assert limits_of(recording, GROUP)[0].endswith("; what all processes used of it together was not recorded")
