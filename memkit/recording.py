@@ -251,7 +251,8 @@ class Recording:
         """The highest memory that was read, and the highest peak, in each of so many equal stretches of the time.
 
         A stretch without a sample has the memory of the one before, and those before the first sample that of the first. A
-        peak between two samples counts for every stretch that it may have been reached in.
+        peak between two samples counts for every stretch that it may have been reached in. Where others lived on, there is
+        nothing after the end of the process.
         """
         memory, peak = [None] * count, [0] * count
         before = 0
@@ -264,10 +265,11 @@ class Recording:
                     peak[between] = max(peak[between], sample.peak)
             before = column
         known = self.samples[0].memory if self.samples else 0
-        for column, value in enumerate(memory):
+        last = max(before, count - 1 if self.totals else (self._ended or 0) * count // max(1, self.duration))
+        for column, value in enumerate(memory[: last + 1]):
             known = memory[column] = known if value is None else value
             peak[column] = max(peak[column], known)
-        return memory, peak
+        return [value or 0 for value in memory], peak
 
     @property
     def functions(self) -> dict[Function, tuple[Line, ...]]:
@@ -358,7 +360,12 @@ class Recording:
         What a killed program had recorded, but not yet written; or what one did that was recorded from outside, after it had
         been looked at for the last time.
         """
-        return 0 if self._whole or not self.samples else self.duration - self.samples[-1].time
+        return 0 if self._whole or not self.samples or self._ended is None else self._ended - self.samples[-1].time
+
+    @property
+    def _ended(self) -> int | None:
+        """When the recorded process itself ended, where that is known: those that it started may have lived on."""
+        return self.processes[0].ended if self.processes else self.duration
 
     @property
     def _whole(self) -> bool:

@@ -133,3 +133,21 @@ def test_costs_and_counts_add_up():
 def test_merging_nothing_is_refused():
     with pytest.raises(memkit.UsageError, match="given no recordings"):
         memkit.merge([])
+
+
+def test_what_has_ended_before_the_others_has_no_memory_after_that():
+    first = recording(1, samples=(Sample(0, 1, 4, 4), Sample(5 * S, 1, 8, 8)))
+    later = recording(2, 105.0, 12 * S, samples=(Sample(0, 2, 10, 10), Sample(5 * S, 2, 10, 10)))
+    merged = memkit.merge([first, later])
+    assert merged.duration == 10 * S
+    assert merged.columns(5) == ([4, 4, 8, 0, 0], [4, 4, 8, 0, 0])
+    assert merged.lanes[1][1][0].time == 5 * S
+
+
+def test_what_was_not_seen_of_a_process_ends_with_it():
+    killed = Process(1, 1, "1.py", 0, 5 * S, Ending("killed", signal=9, finished=False))
+    first = recording(1, samples=(Sample(0, 1, 4, 4), Sample(4 * S, 1, 8, 8)), processes=(killed,), ending=killed.ending)
+    later = recording(2, 105.0, 12 * S, samples=(Sample(0, 2, 10, 10), Sample(5 * S, 2, 10, 10)))
+    merged = memkit.merge([first, later])
+    assert merged.unseen == S
+    assert merged.columns(5)[0] == [4, 4, 8, 0, 0]

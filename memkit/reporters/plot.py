@@ -177,10 +177,12 @@ def _draw_ending(axes, recording, colour, time, size):
     died = recording.ending.failed
     last = recording.samples[-1]
     if recording.unseen:  # it may have gone anywhere since
-        axes.plot([last.time / time, recording.duration / time], [last.memory / size] * 2, color=colour, linestyle=":")
+        axes.plot(
+            [last.time / time, (last.time + recording.unseen) / time], [last.memory / size] * 2, color=colour, linestyle=":"
+        )
     dot = {"marker": "o", "markersize": 5, "linestyle": "none", "color": colour, "clip_on": False, "zorder": 5}
     axes.plot(
-        [(recording.duration if recording.unseen else last.time) / time],
+        [(last.time + recording.unseen) / time],
         [recording.end / size],
         **(CROSS if died else {**dot, "markeredgecolor": "white", "markeredgewidth": 0.8}),
         label=_shortened(str(recording.ending), 100) if died else None,
