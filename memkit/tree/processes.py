@@ -16,6 +16,7 @@ from memkit.tree.handles import from_status
 METERS = ("rss", "pss", "uss", "vms", "swap")
 """What can be measured of other processes."""
 _KIB = 1024
+_SECOND = 1_000_000_000
 _NAMES = (b"VmHWM:", b"VmRSS:", b"RssAnon:", b"VmSize:", b"VmSwap:")
 _ZOMBIE, _DEAD = "Z", "X"
 
@@ -72,7 +73,7 @@ class Proc:
     def __init__(self, root: str = "/"):
         self.root = os.path.join(root, "proc")
         self._page = os.sysconf("SC_PAGE_SIZE")
-        self._tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+        self.tick = _SECOND // os.sysconf("SC_CLK_TCK")
         self._lists_children = os.path.exists(f"{self.root}/self/task") and self._knows_children()
 
     def _knows_children(self) -> bool:
@@ -201,8 +202,7 @@ class Proc:
 
     def began(self, born: int) -> int:
         """The moment of ``Reading.born`` on ``time.monotonic_ns``, up to a tick too early."""
-        asleep = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
-        return born * self._tick - asleep
+        return born * self.tick - _asleep()
 
     @property
     def page(self) -> int:
@@ -210,23 +210,25 @@ class Proc:
 
 
 class Elsewhere:
-    """The processes of a machine that is not Linux, through psutil; shares of memory are not known."""
+    """The processes of a machine that is not Linux, or without compiled code, through psutil; shares are not known."""
 
-    kind, reason = "rss", "only Linux tells how much of its memory a process shares"
+    kind = "rss"
     page = 0
 
     def __init__(self):
         import psutil
 
         self._psutil = psutil
-        self._swap = psutil.LINUX
+        self.tick = _SECOND // 100 if psutil.LINUX else 0
+        who = "compiled code of memkit asks" if psutil.LINUX else "Linux tells"
+        self.reason = f"only {who} how much of its memory a process shares"
 
     def read(self, pid: int) -> Reading | None:
         found = Reading()
         try:
             process = self._psutil.Process(pid)
             with process.oneshot():
-                found.born, found.parent = process.create_time(), process.ppid()
+                found.born, found.parent = self._born(process), process.ppid()
                 speaker = self.speaker(pid) if process.status() == self._psutil.STATUS_ZOMBIE else pid
                 found.over = process.status() in (self._psutil.STATUS_ZOMBIE, self._psutil.STATUS_DEAD) and speaker == pid
                 found.name = process.name()
@@ -277,8 +279,15 @@ class Elsewhere:
     def shares(self, pid: int) -> Shares | None:
         raise Refused(self.reason)
 
+    def _born(self, process) -> float:
+        """When a process began, in seconds: on Linux since the machine did, which the system tells in whole seconds only."""
+        began = process.create_time()
+        return round(began - self._psutil.boot_time(), 2) if self._psutil.LINUX else began
+
     def began(self, born: float) -> int:
-        return int(born * 1e9) - time.time_ns() + time.monotonic_ns()
+        if self._psutil.LINUX:
+            return int(born * _SECOND) - _asleep()
+        return int(born * _SECOND) - time.time_ns() + time.monotonic_ns()
 
 
 def here():
@@ -288,6 +297,11 @@ def here():
     if sys.platform == "linux" and engine.NAME == "native":
         return Proc()
     return Elsewhere()
+
+
+def _asleep() -> int:
+    """Nanoseconds that this machine has slept since it began."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
 
 
 def _content(path: str) -> bytes:

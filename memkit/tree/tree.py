@@ -212,10 +212,7 @@ class Tree:
             elder.part.has_forked = True
         began = at - self._origin
         if found:
-            earliest = [elder.began] if elder else []
-            if self._searched:  # it was not there then
-                earliest.append(self._searched - self._origin)
-            began = min(max([self._source.began(reading.born) - self._origin, *earliest]), began)
+            began = min(self._told(reading, elder), began)
         member = self._members[pid] = Member(pid, began, parent is None, forked)
         member.command = self._command_of(pid) or (f"({reading.name})" if reading else elder.command)
         if reading is not None:
@@ -232,6 +229,14 @@ class Tree:
             else:
                 self._take(member, at if found else time.monotonic_ns(), reading)
         return member
+
+    def _told(self, reading, elder):
+        """When a process began, as far as the system tells and the tree knows."""
+        began = self._source.began(reading.born) - self._origin
+        if -self._source.tick < began < 0:  # it is up to a tick too early
+            began = 0
+        # It was not there when somebody looked.
+        return max([began, *([elder.began] if elder else []), *([self._searched - self._origin] if self._searched else [])])
 
     def _command_of(self, pid):
         words = self._source.command(pid)

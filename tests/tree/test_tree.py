@@ -46,7 +46,7 @@ class Book:
 class Machine:
     """Processes that somebody made up."""
 
-    kind, reason, page = "pss", None, 4096
+    kind, reason, page, tick = "pss", None, 4096, 0
 
     def __init__(self):
         self.table = {}
@@ -134,6 +134,14 @@ def test_a_process_did_not_begin_before_the_look_that_did_not_see_it(tree, machi
     tree.at(5)
     machine.has(200, 100, born=1)  # clocks of the system are coarse
     assert tree.at(9, "process") == [["process", 200, 100, 5 * MS, "job 200"]]
+
+
+def test_what_began_less_than_a_tick_of_the_system_before_the_recording_began_with_it(tree, machine):
+    machine.tick = 10 * MS
+    machine.has(100, born=-50)
+    machine.has(200, 100, born=-9)
+    machine.has(300, 100, born=-10)
+    assert [row[3] for row in tree.at(1, "process")] == [0, -10 * MS]
 
 
 def test_a_process_stays_when_its_parent_ends(tree, machine):
@@ -469,6 +477,14 @@ def test_what_is_gone_is_none(proc):
     assert source.command(8) == ""
     assert source.shares(8) is None
     assert source.command(7) == "sort --unique"
+
+
+@linux
+def test_without_compiled_code_a_process_began_when_it_did():
+    mine, theirs = processes.Proc(), processes.Elsewhere()
+    moments = [source.began(source.read(os.getpid()).born) for source in (mine, theirs)]
+    assert abs(moments[0] - moments[1]) <= mine.tick
+    assert "Linux" not in theirs.reason
 
 
 # -- real processes ------------------------------------------------------------------------------------------------------
