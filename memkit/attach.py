@@ -13,7 +13,7 @@ from memkit.launch import as_typed, interpreter_flags
 from memkit.live import shown
 from memkit.observed import Another, Observed, wait
 from memkit.tree import processes
-from memkit.tree.watch import Outside, family_of
+from memkit.tree.watch import Outside, family_around
 from memkit.units import parse_interval, parse_time
 
 INSIDE = ("--lines", "--calls", "--c-calls", "--call-log", "--trigger", "--follow", "--limit", "--no-peak-reset")
@@ -224,18 +224,8 @@ def record(process: Another, path: str, options, onlookers) -> None:
 
 
 def _tree(process: Another, path: str, interval: int, meter: str) -> Outside:
-    source = processes.here()
-    threads = _threads_below(process.pid, source) if isinstance(source, processes.Proc) else []
-    family = family_of(threads) if threads else (None, engine.REASON)
+    family = family_around(process.pid, processes.here())
     return Outside(process.pid, path, " ".join(process.argv), interval, meter, False, family)
-
-
-def _threads_below(pid: int, source) -> list[int]:
-    """The threads of a process, and of all that it has started so far."""
-    found = source.threads(pid)
-    for child in source.children(pid):
-        found += _threads_below(child, source)
-    return found
 
 
 class Asked:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 
-_MUCH = 1 << 62
+MUCH = 1 << 62
+"""A limit that is none: version 1 says that there is none by a number near 2^63."""
 
 
 class Group:
@@ -53,10 +54,10 @@ class Group:
             room, swapped = self._number("memory.swap.max"), self._number("memory.swap.current")
             if room is None and not os.path.exists(os.path.join(self.folder, "memory.swap.max")):
                 return 0, 0  # the outermost group, or a kernel that does not count swap
-            return (_MUCH if room is None else room), swapped or 0
+            return (MUCH if room is None else room), swapped or 0
         both, memory = self._number("memory.memsw.limit_in_bytes"), self._number("memory.limit_in_bytes")
         if both is None or memory is None:
-            return _MUCH, 0  # swap is not counted, so nothing limits it
+            return MUCH, 0  # swap is not counted, so nothing limits it
         used = self._number("memory.memsw.usage_in_bytes") or 0
         return max(0, both - memory), max(0, used - (self._number("memory.usage_in_bytes") or 0))
 
@@ -96,7 +97,7 @@ def limits(groups: list[Group]) -> dict[str, tuple[str, int]]:
     found, tightest = {}, None
     for group in reversed(groups):
         size = group.limit()
-        if size is not None and size < _MUCH and (tightest is None or size <= tightest[1]):
+        if size is not None and size < MUCH and (tightest is None or size <= tightest[1]):
             tightest = f"cgroup {group.name}", size
         if tightest is not None:
             found[f"cgroup {group.name}"] = tightest

@@ -11,8 +11,6 @@ import os
 from memkit import cgroup
 from memkit.machine import table
 
-_UNLIMITED = 1 << 62  # version 1 says that there is no limit by a number near 2^63
-
 
 def limits(pid: int | None = None, *, root: str = "/") -> list[Limit]:  # noqa: F821 (imported when called)
     """What limits the memory of a process, this one or another, the nearest first; how things stand now.
@@ -55,7 +53,7 @@ def _groups(whose, memory: dict[str, int], root: str):
     swap = memory.get("SwapTotal", 0)
     for group in cgroup.memory_groups(whose, root):
         size, used = group.limit(), group.used()
-        if size is None or used is None or size >= _UNLIMITED:
+        if size is None or used is None or size >= cgroup.MUCH:
             continue
         room, swapped = group.swap()
         room = min(swap, room)

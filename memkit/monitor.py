@@ -13,7 +13,6 @@ from memkit.headroom import limit
 from memkit.trend import RECENT, TimeToLimit, time_until
 from memkit.units import SECOND, parse_bytes, parse_interval
 
-_UNLIMITED = 1 << 62
 _HYSTERESIS = 20  # a limit is crossed again after memory has been below it by one part in so many
 
 
@@ -297,7 +296,7 @@ def _source(of: str):
         total = machine.total()
         return (lambda: total - machine.available()), total
     groups = [(group, group.limit()) for group in cgroup.memory_groups()]
-    limited = [(group, size) for group, size in groups if size is not None and size < _UNLIMITED]
+    limited = [(group, size) for group, size in groups if size is not None and size < cgroup.MUCH]
     if of == "process":
         return engine.rss, min([machine.total(), *(size for _, size in limited)])
     if of != "cgroup":

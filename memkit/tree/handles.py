@@ -27,7 +27,7 @@ class Handle:
         self.fd = _opened(pid)
         if guest:
             self.fd = _moved_up(self.fd)
-        self._what = _identity(self.fd)
+        self._what = identity(self.fd)
 
     def ending(self) -> tuple | None:
         """Exit code and signal, one of them None, of a process whose end its parent knows; else None."""
@@ -47,7 +47,7 @@ class Handle:
     @property
     def ours(self) -> bool:
         """Whether the descriptor is still what it was."""
-        return self.fd >= 0 and _identity(self.fd) == self._what
+        return self.fd >= 0 and identity(self.fd) == self._what
 
     def close(self) -> None:
         if self.ours:
@@ -89,9 +89,10 @@ def _moved_up(fd: int) -> int:
     return moved
 
 
-def _identity(fd: int) -> tuple | None:
+def identity(fd: int) -> tuple | None:
+    """What a descriptor leads to, which tells whether a program has closed it and used its number again; None if closed."""
     try:
         found = os.fstat(fd)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return found.st_dev, found.st_ino, found.st_mode

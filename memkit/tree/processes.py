@@ -72,7 +72,7 @@ class Proc:
 
     def __init__(self, root: str = "/"):
         self.root = os.path.join(root, "proc")
-        self._page = os.sysconf("SC_PAGE_SIZE")
+        self.page = os.sysconf("SC_PAGE_SIZE")
         self.tick = _SECOND // os.sysconf("SC_CLK_TCK")
         self._lists_children = os.path.exists(f"{self.root}/self/task") and self._knows_children()
 
@@ -203,10 +203,6 @@ class Proc:
     def began(self, born: int) -> int:
         """The moment of ``Reading.born`` on ``time.monotonic_ns``, up to a tick too early."""
         return born * self.tick - _asleep()
-
-    @property
-    def page(self) -> int:
-        return self._page
 
 
 class Elsewhere:

@@ -11,6 +11,7 @@ import time
 from memkit import engine, journal
 from memkit.errors import JournalError, MeterError
 from memkit.tree import processes
+from memkit.tree.handles import identity
 from memkit.tree.totals import Budget
 from memkit.tree.tree import Tree
 
@@ -247,7 +248,7 @@ class Pipe:
             self._ends = os.pipe()
         except OSError:
             self._ends = ()
-        self._what = [_identity(end) for end in self._ends]
+        self._what = [identity(end) for end in self._ends]
 
     @property
     def end(self) -> int | None:
@@ -267,12 +268,4 @@ class Pipe:
         self._ends = ()
 
     def _ours(self, number: int) -> bool:
-        return bool(self._ends) and _identity(self._ends[number]) == self._what[number]
-
-
-def _identity(descriptor: int) -> tuple | None:
-    try:
-        found = os.fstat(descriptor)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_mode
+        return bool(self._ends) and identity(self._ends[number]) == self._what[number]
