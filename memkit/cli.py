@@ -16,7 +16,7 @@ from memkit.plugins import Plugins
 from memkit.program import run as run_program
 from memkit.reader import read
 from memkit.targets import Targets
-from memkit.units import parse_interval, printable
+from memkit.units import parse_interval, printable, show_text
 from memkit.version import VERSION
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -297,11 +297,11 @@ def clean_command(name: str, words: list[str]) -> int:
     options = parser.parse(words)
     for file in shelf.recordings_in(options.folder):
         if shelf.is_growing(file):
-            print(printable(f"left {file}: it is being recorded"))
+            print(printable(show_text(f"left {file}: it is being recorded")))
             continue
         if not options.dry_run:
             os.unlink(file)
-        print(printable(f"{'would remove' if options.dry_run else 'removed'} {file}"))
+        print(printable(show_text(f"{'would remove' if options.dry_run else 'removed'} {file}")))
     return 0
 
 
@@ -337,7 +337,7 @@ _COMMANDS = {
 
 
 def _print_table(heads: tuple, rows) -> None:
-    rows = [tuple(printable(str(cell)) for cell in row) for row in rows]
+    rows = [tuple(printable(show_text(str(cell))) for cell in row) for row in rows]
     lines = ([heads] if any(heads) else []) + rows
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads) - 1)]
     for line in lines:

@@ -72,10 +72,17 @@ def show_time(time: int | None) -> str:
 
 
 def printable(text: str) -> str:
-    """A line of text for a terminal: what would command the terminal, or end the line, is a question mark, one for each."""
+    """A line of text for a terminal: what would command the terminal, or end the line, is a question mark, one for each.
+
+    What no encoding can spell stays, for the stream to spell out; see ``show_text``.
+    """
     if text.isprintable():
         return text
-    return "".join(letter if letter.isprintable() or letter in _BLANKS else "?" for letter in text)
+    return "".join(letter if letter.isprintable() or letter in _BLANKS or _is_odd(letter) else "?" for letter in text)
+
+
+def _is_odd(letter: str) -> bool:
+    return "\ud800" <= letter <= "\udfff"
 
 
 def parse_time(text: str | float | int) -> int:

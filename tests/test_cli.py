@@ -475,10 +475,10 @@ def test_a_name_that_is_no_module_is_refused_with_the_way_to_write_a_function(me
 
 
 def test_nothing_that_a_file_is_called_commands_the_terminal(memkit, memkit_run, tmp_path):
-    memkit_run("-c", "pass", path="\x1b[31mred.memkit")
+    memkit_run("-c", "pass", path="\x1b[31mred\udce9.memkit")
     for command in ("list", "clean"):
         done = memkit(command)
-        assert "?[31mred.memkit" in done.stdout
+        assert r"?[31mred\udce9.memkit" in done.stdout
         assert "\x1b" not in done.stdout
     refused = memkit("report", "\x1b[31m")
     assert "\x1b" not in refused.stderr

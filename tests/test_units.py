@@ -123,7 +123,7 @@ def test_what_is_no_size_is_refused_with_the_units_there_are(text):
         ("one\r\ntwo", "one??two"),
         ("\u202egnp.exe", "?gnp.exe"),
         ("a\tb\xa0c\u3000d é 大 █", "a\tb\xa0c\u3000d é 大 █"),
-        ("\udcff", "?"),
+        ("\udcff", "\udcff"),
     ],
 )
 def test_what_would_command_a_terminal_is_a_question_mark(text, shown):
