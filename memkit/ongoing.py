@@ -17,6 +17,7 @@ watchers: list = []
 lock = _thread.RLock()  # a signal handler may record, too
 _hooked = False
 _forking = None  # the frame that forks
+_WARNS = sys.version_info >= (3, 12)  # Python warns of a fork with other threads about
 
 
 def install_hooks() -> None:
@@ -27,8 +28,8 @@ def install_hooks() -> None:
         atexit.register(_at_exit)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
-            # Python 3.13 counts the threads after these hooks have run; a thread that starts later warns nobody.
-            os.register_at_fork(after_in_parent=engine.Soon(_resume))
+            if _WARNS:  # from a count of threads after these hooks have run: one that starts later warns nobody
+                os.register_at_fork(after_in_parent=engine.Soon(_when_forked))
 
 
 def may_reset(wanted: bool) -> bool:
@@ -52,7 +53,7 @@ def _at_exit() -> None:
 
 
 def _before_fork() -> None:
-    # A fork with other threads about is warned of from Python 3.12 on, and would copy their locks in any state.
+    # A fork with other threads about would copy their locks in any state, and may be warned of.
     global _forking
     lock.acquire()
     _forking = sys._getframe(1)
@@ -62,23 +63,28 @@ def _before_fork() -> None:
 
 def _after_fork() -> None:
     lock.release()
-    if len(sys._current_frames()) > 1:  # there is a warning anyway, and the main thread may not run for long
+    if not _WARNS or len(sys._current_frames()) > 1:  # it warns anyway, and the main thread may not run for long
         _resume()
 
 
-def _resume(_=None) -> int:
-    global _forking
+def _when_forked(_=None) -> int:
     here = sys._getframe(1)
     while here is not None and here is not _forking:
         here = here.f_back
     if here is not None and here is not sys._getframe(1) and len(sys._current_frames()) == 1:
-        engine.Soon(_resume)()  # another library's hook is running
+        # A hook of another library is running. Python 3.11 would call this for ever there, in a function that is traced.
+        engine.Soon(_when_forked)()
         return 0
+    _resume()
+    return 0
+
+
+def _resume() -> None:
+    global _forking
     _forking = None
     with lock:
         for recorder in everything():
             recorder.resume()
-    return 0
 
 
 def _in_child() -> None:

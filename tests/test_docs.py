@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -183,11 +184,17 @@ class Reader:
         return []
 
     def _run(self, command):
-        done = subprocess.run(
-            ["sh", "-c", command.text], cwd=self.folder, env=self._environment, capture_output=True, stdin=subprocess.DEVNULL
-        )
-        code = done.returncode if done.returncode >= 0 else 128 - done.returncode  # some shells become their last command
-        return command, code, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        settings = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(
+            ["sh", "-c", command.text], cwd=self.folder, env=self._environment, start_new_session=True, **settings
+        ) as process:
+            try:
+                out, errors = process.communicate(timeout=300)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
+                raise
+        code = process.returncode if process.returncode >= 0 else 128 - process.returncode  # some become their last command
+        return command, code, out.decode(errors="replace"), errors.decode(errors="replace")
 
 
 @pytest.fixture(scope="session")

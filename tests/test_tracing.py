@@ -1123,6 +1123,32 @@ print(json.dumps([{line.number: line.growth for line in lines} for lines in (fou
         assert lines[str(number_of("deep(n - 1)", text))] == pytest.approx(0, abs=CLOSE)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_traced_program_forks_whoever_else_has_hooks_of_forks(python, tracer):
+    text = """
+import json
+import os
+import warnings
+import memkit
+
+def work():
+    import logging              # which has hooks that run after memkit's
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+    return logging
+
+warnings.simplefilter("error")
+with memkit.record(lines=work) as run:
+    work()
+print(json.dumps([[line.number, line.hits] for line in run.recording.lines]))
+"""
+    lines = dict(python(text, tracer))
+    assert lines == {number: 1 for number in lines}
+    assert number_of("return logging", text) in lines and number_of("os._exit(0)", text) not in lines
+
+
 @pytest.mark.skipif(not hasattr(sys, "monitoring"), reason="sys.monitoring came with Python 3.12")
 def test_a_function_that_has_not_come_to_its_first_line_has_no_line_yet(python):
     text = """
