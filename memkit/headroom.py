@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from memkit import cgroup
+from memkit.errors import UsageError
 from memkit.machine import table
 
 
@@ -18,8 +19,10 @@ def limits(pid: int | None = None, *, root: str = "/") -> list[Limit]:  # noqa: 
     Of a control group, what it uses is counted without the file pages that the kernel drops first (``inactive_file``), and
     with swap, where it may swap. ``RLIMIT_AS`` counts address space, ``RLIMIT_DATA`` private writable memory, both whether
     touched or not: reaching them is a ``MemoryError``, where the others kill. Empty where nothing is known. ``root`` is
-    where ``proc`` and the control groups are found.
+    where ``proc`` and the control groups are found. Raises ``UsageError`` for a process that there is not.
     """
+    if pid is not None:
+        _check(pid, root)
     from memkit.crossings import Limit
 
     return sorted((Limit(*found) for found in find(pid, root)), key=lambda limit: limit.left)
@@ -31,6 +34,22 @@ def find(pid: int | None = None, root: str = "/") -> list[tuple[str, int, int]]:
     memory = table(os.path.join(root, "proc/meminfo"))
     machine = _machine(memory) if memory else _elsewhere()
     return [*_groups(whose, memory, root), *_own(whose, root), *machine, *_committed(memory, root)]
+
+
+def _check(pid, root: str) -> None:
+    """Refuse what is no process."""
+    if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0:
+        raise UsageError(f"{pid!r} is no process: give its number, or nothing for this one")
+    if not _is_there(pid, os.path.join(root, "proc")):
+        raise UsageError(f"there is no process {pid}: it has ended, or never was")
+
+
+def _is_there(pid: int, proc: str) -> bool:
+    if os.path.isdir(os.path.join(proc, "self")):
+        return os.path.isdir(os.path.join(proc, str(pid)))
+    import psutil
+
+    return psutil.pid_exists(pid)
 
 
 def limit(pid: int | None = None) -> Limit | None:  # noqa: F821
@@ -89,7 +108,8 @@ def _committed(memory: dict[str, int], root: str):
 def _elsewhere():
     try:
         import psutil
-    except ImportError:
+
+        memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    except (ImportError, OSError):
         return
-    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     yield ("memory of this machine", memory.total + swap.total, memory.total - memory.available + swap.used)

@@ -8,6 +8,7 @@ import time
 import unicodedata
 
 from memkit import headroom
+from memkit.errors import UsageError
 from memkit.units import SECOND, printable, show_bytes
 
 EVERY = 0.25
@@ -39,7 +40,10 @@ class Status:
         self._curve.take(rows.heights)
         self._place.take(rows.line_times())
         if time.monotonic() >= self._left_due:
-            self._left = headroom.limit(rows.about.pid)
+            try:
+                self._left = headroom.limit(rows.about.pid)
+            except UsageError:  # it has just ended
+                self._left = None
             self._left_due = time.monotonic() + _LIMIT_EVERY
         return True
 

@@ -51,6 +51,13 @@ V1 = {
 THE_MACHINE = Limit("memory of this machine", 16 * GIB, 4 * GIB)
 
 
+@pytest.mark.parametrize("pid", ["x", -1, 0, 1.5, True, 99999999])
+@pytest.mark.parametrize("ask", [memkit.limits, memkit.limit])
+def test_what_is_no_process_has_no_limits_to_tell(ask, pid):
+    with pytest.raises(memkit.UsageError, match=f"no process {pid}|{pid!r} is no process"):
+        ask(pid)
+
+
 def test_a_machine_limits_what_nothing_else_does(machine):
     assert machine({}) == [THE_MACHINE]
     assert THE_MACHINE.left == 12 * GIB
