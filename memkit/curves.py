@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from memkit import outputs, tracks
 from memkit.errors import UsageError
+from memkit.paths import text_of
 from memkit.units import scale
 
 _SUFFIXES = (".png", ".svg", ".pdf")
@@ -46,7 +47,7 @@ def plot_reports(paths, *, save: str | os.PathLike[str] | None = None, figure=No
         raise UsageError("there is nothing to draw: give plot_reports() a file, or several")
     if find_spec("matplotlib") is None:
         raise UsageError("plot_reports needs matplotlib: python -m pip install matplotlib")
-    saved = save and _picture_path(save)
+    saved = None if save is None else _picture_path(save)
     found = [tracks.read(path) for path in paths]
     figure = figure or _new_figure(len(found))
     _draw(figure, found, _names(found, paths))
@@ -57,7 +58,7 @@ def plot_reports(paths, *, save: str | os.PathLike[str] | None = None, figure=No
 
 
 def _picture_path(save) -> str:
-    path = outputs.output_path(save)
+    path = outputs.output_path(text_of(save))
     if os.path.splitext(path)[1].lower() not in _SUFFIXES:
         raise UsageError(f"cannot tell the kind of picture from {path!r}: end it in {', '.join(_SUFFIXES)}")
     return path

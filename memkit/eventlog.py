@@ -7,7 +7,7 @@ import atexit
 import os
 import sys
 
-from memkit import engine, files
+from memkit import engine, files, paths
 from memkit.errors import JournalError, MeterError, UsageError
 from memkit.units import parse_bytes
 
@@ -39,7 +39,7 @@ class EventLog:
     def __init__(self, path: str | os.PathLike[str], *, trigger: str | int | None = None, lines: bool = True):
         if engine.NAME != "native":
             raise MeterError(f"events can be logged with the native engine only; this is the portable one: {engine.REASON}")
-        self.path = os.path.abspath(os.fspath(path))
+        self.path = paths.absolute(path)
         self._trigger = os.sysconf("SC_PAGESIZE") if trigger is None else parse_bytes(trigger)
         self._lines = lines
         self._own = [EventLog.__init__.__code__.co_filename]

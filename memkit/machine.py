@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memkit.cgroup import text_of
+from memkit.errors import MeterError
 
 _KIB = 1024
 
@@ -49,6 +50,9 @@ def table(path: str) -> dict[str, int]:
 
 
 def _psutil():
-    import psutil
+    try:
+        import psutil
 
-    return psutil.virtual_memory()
+        return psutil.virtual_memory()
+    except (ImportError, OSError) as error:
+        raise MeterError(f"memory of this machine cannot be read: {error}") from error

@@ -23,6 +23,12 @@ def merge(recordings: Iterable[Recording]) -> Recording:
     that were recorded each for itself, nobody knows what they shared. On one machine times are told by its monotonic
     clock, else by the time of day. Raises ``UsageError`` where there is nothing to merge.
     """
+    if isinstance(recordings, (str, bytes, Recording)) or not isinstance(recordings, Iterable):
+        raise UsageError(f"merge() takes several recordings, not {recordings!r}: merge([memkit.read(path), ...])")
+    recordings = list(recordings)
+    for each in recordings:
+        if not isinstance(each, Recording):
+            raise UsageError(f"merge() takes recordings, and {each!r} is none: read it with memkit.read(path)")
     first, *rest = sorted(recordings, key=lambda each: each.about.began) or [None]
     if first is None:
         raise UsageError("merge() was given no recordings: give it at least one")

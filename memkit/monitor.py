@@ -11,7 +11,7 @@ from memkit import cgroup, engine, machine, ongoing
 from memkit.errors import MemkitError, MeterError, UsageError
 from memkit.headroom import limit
 from memkit.trend import RECENT, TimeToLimit, time_until
-from memkit.units import SECOND, parse_bytes, parse_interval
+from memkit.units import SECOND, parse_bytes, parse_interval, show_bytes
 
 _HYSTERESIS = 20  # a limit is crossed again after memory has been below it by one part in so many
 
@@ -245,6 +245,10 @@ class MemoryMonitor:
             raise UsageError(f"{callback!r} cannot be called: give on_limit a function without arguments")
         size = self._limit.size
         room = size // _HYSTERESIS if hysteresis is None else _size(hysteresis, self.total_mem, "hysteresis").size
+        if room and room >= size:
+            raise UsageError(
+                f"hysteresis {hysteresis!r} is not less than the limit, {show_bytes(size)}: memory cannot fall by so much"
+            )
         self._watches.append(_Watch(callback, size, size - room))
         return callback
 
@@ -286,7 +290,7 @@ def _size(given, whole: int, name: str) -> _Size:
     except ValueError:
         size = parse_bytes(given)
         return _Size(size, 100 * size / whole)
-    except TypeError:
+    except (TypeError, OverflowError):
         raise UsageError(f"{name} {given!r} is neither 0 to 100 per cent nor a size: write 80, '80%' or '2GiB'") from None
 
 

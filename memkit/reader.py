@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from memkit import mprofile
+from memkit import mprofile, paths
 from memkit.errors import FormatError
 from memkit.journal import BEGINNING, VERSION
 from memkit.merging import joined
@@ -22,8 +22,10 @@ def read(path) -> Recording:
     Rows that were broken off, damaged or are unknown are passed over and counted in ``Recording.unread``. A ``.dat`` file
     of mprof's is read, too. Raises ``FormatError`` where the file is no recording at all.
     """
-    if not hasattr(path, "read") and mprofile.is_mprofile(path):
-        return mprofile.read(path)
+    if not hasattr(path, "read"):
+        path = paths.text_of(path, FormatError)
+        if mprofile.is_mprofile(path):
+            return mprofile.read(path)
     with Reader(path) as reader:
         reader.advance()
         return reader.recording()

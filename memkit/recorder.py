@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-from memkit import engine, files, guard, heading, headroom, journal, ongoing
+from memkit import engine, files, guard, heading, headroom, journal, ongoing, paths
 from memkit.endings import how_it_ended
 from memkit.errors import JournalError, MemkitError, MeterError, UsageError
 from memkit.spanrows import SpanRows
@@ -86,7 +86,7 @@ class Recorder:
     ):
         if callable(path):
             raise UsageError("record() takes a path: write @memkit.record(), with the parentheses")
-        self.path = None if path is None else os.path.abspath(path)
+        self.path = None if path is None else paths.absolute(path)
         self.arguments = dict(
             interval=interval, meter=meter, lines=lines, calls=calls, c_calls=c_calls, peak_reset=peak_reset, argv=argv
         )
@@ -141,7 +141,10 @@ class Recorder:
                 raise UsageError("this recorder is recording already: make another with memkit.record()")
             if self.path and any(other.path == self.path for other in ongoing.recorders):
                 raise UsageError(f"{self.path!r} is being recorded into already: give each recording a file of its own")
-            self._begin()
+            try:
+                self._begin()
+            except OSError as error:  # there is no descriptor left, for instance
+                raise MemkitError(f"cannot record: {error}") from error
             ongoing.recorders.append(self)
         return True
 

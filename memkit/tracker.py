@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-from memkit import engine, files, machine, ongoing
+from memkit import engine, files, machine, ongoing, paths
 from memkit.errors import JournalError, MemkitError, UsageError
 from memkit.tree import processes
 from memkit.units import parse_interval, parse_time
@@ -63,7 +63,7 @@ class Tracker:
     ):
         if callable(path):
             raise UsageError("Tracker() takes a path: write @memkit.Tracker('file.csv')")
-        self.path = os.path.abspath(os.fsdecode(path))
+        self.path = paths.absolute(path)
         self.calibration: tuple[float, float] | None = None
         """Mean and standard deviation in bytes of what is subtracted, or None."""
         self.afterwards: tuple[float, float] | None = None
@@ -73,6 +73,8 @@ class Tracker:
         self._interval = parse_interval(interval)
         self._calibrates = calibrate
         self._delays = [_seconds(each) for each in (calibration_seconds, start_delay, end_delay)]
+        if self._delays[0] and not calibrate:
+            raise UsageError(f"calibration_seconds={calibration_seconds!r} goes with calibrate=True, which says what for")
         self.peak_reset = peak_reset
         self._journal = None
 
@@ -102,7 +104,10 @@ class Tracker:
             time.sleep(start_delay)
         with ongoing.lock:
             self._refuse_a_path_in_use()
-            self._begin()
+            try:
+                self._begin()
+            except OSError as error:  # there is no descriptor left, for instance
+                raise MemkitError(f"cannot track: {error}") from error
             ongoing.watchers.append(self)
         return True
 
@@ -233,7 +238,7 @@ def get_used_ram(scope: str = "system") -> float:
 
 
 def _reading(scope: str):
-    if scope not in _SCOPES:
+    if not isinstance(scope, str) or scope not in _SCOPES:
         raise UsageError(f"unknown scope {scope!r}: write {', '.join(_SCOPES)}")
     return _SCOPES[scope]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import NamedTuple
 
-from memkit import journal, reader
+from memkit import journal, paths, reader
 from memkit.errors import FormatError
 from memkit.tracker import GIB, HEAD, RAISED, RETURNED
 
@@ -45,7 +46,7 @@ def has_crashed_ungracefully(path: str | os.PathLike[str]) -> bool:
 
 def ending(path) -> str:
     """How it ended, in the words of ``Track.ending``."""
-    path = os.fsdecode(path)
+    path = paths.text_of(path, FormatError)
     if journal.is_recording(path):
         return _ending_of(reader.read(path))
     head, tail = _ends_of(path)
@@ -64,7 +65,7 @@ def _last_words(tail: bytes) -> str:
 
 def read(path) -> Track:
     """What a tracker has written, or a recording. Lines that are damaged are passed over. Raises ``FormatError``."""
-    path = os.fsdecode(path)
+    path = paths.text_of(path, FormatError)
     name = os.path.splitext(os.path.basename(path))[0]
     if journal.is_recording(path):
         return _of_recording(name, reader.read(path))
@@ -77,7 +78,7 @@ def read(path) -> Track:
             time, size = map(float, line.split(","))
         except ValueError:
             continue
-        if line not in (RETURNED, RAISED):
+        if line not in (RETURNED, RAISED) and math.isfinite(time) and math.isfinite(size * GIB):
             times.append(time)
             sizes.append(round(size * GIB))
     return Track(name, times, sizes, ended)

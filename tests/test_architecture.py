@@ -12,7 +12,7 @@ ROOT = Path(memkit.__file__).parent
 # From the ground up. A module imports only from floors below its own, or from the same floor where that is said.
 FLOORS = [
     {"errors", "version", "about", "calls", "costs", "crossings"},
-    {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "tools"},
+    {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "tools", "paths"},
     {"rows", "portable", "native", "merging", "mprofile", "machine", "trend"},
     {"reader", "headroom"},
     {"engine", "plugins", "wrapping", "tracing", "files", "shelf", "terminal", "live", "endings"},
@@ -155,6 +155,7 @@ def test_the_magics_are_imported_where_ipython_is_there_already():
 MEASURED = [
     *("start", "script", "recorder", "files", "endings", "engine", "journal", "errors", "units", "version", "spans"),
     *("eventlog", "heading", "headroom", "cgroup", "spanrows", "follow", "tracker", "machine", "guard"),
+    "paths",
 ]
 
 

@@ -506,3 +506,39 @@ def test_a_meter_that_fails_at_once_is_refused(plugin, memkit_run):
     assert run.returncode != 0
     (line,) = run.stderr.splitlines()
     assert "no such counter" in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "memkit.Tracker('t.csv').start()",
+        "memkit.Tracker('t.csv', scope='system').start()",
+        "memkit.Tracker('t.csv', scope='tree').start()",
+        "memkit.MemoryMonitor()",
+        "memkit.MemoryMonitor(of='process')",
+        "memkit.record('r.memkit').start()",
+        "memkit.record('r.memkit', limit='50%').start()",
+        "memkit.get_used_ram()",
+    ],
+)
+def test_without_a_descriptor_left_there_is_one_clear_error(plain, script, text):
+    pytest.importorskip("resource")
+    program = f"""
+import memkit, os, resource
+# What is imported when it is needed is there.
+with memkit.MemoryMonitor(), memkit.Tracker("t.csv", scope="tree"), memkit.record(limit="50%"):
+    pass
+resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))
+taken = []
+try:
+    while True:
+        taken.append(os.dup(0))
+except OSError:
+    pass
+try:
+    {text}
+except memkit.MemkitError as error:
+    os.write(1, str(error).encode())
+"""
+    done = plain(script(program))
+    assert done.stderr == "" and ("Too many open files" in done.stdout or "no limit is known" in done.stdout)

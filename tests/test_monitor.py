@@ -177,7 +177,7 @@ def test_a_limit_is_per_cent_or_a_size(world, given):
     assert not watch.memory_available()
 
 
-@pytest.mark.parametrize("given", [-1, 101, 2 * GIB, "150%", None, True, [], "2 GB", "much", float("nan")])
+@pytest.mark.parametrize("given", [-1, 101, 2 * GIB, "150%", None, True, [], "2 GB", "much", float("nan"), 10**400])
 def test_a_limit_that_makes_no_sense_is_refused(world, given):
     with pytest.raises(memkit.UsageError, match="write"):
         memkit.MemoryMonitor(memory_limit=given)
@@ -263,8 +263,15 @@ def test_a_callback_that_raises_ends_neither_the_monitor_nor_the_others(watching
 def test_what_cannot_be_called_is_refused(watching):
     with pytest.raises(memkit.UsageError, match="'print' cannot be called"):
         watching().on_limit("print")
-    with pytest.raises(memkit.UsageError, match="hysteresis -1 is neither"):
-        watching().on_limit(print, hysteresis=-1)
+    for given in (-1, 10**400):
+        with pytest.raises(memkit.UsageError, match=f"hysteresis {given} is neither"):
+            watching().on_limit(print, hysteresis=given)
+
+
+@pytest.mark.parametrize("hysteresis", ["2GiB", "1GiB", 50])
+def test_a_hysteresis_that_memory_cannot_fall_by_is_refused(watching, hysteresis):
+    with pytest.raises(memkit.UsageError, match=f"hysteresis {hysteresis!r} is not less than the limit, 1.0 GiB"):
+        watching(memory_limit="1GiB").on_limit(print, hysteresis=hysteresis)
 
 
 def test_a_callback_may_stop_the_monitor_and_fork(tmp_path):

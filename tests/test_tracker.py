@@ -101,6 +101,8 @@ def test_a_path_that_cannot_be_written_is_refused_before_the_block_begins(tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        ({"scope": []}, r"unknown scope \[\]"),
+        ({"calibration_seconds": 1}, "calibration_seconds=1 goes with calibrate=True"),
         ({"scope": "universe"}, "unknown scope 'universe': write process, system, tree"),
         ({"interval": "soon"}, "interval 'soon' is not a time"),
         ({"end_delay": -1}, "-1 is no time to wait"),
@@ -438,6 +440,12 @@ def test_where_there_is_no_meminfo_the_system_is_what_psutil_says(monkeypatch):
     monkeypatch.setattr(machine, "text_of", lambda path: "")
     assert machine.total() == psutil.virtual_memory().total
     assert 0 < machine.used() < machine.total()
+
+
+@pytest.mark.parametrize("scope", [{}, None, "universe"])
+def test_used_ram_of_what_is_no_scope_is_refused(scope):
+    with pytest.raises(memkit.UsageError, match=f"unknown scope {scope!r}"):
+        memkit.get_used_ram(scope)
 
 
 def test_used_ram_is_in_gib(monkeypatch):

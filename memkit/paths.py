@@ -1,0 +1,32 @@
+"""Paths of files, as they are given to memkit: text, bytes or path objects."""
+
+from __future__ import annotations
+
+import os
+
+from memkit.errors import UsageError
+
+
+def text_of(path, refusal=UsageError) -> str:
+    """A path as text. Raises ``refusal`` for what can be none."""
+    try:
+        text = os.fsdecode(path)
+        os.fsencode(text)
+    except TypeError:
+        raise refusal(f"{path!r} is no path: give text, or a path object") from None
+    except UnicodeError:
+        raise refusal(f"{path!r} is no path: the file system has no such characters") from None
+    if "\0" in text:
+        raise refusal(f"{path!r} is no path: a path has no NUL characters")
+    return text
+
+
+def absolute(path) -> str:
+    """The same from the root on. Raises ``UsageError``."""
+    text = text_of(path)
+    try:
+        return os.path.abspath(text)
+    except OSError as error:
+        raise UsageError(
+            f"{text!r} leads nowhere, the working directory is gone ({error.strerror}): give all of it"
+        ) from None
