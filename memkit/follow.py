@@ -19,25 +19,38 @@ _MARK = "\x1f"  # between settings: no path or target has one
 _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
+_invited = None  # by the program itself, and not by whoever measures it
+
+
 class Invitation:
-    """What tells spawned children to follow: two variables of the environment, as long as a recording goes on."""
+    """What tells spawned children to follow: two variables of the environment, as long as a recording goes on.
+
+    A program that is followed, or that ``memkit-run`` follows, may invite as it does without that: the nearest counts.
+    """
 
     def __init__(self, recorder):
-        if os.environ.get("MEMKIT_FOLLOW"):
+        if _invited is not None:
             raise UsageError("children of this process follow another recording already: only one can be followed")
+        self._is_the_programs = recorder.arguments["argv"] is None
         words = [_PYTHON, *(f"{name}={value}" for name, value in _settings(recorder).items())]
         before = os.environ.get("PYTHONPATH")
         self._mine = {VARIABLE: _MARK.join(words), "PYTHONPATH": FOLDER + (os.pathsep + before if before else "")}
-        self._before = {VARIABLE: None, "PYTHONPATH": before}
+        self._before = {VARIABLE: os.environ.get(VARIABLE), "PYTHONPATH": before}
         self._sent = False
 
     def send(self) -> None:
         """Have it in the environment from now on."""
+        global _invited
+        if self._is_the_programs:
+            _invited = self
         os.environ.update(self._mine)
         self._sent = True
 
     def withdraw(self) -> None:
         """Leave the environment as it was, but for what the program changed itself."""
+        global _invited
+        if _invited is self:
+            _invited = None
         for name, value in self._mine.items() if self._sent else ():
             if os.environ.get(name) == value:
                 if self._before[name] is None:

@@ -96,21 +96,18 @@ class Recorder:
         self.call_targets = _targets(calls, "calls")
         self._c_calls = c_calls
         self._children = children
-        self._tree = None
         self.peak_reset = peak_reset
         self._limit, self._on_limit = limit, on_limit
         guard.check(limit, on_limit)
-        self._tracers = None
         if follow and path is None:
             raise UsageError("record(follow=True) needs a path: a file that several processes can write into")
         self.follow = follow
         self.is_child = part
-        self._invitation = None
+        self._tracers = self._tree = self._invitation = None
         self._argv = sys.argv if argv is None else argv
         self.started = 0  # on the monotonic clock
         self._nameless = None  # the file of a recording without a path
-        self._recording = None
-        self._journal = None
+        self._recording = self._journal = None
 
     def __repr__(self):
         state = "recording" if self.running else "not recording"

@@ -252,6 +252,30 @@ def test_a_python_that_ignores_its_environment_is_left_alone(memkit_run, script)
     assert (done.stdout.split(), done.stderr, len(done.recording.processes)) == (["1", "0"], "", 1)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a working directory cannot be removed here")
+def test_in_a_folder_that_is_gone_a_relative_place_on_the_path_is_left_alone(python):
+    text = """
+import json, os, sys
+from memkit import follow
+os.mkdir("gone")
+os.chdir("gone")
+os.rmdir("../gone")
+sys.path[:0] = [follow.FOLDER, "lib"]
+sys.modules.pop("sitecustomize", None)
+import sitecustomize
+print(json.dumps(["lib" in sys.path, follow.FOLDER in sys.path]))
+"""
+    assert python(text) == [True, False]
+
+
+def test_a_python_without_site_is_left_alone(memkit_run, script):
+    child = "import sys; print(*[name for name in sys.modules if name.startswith('memkit')])"
+    done = memkit_run(
+        script(f"import subprocess, sys\nsubprocess.run([sys.executable, '-S', '-c', {child!r}])\n"), **FOLLOWED
+    )
+    assert (done.stdout, done.stderr, len(done.recording.processes)) == ("\n", "", 1)
+
+
 def test_the_customization_behind_ours_is_run(memkit_run, script, tmp_path):
     script("print('customized', flush=True)", name="own/sitecustomize.py")
     child = "import sitecustomize; print(sitecustomize.__file__)"
@@ -291,6 +315,44 @@ print(json.dumps([sorted(during - {"PYTHONPATH"}), dict(os.environ) == before, l
     assert python(text) == [["MEMKIT_FOLLOW"], True, 2]
 
 
+INNER = f"""
+{GROW}
+import subprocess, memkit
+grow(16)
+if not sys.argv[1:]:
+    subprocess.run([sys.executable, __file__, "child"])
+    if child := os.fork():
+        os.waitpid(child, 0)
+"""
+
+
+@FORKS
+def test_under_a_recording_that_is_followed_another_is_as_it_is_without(memkit_run, script, installed, tmp_path):
+    inner = [*installed, "-q", "--follow", "-o", "inner.memkit", script(INNER, name="inner.py")]
+    text = f"import subprocess, sys\nsys.exit(subprocess.run({inner}).returncode)\n"
+    done = memkit_run(script(text), **FOLLOWED)
+    assert (done.returncode, done.stderr) == (0, "")
+    recording = memkit.read(tmp_path / "inner.memkit")
+    assert (len(recording.processes), recording.unread) == (3, 0)
+    assert min(grown(recording)[:2]) >= 16 * MIB
+    assert recording.processes[0].pid in [process.pid for process in done.recording.processes]
+
+
+def test_in_a_program_that_is_followed_record_may_be_followed_too(memkit_run, script, tmp_path):
+    text = """
+import os, subprocess, sys, memkit
+before = dict(os.environ)
+with memkit.record("inner.memkit", follow=True):
+    subprocess.run([sys.executable, "-c", "pass"])
+assert dict(os.environ) == before
+subprocess.run([sys.executable, "-c", "pass"])
+"""
+    done = memkit_run(script(text), **FOLLOWED)
+    assert (done.returncode, done.stderr) == (0, "")
+    inner, outer = memkit.read(tmp_path / "inner.memkit").processes[1:], done.recording.processes[1:]
+    assert len(inner) == len(outer) == 1 and inner[0].pid != outer[0].pid
+
+
 def test_only_one_recording_is_followed_and_it_needs_a_file(tmp_path):
     with pytest.raises(UsageError, match="needs a path"):
         memkit.record(follow=True)
@@ -312,7 +374,7 @@ def test_a_refused_recording_leaves_the_file_and_the_process_as_they_were(tmp_pa
         pass
     before = path.read_bytes()
     if refused == "followed":
-        monkeypatch.setenv("MEMKIT_FOLLOW", "somebody")
+        monkeypatch.setattr("memkit.follow._invited", "somebody")
     traced = {"lines": grown} if engine.NAME == "native" else {}
     meter = (lambda: 5) if refused == "meter" else "rss"
     threads, environment, tools = os.listdir("/proc/self/task"), dict(os.environ), busy_tools()

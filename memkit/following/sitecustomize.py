@@ -33,6 +33,13 @@ def _make_way():
         sys.modules.setdefault("sitecustomize", _OURS)
 
 
-sys.path[:] = [place for place in sys.path if os.path.abspath(place or os.curdir) != _FOLDER]
+def _is_ours(place):
+    try:
+        return os.path.abspath(place or os.curdir) == _FOLDER
+    except OSError:  # the working directory is gone, and with it what is relative to it
+        return False
+
+
+sys.path[:] = [place for place in sys.path if not _is_ours(place)]
 _follow()
 _make_way()
