@@ -5,7 +5,8 @@ from __future__ import annotations
 import builtins
 import os
 
-from memkit import ongoing
+from memkit import engine, ongoing
+from memkit.errors import MeterError
 from memkit.spans import span
 
 
@@ -56,6 +57,42 @@ class Stamps:
 
 
 profile = Stamps()
+
+
+# -- memory with that of all that this process started, which is how ``mprof run -C`` measures calls ---------------------
+
+
+def rss_of_all() -> int:
+    return _of_all("rss")
+
+
+def pss_of_all() -> int:
+    return _of_all("pss")
+
+
+def uss_of_all() -> int:
+    return _of_all("uss")
+
+
+def _of_all(meter):
+    from memkit.tree import processes
+
+    if not _source:
+        _source.append(processes.here())
+    return engine.Meter(meter).read() + _below(os.getpid(), meter, _source[0])
+
+
+_source = []
+
+
+def _below(pid, meter, source):
+    total = 0
+    for child in source.children(pid):
+        try:
+            total += (engine.Meter(meter, child).read() or 0) + _below(child, meter, source)
+        except MeterError:  # it has just ended, or may not be read
+            continue
+    return total
 
 
 def active() -> bool:

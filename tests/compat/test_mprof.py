@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from memkit import mprofile
+from memkit import engine, mprofile
 from memkit.compat import mprof as module
 from memkit.compat.mprof import profiles
 from memkit.compat.mprof.commands import _run_parser
@@ -111,6 +111,38 @@ def test_a_peak_between_two_samples_is_in_the_file(run, script, tmp_path, exact_
     found = mprofile.contents(tmp_path / "a.dat")
     first, highest = found.memory[0][0], max(memory for memory, _ in found.memory)
     assert highest - first > 19
+
+
+TOGETHER = """
+import subprocess, sys
+@profile
+def outer():
+    words = [sys.executable, "-c", "x = b'x' * (60 << 20); print(flush=True); input()"]
+    child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    beside()
+    child.communicate(b"\\n")
+@profile
+def beside():
+    pass
+@profile
+def after():
+    assert "psutil" not in sys.modules or sys.argv[1:] == ["portable"]
+outer()
+after()
+"""
+
+
+@pytest.mark.parametrize("backend", ["psutil", "psutil_uss"])
+def test_calls_have_the_memory_of_the_children_that_there_are(run, script, tmp_path, backend):
+    """Children were those of the last reading before a call, though they were gone long since, or had come meanwhile."""
+    done = run("run", "-C", "-E", "-T", "50", "--backend", backend, "-o", "a.dat", script(TOGETHER), engine.NAME)
+    assert (done.returncode, done.stderr) == (0, "")
+    calls = {name: calls[0][2:4] for name, calls in mprofile.contents(tmp_path / "a.dat").calls.items()}
+    first = calls["__main__.outer"][0]
+    grown = {name: [memory - first for memory in both] for name, both in calls.items()}
+    assert grown["__main__.beside"] == [pytest.approx(70, abs=12)] * 2
+    assert grown["__main__.outer"] + grown["__main__.after"] == [pytest.approx(0, abs=5)] * 4
 
 
 def test_the_decorator_can_be_switched_off(run, script, tmp_path, monkeypatch):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from bisect import bisect_right
 
 from memkit import mprofile
 from memkit.errors import UsageError
@@ -74,7 +73,8 @@ class Outside:
         self._summed, self._singly, self._own = summed, singly, own
         self._held = None  # the first reading, until there is another; not if it is `settled`
         self._settled = settled
-        self.times, self.below = [], []
+        self.last = None
+        """What was read last, of all processes together if these are ``summed``."""
 
     def look(self) -> bool:
         """Take a reading; False when the process is gone."""
@@ -85,11 +85,9 @@ class Outside:
             return True
         now = time.time()
         rows = []
+        self.last = own + sum(children.values()) * self._summed
         if self._own:
-            rows.append(mprofile.memory_row(own + sum(children.values()) * self._summed, now))
-        if self._summed:
-            self.times.append(now)
-            self.below.append(sum(children.values()))
+            rows.append(mprofile.memory_row(self.last, now))
         if self._singly:
             rows += [mprofile.child_row(pid, memory, now) for pid, memory in children.items()]
         if not self._settled and self._held is None:  # it has only just been loaded, and says nothing of the program
@@ -105,20 +103,15 @@ class Outside:
             self._file.write(*self._held)
             self._held = None
 
-    def below_at(self, when: float) -> int:
-        """What the children had together at the last reading up to a time."""
-        place = bisect_right(self.times, when)
-        return self.below[place - 1] if place else 0
-
 
 class Inside:
     """The recording that a program makes of itself, turned into lines as its rows come.
 
-    ``outside`` has the children's memory, which is added to that of calls; ``memory``: whether samples are written.
+    ``together`` is what reads all processes together from outside: its samples are written, and of this only the calls.
     """
 
-    def __init__(self, path: str, file: DatFile, *, outside: Outside | None = None, memory=True, until=None):
-        self._path, self._file, self._outside, self._memory, self._until = path, file, outside, memory, until
+    def __init__(self, path: str, file: DatFile, *, together: Outside | None = None, until=None):
+        self._path, self._file, self._together, self._until = path, file, together, until
         self._journal = None
         self._rest = b""
         self._began = 0.0
@@ -144,7 +137,7 @@ class Inside:
         self.advance()
         if self._journal is not None:
             self._journal.close()
-        last = self._last.memory if self._last else 0
+        last = self._together.last if self._together else self._last and self._last.memory
         for label, depth, before, start in self._open.values():
             self._call(label, before, start, last or before, max(round((ended - self._began) * SECOND), start), depth)
         self._open.clear()
@@ -155,7 +148,7 @@ class Inside:
     def _sample(self, when, memory, rise=0, pid=None, *_):
         if pid is None and not self._late(when):
             sample = Sample(when, 0, memory, memory + rise)
-            for at, size in mprofile.readings([sample], self._last) if self._memory else ():
+            for at, size in mprofile.readings([sample], self._last) if self._together is None else ():
                 self._file.write(mprofile.memory_row(size, self._began + at / SECOND))
             self._last = sample
 
@@ -170,8 +163,6 @@ class Inside:
         if self._late(start):
             return
         start, end = self._began + start / SECOND, self._began + end / SECOND
-        if self._outside is not None:
-            before, after = before + self._outside.below_at(start), after + self._outside.below_at(end)
         self._file.write(mprofile.call_row(label, before, start, after, end, depth))
 
     def _late(self, when):

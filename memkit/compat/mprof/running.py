@@ -21,7 +21,7 @@ from memkit.compat.typed import find_script, is_script
 from memkit.errors import MemkitError, MeterError, UsageError
 from memkit.launch import Program
 from memkit.recording import signal_name
-from memkit.units import SECOND, parse_interval
+from memkit.units import LONGEST_INTERVAL, SECOND, parse_interval
 
 METERS = {"psutil": "rss", "psutil_pss": "pss", "psutil_uss": "uss", "posix": "rss"}
 SETTLED = 0.02
@@ -138,6 +138,9 @@ def _run_new(options, interval, plan) -> int:
         if plan is not None:
             python, program, _ = plan
             told = {"path": journal, "interval": str(interval), "meter": METERS[options.backend]}
+            if options.include_children:  # memory of calls alone comes from inside
+                meter = f"{told['meter']}_of_all"
+                told |= {"interval": str(LONGEST_INTERVAL // SECOND), "meter": f"{meter}=memkit.compat.stamps:{meter}"}
             told["profile"] = "memkit.compat.stamps:profile"
             command = launch.command(program, told, None if python[0] == sys.executable and not python[1:] else python)
         else:
@@ -175,8 +178,7 @@ def _follow(process, file, journal, options, interval) -> bool:
     inside = None
     if journal is not None:
         until = time.time() + options.timeout if options.timeout else None
-        added = outside if options.include_children else None
-        inside = Inside(journal, file, outside=added, memory=not options.include_children, until=until)
+        inside = Inside(journal, file, together=outside if options.include_children else None, until=until)
         looks.append(_every(FOLLOW_EVERY, inside.advance))
     beat = interval if outside else max(interval, FOLLOW_EVERY)
     with launch.end_of(process) as ended:
