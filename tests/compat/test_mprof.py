@@ -16,7 +16,7 @@ from memkit.compat import mprof as module
 from memkit.compat.mprof import profiles
 from memkit.compat.mprof.commands import _run_parser
 from memkit.compat.mprof.following import DatFile, Inside, Outside
-from memkit.compat.mprof.watching import Watch
+from memkit.compat.mprof.watching import Replacement, Watch
 from memkit.errors import MeterError
 
 MIB = 1 << 20
@@ -111,6 +111,37 @@ def test_a_peak_between_two_samples_is_in_the_file(run, script, tmp_path, exact_
     found = mprofile.contents(tmp_path / "a.dat")
     first, highest = found.memory[0][0], max(memory for memory, _ in found.memory)
     assert highest - first > 19
+
+
+EXECUTES = """
+import os, sys
+@profile
+def before():
+    os.execv(sys.executable, [sys.executable, "-c", open("takes.py").read()])
+before()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a program that is replaced")
+@pytest.mark.parametrize("options", [(), ("-M",), ("-C",)], ids=["alone", "singly", "together"])
+def test_a_program_that_replaces_itself_goes_on_being_recorded(run, script, tmp_path, options):
+    """Nothing was recorded after os.execv."""
+    script(TAKES, "takes.py")
+    done = run("run", "-E", *options, "-T", "0.05", "-o", "a.dat", script(EXECUTES))
+    assert (done.returncode, done.stderr) == (0, "")
+    found = mprofile.contents(tmp_path / "a.dat")
+    assert max(memory for memory, _ in found.memory) > 30
+    assert list(found.calls) == ["__main__.before"]
+
+
+def test_a_process_that_has_ended_is_not_replaced():
+    with subprocess.Popen([sys.executable, "-c", WAITS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        replacement = Replacement(process.pid, sys.executable, lambda: True)
+        process.stdout.readline()
+        assert not replacement.has_come()
+        process.stdin.close()
+        process.stdout.read()
+        assert [replacement.has_come() for _ in range(100)] == [False] * 100
 
 
 TOGETHER = """

@@ -16,7 +16,7 @@ import memkit
 from memkit import launch, mprofile, script
 from memkit.compat.mprof.following import DatFile, Inside, Outside
 from memkit.compat.mprof.profiles import new_profile
-from memkit.compat.mprof.watching import Watch
+from memkit.compat.mprof.watching import Replacement, Watch
 from memkit.compat.typed import find_script, is_script
 from memkit.errors import MemkitError, MeterError, UsageError
 from memkit.launch import Program
@@ -177,12 +177,19 @@ def _follow(process, file, journal, options, interval) -> bool:
     looks = [outside.look] if outside else []
     inside = None
     if journal is not None:
+        replacement = Replacement(process.pid, process.args[0], lambda: os.path.exists(journal))
         until = time.time() + options.timeout if options.timeout else None
         inside = Inside(journal, file, together=outside if options.include_children else None, until=until)
-        looks.append(_every(FOLLOW_EVERY, inside.advance))
+        looks += [_every(FOLLOW_EVERY, inside.advance), _every(FOLLOW_EVERY, lambda: not replacement.has_come())]
     beat = interval if outside else max(interval, FOLLOW_EVERY)
+    began = time.monotonic()
     with launch.end_of(process) as ended:
         over = _look_until(ended, looks, file, beat, options.timeout, early=SETTLED)
+        if over and inside is not None and replacement.seen:  # it records itself no more
+            inside.finish(time.time())
+            inside, outside = None, _outside(process, file, None, options)
+            left = options.timeout and max(options.timeout - time.monotonic() + began, 1 / SECOND)
+            over = _look_until(ended, [outside.look] if outside else [], file, interval, left)
     if over:
         process.wait()
     if outside is not None:
@@ -215,7 +222,8 @@ def _every(seconds, act):
         nonlocal next_time
         if time.monotonic() >= next_time:
             next_time = time.monotonic() + seconds
-            act()
+            return act()
+        return None
 
     return look
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 from memkit import engine
 from memkit.errors import MeterError
+
+LOOKS, LOOK_EVERY = 100, 0.001
+"""How often, and how many seconds apart, is looked whether a program has been loaded."""
 
 
 class Watch:
@@ -59,3 +65,46 @@ class Watch:
             return [child.pid for child in psutil.Process(self._pid).children(recursive=True)]
         except psutil.Error:
             return []
+
+
+class Replacement:
+    """Whether a process executes another program than ``path``, an interpreter; on Linux, for others do not tell.
+
+    Where ``path`` leads to that by another program, a script for instance, it is the one that ``has_begun`` is true of.
+    """
+
+    def __init__(self, pid: int, path: str, has_begun):
+        self.seen = False
+        self._pid, self._has_begun = pid, has_begun
+        self._image = self._loaded() if self._is_itself(path) else None
+
+    def has_come(self) -> bool:
+        image = self._look()
+        if self._image is None:
+            self._image = image if self._has_begun() else None
+        self.seen = image is not None and self._image not in (None, image)
+        return self.seen
+
+    def _is_itself(self, path):
+        try:
+            return os.readlink(f"/proc/{self._pid}/exe") == os.path.realpath(path)
+        except OSError:
+            return False
+
+    def _loaded(self):
+        """What it executes, once the kernel has loaded it, which it may do still as ``Popen`` returns."""
+        for _ in range(LOOKS):
+            if self._look() is not None:
+                return self._look()
+            time.sleep(LOOK_EVERY)
+        return None
+
+    def _look(self):
+        """Where its code and its stack begin, chosen by the kernel anew for each program; None where they are not known."""
+        try:
+            with open(f"/proc/{self._pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+            code, stack = fields[23], fields[25]
+        except (OSError, IndexError):
+            return None
+        return None if fields[0] in b"ZX" or b"0" in (code, stack) else (code, stack)
