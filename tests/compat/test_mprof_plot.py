@@ -365,6 +365,49 @@ def test_the_legend_is_never_cut_off(monkeypatch):
     assert legend.get_window_extent().x1 <= figure.bbox.width
 
 
+def legend_of(figure):
+    """Its texts; all of it is in the picture."""
+    figure.canvas.draw()
+    legend = figure.axes[0].get_legend()
+    box = legend.get_window_extent()
+    assert box.x1 <= figure.bbox.width and box.y0 >= 0 and box.y1 <= figure.bbox.height
+    return [text.get_text() for text in legend.get_texts()]
+
+
+@pytest.mark.parametrize(("name", "count"), [("load", 60), ("load", 300), ("long" * 60, 5)], ids=["60", "300", "wide"])
+def test_the_picture_grows_with_its_legend(monkeypatch, write, name, count):
+    """The first and the last of many functions were cut off."""
+    calls = "".join(f"FUNC m.{name}{number} 1 1{number} 2 2{number} 0\n" for number in range(count))
+    figure = drawn(monkeypatch, write(f"MEM 1 10\n{calls}MEM 2 20\n"))
+    assert len(legend_of(figure)) == count + 1
+    assert figure.axes[0].get_position().width >= picture.NARROWEST - 0.001
+
+
+def test_every_function_is_in_the_legend_by_its_name(monkeypatch, write):
+    """Those that begin with _ were left out, and a $ was taken for mathematics."""
+    names = ["_hidden", "__init__", "_child0", "a$b", "$x_{"]
+    figure = drawn(monkeypatch, write("MEM 1 10\n" + "".join(f"FUNC m.{name} 1 10 2 11 0\n" for name in names)))
+    assert sorted(text.split()[0] for text in legend_of(figure)[1:]) == sorted(names)
+
+
+def test_a_name_with_a_dollar_is_shown_as_it_is_under_the_mouse(axes):
+    _, text = add_timestamp_rectangle(axes, 0, 1, 0, 1, "$x_{")
+    text.set_visible(True)
+    axes.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("backend", ["svg", "pdf", "ps", "template", "agg"])
+def test_any_backend_of_matplotlib_can_draw(plot, write, tmp_path, backend):
+    """svg and the like have no renderer to be asked for."""
+    write("MEM 1 10\nMEM 2 11\n")
+    done = plot("--backend", backend, "a.dat")
+    assert (done.returncode, done.stderr) == (0, f"mprof: --backend {backend} shows nothing: the plot is in a.png\n")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    done = plot("--backend", backend, "-o", "b.svg", "a.dat")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "b.svg").read_bytes().startswith(b"<?xml")
+
+
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_the_suffix_says_what_is_written(plot, tmp_path, suffix):
     done = plot("-o", f"a.{suffix}", NESTED)

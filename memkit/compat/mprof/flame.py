@@ -55,6 +55,7 @@ def add_timestamp_rectangle(ax, x0, x1, y0, y1, func_name, color="none"):
     """A rectangle and its name, which is hidden: ``(rectangle, text)``."""
     rectangle = ax.fill_betweenx((y0, y1), x0, x1, color=color, alpha=ALPHA, linewidth=1)
     text = ax.text(x0, y1, func_name, horizontalalignment="left", verticalalignment="top", visible=False)
+    text.set_parse_math(False)
     return rectangle, text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 from memkit.compat.mprof.flame import flame_plotter
@@ -13,6 +14,10 @@ SIZE, DPI = (14, 6), 90
 BOX, FLAME_BOX = (0.1, 0.1, 0.6, 0.75), (0.1, 0.1, 0.8, 0.8)
 NARROWEST = 0.35
 """The least of the figure's width that the axes keep, however wide the legend is."""
+RIGHT = 0.99
+LARGEST = 300  # inches; there is an end to what matplotlib can draw
+_UNNAMED = re.compile(r"_child\d+")
+"""What matplotlib calls a line without a label."""
 
 
 def draw(names, options) -> None:
@@ -57,13 +62,34 @@ def _dress(figure, axes, drawn, options):
         axes.set_xlim(*options.xlim)
     if options.flame:
         return
-    legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="medium")
+    _make_room(figure, axes, _legend(axes))
+
+
+def _legend(axes):
+    """A legend with the names as they are: to matplotlib those that begin with ``_`` are none, and ``$`` is mathematics."""
+    lines = [line for line in axes.get_lines() if not _UNNAMED.fullmatch(line.get_label())]
+    settings = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "fontsize": "medium"}
+    legend = axes.legend(lines, [f"a{line.get_label()}".replace("$", "S") for line in lines], **settings)
+    for text, line in zip(legend.get_texts(), lines):
+        text.set_parse_math(False)
+        text.set_text(line.get_label())
     legend.get_frame().set_alpha(0.5)
     legend.set_in_layout(False)
-    edge = legend.get_window_extent(figure.canvas.get_renderer()).x1 / figure.bbox.width
-    if edge > 1:  # make room for it
-        left, bottom, width, height = BOX
-        axes.set_position((left, bottom, max(NARROWEST, width - (edge - 0.99)), height))
+    return legend
+
+
+def _make_room(figure, axes, legend):
+    """Have the whole legend be in the picture: the axes get narrower, and where that is not enough the picture larger."""
+    left, bottom, width, height = BOX
+    box = legend.get_window_extent()
+    wide, high = figure.get_size_inches()
+    beside = box.x1 / figure.dpi - (left + width) * wide  # inches from the axes to the end of the legend
+    if beside > (RIGHT - left - width) * wide:
+        wide = min(max(wide, beside / (RIGHT - left - NARROWEST)), LARGEST)
+        width = max(NARROWEST, RIGHT - left - beside / wide)
+        axes.set_position((left, bottom, width, height))
+    high = min(max(high, box.height / figure.dpi / (2 * bottom + height) * 1.05), LARGEST)
+    figure.set_size_inches(wide, high)
 
 
 def _shortened(title, length=110):
@@ -77,9 +103,10 @@ def _give(figure, name, options):
 
     interactive = {each.lower() for each in matplotlib.backends.backend_registry.list_builtin(_interactive())}
     output = options.output
-    if output is None and matplotlib.get_backend().lower() not in interactive and options.backend is None:
+    if output is None and matplotlib.get_backend().lower() not in interactive:
         output = f"{os.path.splitext(name)[0]}.png"
-        print(f"mprof: there is no display here: the plot is in {output}", file=sys.stderr)
+        reason = f"--backend {options.backend} shows nothing" if options.backend else "there is no display here"
+        print(f"mprof: {reason}: the plot is in {output}", file=sys.stderr)
     if output is None:
         plt.show()
         return
