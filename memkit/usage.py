@@ -342,7 +342,7 @@ class _Measuring:
             self._recorder.stop()
             recording = self._recorder.recording
             return recording.samples, recording.about.began
-        except (JournalError, OSError) as error:
+        except (MemkitError, OSError) as error:
             self._lost(error)
         try:
             samples = self._recorder.recording.samples
