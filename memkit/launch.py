@@ -17,12 +17,13 @@ from typing import NamedTuple
 
 from memkit import cgroup, journal
 from memkit.errors import JournalError
+from memkit.senders import Listener
 from memkit.units import SECOND, show_bytes
 
 _FLAGS = {"script": (), "module": ("-m",), "code": ("-c",)}  # mode -> how an interpreter is told of it
 _START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
-_IGNORED = ("SIGINT", "SIGQUIT")
+_OF_TERMINALS = ("SIGINT", "SIGQUIT")
 _LOOK_EVERY = SECOND
 _NAP = SECOND // 20
 
@@ -219,16 +220,20 @@ def signals_are_the_programs():
         started.append(process)
         for number in waiting:
             process.send_signal(number)
+        listener.start()  # now, since what it holds back would be held back in the program
 
-    handlers = dict.fromkeys(_FORWARDED, forward) | dict.fromkeys(_IGNORED, lambda *_: None)
+    handlers = dict.fromkeys(_FORWARDED, forward) | dict.fromkeys(_OF_TERMINALS, lambda *_: None)
     before = {}
     for name, handler in handlers.items():
         number = getattr(signal, name, None)
         # One that was ignored from the start (nohup) is ignored by the program too; a handler would undo that.
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, handler)
+    numbers = {getattr(signal, name, None) for name in _OF_TERMINALS} & before.keys()
+    listener = Listener(numbers, lambda number: started[0].send_signal(number))
     try:
         yield forward_to
     finally:
+        listener.stop()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -12,7 +12,7 @@ ROOT = Path(memkit.__file__).parent
 # From the ground up. A module imports only from floors below its own, or from the same floor where that is said.
 FLOORS = [
     {"errors", "version", "about", "calls", "costs", "crossings"},
-    {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "tools", "paths"},
+    {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "tools", "paths", "senders"},
     {"rows", "portable", "native", "merging", "mprofile", "machine", "trend"},
     {"reader", "headroom"},
     {"engine", "plugins", "wrapping", "tracing", "files", "shelf", "terminal", "live", "endings"},

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -159,9 +160,9 @@ def started(installed, script, tmp_path):
     """A function that starts a program under memkit, in a session of its own, and waits until it prints a line."""
     processes = []
 
-    def start(text, *words):
-        command = [*installed, "-o", "run.memkit", script(text), *words]
-        settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    def start(text, *words, options=(), **more):
+        command = [*installed, "-o", "run.memkit", *options, script(text), *words]
+        settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True, **more}
         process = subprocess.Popen(command, cwd=tmp_path, **settings)
         processes.append(process)
         assert process.stdout.readline() == "ready\n"
@@ -198,6 +199,93 @@ def test_a_signal_to_all_as_from_a_terminal_is_the_programs_to_decide(started, n
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (7, f"got {name}\n")
     assert err.splitlines()[0] == f"memkit   program.py {name}: exited with code 7"
+
+
+TOLD_APART = pytest.mark.skipif(
+    not hasattr(signal, "sigwaitinfo") or not os.path.exists("/proc/self/status"),
+    reason="who sent a signal, and to whom, cannot be known here",
+)
+
+
+@TOLD_APART
+@pytest.mark.parametrize("name", ["SIGINT", "SIGQUIT"])
+@pytest.mark.parametrize("options", [(), ("--children",), ("--program", sys.executable)])
+def test_what_a_terminal_would_send_is_passed_on_where_a_process_sends_it_to_memkit_alone(started, options, name):
+    process = started(WAITING, name, options=options)
+    wait_for_listener(process.pid)
+    process.send_signal(getattr(signal, name))
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (7, f"got {name}\n")
+    assert err.splitlines()[0].endswith(": exited with code 7")
+
+
+COUNTING = """
+import os, signal, sys
+count = 0
+def handle(number, _):
+    global count
+    count += 1
+for number in (signal.SIGINT, signal.SIGQUIT):
+    signal.signal(number, handle)
+print("ready", flush=True)
+for line in sys.stdin:
+    print(count, flush=True)
+"""
+
+
+@TOLD_APART
+def test_a_signal_to_all_is_not_passed_on_again_and_one_to_memkit_alone_is_still(started):
+    process = started(COUNTING, stdin=subprocess.PIPE)
+    wait_for_listener(process.pid)
+    for number in range(1, 4):
+        before = children(process.pid)
+        os.killpg(process.pid, signal.SIGINT)
+        until(lambda: asked(process) > number or (asked(process) == number and children(process.pid) != before))  # noqa: B023
+        assert asked(process) == number
+        until(lambda: len(children(process.pid)) == 2 and not waiting(process.pid))
+    until(lambda: os.kill(process.pid, signal.SIGINT) or asked(process) > 3)
+
+
+def asked(process):
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return int(process.stdout.readline())
+
+
+def children(pid):
+    """The program, and the peer of memkit, whichever thread has started it."""
+    return [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()]
+
+
+def waiting(pid):
+    """Whether a signal waits, for a process or for one of its children."""
+    return any(field(each, "ShdPnd") for each in (pid, *children(pid)))
+
+
+def wait_for_listener(pid):
+    """Wait until the signals of a terminal are held back in the main thread, as they are once somebody listens."""
+    until(lambda: field(pid, "SigBlk") >> (signal.SIGINT - 1) & 1)
+
+
+def field(pid, name):
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            return next((int(line.split()[1], 16) for line in file if line.startswith(name)), 0)
+    except (FileNotFoundError, ProcessLookupError):  # it is just ending
+        return 1
+
+
+def until(condition):
+    """Wait for something that comes, and fail where it does not."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_the_program_has_no_signals_held_back(plain, memkit_run, script):
+    name = script("import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, []))")
+    assert memkit_run(name).stdout == plain(name).stdout
 
 
 def test_an_interrupt_that_the_program_survives_ends_nothing(started):
