@@ -28,8 +28,8 @@ def run(program: Program, path: str, interval: int, meter: str, onlookers, compl
     family = family_of()  # before it is started: it inherits what tells of it
     with signals_are_the_programs() as forward_to:
         process = _started(words)
+        forward_to(process)  # first: a thread that samples would take the signals that are listened for
         observed = _observed(process, words, path, interval, meter, complain)
-        forward_to(process)
         if observed is not None:
             _watch(
                 observed, onlookers, Outside(process.pid, path, " ".join(words), interval, meter, False, family), complain
