@@ -18,12 +18,18 @@ INCOMPLETE = (
 
 @pytest.fixture
 def full(loaded):
-    """A shell with ``fill()``, from which on no file can grow."""
+    """A shell with ``fill()``, from which on no file can grow until the cell has ended: pytest may write into one, too."""
     resource = pytest.importorskip("resource", reason="the limit stands in for a full disk")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    loaded.ip.user_ns["fill"] = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1, before[1]))
+
+    def clear(_=None):
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    loaded.ip.user_ns |= {"fill": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1, before[1])), "clear": clear}
+    loaded.ip.events.register("post_run_cell", clear)
     yield loaded
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    loaded.ip.events.unregister("post_run_cell", clear)
+    clear()
 
 
 @pytest.fixture
@@ -76,6 +82,7 @@ def test_a_curve_that_was_cut_off_costs_a_stretch_only_its_samples(full):
     stretch = Stretch(curve=True)
     full.ip.user_ns["fill"]()
     measured = stretch.end()
+    full.ip.user_ns["clear"]()
     assert measured.peak >= measured.after > 0
 
 
