@@ -11,7 +11,7 @@ from memkit.units import show_bytes
 SET = "the limit that was set"
 _REFUSING = ("RLIMIT_AS", "RLIMIT_DATA", "commit limit of this machine")
 """The limits at which memory is refused; at the others the kernel kills."""
-NOT_KNOWN = ("ended",)
+OK, NOT_KNOWN = ("ok",), ("ended",)
 
 told: tuple | None = None
 """How this process ends, where somebody knows that before its exit hooks run."""
@@ -20,7 +20,7 @@ told: tuple | None = None
 def how_it_ended(error: BaseException | None) -> tuple:
     """The words of an ``end`` row for what a program raised: kind, error, code, evidence of want of memory."""
     if error is None:
-        return ("ok",)
+        return OK
     if isinstance(error, SystemExit):
         return _with_code(0 if error.code is None else error.code if isinstance(error.code, int) else 1)
     shortage = _shortage(error) if isinstance(error, MemoryError) else None
@@ -47,7 +47,7 @@ def at_exit() -> tuple:
     script = type(space.get("__loader__")).__name__ in ("SourceFileLoader", "SourcelessFileLoader")
     goes_on = sys.flags.inspect or os.environ.get("PYTHONINSPECT")  # with a prompt, after the script
     ran_out = script and space.get("__spec__") is None and "__file__" not in space and not goes_on
-    return ("ok",) if ran_out else NOT_KNOWN
+    return OK if ran_out else NOT_KNOWN
 
 
 def _uncaught() -> BaseException | None:
@@ -75,7 +75,7 @@ def of_worker() -> tuple | None:
 
 def _with_code(code: int) -> tuple:
     code &= 0xFF
-    return ("exited", None, code) if code else ("ok",)
+    return ("exited", None, code) if code else OK
 
 
 def _shortage(error: MemoryError) -> str:

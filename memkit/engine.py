@@ -21,6 +21,7 @@ __all__ = [
     "Scope",
     "Soon",
     "allow_reset",
+    "lock",
     "meter_named",
     "peak_rss",
     "peaks",
@@ -40,6 +41,7 @@ if _forced == "portable":
     NAME, REASON = "portable", "MEMKIT_ENGINE=portable"
 else:
     try:
+        from memkit.native.descriptors import lock
         from memkit.native.journal import Journal
         from memkit.native.meter import METERS, Meter
         from memkit.native.peak import Scope, allow_reset, peak_rss, peaks
@@ -53,6 +55,7 @@ else:
         NAME, REASON = "portable", f"the compiled modules do not work here: {error}"
 
 if NAME == "portable":
+    from memkit.locks import lock
     from memkit.portable import METERS, Journal, Meter, Sampler, Scope, Soon, allow_reset, peak_rss, peaks
 
 

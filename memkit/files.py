@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from memkit import journal
+from memkit import engine, journal
 from memkit.errors import JournalError, UsageError
 
 _PATIENCE = 1  # seconds
@@ -97,25 +97,12 @@ def opened(path: str) -> int:
 def _claim(fd: int, path: str) -> None:
     """Refuse a file into which somebody writes, and have others refuse it from now on. Raises ``UsageError``."""
     until = time.monotonic() + _PATIENCE
-    while not _lock(fd, "LOCK_EX"):
+    while not engine.lock(fd, True):
         if time.monotonic() > until:
             os.close(fd)
             raise UsageError(f"{path!r} is being written already: give each recording a file of its own")
         time.sleep(0.01)  # a forked child may be about to let go of it
-    _lock(fd, "LOCK_SH")  # with those who join
-
-
-def _lock(fd: int, way: str) -> bool:
-    """Lock a file; False where others have. Where there are no locks, as on Windows, nobody has."""
-    try:
-        import fcntl
-
-        fcntl.flock(fd, getattr(fcntl, way) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):
-        return True
-    return True
+    engine.lock(fd, False)  # with those who join
 
 
 def joined(path: str) -> int:
@@ -124,7 +111,7 @@ def joined(path: str) -> int:
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise UsageError(f"cannot record into {path!r}: {error.strerror}") from None
-    _lock(fd, "LOCK_SH")
+    engine.lock(fd, False)
     return fd
 
 

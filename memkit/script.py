@@ -50,7 +50,7 @@ def main() -> None:
     try:
         _let_interrupts_in()
         {"script": run_script, "module": run_module, "code": run_code}[mode](target)
-        endings.told = endings.how_it_ended(None)
+        endings.told = endings.OK
     except BaseException as error:
         if reason := _refused_by_runpy(error):
             recorder.stop()

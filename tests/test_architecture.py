@@ -13,10 +13,10 @@ ROOT = Path(memkit.__file__).parent
 FLOORS = [
     {"errors", "version", "about", "calls", "costs", "crossings"},
     {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "tools", "paths", "senders"},
-    {"rows", "portable", "native", "merging", "mprofile", "machine", "trend"},
+    {"rows", "portable", "locks", "native", "merging", "mprofile", "machine", "trend"},
     {"reader", "headroom"},
-    {"engine", "plugins", "wrapping", "tracing", "files", "shelf", "terminal", "live", "endings"},
-    {"guard", "heading", "spanrows", "tree"},
+    {"engine", "plugins", "wrapping", "tracing", "shelf", "terminal", "live", "endings"},
+    {"guard", "files", "heading", "spanrows", "tree"},
     {"ongoing"},
     {"tracers"},
     {"observed", "recorder", "info", "outputs", "eventlog", "tracker", "monitor"},

@@ -194,6 +194,8 @@ def test_no_colour_is_used_where_none_is_wanted(on_terminal):
         terminal = on_terminal(WAIT, "--live", **environment)
         terminal.until(drawn)
         assert ("\x1b[0;7m" in terminal.seen) is styled
+        terminal.type("\n")
+        assert terminal.end() == 0
 
 
 NOTHING = "memkit-run: --live: there is no terminal to draw on, so nothing is drawn"

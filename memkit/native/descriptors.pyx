@@ -4,12 +4,17 @@ Programs that turn themselves into daemons close the descriptors they know nothi
 lowest free number. So ours are moved to high numbers, and looked at before they are read, written or closed.
 """
 
+from libc.errno cimport EAGAIN, errno
 from posix.fcntl cimport fcntl
 from posix.stat cimport fstat, struct_stat
 from posix.unistd cimport _SC_OPEN_MAX, close, sysconf
 
 cdef extern from "<fcntl.h>" nogil:
     int F_DUPFD_CLOEXEC
+
+cdef extern from "<sys/file.h>" nogil:
+    int LOCK_EX, LOCK_SH, LOCK_NB
+    int flock(int, int)
 
 cdef enum:
     HIGHEST = 1024              # select() and some old programs know no more
@@ -45,3 +50,8 @@ cdef void release(ours_t *ours) noexcept nogil:
     if is_ours(ours):
         close(ours.fd)
     ours.fd = -1
+
+
+def lock(int fd, bint alone):
+    """Lock a file, alone or with others; False where somebody else has it. Where there are no locks nobody has."""
+    return flock(fd, (LOCK_EX if alone else LOCK_SH) | LOCK_NB) == 0 or errno != EAGAIN
