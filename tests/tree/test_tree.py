@@ -13,12 +13,14 @@ import psutil
 import pytest
 
 import memkit
+from memkit import engine
 from memkit.errors import UsageError
 from memkit.tree import handles, processes, watch
 from memkit.tree.processes import Proc, Reading, Refused, Shares
 from memkit.tree.tree import Tree
 
 MIB = 1 << 20
+LONG = 0.5 if engine.NAME == "native" else 3  # seconds: psutil takes its time to find a process
 MS = 1_000_000
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc")
 
@@ -685,7 +687,7 @@ def test_every_part_of_a_pipeline_is_a_lane(memkit_run):
 
 
 def test_a_fork_has_the_command_of_the_program_and_not_of_memkit(memkit_run, script):
-    program = "import os, time\npid = os.fork()\nif pid == 0:\n    time.sleep(0.5)\nelse:\n    os.waitpid(pid, 0)\n"
+    program = f"import os, time\npid = os.fork()\nif pid == 0:\n    time.sleep({LONG})\nelse:\n    os.waitpid(pid, 0)\n"
     done = memkit_run(script(program), "an", "argument", options=("-q", "--children"))
     assert [process.command for process in done.recording.processes] == ["program.py an argument"] * 2
 
@@ -716,7 +718,7 @@ def test_a_daemon_stays_in_the_tree(memkit_run, script, native_only):
 
 
 def test_what_outlives_the_program_has_no_end(memkit_run, script):
-    program = "import os, time\nif os.fork() == 0:\n    os.closerange(0, 3)\n    time.sleep(5)\ntime.sleep(0.5)\n"
+    program = f"import os, time\nif os.fork() == 0:\n    os.closerange(0, 3)\n    time.sleep(5)\ntime.sleep({LONG})\n"
     recording = memkit_run(script(program), options=("-q", "--children")).recording
     with suppress(ProcessLookupError):
         os.kill(recording.processes[1].pid, signal.SIGKILL)
@@ -752,7 +754,7 @@ def test_children_change_nothing_for_the_program(same, script):
 def test_a_process_records_its_own_children():
     elder = below()
     with memkit.record(children=True) as run:
-        done = subprocess.run([sys.executable, "-c", "import time; table = bytearray(50_000_000); time.sleep(0.5)"])
+        done = subprocess.run([sys.executable, "-c", f"import time; table = bytearray(50_000_000); time.sleep({LONG})"])
     assert done.returncode == 0
     (child,) = (process for process in run.recording.processes[1:] if process.pid not in elder)
     assert child.parent == os.getpid()
@@ -765,7 +767,7 @@ def test_where_events_are_refused_that_is_said(monkeypatch):
     monkeypatch.setattr(watch, "family_around", lambda *_: (None, "perf_event_open: Permission denied"))
     elder = below()
     with memkit.record(children=True) as run:
-        subprocess.run([sys.executable, "-c", "import time; time.sleep(0.5)"])
+        subprocess.run([sys.executable, "-c", f"import time; time.sleep({LONG})"])
     assert (run.recording.seen, run.recording.seen_reason) == ("looks", "perf_event_open: Permission denied")
     assert len([process for process in run.recording.processes if process.pid not in elder]) == 2
 
