@@ -572,60 +572,62 @@ def test_a_thousand_short_children_are_all_seen(mine):
     assert sorted(row[1] for row in seen if row[0] == "process_end") == sorted(pids)
 
 
-@linux
-def test_forks_of_a_large_process_count_once(mine, touched):
-    memory = touched(100)
+@pytest.fixture
+def fork_that_waits():
+    """A function that forks a child which does nothing, and returns its number; it is killed in the end."""
     waits, lets_go = os.pipe()
-    pids = [forked(lambda: os.read(waits, 1)) for _ in range(3)]
-    try:
-        time.sleep(0.02)  # they are no longer taken for programs that have not begun
-        mine._sum._fresh = None
-        rows = mine.now("total")
-        family = {os.getpid(), *below()}
-        assert family >= set(pids)
-        pss, rss = (sum(told(name, pid) for pid in family) for name in ("Pss", "Rss"))
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        for end in (waits, lets_go):
-            os.close(end)
-        memory.close()
+    pids = []
+
+    def fork():
+        pids.append(forked(lambda: os.read(waits, 1)))
+        return pids[-1]
+
+    yield fork
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    for end in (waits, lets_go):
+        os.close(end)
+
+
+@linux
+def test_forks_of_a_large_process_count_once(mine, touched, fork_that_waits):
+    memory = touched(100)
+    pids = [fork_that_waits() for _ in range(3)]
+    time.sleep(0.02)  # they are no longer taken for programs that have not begun
+    mine._sum._fresh = None
+    rows = mine.now("total")
+    family = {os.getpid(), *below()}
+    assert family >= set(pids)
+    pss, rss = (sum(told(name, pid) for pid in family) for name in ("Pss", "Rss"))
+    memory.close()
     assert rows[-1][2] == pytest.approx(pss, rel=0.03)
     assert rows[-1][3] == pytest.approx(rss, rel=0.03)
     assert rss > pss + 250 * MIB
 
 
 @linux
-def test_the_truth_lies_within_the_total_when_a_process_forks_as_it_is_read(mine, touched, monkeypatch):
+def test_the_truth_lies_within_the_total_when_a_process_forks_as_it_is_read(mine, touched, fork_that_waits, monkeypatch):
     memory = touched(200)
-    waits, lets_go = os.pipe()
     pids, shares = [], mine._source.shares
 
     def read_after_a_fork(pid):
         if pid == os.getpid() and not pids:
-            pids.append(forked(lambda: os.read(waits, 1)))
+            pids.append(fork_that_waits())
         return shares(pid)
 
     monkeypatch.setattr(mine._source, "shares", read_after_a_fork)
-    try:
-        mine._sum._fresh = None
-        rows = []
-        while not (pids and rows and rows[-1][4] < 10 * MIB):
-            rows += mine.now("total")
-            truth = sum(told("Pss", pid) for pid in {os.getpid(), *below()})
-            # What Python itself does in between, and what the kernel has not added up yet, is no more than that.
-            if pids:
-                _, _, total, _, doubt = rows[-1]
-                assert abs(total - truth) <= doubt + 2 * MIB
-            time.sleep(0.005)
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        for end in (waits, lets_go):
-            os.close(end)
-        memory.close()
+    mine._sum._fresh = None
+    rows = []
+    while not (pids and rows and rows[-1][4] < 10 * MIB):
+        rows += mine.now("total")
+        truth = sum(told("Pss", pid) for pid in {os.getpid(), *below()})
+        # What Python itself does in between, and what the kernel has not added up yet, is no more than that.
+        if pids:
+            _, _, total, _, doubt = rows[-1]
+            assert abs(total - truth) <= doubt + 2 * MIB
+        time.sleep(0.005)
+    memory.close()
 
 
 def told(name, pid):
