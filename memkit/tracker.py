@@ -214,9 +214,9 @@ def _tree() -> int:
     where the system does not tell the share. Processes whose parent has ended are no descendants any more.
     """
     source = processes.Proc() if sys.platform == "linux" else processes.Elsewhere()
-    family = [os.getpid()]
+    family, children = [os.getpid()], source.kinship()
     for each in family:  # grows as it is gone through
-        family += source.children(each)
+        family += children(each)
     return sum(_share(source, pid) for pid in family)
 
 

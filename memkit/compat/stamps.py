@@ -79,17 +79,17 @@ def _of_all(meter):
 
     if not _source:
         _source.append(processes.here())
-    return engine.Meter(meter).read() + _below(os.getpid(), meter, _source[0])
+    return engine.Meter(meter).read() + _below(os.getpid(), meter, _source[0].kinship())
 
 
 _source = []
 
 
-def _below(pid, meter, source):
+def _below(pid, meter, children):
     total = 0
-    for child in source.children(pid):
+    for child in children(pid):
         try:
-            total += (engine.Meter(meter, child).read() or 0) + _below(child, meter, source)
+            total += (engine.Meter(meter, child).read() or 0) + _below(child, meter, children)
         except MeterError:  # it has just ended, or may not be read
             continue
     return total

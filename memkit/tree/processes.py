@@ -127,10 +127,11 @@ class Proc:
                 return None
         return from_status(status)
 
-    def children(self, pid: int) -> list[int]:
-        """The processes that a process has started and that have not been asked how they ended."""
-        if not self._lists_children:
-            return self.all_children().get(pid, [])
+    def kinship(self):
+        """Who is whose child now: a function of a process that gives those it started and has not asked how they ended."""
+        return self._children if self._lists_children else _by_parent(self._all())
+
+    def _children(self, pid: int) -> list[int]:
         found = []
         try:
             for thread in os.listdir(f"{self.root}/{pid}/task"):
@@ -139,19 +140,13 @@ class Proc:
             pass
         return found
 
-    def all_children(self) -> dict[int, list[int]]:
-        """The children of every process."""
-        found = {}
-        for name in os.listdir(self.root):
-            if not name.isdigit():
-                continue
+    def _all(self):
+        for name in filter(str.isdigit, os.listdir(self.root)):
             try:
                 state = _content(f"{self.root}/{name}/stat")
-                parent = int(state.rpartition(b")")[2].split()[1])
+                yield int(name), int(state.rpartition(b")")[2].split()[1])
             except (OSError, ValueError, IndexError):
                 continue
-            found.setdefault(parent, []).append(int(name))
-        return found
 
     def threads(self, pid: int) -> list[int]:
         """The threads of a process."""
@@ -250,17 +245,15 @@ class Elsewhere:
             pass
         return pid
 
-    def children(self, pid: int) -> list[int]:
-        return self.all_children().get(pid, [])
+    def kinship(self):
+        return _by_parent(self._all())
 
-    def all_children(self) -> dict[int, list[int]]:
-        found = {}
+    def _all(self):
         for process in self._psutil.process_iter():
             try:
-                found.setdefault(process.ppid(), []).append(process.pid)
+                yield process.pid, process.ppid()
             except self._psutil.Error:
                 continue
-        return found
 
     def newest(self) -> None:
         return None
@@ -293,6 +286,14 @@ def here():
     if sys.platform == "linux" and engine.NAME == "native":
         return Proc()
     return Elsewhere()
+
+
+def _by_parent(processes):
+    """A function of a process that gives its children, from pairs of every process and its parent."""
+    found = {}
+    for pid, parent in processes:
+        found.setdefault(parent, []).append(pid)
+    return lambda pid: found.get(pid, [])
 
 
 def _asleep() -> int:

@@ -184,9 +184,9 @@ class Tree:
         quiet = newest is not None and newest == self._newest
         if not quiet or now - self._searched > _SECOND:
             self._newest = newest
-            waiting = list(self._members)
+            children, waiting = self._source.kinship(), list(self._members)
             for pid in waiting:
-                for child in self._source.children(pid):
+                for child in children(pid):
                     known = self._members.get(child)
                     if known is None and child not in self._excluded and self._adopt(child, pid, now, True):
                         waiting.append(child)

@@ -41,9 +41,9 @@ def family_around(pid: int, source) -> tuple:
     """The same for a process that runs already, and for all that it has started so far."""
     if not isinstance(source, processes.Proc):
         return None, engine.REASON
-    found = [pid]
+    found, children = [pid], source.kinship()
     for each in found:
-        found += [child for child in source.children(each) if child not in found and child != os.getpid()]
+        found += [child for child in children(each) if child not in found and child != os.getpid()]
     return family_of([thread for each in found for thread in source.threads(each)])
 
 

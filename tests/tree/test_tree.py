@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,8 +77,8 @@ class Machine:
     def read(self, pid):
         return self.table.get(pid)
 
-    def children(self, pid):
-        return sorted(self.below.get(pid, ()))
+    def kinship(self):
+        return lambda pid: sorted(self.below.get(pid, ()))
 
     def newest(self):
         return self.number
@@ -467,9 +468,11 @@ def test_an_exit_code_of_0_is_believed_only_where_it_may_be_known(proc, tmp_path
 
 
 @linux
-def test_without_lists_of_children_all_processes_are_searched(proc):
+def test_without_lists_of_children_all_processes_are_searched_once_for_all(proc, tmp_path):
     proc(7, parent=3)
-    assert proc(8, parent=7).children(7) == [8]
+    children = proc(8, parent=7).kinship()
+    shutil.rmtree(tmp_path / "proc")
+    assert [children(3), children(7), children(8)] == [[7], [8], []]
 
 
 @linux
