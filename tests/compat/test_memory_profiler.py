@@ -344,16 +344,19 @@ def _stop_tracemalloc():
 def test_each_backend_measures_lines(backend, touched):
     if choose_backend(backend) != backend:
         pytest.skip(f"{backend} is not to be had here")
-    profiler = LineProfiler(backend=backend)
+    found = []
+    for _ in range(3):  # what this process shares with another becomes its own when that one ends: the median leaves it out
+        profiler = LineProfiler(backend=backend)
 
-    @profiler
-    def work():
-        return touched(20)
+        @profiler
+        def work():
+            return touched(20)
 
-    kept = work()
-    profiler.close()
-    assert rows(profiler, work)[2][0] == pytest.approx(20, abs=CLOSE + 1)
-    kept.close()
+        kept = work()
+        profiler.close()
+        found.append(rows(profiler, work)[2][0])
+        kept.close()
+    assert sorted(found)[1] == pytest.approx(20, abs=CLOSE + 1)
 
 
 # -- LineProfiler ------------------------------------------------------------------------------------------------------
