@@ -9,9 +9,6 @@ __version__: str
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from memkit import units as units
-    from memkit.about import About as About
-    from memkit.costs import Cost as Cost
-    from memkit.costs import Tracing as Tracing
     from memkit.crossings import Crossing as Crossing
     from memkit.crossings import Frame as Frame
     from memkit.crossings import Glance as Glance
@@ -32,9 +29,7 @@ if TYPE_CHECKING:
     from memkit.log import Log as Log
     from memkit.log import LogRow as LogRow
     from memkit.log import read_log as read_log
-    from memkit.merging import merge as merge
     from memkit.monitor import MemoryMonitor as MemoryMonitor
-    from memkit.mprofile import mprof_lines as mprof_lines
     from memkit.notebook.html import mimebundle as mimebundle
     from memkit.notebook.memit import MemitResult as MemitResult
     from memkit.notebook.watching import Measurements as Measurements
@@ -44,18 +39,23 @@ if TYPE_CHECKING:
     from memkit.plugins import report as report
     from memkit.profiling import LineProfiler as LineProfiler
     from memkit.profiling import profile as profile
-    from memkit.reader import read as read
     from memkit.recorder import Recorder as Recorder
     from memkit.recorder import record as record
-    from memkit.recording import Call as Call
-    from memkit.recording import Ending as Ending
-    from memkit.recording import Function as Function
-    from memkit.recording import Line as Line
-    from memkit.recording import Process as Process
-    from memkit.recording import Recording as Recording
-    from memkit.recording import Sample as Sample
-    from memkit.recording import Span as Span
-    from memkit.recording import Total as Total
+    from memkit.recordings.about import About as About
+    from memkit.recordings.costs import Cost as Cost
+    from memkit.recordings.costs import Tracing as Tracing
+    from memkit.recordings.merging import merge as merge
+    from memkit.recordings.mprofile import mprof_lines as mprof_lines
+    from memkit.recordings.reader import read as read
+    from memkit.recordings.recording import Call as Call
+    from memkit.recordings.recording import Ending as Ending
+    from memkit.recordings.recording import Function as Function
+    from memkit.recordings.recording import Line as Line
+    from memkit.recordings.recording import Process as Process
+    from memkit.recordings.recording import Recording as Recording
+    from memkit.recordings.recording import Sample as Sample
+    from memkit.recordings.recording import Span as Span
+    from memkit.recordings.recording import Total as Total
     from memkit.sources import Source as Source
     from memkit.spans import span as span
     from memkit.tracker import Tracker as Tracker
@@ -67,8 +67,8 @@ if TYPE_CHECKING:
     from memkit.usage import memory_usage as memory_usage
 
 _HOMES = {
-    "about": ("About",),
-    "costs": ("Cost", "Tracing"),
+    "recordings.about": ("About",),
+    "recordings.costs": ("Cost", "Tracing"),
     "crossings": ("Crossing", "Frame", "Glance", "Limit", "Stack"),
     "curves": ("plot_reports",),
     "engine": ("peak_rss", "rss"),
@@ -77,18 +77,18 @@ _HOMES = {
     "headroom": ("limit", "limits"),
     "hookspecs": ("hookimpl",),
     "log": ("Log", "LogRow", "read_log"),
-    "merging": ("merge",),
+    "recordings.merging": ("merge",),
     "monitor": ("MemoryMonitor",),
-    "mprofile": ("mprof_lines",),
+    "recordings.mprofile": ("mprof_lines",),
     "notebook.html": ("mimebundle",),
     "notebook.memit": ("MemitResult",),
     "notebook.watching": ("Measurements", "MemWatcher"),
     "outputs": ("output", "output_path"),
     "plugins": ("report",),
     "profiling": ("LineProfiler", "profile"),
-    "reader": ("read",),
+    "recordings.reader": ("read",),
     "recorder": ("Recorder", "record"),
-    "recording": (
+    "recordings.recording": (
         "Call",
         "Ending",
         "Function",

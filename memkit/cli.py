@@ -6,15 +6,17 @@ import itertools
 import os
 import sys
 
-from memkit import attach, files, launch, shelf
+from memkit import files
 from memkit.errors import FormatError, JournalError, MemkitError, UsageError, nearest
-from memkit.launch import Children, Program
-from memkit.onlookers import onlookers
 from memkit.options import add_run_options, check, settings
 from memkit.parser import Parser
 from memkit.plugins import Plugins
-from memkit.program import run as run_program
-from memkit.reader import read
+from memkit.recordings import shelf
+from memkit.recordings.reader import read
+from memkit.supervisor import attach, launch
+from memkit.supervisor.launch import Children, Program
+from memkit.supervisor.onlookers import onlookers
+from memkit.supervisor.program import run as run_program
 from memkit.targets import Targets
 from memkit.units import parse_interval, printable, show_text
 from memkit.version import VERSION

@@ -40,7 +40,7 @@ row          values                                            written
                                                                are null where it is not known how
 ===========  ================================================  ====================================================
 
-This is the writing half; it is used in the measured process and imports nothing. ``memkit.reader`` is the other.
+This is the writing half; it is used in the measured process and imports nothing. ``memkit.recordings.reader`` is the other.
 """
 
 from __future__ import annotations

@@ -201,7 +201,7 @@ def report(recording, *, command="report", without=(), **options) -> None:
     """
     import argparse
 
-    from memkit.recording import Recording
+    from memkit.recordings.recording import Recording
 
     complaints = []
     plugins = Plugins(without, complain=complaints.append)

@@ -260,7 +260,7 @@ class Recorder:
     def stop(self, *ending) -> None:
         """End, saying how. Harmless when it is not recording, as in a forked child.
 
-        ``ending`` is the kind of ``memkit.recording.Ending``, then its error, code and evidence of want of memory.
+        ``ending`` is the kind of a ``memkit.Ending``, then its error, code and evidence of want of memory.
         """
         with ongoing.lock:
             if self not in ongoing.recorders:
@@ -336,7 +336,7 @@ class Recorder:
         if self._journal is None or self._recording is not None:
             return self._recording
         self.flush()
-        from memkit.reader import read
+        from memkit.recordings.reader import read
 
         recording = read(self.path or self._nameless.contents())
         if not self.running:

@@ -1,6 +1,7 @@
 """Running somebody's program as ``__main__``, as the interpreter itself would, with a recording around it.
 
-This is the body of the measured process: ``memkit.launch`` starts an interpreter on ``start.py``, which calls ``main``.
+This is the body of the measured process: ``memkit.supervisor.launch`` starts an interpreter on ``start.py``, which
+calls ``main``.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ import math
 import os
 from typing import NamedTuple
 
-from memkit import journal, paths, reader
+from memkit import journal, paths
 from memkit.errors import FormatError
+from memkit.recordings import reader
 from memkit.tracker import GIB, HEAD, RAISED, RETURNED
 
 _TAIL = 64

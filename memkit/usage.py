@@ -9,7 +9,7 @@ import time
 
 from memkit import engine
 from memkit.errors import JournalError, MemkitError, MeterError, UsageError, nearest
-from memkit.recording import Sample
+from memkit.recordings.recording import Sample
 from memkit.units import LONGEST_INTERVAL, SECOND, SHORTEST_INTERVAL
 
 MIB = 1 << 20
@@ -277,7 +277,7 @@ def _sample(memory, now, reader, options, stream):
 
 
 def _write(stream, points, children=()):
-    from memkit.mprofile import child_row, memory_row
+    from memkit.recordings.mprofile import child_row, memory_row
 
     rows = [memory_row(memory * MIB, when) for memory, when in points]
     stream.write("".join([*rows, *(child_row(*row) for row in children)]))

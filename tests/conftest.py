@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from memkit import engine, journal, ongoing, reader
-from memkit.calls import Tally
-from memkit.recording import About, Cost, Ending, Function, Process, Recording, Sample, Total, Tracing
+from memkit import engine, journal, ongoing
+from memkit.recordings import reader
+from memkit.recordings.calls import Tally
+from memkit.recordings.recording import About, Cost, Ending, Function, Process, Recording, Sample, Total, Tracing
 
 from engines import TRACERS, environment
 

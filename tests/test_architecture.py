@@ -11,18 +11,18 @@ import memkit
 ROOT = Path(memkit.__file__).parent
 # From the ground up. A module imports only from floors below its own, or from the same floor where that is said.
 FLOORS = [
-    {"errors", "version", "about", "calls", "costs", "crossings"},
-    {"units", "recording", "hookspecs", "cgroup", "targets", "sources", "journal", "tools", "paths", "senders"},
-    {"rows", "portable", "locks", "native", "merging", "mprofile", "machine", "trend"},
-    {"reader", "headroom"},
-    {"engine", "plugins", "wrapping", "tracing", "shelf", "terminal", "live", "endings"},
+    {"errors", "version", "crossings"},
+    {"units", "hookspecs", "cgroup", "targets", "sources", "journal", "tools", "paths"},
+    {"recordings", "portable", "locks", "native", "machine", "trend"},
+    {"headroom"},
+    {"engine", "plugins", "wrapping", "tracing", "endings"},
     {"guard", "files", "heading", "spanrows", "tree"},
     {"ongoing"},
     {"tracers"},
-    {"observed", "recorder", "info", "outputs", "eventlog", "tracker", "monitor"},
-    {"onlookers", "spans", "launch", "profiling", "parser", "options", "log", "tracks", "usage"},
+    {"recorder", "info", "outputs", "eventlog", "tracker", "monitor"},
+    {"supervisor", "spans", "profiling", "parser", "options", "log", "tracks", "usage"},
     {"script", "curves"},
-    {"follow", "attach", "program"},
+    {"follow"},
     {"cli"},
     {"__init__", "__main__", "start", "reporters", "following"},
     {"notebook"},
@@ -38,6 +38,8 @@ NATIVE_ORDER = [
 ]
 # Inside a room of several modules imports go down, too.
 ORDER = {
+    "recordings": ("about", "calls", "costs", "recording", "rows", "merging", "mprofile", "reader", "shelf"),
+    "supervisor": ("senders", "terminal", "live", "onlookers", "observed", "launch", "attach", "program"),
     "tree": ("handles", "processes", "totals", "members", "tree", "watch"),
     "notebook": ("pictures", "wording", "typed", "stretch", "html", "memit", "watching", "cells", "magics"),
 }

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from memkit import reader
+from memkit.recordings import reader
 
 MS = 1_000_000
 FLUSH = 250 * MS

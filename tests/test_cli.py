@@ -10,7 +10,8 @@ import zipfile
 
 import pytest
 
-from memkit import engine, reader, units
+from memkit import engine, units
+from memkit.recordings import reader
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ import pytest
 import memkit
 from memkit import cli, engine, eventlog, hookspecs, journal
 from memkit.crossings import Crossing, Frame, Limit, Stack
-from memkit.recording import About, Call, Function, Line, Sample, Total, Tracing
+from memkit.recordings.recording import About, Call, Function, Line, Sample, Total, Tracing
+from memkit.recordings.rows import TAKE
 from memkit.reporters import calls, csvfile, jsonfile, lines
-from memkit.rows import TAKE
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

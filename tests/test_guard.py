@@ -6,8 +6,9 @@ import sys
 import pytest
 
 import memkit
-from memkit import engine, guard, reader
+from memkit import engine, guard
 from memkit.errors import UsageError
+from memkit.recordings import reader
 
 MIB = 1 << 20
 # The portable engine has to wait for the GIL, several times for one look where psutil reads a file: programs let go of it.

@@ -6,7 +6,7 @@ import pytest
 
 import memkit
 from memkit import headroom, info
-from memkit.recording import Limit
+from memkit.recordings.recording import Limit
 
 GIB = 1 << 30
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's files are Linux's")

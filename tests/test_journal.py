@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from memkit import journal, reader
-from memkit.calls import LOST
+from memkit import journal
 from memkit.crossings import Glance
 from memkit.errors import FormatError
-from memkit.recording import Call, Crossing, Ending, Frame, Function, Limit, Sample, Stack, Total, Tracing
+from memkit.recordings import reader
+from memkit.recordings.calls import LOST
+from memkit.recordings.recording import Call, Crossing, Ending, Frame, Function, Limit, Sample, Stack, Total, Tracing
 
 ABOUT = {
     "memkit": "1.2",

@@ -197,7 +197,7 @@ def test_arguments_that_make_no_sense_are_refused(arguments, said):
 
 
 def test_headroom_ends_at_the_nearest_limit_of_all(world, monkeypatch):
-    from memkit.recording import Limit
+    from memkit.recordings.recording import Limit
 
     watch = memkit.MemoryMonitor(memory_limit="60%")
     monkeypatch.setattr(monitor, "limit", lambda: Limit("cgroup /jobs", 4 * GIB, 3 * GIB))

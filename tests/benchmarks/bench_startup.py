@@ -15,7 +15,7 @@ from pathlib import Path
 
 import paired
 
-from memkit.launch import Program, command
+from memkit.supervisor.launch import Program, command
 
 PAIRS = 31
 MIB = 1 << 20

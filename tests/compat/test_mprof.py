@@ -11,13 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from memkit import engine, mprofile
+from memkit import engine
 from memkit.compat import mprof as module
 from memkit.compat.mprof import profiles
 from memkit.compat.mprof.commands import _run_parser
 from memkit.compat.mprof.following import DatFile, Inside, Outside
 from memkit.compat.mprof.watching import Replacement, Watch
 from memkit.errors import MeterError
+from memkit.recordings import mprofile
 
 MIB = 1 << 20
 NESTED = """

@@ -10,7 +10,7 @@ import pytest
 
 import memkit
 from memkit.notebook.html import html, line_tables, line_tables_html, mimebundle
-from memkit.recording import Function, Line, Span, Tracing
+from memkit.recordings.recording import Function, Line, Span, Tracing
 
 MIB = 1 << 20
 MS = 1_000_000

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from memkit.notebook.pictures import HEIGHT, WIDTH, plot, sparkline
-from memkit.recording import Ending, Span
+from memkit.recordings.recording import Ending, Span
 
 MIB = 1 << 20
 MS = 1_000_000

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import memkit
-from memkit.recording import Function, Tracing
+from memkit.recordings.recording import Function, Tracing
 from memkit.reporters.calls import LIST, LONGEST_CHAIN, MOST_FUNCTIONS, MOST_ROWS, TREE, cost, page, place
 
 MIB = 1 << 20

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import memkit
-from memkit.recording import Crossing, Ending, Frame, Limit, Span, Stack, Total
+from memkit.recordings.recording import Crossing, Ending, Frame, Limit, Span, Stack, Total
 
 MIB = 1 << 20
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 import memkit
-from memkit.recording import Function, Line, Tracing
+from memkit.recordings.recording import Function, Line, Tracing
 from memkit.reporters.lines import cost, tables
 
 MIB = 1 << 20

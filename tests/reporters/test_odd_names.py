@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 import memkit
-from memkit.calls import Function
 from memkit.crossings import Crossing, Limit
 from memkit.notebook.html import line_tables, line_tables_html
-from memkit.recording import Ending, Line, Span, Tracing
+from memkit.recordings.calls import Function
+from memkit.recordings.recording import Ending, Line, Span, Tracing
 
 MIB = 1 << 20
 MS = 1_000_000

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 import memkit
-from memkit.recording import Crossing, Ending, Limit, Span
+from memkit.recordings.recording import Crossing, Ending, Limit, Span
 from memkit.reporters.plot import draw
 
 MIB = 1 << 20

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 import memkit
-from memkit.recording import Function, Line, Tracing
+from memkit.recordings.recording import Function, Line, Tracing
 from memkit.reporters.plotlines import MOST_LINES, draw, rows_of
 
 MIB = 1 << 20

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 
-from memkit import mprofile
 from memkit.compat.memory_profiler.backends import _get_memory
+from memkit.recordings import mprofile
 from memkit.usage import MIB
 
 

@@ -6,9 +6,9 @@ import json
 import os
 import time
 
-from memkit import mprofile
 from memkit.errors import UsageError
-from memkit.recording import Sample
+from memkit.recordings import mprofile
+from memkit.recordings.recording import Sample
 from memkit.units import SECOND
 
 

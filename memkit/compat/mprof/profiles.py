@@ -7,8 +7,8 @@ import os
 import sys
 import time
 
-from memkit import mprofile
 from memkit.errors import UsageError
+from memkit.recordings import mprofile
 
 PATTERN = "mprofile_??????????????.dat"
 STAMP = "%Y%m%d%H%M%S"

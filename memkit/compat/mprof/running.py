@@ -13,14 +13,16 @@ import time
 from contextlib import ExitStack, closing
 
 import memkit
-from memkit import launch, mprofile, script
+from memkit import script
 from memkit.compat.mprof.following import DatFile, Inside, Outside
 from memkit.compat.mprof.profiles import new_profile
 from memkit.compat.mprof.watching import Replacement, Watch
 from memkit.compat.typed import find_script, is_script
 from memkit.errors import MemkitError, MeterError, UsageError
-from memkit.launch import Program
-from memkit.recording import signal_name
+from memkit.recordings import mprofile
+from memkit.recordings.recording import signal_name
+from memkit.supervisor import launch
+from memkit.supervisor.launch import Program
 from memkit.units import LONGEST_INTERVAL, SECOND, parse_interval
 
 METERS = {"psutil": "rss", "psutil_pss": "pss", "psutil_uss": "uss", "posix": "rss"}

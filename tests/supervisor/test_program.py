@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from memkit import engine, journal, reader
+from memkit import engine, journal
 from memkit.errors import MeterError
-from memkit.observed import Another, Observed
+from memkit.recordings import reader
+from memkit.supervisor.observed import Another, Observed
 
 MIB = 1 << 20
-OBEDIENT = str(Path(__file__).parent / "programs" / "obedient.py")
+OBEDIENT = str(Path(__file__).parents[1] / "programs" / "obedient.py")
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the programs are those of a POSIX system")
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 import memkit
-from memkit.recording import (
+from memkit.recordings.merging import joined
+from memkit.recordings.recording import (
     About,
     Call,
     Cost,
@@ -80,7 +81,7 @@ def test_what_a_process_told_itself_counts_and_what_its_parent_saw_completes_it(
     )
     own = Process(2, 1, "a.py", 0, 2 * S, Ending("error", error="E: x"))
     part = recording(2, 101.0, 8 * S + 5, samples=(Sample(7, 2, 55, 56),), processes=(own,))
-    merged = memkit.merging.joined(main, [part])
+    merged = joined(main, [part])
     assert merged.others == (Sample(S + 12, 2, 55, 56), Sample(2 * S, 3, 60, 60))
     assert merged.processes[1] == Process(2, 1, "python a.py", S, 4 * S, Ending("error", error="E: x", code=1))
     assert merged.processes[2] == gone
@@ -92,7 +93,7 @@ def test_a_process_that_became_another_program_is_one_process_with_the_later_end
     main = recording(1, processes=(began,), samples=(Sample(0, 1, 4, 4),), ending=began.ending)
     own = Process(1, 9, "again.py", 0, 2 * S, Ending("ended"))
     part = recording(1, 101.0, 8 * S, processes=(own,), samples=(Sample(5, 1, 6, 7),), ending=own.ending)
-    merged = memkit.merging.joined(main, [part])
+    merged = joined(main, [part])
     assert merged.samples == (Sample(0, 1, 4, 4), Sample(S + 5, 1, 6, 7)) and merged.others == ()
     assert merged.processes == (Process(1, 9, "1.py", 0, 5 * S, Ending("exited", code=3)),)
     assert merged.ending == Ending("exited", code=3)
@@ -103,7 +104,7 @@ def test_an_end_that_its_recording_has_not_is_made_good_by_what_it_became(own, t
     began = Process(1, 9, "1.py", 0, 5 * S, Ending("exited", code=0, finished=False))
     became = Process(1, 9, "again.py", 0, 2 * S, Ending(own, finished=own == "ok"))
     parts = [recording(1, 101.0, 8 * S, processes=(became,))]
-    assert memkit.merging.joined(recording(1, processes=(began,)), parts).ending == told
+    assert joined(recording(1, processes=(began,)), parts).ending == told
 
 
 def test_processes_of_two_machines_are_two_even_with_one_number():

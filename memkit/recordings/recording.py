@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from memkit.about import About
-from memkit.calls import LIBRARIES, Call, Function, by_function, fold, matcher, walk
-from memkit.costs import Cost, Tracing
 from memkit.crossings import METERED, Crossing, Glance, Limit
 from memkit.crossings import Frame as Frame
 from memkit.crossings import Stack as Stack
+from memkit.recordings.about import About
+from memkit.recordings.calls import LIBRARIES, Call, Function, by_function, fold, matcher, walk
+from memkit.recordings.costs import Cost, Tracing
 
 
 class Sample(NamedTuple):

@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 from memkit import cgroup, journal
 from memkit.errors import JournalError
-from memkit.senders import Listener
+from memkit.supervisor.senders import Listener
 from memkit.units import SECOND, show_bytes
 
 _FLAGS = {"script": (), "module": ("-m",), "code": ("-c",)}  # mode -> how an interpreter is told of it
-_START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
+_START = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "start.py")
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 _OF_TERMINALS = ("SIGINT", "SIGQUIT")
 _LOOK_EVERY = SECOND
@@ -115,7 +115,7 @@ class Children(NamedTuple):
 def launch(words: list[str], path: str, onlookers=None, children: Children | None = None, *, followed: bool = False) -> Exit:
     """Run a command to its end and add to the recording in ``path`` how it ended.
 
-    ``onlookers`` are called meanwhile: see ``memkit.onlookers``. ``children`` is whether and how what it starts is
+    ``onlookers`` are called meanwhile: see ``supervisor.onlookers``. ``children`` is whether and how what it starts is
     recorded, too. ``followed`` is whether other processes write into the recording themselves.
     """
     groups = cgroup.memory_groups()

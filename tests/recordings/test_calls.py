@@ -2,7 +2,7 @@
 
 import pytest
 
-from memkit.calls import LIBRARIES, MOST_THREADS, matcher
+from memkit.recordings.calls import LIBRARIES, MOST_THREADS, matcher
 
 MIB = 1 << 20
 MAIN = "<thread MainThread>"

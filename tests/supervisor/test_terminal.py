@@ -16,7 +16,7 @@ pty = pytest.importorskip("pty")
 
 from screen import Terminal  # noqa: E402
 
-JOB = str(Path(__file__).parent / "programs" / "job.py")
+JOB = str(Path(__file__).parents[1] / "programs" / "job.py")
 DRAWN = re.compile(r"[\d.]+ [KM]iB  peak [\d.]+ [KM]iB")
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 
-from memkit import journal, live, terminal
+from memkit import journal
 from memkit.errors import FormatError
 from memkit.plugins import Plugins
-from memkit.reader import Reader
+from memkit.recordings.reader import Reader
+from memkit.supervisor import live, terminal
 
 FOLLOW_EVERY = 1.0
 

@@ -9,8 +9,8 @@ import shutil
 import subprocess
 
 from memkit.errors import MemkitError, UsageError
-from memkit.launch import Exit, Program, exit_of, signals_are_the_programs
-from memkit.observed import Another, Observed, wait
+from memkit.supervisor.launch import Exit, Program, exit_of, signals_are_the_programs
+from memkit.supervisor.observed import Another, Observed, wait
 from memkit.tree.watch import Outside, family_of
 
 _LONGEST = 256  # bytes of a first line that the kernel looks at

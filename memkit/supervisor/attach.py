@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from memkit import engine
 from memkit.errors import MeterError, UsageError
-from memkit.launch import as_typed, interpreter_flags
-from memkit.live import shown
-from memkit.observed import Another, Observed, wait
+from memkit.supervisor.launch import as_typed, interpreter_flags
+from memkit.supervisor.live import shown
+from memkit.supervisor.observed import Another, Observed, wait
 from memkit.tree import processes
 from memkit.tree.watch import Outside, family_around
 from memkit.units import parse_interval, parse_time

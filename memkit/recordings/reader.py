@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 
-from memkit import mprofile, paths
+from memkit import paths
 from memkit.errors import FormatError
 from memkit.journal import BEGINNING, VERSION
-from memkit.merging import joined
-from memkit.recording import About, Recording
-from memkit.rows import Rows
+from memkit.recordings import mprofile
+from memkit.recordings.merging import joined
+from memkit.recordings.recording import About, Recording
+from memkit.recordings.rows import Rows
 
 _PART = b'["part"'
 _CHUNK = 1 << 16  # small, so that rows die young and the garbage collector has little to do

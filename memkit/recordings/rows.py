@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from operator import attrgetter
 
-from memkit.calls import Function, Tally
 from memkit.crossings import Crossing, Frame, Glance, Limit, Stack
-from memkit.recording import About, Cost, Ending, Line, Process, Recording, Sample, Span, Total, Tracing
+from memkit.recordings.calls import Function, Tally
+from memkit.recordings.recording import About, Cost, Ending, Line, Process, Recording, Sample, Span, Total, Tracing
 
 
 class Rows:

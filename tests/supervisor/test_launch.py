@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from memkit import journal, launch, reader
+from memkit import journal
+from memkit.recordings import reader
+from memkit.supervisor import launch
 
 
 @pytest.fixture(autouse=True)
@@ -385,7 +387,7 @@ except KeyboardInterrupt:
 def converse(command, folder, *turns):
     """Run a command in a terminal of its own: wait for a text, type another, and so on. Its exit code, and what was seen."""
     ours, theirs = pty.openpty()
-    words = [sys.executable, str(Path(__file__).parent / "programs" / "in_terminal.py"), *command]
+    words = [sys.executable, str(Path(__file__).parents[1] / "programs" / "in_terminal.py"), *command]
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
     process = subprocess.Popen(words, cwd=folder, env={**os.environ, "TERM": "dumb"}, start_new_session=True, **streams)
     os.close(theirs)

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from memkit.errors import FormatError
-from memkit.recording import About, Ending, Process, Recording, Sample, Span
+from memkit.recordings.recording import About, Ending, Process, Recording, Sample, Span
 from memkit.units import SECOND
 
 MIB = 1 << 20

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from memkit.recording import Cost, Crossing, Ending, Limit, Process, Sample, Span, Total, signal_name
+from memkit.recordings.recording import Cost, Crossing, Ending, Limit, Process, Sample, Span, Total, signal_name
 
 MIB = 1 << 20
 MS = 1_000_000

@@ -6,7 +6,7 @@ import os
 
 from memkit import journal
 from memkit.errors import FormatError, UsageError
-from memkit.reader import read
+from memkit.recordings.reader import read
 from memkit.units import show_bytes, show_time
 
 

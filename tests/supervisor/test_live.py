@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from memkit import headroom, live
-from memkit.calls import Function
-from memkit.live import Bins, Place, Status, shown
-from memkit.recording import Limit, Sample
-from memkit.rows import Rows
+from memkit import headroom
+from memkit.recordings.calls import Function
+from memkit.recordings.recording import Limit, Sample
+from memkit.recordings.rows import Rows
+from memkit.supervisor import live
+from memkit.supervisor.live import Bins, Place, Status, shown
 
 MIB = 1 << 20
 SECOND = 1_000_000_000

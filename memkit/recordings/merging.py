@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import chain
 
-from memkit.calls import Call
 from memkit.errors import UsageError
-from memkit.recording import Cost, Ending, Line, Process, Recording, Tracing
+from memkit.recordings.calls import Call
+from memkit.recordings.recording import Cost, Ending, Line, Process, Recording, Tracing
 from memkit.units import SECOND
 
 _ONE_BOOT = 60  # seconds by which the clock of a machine may have been set between two recordings on it

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 import memkit
-from memkit import mprofile
 from memkit.errors import FormatError
-from memkit.recording import Ending, Sample, Span
+from memkit.recordings import mprofile
+from memkit.recordings.recording import Ending, Sample, Span
 
 MIB = 1 << 20
 MS = 1_000_000
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 NESTED, CHILDREN = DATA / "mprof_nested.dat", DATA / "mprof_children.dat"  # written by mprof 0.61.0
 
 

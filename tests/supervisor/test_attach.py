@@ -12,12 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from memkit import attach as attach_module
-from memkit import engine, journal, reader
-from memkit.observed import Another
+from memkit import engine, journal
+from memkit.recordings import reader
+from memkit.supervisor import attach as attach_module
+from memkit.supervisor.observed import Another
 
 MIB = 1 << 20
-OBEDIENT = str(Path(__file__).parent / "programs" / "obedient.py")
+OBEDIENT = str(Path(__file__).parents[1] / "programs" / "obedient.py")
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes are stopped by signals here")
 
@@ -334,7 +335,8 @@ def test_a_part_of_the_kernel_is_refused(refused):
 AS_NOBODY = """
 import os, pwd, sys
 import psutil
-from memkit import attach, errors
+from memkit.supervisor import attach
+from memkit import errors
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
