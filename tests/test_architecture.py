@@ -41,7 +41,7 @@ ORDER = {
     "recordings": ("about", "calls", "costs", "recording", "rows", "merging", "mprofile", "reader", "shelf"),
     "supervisor": ("senders", "terminal", "live", "onlookers", "observed", "launch", "attach", "program"),
     "tree": ("handles", "processes", "totals", "members", "tree", "watch"),
-    "notebook": ("pictures", "wording", "typed", "stretch", "html", "memit", "watching", "cells", "magics"),
+    "notebook": ("pictures", "wording", "typed", "baseline", "stretch", "html", "memit", "watching", "cells", "magics"),
 }
 FOLDERS = {"memkit", "memkit.native", *(f"memkit.{room}" for room in ORDER)}
 HEAVY = {"matplotlib", "numpy", "IPython", "rich", "psutil", "pandas"}

@@ -10,7 +10,8 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 import memkit
-from memkit.notebook.memit import Children, give_back, memit
+from memkit.notebook.baseline import give_back
+from memkit.notebook.memit import Children, memit
 from memkit.notebook.typed import Typed, end, profile_is_there, tell
 from memkit.notebook.watching import active
 from memkit.notebook.wording import number, split

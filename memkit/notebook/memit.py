@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 import time
 
 from memkit import engine
+from memkit.notebook.baseline import fold_counts, give_back
 from memkit.notebook.stretch import Stretch
 from memkit.units import SECOND
 
@@ -67,6 +66,7 @@ def memit(run, *, repeat=1, timeout=None, interval=0.1, include_children=False) 
     if include_children:
         children_memory()  # what the first look takes is not the statement's
     give_back()
+    fold_counts()
     baseline = engine.rss() + (children_memory() if include_children else 0)
     for number in range(repeat):
         if number:
@@ -88,17 +88,6 @@ def memit(run, *, repeat=1, timeout=None, interval=0.1, include_children=False) 
         exact = exact and measured.exact
     give_back()
     return MemitResult([peak / MIB for peak in peaks], baseline / MIB, repeat, timeout, interval, include_children, exact)
-
-
-def give_back() -> None:
-    """Collect garbage, and have the C library give free memory back to the system, where it can."""
-    gc.collect()
-    if sys.platform == "linux":
-        import ctypes
-
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
 
 
 # -- children ----------------------------------------------------------------------------------------------------------
