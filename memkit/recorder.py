@@ -92,7 +92,7 @@ class Recorder:
         )
         self._interval = parse_interval(interval)
         self._meter = meter
-        self.targets = _targets(lines)  # what is traced, True for everything, None for nothing
+        self.targets = _targets(lines)
         self.call_targets = _targets(calls, "calls")
         self._c_calls = c_calls
         self._children = children
@@ -387,7 +387,7 @@ def _check_others(meter) -> None:
 
 
 def _targets(wanted, what="lines"):
-    """What is to be traced, True for everything, or None for nothing."""
+    """What is to be traced, True for all calls, or None for nothing."""
     if wanted is None or wanted is False or (isinstance(wanted, (list, tuple, set, frozenset)) and not wanted):
         return None
     if engine.NAME != "native":
@@ -396,4 +396,5 @@ def _targets(wanted, what="lines"):
     from memkit.targets import Targets
 
     tracing.check()
-    return wanted if wanted is True or isinstance(wanted, Targets) else Targets(wanted)
+    everything = wanted is True and what == "calls"
+    return wanted if everything or isinstance(wanted, Targets) else Targets(wanted)

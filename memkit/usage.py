@@ -183,7 +183,8 @@ def children_of(pid: int | None, meter: str = "rss") -> list[tuple[int, int]]:
     for child in children:
         try:
             memory = child.memory_info() if meter in ("rss", "vms") else child.memory_full_info()
-            found.append((child.pid, getattr(memory, meter)))
+            if size := getattr(memory, meter):  # nothing is left of what has ended, and was not waited for
+                found.append((child.pid, size))
         except psutil.Error:
             continue
     return found

@@ -180,6 +180,8 @@ def test_it_is_inert_where_the_environment_says_so(monkeypatch):
 
 
 def test_what_has_no_python_code_is_refused():
+    with pytest.raises(memkit.UsageError, match="True has no Python code to trace"):
+        memkit.record(lines=True)
     with pytest.raises(memkit.UsageError, match="has no Python code to trace"):
         memkit.profile(len)
 

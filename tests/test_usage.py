@@ -147,6 +147,15 @@ def test_multiprocess_has_a_value_for_each_child(waiting):
     assert all(memory > 0 for memory in row[1:])
 
 
+def test_a_child_that_has_ended_has_no_value():
+    with subprocess.Popen(DIES, stdout=subprocess.PIPE) as process:
+        process.stdout.read()
+        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        (row,) = memkit.memory_usage(multiprocess=True)
+        assert all(memory > 0 for memory in row)
+
+
 def test_children_are_added(waiting):
     alone, together = memkit.memory_usage()[0], memkit.memory_usage(include_children=True)[0]
     theirs = sum(child.memory_info().rss for child in psutil.Process().children(recursive=True)) / MIB

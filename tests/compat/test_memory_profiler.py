@@ -15,6 +15,7 @@ import pytest
 import memkit
 from memkit.compat import memory_profiler
 from memkit.compat.memory_profiler import CodeMap, LineProfiler, LogFile, TimeStamper, choose_backend, profile, show_results
+from memkit.errors import UsageError
 
 CLOSE = 0.6  # MiB
 
@@ -631,6 +632,31 @@ def test_a_file_that_shrank_does_not_end_the_table(made_up_map):
     file.write_text("@profile\n")
     __import__("linecache").checkcache()
     assert text_of(profiler, 3).splitlines()[-3] == "     4  135.840 MiB    0.000 MiB           1   "
+
+
+def test_a_log_file_of_what_grew_has_the_heads_of_tables_and_not_their_rules(caplog):
+    caplog.set_level(logging.INFO)
+    profiler = LineProfiler()
+    profiler(lambda: None)()
+    show_results(profiler, LogFile("grown", reportIncrementFlag=True))
+    assert [record.getMessage()[:9] for record in caplog.records][:2] == ["Filename:", "Line #   "]
+    assert not any("====" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("decorate", [lambda wrong: LineProfiler()(wrong), lambda wrong: profile(wrong)])
+def test_what_cannot_be_measured_is_warned_of_where_it_is_decorated(decorate):
+    with pytest.warns(UserWarning, match="Could not extract a code object") as warned:
+        decorate(type("Empty", (), {}))
+    assert [each.filename for each in warned] == [__file__]
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [({"precision": "x"}, "precision='x': it is a number of decimals"), ({"stream": 3}, "stream=3 cannot be written to")],
+)
+def test_a_decorator_refuses_nonsense_before_anything_runs(settings, said):
+    with pytest.raises(UsageError, match=said):
+        profile(**settings)
 
 
 def test_a_function_that_never_ran_has_no_table():

@@ -763,7 +763,7 @@ def test_without_a_known_command_mprof_says_which_there_are(run, words):
 @pytest.mark.parametrize("command", module.ALL_ACTIONS)
 def test_every_command_has_help_and_a_version(run, command):
     assert run(command, "--help").stdout.startswith(f"usage: mprof {command.replace('attach', 'run')}")
-    assert re.fullmatch(r"\d+\.\d+\.\d+\n", run(command, "--version").stdout)
+    assert run(command, "--version").stdout == "0.61.0\n"  # memory_profiler's, as python -m memory_profiler says it
 
 
 def test_a_reader_that_goes_away_is_no_error(run, three):

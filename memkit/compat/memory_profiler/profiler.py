@@ -72,7 +72,7 @@ class LineProfiler:
         except UsageError:
             codes = []
         if not codes:
-            warnings.warn(f"Could not extract a code object for the object {func!r}", stacklevel=2)
+            warnings.warn(f"Could not extract a code object for the object {func!r}", stacklevel=_level_of_caller())
         for code in codes:
             self.code_map.add(code)
 
@@ -197,6 +197,14 @@ def _tracer(profiler):
     return SlowLines(reader.read, wanted, lead, exact=profiler.backend == "tracemalloc")
 
 
+def _level_of_caller() -> int:
+    """How far up the stack of this function's caller the first is that is not memkit's."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("memkit."):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 def _equal(code_map, code):
     return [key for key in code_map if key == code] if code in code_map else []
 
@@ -219,6 +227,10 @@ def profile(func=None, stream=None, precision=1, backend="psutil", include_child
     ``python -m memkit.compat.memory_profiler`` and ``mprof run`` the function goes into what is measured there instead,
     unless it has settings of its own that a run does not share. ``MEMKIT_PROFILE=0`` in the environment makes it do nothing.
     """
+    if not isinstance(precision, int):
+        raise UsageError(f"precision={precision!r}: it is a number of decimals, such as 4")
+    if stream is not None and not hasattr(stream, "write"):
+        raise UsageError(f"stream={stream!r} cannot be written to: pass an open file")
     if func is None:
         return lambda function: profile(function, stream, precision, backend, include_children)
     if switched_off():

@@ -16,7 +16,8 @@ def show_results(prof, stream=None, precision=1):
         return
     for filename, lines in prof.code_map.items():
         texts = linecache.getlines(filename)
-        stream.write(f"Filename: {filename}\n\n{_HEAD}\n{'=' * len(_HEAD)}\n")
+        for text in (f"Filename: {filename}\n\n", f"{_HEAD}\n", f"{'=' * len(_HEAD)}\n"):  # a LogFile chooses among them
+            stream.write(text)
         for number, measured in lines:
             cells = ("", "", "")
             if measured:

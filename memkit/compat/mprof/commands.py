@@ -7,9 +7,9 @@ import re
 import sys
 from argparse import REMAINDER, ArgumentParser, ArgumentTypeError, RawTextHelpFormatter
 
+from memkit.compat.memory_profiler import __version__
 from memkit.compat.mprof import profiles
 from memkit.errors import MemkitError, UsageError
-from memkit.version import VERSION
 
 ALL_ACTIONS = ("run", "rm", "clean", "list", "plot", "attach", "peak")
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -39,7 +39,7 @@ def get_action() -> str:
     """Take the command out of ``sys.argv``. Without a known one, say which there are and exit with 1."""
     if len(sys.argv) <= 1 or sys.argv[1] not in ALL_ACTIONS:
         if sys.argv[1:] == ["--version"]:
-            print(VERSION)
+            print(__version__)
             sys.exit(0)
         print_usage()
         sys.exit(FAILED)
@@ -67,7 +67,7 @@ def _say(error, code):
 
 def _parser(usage, about=None):
     parser = ArgumentParser(prog="mprof", usage=usage, description=about, formatter_class=RawTextHelpFormatter)
-    parser.add_argument("--version", action="version", version=VERSION)
+    parser.add_argument("--version", action="version", version=__version__)
     return parser
 
 

@@ -113,7 +113,7 @@ def _give(figure, name, options):
     try:
         figure.savefig(output)
     except (OSError, ValueError) as error:
-        raise MemkitError(f"cannot write {output!r}: {error}") from None
+        raise MemkitError(f"cannot write {output!r}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _interactive():

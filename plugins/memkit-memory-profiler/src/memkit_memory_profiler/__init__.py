@@ -3,7 +3,7 @@
 import os
 import sys
 
-MENDED = "python -m pip uninstall -y memory-profiler memkit-memory-profiler; python -m pip install memkit-memory-profiler"
+MENDED = "python -m pip uninstall -y memory-profiler memkit-memory-profiler, and install memkit-memory-profiler again"
 
 
 OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
