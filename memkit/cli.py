@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 
-from memkit import files
+from memkit import files, paths
 from memkit.errors import FormatError, JournalError, MemkitError, UsageError, nearest
 from memkit.options import add_run_options, check, settings
 from memkit.parser import Parser
@@ -91,8 +91,10 @@ def run_command(name: str, words: list[str]) -> int:
     path, reserved = files.place_for(options.output, named)
     try:
         check_outputs(parser, options, [path] if program.mode != "script" else [program.target, path])
-        folder = os.path.dirname(os.path.realpath(program.target)) if program.mode == "script" else os.getcwd()
-        Targets([target for target in (*(options.lines or ()), *(options.calls or ())) if target]).check(folder)
+        targets = [target for target in (*(options.lines or ()), *(options.calls or ())) if target]
+        if targets:
+            script = program.mode == "script"
+            Targets(targets).check(os.path.dirname(os.path.realpath(program.target)) if script else paths.working_folder())
         exit = _launched(name, program, path, meter, plugins, options)
     finally:
         _drop_unused(path, reserved)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from importlib.util import find_spec
 
 from memkit import outputs, tracks
 from memkit.errors import UsageError
 from memkit.paths import text_of
-from memkit.units import scale
+from memkit.units import scale, show_text
 
 _SUFFIXES = (".png", ".svg", ".pdf")
 _COLOURS = ("#1f6fb4", "#d1603d", "#2e8b57", "#8e5ea2", "#b8860b", "#3a9ea5")
@@ -42,7 +43,11 @@ def plot_reports(paths, *, save: str | os.PathLike[str] | None = None, figure=No
     place of a new one that pyplot knows nothing of. Raises ``FormatError`` for a file that is neither, ``UsageError`` where
     there is nothing to draw or no way to.
     """
-    paths = [paths] if isinstance(paths, (str, bytes, os.PathLike)) else list(paths)
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        paths = [paths]
+    elif not isinstance(paths, Iterable):
+        raise UsageError(f"plot_reports() takes paths, not {paths!r}")
+    paths = list(paths)
     if not paths:
         raise UsageError("there is nothing to draw: give plot_reports() a file, or several")
     if find_spec("matplotlib") is None:
@@ -74,7 +79,8 @@ def _new_figure(count: int):
 def _names(found, paths) -> list[str]:
     """The names of the files; with their folders where two are the same."""
     names = [track.name for track in found]
-    return [name if names.count(name) == 1 else os.path.splitext(os.fsdecode(path))[0] for name, path in zip(names, paths)]
+    whole = [os.path.splitext(os.fsdecode(path))[0] for path in paths]
+    return [show_text(name if names.count(name) == 1 else path) for name, path in zip(names, whole)]
 
 
 def _draw(figure, found, names) -> None:
@@ -88,6 +94,7 @@ def _draw(figure, found, names) -> None:
         stroke = _STROKES[number // len(_COLOURS) % len(_STROKES)]
         times, heights = [time / unit for time in track.times], [each / size for each in track.sizes]
         label = name + (_WORDS[track.ending] if track.times else ": no rows")
+        label += f" ({track.unread:,} rows unread)" if track.unread else ""
         how = {"markerfacecolor": colour, "markeredgecolor": "white", "markeredgewidth": 0.8, **_ENDS[track.ending]}
         curves += axes.plot(times, heights, stroke, color=colour, linewidth=1.4, label=label)
         if times:  # an empty curve would take part in the layout unless it is clipped

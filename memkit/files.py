@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 
-from memkit import engine, journal
+from memkit import engine, journal, paths
 from memkit.errors import JournalError, UsageError
 
 _PATIENCE = 1  # seconds
@@ -25,12 +26,24 @@ def recording_path(path: str) -> str:
     return path
 
 
+def _refuse_special(path: str, *allowed: int) -> None:
+    """Refuse what is there and is no regular file, nor ``allowed``: opening a pipe, for one, waits for a reader."""
+    try:
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+    except OSError:
+        return
+    if kind not in (stat.S_IFREG, stat.S_IFDIR, *allowed):
+        name = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}.get(kind, "a device")
+        raise UsageError(f"cannot write {path!r}: it is {name}; give the name of a file")
+
+
 def table_path(path: str, head: str, kind: str) -> str:
     """The absolute path of a CSV file that may be written: none yet, an empty one, or one that begins with ``head``.
 
     ``kind`` says what that is: an "event log". Raises ``UsageError``.
     """
-    path = os.path.abspath(recording_path(path))
+    path = paths.absolute(recording_path(path))
+    _refuse_special(path, stat.S_IFCHR)
     if os.path.isfile(path) and os.path.getsize(path):
         try:
             with open(path, "rb") as file:
@@ -62,14 +75,19 @@ def place_for(given: str | None, program: str) -> tuple[str, bool]:
     if given is not None:
         if given == "-":
             raise UsageError("-o -: a recording is a file that both processes write; give it a name")
-        path = os.path.abspath(recording_path(given))
+        path = paths.absolute(recording_path(given))
+        _refuse_special(path)
         if os.path.exists(path) and os.path.getsize(path) and not journal.is_recording(path):
             raise UsageError(f"{given!r} is not a recording, so it is left alone: give -o another name")
         return path, False
-    named = os.path.splitext(os.path.basename(os.path.abspath(program)))[0]
+    try:
+        here = os.getcwd()
+    except OSError as error:
+        raise UsageError(f"cannot record into this folder: it is gone ({error.strerror}); choose a file with -o") from None
+    named = os.path.splitext(os.path.basename(os.path.normpath(os.path.join(here, program))))[0]
     first = f"{named or 'program'}-{time.strftime('%Y%m%d-%H%M%S')}"
     for number in range(1, 1000):
-        path = os.path.abspath(f"{first}{f'-{number}' if number > 1 else ''}{journal.SUFFIX}")
+        path = os.path.join(here, f"{first}{f'-{number}' if number > 1 else ''}{journal.SUFFIX}")
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             return path, True
@@ -82,6 +100,7 @@ def place_for(given: str | None, program: str) -> tuple[str, bool]:
 
 def opened(path: str) -> int:
     """A descriptor that appends to an empty recording of this name."""
+    _refuse_special(path)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:

@@ -113,10 +113,14 @@ def append(path: str, *values, head: bytes = b"") -> None:
         file.write(rows)
 
 
+def _opened_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe has a writer, or is empty
+
+
 def is_recording(path: str) -> bool:
     """Whether a file begins as a recording does."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_opened_at_once) as file:
             return file.read(len(BEGINNING)) == BEGINNING
     except OSError:
         return False

@@ -61,7 +61,7 @@ class Log:
     """The rows of an event log, read anew by each iteration and one at a time."""
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = paths.text_of(path, FormatError)
+        self.path = paths.to_read(path)
         self.broken = 0
         """How many rows the last iteration left out: one that a kill broke off, or that a full disk tore."""
         self._rows = {True: self._csv_rows, False: self._padded_rows}[_is_csv(self.path)]

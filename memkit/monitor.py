@@ -13,6 +13,7 @@ from memkit.headroom import limit
 from memkit.trend import RECENT, TimeToLimit, time_until
 from memkit.units import SECOND, parse_bytes, parse_interval, show_bytes
 
+_LEAST_SIZE = 1 << 20  # bytes: a smaller number is meant as per cent
 _HYSTERESIS = 20  # a limit is crossed again after memory has been below it by one part in so many
 
 
@@ -28,10 +29,10 @@ class MemoryMonitor:
                 launch(job)
 
     ``interval`` is seconds between two readings, or text such as ``"100ms"``. ``memory_limit`` is per cent of ``total_mem``,
-    a number or text such as ``"80%"``, or a size such as ``"2GiB"``. ``of``: ``"system"`` is the whole machine, less what is
-    available; ``"cgroup"`` the control group of this process that is nearest to its limit, without the file pages that the
-    kernel drops first; ``"process"`` resident memory of this one. ``total_mem`` is memory of the machine, or the limit of
-    the group if that is less; for a process that of the smallest of its groups.
+    a number or text such as ``"80%"``; or a size, text such as ``"2GiB"`` or bytes from a mebibyte on. ``of``: ``"system"``
+    is the whole machine, less what is available; ``"cgroup"`` the group of this process that is nearest to its limit,
+    without the file pages that the kernel drops first; ``"process"`` resident memory of this one. ``total_mem`` is memory of
+    the machine, or the limit of the group if that is less; for a process that of the smallest of its groups.
 
     Readings are in the middle of their intervals, by the monotonic clock, so that as many are recorded as intervals pass;
     those that came too late to be taken are counted in ``missed``. The thread ends with the program at the latest. Raises
@@ -39,9 +40,7 @@ class MemoryMonitor:
     """
 
     def __init__(self, interval: float | str = 0.1, memory_limit: float | str = 50, *, of: str = "system"):
-        self._interval = parse_interval(interval)
-        if not self._interval:
-            raise UsageError("interval 'auto' is for recordings: give a monitor seconds, such as 0.1")
+        self._interval = parse_interval(interval, auto=False)
         self.of = of
         self._used, self.total_mem = _source(of)
         self._limit = _size(memory_limit, self.total_mem, "memory_limit")
@@ -283,6 +282,8 @@ def _size(given, whole: int, name: str) -> _Size:
     """What was given in per cent of a whole, or in bytes."""
     number = given.strip().removesuffix("%") if isinstance(given, str) else given
     try:
+        if isinstance(given, int) and given >= _LEAST_SIZE:
+            return _Size(given, 100 * given / whole)
         percent = float(number)
         if isinstance(given, bool) or not 0 <= percent <= 100:
             raise TypeError

@@ -88,7 +88,8 @@ def _resume() -> None:
 
 
 def _in_child() -> None:
-    global lock
+    global lock, _forking
+    _forking = None  # what the parent has put off until its fork is over is nothing of this process's
     followed = [recorder for recorder in recorders if recorder.follow]
     for each in everything():
         each.forget()

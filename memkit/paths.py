@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 
-from memkit.errors import UsageError
+from memkit.errors import FormatError, UsageError
 
 
 def text_of(path, refusal=UsageError) -> str:
@@ -19,6 +20,26 @@ def text_of(path, refusal=UsageError) -> str:
     if "\0" in text:
         raise refusal(f"{path!r} is no path: a path has no NUL characters")
     return text
+
+
+def to_read(path) -> str:
+    """A path as text, of something that can be read more than once. Raises ``FormatError``: opening a pipe would wait."""
+    text = text_of(path, FormatError)
+    try:
+        is_pipe = stat.S_ISFIFO(os.stat(text).st_mode)
+    except OSError:  # whoever opens it says what is wrong with it
+        return text
+    if is_pipe:
+        raise FormatError(f"cannot read {text!r}: it is a pipe; give the name of a file")
+    return text
+
+
+def working_folder() -> str | None:
+    """The working directory; None where it is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
 
 
 def absolute(path) -> str:

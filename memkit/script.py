@@ -10,7 +10,7 @@ import _signal
 import os
 import sys
 
-from memkit import endings, engine
+from memkit import endings, engine, paths
 from memkit.errors import MemkitError
 from memkit.recorder import Recorder
 
@@ -175,8 +175,10 @@ def _look_like_plain_python(mode: str, target: str, arguments: list[str]) -> Non
     ours = len(sys.argv)
     sys.orig_argv = [*sys.orig_argv[:-ours], *words, *arguments]
     sys.argv = [words[0], *arguments]
-    if mode != "script":
-        _put_first("" if mode == "code" else os.getcwd())
+    if mode == "code":
+        _put_first("")
+    elif mode == "module" and (folder := paths.working_folder()):
+        _put_first(folder)
     space = sys.modules["__main__"].__dict__
     for name in [name for name in space if not name.startswith("__")]:
         del space[name]

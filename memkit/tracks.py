@@ -24,6 +24,8 @@ class Track(NamedTuple):
     """Bytes at these times, less what a calibration subtracted."""
     ending: str
     """``completed``, ``raised``, or ``broken off``."""
+    unread: int = 0
+    """How many rows are damaged."""
 
 
 def has_completed_successfully(path: str | os.PathLike[str]) -> bool:
@@ -47,7 +49,7 @@ def has_crashed_ungracefully(path: str | os.PathLike[str]) -> bool:
 
 def ending(path) -> str:
     """How it ended, in the words of ``Track.ending``."""
-    path = paths.text_of(path, FormatError)
+    path = paths.to_read(path)
     if journal.is_recording(path):
         return _ending_of(reader.read(path))
     head, tail = _ends_of(path)
@@ -65,8 +67,8 @@ def _last_words(tail: bytes) -> str:
 
 
 def read(path) -> Track:
-    """What a tracker has written, or a recording. Lines that are damaged are passed over. Raises ``FormatError``."""
-    path = paths.text_of(path, FormatError)
+    """What a tracker has written, or a recording. Damaged rows are passed over, and counted. Raises ``FormatError``."""
+    path = paths.to_read(path)
     name = os.path.splitext(os.path.basename(path))[0]
     if journal.is_recording(path):
         return _of_recording(name, reader.read(path))
@@ -75,14 +77,16 @@ def read(path) -> Track:
         lines = file.read().split("\n")[1:-1]  # the last is not whole, or empty
     times, sizes = [], []
     for line in lines:
+        if line in (RETURNED, RAISED):
+            continue
         try:
             time, size = map(float, line.split(","))
         except ValueError:
             continue
-        if line not in (RETURNED, RAISED) and math.isfinite(time) and math.isfinite(size * GIB):
+        if math.isfinite(time) and math.isfinite(size * GIB):
             times.append(time)
             sizes.append(round(size * GIB))
-    return Track(name, times, sizes, ended)
+    return Track(name, times, sizes, ended, sum(line not in (RETURNED, RAISED) for line in lines) - len(times))
 
 
 def _of_recording(name: str, recording) -> Track:
@@ -91,7 +95,7 @@ def _of_recording(name: str, recording) -> Track:
         for size in {sample.peak: None, sample.memory: None}:
             times.append(sample.time / 1e9)
             sizes.append(size)
-    return Track(name, times, sizes, _ending_of(recording))
+    return Track(name, times, sizes, _ending_of(recording), recording.unread)
 
 
 def _ending_of(recording) -> str:

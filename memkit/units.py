@@ -112,23 +112,24 @@ def parse_bytes(text: str | int) -> int:
                 break
     try:
         size = float(number) * unit
-        if size < 0 or size != int(size):
+        if isinstance(text, bool) or size < 0 or size != int(size):
             raise ValueError
         return int(size)
     except (TypeError, ValueError, OverflowError):
         raise UsageError(f"{text!r} is not a size: write whole bytes, or a number with {', '.join(_SIZES)}") from None
 
 
-def parse_interval(text: str | float | int) -> int:
-    """Nanoseconds between two samples; 0 for ``"auto"``."""
-    if text == "auto":
+def parse_interval(text: str | float | int, *, auto: bool = True) -> int:
+    """Nanoseconds between two samples; 0 for ``"auto"``, if there is such a thing."""
+    if auto and text == "auto":
         return 0
+    or_auto, choose = (", or auto", "; write auto to let memkit choose") if auto else ("", "")
     try:
         time = parse_time(text)
     except UsageError:
-        raise UsageError(f"interval {text!r} is not a time: write seconds, such as 0.01, or 10ms, or auto") from None
+        raise UsageError(f"interval {text!r} is not a time: write seconds, such as 0.01, or 10ms{or_auto}") from None
     if time < SHORTEST_INTERVAL:
-        raise UsageError(f"interval {text!r} is too short: the shortest is 0.0001 s; write auto to let memkit choose")
+        raise UsageError(f"interval {text!r} is too short: the shortest is 0.0001 s{choose}")
     if time > LONGEST_INTERVAL:
-        raise UsageError(f"interval {text!r} is too long: the longest is a day; write auto to let memkit choose")
+        raise UsageError(f"interval {text!r} is too long: the longest is a day{choose}")
     return time

@@ -163,7 +163,7 @@ MEASURED = [
 
 @pytest.mark.parametrize("name", MEASURED)
 def test_the_measured_process_imports_nothing_that_weighs(name):
-    light = {"__future__", "_signal", "_thread", "atexit", "itertools", "os", "sys", "time", "memkit"}
+    light = {"__future__", "_signal", "_thread", "atexit", "itertools", "os", "stat", "sys", "time", "memkit"}
     found = {name.partition(".")[0] for name in imports(ROOT / f"{name}.py", top_level_only=True)}
     assert found <= light
 

@@ -1,5 +1,8 @@
 """The picture of several trackers' files: its curves, axes and ends, looked up in the figure."""
 
+import os
+import sys
+
 import pytest
 
 import memkit
@@ -88,6 +91,18 @@ def test_files_of_the_same_name_are_told_apart_by_their_folders(report, tmp_path
     assert legend(figure) == [str(tmp_path / "x/t"), str(tmp_path / "y/t"), "u"]
 
 
+def test_rows_that_are_damaged_are_told_of(report):
+    [path] = [report({0: 1, 1: 2}, "2,nothing\n3,nan\n0,0\n")]
+    assert legend(memkit.plot_reports(path)) == ["t (2 rows unread)"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such names")
+def test_a_name_that_no_encoding_can_spell_is_spelled_out(report):
+    figure = memkit.plot_reports(report({0: 1, 1: 2}, name=os.fsdecode(b"n\xff.csv")))
+    figure.canvas.draw()
+    assert legend(figure) == [r"n\udcff"]
+
+
 def test_many_are_told_apart_by_colour_and_stroke(report):
     figure = memkit.plot_reports([report({0: 1, 1: 2}, name=f"{number}.csv") for number in range(20)])
     looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
@@ -125,6 +140,7 @@ def test_a_figure_of_ones_own_is_drawn_into(report):
     ("paths", "settings", "said"),
     [
         ([], {}, "there is nothing to draw"),
+        (3, {}, r"plot_reports\(\) takes paths, not 3"),
         (["t.csv"], {"save": "p.txt"}, r"cannot tell the kind of picture from 'p.txt': end it in .png, .svg, .pdf"),
         (["t.csv"], {"save": "no/p.png"}, "there is no folder 'no'"),
     ],

@@ -72,3 +72,56 @@ print("twice")
 """
     done = subprocess.run([sys.executable, "-c", text, str(path)], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "twice\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("begin", ["memkit.record('pipe').start()", "memkit.Tracker('pipe').start()"])
+def test_a_pipe_is_refused_and_not_waited_for(plain, tmp_path, begin):
+    os.mkfifo(tmp_path / "pipe")
+    done = plain("-c", f"import memkit; {begin}", timeout=60)
+    name = str(tmp_path / "pipe")
+    assert done.stderr.splitlines()[-1].endswith(f"UsageError: cannot write {name!r}: it is a pipe; give the name of a file")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_commands_refuse_what_is_no_file(memkit, memkit_run, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    run, null = memkit_run("-c", "print(1)", path="pipe", timeout=60), memkit_run("-c", "print(1)", path="/dev/null")
+    attached = memkit("attach", str(os.getpid()), "-o", "pipe", timeout=60)
+    said = "cannot write 'pipe': it is a pipe; give the name of a file\n".replace("'pipe'", repr(str(tmp_path / "pipe")))
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", f"memkit-run: {said}")
+    assert (attached.returncode, attached.stderr) == (2, f"memkit: {said}")
+    assert null.stderr == "memkit-run: cannot write '/dev/null': it is a device; give the name of a file\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("read", [memkit.read, memkit.read_log, memkit.has_completed_successfully, memkit.plot_reports])
+def test_nobody_waits_for_the_writer_of_a_pipe(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(memkit.FormatError, match=r"it is a pipe; give the name of a file$"):
+        read(tmp_path / "pipe")
+
+
+GONE = """
+import os, subprocess, sys
+os.mkdir("gone")
+os.chdir("gone")
+os.rmdir("../gone")
+sys.exit(subprocess.run(sys.argv[1:]).returncode)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use stays")
+def test_a_program_runs_in_a_folder_that_is_gone(installed, plain, tmp_path):
+    words = [*installed, "-q", "-o", str(tmp_path / "run.memkit")]
+    for program in (["-c", "print(3)"], ["-m", "json.tool", "--help"], ["--lines=json:load", "-c", "print(3)"]):
+        done = plain("-c", GONE, *words, *program)
+        assert (done.returncode, done.stderr) == (0, "") and done.stdout
+        (tmp_path / "run.memkit").unlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use stays")
+def test_without_a_name_a_folder_that_is_gone_is_refused(installed, plain):
+    done = plain("-c", GONE, *installed, "-c", "print(3)")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("memkit-run: cannot record into this folder: it is gone")

@@ -472,7 +472,7 @@ def test_what_others_use_of_the_machine_counts_too():
 
 
 @pytest.mark.parametrize(
-    "limit", ["much", "", "0", -1, 0, "0%", "101%", "x%", "%", "2GB", "-5%", "nan%", "1e30", 1 << 63, "8388608TiB"]
+    "limit", ["much", "", "0", -1, 0, "0%", "101%", "x%", "%", "2GB", "-5%", "nan%", True, "1e30", 1 << 63, "8388608TiB"]
 )
 def test_a_limit_that_makes_no_sense_is_refused(limit):
     with pytest.raises(UsageError, match=f"^limit {limit!r} is no (size|share): "):

@@ -177,7 +177,12 @@ def test_a_limit_is_per_cent_or_a_size(world, given):
     assert not watch.memory_available()
 
 
-@pytest.mark.parametrize("given", [-1, 101, 2 * GIB, "150%", None, True, [], "2 GB", "much", float("nan"), 10**400])
+def test_a_limit_may_be_in_bytes(world):
+    watch = memkit.MemoryMonitor(memory_limit=40 * GIB)
+    assert watch.headroom() == memkit.MemoryMonitor(memory_limit=40).headroom()
+
+
+@pytest.mark.parametrize("given", [-1, 101, 2**20 - 1, "150%", None, True, [], "2 GB", "much", float("nan"), 10**400])
 def test_a_limit_that_makes_no_sense_is_refused(world, given):
     with pytest.raises(memkit.UsageError, match="write"):
         memkit.MemoryMonitor(memory_limit=given)
@@ -186,8 +191,8 @@ def test_a_limit_that_makes_no_sense_is_refused(world, given):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"interval": "auto"}, "give a monitor seconds"),
-        ({"interval": 0}, "too short"),
+        ({"interval": "auto"}, "is not a time: write seconds, such as 0.01, or 10ms$"),
+        ({"interval": 0}, "the shortest is 0.0001 s$"),
         ({"of": "universe"}, "of='universe': a monitor watches system, cgroup or process"),
     ],
 )

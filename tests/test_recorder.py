@@ -444,6 +444,26 @@ def test_a_forked_child_leaves_its_parents_recording_alone(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_a_thread_forked_waits_for_no_fork_of_its_parents(plain):
+    """It found the frame that forks in its stack, and asked itself at every step whether that was over."""
+    program = """
+import os, sys, threading, memkit
+from memkit import ongoing
+memkit.record().start()
+seen = []
+os.register_at_fork(after_in_child=lambda: os._exit(4 if ongoing._forking is None else 5))
+def fork():
+    pid = os.fork()
+    seen.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+thread = threading.Thread(target=fork)
+thread.start()
+thread.join()
+sys.exit(seen != [4])
+"""
+    assert plain("-c", program).returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_pool_of_forked_workers_leaves_it_alone_too(tmp_path):
     path = tmp_path / "r.memkit"
     with memkit.record(path, interval="1ms"), multiprocessing.get_context("fork").Pool(2) as pool:

@@ -79,7 +79,7 @@ def test_what_is_no_such_file_is_refused(tmp_path, ask):
 
 def test_a_file_is_read_back_without_what_is_damaged(path):
     path.write_text(H + "0,0.5\n1.5,0.25\noops\n2,nothing\n3,\n3,nan\n3,-inf\ninf,1\nnan,1\n3,1e308\n4,0.75\n5,0.1")
-    assert tracks.read(path) == tracks.Track("t", [0, 1.5, 4], [GIB // 2, GIB // 4, 3 * GIB // 4], "broken off")
+    assert tracks.read(path) == tracks.Track("t", [0, 1.5, 4], [GIB // 2, GIB // 4, 3 * GIB // 4], "broken off", 8)
 
 
 def test_a_recording_is_read_back_with_its_peaks(tmp_path, made_up, monkeypatch):

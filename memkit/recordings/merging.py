@@ -24,7 +24,8 @@ def merge(recordings: Iterable[Recording]) -> Recording:
     clock, else by the time of day. Raises ``UsageError`` where there is nothing to merge.
     """
     if isinstance(recordings, (str, bytes, Recording)) or not isinstance(recordings, Iterable):
-        raise UsageError(f"merge() takes several recordings, not {recordings!r}: merge([memkit.read(path), ...])")
+        given = "one" if isinstance(recordings, Recording) else repr(recordings)
+        raise UsageError(f"merge() takes several recordings, not {given}: merge([memkit.read(path), ...])")
     recordings = list(recordings)
     for each in recordings:
         if not isinstance(each, Recording):

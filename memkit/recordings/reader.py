@@ -24,7 +24,7 @@ def read(path) -> Recording:
     of mprof's is read, too. Raises ``FormatError`` where the file is no recording at all.
     """
     if not hasattr(path, "read"):
-        path = paths.text_of(path, FormatError)
+        path = paths.to_read(path)
         if mprofile.is_mprofile(path):
             return mprofile.read(path)
     with Reader(path) as reader:

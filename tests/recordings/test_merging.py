@@ -131,11 +131,17 @@ def test_costs_and_counts_add_up():
     assert memkit.merge([one, replace(two, cost=Cost(1, 1, None))]).cost.cpu is None
 
 
-@pytest.mark.parametrize("given", ["x.memkit", b"x", 5, None, [None], ["x.memkit"], recording(1)])
+@pytest.mark.parametrize("given", ["x.memkit", b"x", 5, None, [None], ["x.memkit"]])
 def test_only_recordings_can_be_merged(given):
     with pytest.raises(memkit.UsageError, match=r"merge\(\) takes") as refused:
         memkit.merge(given)
     assert repr(given[0] if isinstance(given, list) else given) in str(refused.value)
+
+
+def test_one_recording_alone_is_refused_in_a_line():
+    with pytest.raises(memkit.UsageError) as refused:
+        memkit.merge(recording(1))
+    assert str(refused.value) == "merge() takes several recordings, not one: merge([memkit.read(path), ...])"
 
 
 def test_merging_nothing_is_refused():
