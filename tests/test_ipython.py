@@ -437,6 +437,48 @@ def test_help_is_shown_and_nothing_is_run(loaded, asked):
     assert "ran" not in loaded.ip.user_ns
 
 
+PARTS = {
+    "console": r"In \[\d+\]: finished",
+    "lines": r"^load  In \[\d+\]:1  growth",
+    "paths": "calls grew memory by|memory was highest|calls took",
+}
+
+
+@traced
+@pytest.mark.parametrize("disabled", [("console",), ("lines",), ("paths",), ("console", "paths"), tuple(PARTS)])
+def test_what_is_shown_has_nothing_of_plugins_that_are_disabled(loaded, disabled):
+    words = " ".join(f"-p no:{name}" for name in disabled)
+    printed = loaded(CELL.replace("--out", f"--calls {words} --out"))
+    assert loaded.complaint == ""
+    assert loaded.result.result == "done"
+    assert {name for name, words in PARTS.items() if re.search(words, printed, re.M)} == set(PARTS) - set(disabled)
+    assert not printed.startswith("\n")
+    assert loaded.ip.user_ns["run"].calls
+
+
+@pytest.mark.parametrize(("last", "error"), [("7", None), ("1 / 0", ZeroDivisionError)])
+def test_what_goes_wrong_in_showing_takes_nothing_from_the_cell(loaded, monkeypatch, last, error):
+    def fail(*words, **more):
+        raise AttributeError("no such thing")
+
+    monkeypatch.setattr(memkit, "mimebundle", fail, raising=False)
+    loaded(f"%%memkit --out run\n{last}")
+    assert loaded.result.result == (None if error else 7)
+    assert type(loaded.error) is (error or type(None))
+    assert "memkit: the recording cannot be shown: AttributeError: no such thing\n" in loaded.complaint
+    assert isinstance(loaded.ip.user_ns["run"], memkit.Recording)
+
+
+@traced
+def test_what_goes_wrong_in_showing_tables_takes_nothing_from_the_statement(loaded, monkeypatch):
+    monkeypatch.setattr("memkit.notebook.html.line_tables", lambda recording: 1 / 0)
+    loaded(DOUBLE)
+    loaded("found = %mprun -r -f double double(1).close()")
+    assert loaded.error is None
+    assert "memkit: no tables can be shown: ZeroDivisionError: division by zero\n" in loaded.complaint
+    assert loaded.ip.user_ns["found"].recording.lines
+
+
 def test_where_lines_cannot_be_traced_the_rest_is_recorded(loaded, monkeypatch):
     monkeypatch.setattr(engine, "NAME", "portable")
     monkeypatch.setattr(engine, "REASON", "for a test")

@@ -11,8 +11,8 @@ from dataclasses import replace
 import memkit
 from memkit import cli, files, options
 from memkit.endings import how_it_ended
-from memkit.errors import MemkitError, MeterError, UsageError
-from memkit.notebook.typed import Typed, cell_name, end, profile_is_there, tell
+from memkit.errors import MeterError, UsageError
+from memkit.notebook.typed import Typed, cell_name, end, harmless, profile_is_there
 from memkit.recorder import Recorder
 from memkit.targets import Targets
 
@@ -119,20 +119,22 @@ class RecordedCell:
     def report(self) -> None:
         """Show what was recorded, keep it under its name, and let the plugins report; what cannot be is told in a line."""
         chosen = self._options
-        try:
+        with harmless("the recording cannot be shown"):
             recording = _without_bystanders(self._recorder.recording)
             if chosen.out:
                 self._shell.user_ns[chosen.out] = recording
-            if not chosen.quiet:
+            if not getattr(chosen, "quiet", False):  # an option of a plugin, which may be left out
                 self._show(recording)
             chosen.quiet = True  # it has been shown
             self._plugins.report([recording], chosen)  # which says on stderr what failed
-        except (MemkitError, OSError) as error:
-            tell(f"the recording cannot be shown: {error}")
 
     def _show(self, recording):
-        chosen = self._options
-        shown = memkit.mimebundle(recording, sort=chosen.sort, hide=chosen.hide or (), show_all=chosen.show_all)
+        chosen = vars(self._options)
+        wished = {name: chosen[name] for name in ("sort", "hide", "show_all") if chosen.get(name) is not None}
+        disabled = [plugin.name for plugin in self._plugins.found if plugin.state == "disabled"]
+        shown = memkit.mimebundle(recording, without=disabled, **wished)
+        if not shown["text/plain"]:
+            return
         if self._remark:
             shown["text/plain"] += f"\n{self._remark}"
             shown["text/html"] = f"<div>{shown['text/html']}<div>{html.escape(self._remark)}</div></div>"

@@ -19,35 +19,40 @@ FAINT = "opacity:.7"
 WIDTH = 100
 
 
-def mimebundle(recording, *, sort=None, hide=(), show_all=False) -> dict[str, str]:
+def mimebundle(recording, *, sort=None, hide=(), show_all=False, without=()) -> dict[str, str]:
     """A recording as text and as HTML, by their MIME types, for any front end of Jupyter.
 
-    ``sort``, ``hide`` and ``show_all`` are the options of that name for the tree of calls. The HTML has no scripts and no
-    style sheets.
+    ``sort``, ``hide`` and ``show_all`` are the options of that name for the tree of calls. ``without`` names plugins whose
+    part is left out: ``console`` is the summary, ``lines`` the tables of lines, ``paths`` the tree of calls. The HTML has no
+    scripts and no style sheets.
     """
     shown = recording.hiding(hide, libraries=not show_all) if recording.calls else recording
-    return {"text/plain": text(recording, shown, sort), "text/html": html(recording, shown, sort)}
+    return {"text/plain": text(recording, shown, sort, without), "text/html": html(recording, shown, sort, without)}
 
 
-def text(recording, shown=None, sort=None) -> str:
+def text(recording, shown=None, sort=None, without=()) -> str:
     """The summary, the tables of lines and the tree of calls, as in the terminal."""
     shown = shown or recording
-    found = list(console.summary(recording, WIDTH))
-    if recording.tracing is not None:
+    found = [] if "console" in without else list(console.summary(recording, WIDTH))
+    if recording.tracing is not None and "lines" not in without:
         found += lines.tables(recording)
-    if recording.call_tracing is not None:
+    if recording.call_tracing is not None and "paths" not in without:
         found += calls.page(shown, sort, len(recording.calls) - len(shown.calls))
-    return show_text("\n".join(line.plain.rstrip() for line in found))
+    return show_text("\n".join(line.plain.rstrip() for line in found).lstrip("\n"))
 
 
-def html(recording, shown=None, sort=None) -> str:
+def html(recording, shown=None, sort=None, without=()) -> str:
     """The same with the curve as a picture."""
-    shown = shown or recording
-    parts = [_facts(recording), pictures.plot(console.together(recording)), *_details(recording)]
-    parts += [*_spans(recording), *_lines(recording)]
-    if recording.call_tracing is not None:
+    shown, summary = shown or recording, "console" not in without
+    parts = []
+    if summary:
+        parts += [_facts(recording), pictures.plot(console.together(recording)), *_details(recording), *_spans(recording)]
+    if "lines" not in without:
+        parts += _lines(recording)
+    if recording.call_tracing is not None and "paths" not in without:
         parts += _calls(shown, sort, len(recording.calls) - len(shown.calls))
-    parts += [_faint(line.plain) for line in console.cost(recording)]
+    if summary:
+        parts += [_faint(line.plain) for line in console.cost(recording)]
     return _page(parts)
 
 

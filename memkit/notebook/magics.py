@@ -12,7 +12,7 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 import memkit
 from memkit.notebook.baseline import give_back
 from memkit.notebook.memit import Children, memit
-from memkit.notebook.typed import Typed, end, profile_is_there, tell
+from memkit.notebook.typed import Typed, end, harmless, profile_is_there, tell
 from memkit.notebook.watching import active
 from memkit.notebook.wording import number, split
 from memkit.targets import Targets
@@ -160,12 +160,10 @@ class MemoryMagics(Magics):
 
     def _shown(self, profiler, more) -> str:
         """The tables of a profiler, which have been shown; a line says why there are none, if so."""
-        try:
+        text = ""
+        with harmless("no tables can be shown"):
             text = self.text(profiler, more)
             self.show(profiler, text, more)
-        except (memkit.MemkitError, OSError) as error:
-            tell(f"no tables can be shown: {error}")
-            return ""
         return text
 
     def text(self, profiler, more="") -> str:

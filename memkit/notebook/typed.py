@@ -112,6 +112,17 @@ def end(recorder, *ending) -> None:
         tell(f"the recording is incomplete: {error}")
 
 
+@contextmanager
+def harmless(what: str):
+    """What is shown of some code when it has run can take neither its value away nor its exception: a line tells of it."""
+    try:
+        yield
+    except (MemkitError, OSError) as error:
+        tell(f"{what}: {error}")
+    except Exception as error:
+        tell(f"{what}: {type(error).__name__}: {error}")
+
+
 def tell(text: str) -> None:
     """Say in a line what is not the code's fault, and must not take its result away."""
     print(f"memkit: {text}", file=sys.stderr)

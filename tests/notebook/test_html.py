@@ -98,6 +98,20 @@ def test_calls_can_be_sorted_and_hidden(whole):
     assert "1 more, of libraries and the like, counted with their callers" in shown
 
 
+@pytest.mark.parametrize(
+    ("without", "words"), [("console", "data.csv: finished"), ("lines", "rows = [1"), ("paths", "calls grew memory by")]
+)
+def test_the_part_of_a_plugin_can_be_left_out(whole, without, words):
+    assert words in mimebundle(whole)["text/plain"]
+    bundle = mimebundle(whole, without=[without])
+    assert words not in bundle["text/plain"]
+    assert ("<svg" in bundle["text/html"]) == (without != "console")
+    left = bundle["text/html"].count("<table") - html(whole).count("<table")
+    assert left == (-2 if without == "console" else -1)
+    nothing = mimebundle(whole, without=["console", "lines", "paths"])
+    assert nothing["text/plain"] == "" and "<table" not in nothing["text/html"]
+
+
 def test_where_nothing_was_traced_the_page_says_so(whole):
     page = html(replace(whole, lines=(), calls=()))
     assert "no lines were traced" in page
