@@ -307,6 +307,14 @@ def test_profile_is_a_builtin_meanwhile_and_not_afterwards(loaded):
     assert not hasattr(builtins, "profile")
 
 
+@traced
+def test_nothing_that_memkit_does_to_show_its_tables_is_in_them(loaded):
+    loaded("import memkit.units")
+    printed = loaded("%%mprun -f memkit.units.show_bytes\n@profile\ndef inner():\n    return 1\ninner()")
+    assert set(rows(printed)) == {"inner"}
+    assert loaded.complaint == ""
+
+
 @pytest.mark.parametrize(
     ("cell", "left"), [("del builtins.profile", False), ("builtins.profile = 5", 5), ("builtins.profile", False)]
 )

@@ -115,10 +115,10 @@ class MemoryMagics(Magics):
             options, statement = split("mprun", line, "rc", "fT")
             typed = Typed(self.shell, "\n".join(filter(str.strip, (statement, cell or ""))), "%mprun has nothing to run")
             targets = [self._named(word) for word in options.get("f", ())]
-            if not targets and cell is None:
-                raise memkit.UsageError("%mprun measures no lines without -f FUNCTION; %%mprun measures those of its cell")
+            if not targets:
+                targets = self._of_none(typed, cell)
             file = memkit.output_path(os.path.expanduser(options["T"][-1])) if "T" in options else None
-            profiler, watch = self.profiler(targets or [typed.code], "c" in options)
+            profiler, watch = self.profiler(targets, "c" in options)
         self._run(typed, profiler, file, watch)
         return profiler if "r" in options and not typed.silenced else None
 
@@ -126,6 +126,16 @@ class MemoryMagics(Magics):
         """What measures the lines of some targets, and what looks at child processes meanwhile, or None."""
         Targets([target for target in targets if isinstance(target, str)]).check(now=True)
         return memkit.LineProfiler(*targets), Children(0.1) if children else None
+
+    def decorator(self, profiler):
+        """What ``@profile`` is meanwhile: memkit's, which writes into the recording that is going on."""
+        return memkit.profile
+
+    def _of_none(self, typed, cell) -> list:
+        """What is measured without ``-f``: a cell itself."""
+        if cell is None:
+            raise memkit.UsageError("%mprun measures no lines without -f FUNCTION; %%mprun measures those of its cell")
+        return [typed.code]
 
     def _named(self, word: str):
         """What ``-f`` means: an expression, or a target with a colon."""
@@ -144,7 +154,7 @@ class MemoryMagics(Magics):
         with usage("%mprun: "):
             profiler.start()
         try:
-            with watch or nullcontext(), profile_is_there():
+            with watch or nullcontext(), profile_is_there(self.decorator(profiler)):
                 typed.run()
         except SystemExit:
             said = "*** SystemExit exception caught in code being profiled."

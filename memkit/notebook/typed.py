@@ -88,10 +88,10 @@ def cell_name(shell) -> str:
 
 
 @contextmanager
-def profile_is_there():
-    """``@profile`` is a builtin meanwhile, as under ``memkit-run``. What the program makes of the name then, stays."""
-    from memkit.profiling import profile
-
+def profile_is_there(profile=None):
+    """``@profile``, memkit's or that which is given, is a builtin meanwhile. What the program makes of the name, stays."""
+    if profile is None:
+        from memkit.profiling import profile
     before = vars(builtins).get("profile")
     builtins.profile = profile
     try:

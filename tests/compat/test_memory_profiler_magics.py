@@ -1,5 +1,6 @@
 """``%load_ext memory_profiler``: its magics, and its table."""
 
+import builtins
 import re
 import sys
 
@@ -66,6 +67,48 @@ def test_methods_of_a_class_and_functions_of_a_module_are_measured(loaded, tmp_p
     loaded("import some_jobs")
     assert len(rows(loaded("%mprun -f some_jobs some_jobs.three()"))) == 2
     sys.modules.pop("some_jobs")
+
+
+@pytest.fixture
+def decorated(loaded, tmp_path, monkeypatch):
+    """A shell where ``@profile`` is above a function of a module, ``decorated.take``, and of another one that imports it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "decorated.py").write_text("@profile\ndef take(size):\n    return [0] * size\n")
+    (tmp_path / "importing.py").write_text(
+        "from memkit.compat.memory_profiler import profile\n@profile\ndef take():\n    return 1\n"
+    )
+    yield loaded
+    sys.modules.pop("decorated", None)
+    sys.modules.pop("importing", None)
+
+
+@pytest.mark.parametrize("words", ["", "-f memkit.units.show_bytes"])
+def test_functions_under_profile_are_measured_and_nothing_is_printed_on_the_way(decorated, words):
+    decorated("import memkit.units")
+    shown = decorated(f"%mprun {words} import decorated; kept = decorated.take(5)")
+    assert decorated.error is None
+    assert shown.count(HEAD) == 1 and decorated.complaint == ""
+    assert [(line, times, text) for line, _, times, text in rows(shown)] == [
+        (1, 1, "@profile"),
+        (3, 1, "    return [0] * size"),
+    ]
+    assert not hasattr(builtins, "profile")
+    assert decorated("decorated.take(1)") == "Out[4]: [0]\n"
+
+
+def test_functions_under_profile_that_ran_before_are_measured_in_a_cell(decorated):
+    shown = decorated("%%mprun\ndef take():\n    return 1\ntake()\ntaken = profile(take)\ntaken()")
+    assert (2, 2, "    return 1") in [(line, times, text) for line, _, times, text in rows(shown)]
+
+
+def test_an_imported_profile_prints_its_own_table_as_ever(decorated):
+    for cell in ("%mprun import importing; importing.take()", "importing.take();"):
+        assert [text for *_, text in rows(decorated(cell))] == ["@profile", "    return 1"]
+
+
+def test_where_nothing_was_measured_nothing_is_shown(loaded):
+    assert loaded("%mprun kept = 1").strip() == ""
+    assert loaded.error is None and loaded.ip.user_ns["kept"] == 1
 
 
 def test_what_fails_or_cannot_be_measured_is_told_as_ever(loaded):

@@ -35,6 +35,17 @@ class MemoryProfilerMagics(MemoryMagics):
             found.code_map.add(code)
         return found, None
 
+    def decorator(self, profiler):
+        """What ``@profile`` is meanwhile: this profiler, so that without ``-f`` decorated functions are what is measured.
+
+        It is not the object itself: one that is imported would take that for a run to the end of the program, which prints
+        its tables, and print none of its own any more.
+        """
+        return profiler.__call__
+
+    def _of_none(self, typed, cell):
+        return [] if cell is None else super()._of_none(typed, cell)
+
     def text(self, profiler, more=""):
         """The tables of a profiler."""
         table = io.StringIO()
