@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from memkit.notebook.memit import MemitResult as MemitResult
     from memkit.notebook.watching import Measurements as Measurements
     from memkit.notebook.watching import MemWatcher as MemWatcher
+    from memkit.outputs import console as console
     from memkit.outputs import output as output
     from memkit.outputs import output_path as output_path
     from memkit.plugins import report as report
@@ -83,7 +84,7 @@ _HOMES = {
     "notebook.html": ("mimebundle",),
     "notebook.memit": ("MemitResult",),
     "notebook.watching": ("Measurements", "MemWatcher"),
-    "outputs": ("output", "output_path"),
+    "outputs": ("console", "output", "output_path"),
     "plugins": ("report",),
     "profiling": ("LineProfiler", "profile"),
     "recordings.reader": ("read",),

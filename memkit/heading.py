@@ -15,11 +15,11 @@ _UNKEPT = ("samples", "the system keeps a peak of rss only")
 def of_this_process(argv, began: int, meter: str, interval: int, sampler: str, scoped: bool, found: list) -> bytes:
     """The heading of a recording of this process that begins now.
 
-    ``sampler`` is the engine of the sampler, ``scoped`` whether the kernel keeps a peak of the meter, ``found`` what
-    limits its memory.
+    ``argv`` is None for what runs here. ``sampler`` is the engine of the sampler, ``scoped`` whether the kernel keeps a peak
+    of the meter, ``found`` what limits its memory.
     """
     about = {
-        **_beginning(argv, began, meter, interval, sampler),
+        **_beginning(_running() if argv is None else argv, began, meter, interval, sampler),
         "pid": os.getpid(),
         "parent": os.getppid(),
         "python": sys.version.split()[0],
@@ -43,6 +43,16 @@ def of_another(process, began: int, meter: str, interval: int, sampler: str, mar
         "recorder": os.getpid(),
     }
     return journal.header(about)
+
+
+def _running() -> list[str]:
+    """What runs here, as whoever runs it calls it: a cell of IPython, or the program and its arguments."""
+    cell = None
+    if "IPython" in sys.modules:
+        from memkit.sources import running_cell
+
+        cell = running_cell()
+    return sys.argv if cell is None else [cell]
 
 
 def _beginning(argv, began, meter, interval, sampler):

@@ -1,4 +1,4 @@
-"""Files that reports are written to: whole or not at all."""
+"""What reports are written to: files, whole or not at all, and streams."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from memkit.errors import MemkitError, UsageError
 from memkit.files import recording_path
 from memkit.journal import SUFFIX, is_recording
 
+NOTEBOOK_WIDTH = 100
+"""Of text in a notebook, in characters: there is no terminal that could be asked."""
 _SOURCES = (".py", ".pyw", ".pyx", ".ipynb", SUFFIX)
 
 
@@ -51,3 +53,20 @@ def output(path, *, binary: bool = False):
         if isinstance(error, OSError):
             raise MemkitError(f"cannot write {path!r}: {error.strerror or error}") from error
         raise
+
+
+def console(stream):
+    """A ``Console`` of rich for a report that is printed on ``stream``, as wide as the terminal.
+
+    In a notebook, too, it prints on the stream, without colours; each print is a message of its own there, so print a report
+    at once. Raises ``MemkitError`` where rich is not installed.
+    """
+    try:
+        from rich.console import Console
+    except ImportError:
+        raise MemkitError("a printed report needs rich: python -m pip install rich, or write --quiet") from None
+    settings = {"file": stream, "highlight": False, "soft_wrap": True}
+    found = Console(**settings)
+    if found.is_jupyter:  # left alone it would display each print as HTML by itself, whatever the stream
+        found = Console(**settings, force_jupyter=False, force_terminal=False, width=NOTEBOOK_WIDTH)
+    return found

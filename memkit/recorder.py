@@ -6,7 +6,6 @@ Everything here runs inside the program under measurement, so it imports next to
 from __future__ import annotations
 
 import os
-import sys
 import time
 
 from memkit import engine, files, guard, heading, headroom, journal, ongoing, paths
@@ -104,7 +103,7 @@ class Recorder:
         self.follow = follow
         self.is_child = part
         self._tracers = self._tree = self._invitation = None
-        self._argv = sys.argv if argv is None else argv
+        self._argv = argv
         self.started = 0  # on the monotonic clock
         self._nameless = None  # the file of a recording without a path
         self._recording = self._journal = None

@@ -6,6 +6,9 @@ import linecache
 import os
 import sys
 
+NO_NUMBER = " "
+"""Of a cell that is run without going into the history: a front end asks for something on its own account."""
+
 
 class Source:
     """The text of a file, for reporters.
@@ -33,9 +36,33 @@ class Source:
 
 def _cell(file: str) -> str | None:
     """``In [5]`` for the file name that IPython gave to a cell; None for anything else."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
+    shell = _shell()
     if shell is None or not hasattr(shell.compile, "format_code_name"):
         return None
     known = shell.compile.format_code_name(file)
     return known[1].replace("In[", "In [") if known else None
+
+
+def running_cell() -> str | None:
+    """``In [5]`` for the cell of IPython that runs now; None where a program runs, be it by ``%run``."""
+    shell = _shell()
+    if shell is None or sys.modules.get("__main__") is not shell.user_module:
+        return None
+    running = shell.displayhook.exec_result
+    if running is None and getattr(shell, "kernel", None) is None:
+        return None
+    numbered = running is not None and running.info.store_history
+    return f"In [{cell_number(shell) if numbered else NO_NUMBER}]"
+
+
+def cell_number(shell) -> int:
+    """The number of the cell that runs now; of one without, that which IPython names its source by."""
+    running = getattr(shell.displayhook, "exec_result", None)
+    number = getattr(running, "execution_count", None)
+    return shell.execution_count if number is None else number
+
+
+def _shell():
+    """The IPython that runs here, or None. It is not imported for that."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None

@@ -497,6 +497,26 @@ def test_where_lines_cannot_be_traced_the_rest_is_recorded(loaded, monkeypatch):
     )
 
 
+# -- memkit.record -----------------------------------------------------------------------------------------------------
+
+
+def test_a_recording_is_named_after_the_cell_that_made_it(shell):
+    shell("import memkit\nwith memkit.record() as run: pass")
+    assert shell.ip.user_ns["run"].recording.about.argv == ("In [1]",)
+    shell("with run: pass", store_history=False)
+    assert shell.ip.user_ns["run"].recording.about.argv == ("In [ ]",)
+
+
+def test_a_recording_of_a_program_has_the_name_of_the_program(shell, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("import memkit\nwith memkit.record() as run: pass\n")
+    shell(f"%run {program} 5")
+    assert shell.ip.user_ns["run"].recording.about.argv == (str(program), "5")
+    with memkit.record() as run:  # a shell is there, and runs nothing
+        pass
+    assert run.recording.about.argv == tuple(sys.argv)
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 

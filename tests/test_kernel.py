@@ -214,6 +214,26 @@ def test_a_recorded_cell_is_shown_with_its_plot(kernel):
     assert again["text/html"] in data["text/html"]  # where no lines can be traced, the cell says so below
 
 
+def test_a_report_is_one_text_on_its_stream_and_named_after_the_cell(kernel):
+    kernel("%memwatch off\nimport contextlib, io, memkit")
+    [(kind, content)] = kernel("with memkit.record() as run: kept = touched(30)\nmemkit.report(run.recording)\nkept.close()")
+    assert (kind, content["name"]) == ("stream", "stdout")
+    first, *lines = content["text"].splitlines()
+    assert re.fullmatch(r"memkit   In \[\d+\]: finished", first)
+    assert lines[-1].startswith("cost ") and "\x1b" not in content["text"]
+    assert max(len(line) for line in lines if "┤" in line) <= 100
+    assert kernel("with contextlib.redirect_stdout(io.StringIO()) as out: memkit.report(run.recording)") == []
+    assert first in kernel("out.getvalue()")[0][1]["data"]["text/plain"]
+
+
+@traced
+def test_the_table_of_a_decorated_function_is_one_text_on_stderr(kernel):
+    kernel("%memwatch off\nimport memkit")
+    [(kind, content)] = kernel("@memkit.profile\ndef double(size):\n    return [0] * size\ndouble(5);")
+    assert (kind, content["name"]) == ("stream", "stderr")
+    assert "return [0] * size" in content["text"] and "\x1b" not in content["text"]
+
+
 @traced
 def test_the_tree_of_calls_has_no_threads_of_the_kernel(kernel):
     kernel("%%memkit --calls --out run\ndef take():\n    return touched(1)\nprint('said', flush=True)\ntake().close()")

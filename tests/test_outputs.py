@@ -1,6 +1,8 @@
-"""Files that reports are written to: whole or not at all."""
+"""What reports are written to: files, whole or not at all, and streams."""
 
+import io
 import os
+import sys
 
 import pytest
 
@@ -93,3 +95,18 @@ def test_a_recording_under_another_name_is_not_written_over(tmp_path):
         pass
     with pytest.raises(memkit.UsageError, match="left alone"):
         memkit.output_path(str(tmp_path / "plain"))
+
+
+def test_a_console_prints_on_the_stream(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "90")
+    stream = io.StringIO()
+    console = memkit.console(stream)
+    console.print("one [b]", "two" * 40, sep="\n", markup=False)
+    assert stream.getvalue() == f"one [b]\n{'two' * 40}\n"  # and breaks no lines
+    assert console.width == 90
+
+
+def test_where_rich_is_missing_it_is_said_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    with pytest.raises(memkit.MemkitError, match=r"a printed report needs rich: .*pip install rich, or write --quiet"):
+        memkit.console(io.StringIO())

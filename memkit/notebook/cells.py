@@ -12,7 +12,7 @@ import memkit
 from memkit import cli, files, options
 from memkit.endings import how_it_ended
 from memkit.errors import MeterError, UsageError
-from memkit.notebook.typed import Typed, cell_name, end, harmless, profile_is_there
+from memkit.notebook.typed import Typed, end, harmless, profile_is_there
 from memkit.recorder import Recorder
 from memkit.targets import Targets
 
@@ -72,7 +72,6 @@ class RecordedCell:
             "limit": chosen.limit,
             "on_limit": chosen.on_limit,
             "c_calls": chosen.c_calls,
-            "argv": [cell_name(self._shell)],
         }
         others = [target for target in chosen.lines or () if target]
         if chosen.calls is not None:

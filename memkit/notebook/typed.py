@@ -11,9 +11,8 @@ import tokenize
 from contextlib import contextmanager
 
 from memkit.errors import MemkitError, UsageError
+from memkit.sources import cell_number
 
-NO_NUMBER = " "
-"""Of a cell that is run without going into the history: a front end asks for something on its own account."""
 _VALUE = "__memkit_value__"
 _NOTHING = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
@@ -71,20 +70,6 @@ def _ends_with_semicolon(text: str) -> bool:
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         last = last if token.type in _NOTHING else token.string
     return last == ";"
-
-
-def cell_number(shell) -> int:
-    """The number of the cell that runs now; of one without, that which IPython names its source by."""
-    running = getattr(shell.displayhook, "exec_result", None)
-    number = getattr(running, "execution_count", None)
-    return shell.execution_count if number is None else number
-
-
-def cell_name(shell) -> str:
-    """What is said of the cell that runs now: ``In [5]``."""
-    running = getattr(shell.displayhook, "exec_result", None)
-    unnumbered = running is not None and not running.info.store_history
-    return f"In [{NO_NUMBER if unnumbered else cell_number(shell)}]"
 
 
 @contextmanager

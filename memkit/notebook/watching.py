@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from memkit.errors import MemkitError, UsageError
 from memkit.notebook.stretch import Measured, Stretch
-from memkit.notebook.typed import NO_NUMBER
+from memkit.sources import NO_NUMBER
 from memkit.units import SECOND
 
 MIB = 1 << 20

@@ -12,7 +12,7 @@ class About(NamedTuple):
     memkit: str
     """The version of memkit that made it."""
     argv: tuple[str, ...]
-    """The program and its arguments, as given."""
+    """The program and its arguments, as given, or the cell of IPython: ``In [5]``."""
     pid: int
     parent: int | None
     python: str | None

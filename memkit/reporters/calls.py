@@ -69,17 +69,10 @@ def memkit_report(recordings, options):
 
 def show(recording, stream, options, named=False):
     """Print the tree and the list of one recording, ``named`` where there are several."""
-    try:
-        from rich.console import Console
-    except ImportError:
-        raise memkit.MemkitError("the tree of calls needs rich: python -m pip install rich, or write --quiet") from None
     shown = recording.hiding(options.hide or (), libraries=not options.show_all)
-    console = Console(file=stream, highlight=False, soft_wrap=True)
-    if named:
-        console.print()
-        console.print(_text((recording.source or recording.about.command, "bold")))
-    for line in page(shown, options.sort, hidden=len(recording.calls) - len(shown.calls)):
-        console.print(line, markup=False)
+    heading = [_text(), _text((recording.source or recording.about.command, "bold"))] if named else []
+    found = page(shown, options.sort, hidden=len(recording.calls) - len(shown.calls))
+    memkit.console(stream).print(*heading, *found, sep="\n", markup=False)
 
 
 def write_csv(recording, path):

@@ -29,13 +29,8 @@ def memkit_report(recording, options):
     stream = sys.stderr if taken else sys.stdout
     if options.quiet or stream is None:
         return
-    try:
-        from rich.console import Console
-    except ImportError:
-        raise memkit.MemkitError("the summary needs rich: python -m pip install rich, or write --quiet") from None
-    console = Console(file=stream, highlight=False, soft_wrap=True)
-    for line in summary(recording, console.width, unicode=_can_show(stream)):
-        console.print(line, markup=False)
+    console = memkit.console(stream)
+    console.print(*summary(recording, console.width, unicode=_can_show(stream)), sep="\n", markup=False)
 
 
 def summary(recording, width=80, unicode=True):

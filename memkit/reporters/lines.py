@@ -36,13 +36,8 @@ def memkit_report(recording, options):
 
 def show(recording, stream):
     """Print the tables of one recording."""
-    try:
-        from rich.console import Console
-    except ImportError:
-        raise memkit.MemkitError("the line tables need rich: python -m pip install rich, or write --quiet") from None
-    console = Console(file=stream, highlight=False, soft_wrap=True)
-    for line in tables(recording, colour=console.is_terminal):
-        console.print(line, markup=False)
+    console = memkit.console(stream)
+    console.print(*tables(recording, colour=console.is_terminal), sep="\n", markup=False)
 
 
 def write_csv(recording, path):
