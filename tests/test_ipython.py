@@ -106,6 +106,16 @@ def test_the_names_of_ipython_memory_usage_are_aliases(loaded):
     assert loaded("1") == "Out[5]: 1\n"
 
 
+@pytest.mark.parametrize("name", ["imu_start", "imu_stop"])
+def test_the_aliases_take_no_words(loaded, name):
+    other = "imu_stop" if name == "imu_start" else "imu_start"
+    before = bool(WATCHED.search(loaded(f"%{other}")))
+    loaded(f"%{name} some junk")
+    alias = "on" if name == "imu_start" else "off"
+    assert loaded.complaint == f"UsageError: %{name} 'some junk': write %{name} alone, which is %memwatch {alias}\n"
+    assert bool(WATCHED.search(loaded("1"))) == before  # nothing has changed
+
+
 # -- %memit ------------------------------------------------------------------------------------------------------------
 
 

@@ -49,12 +49,17 @@ class WatchMagics(Magics):
     @line_magic
     def imu_start(self, line):
         """The same as ``%memwatch on``."""
-        self.memwatch("on")
+        self._alias("imu_start", line, "on")
 
     @line_magic
     def imu_stop(self, line):
         """The same as ``%memwatch off``."""
-        self.memwatch("off")
+        self._alias("imu_stop", line, "off")
+
+    def _alias(self, name, line, word):
+        if line.strip():
+            raise UsageError(f"%{name} {line.strip()!r}: write %{name} alone, which is %memwatch {word}")
+        self.memwatch(word)
 
 
 @magics_class
