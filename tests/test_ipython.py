@@ -452,6 +452,9 @@ def test_help_is_shown_and_nothing_is_run(loaded, asked):
     assert shown.startswith("usage: %%memkit [options]\n")
     assert "--lines" in shown and "--out NAME" in shown
     assert not any(word in shown for word in ("--program", "--live", "-m MODULE", "-c CODE", "positional"))
+    words = " ".join(shown.split())
+    assert not any(word in words for word in (" program ", "program's", "stop", "and the time"))
+    assert "--on-limit {report,raise} " in words
     assert "ran" not in loaded.ip.user_ns
 
 

@@ -16,11 +16,19 @@ from memkit.notebook.typed import Typed, end, harmless, profile_is_there
 from memkit.recorder import Recorder
 from memkit.targets import Targets
 
-_ABOUT = """\
-Record a cell and show what it did to memory: its curve, its lines and those of the functions in it.
-
---lines=TARGET adds lines of other code. --calls is what the cell calls; --calls=TARGET adds what others call."""
-
+_ABOUT = "Record a cell and show what it did to memory: its curve, its lines and those of the functions in it."
+_HELP = {
+    "output": "record into FILE; without it the recording is in no file that has a name",
+    "children": "record the processes that the cell starts, too, and what all use together",
+    "follow": "with -o: have Python processes that the cell forks or spawns record themselves into the same file, with "
+    "lines and calls",
+    "on_limit": "with --limit: do no more than that (report, the default), or raise MemoryError in the main thread",
+    "lines": "trace other code, too, line by line: file.py, file.py:function, package.module or "
+    "package.module:Class.method, globs allowed; the lines of the cell are always there; repeatable",
+    "calls": "trace call by call: which path of calls grew memory; --calls alone, without =TARGET, is what the cell calls, "
+    "each target adds what it calls; targets as for --lines",
+}
+"""What is otherwise for a cell than for a program."""
 _NOT_OF_A_CELL = ("program", "module", "code", "command_line", "live")
 
 
@@ -156,6 +164,9 @@ def _add_options(parser):
     for action in parser._actions:
         if action.dest in _NOT_OF_A_CELL:
             action.help = argparse.SUPPRESS
+        action.help = _HELP.get(action.dest, action.help)
+        if action.dest == "on_limit":
+            action.metavar = "{report,raise}"
     parser.add_argument("--out", metavar="NAME", type=_name, help="keep the recording under this name")
 
 
