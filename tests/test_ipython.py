@@ -11,6 +11,7 @@ import pytest
 
 import memkit
 from memkit import engine
+from memkit.reporters import flame, plotlines
 
 pytest.importorskip("IPython", reason="needs IPython: pip install ipython")
 from IPython.core.error import InputRejected
@@ -343,6 +344,31 @@ def test_a_limit_holds_in_a_cell(loaded):
     loaded("%%memkit --limit 1MiB --out limited\nimport time\ntime.sleep(0.5)")
     (crossing,) = loaded.ip.user_ns["limited"].crossings
     assert (crossing.limit, crossing.action) == (1 << 20, "report")
+
+
+HOLD = "import time\ndef hold():\n    kept = touched(60)\n    while True:\n        time.sleep(0.01)\nhold()"
+
+
+def test_where_a_limit_was_reached_is_told_of_the_cell_alone(loaded):
+    limit = memkit.rss() + 20 * MIB
+    printed = loaded(f"%%memkit --limit {limit} --on-limit raise --out run\n{HOLD}")
+    assert isinstance(loaded.error, MemoryError)
+    (crossing,) = loaded.ip.user_ns["run"].crossings
+    (main,) = [stack for stack in crossing.stacks if stack.name == "MainThread"]
+    assert [frame.function for frame in main.frames][-2:] == ["hold", "<module>"]
+    assert re.search(r"^    In \[2\]:6 <module> +hold\(\)$", printed, re.M)
+    assert not any("IPython" in frame.file for stack in crossing.stacks for frame in stack.frames)
+
+
+@traced
+def test_a_cell_has_one_name_in_all_that_is_shown(loaded, tmp_path):
+    words = f"--calls --folded {tmp_path / 'folded'} --speedscope {tmp_path / 'scope'}"
+    loaded(f"%%memkit -q {words} --out run\nimport time\ndef load(size):\n    return touched(size)\nload(9)")
+    assert ";load (In [2]:2)" in (tmp_path / "folded").read_text()
+    assert '"file": "In [2]"' in (tmp_path / "scope").read_text()
+    run = loaded.ip.user_ns["run"]
+    assert any(text == "load  In [2]:2" for text, _, heading in plotlines.rows_of(run) if heading)
+    assert "In [2]:2" in {flame._place(call.function) for call in run.calls if call.function.name == "load"}
 
 
 def test_a_cell_is_recorded_and_its_value_is_returned(loaded, exact_peaks):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import html
 import keyword
+import os
 import shlex
+import sys
 from dataclasses import replace
 
 import memkit
@@ -29,6 +31,8 @@ _HELP = {
     "each target adds what it calls; targets as for --lines",
 }
 """What is otherwise for a cell than for a program."""
+_TYPED = Typed.run.__code__.co_filename
+"""The file whose code runs the cell."""
 _NOT_OF_A_CELL = ("program", "module", "code", "command_line", "live")
 
 
@@ -155,7 +159,20 @@ def _without_bystanders(recording):
     """The same without the threads that ran nothing of what was asked for: a kernel has some of its own."""
     callers = {call.parent for call in recording.calls}
     calls = tuple(call for call in recording.calls if call.parent is not None or call.id in callers)
-    return replace(recording, calls=calls)
+    crossings = tuple(crossing._replace(stacks=tuple(_of_the_cell(crossing.stacks))) for crossing in recording.crossings)
+    return replace(recording, calls=calls, crossings=crossings)
+
+
+def _of_the_cell(stacks):
+    """Where threads are in the cell, without how IPython and memkit came to run it, and without threads of IPython."""
+    machinery = [os.path.dirname(sys.modules[name].__file__) for name in ("IPython", "ipykernel") if name in sys.modules]
+    for stack in stacks:
+        files = [frame.file for frame in stack.frames]
+        if _TYPED in files:
+            outermost = len(files) - 1 - files[::-1].index(_TYPED)
+            yield stack._replace(frames=stack.frames[:outermost])
+        elif not any(file.startswith(os.path.join(folder, "")) for file in files for folder in machinery):
+            yield stack
 
 
 def _add_options(parser):

@@ -330,10 +330,10 @@ def _where(recording, title, stacks):
 
 def _frames(frames, most, began):
     """The innermost frames with their source, where that is still what ran."""
-    places = [f"{os.path.basename(frame.file)}:{frame.line} {frame.function}" for frame in frames[:most]]
+    sources = [memkit.Source(frame.file, began) for frame in frames[:most]]
+    places = [f"{os.path.basename(src.name)}:{frame.line} {frame.function}" for frame, src in zip(frames, sources)]
     room = max(map(len, places), default=0)
-    for frame, place in zip(frames, places):
-        source = memkit.Source(frame.file, began)
+    for frame, source, place in zip(frames, sources, places):
         text = "" if source.remark else source.line(frame.line).strip()
         yield _text(f"    {place:<{room}}  ", (_shortened(text), "cyan"))
     if len(frames) > most:

@@ -266,7 +266,8 @@ def _draw_legend(figure, height, layout, colour):
 
 
 def _place(function):
-    return f"{function.file.replace(chr(92), '/').rpartition('/')[2]}:{function.line}"
+    name = memkit.Source(function.file).name
+    return f"{name.replace(chr(92), '/').rpartition('/')[2]}:{function.line}"
 
 
 def _shortened(text, length):

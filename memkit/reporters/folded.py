@@ -46,6 +46,6 @@ def stacks(recording, by="own_growth"):
 
 def _name(function):
     """A name on one line and without semicolons, which part the names of a stack."""
-    file = function.file.replace("\\", "/").rpartition("/")[2]
+    file = memkit.Source(function.file).name.replace("\\", "/").rpartition("/")[2]
     text = f"{function.name} ({file}:{function.line})" if file else function.name
     return " ".join(text.split()).replace(";", ":")

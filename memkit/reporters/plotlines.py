@@ -81,7 +81,7 @@ def rows_of(recording):
     for function, lines in recording.functions.items():
         source = memkit.Source(function.file, recording.about.began)
         known = {line.number: line for line in lines}
-        yield f"{function.name}  {os.path.basename(function.file)}:{function.line}", None, True
+        yield f"{function.name}  {os.path.basename(source.name)}:{function.line}", None, True
         if source.remark:
             yield f"({source.remark})", None, False
         for number in range(min(known), max(known) + 1):

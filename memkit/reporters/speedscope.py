@@ -62,7 +62,7 @@ def document(recording):
 def _frame(function):
     frame = {"name": function.name}
     if function.file:
-        frame["file"] = function.file
+        frame["file"] = memkit.Source(function.file).name
     if function.file and function.line > 0:
         frame["line"] = function.line
     return frame
