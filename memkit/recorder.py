@@ -109,7 +109,7 @@ class Recorder:
         self._recording = self._journal = None
 
     def __repr__(self):
-        state = "recording" if self.running else "not recording"
+        state = "recording" if self.running else "not begun" if self._journal is None else "ended"
         return f"<memkit.{type(self).__name__} {state}, {self.path or 'no file'}>"
 
     @property

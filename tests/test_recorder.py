@@ -34,6 +34,15 @@ def test_before_the_first_start_there_is_no_recording():
     assert memkit.record().recording is None
 
 
+def test_a_recorder_says_how_far_it_is(tmp_path):
+    run = memkit.record()
+    assert repr(run) == "<memkit.Recorder not begun, no file>"
+    with run:
+        assert repr(run) == "<memkit.Recorder recording, no file>"
+    assert repr(run) == "<memkit.Recorder ended, no file>"
+    assert repr(memkit.record(tmp_path / "a")) == f"<memkit.Recorder not begun, {tmp_path / 'a'}>"
+
+
 def test_a_recording_can_be_looked_at_while_it_goes_on():
     with memkit.record() as run:
         first = run.recording

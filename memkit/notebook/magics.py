@@ -91,9 +91,10 @@ class MemoryMagics(Magics):
                 "interval": number("memit", options, "i", 0.1, float),
                 "include_children": "c" in options,
             }
+        with usage("%memit: "):
             setup = Typed(self.shell, statement) if cell is not None and statement.strip() else None
             source = statement if cell is None else cell
-            measured = Typed(self.shell, source, "%memit has nothing to measure: add a statement")
+            measured = Typed(self.shell, source, "there is nothing to measure: add a statement")
         if setup is not None:
             setup.run()
         with usage("%memit: "):
@@ -118,10 +119,9 @@ class MemoryMagics(Magics):
         __tracebackhide__ = True
         with usage():
             options, statement = split("mprun", line, "rc", "fT")
-            typed = Typed(self.shell, "\n".join(filter(str.strip, (statement, cell or ""))), "%mprun has nothing to run")
-            targets = [self._named(word) for word in options.get("f", ())]
-            if not targets:
-                targets = self._of_none(typed, cell)
+        with usage("%mprun: "):
+            typed = Typed(self.shell, "\n".join(filter(str.strip, (statement, cell or ""))), "there is nothing to run")
+            targets = [self._named(word) for word in options.get("f", ())] or self._of_none(typed, cell)
             file = memkit.output_path(os.path.expanduser(options["T"][-1])) if "T" in options else None
             profiler, watch = self.profiler(targets, "c" in options)
         self._run(typed, profiler, file, watch)
@@ -129,7 +129,6 @@ class MemoryMagics(Magics):
 
     def profiler(self, targets: list, children: bool):
         """What measures the lines of some targets, and what looks at child processes meanwhile, or None."""
-        Targets([target for target in targets if isinstance(target, str)]).check(now=True)
         return memkit.LineProfiler(*targets), Children(0.1) if children else None
 
     def decorator(self, profiler):
@@ -139,17 +138,22 @@ class MemoryMagics(Magics):
     def _of_none(self, typed, cell) -> list:
         """What is measured without ``-f``: a cell itself."""
         if cell is None:
-            raise memkit.UsageError("%mprun measures no lines without -f FUNCTION; %%mprun measures those of its cell")
+            raise memkit.UsageError("no lines are measured without -f FUNCTION; %%mprun measures those of its cell")
         return [typed.code]
 
     def _named(self, word: str):
         """What ``-f`` means: an expression, or a target with a colon."""
-        if ":" in word:
-            return word
-        try:
-            return eval(word, self.shell.user_global_ns, self.shell.user_ns)
-        except Exception as error:
-            raise memkit.UsageError(f"%mprun -f {word}: {type(error).__name__}: {error}") from None
+        with usage(f"%mprun -f {word}: "):
+            try:
+                found = word if ":" in word else eval(word, self.shell.user_global_ns, self.shell.user_ns)
+            except Exception as error:
+                raise memkit.UsageError(f"{type(error).__name__}: {error}") from None
+            self.check(found)
+        return found
+
+    def check(self, target) -> None:
+        """Raise ``UsageError`` for what has no lines that could be measured."""
+        Targets([target]).check(now=True)
 
     def _run(self, typed, profiler, file, watch):
         """Run what was typed; its tables are shown however it ended."""

@@ -46,6 +46,10 @@ class MemoryProfilerMagics(MemoryMagics):
     def _of_none(self, typed, cell):
         return [] if cell is None else super()._of_none(typed, cell)
 
+    def check(self, target):
+        """Raise ``UsageError`` for what has no code."""
+        _codes(target)
+
     def text(self, profiler, more=""):
         """The tables of a profiler."""
         table = io.StringIO()
@@ -59,7 +63,7 @@ class MemoryProfilerMagics(MemoryMagics):
 
 def _codes(target) -> list:
     if isinstance(target, str):
-        raise UsageError(f"-f {target}: name a function, a method, a class or a module; targets are for memkit.ipython")
+        raise UsageError("name a function, a method, a class or a module; targets are for memkit.ipython")
     if not isinstance(target, ModuleType):
         return codes_of(target)
     own = [value for value in vars(target).values() if getattr(value, "__module__", None) == target.__name__]
