@@ -16,6 +16,7 @@ from memkit.crossings import Stack as Stack
 from memkit.recordings.about import About
 from memkit.recordings.calls import LIBRARIES, Call, Function, by_function, fold, matcher, walk
 from memkit.recordings.costs import Cost, Tracing
+from memkit.units import show_bytes
 
 
 class Sample(NamedTuple):
@@ -158,7 +159,7 @@ class Process(NamedTuple):
     ending: Ending
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recording:
     """What one run did to memory."""
 
@@ -199,6 +200,11 @@ class Recording:
     """Rows that could not be read: broken off, damaged, or of a kind that this memkit does not know."""
     source: str | None = None
     """The file it was read from."""
+
+    def __repr__(self):
+        command, where = self.about.command, f" in {self.source!r}" if self.source else ""
+        shown = command if len(command) <= 60 else f"{command[:57]}..."
+        return f"<memkit.Recording of {shown!r}{where}: {len(self.samples):,} samples, peak {show_bytes(self.peak)}>"
 
     @property
     def start(self) -> int | None:

@@ -24,6 +24,13 @@ def test_without_samples_nothing_is_claimed(made_up):
     assert recording.duration == 0
 
 
+def test_a_recording_calls_itself_by_one_line(made_up):
+    recording = made_up((0, 10), (5, 12, 400), (9, 11), source="/home/ada/a.memkit")
+    assert repr(recording) == "<memkit.Recording of 'load.py data.csv' in '/home/ada/a.memkit': 3 samples, peak 400.0 MiB>"
+    text = made_up(argv=("-c", "print(1)\n" * 99))
+    assert repr(text) == f"<memkit.Recording of '-c {'print(1) ' * 6}...': 0 samples, peak ?>"
+
+
 def test_the_duration_reaches_to_the_end_of_the_process(made_up):
     assert made_up((0, 10), (5, 10), took=80).duration == 80 * MS
 
