@@ -73,7 +73,8 @@ def test_the_tables_are_shown_as_far_as_they_are_known(full, then):
     full("def work():\n    fill()")
     printed = full(f"profiler = %mprun -r -f work work(){then}")
     assert re.fullmatch(INCOMPLETE, full.complaint)
-    assert printed.startswith("no lines are known: the recording was cut off before any were written\n")
+    # The sums are written every quarter of a second, and that may fall between the two lines.
+    assert printed.startswith(("no lines are known: the recording was cut off before any were written\n", "work  In [2]:1"))
     assert (full.error is None) == (not then)
     assert isinstance(full.ip.user_ns.get("profiler"), memkit.LineProfiler if not then else type(None))
 
