@@ -27,8 +27,7 @@ class Group:
 
     def oom_kills(self) -> int | None:
         """Processes of this group that the kernel has killed for want of memory; None where it does not count."""
-        text = text_of(os.path.join(self.folder, "memory.oom_control" if self.version == 1 else "memory.events"))
-        for line in text.splitlines():
+        for line in lines_of(os.path.join(self.folder, "memory.oom_control" if self.version == 1 else "memory.events")):
             key, _, value = line.partition(" ")
             if key == "oom_kill":
                 return int(value)
@@ -42,7 +41,7 @@ class Group:
         """Bytes that the group uses, without the file pages that the kernel drops first."""
         used = self._number("memory.usage_in_bytes" if self.version == 1 else "memory.current")
         key = "total_inactive_file" if self.version == 1 else "inactive_file"
-        for line in text_of(os.path.join(self.folder, "memory.stat")).splitlines():
+        for line in lines_of(os.path.join(self.folder, "memory.stat")):
             name, _, value = line.partition(" ")
             if name == key and used is not None:
                 return max(0, used - int(value))
@@ -73,7 +72,7 @@ def memory_groups(pid: int | str = "self", root: str = "/") -> list[Group]:
     """
     mounts = _mounts(root)
     groups = []
-    for line in text_of(os.path.join(root, f"proc/{pid}/cgroup")).splitlines():
+    for line in lines_of(os.path.join(root, f"proc/{pid}/cgroup")):
         _, controllers, path = line.split(":", 2)
         version = 2 if not controllers else 1
         if version == 1 and "memory" not in controllers.split(","):
@@ -86,7 +85,7 @@ def memory_groups(pid: int | str = "self", root: str = "/") -> list[Group]:
 def oom_kills(groups: list[Group], root: str = "/") -> dict[str, int]:
     """What each group, and the whole machine, has counted so far, by a name for people."""
     counts = {f"cgroup {group.name}": group.oom_kills() for group in groups}
-    for line in text_of(os.path.join(root, "proc/vmstat")).splitlines():
+    for line in lines_of(os.path.join(root, "proc/vmstat")):
         if line.startswith("oom_kill "):
             counts["this machine"] = int(line.split()[1])
     return {name: count for name, count in counts.items() if count is not None}
@@ -129,7 +128,7 @@ def _ancestry(path: str, folder: str, base: str, version: int) -> list[Group]:
 def _mounts(root: str) -> dict[int, tuple[str, str]]:
     """Version -> where its memory controller is mounted, and which group that mount shows as its top."""
     found = {}
-    for line in text_of(os.path.join(root, "proc/self/mountinfo")).splitlines():
+    for line in lines_of(os.path.join(root, "proc/self/mountinfo")):
         fields, _, rest = line.partition(" - ")
         kind, _, options = rest.split(" ", 2)
         top, folder = fields.split(" ")[3:5]
@@ -141,10 +140,15 @@ def _mounts(root: str) -> dict[int, tuple[str, str]]:
     return found
 
 
+def lines_of(path: str) -> list[str]:
+    """The lines of a file of the kernel's; none where it is not there."""
+    return [line for line in text_of(path).split("\n") if line]  # a name in it may have whatever else ends a line
+
+
 def text_of(path: str) -> str:
-    """What a file of the kernel's says; empty where it is not there."""
+    """What a file of the kernel's says; empty where it is not there. Names in it are bytes, in any encoding or none."""
     try:
-        with open(path) as file:
-            return file.read()
+        with open(path, "rb") as file:
+            return os.fsdecode(file.read())
     except OSError:
         return ""

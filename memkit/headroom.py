@@ -82,7 +82,7 @@ def _groups(whose, memory: dict[str, int], root: str):
 def _own(whose, root: str):
     """The limits of the process itself."""
     status = table(os.path.join(root, f"proc/{whose}/status"))
-    for line in cgroup.text_of(os.path.join(root, f"proc/{whose}/limits")).splitlines():
+    for line in cgroup.lines_of(os.path.join(root, f"proc/{whose}/limits")):
         for words, name, counted in (
             ("Max address space", "RLIMIT_AS", "VmSize"),
             ("Max data size", "RLIMIT_DATA", "VmData"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memkit.cgroup import text_of
+from memkit.cgroup import lines_of
 from memkit.errors import MeterError
 
 _KIB = 1024
@@ -41,7 +41,7 @@ def meminfo() -> dict[str, int]:
 def table(path: str) -> dict[str, int]:
     """A kernel file of lines such as ``VmRSS:  123 kB``, in bytes."""
     found = {}
-    for line in text_of(path).splitlines():
+    for line in lines_of(path):
         name, _, value = line.partition(":")
         words = value.split()
         if len(words) == 2 and words[1] == "kB":

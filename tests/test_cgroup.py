@@ -1,5 +1,8 @@
 """Control groups, read from file trees as systems of both versions have them."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from memkit import cgroup
@@ -68,6 +71,21 @@ def test_a_group_that_cannot_be_seen_from_here_is_left_out(machine):
         UNIFIED.format(top="/", at="/sys/fs/cgroup"), "0::/../other/x\n", {"sys/fs/cgroup/memory.events": "oom_kill 0\n"}
     )
     assert names(root)[-1] == (2, "/", 0)
+
+
+@pytest.mark.parametrize("odd", [b"caf\xe9", b"\xd0", "a\u2028b\x85c".encode(), b"a\x0bb\rc"])
+def test_a_name_may_be_of_any_bytes(tmp_path, machine, odd):
+    root = machine(UNIFIED.format(top="/", at="/sys/fs/cgroup"), "", {})
+    group = os.path.join(os.fsencode(root), b"sys/fs/cgroup", odd)
+    try:
+        os.makedirs(group)
+    except OSError as error:
+        pytest.skip(f"no file can have that name here: {error}")
+    Path(os.fsdecode(group), "memory.events").write_text("oom_kill 3\n")
+    mounted = (tmp_path / "proc/self/mountinfo").read_bytes()
+    (tmp_path / "proc/self/mountinfo").write_bytes(b"7 1 0:5 / /media/" + odd + b" rw - ext4 /dev/sda rw\n" + mounted)
+    (tmp_path / "proc/self/cgroup").write_bytes(b"0::/" + odd + b"\n")
+    assert names(root) == [(2, os.fsdecode(b"/" + odd), 3), (2, "/", None)]
 
 
 def test_without_control_groups_there_are_none(machine):

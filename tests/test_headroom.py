@@ -146,6 +146,19 @@ print(json.dumps([found.size, memkit.rss(), found.used]))
     assert size == 1 << 34 and rss < used < size
 
 
+@LINUX
+def test_a_process_may_have_a_name_that_is_no_text(python):
+    program = """
+import json, memkit
+with open("/proc/self/comm", "wb") as file:
+    file.write("Программа".encode()[:15])  # as the kernel cuts it, inside a letter
+with memkit.record() as run:
+    pass
+print(json.dumps([limit.name for limit in memkit.limits()] == [limit.name for limit in run.recording.limits] != []))
+"""
+    assert python(program) is True
+
+
 def test_every_recording_says_what_limited_it():
     with memkit.record() as run:
         pass

@@ -429,7 +429,7 @@ def test_the_system_is_what_the_kernel_says_of_it(monkeypatch):
     text = (
         "MemTotal: 1000 kB\nMemFree: 100 kB\nMemAvailable: 300 kB\nBuffers: 10 kB\nCached: 200 kB\nShmem: 50 kB\nSlab: 40 kB"
     )
-    monkeypatch.setattr(machine, "text_of", lambda path: text + "\nHugePages_Total: 0\n")
+    monkeypatch.setattr(machine, "lines_of", lambda path: [*text.splitlines(), "HugePages_Total: 0"])
     assert machine.used() == (1000 - 100 - 10 - 200 - 40 + 50) * 1024
     assert (machine.total(), machine.available()) == (1000 * 1024, 300 * 1024)
 
@@ -437,7 +437,7 @@ def test_the_system_is_what_the_kernel_says_of_it(monkeypatch):
 def test_where_there_is_no_meminfo_the_system_is_what_psutil_says(monkeypatch):
     import psutil
 
-    monkeypatch.setattr(machine, "text_of", lambda path: "")
+    monkeypatch.setattr(machine, "lines_of", lambda path: [])
     assert machine.total() == psutil.virtual_memory().total
     assert 0 < machine.used() < machine.total()
 
