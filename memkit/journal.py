@@ -87,14 +87,20 @@ def header(about: dict) -> bytes:
 
 
 def origin(path: str) -> tuple[int, int] | None:
-    """The process that a recording is of, and when it began on the monotonic clock; None where there is none yet."""
+    """The process that a recording is of, and when it began on the monotonic clock; None where there is none, or not yet.
+
+    A first row may break off, on a full disk.
+    """
     import json
 
     if not is_recording(path):
         return None
-    with open(path, "rb") as file:
-        about = json.loads(file.readline())[2]
-    return about["pid"], about["clock"]
+    try:
+        with open(path, "rb") as file:
+            about = json.loads(file.readline())[2]
+        return about["pid"], about["clock"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def part(pid: int) -> bytes:

@@ -76,6 +76,23 @@ def test_a_full_disk_changes_nothing_for_the_program(plain, memkit_run, script, 
     assert run.recording.duration >= 700 * MS  # the supervisor, who has no limit, says when it ended
 
 
+def test_a_disk_that_is_full_before_the_first_row_ends_is_one_clear_error(installed, tmp_path):
+    words = [*installed, "-o", "run.memkit", "-c", "print('ran')", "x" * 2000]  # which are in the first row
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    done = subprocess.run(
+        words,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limit)),
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert "cannot record into" in line
+    assert "File too large" in line
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A folder that holds 64 KiB."""

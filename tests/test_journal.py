@@ -374,6 +374,17 @@ def test_the_origin_of_a_recording_is_its_process_and_clock(tmp_path):
     assert journal.origin(path) == (7, 11)
 
 
+def test_a_first_row_that_breaks_off_tells_no_origin(tmp_path):
+    path = tmp_path / "r.memkit"
+    row = journal.header(ABOUT)
+    for size in range(len(row) - 1):
+        path.write_bytes(row[:size])
+        assert journal.origin(path) is None
+    for other in (b'["memkit"]\n', b'["memkit",1,2]\n', b'["memkit",1,{"pid":7}]\n'):
+        path.write_bytes(other)
+        assert journal.origin(path) is None
+
+
 def test_whatever_is_in_a_file_it_is_read_or_refused(tmp_path, recorded):
     import random
 
