@@ -29,18 +29,42 @@ class span:
         self._open = []
 
     def __enter__(self) -> span:
-        depth = getattr(_local, "depth", 0)
-        _local.depth = depth + 1
-        thread = _thread.get_native_id()
-        self._open.append([(each.spans, each.spans.begin(self.label, thread, depth)) for each in list(ongoing.recorders)])
+        nesting = _nesting()
+        thread, depth = _thread.get_native_id(), len(nesting)
+        begun = [(each.spans, each.spans.begin(self.label, thread, depth)) for each in list(ongoing.recorders)]
+        one = _Open(nesting, begun)
+        nesting.append(one)
+        self._open.append(one)
         return self
 
     def __exit__(self, *_) -> None:
-        _local.depth -= 1
-        for rows, number in self._open.pop():
+        mine = _nesting()
+        # Several threads may be inside, and a generator may end in another thread than it began in.
+        one = next((each for each in self._open[::-1] if each.nesting is mine), None) or self._open[-1]
+        self._open.remove(one)
+        one.nesting.remove(one)
+        for rows, number in one.begun:
             rows.end(number)
 
     def __call__(self, function):
         from memkit.wrapping import decorated
 
         return decorated(function, lambda: span(self.label))
+
+
+class _Open:
+    """A stretch that goes on: which others its thread is in, and its number in each recording."""
+
+    __slots__ = ("begun", "nesting")
+
+    def __init__(self, nesting: list, begun: list):
+        self.nesting, self.begun = nesting, begun
+
+
+def _nesting() -> list:
+    """What this thread is in, the outermost first."""
+    try:
+        return _local.nesting
+    except AttributeError:
+        _local.nesting = []
+        return _local.nesting

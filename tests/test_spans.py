@@ -104,6 +104,61 @@ def test_every_thread_has_a_nesting_of_its_own():
     assert len({span.thread for span in spans}) == 5
 
 
+def in_a_thread(work):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def test_a_generator_may_end_in_another_thread_than_it_began_in():
+    @memkit.span("generator")
+    def numbers():
+        yield 1
+        with memkit.span("inner"):
+            yield 2
+
+    generator = numbers()
+    with memkit.record() as run:
+        with memkit.span("first"):
+            pass
+        in_a_thread(lambda: next(generator))
+        assert list(generator) == [2]
+        begun_here = numbers()
+        next(begun_here)
+        in_a_thread(begun_here.close)
+        with memkit.span("last"):
+            pass
+    found = [(span.label, span.depth, span.end is not None) for span in run.recording.spans]
+    assert found == [
+        ("first", 0, True),
+        ("generator", 0, True),
+        ("inner", 0, True),
+        ("generator", 0, True),
+        ("last", 0, True),
+    ]
+
+
+def test_threads_may_share_a_span():
+    shared = memkit.span("shared")
+    inside, out = threading.Event(), threading.Event()
+
+    def first():
+        with shared:
+            inside.set()
+            out.wait()
+
+    with memkit.record() as run:
+        thread = threading.Thread(target=first)
+        thread.start()
+        inside.wait()
+        with shared:
+            out.set()
+            thread.join()
+    began_first, began_second = run.recording.spans
+    assert began_first.thread != began_second.thread
+    assert began_first.start < began_second.start < began_first.end < began_second.end
+
+
 def test_a_span_stays_open_across_an_await():
     async def step(name):
         with memkit.span(name):
