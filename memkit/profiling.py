@@ -18,7 +18,7 @@ _given_up = False  # tracing was refused, and it has been said
 
 
 def profile(function):
-    """Trace a function's lines: a decorator, for functions, coroutine functions and generators.
+    """Trace a function's lines: a decorator, for functions, coroutine functions, generators, and methods and properties.
 
     Where a recording is going on, under ``memkit-run`` or inside ``memkit.record()``, the lines go into it, and every
     outermost call of a millisecond or more, or that changed memory, leaves a span; every thread and every coroutine has
@@ -27,29 +27,33 @@ def profile(function):
 
     ``MEMKIT_PROFILE=0`` in the environment makes it do nothing at all. Where lines cannot be traced, on the portable
     engine for instance, one line on stderr says why, and functions run as if it were not there. Raises ``UsageError`` for
-    what has no Python code.
+    what has no Python code, and for a class, whose methods are to be decorated one by one.
     """
     if os.environ.get("MEMKIT_PROFILE", "") == "0":
         return function
+    if isinstance(function, property):
+        parts = [each and profile(each) for each in (function.fget, function.fset, function.fdel)]
+        return type(function)(*parts, function.__doc__)
+    if isinstance(function, (staticmethod, classmethod)):
+        return type(function)(profile(function.__func__))
     from memkit.targets import codes_of
-    from memkit.wrapping import around_calls
+    from memkit.wrapping import decorated
 
-    codes = codes_of(function)
-    inner = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
-    state = _Profiled(inner, codes)
-    wrapped = around_calls(inner, state.call)
-    return type(function)(wrapped) if inner is not function else wrapped
+    state = _Profiled(function)
+    wrapped = decorated(function, state.call)
+    state.codes = codes_of(function)
+    return wrapped
 
 
 class _Profiled:
     """A decorated function: which recordings know it, and which of its calls have not ended."""
 
-    def __init__(self, function, codes: list):
+    def __init__(self, function):
         self.function = function
         self.label = getattr(function, "__qualname__", repr(function))
         self.known = set()
         self.open = set()
-        self._codes = codes
+        self.codes = []
 
     def call(self):
         return _Call(self)
@@ -60,7 +64,7 @@ class _Profiled:
             return False
         frame = sys._getframe(2)
         while frame is not None:
-            if any(frame.f_code is code for code in self._codes):
+            if any(frame.f_code is code for code in self.codes):
                 return True
             frame = frame.f_back
         return False

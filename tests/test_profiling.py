@@ -1,6 +1,7 @@
 """``@memkit.profile`` and ``LineProfiler``: under memkit-run, inside a recording, and alone."""
 
 import contextlib
+import functools
 import mmap
 import os
 import re
@@ -134,6 +135,31 @@ def test_methods_of_every_kind_can_be_decorated(alone):
     assert [list(lines.values()) for _, lines in tables(err)] == [[1]] * 6
 
 
+def test_a_property_stays_a_property():
+    class Thing:
+        def get(self):
+            return self.kept
+
+        def put(self, size):
+            self.kept = size
+
+        def drop(self):
+            del self.kept
+
+        size = memkit.profile(property(get, put, drop, "How large."))
+        fixed = memkit.profile(property(get))
+
+    thing = Thing()
+    with memkit.record() as run:
+        thing.size = 7
+        assert (thing.size, thing.fixed) == (7, 7)
+        del thing.size
+    assert vars(thing) == {}
+    assert (Thing.size.__doc__, Thing.fixed.fset) == ("How large.", None)
+    found = [(line.function.name.rpartition(".")[2], line.hits) for line in run.recording.lines]
+    assert sorted(found) == [("drop", 1), ("get", 2), ("put", 1)]
+
+
 def test_what_was_wrapped_before_is_traced_and_not_its_wrapper(alone):
     _, err = alone(
         "import functools\n" + HEAD + "@memkit.profile\n@functools.lru_cache\ndef work(n):\n    return n\n\n\n"
@@ -184,6 +210,21 @@ def test_what_has_no_python_code_is_refused():
         memkit.record(lines=True)
     with pytest.raises(memkit.UsageError, match="has no Python code to trace"):
         memkit.profile(len)
+
+
+class Empty:
+    pass
+
+
+class Full:
+    def method(self):
+        pass
+
+
+@pytest.mark.parametrize("given", [Empty, Full, functools.cached_property(Full.method), Full.method.__code__])
+def test_what_is_no_function_is_refused(given):
+    with pytest.raises(memkit.UsageError, match=f"{re.escape(repr(given))} is no function: decorate functions and methods"):
+        memkit.profile(given)
 
 
 # -- where lines cannot be traced ----------------------------------------------------------------------------------------
