@@ -153,7 +153,10 @@ class MemoryMonitor:
             missed = (now - self._due) // self._interval
             self.missed += missed
             self._due += (missed + 1) * self._interval
-        used = self._read(now)
+        try:
+            used = self._read(now)
+        except (MeterError, OSError):  # the program is out of descriptors for a moment, for instance
+            return
         if used is None:
             return
         if self.is_recording:

@@ -438,6 +438,22 @@ def test_a_group_that_is_gone_leaves_no_reading_and_an_error_for_who_asks(watchi
         watch.headroom()
 
 
+@pytest.mark.parametrize("error", [memkit.MeterError("no descriptor is left"), OSError(24, "Too many open files")])
+def test_memory_that_cannot_be_read_for_a_moment_leaves_no_reading_and_the_monitor_goes_on(watching, world, error):
+    def fail():
+        raise error
+
+    watch = watching(0.1)
+    watch.start_recording()
+    usual = watch._used
+    pass_time(watch, world, SECOND // 2)
+    watch._used = fail
+    pass_time(watch, world, SECOND)
+    watch._used = usual
+    pass_time(watch, world, 2 * SECOND)
+    assert watch.history == [40.0] * 15
+
+
 # -- the thread ----------------------------------------------------------------------------------------------------------
 
 
