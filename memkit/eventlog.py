@@ -13,6 +13,7 @@ from memkit.units import parse_bytes
 
 HEAD = ("event", "time_s", "thread", "what", "file", "line", "function", "memory_bytes", "change_bytes")
 """The columns, in the first row of the file."""
+_KIND = "event log"
 
 _active: list[EventLog] = []
 _lock = _thread.RLock()
@@ -64,31 +65,35 @@ class EventLog:
     def start(self) -> None:
         """Begin a new log. Raises ``UsageError`` where it cannot be written, or is being written."""
         from memkit import tracing
-        from memkit.native.eventlog import EventLog as Log
 
         tracing.check()
         with _lock:
             if self.running:
                 raise UsageError(f"{self.path!r} is being written: stop the log before starting it again")
-            self._pid = os.getpid()
-            self._journal = engine.Journal(files.opened_table(self.path, ",".join(HEAD), "event log"), self.path)
-            self._journal.text(f"{','.join(HEAD)}\n".encode())
-            self._journal.flush()
-            if self._journal.error:
-                raise JournalError(f"cannot write {self.path!r}: {os.strerror(self._journal.error)}")
-            self._log = Log(
-                self._journal,
-                engine.Meter("rss"),
-                trigger=self._trigger,
-                calls=True,
-                lines=self._lines,
-                padded=False,
-                own=tuple(self._own),
-            )
-            _install_hooks()
-            _active.append(self)
-            self._follow_threads()
-            self._log.start(True)
+            self._journal = files.begun_table(self.path, ",".join(HEAD), _KIND)
+            try:
+                self._begin()
+            except BaseException:
+                self._let_go()
+                raise
+
+    def _begin(self) -> None:
+        from memkit.native.eventlog import EventLog as Log
+
+        self._log = None  # that of the time before
+        self._log = Log(
+            self._journal,
+            engine.Meter("rss"),
+            trigger=self._trigger,
+            calls=True,
+            lines=self._lines,
+            padded=False,
+            own=tuple(self._own),
+        )
+        _install_hooks()
+        _active.append(self)
+        self._follow_threads()
+        self._log.start(True)
 
     def pause(self) -> None:
         """Let events go by, uncounted, until ``resume``."""
@@ -105,9 +110,7 @@ class EventLog:
         with _lock:
             if not self.running:
                 return
-            _active.remove(self)
             self._let_go()
-        self._journal.close()
         if self._journal.error:
             raise JournalError(
                 f"{self._journal.lost} rows did not reach {self.path!r}: "
@@ -139,13 +142,18 @@ class EventLog:
                 self._threads.append((name, join, before))
 
     def _let_go(self) -> None:
-        self._log.stop()
-        self._log.close()
+        """Leave nothing at work, and hold nothing of the file."""
+        if self in _active:
+            _active.remove(self)
+        if self._log is not None:
+            self._log.stop()
+            self._log.close()
         for name, join, before in self._threads:
             threading = sys.modules["threading"]
             if getattr(threading, f"_{name}_hook") is join:
                 getattr(threading, f"set{name}")(before)
         self._threads = ()
+        self._journal.close()
 
 
 def _joining(seat, put, before):
@@ -168,7 +176,7 @@ def checked(text: str) -> str:
     """The absolute path of a log that can be written: no file that is something else. Raises ``UsageError``."""
     if text in ("", "-"):
         raise UsageError(f"an event log is a file, not {text!r}: give it a name")
-    return files.table_path(text, ",".join(HEAD), "event log")
+    return files.table_path(text, ",".join(HEAD), _KIND)
 
 
 # -- what happens to the process ---------------------------------------------------------------------------------------
@@ -194,6 +202,5 @@ def _at_exit() -> None:
 def _in_child() -> None:
     global _lock
     _lock = _thread.RLock()
-    for log in _active:
+    for log in list(_active):
         log._let_go()
-    _active.clear()

@@ -70,6 +70,20 @@ def opened_table(path: str, head: str, kind: str) -> int:
     return fd
 
 
+def begun_table(path: str, head: str, kind: str, offset: int | None = None):
+    """The journal of such a file, whose first line is written. ``offset`` is that of ``engine.Journal``.
+
+    Raises ``UsageError``, and ``JournalError`` where the file takes nothing.
+    """
+    table = engine.Journal(opened_table(path, head, kind), path, offset)
+    table.text(f"{head}\n".encode())
+    table.flush()
+    if table.error:
+        table.close()
+        raise JournalError(f"cannot write {path!r}: {os.strerror(table.error)}")
+    return table
+
+
 def place_for(given: str | None, program: str) -> tuple[str, bool]:
     """Where to record, and whether the file was made just now to hold the name."""
     if given is not None:

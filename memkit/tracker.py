@@ -106,7 +106,7 @@ class Tracker:
             self._refuse_a_path_in_use()
             try:
                 self._begin()
-            except OSError as error:  # there is no descriptor left, for instance
+            except (OSError, RuntimeError) as error:  # there is no descriptor or no thread left, for instance
                 raise MemkitError(f"cannot track: {error}") from error
             ongoing.watchers.append(self)
         return True
@@ -121,19 +121,14 @@ class Tracker:
         meter = engine.meter_named("rss") if scoped else engine.meter_named(self._read, self._scope)
         if scoped:
             engine.allow_reset(ongoing.may_reset(self.peak_reset))
-        fd = files.opened_table(self.path, HEAD, _KIND)
-        self._journal = engine.Journal(fd, self.path, round(self._offset()))
-        self._journal.text(f"{HEAD}\n".encode())
-        self._journal.flush()
-        if self._journal.error:
-            raise JournalError(f"cannot write {self.path!r}: {os.strerror(self._journal.error)}")
-        began = time.monotonic_ns()
-        self._sampler = engine.sampler_for(meter)(self._journal, meter, self._interval, began, scoped)
+        self._journal = files.begun_table(self.path, HEAD, _KIND, round(self._offset()))
         try:
+            began = time.monotonic_ns()
+            self._sampler = engine.sampler_for(meter)(self._journal, meter, self._interval, began, scoped)
             self._sampler.start()
-        except (OSError, RuntimeError) as error:
+        except BaseException:
             self._journal.close()
-            raise MemkitError(f"cannot track: {error}") from error
+            raise
 
     def stop(self, *, raised: bool | None = False) -> None:
         """End, saying whether the block raised something, or nothing of that for None.

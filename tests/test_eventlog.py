@@ -278,6 +278,51 @@ def test_a_file_that_takes_nothing_is_refused():
         memkit.EventLog("/dev/full").start()
 
 
+def test_a_start_that_failed_is_no_obstacle_to_the_next(python):
+    text = """
+import memkit, resource
+log = memkit.EventLog("log.csv")
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+try:
+    log.start()
+except memkit.JournalError as error:
+    print(str(error).partition(": ")[2], log.running)
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+def refuse():
+    raise RuntimeError("there is no thread left")
+log._follow_threads = refuse
+try:
+    log.start()
+except RuntimeError as error:
+    print(error, log.running)
+del log._follow_threads
+with log:
+    print(log.running)
+"""
+    assert python(text)[0] == "File too large False\nthere is no thread left False\nTrue\n"
+
+
+def test_a_forked_child_holds_nothing_of_the_file(python):
+    text = """
+import memkit, os
+read, write = os.pipe()
+log = memkit.EventLog("log.csv")
+log.start()
+pid = os.fork()
+if not pid:
+    os.close(write)
+    os.read(read, 1)  # it lives as long as the parent has it
+    os._exit(0)
+log.stop()
+log.start()
+log.stop()
+os.close(write)
+print(os.waitpid(pid, 0)[1])
+"""
+    assert python(text, warnings="error")[0] == "0\n"
+
+
 def test_a_new_log_takes_the_place_of_an_old_one_and_of_nothing_else(python, tmp_path):
     text = "import memkit\nfor _ in range(2):\n    with memkit.EventLog('log.csv', trigger=0):\n        abs(1)\n"
     _, rows = python(text)

@@ -633,6 +633,25 @@ def test_a_disk_that_is_full_from_the_beginning_is_told_before_the_block_begins(
     assert ongoing.watchers == []
 
 
+def test_a_start_that_failed_is_no_obstacle_to_the_next(plain, script, path):
+    text = """
+import memkit, resource
+tracker = memkit.Tracker("t.csv")
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+try:
+    tracker.start()
+except memkit.JournalError as error:
+    print(str(error).partition(": ")[2], tracker.running)
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+with tracker:
+    print(tracker.running)
+"""
+    run = plain(script(text))
+    assert (run.stdout, run.stderr) == ("File too large False\nTrue\n", "")
+    assert ended(path) == COMPLETED
+
+
 FILLS = """
 import resource
 before = resource.getrlimit(resource.RLIMIT_FSIZE)
