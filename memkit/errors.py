@@ -30,6 +30,11 @@ class JournalError(MemkitError):
     """Rows that did not reach the file; what did is safe."""
 
 
+def in_a_line(error: Exception) -> str:
+    """What somebody is told of an error: of memkit's own as it is, of any other with its type."""
+    return str(error) if isinstance(error, MemkitError) else f"{type(error).__name__}: {error}"
+
+
 def nearest(word, known):
     """A hint such as `` (did you mean 'rss'?)`` for a misspelled word, or nothing."""
     from difflib import get_close_matches

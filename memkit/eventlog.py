@@ -8,7 +8,7 @@ import os
 import sys
 
 from memkit import engine, files, paths
-from memkit.errors import JournalError, MeterError, UsageError
+from memkit.errors import JournalError, MeterError, UsageError, in_a_line
 from memkit.units import parse_bytes
 
 HEAD = ("event", "time_s", "thread", "what", "file", "line", "function", "memory_bytes", "change_bytes")
@@ -191,12 +191,15 @@ def _install_hooks() -> None:
 
 
 def _at_exit() -> None:
+    failed = []
     for log in list(_active):
         try:
             log.stop()
-        except JournalError as error:
-            if sys.stderr is not None:
-                print(f"memkit: {error}", file=sys.stderr)
+        except Exception as error:  # the others are to end, too
+            failed.append(error)
+    if sys.stderr is not None:
+        for error in failed:
+            print(f"memkit: {in_a_line(error)}", file=sys.stderr)
 
 
 def _in_child() -> None:

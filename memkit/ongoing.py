@@ -8,7 +8,7 @@ import os
 import sys
 
 from memkit import endings, engine
-from memkit.errors import JournalError
+from memkit.errors import in_a_line
 
 recorders: list = []
 """Those that are recording now, oldest first."""
@@ -44,12 +44,15 @@ def everything() -> list:
 
 def _at_exit() -> None:
     ending = endings.at_exit()
-    for recorder in everything():
+    failed = []
+    for each in everything():
         try:
-            recorder.end(*ending)
-        except JournalError as error:
-            if sys.stderr is not None:
-                print(f"memkit: {error}", file=sys.stderr)
+            each.end(*ending)
+        except Exception as error:  # the others are to end, too
+            failed.append(error)
+    if sys.stderr is not None:
+        for error in failed:
+            print(f"memkit: {in_a_line(error)}", file=sys.stderr)
 
 
 def _before_fork() -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 
 from memkit import engine, files, machine, ongoing, paths
-from memkit.errors import JournalError, MemkitError, UsageError
+from memkit.errors import JournalError, MemkitError, MeterError, UsageError
 from memkit.tree import processes
 from memkit.units import parse_interval, parse_time
 
@@ -67,7 +67,7 @@ class Tracker:
         self.calibration: tuple[float, float] | None = None
         """Mean and standard deviation in bytes of what is subtracted, or None."""
         self.afterwards: tuple[float, float] | None = None
-        """The same of memory after the block, less what is subtracted; None until then."""
+        """The same of memory after the block, less what is subtracted; None until then, and where it cannot be read."""
         self._read = _reading(scope)
         self._scope = scope
         self._interval = parse_interval(interval)
@@ -146,8 +146,11 @@ class Tracker:
             self._journal.text(f"{RETURNED}\n{RAISED}\n".encode() if raised else f"{RETURNED}\n".encode())
         there = os.path.exists(self.path)
         self._journal.close()
-        mean, spread = self._measured(self._delays[-1])
-        self.afterwards = mean - self._offset(), spread
+        try:
+            mean, spread = self._measured(self._delays[-1])
+            self.afterwards = mean - self._offset(), spread
+        except (MeterError, OSError):  # it is none of the block's
+            pass
         if self._journal.error:
             raise JournalError(
                 f"{self._journal.lost} rows did not reach {self.path!r}: "

@@ -240,6 +240,25 @@ def test_a_program_that_exits_leaves_a_whole_log(process, tmp_path):
     assert counts == [51, 51, 51]
 
 
+def test_what_fails_at_the_exit_keeps_no_other_log_from_its_end(process, tmp_path):
+    text = """
+import memkit
+class Broken(memkit.EventLog):
+    def stop(self):
+        super().stop()
+        raise OSError("lost")
+first = Broken("first.csv")
+first.start()
+last = memkit.EventLog("log.csv", trigger=0)
+last.start()
+def f(): pass
+f()
+"""
+    done = process(text)
+    assert (done.returncode, done.stderr) == (0, "memkit: OSError: lost\n")
+    assert of(rows_of(tmp_path / "log.csv"), "f") != []
+
+
 def test_a_full_disk_is_told_at_the_end_and_the_program_goes_on(python):
     text = """
 import memkit, resource

@@ -565,6 +565,38 @@ inside.wait()"""
     assert ended(path) == ended(path.with_name("other.csv")) == COMPLETED
 
 
+def test_memory_that_cannot_be_read_after_the_block_is_no_error_of_the_block(path):
+    def refuse():
+        raise memkit.MeterError("no descriptor is left")
+
+    run = memkit.Tracker(path)
+    with run:
+        run._read = refuse
+    assert run.afterwards is None
+    assert ended(path) == COMPLETED
+
+
+def test_what_fails_at_the_exit_keeps_no_other_from_its_end(plain, script, path):
+    text = """
+import memkit
+class Broken(memkit.Tracker):
+    def end(self, *ending):
+        self.stop()
+        raise {error}
+first = Broken("first.csv")
+first.start()
+run = memkit.record("r.memkit")
+run.start()
+last = memkit.Tracker("t.csv")
+last.start()
+"""
+    for error, said in (("OSError('lost')", "OSError: lost"), ("memkit.JournalError('lost')", "lost")):
+        run = plain(script(text.replace("{error}", error)))
+        assert (run.returncode, run.stdout, run.stderr) == (0, "", f"memkit: {said}\n")
+        assert ended(path) == COMPLETED
+        assert memkit.has_completed_successfully(path.with_name("r.memkit"))
+
+
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_forked_child_writes_nothing(body, path, scope):
     text = """
