@@ -243,6 +243,24 @@ def program(tmp_path):
 
 
 @pytest.fixture
+def many_descriptors():
+    """So many descriptors that every other has a number that ``select.select`` does not know."""
+    resource = pytest.importorskip("resource", reason="descriptors are limited elsewhere than on Windows")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = 1200
+    if hard != resource.RLIM_INFINITY and hard < enough:
+        pytest.skip(f"needs {enough} descriptors; there are {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, enough) if soft != resource.RLIM_INFINITY else soft, hard))
+    taken = []
+    while not taken or taken[-1] < 1024:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+    yield taken
+    for each in taken:
+        os.close(each)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
 def leaderless():
     """A process whose main thread has ended, while another goes on with 50 MiB."""
     words = [sys.executable, str(PROGRAMS / "leaderless.py"), f"leaderless-{time.monotonic_ns()}"]

@@ -7,7 +7,6 @@ plugins that want to look about once a second.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from memkit import cgroup, journal
 from memkit.errors import JournalError
 from memkit.supervisor.senders import Listener
 from memkit.units import SECOND, show_bytes
+from memkit.waiting import readable
 
 _FLAGS = {"script": (), "module": ("-m",), "code": ("-c",)}  # mode -> how an interpreter is told of it
 _START = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "start.py")
@@ -200,7 +200,7 @@ def end_of(process: subprocess.Popen):
     def ended(due, watch=None):
         if watch is not None:
             return watch.until(due, fd)
-        return bool(select.select([fd], [], [], max(0, due - time.monotonic_ns()) / SECOND)[0])
+        return bool(readable([fd], max(0, due - time.monotonic_ns())))
 
     try:
         yield ended

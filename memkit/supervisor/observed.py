@@ -15,6 +15,7 @@ from memkit.errors import JournalError, MemkitError, MeterError
 from memkit.tree import processes
 from memkit.tree.handles import Handle
 from memkit.units import SECOND
+from memkit.waiting import readable
 
 _NAP = SECOND // 20
 _LONG = 3600 * SECOND
@@ -93,7 +94,7 @@ class Observed:
     def ended(self) -> bool:
         """Whether the process has ended."""
         if self._handle is not None:
-            return bool(select.select([self._handle.fd], [], [], 0)[0])
+            return bool(readable([self._handle.fd]))
         return self._meter is None or self._meter.read() is None
 
     def ending(self) -> tuple:
@@ -166,7 +167,7 @@ def wait(observed: Observed, onlookers, tree=None, until: int | None = None, ask
             if tree is not None:
                 tree.until(due, descriptor)
             elif descriptor is not None:
-                select.select([descriptor], [], [], (due - now) / SECOND)
+                readable([descriptor], due - now)
             else:
                 time.sleep((due - now) / SECOND)
             onlookers.look()

@@ -10,9 +10,10 @@ loses the row until it is drawn again.
 from __future__ import annotations
 
 import os
-import select
 import signal
 from contextlib import contextmanager
+
+from memkit.waiting import writable
 
 FEWEST_ROWS, FEWEST_COLUMNS = 4, 12
 _SAVE, _RESTORE = "\x1b7", "\x1b8"
@@ -78,7 +79,7 @@ class BottomRow:
             return True
 
     def _can_take(self) -> bool:
-        return bool(select.select([], [self._fd], [], 0)[1])
+        return writable(self._fd)
 
     def _write(self, text: str) -> None:
         # Another job has the terminal, perhaps: with "stty tostop" this would stop us.

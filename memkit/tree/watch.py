@@ -14,6 +14,7 @@ from memkit.tree import processes
 from memkit.tree.handles import identity
 from memkit.tree.totals import Budget
 from memkit.tree.tree import Tree
+from memkit.waiting import readable
 
 _MILLISECOND = 1_000_000
 _SECOND = 1000 * _MILLISECOND
@@ -62,32 +63,13 @@ class Watch:
             self._listening.spend(time.thread_time_ns() - began)
             now = time.monotonic_ns()
             if now >= deadline:
-                return bool(descriptor is not None and _readable([descriptor], 0))
+                return bool(descriptor is not None and readable([descriptor]))
             others = self.tree.descriptors
             if not self._listening.allows(now):
                 others, due = [], max(due, now + _DEAF)
             wanted = others if descriptor is None else [descriptor, *others]
-            if descriptor in _readable(wanted, max(0, min(due, deadline) - now)):
+            if descriptor in readable(wanted, max(0, min(due, deadline) - now)):
                 return True
-
-
-def _readable(descriptors: list[int], nanoseconds: int) -> list[int]:
-    """Those of some descriptors that become readable within a time; those that are closed are not waited for."""
-    import select
-
-    seconds = nanoseconds / _SECOND
-    if not descriptors or not hasattr(select, "poll"):
-        time.sleep(seconds)
-        return []
-    poll = select.poll()
-    for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN)
-    # Rounded up: a poll of 0 ms until the moment has come would take a whole processor.
-    ready = poll.poll(-(-nanoseconds // _MILLISECOND))
-    closed = [descriptor for descriptor, event in ready if event & select.POLLNVAL]
-    if closed and len(closed) == len(ready):
-        time.sleep(min(seconds, 0.01))
-    return [descriptor for descriptor, event in ready if not event & select.POLLNVAL]
 
 
 class Outside:
@@ -119,7 +101,7 @@ class Outside:
                 self._give_up(error)
                 pause = _SECOND
             waited_for = [] if descriptor is None else [descriptor]
-            if descriptor in _readable(waited_for, min(pause, deadline - now)):
+            if descriptor in readable(waited_for, min(pause, deadline - now)):
                 return True
 
     def _give_up(self, error):
@@ -218,9 +200,9 @@ class Inside:
     def _run(self, done, wake) -> None:
         try:
             while not self._stopping:
-                readable = wake.end
+                end = wake.end
                 # Where the program has closed what wakes us, the flag is looked at now and then.
-                self._watch.until(time.monotonic_ns() + (_SECOND if readable is not None else _DEAF), readable)
+                self._watch.until(time.monotonic_ns() + (_SECOND if end is not None else _DEAF), end)
         except Exception as error:
             if sys.stderr is not None:
                 print(f"memkit: its children are no longer recorded: {type(error).__name__}: {error}", file=sys.stderr)

@@ -92,8 +92,9 @@ def attach(tmp_path):
     """A function that attaches, and returns when the recording has begun."""
     begun = []
 
-    def run(word, *options):
-        begun.append(Attached([sys.executable, "-m", "memkit", "attach", "-o", "run.memkit", *options, str(word)], tmp_path))
+    def run(word, *options, through=()):
+        command = [*through, sys.executable, "-m", "memkit", "attach", "-o", "run.memkit", *options, str(word)]
+        begun.append(Attached(command, tmp_path))
         return begun[-1]
 
     yield run
@@ -131,6 +132,21 @@ def test_the_duration_ends_it(target, attach):
     errors, recording = attach(target.pid, "--duration", "200ms").done()
     assert f": {STOPPED}\n" in errors
     assert recording.duration >= 200_000_000
+
+
+CROWDED = """
+import os, sys
+for _ in range(1100):
+    os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_whoever_started_it_may_have_left_it_a_thousand_descriptors(target, many_descriptors, attach):
+    run = attach(target.pid, "--duration", "0.3", through=[sys.executable, "-c", CROWDED])
+    errors, recording = run.done()
+    assert STOPPED in errors
+    assert recording.duration >= 300 * 1_000_000
 
 
 def test_memory_is_that_of_the_process(target, attach):

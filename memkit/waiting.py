@@ -1,0 +1,39 @@
+"""Waiting for descriptors, however high their numbers: ``select.select`` knows those below 1024 only."""
+
+from __future__ import annotations
+
+import time
+
+_MILLISECOND = 1_000_000
+_SECOND = 1000 * _MILLISECOND
+_SELECTED = 1024
+
+
+def readable(descriptors: list[int], nanoseconds: int = 0) -> list[int]:
+    """Those of some descriptors that become readable within a time; those that are closed are not waited for."""
+    import select
+
+    seconds = nanoseconds / _SECOND
+    if not descriptors or not hasattr(select, "poll"):
+        time.sleep(seconds)
+        return []
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    # Rounded up: a poll of 0 ms until the moment has come would take a whole processor.
+    ready = poll.poll(-(-nanoseconds // _MILLISECOND))
+    closed = [descriptor for descriptor, event in ready if event & select.POLLNVAL]
+    if closed and len(closed) == len(ready):
+        time.sleep(min(seconds, 0.01))
+    return [descriptor for descriptor, event in ready if not event & select.POLLNVAL]
+
+
+def writable(descriptor: int) -> bool:
+    """Whether a descriptor, perhaps of a terminal, takes something now."""
+    import select
+
+    if descriptor < _SELECTED:  # macOS cannot poll a terminal
+        return bool(select.select([], [descriptor], [], 0)[1])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return any(not event & select.POLLNVAL for _, event in poll.poll(0))
