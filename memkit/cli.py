@@ -299,14 +299,19 @@ def clean_command(name: str, words: list[str]) -> int:
     parser.add_argument("folder", nargs="?", default=".", help="this one if left out")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     options = parser.parse(words)
+    code = 0
     for file in shelf.recordings_in(options.folder):
         if shelf.is_growing(file):
             print(printable(show_text(f"left {file}: it is being recorded")))
             continue
-        if not options.dry_run:
-            os.unlink(file)
+        try:
+            if not options.dry_run:
+                os.unlink(file)
+        except OSError as error:
+            code = _say(f"{name}: cannot remove {file!r}: {error.strerror}", FAILED)
+            continue
         print(printable(show_text(f"{'would remove' if options.dry_run else 'removed'} {file}")))
-    return 0
+    return code
 
 
 def plugins_command(name: str, words: list[str]) -> int:

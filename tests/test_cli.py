@@ -1,8 +1,10 @@
 """The commands, their options, and what they say to bad input: one line, exit code 2, and nothing left behind."""
 
+import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import zipfile
 
 import pytest
 
-from memkit import engine, units
+from memkit import cli, engine, units
 from memkit.recordings import reader
 
 
@@ -384,6 +386,23 @@ def test_clean_looks_into_the_folder_that_is_named(memkit, recorded, tmp_path):
     recorded.rename(tmp_path / "folder" / "a.memkit")
     assert memkit("clean").stdout == ""
     assert memkit("clean", "folder").stdout == f"removed {os.path.join('folder', 'a.memkit')}\n"
+
+
+def test_clean_goes_on_after_a_file_that_cannot_be_removed(recorded, tmp_path, monkeypatch, capsys):
+    shutil.copy(recorded, tmp_path / "other.memkit")
+    kept = str(recorded)
+    unlink = os.unlink
+
+    def refuse(path):
+        if path == kept:
+            raise PermissionError(errno.EPERM, "Operation not permitted", path)
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    assert cli.main(["clean", str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == f"removed {tmp_path / 'other.memkit'}\n"
+    assert printed.err == f"memkit clean: cannot remove {kept!r}: Operation not permitted\n"
 
 
 def test_plugins_are_listed_with_their_hooks(memkit):
