@@ -12,7 +12,7 @@ import _thread
 import os
 import sys
 
-from memkit import journal
+from memkit import journal, machine
 from memkit.errors import MeterError, UsageError
 from memkit.native import gate
 from memkit.native.call_events import Calls
@@ -20,7 +20,6 @@ from memkit.native.line_events import Lines
 from memkit.tools import NAMELESS, free_tool, last_instruction_at_start
 
 ENGINES = ("monitoring", "settrace")
-_AROUND, _HUGE = 1 << 16, 1 << 21
 _MOST_ALIKE = 8  # threads with a tree of their own, of those that only numbers tell apart
 _OWN_FOLDER = os.path.join(os.path.dirname(__file__), "")
 
@@ -269,7 +268,7 @@ class CallTracer(Tracer):
             self._describe_thread,
             more,
             wanted is None,
-            _most_that_a_fault_brings(),
+            machine.most_of_a_fault(),
             self._disable,
         )
 
@@ -330,16 +329,6 @@ class CallTracer(Tracer):
         events = sys.monitoring.events
         python = events.PY_START, events.PY_RESUME, events.PY_THROW, events.PY_RETURN, events.PY_YIELD, events.PY_UNWIND
         return (*python, events.CALL) if self._builtins else python
-
-
-def _most_that_a_fault_brings() -> int:
-    """Bytes: a huge page, or where there are none what the kernel maps around a page of a file."""
-    try:
-        with open("/sys/kernel/mm/transparent_hugepage/enabled") as file:
-            never = "[never]" in file.read()
-    except OSError:
-        never = True
-    return _AROUND if never else _HUGE
 
 
 def _name_of_this_thread() -> str | None:
