@@ -50,15 +50,20 @@ class Reading:
 class Shares:
     """What a process has of the memory that it shares, in bytes."""
 
-    __slots__ = ("borne", "files", "pss", "rss", "uss")
+    __slots__ = ("borne", "files", "private", "pss", "rss", "uss")
 
     borne: int
     """How much of the memory that only forks share counts with others."""
     files: int
     """How much of its share may be of files, and of what else processes share that are no forks."""
 
-    def __init__(self, rss, pss, uss, borne=0, files=0):
-        self.rss, self.pss, self.uss, self.borne, self.files = rss, pss, uss, borne, files
+    uss: int
+    """What would come free if it ended: what is private of its resident memory, and of huge pages that it asked for itself
+    (``MAP_HUGETLB``), which the kernel does not count as resident."""
+
+    def __init__(self, rss, pss, private, borne=0, files=0, huge=0):
+        self.rss, self.pss, self.private, self.borne, self.files = rss, pss, private, borne, files
+        self.uss = private + huge
 
 
 class Refused(Exception):
@@ -322,7 +327,7 @@ def _shares(text: bytes) -> Shares:
     told = b"\nPss_Anon:" in text
     borne = _size(text, b"Anonymous:") - _size(text, b"Pss_Anon:") if told else rss - pss
     files = min(pss - _size(text, b"Pss_Anon:"), pss - private) if told else 0
-    return Shares(rss, pss, private, max(0, borne), max(0, files))
+    return Shares(rss, pss, private, max(0, borne), max(0, files), _size(text, b"Private_Hugetlb:"))
 
 
 def _size(text: bytes, name: bytes) -> int:

@@ -168,6 +168,7 @@ class Part:
         "forked",
         "has_forked",
         "known",
+        "private",
         "pss",
         "rest",
         "rss",
@@ -189,14 +190,14 @@ class Part:
         self.has_forked = False
         if self.accepted is not None:
             self.accepted = min(self.accepted, shares.borne)
-        self.pss, self.uss, self.rss = shares.pss, shares.uss, shares.rss
+        self.pss, self.uss, self.rss, self.private = shares.pss, shares.uss, shares.rss, shares.private
         self.borne, self.files = shares.borne, shares.files
         self.anonymous, self.faults, self.rest = reading.anonymous, reading.faults, reading.rss - reading.anonymous
 
     @property
     def shared(self) -> int:
         """Its share of memory that others have, too."""
-        return self.pss - self.uss if self.known else 0
+        return self.pss - self.private if self.known else 0
 
     @property
     def given_away(self) -> int:
@@ -224,10 +225,10 @@ class Part:
             own = min(reading.anonymous, reading.faults * page) if self.forked else reading.anonymous
             return own, own if self.forked else reading.rss - reading.anonymous
         change, rest = reading.anonymous - self.anonymous, reading.rss - reading.anonymous - self.rest
-        shared = self.rss if self.has_forked else self.rss - self.uss
+        shared = self.rss if self.has_forked else self.rss - self.private
         copied = min(max(0, (reading.faults - self.faults) * page - max(0, change) - max(0, rest)), shared)
         # What is given back of memory that is shared, others bear from then on.
-        grown = change if change > 0 else change * self.uss // max(self.rss, 1)
+        grown = change if change > 0 else change * self.private // max(self.rss, 1)
         return max(0, self.pss + grown), abs(change) + abs(rest) + copied
 
 

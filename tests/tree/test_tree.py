@@ -18,6 +18,7 @@ from memkit import engine
 from memkit.errors import UsageError
 from memkit.tree import handles, processes, watch
 from memkit.tree.processes import Proc, Reading, Refused, Shares
+from memkit.tree.totals import Part
 from memkit.tree.tree import Tree
 
 MIB = 1 << 20
@@ -639,6 +640,21 @@ def told(name, pid):
             return int(re.search(rf"^{name}: +(\d+) kB", file.read(), re.MULTILINE)[1]) * 1024
     except ProcessLookupError:  # it is over, and nobody has asked yet how
         return 0
+
+
+@linux
+def test_huge_pages_that_a_process_asked_for_are_its_own_and_not_resident(tmp_path, machine):
+    text = "1000-2000 ---p 00000000 00:00 0    [rollup]\n"
+    sizes = {"Rss": 100, "Pss": 70, "Pss_Anon": 60, "Anonymous": 80, "Private_Clean": 10, "Private_Dirty": 40}
+    text += "".join(f"{name}:  {size} kB\n" for name, size in {**sizes, "Private_Hugetlb": 4096}.items())
+    (tmp_path / "proc/101").mkdir(parents=True)
+    (tmp_path / "proc/101/smaps_rollup").write_text(text)
+    shares = Proc(str(tmp_path)).shares(101)
+    assert (shares.rss, shares.pss, shares.private, shares.uss) == (100 << 10, 70 << 10, 50 << 10, (4096 + 50) << 10)
+    machine.has(101, 10)
+    part = Part(forked=False)
+    part.read(shares, machine.read(101))
+    assert (part.uss, part.shared) == (shares.uss, 20 << 10)
 
 
 @linux
