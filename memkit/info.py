@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import sys
+import sysconfig
 
 from memkit import cgroup, engine, headroom
 from memkit.errors import MeterError
@@ -22,6 +24,7 @@ def facts() -> list[tuple[str, str]]:
     found = [
         ("memkit", f"{VERSION} on Python {platform.python_version()}, {machine}"),
         ("engine", engine.NAME + _because(engine.REASON)),
+        *_lock(),
     ]
     for name in engine.METERS:
         try:
@@ -39,6 +42,18 @@ def facts() -> list[tuple[str, str]]:
             (f"cgroup v{group.version}", f"{group.name}: {'no count of kills' if kills is None else f'oom_kill {kills}'}")
         )
     return found
+
+
+def _lock() -> list[tuple[str, str]]:
+    """What memkit does to a Python that can do without its global lock."""
+    if not sysconfig.get_config_var("Py_GIL_DISABLED") or not hasattr(sys, "_is_gil_enabled"):
+        return []
+    on = sys._is_gil_enabled()
+    if engine.NAME != "native":
+        return [("GIL", "on" if on else "off")]
+    if on:
+        return [("GIL", "on: memkit's compiled modules switch it on; MEMKIT_ENGINE=portable does without")]
+    return [("GIL", "off, by PYTHON_GIL or -X gil: memkit's compiled modules need it; set MEMKIT_ENGINE=portable")]
 
 
 def _tracing() -> list[tuple[str, str]]:

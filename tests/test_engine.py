@@ -3,11 +3,13 @@
 import itertools
 import mmap
 import os
+import sys
+import sysconfig
 
 import pytest
 
 import memkit
-from memkit import engine
+from memkit import engine, info
 
 PAGES = 3000
 
@@ -63,3 +65,21 @@ def test_a_peak_is_off_by_no_more_than_is_said(exact_peaks):
             assert abs(scope.close() - top) <= engine.peaks_error()
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize(
+    ("free", "name", "on", "told"),
+    [
+        (0, "native", True, None),
+        (1, "native", True, "on: memkit's compiled modules switch it on"),
+        (1, "native", False, "off, by PYTHON_GIL or -X gil: memkit's compiled modules need it"),
+        (1, "portable", False, "off"),
+        (1, "portable", True, "on"),
+    ],
+)
+def test_info_says_what_becomes_of_the_lock_where_python_can_do_without(monkeypatch, free, name, on, told):
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: free if name == "Py_GIL_DISABLED" else None)
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: on, raising=False)
+    monkeypatch.setattr(engine, "NAME", name)
+    found = dict(info.facts()).get("GIL")
+    assert found is None if told is None else found.startswith(told)
