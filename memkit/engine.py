@@ -1,7 +1,7 @@
 """Which machinery measures here: the compiled modules where they were built and can work, the portable ones elsewhere.
 
 ``MEMKIT_ENGINE=native`` or ``portable`` forces one. Names that both have: ``Journal``, ``Meter``, ``Sampler``, ``Scope``,
-``METERS``, ``peaks``, ``allow_reset``, ``peak_rss``.
+``METERS``, ``Soon``, ``peaks``, ``allow_reset``, ``peak_rss``, ``lock``.
 """
 
 from __future__ import annotations

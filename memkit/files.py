@@ -133,7 +133,7 @@ def _claim(fd: int, path: str) -> None:
     while not engine.lock(fd, True):
         if time.monotonic() > until:
             os.close(fd)
-            raise UsageError(f"{path!r} is being written already: give each recording a file of its own")
+            raise UsageError(f"{path!r} is being written already: give each that writes a file of its own")
         time.sleep(0.01)  # a forked child may be about to let go of it
     engine.lock(fd, False)  # with those who join
 

@@ -18,6 +18,8 @@ ACTIONS = ("report", "raise", "stop")
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _KIB = 1024
 _FASTEST = 10  # bytes a nanosecond: no program fills memory faster
+# A look from here takes Python, psutil and the GIL: it is less often than one of native/guard.pyx can be, which looks every
+# 2 ms, and one in a hundred parts of the time would be too little for it.
 _SOONEST = SECOND // 200
 _READING_SHARE = 20  # a look at what counts against a limit may take one part in so many of the time
 _MOST_CROSSINGS = 100

@@ -40,7 +40,8 @@ row          values                                            written
                                                                are null where it is not known how
 ===========  ================================================  ====================================================
 
-This is the writing half; it is used in the measured process and imports nothing. ``memkit.recordings.reader`` is the other.
+This is the writing half; the measured process uses it, so that it loads nothing that weighs until it is asked to read.
+``memkit.recordings.reader`` is the other.
 """
 
 from __future__ import annotations

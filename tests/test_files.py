@@ -11,7 +11,7 @@ from memkit import files
 from memkit.errors import UsageError
 
 pytest.importorskip("fcntl", reason="files are not locked here")
-BUSY = "is being written already: give each recording a file of its own"
+BUSY = "is being written already: give each that writes a file of its own"
 
 
 def test_what_another_process_records_into_is_refused_and_goes_on(tmp_path):

@@ -1,4 +1,4 @@
-"""memory_profiler's names, on memkit; each is loaded when it is first used."""
+"""memory_profiler's names, on memkit; those that need IPython, psutil or a program to run are loaded when first used."""
 
 from memkit.compat.memory_profiler.backends import _get_child_memory, _get_memory, choose_backend
 from memkit.compat.memory_profiler.codemap import CodeMap
