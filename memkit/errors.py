@@ -9,6 +9,8 @@
     └── JournalError    rows could not be written
 """
 
+import os
+
 
 class MemkitError(Exception):
     """Anything that memkit refuses or fails to do."""
@@ -28,6 +30,12 @@ class MeterError(MemkitError):
 
 class JournalError(MemkitError):
     """Rows that did not reach the file; what did is safe."""
+
+
+def lost_rows(journal, where: str, rows: str = "rows") -> JournalError:
+    """What to raise of a journal that has an error: so many of its rows did not reach a place."""
+    reason = os.strerror(journal.error)
+    return JournalError(f"{journal.lost} {rows} did not reach {where}: {reason}; what was written before can be read")
 
 
 def in_a_line(error: Exception) -> str:

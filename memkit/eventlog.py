@@ -8,7 +8,7 @@ import os
 import sys
 
 from memkit import engine, files, paths
-from memkit.errors import JournalError, MeterError, UsageError, in_a_line
+from memkit.errors import JournalError, MeterError, UsageError, in_a_line, lost_rows
 from memkit.units import parse_bytes
 
 HEAD = ("event", "time_s", "thread", "what", "file", "line", "function", "memory_bytes", "change_bytes")
@@ -112,10 +112,7 @@ class EventLog:
                 return
             self._let_go()
         if self._journal.error:
-            raise JournalError(
-                f"{self._journal.lost} rows did not reach {self.path!r}: "
-                f"{os.strerror(self._journal.error)}; what was written before can be read"
-            )
+            raise lost_rows(self._journal, repr(self.path))
 
     def __enter__(self) -> EventLog:
         self.start()

@@ -10,7 +10,7 @@ import time
 
 from memkit import engine, files, guard, heading, headroom, journal, ongoing, paths
 from memkit.endings import how_it_ended
-from memkit.errors import JournalError, MemkitError, MeterError, UsageError
+from memkit.errors import JournalError, MemkitError, MeterError, UsageError, lost_rows
 from memkit.spanrows import SpanRows
 from memkit.units import parse_interval
 
@@ -275,10 +275,7 @@ class Recorder:
         self._journal.text(journal.row("end", self._elapsed(), *(ending or ("ok",))))
         self._journal.close()
         if self._journal.error:
-            raise JournalError(
-                f"{self._journal.lost} rows did not reach {self._where()}: "
-                f"{os.strerror(self._journal.error)}; what was written before can be read"
-            )
+            raise lost_rows(self._journal, self._where())
 
     end = stop  # as the process ends
 

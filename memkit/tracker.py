@@ -10,7 +10,7 @@ import sys
 import time
 
 from memkit import engine, files, machine, ongoing, paths
-from memkit.errors import JournalError, MemkitError, MeterError, UsageError
+from memkit.errors import JournalError, MemkitError, MeterError, UsageError, lost_rows
 from memkit.tree import processes
 from memkit.units import parse_interval, parse_time
 
@@ -152,10 +152,7 @@ class Tracker:
         except (MeterError, OSError):  # it is none of the block's
             pass
         if self._journal.error:
-            raise JournalError(
-                f"{self._journal.lost} rows did not reach {self.path!r}: "
-                f"{os.strerror(self._journal.error)}; what was written before can be read"
-            )
+            raise lost_rows(self._journal, repr(self.path))
         if not there:
             raise JournalError(f"{self.path!r} is gone: somebody removed it while it was being written")
 

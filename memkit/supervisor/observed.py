@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from memkit import cgroup, engine, files, heading, headroom, journal
-from memkit.errors import JournalError, MemkitError, MeterError
+from memkit.errors import JournalError, MemkitError, MeterError, lost_rows
 from memkit.tree import processes
 from memkit.tree.handles import Handle
 from memkit.units import SECOND
@@ -124,10 +124,7 @@ class Observed:
         self._journal.close()
         self.close()
         if self._journal.error:
-            raise JournalError(
-                f"{self._journal.lost} rows did not reach {self.path!r}: "
-                f"{os.strerror(self._journal.error)}; what was written before can be read"
-            )
+            raise lost_rows(self._journal, repr(self.path))
 
     def close(self) -> None:
         if self._handle is not None:

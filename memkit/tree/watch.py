@@ -9,7 +9,7 @@ import sys
 import time
 
 from memkit import engine, journal
-from memkit.errors import JournalError, MeterError
+from memkit.errors import MeterError, lost_rows
 from memkit.tree import processes
 from memkit.tree.handles import identity
 from memkit.tree.totals import Budget
@@ -145,10 +145,7 @@ class Outside:
             return
         self._journal.close()
         if self._journal.error:
-            raise JournalError(
-                f"{self._journal.lost} rows about what it started did not reach {self._path!r}: "
-                f"{os.strerror(self._journal.error)}"
-            )
+            raise lost_rows(self._journal, repr(self._path), "rows about what it started")
 
 
 class Inside:

@@ -9,7 +9,7 @@ import threading
 import time
 
 from memkit import engine
-from memkit.errors import JournalError
+from memkit.errors import lost_rows
 
 _ordinals = itertools.count()
 _local = threading.local()
@@ -61,7 +61,7 @@ class TextLog:
         finally:
             _go_on()
         if self._journal.error and error is None:
-            raise JournalError(f"{self._journal.lost} rows did not reach {path!r}: {os.strerror(self._journal.error)}")
+            raise lost_rows(self._journal, repr(path))
         return False
 
     def _detach(self, frame):
