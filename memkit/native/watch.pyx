@@ -52,14 +52,19 @@ cdef void at_thread_end(void *mine) noexcept nogil:
 cdef void in_forked_child() noexcept nogil:
     """The rings of the parent's events are not mapped here, and any lock may be held for ever; begin anew."""
     cdef int kind, slot
+    cdef watch_t *mine
     cdef watch_t *watch
     pthread_mutex_init(&lock, NULL)
     for kind in range(KINDS):
         for slot in range(SLOTS):
-            watch = <watch_t *>pthread_getspecific(keys[kind][slot])
-            if watch != NULL:
+            mine = <watch_t *>pthread_getspecific(keys[kind][slot])
+            watch = known[kind][slot]
+            while watch != NULL:
+                watch.gate.ring = NULL              # something else may be there
                 gate_close(&watch.gate)
                 watch.generation = 0
+                watch.busy = watch == mine          # no other thread has come along
+                watch = watch.next
 
 
 cdef void begin() noexcept:
