@@ -248,13 +248,15 @@ cdef class Sampler:
     cdef Journal journal
     cdef Meter meter
     cdef Guard guard
-    cdef pid_t owner
+    cdef pid_t home             # the process that made it; in one forked from it any lock may be held for ever
+    cdef pid_t owner            # the process that the thread is of
     cdef bint running
 
     def __cinit__(self, Journal journal, Meter meter, int64_t interval, int64_t began, bint peaks, int64_t mark=0,
                   int64_t slack=0):
         cdef pthread_condattr_t monotonic
         self.journal, self.meter = journal, meter
+        self.home = getpid()
         self.sampler.journal, self.sampler.meter = &journal.journal, &meter.meter
         self.sampler.interval, self.sampler.began = interval, began
         self.sampler.scoped, self.sampler.mark, self.sampler.slack = peaks, mark, slack
@@ -298,6 +300,9 @@ cdef class Sampler:
         cdef list capsules = list(writers)
         for capsule in capsules:
             PyCapsule_GetPointer(capsule, b"memkit.writer")         # raises for anything else
+        if self.home != getpid():
+            self.sampler.also = NULL
+            return
         self.lock()
         for capsule in capsules:
             one = <writer_t *>PyCapsule_GetPointer(capsule, b"memkit.writer")
@@ -312,6 +317,8 @@ cdef class Sampler:
 
     def flush(self):
         """Write the sums as they are now, and hand everything to the kernel."""
+        if self.home != getpid():
+            return
         self.lock()
         with nogil:
             write_also(&self.sampler, now(), True)

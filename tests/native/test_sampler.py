@@ -280,3 +280,42 @@ def test_the_mark_of_another_process_tells_its_heights_between_samples(tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "j").read_text().splitlines()]
     heights = [row[2] + (row[3] if len(row) > 3 else 0) for row in rows if row[0] == "sample"]
     assert abs(max(heights) - heights[0] - 90 * MIB) < 2 * MIB
+
+
+FLUSHING = """
+import json
+import os
+import signal
+import threading
+import memkit
+
+os.register_at_fork(after_in_child=lambda: signal.alarm(20))  # ends a child that hangs in the hooks after this one
+
+def work():
+    return [0]
+
+def flush():
+    while not done:
+        run.flush()
+
+done = False
+ends = set()
+with memkit.record(lines=work) as run:
+    work()
+    thread = threading.Thread(target=flush)
+    thread.start()
+    for _ in range(100):
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        ends.add(os.waitpid(child, 0)[1])
+        if ends != {0}:
+            break
+    done = True
+    thread.join()
+print(json.dumps(sorted(ends)))
+"""
+
+
+def test_a_child_that_is_forked_while_another_thread_flushes_goes_on(python):
+    assert python(FLUSHING, flags=("-W", "ignore::DeprecationWarning")) == [0]
