@@ -71,6 +71,7 @@ cdef extern from *:
 
 cdef enum:
     CREATED = 0
+    ENDED = 1
     FIRST_SLOTS = 1024
     FLUSH_EVERY = 250 * MILLISECOND
 
@@ -142,12 +143,15 @@ cdef kind_t *remove(lives_t *lives, void *address) noexcept nogil:
 # -- what the interpreter calls ----------------------------------------------------------------------------------------
 
 cdef int on_reference(PyObject *thing, int event, void *data) noexcept:
-    cdef References me = <References><PyObject *>data
+    cdef References me
+    if thing == NULL:           # Python 3.14: another function has taken the place; who is called by us was told before
+        return 0
+    me = <References><PyObject *>data
     if me.on and not me.busy:
         me.busy = True
         if event == CREATED:
             me.begun(thing)
-        else:
+        elif event == ENDED:
             me.ended(thing)
         me.busy = False
     if me.before != NULL:

@@ -330,6 +330,33 @@ def test_mended_a_block_that_is_never_left_crashes_no_exit():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+REPLACED = """
+import ctypes
+from memkit.engine import Meter
+from memkit.native.references import References
+
+class A:
+    pass
+
+counted = References(None, Meter("rss"), (b"A",), (), False, ())
+counted.start()
+kept = A()
+data, get = ctypes.c_void_p(), ctypes.pythonapi.PyRefTracer_GetTracer
+get.restype = ctypes.c_void_p
+tracer = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(get(ctypes.byref(data)))
+assert tracer(None, 2, data) == 0
+kept = [kept, A()]
+assert counted.live() == {"A": 2}
+counted.stop()
+"""
+
+
+@told
+def test_being_replaced_as_python_314_tells_of_it_crashes_nothing():
+    done = subprocess.run([sys.executable, "-c", REPLACED], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @told
 def test_many_objects_are_told_apart():
     with ReferenceTracing(filepath="a.log") as log:
