@@ -16,7 +16,9 @@ from memkit.native.clock cimport MILLISECOND, now
 from memkit.native.codes cimport codes_close, codes_open
 from memkit.native.gate cimport nanoseconds_per_tick, ticks
 from memkit.native.journal cimport NOTHING, journal_row, journal_t
-from memkit.native.watch cimport OF_CALLS, SLOTS, new_reads, tracer_close, tracer_open, watch_join, watch_t, watches
+from memkit.native.watch cimport (
+    OF_CALLS, SLOTS, new_reads, tracer_close, tracer_open, watch_join, watch_part, watch_t, watches,
+)
 
 cdef extern from *:
     """
@@ -57,11 +59,11 @@ cdef thread_t *join_thread(calls_t *calls, int function, int thread) noexcept:
     """The calling thread's state, made ready with a root whose function names it."""
     cdef thread_t *t = <thread_t *>watch_join(&calls.tracer, sizeof(thread_t))
     cdef node_t *root
-    if t == NULL or (t.room == 0 and not make_room(t)):
+    if t == NULL:
         return NULL
-    root = child_of(calls, NULL, NULL, function)
+    root = child_of(calls, NULL, NULL, function) if t.room or make_room(t) else NULL
     if root == NULL:
-        t.watch.generation = 0
+        watch_part(&t.watch)
         return NULL
     if root.calls == 0:         # threads may share a root
         root.thread = thread

@@ -20,7 +20,7 @@ from memkit.native.codes cimport codes_close, codes_open, total_t
 from memkit.native.gate cimport must_read, nanoseconds_per_tick, ticks
 from memkit.native.journal cimport journal_row, journal_t
 from memkit.native.watch cimport (
-    OF_LINES, SLOTS, new_reads, tracer_close, tracer_open, watch_join, watch_look, watch_t, watches,
+    OF_LINES, SLOTS, new_reads, tracer_close, tracer_open, watch_join, watch_look, watch_part, watch_t, watches,
 )
 
 cdef extern from *:
@@ -80,7 +80,10 @@ cdef void leave_all(lines_t *lines) noexcept:
 cdef thread_t *join_thread(lines_t *lines) noexcept:
     """The calling thread's state, made ready at its first event."""
     cdef thread_t *t = <thread_t *>watch_join(&lines.tracer, sizeof(thread_t))
-    if t == NULL or (t.stack == NULL and not make_room(t)):
+    if t == NULL:
+        return NULL
+    if t.stack == NULL and not make_room(t):
+        watch_part(&t.watch)
         return NULL
     forget_what_runs(t)
     current[lines.tracer.slot] = t

@@ -37,6 +37,7 @@ cdef bint tracer_open(tracer_t *tracer, int kind) noexcept      # False: too man
 cdef void tracer_close(tracer_t *tracer) noexcept               # nothing may read any more; the watches stay
 cdef watch_t *watches(tracer_t *tracer) noexcept nogil          # of all threads that there were, linked
 cdef watch_t *watch_join(tracer_t *tracer, size_t size) noexcept    # the calling thread's, made ready; NULL: no memory
+cdef void watch_part(watch_t *watch) noexcept                   # it is not ready after all, and will join anew
 cdef int64_t watch_look(tracer_t *tracer, watch_t *watch) noexcept nogil    # read memory: the peak since the last time
 cdef int64_t new_reads(tracer_t *tracer) noexcept nogil         # readings since this was last asked
 cdef int worst_gate(tracer_t *tracer) noexcept nogil

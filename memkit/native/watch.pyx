@@ -37,14 +37,18 @@ cdef int64_t generations = 0
 
 # -- threads that end, and forks ---------------------------------------------------------------------------------------
 
-cdef void at_thread_end(void *mine) noexcept nogil:
+cdef void give_back(watch_t *watch) noexcept nogil:
     """Take from a thread what it holds of the system."""
-    cdef watch_t *watch = <watch_t *>mine
-    pthread_mutex_lock(&lock)
     gate_close(&watch.gate)
     if watch.scope.open:
         scope_close(&watch.scope)
     watch.generation = 0
+
+
+cdef void at_thread_end(void *mine) noexcept nogil:
+    cdef watch_t *watch = <watch_t *>mine
+    pthread_mutex_lock(&lock)
+    give_back(watch)
     watch.busy = False
     pthread_mutex_unlock(&lock)
 
@@ -102,10 +106,8 @@ cdef void tracer_close(tracer_t *tracer) noexcept:
     pthread_mutex_lock(&lock)
     watch = known[tracer.kind][tracer.slot]
     while watch != NULL:
-        gate_close(&watch.gate)
-        if watch.scope.open:
-            scope_close(&watch.scope)
-        watch.generation = watch.reads = 0
+        give_back(watch)
+        watch.reads = 0
         watch = watch.next
     pthread_mutex_unlock(&lock)
     in_use[tracer.kind][tracer.slot] = NULL
@@ -137,6 +139,12 @@ cdef watch_t *watch_join(tracer_t *tracer, size_t size) noexcept:
     watch.faults = thread_faults()
     pthread_setspecific(keys[tracer.kind][tracer.slot], watch)
     return watch
+
+
+cdef void watch_part(watch_t *watch) noexcept:
+    pthread_mutex_lock(&lock)
+    give_back(watch)
+    pthread_mutex_unlock(&lock)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
