@@ -251,12 +251,13 @@ cdef class Calls(Tracer):
 
     cdef thread_t *join(self) noexcept:
         """Have a root for the calling thread."""
+        cdef int number = -1, thread = 0
         self.inside += 1
         try:
             number, thread = self.describe_thread()
         except BaseException:       # never the program's trouble
-            number = None
-        if not self.come_out() or number is None:
+            number = -1
+        if not self.come_out() or number < 0:
             return NULL
         return join_thread(&self.calls, number, thread)
 
@@ -278,24 +279,28 @@ cdef class Calls(Tracer):
     cdef int discover(self, PyObject *code, PyObject *builtin) noexcept:
         """Ask what is to be known of code, and remember the answer."""
         cdef code_t *about
+        cdef int number = -1, begins = 0
+        cdef bint target = False
         self.inside += 1
         try:
             if builtin != NULL:
-                answer = self.describe_builtin(<object>builtin), False, 0
+                number = self.describe_builtin(<object>builtin)
             else:
-                answer = self.describe(<object>code)
                 self.kept.append(<object>code)      # so that no other code object takes its address
+                answer = self.describe(<object>code)
+                if answer is not None:
+                    number, target, begins = answer
         except BaseException:       # never the program's trouble
-            answer = None
+            number = -1
         if not self.come_out():
             return NOT_WANTED
-        if answer is None:
+        if number < 0:
             note(&self.calls.codes, code, NOT_WANTED)
             return NOT_WANTED
         about = want(&self.calls.codes, code, 0, 0)
         if about == NULL:
             return NOT_WANTED
-        about.number, about.target, about.begins = answer
+        about.number, about.target, about.begins = number, target, begins
         return self.calls.codes.count - 1
 
     def callbacks(self):

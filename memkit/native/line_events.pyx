@@ -260,8 +260,6 @@ cdef class Lines(Tracer):
 
     cdef int discover(self, object code) noexcept:
         """Ask whether a code object is wanted, and remember the answer."""
-        cdef code_t *about
-        cdef int i
         self.inside += 1
         try:
             answer = self.wanted(code)
@@ -273,16 +271,27 @@ cdef class Lines(Tracer):
             if self.disable is None:        # sys.settrace would ask again at each call
                 self.remember_unwanted(code)
             return NOT_WANTED
-        number, first, count, rows, lead = answer
-        about = want(&self.lines.codes, <void *>code, count, len(rows))
-        if about == NULL:
+        return self.learn(code, answer)
+
+    cdef int learn(self, object code, object answer) noexcept:
+        """Note what is to be known of a code object that is wanted; its index, or NOT_WANTED where that fails."""
+        cdef code_t *about
+        cdef int i, number, first, count
+        try:
+            number, first, count, rows, lead = answer
+            self.kept.append(code)          # so that no other code object takes its address
+            about = want(&self.lines.codes, <void *>code, count, len(rows))
+            if about == NULL:
+                return NOT_WANTED
+            about.number, about.first = number, first
+            about.lead = -1 if lead is None else index_of(&self.lines.codes, <void *>lead)
+            for i in range(about.units):
+                about.row_at[i] = rows[i]
+            return self.lines.codes.count - 1
+        except Exception:                   # there may be no memory left for this
+            if index_of(&self.lines.codes, <void *>code) >= 0:
+                note(&self.lines.codes, <void *>code, NOT_WANTED)
             return NOT_WANTED
-        self.kept.append(code)              # so that no other code object takes its address
-        about.number, about.first = number, first
-        about.lead = -1 if lead is None else index_of(&self.lines.codes, <void *>lead)
-        for i in range(about.units):
-            about.row_at[i] = rows[i]
-        return self.lines.codes.count - 1
 
     cdef void remember_unwanted(self, object code) noexcept:
         if len(self.unwanted) >= MOST_UNWANTED:
