@@ -3,6 +3,7 @@
 Two engines: callbacks for ``sys.monitoring``, which ``memkit.tracing`` registers, and a profile function.
 """
 
+from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint64_t
@@ -24,7 +25,7 @@ from memkit.native.gate import NAMES
 from memkit.native.journal cimport Journal, journal_t, writer_t
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
 from memkit.native.seat cimport PROFILE
-from memkit.native.tracer cimport Tracer
+from memkit.native.tracer cimport Tracer, is_the_programs, raise_what_is_set, set_again
 from memkit.native.watch cimport SLOTS, look_cost, worst_gate
 
 
@@ -77,25 +78,37 @@ cdef inline PyObject *done() noexcept:
     return Py_None
 
 
+cdef inline PyObject *unless_raised() noexcept:
+    """What is returned where nothing was done: an exception that is set is the program's."""
+    return done() if PyErr_Occurred() == NULL else NULL
+
+
 cdef inline PyObject *never_again(Calls me) noexcept:
+    """The same where code has turned out to be none that is wanted."""
+    if PyErr_Occurred() != NULL:
+        return NULL
     Py_INCREF(<PyObject *>me.disable)
     return <PyObject *>me.disable
 
 
 cdef bint goes_in(PyObject *self, PyObject *code, bint begins) noexcept:
-    """Code begins or goes on; False: it never needs to be told of again."""
+    """Code begins or goes on; False: see ``never_again``."""
     cdef Calls me = <Calls>self
     cdef uint64_t time = ticks()
     cdef thread_t *t
     cdef node_t *node
+    cdef int index
     if not me.on:
         return True
     t = this_thread(me)
     if t == NULL:
-        return True
+        return PyErr_Occurred() == NULL
     node = callee(me, t, code, NULL)
     if node == NULL:
-        return not me.on or index_of(&me.calls.codes, code) != NOT_WANTED
+        index = index_of(&me.calls.codes, code)
+        if index == UNKNOWN and PyErr_Occurred() != NULL:
+            return False
+        return not me.on or index != NOT_WANTED
     go_in(me, t, node, code, begins, time)
     return True
 
@@ -109,8 +122,7 @@ cdef PyObject *on_resume(PyObject *self, PyObject **args, Py_ssize_t count) noex
 
 
 cdef PyObject *on_throw(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    goes_in(self, args[0], False)
-    return done()
+    return done() if goes_in(self, args[0], False) else unless_raised()
 
 
 cdef PyObject *on_leave(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
@@ -135,10 +147,10 @@ cdef PyObject *on_c_call(PyObject *self, PyObject **args, Py_ssize_t count) noex
     if function == NULL or not me.on or index_of(&me.calls.codes, args[0]) == NOT_WANTED:
         return done()
     t = this_thread(me)
-    if t != NULL:
-        node = callee(me, t, function, args[2])
-        if node != NULL:
-            go_in(me, t, node, function, True, time)
+    node = callee(me, t, function, args[2]) if t != NULL else NULL
+    if node == NULL:
+        return unless_raised()
+    go_in(me, t, node, function, True, time)
     return done()
 
 
@@ -157,35 +169,44 @@ cdef PyObject *on_c_leave(PyObject *self, PyObject **args, Py_ssize_t count) noe
 
 # -- sys.setprofile ----------------------------------------------------------------------------------------------------
 
-cdef void on_frame(Calls me, thread_t *t, PyFrameObject *frame, int what, uint64_t time) noexcept:
+cdef int on_frame(Calls me, thread_t *t, PyFrameObject *frame, int what, uint64_t time) noexcept:
+    """0, or -1 with an exception that is the program's."""
     cdef PyCodeObject *code = PyFrame_GetCode(frame)
     cdef node_t *node
-    cdef int index
+    cdef int index, raised = 0
     if what == PyTrace_CALL:
         node = callee(me, t, <PyObject *>code, NULL)
-        if node != NULL:
+        if node == NULL:
+            raised = -(PyErr_Occurred() != NULL)
+        else:
             index = index_of(&me.calls.codes, code)
             go_in(me, t, node, <PyObject *>code, PyFrame_GetLasti(frame) == me.calls.codes.wanted[index].begins, time)
     else:
         go_out(me, t, <PyObject *>code, time)
     Py_DECREF(<PyObject *>code)
+    return raised
 
 
-cdef void on_builtin(Calls me, thread_t *t, PyFrameObject *frame, int what, PyObject *callable, uint64_t time) noexcept:
+cdef int on_builtin(Calls me, thread_t *t, PyFrameObject *frame, int what, PyObject *callable, uint64_t time) noexcept:
+    """The same."""
     cdef PyObject *function = definition(callable)
     cdef PyCodeObject *code
     cdef node_t *node
+    cdef int raised = 0
     if function == NULL:
-        return
+        return 0
     if what != PyTrace_C_CALL:
         go_out(me, t, function, time)
-        return
+        return 0
     code = PyFrame_GetCode(frame)
     if index_of(&me.calls.codes, code) != NOT_WANTED:
         node = callee(me, t, function, callable)
-        if node != NULL:
+        if node == NULL:
+            raised = -(PyErr_Occurred() != NULL)
+        else:
             go_in(me, t, node, function, True, time)
     Py_DECREF(<PyObject *>code)
+    return raised
 
 
 cdef PyMethodDef definitions[6]
@@ -238,26 +259,34 @@ cdef class Calls(Tracer):
         if meter_open(&self.calls.tracer.meter):
             raise MeterError(f"meter {meter.name!r} cannot be read")
 
-    cdef void handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
+    cdef int handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
         """What the profile function is told of."""
         cdef uint64_t time = ticks()
         cdef thread_t *t = this_thread(self) if self.on else NULL
         if t == NULL:
-            return
+            return -(PyErr_Occurred() != NULL)
         if what == PyTrace_CALL or what == PyTrace_RETURN:
-            on_frame(self, t, frame, what, time)
-        elif self.builtins and argument != NULL:
-            on_builtin(self, t, frame, what, argument, time)
+            return on_frame(self, t, frame, what, time)
+        if self.builtins and argument != NULL:
+            return on_builtin(self, t, frame, what, argument, time)
+        return 0
 
     cdef thread_t *join(self) noexcept:
-        """Have a root for the calling thread."""
+        """Have a root for the calling thread; NULL perhaps with an exception that is the program's."""
         cdef int number = -1, thread = 0
+        cdef bint on
+        raised = None
         self.inside += 1
         try:
             number, thread = self.describe_thread()
-        except BaseException:       # never the program's trouble
+        except BaseException as error:
             number = -1
-        if not self.come_out() or number < 0:
+            if is_the_programs(error):      # and ours is never its trouble
+                raised = error
+        on = self.come_out()
+        if raised is not None:
+            set_again(raised)
+        if not on or number < 0:
             return NULL
         return join_thread(&self.calls, number, thread)
 
@@ -277,10 +306,11 @@ cdef class Calls(Tracer):
         return child_of(&self.calls, t.top, code, self.calls.codes.wanted[index].number)
 
     cdef int discover(self, PyObject *code, PyObject *builtin) noexcept:
-        """Ask what is to be known of code, and remember the answer."""
+        """Ask what is to be known of code, and remember the answer; UNKNOWN with an exception that is the program's."""
         cdef code_t *about
         cdef int number = -1, begins = 0
-        cdef bint target = False
+        cdef bint on, target = False
+        raised = None
         self.inside += 1
         try:
             if builtin != NULL:
@@ -290,9 +320,15 @@ cdef class Calls(Tracer):
                 answer = self.describe(<object>code)
                 if answer is not None:
                     number, target, begins = answer
-        except BaseException:       # never the program's trouble
+        except BaseException as error:
             number = -1
-        if not self.come_out():
+            if is_the_programs(error):      # and ours is never its trouble
+                raised = error
+        on = self.come_out()
+        if raised is not None:
+            set_again(raised)
+            return UNKNOWN
+        if not on:
             return NOT_WANTED
         if number < 0:
             note(&self.calls.codes, code, NOT_WANTED)
@@ -311,6 +347,7 @@ cdef class Calls(Tracer):
         """Give every call its share from now on, until ``stop``; this thread has a root from now."""
         self.on = True
         this_thread(self)
+        raise_what_is_set()
 
     def enter(self, code):
         """Code has just begun in this thread, before that could be told of."""
@@ -318,6 +355,7 @@ cdef class Calls(Tracer):
         cdef node_t *node = callee(self, t, <PyObject *>code, NULL) if t != NULL else NULL
         if node != NULL:
             go_in(self, t, node, <PyObject *>code, True, ticks())
+        raise_what_is_set()
 
     def settle(self):
         """Give what runs in this thread its share up to now."""
@@ -328,6 +366,7 @@ cdef class Calls(Tracer):
     def read_cost(self):
         """Nanoseconds that one reading takes: the least of some."""
         cdef thread_t *t = this_thread(self)
+        raise_what_is_set()
         return 0.0 if t == NULL else look_cost(&self.calls.tracer, &t.watch)
 
     def writer(self):

@@ -136,8 +136,9 @@ cdef class Calls(Seat):
 
     cdef EventLog log
 
-    cdef void handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
+    cdef int handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
         self.log.event(frame, what, argument)
+        return 0
 
 
 cdef class TracedLines(Seat):
@@ -146,10 +147,11 @@ cdef class TracedLines(Seat):
     cdef EventLog log
     cdef bint alone
 
-    cdef void handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
+    cdef int handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
         cdef bint call = what == PyTrace_CALL or what == PyTrace_RETURN
         if what == PyTrace_LINE or what == PyTrace_EXCEPTION or call and self.alone:
             self.log.event(frame, what, argument)
+        return 0
 
 
 # -- the log -----------------------------------------------------------------------------------------------------------

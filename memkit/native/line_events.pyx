@@ -3,6 +3,7 @@
 Two engines: callbacks for ``sys.monitoring``, which ``memkit.tracing`` registers, and a trace function.
 """
 
+from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint64_t
@@ -22,7 +23,7 @@ from memkit.native.lines cimport (
 )
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
 from memkit.native.seat cimport TRACE
-from memkit.native.tracer cimport Tracer
+from memkit.native.tracer cimport Tracer, is_the_programs, raise_what_is_set, set_again
 from memkit.native.watch cimport SLOTS, look_cost, watch_t, watches, worst_gate
 
 cdef enum:
@@ -37,6 +38,9 @@ cdef inline PyObject *done() noexcept:
 
 
 cdef inline PyObject *never_again(Lines me) noexcept:
+    """What is returned once code has turned out to be none that is wanted, or has an exception set that is the program's."""
+    if PyErr_Occurred() != NULL:
+        return NULL
     Py_INCREF(<PyObject *>me.disable)
     return <PyObject *>me.disable
 
@@ -65,6 +69,8 @@ cdef PyObject *on_start(PyObject *self, PyObject **args, Py_ssize_t count) noexc
     index = index_of(&lines.codes, args[0])
     if index == UNKNOWN:
         index = me.discover(<object>args[0])
+        if index == UNKNOWN:
+            return NULL
     if not me.on:
         return done()
     if index < 0:
@@ -76,7 +82,7 @@ cdef PyObject *on_start(PyObject *self, PyObject **args, Py_ssize_t count) noexc
 
 
 cdef bint goes_on(PyObject *self, PyObject **args) noexcept:
-    """A generator or coroutine goes on in the line where it was suspended; False: it never needs to be told of again."""
+    """A generator or coroutine goes on in the line where it was suspended; False: see ``never_again``."""
     cdef Lines me = <Lines>self
     cdef lines_t *lines = &me.lines
     cdef uint64_t time = ticks()
@@ -88,6 +94,8 @@ cdef bint goes_on(PyObject *self, PyObject **args) noexcept:
     index = index_of(&lines.codes, args[0])
     if index == UNKNOWN:
         index = me.discover(<object>args[0])
+        if index == UNKNOWN:
+            return False
     if not me.on or index < 0:
         return not me.on
     t = this_thread(lines)
@@ -103,8 +111,7 @@ cdef PyObject *on_resume(PyObject *self, PyObject **args, Py_ssize_t count) noex
 
 
 cdef PyObject *on_throw(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    goes_on(self, args)
-    return done()
+    return done() if goes_on(self, args) or PyErr_Occurred() == NULL else NULL
 
 
 cdef PyObject *on_line(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
@@ -240,14 +247,14 @@ cdef class Lines(Tracer):
         if meter_open(&self.lines.tracer.meter):
             raise MeterError(f"meter {meter.name!r} cannot be read")
 
-    cdef void handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
+    cdef int handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
         """What the trace function is told of."""
         cdef uint64_t time = ticks()
         cdef PyCodeObject *code
         cdef thread_t *t
         cdef int index
         if not self.on or not (what == PyTrace_CALL or what == PyTrace_LINE or what == PyTrace_RETURN):
-            return
+            return 0
         code = PyFrame_GetCode(frame)
         index = index_of(&self.lines.codes, code)
         if index == UNKNOWN:
@@ -257,15 +264,23 @@ cdef class Lines(Tracer):
             t = this_thread(&self.lines)
             if t != NULL:
                 on_wanted(&self.lines, t, index, frame, what, time)
+        return -1 if index == UNKNOWN else 0
 
     cdef int discover(self, object code) noexcept:
-        """Ask whether a code object is wanted, and remember the answer."""
+        """Ask whether a code object is wanted, and remember the answer; UNKNOWN with an exception that is the program's."""
+        cdef bint on
+        raised = answer = None
         self.inside += 1
         try:
             answer = self.wanted(code)
-        except BaseException:       # never the program's trouble
-            answer = None
-        if not self.come_out():
+        except BaseException as error:
+            if is_the_programs(error):      # and ours is never its trouble
+                raised = error
+        on = self.come_out()
+        if raised is not None:
+            set_again(raised)
+            return UNKNOWN
+        if not on:
             return NOT_WANTED
         if answer is None:
             if self.disable is None:        # sys.settrace would ask again at each call
@@ -304,6 +319,7 @@ cdef class Lines(Tracer):
         """Trace a code object whatever was said of it before."""
         if self.on and index_of(&self.lines.codes, <void *>code) < 0:
             self.discover(code)
+            raise_what_is_set()
 
     def pause(self):
         """Count nothing for the moment; what runs now will have begun when it is next met."""

@@ -20,7 +20,8 @@ cdef class Seat:
     cdef bint stopped           # every thread gives its place back when it next comes by
     cdef link_t *links
 
-    cdef void handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept      # for those who are called
+    # For those who are called: 0, or -1 with an exception that is the program's.
+    cdef int handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept
     cdef int pass_on(self, PyFrameObject *frame, int what, PyObject *argument) noexcept
     cdef void seize(self) noexcept
     cdef void give_back(self) noexcept

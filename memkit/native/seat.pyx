@@ -62,8 +62,8 @@ cdef int on_event(PyObject *self, PyFrameObject *frame, int what, PyObject *argu
     cdef Seat me = <Seat>self       # counted: giving the place back may drop the last reference
     if me.stopped:
         me.give_back()
-    else:
-        me.handle(frame, what, argument)
+    elif me.handle(frame, what, argument):
+        return -1
     return 0 if me.links == NULL else me.pass_on(frame, what, argument)
 
 
@@ -74,8 +74,8 @@ cdef int raised(int result) except -1:
 cdef class Seat:
     """Holds the place of a profile or a trace function, in the threads that it was put into."""
 
-    cdef void handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
-        pass
+    cdef int handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
+        return 0
 
     def take(self):
         """Take the place in this thread; False where it has stopped."""

@@ -2,6 +2,12 @@
 
 from memkit.native.seat cimport Seat
 
+# -- an exception that came up while Python ran for a tracer
+
+cdef bint is_the_programs(object error) noexcept
+cdef void set_again(object error) noexcept                          # for the program
+cdef int raise_what_is_set() except -1
+
 
 cdef class Tracer(Seat):
     cdef bint on                    # whether what it is told of is to be counted

@@ -3,7 +3,40 @@
 They are told of events by callbacks of ``sys.monitoring``, or hold the place of a trace or profile function.
 """
 
+from cpython.exc cimport PyErr_Occurred
+
 from memkit.native.seat cimport Seat
+
+cdef extern from "Python.h":
+    void PyErr_SetObject(object, object) noexcept
+
+
+cdef bint is_the_programs(object error) noexcept:
+    """Whether a signal came in between, and it was the program's handler that raised, as Ctrl-C does; else the error is ours.
+
+    A handler in Python shows in the traceback as a call that was given the very frame which it interrupted.
+    """
+    if not isinstance(error, Exception):
+        return True
+    try:
+        place = error.__traceback__
+        while place is not None and place.tb_next is not None:
+            for value in place.tb_next.tb_frame.f_locals.values():
+                for one in value if type(value) is tuple else (value,):
+                    if one is place.tb_frame:
+                        return True
+            place = place.tb_next
+    except Exception:               # there may be no memory left for this
+        pass
+    return False
+
+
+cdef void set_again(object error) noexcept:
+    PyErr_SetObject(type(error), error)
+
+
+cdef int raise_what_is_set() except -1:
+    return -1 if PyErr_Occurred() != NULL else 0
 
 
 cdef class Tracer(Seat):

@@ -78,3 +78,129 @@ def test_a_function_whose_answer_makes_no_sense_is_no_call(python, answer):
 def test_a_thread_whose_answer_makes_no_sense_has_no_calls(python):
     text = HEAD + CALLS % "None"
     assert python(text.replace("lambda: (9, 1)", "lambda: (10**20, 1)")) == []
+
+
+SIGNALLED = """
+import json
+import os
+import signal
+from memkit.engine import Meter
+from memkit.tracing import CallTracer, Functions, LineTracer
+
+class Late(Exception):
+    pass
+
+def too_late(*given):
+    raise Late("a time limit of the program's own")
+
+class Rows:
+    def text(self, row):
+        if about in row:
+            happen()
+
+def happen():
+    told.append(1)
+    if len(told) == 1:
+        {happens}
+
+def work():
+    return 1
+
+def wanted(code):
+    return code is work.__code__
+
+told, arrived = [], []
+about = b'{about}'
+signal.signal(signal.SIGUSR1, too_late)
+tracer = {tracer}(Functions(Rows()), Meter("rss"), wanted)
+for does in tracer.start, work, work, tracer.stop:
+    try:
+        does()
+    except BaseException as error:
+        arrived.append([does.__name__, type(error).__name__])
+tracer.close()
+print(json.dumps([arrived, len(told)]))
+"""
+HAPPENS = {
+    "KeyboardInterrupt": "signal.raise_signal(signal.SIGINT)",
+    "Late": "signal.raise_signal(signal.SIGUSR1)",
+    "SystemExit": "raise SystemExit",
+}
+TRACERS_OF = ["LineTracer", "CallTracer"]
+
+
+@pytest.mark.parametrize("of", TRACERS_OF)
+@pytest.mark.parametrize("name", HAPPENS)
+def test_what_a_signal_handler_raises_while_memkit_asks_about_code_is_the_programs(python, tracer, of, name):
+    # And the code is asked about again.
+    text = SIGNALLED.format(happens=HAPPENS[name], about='"work"', tracer=of)
+    assert python(text, tracer) == [[["work", name]], 2]
+
+
+@pytest.mark.parametrize("of", TRACERS_OF)
+@pytest.mark.parametrize("happens", ["raise ValueError", "raise MemoryError", "happen.no_such_thing"])
+def test_an_error_of_memkits_own_while_it_asks_about_code_is_not(python, tracer, of, happens):
+    text = SIGNALLED.format(happens=happens, about='"work"', tracer=of)
+    assert python(text, tracer) == [[], 1]
+
+
+@pytest.mark.parametrize("name", HAPPENS)
+def test_what_a_signal_handler_raises_while_memkit_asks_about_the_thread_ends_the_start(python, tracer, name):
+    text = SIGNALLED.format(happens=HAPPENS[name], about='"<thread', tracer="CallTracer")
+    assert python(text, tracer) == [[["start", name]], 1]
+
+
+@pytest.mark.parametrize("name", HAPPENS)
+def test_what_a_signal_handler_raises_while_memkit_asks_about_another_thread_is_the_programs(python, tracer, name):
+    begins = """
+import _thread
+import threading  # has the names of threads
+
+def begin():
+    tracer.start()
+    begun.append(1)
+
+def from_another_thread():
+    _thread.start_new_thread(begin, ())
+    while not begun:
+        pass
+    work()
+
+begun = []
+for does in from_another_thread, work"""
+    text = SIGNALLED.format(happens=HAPPENS[name], about='"<thread MainThread', tracer="CallTracer")
+    text = text.replace("for does in tracer.start, work, work", begins)
+    assert python(text, tracer) == [[["from_another_thread", name]], 2]
+
+
+FROM_C = """
+import json
+import signal
+from memkit.engine import Meter
+from memkit.tracing import CallTracer, Functions
+
+class Rows:
+    def text(self, row):
+        if b'"math.sqrt"' in row:
+            told.append(1)
+            if len(told) == 1:
+                signal.raise_signal(signal.SIGINT)
+
+import math
+
+told, arrived = [], []
+tracer = CallTracer(Functions(Rows()), Meter("rss"), builtins=True)
+tracer.start()
+for _ in range(2):
+    try:
+        arrived.append(math.sqrt(4))
+    except KeyboardInterrupt:
+        arrived.append("interrupted")
+tracer.stop()
+tracer.close()
+print(json.dumps([arrived, len(told)]))
+"""
+
+
+def test_ctrl_c_while_memkit_asks_about_a_function_in_c_is_the_programs(python, tracer):
+    assert python(FROM_C, tracer) == [["interrupted", 2.0], 2]
