@@ -532,3 +532,16 @@ with memkit.record("near.memkit", interval="1ms"):
         assert glance is None
     else:
         assert "load" in [frame.function for stack in glance.stacks for frame in stack.frames]
+
+
+def test_a_file_of_the_kernel_may_have_any_name(native_only, tmp_path):
+    from memkit.native.guard import Guard
+
+    counter = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"\xff"))
+    with open(counter, "w") as file:
+        file.write("7000\n")
+    bound = guard.Bound(5000, "rss", "report", "5000 B", "a group", [(counter, "", 1, False)])
+    rows = engine.Journal(os.open(tmp_path / "rows", os.O_WRONLY | os.O_CREAT | os.O_APPEND), None)
+    Guard(rows, engine.Meter("rss"), bound, 0).end()
+    rows.close()
+    assert '7000,5000,"a group","report"]' in (tmp_path / "rows").read_text()

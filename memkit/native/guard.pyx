@@ -12,6 +12,7 @@ from libc.string cimport strlen, strstr
 from posix.fcntl cimport O_CLOEXEC, O_RDONLY, open
 from posix.unistd cimport _exit, getpid, pread
 
+import os
 import sys
 
 from memkit.native.clock cimport MILLISECOND, now, thread_cpu
@@ -192,7 +193,7 @@ cdef class Guard:
         if len(bound.counters) > MOST_COUNTERS or max(len(bound.words), len(bound.ending)) > 3 * LONGEST_ROW:
             raise ValueError("what is to be watched takes too many words")
         for path, key, unit, late in bound.counters:
-            self.held += path.encode(), key.encode()
+            self.held += os.fsencode(path), key.encode()
             counter = &self.guard.counters[self.guard.count]
             counter.path, counter.key = <bytes>self.held[-2], <bytes>self.held[-1]
             counter.unit, counter.late = unit, late

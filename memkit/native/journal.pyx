@@ -18,6 +18,8 @@ from posix.fcntl cimport O_APPEND, O_CLOEXEC, O_WRONLY, open
 from posix.types cimport off_t
 from posix.unistd cimport ftruncate, getpid, lseek, write
 
+import os
+
 from memkit.native.clock cimport now
 from memkit.native.descriptors cimport adopt, is_ours, ours_t, release
 from memkit.native.threads cimport pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock
@@ -219,7 +221,7 @@ cdef class Journal:
         self.journal.table = offset is not None
         self.journal.offset = offset or 0
         if path is not None:
-            self.name = path.encode("utf-8", "surrogateescape")
+            self.name = os.fsencode(path)
             self.journal.path = self.name
 
     def begin_writes_with(self, bytes head):

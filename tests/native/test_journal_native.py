@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -144,6 +145,32 @@ os.write(taken[0], b"theirs")
     subprocess.run([sys.executable, "-c", code], check=True)
     assert (tmp_path / "mine").read_text() == '["row",1]\n'
     assert (tmp_path / "theirs").read_text() == "theirs"
+
+
+def test_a_file_is_found_again_where_names_are_not_in_utf_8(tmp_path):
+    if not shutil.which("localedef"):
+        pytest.skip("needs localedef, to make a locale whose names are not in UTF-8")
+    subprocess.run(["localedef", "-i", "POSIX", "-f", "ISO-8859-1", tmp_path / "test.latin1"], capture_output=True)
+    settings = {"LOCPATH": str(tmp_path), "LC_ALL": "test.latin1", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    code = """
+import os, sys
+from memkit.native.journal import Journal
+path = os.path.join(sys.argv[1], "caf\\xe9")
+journal = Journal(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), path)
+os.closerange(3, 4096)
+journal.row("row", 1)
+journal.close()
+print(sys.getfilesystemencoding(), journal.error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], env={**os.environ, **settings}, capture_output=True, text=True
+    )
+    encoding, error = done.stdout.split()
+    if encoding == "utf-8":
+        pytest.skip("needs a locale whose names are not in UTF-8, and localedef could not make one")
+    assert (encoding, error) == ("iso8859-1", "None")
+    with open(os.path.join(os.fsencode(tmp_path), b"caf\xe9")) as file:
+        assert file.read() == '["row",1]\n'
 
 
 def test_a_file_that_was_removed_is_written_to_still(opened):
