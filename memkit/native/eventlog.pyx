@@ -29,6 +29,7 @@ from memkit.native.gate cimport gate_close, gate_open, must_read, ticks
 from memkit.native.journal cimport Journal, journal_flush, journal_text
 from memkit.native.logrows cimport event_t, row_close, spell_csv, spell_padded, text_t
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
+from memkit.native.threads cimport pthread_atfork
 
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
@@ -48,12 +49,6 @@ cdef extern from "Python.h":
     const char *PyBytes_AS_STRING(PyObject *)
     Py_ssize_t PyBytes_GET_SIZE(PyObject *)
     void Py_XDECREF(PyObject *)
-
-cdef extern from *:
-    """
-    #include <pthread.h>
-    """
-    int pthread_atfork(void *, void *, void (*)() noexcept nogil) nogil
 
 cdef int forks = 0              # that this process came from
 

@@ -21,6 +21,7 @@ from memkit.errors import MeterError
 from memkit.native.descriptors cimport is_ours, ours_t, release
 from memkit.native.meter cimport TEXT, open_kernel_file, read_text, sum_of_lines
 from memkit.native.threads cimport (
+    pthread_atfork,
     pthread_mutex_init,
     pthread_mutex_lock,
     pthread_mutex_t,
@@ -45,7 +46,13 @@ cdef struct keeper_t:
 cdef keeper_t keeper
 cdef pthread_mutex_t lock
 pthread_mutex_init(&lock, NULL)
+pthread_atfork(NULL, NULL, in_forked_child)
 keeper.allowed = True
+
+
+cdef void in_forked_child() noexcept nogil:
+    """Another thread of the parent may have had the lock."""
+    pthread_mutex_init(&lock, NULL)
 
 
 cdef int64_t status_mark() noexcept nogil:
@@ -127,14 +134,12 @@ cdef void unlink_scope(scope_t *scope) noexcept nogil:
 
 cdef void begin() noexcept nogil:
     """Open the kernel's files, once in a process and again after a fork."""
-    if keeper.owner == getpid():
-        return
     if keeper.owner:            # forked: our files speak of the parent, and its scopes are not ours
-        pthread_mutex_init(&lock, NULL)
         release(&keeper.clear_refs)
         release(&keeper.status)
         while keeper.scopes != NULL:
-            unlink_scope(keeper.scopes)
+            keeper.scopes.open = False
+            keeper.scopes = keeper.scopes.next
     keeper.owner = getpid()
     keeper.floor = INT64_MAX
     open_kernel_file(&keeper.status, b"status", O_RDONLY)
@@ -144,6 +149,13 @@ cdef void begin() noexcept nogil:
     link_scope(&keeper.since_reset)
     if keeper.allowed:
         try_reset()
+
+
+cdef void take_lock() noexcept nogil:
+    """Take the lock, with the kernel's files open."""
+    pthread_mutex_lock(&lock)
+    if keeper.owner != getpid():
+        begin()
 
 
 cdef void try_reset() noexcept nogil:
@@ -157,8 +169,7 @@ cdef void try_reset() noexcept nogil:
 
 
 cdef void scope_open(scope_t *scope) noexcept nogil:
-    begin()
-    pthread_mutex_lock(&lock)
+    take_lock()
     fold(-1)
     reset()
     scope.peak = 0
@@ -180,8 +191,7 @@ cdef int64_t scope_take(scope_t *scope, int64_t memory) noexcept nogil:
 
 
 cdef int64_t scope_close(scope_t *scope) noexcept nogil:
-    begin()
-    pthread_mutex_lock(&lock)
+    take_lock()
     if scope.open:              # a forked child finds its parent's closed
         fold(-1)
         unlink_scope(scope)
@@ -212,8 +222,7 @@ cdef class Scope:
 
 def allow_reset(bint allowed):
     """Whether the kernel's mark may be reset from now on; others read it too (a parent's ``wait4``)."""
-    begin()
-    pthread_mutex_lock(&lock)
+    take_lock()
     fold(-1)
     keeper.allowed = allowed
     keeper.resets = False
@@ -230,7 +239,8 @@ def peaks():
     ``reset``: the kernel's mark is reset, so every peak is exact. ``mark``: it is only read, so a peak is exact where
     the process rose higher than ever before. ``samples``: nothing but the readings themselves.
     """
-    begin()
+    take_lock()
+    pthread_mutex_unlock(&lock)
     if keeper.resets:
         return "reset", None
     reason = f"/proc/self/clear_refs: {strerror(keeper.refusal).decode()}" if keeper.allowed else "not wished"
@@ -239,8 +249,7 @@ def peaks():
 
 def peak_rss(bint reset=False):
     """The highest resident memory of this process in bytes, since it began or since the last reset, or None."""
-    begin()
-    pthread_mutex_lock(&lock)
+    take_lock()
     fold(-1)
     cdef int64_t peak = max(keeper.since_reset.peak, 0)
     pthread_mutex_unlock(&lock)

@@ -11,7 +11,9 @@ from libc.stdint cimport int64_t, uint64_t
 from memkit.native.gate cimport gate_close, gate_open, nanoseconds_per_tick, thread_faults, ticks
 from memkit.native.meter cimport meter_read
 from memkit.native.peak cimport scope_close, scope_open, scope_take
-from memkit.native.threads cimport pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t, pthread_mutex_unlock
+from memkit.native.threads cimport (
+    pthread_atfork, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t, pthread_mutex_unlock,
+)
 
 cdef extern from *:
     """
@@ -23,7 +25,6 @@ cdef extern from *:
     int pthread_key_create(pthread_key_t *, void (*)(void *) noexcept nogil) nogil
     int pthread_setspecific(pthread_key_t, const void *) nogil
     void *pthread_getspecific(pthread_key_t) nogil
-    int pthread_atfork(void *, void *, void (*)() noexcept nogil) nogil
     void publish "memkit_publish"(watch_t *, watch_t *) noexcept nogil
     watch_t *load "memkit_load"(watch_t *) noexcept nogil
 

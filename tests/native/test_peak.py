@@ -200,3 +200,70 @@ def test_a_hundred_thousand_scopes_leave_nothing_behind():
         peak.Scope()
     assert len(os.listdir("/proc/self/fd")) <= descriptors  # fewer, where what earlier tests left is found meanwhile
     assert now() - start < MIB
+
+
+AT_ONCE = """
+import json
+import os
+import signal
+import threading
+from memkit.native.peak import Scope
+
+def work():
+    together.wait()
+    scopes.append(Scope())
+
+ends = set()
+for _ in range(200):
+    child = os.fork()
+    if not child:
+        signal.alarm(20)  # ends one that hangs
+        together, scopes = threading.Barrier(4), []
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        peaks = [scope.close() for scope in scopes]
+        os._exit(None in peaks)
+    ends.add(os.waitpid(child, 0)[1])
+    if ends != {0}:
+        break
+print(json.dumps(sorted(ends)))
+"""
+
+
+def test_the_first_scopes_of_a_process_may_be_made_by_several_threads_at_once(python):
+    assert python(AT_ONCE) == [0]
+
+
+FORKED = """
+import json
+import os
+import signal
+import threading
+from memkit.native.peak import Scope, peak_rss
+
+def work():
+    while not done:
+        Scope().close()
+
+done, ends = False, set()
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for _ in range(100):
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        os._exit(Scope().close() is None or peak_rss() is None)
+    ends.add(os.waitpid(child, 0)[1])
+done = True
+for thread in threads:
+    thread.join()
+print(json.dumps(sorted(ends)))
+"""
+
+
+def test_a_child_that_is_forked_while_other_threads_ask_for_peaks_has_its_own(python):
+    assert python(FORKED, flags=("-W", "ignore::DeprecationWarning")) == [0]
