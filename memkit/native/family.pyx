@@ -118,9 +118,13 @@ cdef extern from *:
     void ring_read_to "memkit_ring_read_to"(void *, uint64_t) noexcept nogil
 
 cdef enum:
-    PAGES = 16                  # of a ring: some 400 lives of processes between two looks at it
+    RING = 64 * 1024            # bytes, at least a page: some 400 lives of processes between two looks at it
     MOST = 512                  # descriptors
     LONGEST = 256               # bytes of a record
+
+
+cdef long page = sysconf(_SC_PAGESIZE)
+cdef long ring_size = max(page, <long>RING)         # the kernel may allow few bytes, and wants a power of two of pages
 
 cdef struct record_t:           # as the kernel lays it out
     uint32_t kind
@@ -166,7 +170,6 @@ cdef class Family:
         """Watch threads on one CPU, with one ring for all; 0, or the errno of what failed."""
         cdef event_t *one
         cdef int fd, first = -1, code = 0
-        cdef long page = sysconf(_SC_PAGESIZE)
         for thread in threads:
             fd = open_family(thread, cpu)
             if fd < 0:
@@ -183,7 +186,7 @@ cdef class Family:
                 if share_ring(one.fd, first):
                     return errno
                 continue
-            one.ring = mmap(NULL, (1 + PAGES) * page, PROT_READ | PROT_WRITE, MAP_SHARED, one.fd, 0)
+            one.ring = mmap(NULL, page + ring_size, PROT_READ | PROT_WRITE, MAP_SHARED, one.fd, 0)
             if one.ring == MAP_FAILED:
                 one.ring = NULL
                 return errno
@@ -221,9 +224,8 @@ cdef class Family:
         return found
 
     cdef int drain(self, void *ring, list found) except -1:
-        cdef long page = sysconf(_SC_PAGESIZE)
         cdef char *data = <char *>ring + page
-        cdef uint64_t size = PAGES * page, head = ring_head(ring), tail = ring_tail(ring)
+        cdef uint64_t size = ring_size, head = ring_head(ring), tail = ring_tail(ring)
         cdef char whole[LONGEST]
         cdef record_t record
         cdef uint64_t place, fits
@@ -266,7 +268,7 @@ cdef class Family:
         for i in range(self.count):
             one = &self.opened[i]
             if one.ring != NULL and self.owner == getpid():      # a forked child has no such map, but may have another there
-                munmap(one.ring, (1 + PAGES) * sysconf(_SC_PAGESIZE))
+                munmap(one.ring, page + ring_size)
             one.ring = NULL
             if number_of(one.fd) == one.number and one.number:
                 close(one.fd)
