@@ -216,7 +216,7 @@ cdef void write_running(calls_t *calls, journal_t *journal, int64_t memory, bint
     cdef thread_t *t
     cdef thread_t *last = NULL
     cdef node_t *top
-    cdef int64_t peak, growth
+    cdef int64_t peak, growth, running
     for last_found in range(2):
         watch = watches(&calls.tracer)
         while watch != NULL:
@@ -229,7 +229,8 @@ cdef void write_running(calls_t *calls, journal_t *journal, int64_t memory, bint
                     peak = max(max(top.peak, memory if t == last else 0), watch.scope.peak)
                     growth = top.growth + (memory - calls.memory if t == last else 0)
                     if whole or much(growth, top.written_growth) or much(peak, top.written_peak):
-                        write_node(calls, journal, top, top.time + ticks() - t.since, growth, peak)
+                        running = max(<int64_t>(ticks() - t.since), <int64_t>0)     # it may have begun anew just now
+                        write_node(calls, journal, top, top.time + running, growth, peak)
             watch = watch.next
 
 
