@@ -134,15 +134,30 @@ cdef void gate_close(gate_t *gate) noexcept nogil:
 
 # -- all threads -------------------------------------------------------------------------------------------------------
 
+cdef int64_t both_clocks(uint64_t *tick) noexcept nogil:
+    """The time and the tick of one moment: the best of three, for the thread may be stopped between the two readings."""
+    cdef uint64_t before, took, least = <uint64_t>-1
+    cdef int64_t time, best = 0
+    for _ in range(3):
+        before = ticks()
+        time = now()
+        took = ticks() - before
+        if took < least:
+            least = took
+            best, tick[0] = time, before
+    return best
+
+
 cdef double nanoseconds_per_tick() noexcept nogil:
     """The length of a tick, measured over as long a time as there has been."""
-    cdef uint64_t passed = ticks() - first_tick
-    return <double>(now() - first_time) / passed if passed else 1.0
+    cdef uint64_t tick
+    cdef int64_t time = both_clocks(&tick)
+    return <double>(time - first_time) / (tick - first_tick) if tick != first_tick else 1.0
 
 
 cdef void calibrate() noexcept nogil:
-    global first_tick, first_time
-    first_tick, first_time = ticks(), now()
+    global first_time
+    first_time = both_clocks(&first_tick)
     while now() - first_time < CALIBRATION:
         pass
     rules.step = <uint64_t>(STEP / nanoseconds_per_tick())

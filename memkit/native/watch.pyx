@@ -189,10 +189,9 @@ cdef int worst_gate(tracer_t *tracer) noexcept nogil:
 
 
 cdef double look_cost(tracer_t *tracer, watch_t *watch) noexcept:
-    cdef uint64_t before
-    cdef double best = 1e9
+    cdef uint64_t before, best = <uint64_t>-1
     for _ in range(20):
         before = ticks()
         watch_look(tracer, watch)
-        best = min(best, (ticks() - before) * nanoseconds_per_tick())
-    return best
+        best = min(best, ticks() - before)
+    return best * nanoseconds_per_tick()
