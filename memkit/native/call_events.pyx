@@ -17,8 +17,7 @@ from memkit.native.codes cimport NOT_WANTED, UNKNOWN, code_t, index_of, note, wa
 from memkit.native.cpython cimport (
     METH_FASTCALL, Py_DECREF, Py_INCREF, Py_None, Py_TYPE, PyCFunction, PyCFunction_Check, PyCFunction_New,
     PyCFunctionObject, PyCodeObject, PyFrame_GetCode, PyFrame_GetLasti, PyFrameObject, PyMethodDef,
-    PyMethodDescr_Type, PyMethodDescrObject, PyTrace_C_CALL, PyTrace_C_EXCEPTION, PyTrace_C_RETURN, PyTrace_CALL,
-    PyTrace_RETURN,
+    PyMethodDescr_Type, PyMethodDescrObject, PyTrace_C_CALL, PyTrace_CALL, PyTrace_RETURN,
 )
 from memkit.native.gate cimport ticks
 from memkit.native.gate import NAMES

@@ -1,12 +1,13 @@
 """What each call path does to memory: calls, time, growth and peak, summed up in C.
 
 A node stands for a path: a function as called by the path of its parent. Its sums are its own, without what it calls: what
-happens between two events belongs to the node that runs then. So nothing is counted twice, whatever way a call ends, and what
-a path did with all that it called is the sum of its part of the tree, which the reader works out.
+happens between two events belongs to the node that runs then. So nothing is counted twice, whatever way a call ends, and
+what a path did with all that it called is the sum of its part of the tree, which the reader works out.
 
-Each thread has a root of its own, or shares one with threads like it. What memory grew by is given once, to a thread that reads it and has faulted since it last
-did, without which no thread grows memory; what memory shrank by goes to the next that reads. So all trees together grow by
-what the process does. A node is made at the first call of its path and keeps its place; there is a limit to their number.
+Each thread has a root of its own, or shares one with threads like it. What memory grew by is given once, to a thread that
+reads it and has faulted since it last did, without which no thread grows memory; what memory shrank by goes to the next that
+reads. So all trees together grow by what the process does. A node is made at the first call of its path and keeps its place;
+there is a limit to their number.
 """
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawRealloc
@@ -188,7 +189,9 @@ cdef bint leave_to(calls_t *calls, thread_t *t, void *code, uint64_t time) noexc
 
 # -- writing -----------------------------------------------------------------------------------------------------------
 
-cdef void write_node(calls_t *calls, journal_t *journal, node_t *node, uint64_t time, int64_t growth, int64_t peak) noexcept nogil:
+cdef void write_node(
+    calls_t *calls, journal_t *journal, node_t *node, uint64_t time, int64_t growth, int64_t peak
+) noexcept nogil:
     """Write a row, and before it those of callers that the journal does not have."""
     cdef int64_t row[8]
     cdef node_t *caller
@@ -209,8 +212,8 @@ cdef inline bint much(int64_t value, int64_t written) noexcept nogil:
 cdef void write_running(calls_t *calls, journal_t *journal, int64_t memory, bint whole) noexcept nogil:
     """Write what the calls that run now have done so far, which the next flush does not build on.
 
-    Their threads go on meanwhile, so this may be off by what they are just doing. Memory is given to the one that was heard of
-    last: no other can have run Python code since.
+    Their threads go on meanwhile, so this may be off by what they are just doing. Memory is given to the one that was heard
+    of last: no other can have run Python code since.
     """
     cdef watch_t *watch
     cdef thread_t *t

@@ -1,7 +1,7 @@
 """What the kernel tells of the descendants of a thread, as it happens: births, programs begun, ends.
 
-An event that counts nothing (``PERF_COUNT_SW_DUMMY``) is opened on a thread once for each CPU and inherited by every thread and
-process that it starts, and by those that these start. The kernel writes a record into the ring of the CPU at every fork,
+An event that counts nothing (``PERF_COUNT_SW_DUMMY``) is opened on a thread once for each CPU and inherited by every thread
+and process that it starts, and by those that these start. The kernel writes a record into the ring of the CPU at every fork,
 exec and exit among them, with its moment on the monotonic clock, so that a process which lived for a millisecond is known,
 with its parent, whether anybody looked meanwhile or not. Source: ``man 2 perf_event_open``.
 """
@@ -156,7 +156,9 @@ cdef class Family:
         self.owner = getpid()
         cdef int online = sysconf(_SC_NPROCESSORS_ONLN)
         if len(wanted) * online > MOST:
-            raise MeterError(f"perf_event_open: {len(wanted)} threads on {online} CPUs would take more than {MOST} descriptors")
+            raise MeterError(
+                f"perf_event_open: {len(wanted)} threads on {online} CPUs would take more than {MOST} descriptors"
+            )
         self.opened = <event_t *>calloc(len(wanted) * cpus, sizeof(event_t))
         if self.opened == NULL:
             raise MemoryError

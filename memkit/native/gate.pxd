@@ -1,6 +1,6 @@
 # Can memory have changed since the last read? One inlined question, per thread.
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
 
 cdef enum:
     PERF = 0

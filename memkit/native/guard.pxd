@@ -44,7 +44,7 @@ cdef struct guard_t:
     stacks_t stacks
 
 cdef bint guard_look(guard_t *guard, int64_t time) noexcept nogil       # whether memory has just reached the limit
-# The crossing with the stacks of all threads, which have reached the file on return; `time` counts from the recording's begin.
+# The crossing with the stacks of all threads, in the file on return; `time` counts from the recording's begin.
 cdef void guard_write(guard_t *guard, journal_t *journal, int64_t time) noexcept nogil
 cdef void guard_tell(guard_t *guard) noexcept nogil                     # Python, if it is to be told
 cdef void guard_stop(guard_t *guard, journal_t *journal, int64_t time) noexcept nogil      # the program: does not return

@@ -27,8 +27,8 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
-    /* Up to Python 3.12 a call that another thread adds is not noticed before the GIL changes hands: no breaker is set for it.
-       Setting that is what a thread does that wants the GIL; whoever finds nothing to do then goes on. */
+    /* Up to Python 3.12 a call that another thread adds is not noticed before the GIL changes hands: no breaker is set for
+       it. Setting that is what a thread does that wants the GIL; whoever finds nothing to do then goes on. */
     #if PY_VERSION_HEX < 0x030D0000 && defined(__has_include)
       #if __has_include("internal/pycore_interp.h")
         #ifndef Py_BUILD_CORE
@@ -143,7 +143,9 @@ cdef void guard_write(guard_t *guard, journal_t *journal, int64_t time) noexcept
     guard.asked = guard.action == RAISE
     if guard.crossings > MOST_CROSSINGS:
         return
-    length = snprintf(row, sizeof(row), b"[\"crossing\",%lld,%lld,%s]\n", <long long>time, <long long>guard.memory, guard.words)
+    length = snprintf(
+        row, sizeof(row), b"[\"crossing\",%lld,%lld,%s]\n", <long long>time, <long long>guard.memory, guard.words
+    )
     journal_text(journal, row, length)
     threads = stacks_write(&guard.stacks, journal, time)
     journal_flush(journal, now())
@@ -228,7 +230,8 @@ cdef class Guard:
     cdef int come(self) except -2:
         """Do what only Python can, without running any: a program's tracers and debuggers would see it.
 
-        Only where the frames of this Python are not known, it has to tell of those, too. Returns what a pending call is to return, -1 for an exception that is set.
+        Only where the frames of this Python are not known, it has to tell of those, too. Returns what a pending call is to
+        return, -1 for an exception that is set.
         """
         if self.busy():
             self.guard.asked = True

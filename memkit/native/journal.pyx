@@ -160,7 +160,8 @@ cdef char *spell_pair(char *end, int64_t time, int64_t size) noexcept nogil:
     cdef uint64_t rest = magnitude % GIB
     return end + snprintf(
         end, LONGEST_ROW // 2, b"%lld.%09lld,%s%llu.%010llu\n", <long long>(time // SECOND), <long long>(time % SECOND),
-        b"-" if size < 0 else b"", <unsigned long long>(magnitude // GIB), <unsigned long long>((rest * DECIMALS + GIB // 2) // GIB)
+        b"-" if size < 0 else b"", <unsigned long long>(magnitude // GIB),
+        <unsigned long long>((rest * DECIMALS + GIB // 2) // GIB),
     )
 
 

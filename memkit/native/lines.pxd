@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint64_t
 from memkit.native.codes cimport code_t, codes_t
 from memkit.native.gate cimport must_read
 from memkit.native.journal cimport journal_t
-from memkit.native.watch cimport tracer_t, watch_look, watch_t
+from memkit.native.watch cimport tracer_t, watch_t
 
 cdef struct line_t:
     int64_t hits
@@ -71,7 +71,7 @@ cdef struct lines_t:
 cdef int lines_open(lines_t *lines) noexcept                    # 0, or -1: too many, -2: no memory
 cdef void lines_close(lines_t *lines) noexcept                  # nothing may flush or call any more
 cdef thread_t *this_thread(lines_t *lines) noexcept             # the calling thread's state; NULL: no memory
-# Totals that have changed since the last time, the lines that run now with what they have done so far; `memory` is memory now.
+# Totals that have changed since the last time, lines that run with what they have done so far; `memory` is memory now.
 cdef void lines_flush(lines_t *lines, journal_t *journal, int64_t memory) noexcept nogil
 
 # -- what runs
@@ -80,7 +80,7 @@ cdef void look(lines_t *lines, thread_t *t) noexcept nogil
 cdef activation_t *enter(lines_t *lines, thread_t *t, int index, int row, uint64_t time) noexcept
 cdef void leave(thread_t *t, uint64_t time) noexcept nogil
 cdef void leave_down_to(lines_t *lines, thread_t *t, int place, uint64_t time) noexcept nogil
-cdef void leave_all(lines_t *lines) noexcept                    # what runs, in all threads, without giving lines their shares
+cdef void leave_all(lines_t *lines) noexcept                    # what runs, in all threads; no line is given its share
 
 
 cdef inline void begin_line(thread_t *t, activation_t *a, int row, uint64_t time) noexcept nogil:

@@ -1,8 +1,8 @@
 """What each line does to memory: hits, time, growth and peak, summed up in C.
 
 Every thread sums for itself, in tables that only it writes; a flush adds them up from any other thread, and what the lines
-that run have done so far. A function that runs has an activation on its thread's stack, from entry or resumption to return or
-suspension. When a line ends, it is given
+that run have done so far. A function that runs has an activation on its thread's stack, from entry or resumption to return
+or suspension. When a line ends, it is given
 
 * growth: memory now less memory when it began, less what activations of the same code inside it have accounted for, so that
   a recursion counts each byte once, on the line that really grew, and a function's growths add up to exit less entry;

@@ -1,7 +1,7 @@
 # Objects that begin and end, as Python 3.13 and later tell of them.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 
 from memkit.native.journal cimport Journal
 from memkit.native.logrows cimport row_t

@@ -17,7 +17,7 @@ from posix.unistd cimport getpid
 
 from memkit.errors import MeterError
 from memkit.native.clock cimport MILLISECOND, now
-from memkit.native.cpython cimport PyCodeObject, PyThreadState, PyThreadState_Get
+from memkit.native.cpython cimport PyCodeObject, PyThreadState_Get
 from memkit.native.eventlog cimport cpu_time, text_of
 from memkit.native.journal cimport Journal, journal_flush, journal_text
 from memkit.native.logrows cimport reference_t, row_close, spell_reference

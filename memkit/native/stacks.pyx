@@ -3,8 +3,8 @@
 The interpreter's own records are read as a debugger would read those of another process: through ``/proc/self/mem``, where
 an address that leads nowhere is an error and not a crash. So whatever the threads do meanwhile, nothing can happen to them.
 
-They may run on while they are looked at. Each stack is therefore read until two readings in a row agree. Where a thread calls
-and returns too fast for that, those calls are told that were there both times: it was in them all the while.
+They may run on while they are looked at. Each stack is therefore read until two readings in a row agree. Where a thread
+calls and returns too fast for that, those calls are told that were there both times: it was in them all the while.
 
 Sources: ``pycore_frame.h`` of each version of Python, and ``InternalDocs/code_objects.md`` for the table of lines.
 """
@@ -320,7 +320,9 @@ cdef bint spell_place(stacks_t *s, const place_t *place) noexcept nogil:
     return True
 
 
-cdef void write_stack(stacks_t *s, journal_t *journal, int64_t time, unsigned long thread, const look_t *found) noexcept nogil:
+cdef void write_stack(
+    stacks_t *s, journal_t *journal, int64_t time, unsigned long thread, const look_t *found
+) noexcept nogil:
     cdef int i, frames = 0
     cdef size_t whole
     cdef const char *name = b"\"MainThread\"" if thread == <unsigned long>getpid() else b"null"

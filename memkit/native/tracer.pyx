@@ -12,7 +12,7 @@ cdef extern from "Python.h":
 
 
 cdef bint is_the_programs(object error) noexcept:
-    """Whether a signal came in between, and it was the program's handler that raised, as Ctrl-C does; else the error is ours.
+    """Whether it was the program's handler of a signal that raised, as Ctrl-C has it do; else the error is ours.
 
     A handler in Python shows in the traceback as a call that was given the very frame which it interrupted.
     """

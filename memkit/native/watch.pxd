@@ -1,8 +1,8 @@
 # What a tracer keeps of each thread: its gate, its scope, and memory as it was last read.
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 
-from memkit.native.gate cimport gate_t, must_read
+from memkit.native.gate cimport gate_t
 from memkit.native.meter cimport meter_t
 from memkit.native.peak cimport scope_t
 
