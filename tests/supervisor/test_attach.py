@@ -325,7 +325,7 @@ def test_what_has_memkit_among_its_arguments_is_not_memkit(words):
     assert not attach_module._is_memkit(Another(1, 1, tuple(words.split())))
 
 
-@pytest.mark.parametrize("word", ["²", "١", "1_0"])
+@pytest.mark.parametrize("word", ["²", "١", f"1_0_{os.getpid()}"], ids=["raised", "arabic", "python"])
 def test_what_is_no_plain_number_is_a_name(refused, word):
     assert refused(word) == [f"memkit: there is no process with {word!r} in its name or command"]
 
