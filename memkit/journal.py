@@ -33,7 +33,8 @@ row          values                                            written
 ``process_end``  pid, time, code, signal                       when it has ended; null where that is not known
 ``tree``     kind, reason, seen, reason                        how totals are added up: ``pss``, or ``rss`` and why; how
                                                                processes are found: by ``events`` or ``looks``, and why
-``total``    time, memory, rss, estimated                      at each look at the tree: all its processes together
+``total``    time, memory, rss, estimated, below, above        at each look at the tree: all its processes together; the
+                                                               last two only where they differ
 ``cost``     beats, late beats, CPU time                       about once a second: what came since the row before
 ``end``      time, kind, error, code, out of memory            by the program as it ends
 ``exit``     time, code, signal, out of memory                 by the supervisor, who saw the process end; code and signal

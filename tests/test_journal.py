@@ -97,6 +97,7 @@ def test_totals_and_limits_and_crossings_come_back_as_they_were_written(recorded
         ("limit", "cgroup /jobs", 300, 100),
         ("tree", "rss", "no PSS here"),
         ("total", 5, 300, 700, 10),
+        ("total", 6, 310, 700, 20, 0, 20),
         ("crossing", 6, 310, 300, "rss", "report"),
         ("stack", 7, 42, "MainThread", [["a.py", 3, "f"], ["a.py", 9, "<module>"]]),
         ("crossing", 8, 320, 300, "rss", "report"),
@@ -105,7 +106,9 @@ def test_totals_and_limits_and_crossings_come_back_as_they_were_written(recorded
     )
     assert found.limits == (Limit("cgroup /jobs", 300, 100), Limit("RLIMIT_AS", 500, 100))
     assert [limit.left for limit in found.limits] == [200, 400]
-    assert (found.summed, found.summed_reason, found.totals) == ("rss", "no PSS here", (Total(5, 300, 700, 10),))
+    totals = (Total(5, 300, 700, 10), Total(6, 310, 700, 20, 0, 20))
+    assert (found.summed, found.summed_reason, found.totals) == ("rss", "no PSS here", totals)
+    assert [(total.least, total.most) for total in totals] == [(290, 310), (310, 330)]
     stack = Stack(42, "MainThread", (Frame("a.py", 3, "f"), Frame("a.py", 9, "<module>")))
     assert found.crossings == (
         Crossing(6, 310, 300, "rss", "report", (stack,)),

@@ -55,16 +55,20 @@ class Total(NamedTuple):
     """The sum of their resident memory, in which shared pages count once for each process."""
     estimated: int = 0
     """By how much ``memory`` may be off: what has changed since the shares were last read."""
+    below: int | None = None
+    """By how much less than ``memory`` it may have been; None where that is ``estimated``."""
+    above: int | None = None
+    """By how much more; None where that is ``estimated``."""
 
     @property
     def least(self) -> int:
         """What it was at least."""
-        return max(0, self.memory - self.estimated)
+        return max(0, self.memory - (self.estimated if self.below is None else self.below))
 
     @property
     def most(self) -> int:
         """What it was at most: no more than ``rss``."""
-        return min(self.memory + self.estimated, max(self.memory, self.rss))
+        return min(self.memory + (self.estimated if self.above is None else self.above), max(self.memory, self.rss))
 
 
 class Span(NamedTuple):

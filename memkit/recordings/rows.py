@@ -154,8 +154,9 @@ class Rows:
         self._summed = ("" + kind, reason)
         self._seen = (seen, seen_reason)
 
-    def _total(self, time, memory, rss, estimated=0, *_):
-        self._totals.append(Total(time + 0, memory + 0, rss + 0, estimated + 0))
+    def _total(self, time, memory, rss, estimated=0, below=None, above=None, *_):
+        bounds = () if above is None else (below + 0, above + 0)
+        self._totals.append(Total(time + 0, memory + 0, rss + 0, estimated + 0, *bounds))
 
     # -- how it stands now: without a copy of everything -----------------------------------------------------------------
 

@@ -114,8 +114,8 @@ def _totals(recording):
     if recording.summed == "pss":
         yield _fact("together", peak, words)
         least, most = (size(max(getattr(total, name) for total in recording.totals)) for name in ("least", "most"))
-        off = "" if least == most else f": the peak was between {least} and {most}"
-        how = "by PSS: a shared page counts once; between its readings by the change in RSS less shared"
+        off = "" if least == most else f": the peak seen was between {least} and {most}"
+        how = "by PSS: a shared page counts once; between its readings estimated from the change in RSS"
         yield _fact("summed", how + off, (reason, "yellow"))
     else:
         yield _fact("together", "sum of RSS ", peak, words)

@@ -17,14 +17,17 @@ METERS = ("rss", "pss", "uss", "vms", "swap")
 """What can be measured of other processes."""
 _KIB = 1024
 _SECOND = 1_000_000_000
-_NAMES = (b"VmHWM:", b"VmRSS:", b"RssAnon:", b"VmSize:", b"VmSwap:")
+_NAMES = (b"VmHWM:", b"VmRSS:", b"RssAnon:", b"RssShmem:", b"VmSize:", b"VmSwap:")
 _ZOMBIE, _DEAD = "Z", "X"
 
 
 class Reading:
     """A process at one moment. Sizes are bytes, what the system does not tell is None."""
 
-    __slots__ = ("anonymous", "born", "code", "faults", "image", "mark", "name", "over", "parent", "rss", "swap", "vms")
+    __slots__ = (
+        *("anonymous", "born", "code", "faults", "image", "mark", "name", "over", "parent", "rss", "shmem", "swap"),
+        "vms",
+    )
 
     parent: int
     born: int
@@ -43,27 +46,39 @@ class Reading:
     """The highest resident memory since it began, or since it executed its program."""
     anonymous: int
     """Resident memory that belongs to no file and that only forks share."""
+    shmem: int
+    """Resident memory that any process may share, and that belongs to no file on a disk."""
     vms: int
     swap: int | None
+
+    @property
+    def mapped(self) -> int:
+        """Resident memory that belongs to files."""
+        return max(0, self.rss - self.anonymous - self.shmem)
 
 
 class Shares:
     """What a process has of the memory that it shares, in bytes."""
 
-    __slots__ = ("borne", "files", "private", "pss", "rss", "uss")
+    __slots__ = ("borne", "files", "mapped", "private", "pss", "rss", "shmem", "uss")
 
     borne: int
     """How much of the memory that only forks share counts with others."""
     files: int
     """How much of its share may be of files, and of what else processes share that are no forks."""
+    mapped: int
+    """Its share of files, what nobody else has included; no more than that where it is not told."""
+    shmem: int
+    """The same of shared memory that belongs to no file on a disk."""
 
     uss: int
     """What would come free if it ended: what is private of its resident memory, and of huge pages that it asked for itself
     (``MAP_HUGETLB``), which the kernel does not count as resident."""
 
-    def __init__(self, rss, pss, private, borne=0, files=0, huge=0):
+    def __init__(self, rss, pss, private, borne=0, files=0, huge=0, mapped=0, shmem=0):
         self.rss, self.pss, self.private, self.borne, self.files = rss, pss, private, borne, files
         self.uss = private + huge
+        self.mapped, self.shmem = mapped, shmem
 
 
 class Refused(Exception):
@@ -106,7 +121,8 @@ class Proc:
             found.image = fields[25]
         except (OSError, ValueError, IndexError):
             return None
-        found.mark, found.rss, found.anonymous, found.vms, found.swap = (_size(memory, name) for name in _NAMES)
+        sizes = [_size(memory, name) for name in _NAMES]
+        found.mark, found.rss, found.anonymous, found.shmem, found.vms, found.swap = sizes
         return found
 
     def _told_by(self, number: int) -> tuple:
@@ -200,6 +216,18 @@ class Proc:
         except OSError:
             return b""
 
+    def shmem(self) -> tuple[int, int] | None:
+        """How much shared memory there is on the whole machine, mapped or not, and by how much more that may be; or None.
+
+        The kernel adds it up from each processor when 125 pages have come together at the latest.
+        """
+        try:
+            text = _content(f"{self.root}/vmstat")
+            place = text.index(b"\nnr_shmem ") + len(b"\nnr_shmem ")
+            return int(text[place : text.index(b"\n", place)]) * self.page, 125 * (os.cpu_count() or 1) * self.page
+        except (OSError, ValueError):
+            return None
+
     def began(self, born: int) -> int:
         """The moment of ``Reading.born`` on ``time.monotonic_ns``, up to a tick too early."""
         return born * self.tick - _asleep()
@@ -235,7 +263,7 @@ class Elsewhere:
             memory = None
         found.code, found.image, found.faults, found.swap = None, None, 0, None
         found.rss, found.vms = (memory.rss, memory.vms) if memory else (0, 0)
-        found.mark, found.anonymous = getattr(memory, "peak_wset", None), found.rss
+        found.mark, found.anonymous, found.shmem = getattr(memory, "peak_wset", None), found.rss, 0
         return found
 
     def speaker(self, pid: int) -> int:
@@ -327,7 +355,8 @@ def _shares(text: bytes) -> Shares:
     told = b"\nPss_Anon:" in text
     borne = _size(text, b"Anonymous:") - _size(text, b"Pss_Anon:") if told else rss - pss
     files = min(pss - _size(text, b"Pss_Anon:"), pss - private) if told else 0
-    return Shares(rss, pss, private, max(0, borne), max(0, files), _size(text, b"Private_Hugetlb:"))
+    mapped, shmem = (_size(text, name) if told else pss for name in (b"Pss_File:", b"Pss_Shmem:"))
+    return Shares(rss, pss, private, max(0, borne), max(0, files), _size(text, b"Private_Hugetlb:"), mapped, shmem)
 
 
 def _size(text: bytes, name: bytes) -> int:

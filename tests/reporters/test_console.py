@@ -318,8 +318,8 @@ def small_tree(tree):
 def test_what_all_processes_used_together_comes_first_and_says_how_it_was_summed_up(small_tree):
     assert lines(small_tree)[2:6] == [
         "together 45.0 MiB at the peak, seen at 4.00 ms; 3 processes",
-        "summed   by PSS: a shared page counts once; between its readings by the change in RSS less shared: "
-        "the peak was between 42.0 MiB and 48.0 MiB",
+        "summed   by PSS: a shared page counts once; between its readings estimated from the change in RSS: "
+        "the peak seen was between 42.0 MiB and 48.0 MiB",
         "memory   10.0 MiB at the start, 11.0 MiB at the end: +1.0 MiB of the first process",
         "peak     20.0 MiB of the first process, reached by 4.00 ms, exact",
     ]
@@ -327,9 +327,9 @@ def test_what_all_processes_used_together_comes_first_and_says_how_it_was_summed
 
 def test_a_total_that_is_unsure_at_another_moment_makes_the_peak_unsure(tree):
     recording = tree([(0, 10), (8, 11)], {}, [(0, 8, 10), (4, 45, 60, 0), (6, 40, 60, 25), (8, 18, 20)])
-    assert lines(recording)[3].endswith(": the peak was between 45.0 MiB and 60.0 MiB")
+    assert lines(recording)[3].endswith(": the peak seen was between 45.0 MiB and 60.0 MiB")
     read = replace(recording, totals=tuple(total._replace(estimated=0) for total in recording.totals))
-    assert lines(read)[3].endswith("by the change in RSS less shared")
+    assert lines(read)[3].endswith("estimated from the change in RSS")
 
 
 def test_a_sum_of_rss_is_called_one_and_why_it_is_no_better(small_tree):
