@@ -30,7 +30,7 @@ row          values                                            written
 ``thread``   thread, name                                      when Python runs after a crossing
 ``process``  pid, parent, started, command                     when another process of the tree is first seen
 ``command``  pid, time, command                                when it begins to run another program
-``process_end``  pid, time, code, signal                       when it has ended; null where that is not known
+``process_end``  pid, time, code, signal, out of memory        when it has ended; null where that is not known
 ``tree``     kind, reason, seen, reason                        how totals are added up: ``pss``, or ``rss`` and why; how
                                                                processes are found: by ``events`` or ``looks``, and why
 ``total``    time, memory, rss, estimated, below, above        at each look at the tree: all its processes together; the
@@ -38,7 +38,8 @@ row          values                                            written
 ``cost``     beats, late beats, CPU time                       about once a second: what came since the row before
 ``end``      time, kind, error, code, out of memory            by the program as it ends
 ``exit``     time, code, signal, out of memory                 by the supervisor, who saw the process end; code and signal
-                                                               are null where it is not known how
+                                                               are null where it is not known how; out of memory is which
+                                                               count of kills rose, whichever process that was
 ===========  ================================================  ====================================================
 
 This is the writing half; the measured process uses it, so that it loads nothing that weighs until it is asked to read.

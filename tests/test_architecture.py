@@ -14,7 +14,7 @@ FLOORS = [
     {"errors", "version", "crossings"},
     {"units", "hookspecs", "cgroup", "targets", "sources", "journal", "tools", "paths", "waiting"},
     {"recordings", "portable", "locks", "native", "machine", "trend"},
-    {"headroom"},
+    {"headroom", "kills"},
     {"engine", "plugins", "wrapping", "tracing", "endings"},
     {"guard", "files", "heading", "spanrows", "tree"},
     {"ongoing"},
@@ -163,7 +163,7 @@ def test_the_magics_are_imported_where_ipython_is_there_already():
 
 MEASURED = [
     *("start", "script", "recorder", "files", "endings", "engine", "journal", "errors", "units", "version", "spans"),
-    *("eventlog", "heading", "headroom", "cgroup", "spanrows", "follow", "tracker", "machine", "guard"),
+    *("eventlog", "heading", "headroom", "cgroup", "kills", "spanrows", "follow", "tracker", "machine", "guard"),
     *("paths", "waiting"),
 ]
 

@@ -91,6 +91,17 @@ def test_how_a_child_ended_is_told_as_far_as_it_is_known(recorded):
     assert [str(process.ending) for process in recorded(*rows).processes[1:]] == list(ends.values())
 
 
+@pytest.mark.parametrize(
+    ("end", "evidence"), [((None, 9), True), ((None, 11), False), ((3, None), False), ((0, None), False)]
+)
+def test_a_kill_that_was_counted_is_the_program_s_own_only_where_it_was_killed(recorded, end, evidence):
+    words = "cgroup /jobs: oom_kill rose by 1"
+    recording = recorded(("process", 99, 7, 3, "x"), ("process_end", 99, 5, None, 9, words), ("exit", 9, *end, words))
+    assert recording.oom_kills == words
+    assert recording.ending.out_of_memory == (words if evidence else None)
+    assert recording.processes[1].ending == Ending("killed", signal=9, out_of_memory=words, finished=False)
+
+
 def test_totals_and_limits_and_crossings_come_back_as_they_were_written(recorded):
     found = recorded(
         ("limit", "RLIMIT_AS", 500, 100),

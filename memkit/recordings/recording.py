@@ -198,6 +198,9 @@ class Recording:
     limits: tuple[Limit, ...] = ()
     """What limited memory when the recording began, nearest first."""
     crossings: tuple[Crossing, ...] = ()
+    oom_kills: str | None = None
+    """Which count of processes that the kernel killed for want of memory rose meanwhile, in words, as in
+    ``Ending.out_of_memory``; it may have been any process of that group."""
     glance: Glance | None = None
     """Where the threads were when memory last rose near a limit; None where it did not come near one."""
     unread: int = 0

@@ -141,8 +141,8 @@ class Rows:
         process = self._living(pid)
         process[3] = "" + command
 
-    def _process_ended(self, pid, time, code=None, signal=None, *_):
-        self._living(pid)[4] = (time + 0, code, signal)
+    def _process_ended(self, pid, time, code=None, signal=None, out_of_memory=None, *_):
+        self._living(pid)[4] = (time + 0, code, signal, out_of_memory)
 
     def _living(self, pid):
         for process in reversed(self._processes):
@@ -201,6 +201,7 @@ class Rows:
             processes=(process, *self._children()),
             limits=tuple(sorted(self._limits, key=lambda limit: limit.left)),
             crossings=self._crossings_with_stacks(),
+            oom_kills=self._exit and self._exit[3],
             glance=None if self._glance is None else Glance(self._glance, tuple(map(self._named, self._last_seen))),
             ending=ending,
             cost=Cost(beats, late, cpu if about.engine == "native" else None),
@@ -253,7 +254,8 @@ class Rows:
         if self._exit:
             _, exit_code, signal, exit_shortage = self._exit
             if signal is not None:
-                return Ending("killed", error=error, signal=signal, out_of_memory=exit_shortage or shortage, finished=False)
+                evidence = exit_shortage if signal == _SIGKILL else None
+                return Ending("killed", error=error, signal=signal, out_of_memory=evidence or shortage, finished=False)
             if exit_code is None:
                 return Ending("ended", finished=False)
             if self._end is None and self.about.recorder is not None:
@@ -282,9 +284,8 @@ class Rows:
         processes = []
         left = self._end is not None and self._end[1] == "detached"  # the recording was stopped while they ran
         for pid, parent, started, command, end in self._processes:
-            ended, code, signal = end or (None, None, None)
-            ending = Ending("detached", finished=False) if end is None and left else _child_ending(end, code, signal)
-            processes.append(Process(pid, parent, command, started, ended, ending))
+            ending = Ending("detached", finished=False) if end is None and left else _child_ending(*end or (None,))
+            processes.append(Process(pid, parent, command, started, end and end[0], ending))
         return processes
 
 
@@ -296,17 +297,18 @@ def _the_programs(frames):
     return frames
 
 
-def _child_ending(end, code, signal):
-    if end is None:
+def _child_ending(time, code=None, signal=None, out_of_memory=None):
+    if time is None:
         return Ending("unknown", finished=False)
     if signal is not None:
-        return Ending("killed", signal=signal, finished=False)
+        return Ending("killed", signal=signal, out_of_memory=out_of_memory, finished=False)
     if code is None:
         return Ending("ended", finished=False)
     return Ending("exited", code=code) if code else Ending("ok")
 
 
 _time_of = attrgetter("time")
+_SIGKILL = 9
 _OF_ANOTHER = 5
 """The length of a ``sample`` row with a pid."""
 

@@ -89,6 +89,9 @@ def _facts(recording):
     yield _fact(
         "memkit", (_shortened(recording.about.command), "bold"), ": ", (str(recording.ending), "bold red" if bad else "bold")
     )
+    evidence = _evidence(recording)
+    if evidence and evidence != recording.ending.out_of_memory:
+        yield _fact("kills", (f"{evidence} while it ran", "bold red"))
     yield _fact("took", memkit.units.show_time(recording.duration))
     yield from _totals(recording)
     first = " of the first process" if len(recording.processes) > 1 else ""
@@ -100,6 +103,12 @@ def _facts(recording):
     yield _fact("memory", f"{size(recording.start)} at the start, {size(recording.end)} at the end: ", change, meter, first)
     when = memkit.units.show_time(recording.highest.time)
     yield _fact("peak", (size(recording.peak), "bold"), f"{first}, reached by {when}, {_how_sure(recording)}")
+
+
+def _evidence(recording):
+    """What speaks for want of memory: of the program's own death, else of that of another process."""
+    of_others = (process.ending.out_of_memory for process in recording.processes[1:] if process.ending.kind == "killed")
+    return recording.ending.out_of_memory or recording.oom_kills or next(filter(None, of_others), None)
 
 
 def _totals(recording):
@@ -137,7 +146,7 @@ def _limits(recording):
     size = memkit.units.show_bytes
     reckoned = [limit for limit in recording.limits if recording.level(limit) is not None]
     for limit in recording.limits:
-        named = _names(recording.ending.out_of_memory or "", limit)
+        named = _names(_evidence(recording) or "", limit)
         if not named and limit not in (recording.limits[0], *reckoned[:1]):
             continue
         left = recording.left(limit)
@@ -254,7 +263,7 @@ def _program(command):
 
 def _how(ending):
     """How a process ended, in no more than a few words."""
-    return re.split(r",|:| \(", str(ending))[0]
+    return re.split(r",|:| \(", str(ending))[0] + (", out of memory" if ending.out_of_memory else "")
 
 
 def cost(recording):

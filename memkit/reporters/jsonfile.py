@@ -46,6 +46,7 @@ def document(recording):
             for limit in recording.limits
         ],
         "crossings": [_crossing(recording, crossing) for crossing in recording.crossings],
+        "oom_kills": recording.oom_kills,
         "glance": recording.glance and {"time": recording.glance.time, "stacks": _stacks(recording.glance.stacks)},
         "summed": recording.summed,
         "summed_reason": recording.summed_reason,

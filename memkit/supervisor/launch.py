@@ -14,10 +14,11 @@ import time
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from memkit import cgroup, journal
+from memkit import journal
 from memkit.errors import JournalError
+from memkit.kills import Kills
 from memkit.supervisor.senders import Listener
-from memkit.units import SECOND, show_bytes
+from memkit.units import SECOND
 from memkit.waiting import readable
 
 _FLAGS = {"script": (), "module": ("-m",), "code": ("-c",)}  # mode -> how an interpreter is told of it
@@ -49,6 +50,7 @@ class Exit(NamedTuple):
     code: int | None
     signal: int | None
     out_of_memory: str | None
+    """Which count of kills for want of memory rose meanwhile: the process itself is meant where ``SIGKILL`` ended it."""
     recorded: bool = False
     """Whether it lived to begin its recording."""
 
@@ -118,8 +120,7 @@ def launch(words: list[str], path: str, onlookers=None, children: Children | Non
     ``onlookers`` are called meanwhile: see ``supervisor.onlookers``. ``children`` is whether and how what it starts is
     recorded, too. ``followed`` is whether other processes write into the recording themselves.
     """
-    groups = cgroup.memory_groups()
-    before = cgroup.oom_kills(groups)
+    kills = Kills()
     watched_as = _watching(path, children, followed) if children else None
     with signals_are_the_programs() as forward_to:
         # Inherited descriptors are the program's: a shell's <(...), a socket that was activated.
@@ -128,7 +129,7 @@ def launch(words: list[str], path: str, onlookers=None, children: Children | Non
         if onlookers:
             onlookers.pid = process.pid
         _wait(process, onlookers, watched_as and watched_as(process.pid))
-    exit = exit_of(process, before, groups)
+    exit = exit_of(process, kills)
     origin = journal.origin(path)
     if origin is None or origin[0] != process.pid:
         return exit
@@ -148,17 +149,10 @@ def _watching(path: str, children: Children, followed: bool):
     return lambda pid: Outside(pid, path, *children, followed, family)
 
 
-def exit_of(process: subprocess.Popen, before: dict, groups: list) -> Exit:
-    """How a process has ended."""
-    if process.returncode >= 0:
-        return Exit(process.returncode, None, None)
-    killed = -process.returncode
-    labels = {}
-    for name, (limiting, size) in cgroup.limits(groups).items():
-        within = "" if name == limiting else f"{name} in "
-        labels[name] = f"{within}{limiting} ({show_bytes(size)})"
-    shortage = cgroup.risen(before, cgroup.oom_kills(groups), labels) if killed == signal.SIGKILL else None
-    return Exit(None, killed, shortage)
+def exit_of(process: subprocess.Popen, kills: Kills | None = None) -> Exit:
+    """How a process has ended; ``kills`` are those since it was started, if they are to be told."""
+    code, killed = (process.returncode, None) if process.returncode >= 0 else (None, -process.returncode)
+    return Exit(code, killed, kills and kills.risen(killed=killed == getattr(signal, "SIGKILL", 0)))
 
 
 def _wait(process: subprocess.Popen, onlookers, watch) -> None:

@@ -10,8 +10,9 @@ import time
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from memkit import cgroup, engine, files, heading, headroom, journal
+from memkit import engine, files, heading, headroom, journal
 from memkit.errors import JournalError, MemkitError, MeterError, lost_rows
+from memkit.kills import Kills
 from memkit.tree import processes
 from memkit.tree.handles import Handle
 from memkit.units import SECOND
@@ -47,8 +48,7 @@ class Observed:
         self._journal = engine.Journal(files.opened(path), path)
         self._journal.text(heading.of_another(process, self._began, meter, interval, engine.Sampler.engine, mark))
         self._sampler = None if self._meter is None else self._started(interval, mark)
-        self._groups = cgroup.memory_groups(process.pid)
-        self._kills = cgroup.oom_kills(self._groups)
+        self._kills = Kills("self" if fresh else process.pid)  # one that was just started is in our groups, or has ended
         self._journal.text(heading.limits(headroom.find(process.pid)))
         self._journal.flush()
         if self._journal.error:
@@ -106,7 +106,7 @@ class Observed:
     def end(self, code: int | None = None, killed: int | None = None) -> None:
         """End the recording of a process that has ended, with its exit code and signal as far as they are known."""
         moment = time.monotonic_ns()
-        shortage = cgroup.risen(self._kills, cgroup.oom_kills(self._groups)) if killed == signal.SIGKILL else None
+        shortage = self._kills.risen(killed=killed == getattr(signal, "SIGKILL", 0))
         self._finish("exit", moment - self._began, code, killed, shortage)
 
     def detach(self) -> None:

@@ -35,7 +35,7 @@ def run(program: Program, path: str, interval: int, meter: str, onlookers, compl
                 observed, onlookers, Outside(process.pid, path, " ".join(words), interval, meter, False, family), complain
             )
         process.wait()
-    exit = exit_of(process, {}, [])
+    exit = exit_of(process)
     if observed is None:
         return exit
     try:

@@ -22,6 +22,7 @@ _SHORTEST, _AUTO_GROWTH = 10 * _MILLISECOND, 434  # of a beat that grows as that
 _EAGER = _MILLISECOND  # after something happened
 _LOOKS_SHARE = 50  # looking takes no more than one part in so many of the time
 _REMEMBERED = 1000  # of those that have ended
+_SIGKILL = 9
 _CHECKS = 8  # how often a process that is about to end is looked at
 
 
@@ -31,8 +32,9 @@ class Tree:
     ``pid`` is its number, ``journal`` takes the rows, ``source`` reads processes, ``origin`` is the moment on
     ``time.monotonic_ns`` that rows count from. ``command`` is what it runs, where its own words do not tell; ``interval``
     nanoseconds from look to look, or 0 for a beat that grows; ``family`` tells of births and ends, and is closed with the
-    tree; ``seen`` is why there is none. ``whole`` is whether the process itself is to be written about, which one that
-    records itself is not; ``guest`` whether it is this very process, and not one that memkit looks at from outside.
+    tree; ``seen`` is why there is none. ``kills`` are those for want of memory, where that is to be told. ``whole`` is
+    whether the process itself is to be written about, which one that records itself is not; ``guest`` whether it is this
+    very process, and not one that memkit looks at from outside.
     """
 
     def __init__(
@@ -47,10 +49,11 @@ class Tree:
         meter="rss",
         family=None,
         seen=None,
+        kills=None,
         whole=False,
         guest=False,
     ):
-        self._journal, self._source, self._family = journal, source, family
+        self._journal, self._source, self._family, self._kills = journal, source, family, kills
         self._origin, self._interval, self._meter = origin, interval, meter
         self._whole, self._guest = whole, guest
         self._excluded = () if guest else (os.getpid(),)
@@ -291,7 +294,8 @@ class Tree:
         if member.root:
             self.ended = (moment, *(code or (None, None)))
         else:
-            self._rows.append(row("process_end", member.pid, moment, *(code or (None, None))))
+            why = (self._kills.of_one(),) if self._kills and code and code[1] == _SIGKILL else ()
+            self._rows.append(row("process_end", member.pid, moment, *(code or (None, None)), *why))
         self._stir()
 
     def _stir(self):

@@ -10,6 +10,7 @@ import time
 
 from memkit import engine, journal
 from memkit.errors import MeterError, lost_rows
+from memkit.kills import Kills
 from memkit.tree import processes
 from memkit.tree.handles import identity
 from memkit.tree.totals import Budget
@@ -130,6 +131,7 @@ class Outside:
             meter=meter,
             family=family,
             seen=seen,
+            kills=Kills(self._pid),
         )
         self._watch = Watch(tree)
         return True
@@ -156,7 +158,16 @@ class Inside:
         me = os.getpid()
         family, why = family_around(me, source)
         self._tree = Tree(
-            me, journal, source, origin=origin, interval=interval, meter=meter, family=family, seen=why, guest=True
+            me,
+            journal,
+            source,
+            origin=origin,
+            interval=interval,
+            meter=meter,
+            family=family,
+            seen=why,
+            kills=Kills(),
+            guest=True,
         )
         self._watch = Watch(self._tree)
         self._stopping = False

@@ -65,6 +65,26 @@ def test_the_first_line_says_how_it_ended(made_up):
     assert first == "memkit   load.py data.csv: killed by SIGKILL, out of memory (cgroup /jobs: oom_kill rose by 1)"
 
 
+def test_a_kill_of_another_process_of_the_group_is_a_line_of_its_own(made_up):
+    recording = replace(made_up((0, 10), ending=Ending("exited", code=9)), oom_kills="cgroup /jobs: oom_kill rose by 1")
+    shown = lines(replace(recording, limits=(Limit("cgroup /", 9, 8), Limit("cgroup /jobs", 99, 8))))
+    assert shown[:2] == [
+        "memkit   load.py data.csv: exited with code 9",
+        "kills    cgroup /jobs: oom_kill rose by 1 while it ran",
+    ]
+    assert [line.split(",")[0] for line in shown if line.startswith("limit")] == [
+        "limit    cgroup /",
+        "limit    cgroup /jobs",
+    ]
+
+
+def test_a_child_that_was_killed_for_want_of_memory_stands_out(tree):
+    ending = Ending("killed", signal=9, out_of_memory="this machine: oom_kill rose by 1", finished=False)
+    shown = lines(tree([(0, 10), (9, 10)], {77: ([(1, 20), (4, 20)], ending)}, [(0, 10, 10), (9, 30, 30)]))
+    assert shown[:2] == ["memkit   load.py data.csv: finished", "kills    this machine: oom_kill rose by 1 while it ran"]
+    assert any("  77   4242 " in line and "killed by SIGKILL, out of memory work.py" in line for line in shown)
+
+
 def test_an_exact_peak_says_how_far_it_can_be_off(made_up):
     def peak(error, **changes):
         return lines(made_up((0, 10), (5, 12), peaks_error=error, **changes))[3].partition("5.00 ms, ")[2]

@@ -29,6 +29,11 @@ def test_an_empty_recording_is_a_document_too(made_up, tmp_path):
     assert (document["samples"], document["peak"]) == ([], None)
 
 
+def test_kills_for_want_of_memory_are_there(made_up, tmp_path):
+    memkit.report(replace(made_up((0, 1)), oom_kills="cgroup /x: oom_kill rose by 1"), json=tmp_path / "a.json", quiet=True)
+    assert json.loads((tmp_path / "a.json").read_text())["oom_kills"] == "cgroup /x: oom_kill rose by 1"
+
+
 def test_limits_are_there_with_how_near_they_were(made_up, tmp_path):
     group, space = Limit("cgroup /jobs", 100 * MIB, 40 * MIB), Limit("RLIMIT_AS", 200 * MIB, 90 * MIB)
     stack = Stack(7, "MainThread", (Frame("load.py", 3, "load"),))

@@ -143,6 +143,40 @@ def test_a_kill_for_want_of_memory_is_told_from_another(memory_group, installed,
     assert run.stderr.splitlines()[0] == f"memkit   {name}: killed by SIGKILL, out of memory ({evidence})"
 
 
+OVERREACHING = """
+import mmap, subprocess, sys
+if len(sys.argv) > 1:
+    kept = mmap.mmap(-1, 200 << 20)
+    for place in range(0, len(kept), 4096):
+        kept[place] = 1
+raise SystemExit(subprocess.run([sys.executable, __file__, "child"]).returncode != -9)
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--children",), ("--program", sys.executable)])
+def test_a_child_that_is_killed_for_want_of_memory_is_told_of(memory_group, installed, script, tmp_path, options):
+    enter = ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', memory_group]
+    command = [*enter, *installed, "-o", "run.memkit", *options, script(OVERREACHING)]
+    run = subprocess.run(command, cwd=tmp_path, timeout=60, capture_output=True, text=True)
+    assert run.returncode == 0
+    evidence = f"cgroup /{memory_group.name} (96.0 MiB): oom_kill rose by 1"
+    assert run.stderr.splitlines()[1] == f"kills    {evidence} while it ran"
+    recording = reader.read(tmp_path / "run.memkit")
+    assert (recording.ending.kind, recording.ending.out_of_memory, recording.oom_kills) == ("ok", None, evidence)
+    for process in recording.processes[1:]:
+        # Older kernels tell how it ended only until its parent has asked.
+        assert process.ending.out_of_memory == (evidence if process.ending.signal == 9 else None)
+
+
+def test_a_program_that_is_recorded_from_outside_is_told_its_limit_too(memory_group, installed, script, tmp_path):
+    enter = ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', memory_group]
+    command = [*enter, *installed, "-o", "run.memkit", "--program", sys.executable, script(OVERREACHING), "itself"]
+    run = subprocess.run(command, cwd=tmp_path, timeout=60, capture_output=True, text=True)
+    assert run.returncode == 128 + signal.SIGKILL
+    evidence = f"cgroup /{memory_group.name} (96.0 MiB): oom_kill rose by 1"
+    assert run.stderr.splitlines()[0].endswith(f": killed by SIGKILL, out of memory ({evidence})")
+
+
 # -- signals -----------------------------------------------------------------------------------------------------------
 
 WAITING = """

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -187,6 +188,24 @@ def test_a_process_that_is_over_tells_how_it_ended_once(tree, machine, code):
     machine.has(200, 100, over=True, code=code, mib=0)
     assert tree.at(2, *LIVES) == [["process_end", 200, 2 * MS, *code]]
     assert tree.at(3, *LIVES) == []
+
+
+def test_a_killed_process_has_the_evidence_that_memory_was_short_if_there_is_any(machine):
+    counted = iter(["cgroup /jobs: oom_kill rose by 1", None])
+    kills = SimpleNamespace(of_one=lambda: next(counted))
+    tree = Tree(100, Book(), machine, origin=0, interval=10 * MS, kills=kills)
+    for pid in (200, 300, 400):
+        machine.has(pid, 100)
+    tree.look(MS)
+    for pid, code in ((200, (None, 15)), (300, (None, 9)), (400, (None, 9))):
+        machine.has(pid, 100, over=True, code=code, mib=0)
+    tree.due = 0
+    tree.look(2 * MS)
+    assert tree._journal.take("process_end") == [
+        ["process_end", 200, 2 * MS, None, 15],
+        ["process_end", 300, 2 * MS, None, 9, "cgroup /jobs: oom_kill rose by 1"],
+        ["process_end", 400, 2 * MS, None, 9, None],
+    ]
 
 
 def test_a_process_that_is_over_when_it_is_found_is_seen_all_the_same(tree, machine):
