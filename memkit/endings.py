@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
 
@@ -11,6 +12,8 @@ from memkit.units import show_bytes
 SET = "the limit that was set"
 _REFUSING = ("RLIMIT_AS", "RLIMIT_DATA", "commit limit of this machine")
 """The limits at which memory is refused; at the others the kernel kills."""
+_ENOMEM = 12
+"""``errno.ENOMEM``, on all systems; that module is not imported here."""
 OK, NOT_KNOWN = ("ok",), ("ended",)
 
 told: tuple | None = None
@@ -23,7 +26,8 @@ def how_it_ended(error: BaseException | None) -> tuple:
         return OK
     if isinstance(error, SystemExit):
         return _with_code(0 if error.code is None else error.code if isinstance(error.code, int) else 1)
-    shortage = _shortage(error) if isinstance(error, MemoryError) else None
+    refused = _refused(error)
+    shortage = _shortage(error, refused) if refused else None
     name = type(error).__qualname__
     try:
         text = str(error).strip()
@@ -78,7 +82,31 @@ def _with_code(code: int) -> tuple:
     return ("exited", None, code) if code else OK
 
 
-def _shortage(error: MemoryError) -> str:
+def _refused(error: BaseException) -> str | None:
+    """What an exception is called that says that memory was refused; None for any other."""
+    if isinstance(error, MemoryError):
+        return "MemoryError"
+    if isinstance(error, OSError) and error.errno == _ENOMEM:
+        return "ENOMEM"
+    if isinstance(error, RuntimeError) and error.args == ("can't start new thread",) and not _stack_would_fit():
+        return "refusal of a thread"  # for which there may be other reasons
+    return None
+
+
+def _stack_would_fit() -> bool:
+    """Whether each limit at which memory is refused leaves room for the stack of one more thread."""
+    try:
+        import resource
+
+        stack = _thread.stack_size() or resource.getrlimit(resource.RLIMIT_STACK)[0]
+        if stack == resource.RLIM_INFINITY:
+            return True  # how large it is then is the C library's matter
+        return all(size - used > stack for name, size, used in headroom.find() if name in _REFUSING)
+    except Exception:  # no such module, or no memory left to ask
+        return True
+
+
+def _shortage(error: BaseException, refused: str) -> str:
     """The evidence: the limit that was set, or those that may have refused memory, the nearest first.
 
     How much is in use now says little: what ran has given back its own.
@@ -90,6 +118,6 @@ def _shortage(error: MemoryError) -> str:
         most = headroom.address_space_peak()
         in_use = f", of which {show_bytes(most)} were in use" if most else ""
         limits = [f"{name} {show_bytes(size)}{in_use if name == 'RLIMIT_AS' else ''}" for _, name, size in found]
-        return "; ".join(["an uncaught MemoryError", *limits])
+        return "; ".join([f"an uncaught {refused}", *limits])
     except Exception:  # a broken __str__, or no memory left to ask
-        return "an uncaught MemoryError"
+        return f"an uncaught {refused}"

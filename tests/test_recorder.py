@@ -538,6 +538,8 @@ class Unprintable(Exception):
         (KeyboardInterrupt(), ("error", "KeyboardInterrupt", None, None)),
         (MemoryError(), ("error", "MemoryError", None, "an uncaught MemoryError")),
         (Unprintable(), ("error", "Unprintable", None, None)),
+        (OSError(2, "No such file"), ("error", "FileNotFoundError: [Errno 2] No such file", None, None)),
+        (RuntimeError("can't start new thread"), ("error", "RuntimeError: can't start new thread", None, None)),
     ],
 )
 def test_what_a_program_raises_is_how_it_ended(error, row):

@@ -179,7 +179,7 @@ def _left_at_the_peak(recording, limit, near):
 
 def _names(evidence, limit):
     """Whether the evidence of a death for want of memory speaks of a limit."""
-    if evidence.startswith("an uncaught MemoryError"):  # which is what those limits do that count what was asked for
+    if evidence.startswith("an uncaught "):  # which is what those limits do that count what was asked for
         return limit.counted != "memory"
     if f"{limit.name} (" in evidence:
         return True

@@ -93,6 +93,36 @@ def test_a_program_that_is_refused_memory_is_told_which_limit_that_was(memkit_ru
     assert first == f"memkit   program.py: ended by an exception, out of memory ({ending.out_of_memory}): MemoryError"
 
 
+REFUSALS = {
+    "mmap": ("kept.append(mmap.mmap(-1, 1 << 26))", "ENOMEM", "OSError: [Errno 12] Cannot allocate memory"),
+    "a thread": (
+        "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+        "refusal of a thread",
+        "RuntimeError: can't start new thread",
+    ),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what Linux refuses, and how")
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_memory_that_is_refused_in_other_ways_is_told_of_too(memkit_run, script, refusal):
+    text, refused, error = REFUSALS[refusal]
+    program = "import mmap, resource, threading, time\nkept = []\nlimits = resource.RLIMIT_AS, resource.RLIMIT_STACK\n"
+    for place, size in enumerate(("1 << 30", "1 << 23")):
+        program += f"resource.setrlimit(limits[{place}], ({size}, resource.getrlimit(limits[{place}])[1]))\n"
+    ending = memkit_run(script(f"{program}while True:\n    {text}")).recording.ending
+    assert (ending.kind, ending.error) == ("error", error)
+    assert ending.out_of_memory.startswith(f"an uncaught {refused}; RLIMIT_AS 1.0 GiB, of which ")
+
+
+def test_a_thread_that_is_refused_for_another_reason_is_no_want_of_memory(memkit_run, script):
+    program = (
+        "import resource\nresource.setrlimit(resource.RLIMIT_AS, (4 << 30, resource.getrlimit(resource.RLIMIT_AS)[1]))\n"
+    )
+    ending = memkit_run(script(f'{program}raise RuntimeError("can\'t start new thread")')).recording.ending
+    assert (ending.error, ending.out_of_memory) == ("RuntimeError: can't start new thread", None)
+
+
 def test_even_a_program_that_is_killed_at_once_leaves_a_sample(memkit_run):
     assert memkit_run("-c", "import os; os.kill(os.getpid(), 9)").recording.samples
 
