@@ -12,7 +12,8 @@ from memkit.options import add_run_options, check, settings
 from memkit.parser import Parser
 from memkit.plugins import Plugins
 from memkit.recordings import shelf
-from memkit.recordings.reader import read
+from memkit.recordings.reader import Reader, read
+from memkit.recordings.recording import Recording
 from memkit.supervisor import attach, launch
 from memkit.supervisor.launch import Children, Program
 from memkit.supervisor.onlookers import onlookers
@@ -100,7 +101,7 @@ def run_command(name: str, words: list[str]) -> int:
         _drop_unused(path, reserved)
     if exit.recorded:
         try:
-            failed = plugins.report([read(path)], options)
+            failed = plugins.report([_just_made(path, exit.unwritten)], options)
         except BrokenPipeError:
             failed = _reader_went_away()
     else:
@@ -122,6 +123,14 @@ def _launched(name: str, program: Program, path: str, meter: str, plugins: Plugi
         command = launch.command(program, settings(options, path, meter))
         children = Children(program.words, parse_interval(options.interval), meter) if options.children else None
         return launch.launch(command, path, them, children, followed=options.follow)
+
+
+def _just_made(path: str, unwritten: tuple) -> Recording:
+    """The recording in a file; how it ended is known here, even where the row that says so found no room in the file."""
+    with Reader(path) as reader:
+        reader.advance()
+        reader.add(unwritten)
+        return reader.recording()
 
 
 def _drop_unused(path: str, reserved: bool) -> None:
@@ -268,7 +277,8 @@ def attach_command(name: str, words: list[str]) -> int:
         _drop_unused(path, reserved)
     if lost:
         _say(f"{name}: {lost}")
-    return FAILED if plugins.report([read(path)], options) or lost else 0
+    recording = _just_made(path, getattr(lost, "unwritten", ()))
+    return FAILED if plugins.report([recording], options) or lost else 0
 
 
 def report_command(name: str, words: list[str]) -> int:

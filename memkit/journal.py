@@ -119,7 +119,8 @@ def append(path: str, *values, head: bytes = b"") -> None:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 rows = b"\n" + rows
-        file.write(rows)
+        while rows:  # a disk that is nearly full takes some of it, and only then refuses
+            rows = rows[file.write(rows) :]
 
 
 def _opened_at_once(path: str, flags: int) -> int:

@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -91,6 +92,25 @@ def test_a_disk_that_is_full_before_the_first_row_ends_is_one_clear_error(instal
     (line,) = done.stderr.splitlines()
     assert "cannot record into" in line
     assert "File too large" in line
+
+
+ENDS_LATER = "import time; time.sleep(0.8); raise SystemExit(3)"
+
+
+@pytest.mark.parametrize(
+    ("words", "ending"),
+    [
+        (["-c", ENDS_LATER], "exited with code 3, its end unrecorded (os._exit, exec, or a full disk)"),
+        (["--program", sys.executable, "-c", ENDS_LATER], "exited with code 3"),
+    ],
+)
+def test_an_end_that_found_no_room_is_reported_all_the_same(installed, tmp_path, words, ending):
+    limited = ["sh", "-c", 'ulimit -f 6; exec "$@"', "sh", *installed, "-o", "run.memkit", "--interval", "1ms"]
+    run = subprocess.run([*limited, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 3
+    assert reader.read(tmp_path / "run.memkit").ending.kind == "unknown"
+    first = next(line for line in run.stderr.splitlines() if line.startswith("memkit   "))
+    assert first.endswith(f": {ending}")
 
 
 @pytest.fixture

@@ -91,6 +91,17 @@ def test_how_a_child_ended_is_told_as_far_as_it_is_known(recorded):
     assert [str(process.ending) for process in recorded(*rows).processes[1:]] == list(ends.values())
 
 
+def test_a_row_that_did_not_reach_the_file_can_be_taken_in(recorded, tmp_path):
+    recorded(("sample", 4, 20))
+    with reader.Reader(tmp_path / "r.memkit") as reading:
+        reading.advance()
+        reading.add(())
+        assert reading.recording().ending.kind == "unknown"
+        reading.add(("exit", 9, None, 9, None))
+        assert reading.recording().ending == Ending("killed", signal=9, finished=False)
+        assert reading.recording().duration == 9
+
+
 @pytest.mark.parametrize(
     ("end", "evidence"), [((None, 9), True), ((None, 11), False), ((3, None), False), ((0, None), False)]
 )

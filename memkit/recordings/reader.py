@@ -72,6 +72,11 @@ class Reader:
         """The rows so far, which grow as this advances; None before the first."""
         return self._rows
 
+    def add(self, row: tuple) -> None:
+        """Take in a row of the recorded process or its supervisor that did not reach the file."""
+        if row and self._rows is not None:
+            self._rows.take([list(row)])
+
     def recording(self) -> Recording:
         """What has been read so far."""
         if self._rows is None:

@@ -53,6 +53,8 @@ class Exit(NamedTuple):
     """Which count of kills for want of memory rose meanwhile: the process itself is meant where ``SIGKILL`` ended it."""
     recorded: bool = False
     """Whether it lived to begin its recording."""
+    unwritten: tuple = ()
+    """The row that says how it ended, where that did not reach the recording."""
 
     @property
     def status(self) -> int:
@@ -133,11 +135,12 @@ def launch(words: list[str], path: str, onlookers=None, children: Children | Non
     origin = journal.origin(path)
     if origin is None or origin[0] != process.pid:
         return exit
+    ended = "exit", time.monotonic_ns() - origin[1], exit.code, exit.signal, exit.out_of_memory
     try:
-        ended = time.monotonic_ns() - origin[1], exit.code, exit.signal, exit.out_of_memory
-        journal.append(path, "exit", *ended, head=journal.part(0) if followed else b"")
+        journal.append(path, *ended, head=journal.part(0) if followed else b"")
     except OSError as error:
         print(f"memkit: how it ended could not be added to {path!r}: {error.strerror}", file=sys.stderr)
+        return exit._replace(recorded=True, unwritten=ended)
     return exit._replace(recorded=True)
 
 

@@ -124,7 +124,9 @@ class Observed:
         self._journal.close()
         self.close()
         if self._journal.error:
-            raise lost_rows(self._journal, repr(self.path))
+            lost = lost_rows(self._journal, repr(self.path))
+            lost.unwritten = (kind, moment, *values)  # it may be one of them
+            raise lost
 
     def close(self) -> None:
         if self._handle is not None:

@@ -42,6 +42,7 @@ def run(program: Program, path: str, interval: int, meter: str, onlookers, compl
         observed.end(exit.code, exit.signal)
     except MemkitError as error:
         complain(str(error))
+        exit = exit._replace(unwritten=getattr(error, "unwritten", ()))
     return exit._replace(recorded=True)
 
 
