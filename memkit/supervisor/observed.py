@@ -20,6 +20,7 @@ from memkit.waiting import readable
 
 _NAP = SECOND // 20
 _LONG = 3600 * SECOND
+_YOUTH, _BETWEEN = SECOND // 500, SECOND // 20_000
 
 
 class Another(NamedTuple):
@@ -42,11 +43,14 @@ class Observed:
         self.process, self.path = process, path
         self._handle = _handle(process.pid)
         self._meter = self._opened(meter, fresh)
+        early = self._first_readings() if fresh and self._meter is not None else []
         scoped = meter == "rss" and engine.NAME == "native"
         mark = (0 if fresh else _mark_of(process.pid)) if scoped else None
-        self._began = time.monotonic_ns()
+        self._began = early[0][0] if early else time.monotonic_ns()
         self._journal = engine.Journal(files.opened(path), path)
         self._journal.text(heading.of_another(process, self._began, meter, interval, engine.Sampler.engine, mark))
+        for moment, memory in early:
+            self._journal.text(journal.row("sample", moment - self._began, memory))
         self._sampler = None if self._meter is None else self._started(interval, mark)
         self._kills = Kills("self" if fresh else process.pid)  # one that was just started is in our groups, or has ended
         self._journal.text(heading.limits(headroom.find(process.pid)))
@@ -68,6 +72,19 @@ class Observed:
             return None
         self.close()
         raise refusal
+
+    def _first_readings(self) -> list[tuple[int, int]]:
+        """Moments and memory of a fresh process: it may not live until there is a file, and a thread that samples."""
+        found, due, until = [], 0, time.monotonic_ns() + _YOUTH
+        while (moment := time.monotonic_ns()) < until:
+            if moment >= due:
+                memory = self._meter.read()
+                if not memory:
+                    break
+                found.append((moment, memory))
+                due = moment + _BETWEEN
+            time.sleep(0)  # others may run; a timer may take a millisecond
+        return found
 
     def _is_ending(self) -> bool:
         """Whether the process has ended, or is about to: its memory goes before others are told of its end."""

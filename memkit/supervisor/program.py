@@ -11,7 +11,7 @@ import subprocess
 from memkit.errors import MemkitError, UsageError
 from memkit.supervisor.launch import Exit, Program, exit_of, signals_are_the_programs
 from memkit.supervisor.observed import Another, Observed, wait
-from memkit.tree.watch import Outside, family_of
+from memkit.tree.watch import Outside, family_of, signals_blocked
 
 _LONGEST = 256  # bytes of a first line that the kernel looks at
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
@@ -28,8 +28,9 @@ def run(program: Program, path: str, interval: int, meter: str, onlookers, compl
     family = family_of()  # before it is started: it inherits what tells of it
     with signals_are_the_programs() as forward_to:
         process = _started(words)
-        forward_to(process)  # first: a thread that samples would take the signals that are listened for
-        observed = _observed(process, words, path, interval, meter, complain)
+        with signals_blocked():  # or a thread that samples would take those that are listened for below
+            observed = _observed(process, words, path, interval, meter, complain)
+        forward_to(process)
         if observed is not None:
             _watch(
                 observed, onlookers, Outside(process.pid, path, " ".join(words), interval, meter, False, family), complain

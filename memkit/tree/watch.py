@@ -187,7 +187,7 @@ class Inside:
         self._wake = Pipe()
         self._done = _thread.allocate_lock()
         self._done.acquire()
-        with _signals_blocked():
+        with signals_blocked():
             _thread.start_new_thread(self._run, (self._done, self._wake))
 
     def pause(self) -> None:
@@ -218,7 +218,7 @@ class Inside:
             done.release()
 
 
-class _signals_blocked:
+class signals_blocked:
     """While a thread is started: signals are for the threads of the program, and interrupt what these wait for."""
 
     def __enter__(self):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from memkit import engine, journal
+from memkit import engine, heading, journal
 from memkit.errors import MeterError
 from memkit.recordings import reader
 from memkit.supervisor.observed import Another, Observed
@@ -90,6 +90,25 @@ def test_a_program_whose_memory_is_gone_before_its_end_is_told_is_recorded(unask
     Observed(unasked, str(tmp_path / "run.memkit"), 0, meter, fresh=True).end(0)
     recording = reader.read(tmp_path / "run.memkit")
     assert (recording.about.pid, recording.ending.kind, recording.samples) == (unasked.pid, "ok", ())
+
+
+def test_a_program_that_ends_as_its_recording_begins_has_the_memory_that_it_had(tmp_path, monkeypatch):
+    words = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        write = heading.of_another
+
+        def end_first(*arguments):
+            process.kill()
+            process.wait()
+            return write(*arguments)
+
+        monkeypatch.setattr(heading, "of_another", end_first)
+        target = Another(process.pid, os.getpid(), tuple(words))
+        Observed(target, str(tmp_path / "run.memkit"), 0, "rss", fresh=True).end(None, 9)
+    recording = reader.read(tmp_path / "run.memkit")
+    assert recording.samples[0].time == 0
+    assert min(sample.memory for sample in recording.samples) > MIB
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc")
