@@ -31,6 +31,7 @@ row          values                                            written
 ``process``  pid, parent, started, command                     when another process of the tree is first seen
 ``command``  pid, time, command                                when it begins to run another program
 ``process_end``  pid, time, code, signal, out of memory        when it has ended; null where that is not known
+``process_left``  pid, time                                    when the recording ends, of each that still runs
 ``tree``     kind, reason, seen, reason                        how totals are added up: ``pss``, or ``rss`` and why; how
                                                                processes are found: by ``events`` or ``looks``, and why
 ``total``    time, memory, rss, estimated, below, above        at each look at the tree: all its processes together; the

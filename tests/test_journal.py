@@ -91,6 +91,13 @@ def test_how_a_child_ended_is_told_as_far_as_it_is_known(recorded):
     assert [str(process.ending) for process in recorded(*rows).processes[1:]] == list(ends.values())
 
 
+def test_a_process_that_was_left_running_is_no_riddle(recorded):
+    rows = [("process", pid, 7, 3, "x") for pid in (8, 9)]
+    _, left, lost = recorded(*rows, ("process_left", 8, 20), ("exit", 21, 0, None, None)).processes
+    assert (left.ended, left.ending) == (None, Ending("detached", finished=False))
+    assert lost.ending.kind == "unknown"
+
+
 def test_a_row_that_did_not_reach_the_file_can_be_taken_in(recorded, tmp_path):
     recorded(("sample", 4, 20))
     with reader.Reader(tmp_path / "r.memkit") as reading:

@@ -134,7 +134,8 @@ def _is_same(seen: Process, own: Process) -> bool:
 
 def _both(seen: Process, own: Process) -> Process:
     """Its parent saw the whole of it, from outside; how it ended it knows best, where it lived to tell."""
-    ending = own.ending if seen.ending.kind in ("unknown", "ended") and own.ending.kind != "unknown" else seen.ending
+    unseen = seen.ending.kind in ("unknown", "ended", "detached")
+    ending = own.ending if unseen and own.ending.kind != "unknown" else seen.ending
     if seen.ending.kind == "exited" and own.ending.kind == "error":  # the same end, told in more words
         ending = own.ending._replace(code=seen.ending.code)
     elif seen.ending.kind == "exited" and own.ending.kind in ("ok", "ended", "exited"):  # and how it came to it

@@ -98,7 +98,7 @@ class Span(NamedTuple):
 class Ending(NamedTuple):
     """How a process ended. ``kind`` is one of ``ok error exited stopped killed ended detached unknown``.
 
-    ``ended`` says no more than that; ``detached`` that the recording was stopped before the process ended.
+    ``ended`` says no more than that; ``detached`` that the recording ended before the process.
     """
 
     kind: str
@@ -140,7 +140,7 @@ class Ending(NamedTuple):
         if self.kind == "ended":
             return "ended, it is not known how"
         if self.kind == "detached":
-            return "still running when the recording was stopped"
+            return "still running when the recording ended"
         return "not known: the recording has no end (still running, or killed without a supervisor)"
 
 

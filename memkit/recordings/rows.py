@@ -142,7 +142,10 @@ class Rows:
         process[3] = "" + command
 
     def _process_ended(self, pid, time, code=None, signal=None, out_of_memory=None, *_):
-        self._living(pid)[4] = (time + 0, code, signal, out_of_memory)
+        self._living(pid)[4] = (time + 0, _child_ending(code, signal, out_of_memory))
+
+    def _process_left(self, pid, time, *_):
+        self._living(pid)[4] = (None, _LEFT)
 
     def _living(self, pid):
         for process in reversed(self._processes):
@@ -284,8 +287,8 @@ class Rows:
         processes = []
         left = self._end is not None and self._end[1] == "detached"  # the recording was stopped while they ran
         for pid, parent, started, command, end in self._processes:
-            ending = Ending("detached", finished=False) if end is None and left else _child_ending(*end or (None,))
-            processes.append(Process(pid, parent, command, started, end and end[0], ending))
+            ended, ending = end or (None, _LEFT if left else Ending("unknown", finished=False))
+            processes.append(Process(pid, parent, command, started, ended, ending))
         return processes
 
 
@@ -297,9 +300,7 @@ def _the_programs(frames):
     return frames
 
 
-def _child_ending(time, code=None, signal=None, out_of_memory=None):
-    if time is None:
-        return Ending("unknown", finished=False)
+def _child_ending(code, signal, out_of_memory):
     if signal is not None:
         return Ending("killed", signal=signal, out_of_memory=out_of_memory, finished=False)
     if code is None:
@@ -309,6 +310,7 @@ def _child_ending(time, code=None, signal=None, out_of_memory=None):
 
 _time_of = attrgetter("time")
 _SIGKILL = 9
+_LEFT = Ending("detached", finished=False)
 _OF_ANOTHER = 5
 """The length of a ``sample`` row with a pid."""
 
@@ -332,6 +334,7 @@ TAKE = {
     "process": Rows._process_began,
     "command": Rows._executed,
     "process_end": Rows._process_ended,
+    "process_left": Rows._process_left,
     "tree": Rows._tree,
     "total": Rows._total,
     "cost": Rows._spent,

@@ -263,6 +263,8 @@ def _program(command):
 
 def _how(ending):
     """How a process ended, in no more than a few words."""
+    if ending.kind == "detached":
+        return "still running"
     return re.split(r",|:| \(", str(ending))[0] + (", out of memory" if ending.out_of_memory else "")
 
 

@@ -3,7 +3,7 @@
 Where the kernel tells of births and ends as they happen (``memkit.native.family``) nothing that lived is missed; elsewhere
 the tree is searched, often while it changes and rarely while it does not, and what came and went between two searches is
 not seen. A process that was seen once stays in the tree when its parent ends. What is seen is written as ``process``,
-``command``, ``sample``, ``process_end``, ``tree`` and ``total`` rows.
+``command``, ``sample``, ``process_end``, ``process_left``, ``tree`` and ``total`` rows.
 """
 
 from __future__ import annotations
@@ -113,6 +113,8 @@ class Tree:
         self._rows.append(self._sum.last())
         for member in self._members.values():
             self._rows.append(member.last(self._meter))
+            if not member.root:
+                self._rows.append(row("process_left", member.pid, now - self._origin))
             if member.handle:
                 member.handle.close()
         self._write()

@@ -107,6 +107,14 @@ def test_an_end_that_its_recording_has_not_is_made_good_by_what_it_became(own, t
     assert joined(recording(1, processes=(began,)), parts).ending == told
 
 
+@pytest.mark.parametrize(("own", "told"), [("ok", "ok"), ("unknown", "detached")])
+def test_a_process_that_outlived_the_first_may_have_told_of_its_end(own, told):
+    left = Process(2, 1, "python a.py", S, None, Ending("detached", finished=False))
+    main = recording(1, processes=(Process(1, 9, "1.py", 0, 5 * S, Ending("ok")), left))
+    part = recording(2, 101.0, 8 * S, processes=(Process(2, 1, "a.py", 0, None, Ending(own)),))
+    assert joined(main, [part]).processes[1].ending.kind == told
+
+
 def test_processes_of_two_machines_are_two_even_with_one_number():
     one, two = (recording(7, 100.0 + late, host=host, samples=(Sample(0, 7, 1, 1),)) for late, host in enumerate("ab"))
     merged = memkit.merge([one, two])

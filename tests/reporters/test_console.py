@@ -85,6 +85,12 @@ def test_a_child_that_was_killed_for_want_of_memory_stands_out(tree):
     assert any("  77   4242 " in line and "killed by SIGKILL, out of memory work.py" in line for line in shown)
 
 
+def test_a_child_that_was_left_running_is_told_in_two_words(tree):
+    left = Ending("detached", finished=False)
+    shown = lines(tree([(0, 10), (9, 10)], {77: ([(1, 20), (4, 20)], left)}, [(0, 10, 10), (9, 30, 30)]))
+    assert any("  77   4242 " in line and " still running work.py" in line for line in shown)
+
+
 def test_an_exact_peak_says_how_far_it_can_be_off(made_up):
     def peak(error, **changes):
         return lines(made_up((0, 10), (5, 12), peaks_error=error, **changes))[3].partition("5.00 ms, ")[2]

@@ -105,7 +105,7 @@ def attach(tmp_path):
 
 # -- recording ---------------------------------------------------------------------------------------------------------
 
-STOPPED = "still running when the recording was stopped"
+STOPPED = "still running when the recording ended"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

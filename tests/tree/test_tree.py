@@ -215,6 +215,17 @@ def test_a_process_that_is_over_when_it_is_found_is_seen_all_the_same(tree, mach
     assert tree.at(3, *LIVES) == []
 
 
+def test_what_runs_when_the_recording_ends_is_said_to(machine):
+    tree = Tree(100, Book(), machine, origin=0, interval=10 * MS)
+    machine.has(200, 100)
+    machine.has(300, 200)
+    tree.look(MS)
+    machine.has(200, 100, over=True, code=(0, None), mib=0)
+    tree.close()
+    rows = tree._journal.take("process_end", "process_left")
+    assert [row[:2] for row in rows] == [["process_end", 200], ["process_left", 300]]
+
+
 def test_another_program_in_the_same_process_is_a_command(tree, machine):
     machine.has(200, 100)
     tree.at(1)
@@ -763,12 +774,13 @@ def test_a_daemon_stays_in_the_tree(memkit_run, script, native_only):
     assert daemon.ending.code in (7, None)
 
 
-def test_what_outlives_the_program_has_no_end(memkit_run, script):
+def test_what_outlives_the_program_was_still_running(memkit_run, script):
     program = f"import os, time\nif os.fork() == 0:\n    os.closerange(0, 3)\n    time.sleep(5)\ntime.sleep({LONG})\n"
     recording = memkit_run(script(program), options=("-q", "--children")).recording
     with suppress(ProcessLookupError):
         os.kill(recording.processes[1].pid, signal.SIGKILL)
     assert recording.processes[1].ended is None
+    assert str(recording.processes[1].ending) == "still running when the recording ended"
     assert recording.ending.kind == "ok"
 
 
