@@ -47,10 +47,12 @@ class Screen:
             self.row = self.column = 0
         elif command == "H":
             self.row, self.column = max(values[0], 1) - 1, max(values[-1] if len(values) > 1 else 1, 1) - 1
-        elif command == "A":
-            self.row = max(0, self.row - max(values[0], 1))
-        elif command == "K":
-            self.lines[self.row] = self.lines[self.row][: self.column]
+        elif command in ("A", "B"):
+            self.row += max(values[0], 1) * (1 if command == "B" else -1)
+            self.row = min(max(self.row, 0), self.rows - 1)
+        elif command in ("J", "K"):
+            last = self.row + 1 if command == "K" else self.rows
+            self.lines[self.row : last] = [self.lines[self.row][: self.column], *[""] * (last - self.row - 1)]
         elif escape == "7":
             self.saved = (self.row, self.column)
         elif escape == "8":
@@ -73,6 +75,14 @@ class Screen:
             self.lines.insert(bottom, "")
         elif self.row < self.rows - 1:
             self.row += 1
+
+    def enlarge(self, rows, pulls):
+        """Become higher; ``pulls`` is whether what has scrolled off comes back, as in many terminals."""
+        back = self.gone[self.rows - rows :] if pulls else []
+        del self.gone[len(self.gone) - len(back) :]
+        self.lines = back + self.lines + [""] * (rows - self.rows - len(back))
+        self.row += len(back)
+        self.rows, self.region = rows, (0, rows - 1)
 
     @property
     def bottom(self):

@@ -19,6 +19,9 @@ FEWEST_ROWS, FEWEST_COLUMNS = 4, 12
 _SAVE, _RESTORE = "\x1b7", "\x1b8"
 # The whole screen scrolls; one down, which scrolls it where the cursor is at the bottom, and one up in the same column.
 _MAKE_ROOM = f"{_SAVE}\x1b[r{_RESTORE}\x1bD\x1b[A"
+# After a change of size: where the old row stands depends on whether the terminal brought back what had scrolled off, but
+# that is below the cursor always.
+_EMPTY_BELOW = f"{_SAVE}\x1b[0m\x1b[B\r\x1b[J{_RESTORE}"
 _LACKING = ("", "dumb", "unknown", "emacs")
 
 
@@ -49,7 +52,7 @@ class BottomRow:
             self._lost = True
 
     def _draw(self, text: str, columns: int, rows: int) -> None:
-        before = "" if self._size == (columns, rows) else _MAKE_ROOM
+        before = "" if self._size == (columns, rows) else _MAKE_ROOM if self._size is None else _MAKE_ROOM + _EMPTY_BELOW
         on, off = self._styles
         self._size = (columns, rows)  # before it is so: Ctrl-Z may come between
         self._write(f"{before}{_SAVE}\x1b[1;{rows - 1}r\x1b[{rows};1H{on}{text}\x1b[K{off}{_RESTORE}")

@@ -5,16 +5,18 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import psutil
 import pytest
 
 from memkit import journal
+from memkit.supervisor.terminal import BottomRow
 
 pty = pytest.importorskip("pty")
 
-from screen import Terminal  # noqa: E402
+from screen import Screen, Terminal  # noqa: E402
 
 JOB = str(Path(__file__).parents[1] / "programs" / "job.py")
 DRAWN = re.compile(r"[\d.]+ [KM]iB  peak [\d.]+ [KM]iB")
@@ -175,6 +177,32 @@ def test_the_line_follows_the_size_of_the_terminal(on_terminal):
     terminal.type("\n")
     assert terminal.end() == 0
     assert given_back(terminal)
+
+
+@pytest.mark.parametrize("pulls", [False, True])
+@pytest.mark.parametrize("printed", [3, 11, 13, 40])
+def test_nothing_of_the_line_stays_behind_when_the_terminal_becomes_larger(printed, pulls):
+    ours, theirs = pty.openpty()
+    screen, row = Screen(10, 40), BottomRow(theirs)
+
+    def show():
+        termios.tcsetwinsize(ours, (screen.rows, screen.columns))
+        row.show(lambda columns: "status")
+        screen.feed(os.read(ours, 4096).decode())
+        assert screen.bottom == "status"
+
+    try:
+        show()
+        screen.feed("".join(f"{number}\r\n" for number in range(printed)) + "asks: ")
+        show()
+        screen.enlarge(14, pulls)
+        show()
+        row.leave()
+        screen.feed(os.read(ours, 4096).decode() + "answered")
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert screen.transcript.split("\n") == [*map(str, range(printed)), "asks: answered"]
 
 
 def test_a_narrow_terminal_gets_what_matters_most(on_terminal):
