@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 from typing import NamedTuple
 
 from memkit import journal, paths
@@ -38,7 +39,7 @@ def has_completed_successfully(path: str | os.PathLike[str]) -> bool:
 
 
 def has_crashed_gracefully(path: str | os.PathLike[str]) -> bool:
-    """Whether it ended by an exception, ``SystemExit`` of a program with a code other than 0 among them."""
+    """Whether it ended by an exception; ``KeyboardInterrupt`` is one, and ``SystemExit`` with a code other than 0."""
     return ending(path) == "raised"
 
 
@@ -102,7 +103,9 @@ def _ending_of(recording) -> str:
     ended = recording.ending
     if ended.kind == "ok":
         return "completed"
-    return "raised" if ended.finished and ended.kind in ("error", "exited") else "broken off"
+    # Of a KeyboardInterrupt that nobody caught Python makes a death by SIGINT, at its own end.
+    interrupted = ended.signal == signal.SIGINT and (ended.error or "").startswith("KeyboardInterrupt")
+    return "raised" if interrupted or (ended.finished and ended.kind in ("error", "exited")) else "broken off"
 
 
 def _ends_of(path: str) -> tuple[bytes, bytes]:

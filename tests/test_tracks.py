@@ -1,5 +1,7 @@
 """What a tracker has written, read back."""
 
+import signal
+
 import pytest
 
 import memkit
@@ -42,6 +44,22 @@ H = "delta,ram\n"
 def test_the_last_line_says_how_it_ended(path, text, expected):
     path.write_bytes(text.encode())
     assert ended(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("raise KeyboardInterrupt", RAISED),
+        ("import os; os.kill(os.getpid(), 2)", RAISED),
+        ("import os, signal; signal.signal(2, signal.SIG_DFL); os.kill(os.getpid(), 2)", BROKEN_OFF),
+        (KILL, BROKEN_OFF),
+    ],
+)
+def test_an_interrupt_that_python_told_of_is_a_graceful_end(memkit_run, tmp_path, code, expected):
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        pytest.skip("needs interrupts as Python has them")
+    memkit_run("-c", code)
+    assert ended(tmp_path / "run.memkit") == expected
 
 
 def test_a_recording_says_it_as_well(memkit_run, script, tmp_path):
