@@ -87,7 +87,7 @@ def run_command(name: str, words: list[str]) -> int:
         raise UsageError(
             f"meter {options.meter!r} measures the process that it runs in: --program needs one of memkit's own"
         )
-    named = "command" if program.mode == "code" else program.target
+    named = {"code": "command", "input": "input"}.get(program.mode, program.target)
     check(options)
     path, reserved = files.place_for(options.output, named)
     try:
@@ -153,14 +153,22 @@ def _program(options) -> Program:
     words = options.program
     if not words:
         raise UsageError("nothing to run: name a script, -m MODULE or -c CODE; see memkit-run --help")
-    script = words[0]
+    if words[0] != "-":
+        _check_script(words[0])
+        return Program("script", words[0], words[1:])
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("'-' is a program from standard input, where there is none: name a script, or write '- < FILE'")
+    return Program("input", "-", words[1:])
+
+
+def _check_script(script: str) -> None:
+    """Refuse what is no script."""
     if not os.path.exists(script):
         raise UsageError(f"cannot find {script!r}: check the path, or write -m for a module")
     if os.path.isdir(script) and not any(os.path.exists(os.path.join(script, f"__main__.py{c}")) for c in ("", "c")):
         raise UsageError(f"cannot run the folder {script!r}: there is no __main__.py in it")
     if not os.access(script, os.R_OK):
         raise UsageError(f"cannot read {script!r}: permission denied")
-    return Program("script", script, words[1:])
 
 
 def place_of_meter(name: str, plugins: Plugins) -> str:

@@ -8,6 +8,8 @@ from memkit.errors import UsageError, nearest
 
 _WITHOUT_VALUE = ("--lines", "--calls")
 """They take what follows an ``=`` and nothing else: in ``--lines script.py`` the script is what is to be run."""
+_PROGRAM = ("-m", "-c", "-", "--", "--program")
+"""What begins with a dash and is the program, or right before it."""
 _DASHES = "\0--"
 
 
@@ -44,7 +46,7 @@ class Parser(argparse.ArgumentParser):
     def _words_before_program(self, words):
         """How many words are options of ours and their values."""
         place = 0
-        while place < len(words) and words[place].startswith("-") and words[place] not in ("-m", "-c", "--", "--program"):
+        while place < len(words) and words[place].startswith("-") and words[place] not in _PROGRAM:
             if words[place].startswith("--program="):
                 break
             name, equals, _ = words[place].partition("=")

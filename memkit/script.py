@@ -15,7 +15,8 @@ from memkit.errors import MemkitError
 from memkit.recorder import Recorder
 
 _OWN_FILES = (__file__, os.path.join(os.path.dirname(__file__), "start.py"))
-_WORDS = {"script": (), "module": ("-m",), "code": ("-c",)}
+_WORDS = {"script": (), "input": (), "module": ("-m",), "code": ("-c",)}
+_INPUT = "<stdin>"
 REFUSED = 2
 """The exit code where there is nothing to run."""
 
@@ -26,8 +27,8 @@ _log = None
 def main() -> None:
     """Record the program that the command line names: its mode, its target, settings, ``--``, and its arguments.
 
-    The mode is ``script``, ``module`` or ``code``, the target what that is. Settings are ``name=value``: ``path``,
-    ``interval`` and ``meter``; ``lines`` and ``calls``, a target on each line, an empty one for the program's own code or
+    The mode is ``script``, ``input``, ``module`` or ``code``, the target what that is. Settings are ``name=value``:
+    ``path``, ``interval`` and ``meter``; ``lines`` and ``calls``, a target on each line, an empty one for the program's own code or
     for all calls; and, whatever their value, ``c_calls``, ``no_peak_reset`` and ``follow``; ``limit`` and
     ``on_limit`` are those of ``record``, ``call_log`` and ``trigger`` the arguments of ``EventLog``;
     ``profile`` is what ``@profile`` is to be, as ``package.module:name``.
@@ -50,7 +51,7 @@ def main() -> None:
     _open_log(recorder)
     try:
         _let_interrupts_in()
-        {"script": run_script, "module": run_module, "code": run_code}[mode](target)
+        {"script": run_script, "input": run_input, "module": run_module, "code": run_code}[mode](target)
         endings.told = endings.OK
     except BaseException as error:
         if reason := _refused_by_runpy(error):
@@ -108,7 +109,7 @@ def _begins() -> None:
         _log.resume()
 
 
-# -- the three ways to name a program --------------------------------------------------------------------------------
+# -- the ways to name a program --------------------------------------------------------------------------------------
 
 
 def run_script(path: str) -> None:
@@ -134,6 +135,17 @@ def run_script(path: str) -> None:
         with io.open_code(whole) as file:
             source = file.read()
         code = compile(source, whole, "exec", dont_inherit=True)
+    _begins()
+    exec(code, space)
+
+
+def run_input(_: str) -> None:
+    """Run what can be read from standard input: all of it, as the interpreter does."""
+    space = sys.modules["__main__"].__dict__
+    space["__file__"] = _INPUT
+    if sys.version_info < (3, 15):
+        space["__cached__"] = None
+    code = compile(sys.stdin.buffer.read(), _INPUT, "exec", dont_inherit=True)
     _begins()
     exec(code, space)
 
@@ -175,7 +187,7 @@ def _look_like_plain_python(mode: str, target: str, arguments: list[str]) -> Non
     ours = len(sys.argv)
     sys.orig_argv = [*sys.orig_argv[:-ours], *words, *arguments]
     sys.argv = [words[0], *arguments]
-    if mode == "code":
+    if mode in ("code", "input"):
         _put_first("")
     elif mode == "module" and (folder := paths.working_folder()):
         _put_first(folder)
@@ -212,8 +224,8 @@ def profile_without_import(function):
 
 def _own_code(mode: str, target: str) -> str:
     """The target for the program's own code."""
-    if mode == "code":
-        return "<string>"
+    if mode in ("code", "input"):
+        return "<string>" if mode == "code" else _INPUT
     if mode == "module":
         from memkit.targets import find_module
 

@@ -73,6 +73,36 @@ def test_a_program_sees_what_it_would_see_without_memkit(same, named, way):
     assert run.recording.ending.kind == "ok"
 
 
+def test_a_program_from_standard_input_sees_what_it_would_see_without_memkit(same):
+    run = same("-", "one", "-q", "--", "-m", input=MIRROR)
+    assert json.loads(run.stdout)["argv"] == ["-", "one", "-q", "--", "-m"]
+    assert run.recording.about.argv == ("-", "one", "-q", "--", "-m")
+    assert run.recording.ending.kind == "ok"
+
+
+@pytest.mark.parametrize("text", ["print('ü', __file__)\ninput()", "1 +", "import sys; sys.exit('no')", ""])
+def test_a_program_from_standard_input_ends_as_it_would_without_memkit(same, text):
+    same("-", input=text)
+
+
+@pytest.mark.usefixtures("native_only")
+def test_the_lines_of_a_program_from_standard_input_are_traced(memkit_run):
+    run = memkit_run("-", options=("-q", "--lines"), input="kept = []\nfor _ in range(3):\n    kept.append(1)\n")
+    assert [(line.function.file, line.hits) for line in run.recording.lines if line.number == 3] == [("<stdin>", 3)]
+
+
+def test_a_terminal_has_no_program_for_memkit(memkit_run):
+    ours, theirs = os.openpty()
+    try:
+        run = memkit_run("-", stdin=theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    (line,) = run.stderr.splitlines()
+    assert run.returncode == 2
+    assert line.startswith("memkit-run: '-' is a program from standard input")
+
+
 @pytest.mark.parametrize("way", ["script", "symlink", "folder", "module", "code"])
 def test_a_safe_path_stays_safe(same, named, way):
     words = [word if word != "program" else "json.tool" for word in named(way)]

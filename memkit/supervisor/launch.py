@@ -21,7 +21,7 @@ from memkit.supervisor.senders import Listener
 from memkit.units import SECOND
 from memkit.waiting import readable
 
-_FLAGS = {"script": (), "module": ("-m",), "code": ("-c",)}  # mode -> how an interpreter is told of it
+_FLAGS = {"script": (), "input": (), "module": ("-m",), "code": ("-c",)}  # mode -> how an interpreter is told of it
 _START = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "start.py")
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 _OF_TERMINALS = ("SIGINT", "SIGQUIT")
@@ -33,7 +33,7 @@ class Program(NamedTuple):
     """What is to be run."""
 
     mode: str
-    """``script``, ``module`` or ``code``; ``program`` for a command that is not Python."""
+    """``script``, ``input``, ``module`` or ``code``; ``program`` for a command that is not Python."""
     target: str
     arguments: list[str]
 
