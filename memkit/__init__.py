@@ -45,11 +45,11 @@ if TYPE_CHECKING:
     from memkit.recordings.about import About as About
     from memkit.recordings.costs import Cost as Cost
     from memkit.recordings.costs import Tracing as Tracing
+    from memkit.recordings.ending import Ending as Ending
     from memkit.recordings.merging import merge as merge
     from memkit.recordings.mprofile import mprof_lines as mprof_lines
     from memkit.recordings.reader import read as read
     from memkit.recordings.recording import Call as Call
-    from memkit.recordings.recording import Ending as Ending
     from memkit.recordings.recording import Function as Function
     from memkit.recordings.recording import Line as Line
     from memkit.recordings.recording import Process as Process
@@ -78,6 +78,7 @@ _HOMES = {
     "headroom": ("limit", "limits"),
     "hookspecs": ("hookimpl",),
     "log": ("Log", "LogRow", "read_log"),
+    "recordings.ending": ("Ending",),
     "recordings.merging": ("merge",),
     "monitor": ("MemoryMonitor",),
     "recordings.mprofile": ("mprof_lines",),
@@ -91,7 +92,6 @@ _HOMES = {
     "recorder": ("Recorder", "record"),
     "recordings.recording": (
         "Call",
-        "Ending",
         "Function",
         "Line",
         "Process",

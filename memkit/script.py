@@ -28,8 +28,8 @@ def main() -> None:
     """Record the program that the command line names: its mode, its target, settings, ``--``, and its arguments.
 
     The mode is ``script``, ``input``, ``module`` or ``code``, the target what that is. Settings are ``name=value``:
-    ``path``, ``interval`` and ``meter``; ``lines`` and ``calls``, a target on each line, an empty one for the program's own code or
-    for all calls; and, whatever their value, ``c_calls``, ``no_peak_reset`` and ``follow``; ``limit`` and
+    ``path``, ``interval`` and ``meter``; ``lines`` and ``calls``, a target on each line, an empty one for the program's own
+    code or for all calls; and, whatever their value, ``c_calls``, ``no_peak_reset`` and ``follow``; ``limit`` and
     ``on_limit`` are those of ``record``, ``call_log`` and ``trigger`` the arguments of ``EventLog``;
     ``profile`` is what ``@profile`` is to be, as ``package.module:name``.
     """

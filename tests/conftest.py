@@ -21,7 +21,8 @@ import pytest
 from memkit import engine, journal, ongoing
 from memkit.recordings import reader
 from memkit.recordings.calls import Tally
-from memkit.recordings.recording import About, Cost, Ending, Function, Process, Recording, Sample, Total, Tracing
+from memkit.recordings.ending import Ending
+from memkit.recordings.recording import About, Cost, Function, Process, Recording, Sample, Total, Tracing
 
 from engines import TRACERS, environment
 

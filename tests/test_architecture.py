@@ -38,7 +38,7 @@ NATIVE_ORDER = [
 ]
 # Inside a room of several modules imports go down, too.
 ORDER = {
-    "recordings": ("about", "calls", "costs", "recording", "rows", "merging", "mprofile", "reader", "shelf"),
+    "recordings": ("about", "calls", "costs", "ending", "recording", "rows", "merging", "mprofile", "reader", "shelf"),
     "supervisor": ("senders", "terminal", "live", "onlookers", "observed", "launch", "attach", "program"),
     "tree": ("handles", "processes", "totals", "members", "tree", "watch"),
     "notebook": ("pictures", "wording", "typed", "baseline", "stretch", "html", "memit", "watching", "cells", "magics"),

@@ -9,7 +9,8 @@ from memkit.crossings import Glance
 from memkit.errors import FormatError
 from memkit.recordings import reader
 from memkit.recordings.calls import LOST
-from memkit.recordings.recording import Call, Crossing, Ending, Frame, Function, Limit, Sample, Stack, Total, Tracing
+from memkit.recordings.ending import Ending
+from memkit.recordings.recording import Call, Crossing, Frame, Function, Limit, Sample, Stack, Total, Tracing
 
 ABOUT = {
     "memkit": "1.2",

@@ -8,7 +8,8 @@ from itertools import chain
 
 from memkit.errors import UsageError
 from memkit.recordings.calls import Call
-from memkit.recordings.recording import Cost, Ending, Line, Process, Recording, Tracing
+from memkit.recordings.ending import Ending
+from memkit.recordings.recording import Cost, Line, Process, Recording, Tracing
 from memkit.units import SECOND
 
 _ONE_BOOT = 60  # seconds by which the clock of a machine may have been set between two recordings on it

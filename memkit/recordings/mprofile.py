@@ -25,7 +25,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from memkit.errors import FormatError
-from memkit.recordings.recording import About, Ending, Process, Recording, Sample, Span
+from memkit.recordings.ending import Ending
+from memkit.recordings.recording import About, Process, Recording, Sample, Span
 from memkit.units import SECOND
 
 MIB = 1 << 20

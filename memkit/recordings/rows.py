@@ -6,7 +6,8 @@ from operator import attrgetter
 
 from memkit.crossings import Crossing, Frame, Glance, Limit, Stack
 from memkit.recordings.calls import Function, Tally
-from memkit.recordings.recording import About, Cost, Ending, Line, Process, Recording, Sample, Span, Total, Tracing
+from memkit.recordings.ending import Ending
+from memkit.recordings.recording import About, Cost, Line, Process, Recording, Sample, Span, Total, Tracing
 
 
 class Rows:

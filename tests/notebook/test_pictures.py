@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 import pytest
 
 from memkit.notebook.pictures import HEIGHT, WIDTH, plot, sparkline
-from memkit.recordings.recording import Ending, Span
+from memkit.recordings.ending import Ending
+from memkit.recordings.recording import Span
 
 MIB = 1 << 20
 MS = 1_000_000

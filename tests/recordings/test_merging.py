@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 import memkit
+from memkit.recordings.ending import Ending
 from memkit.recordings.merging import joined
 from memkit.recordings.recording import (
     About,
     Call,
     Cost,
     Crossing,
-    Ending,
     Function,
     Line,
     Process,

@@ -7,7 +7,8 @@ import pytest
 import memkit
 from memkit.errors import FormatError
 from memkit.recordings import mprofile
-from memkit.recordings.recording import Ending, Sample, Span
+from memkit.recordings.ending import Ending
+from memkit.recordings.recording import Sample, Span
 
 MIB = 1 << 20
 MS = 1_000_000

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from memkit.recordings.recording import Cost, Crossing, Ending, Limit, Process, Sample, Span, Total, signal_name
+from memkit.recordings.ending import Ending, signal_name
+from memkit.recordings.recording import Cost, Crossing, Limit, Process, Sample, Span, Total
 
 MIB = 1 << 20
 MS = 1_000_000

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 import memkit
-from memkit.recordings.recording import Cost, Crossing, Ending, Frame, Limit, Span, Stack, Total
+from memkit.recordings.ending import Ending
+from memkit.recordings.recording import Cost, Crossing, Frame, Limit, Span, Stack, Total
 from memkit.reporters.console import Curve, _program, summary
 
 MIB = 1 << 20

@@ -4,7 +4,8 @@ import json
 from dataclasses import replace
 
 import memkit
-from memkit.recordings.recording import Crossing, Ending, Frame, Limit, Span, Stack, Total
+from memkit.recordings.ending import Ending
+from memkit.recordings.recording import Crossing, Frame, Limit, Span, Stack, Total
 
 MIB = 1 << 20
 

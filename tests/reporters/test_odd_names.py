@@ -11,7 +11,8 @@ import memkit
 from memkit.crossings import Crossing, Limit
 from memkit.notebook.html import line_tables, line_tables_html
 from memkit.recordings.calls import Function
-from memkit.recordings.recording import Ending, Line, Span, Tracing
+from memkit.recordings.ending import Ending
+from memkit.recordings.recording import Line, Span, Tracing
 
 MIB = 1 << 20
 MS = 1_000_000

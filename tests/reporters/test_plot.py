@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 import memkit
-from memkit.recordings.recording import Crossing, Ending, Limit, Span
+from memkit.recordings.ending import Ending
+from memkit.recordings.recording import Crossing, Limit, Span
 from memkit.reporters.plot import draw
 
 MIB = 1 << 20

@@ -20,7 +20,7 @@ from memkit.compat.mprof.watching import Replacement, Watch
 from memkit.compat.typed import find_script, is_script
 from memkit.errors import MemkitError, MeterError, UsageError
 from memkit.recordings import mprofile
-from memkit.recordings.recording import signal_name
+from memkit.recordings.ending import signal_name
 from memkit.supervisor import launch
 from memkit.supervisor.launch import Program
 from memkit.units import LONGEST_INTERVAL, SECOND, parse_interval
