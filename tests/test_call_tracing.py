@@ -85,6 +85,8 @@ def show(run):
     calls = {call.id: call for call in run.recording.calls}
     print(json.dumps({path(run, call): list(call[4:]) for call in calls.values()}))
 
+with memkit.record(calls=path):  # what runs for the first time has its code mapped, up to a mebibyte at a time
+    pass
 """
 CALLS, TIME, GROWTH, OWN_TIME, OWN_GROWTH, PEAK, OWN_PEAK = range(7)
 

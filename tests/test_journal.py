@@ -331,7 +331,14 @@ DAMAGED = """\
 """
 
 
-@pytest.mark.parametrize("damage", [*DAMAGED.encode("latin-1").splitlines(keepends=True), b"\n"])
+def test_an_empty_line_is_nothing(recorded):
+    """Who adds a row looks whether the file ends inside one, perhaps in the middle of somebody's write."""
+    recording = recorded(("sample", 1, 5), b"\n", ("sample", 4, 6), ("end", 5, "ok"))
+    assert [sample.time for sample in recording.samples] == [1, 4]
+    assert recording.unread == 0
+
+
+@pytest.mark.parametrize("damage", DAMAGED.encode("latin-1").splitlines(keepends=True))
 def test_a_damaged_row_costs_no_other(recorded, damage):
     recording = recorded(("sample", 1, 5), damage, ("sample", 4, 6), ("end", 5, "ok"))
     assert [sample.time for sample in recording.samples] == [1, 4]

@@ -124,7 +124,7 @@ class Reader:
         except ValueError:
             pass
         rows = []
-        for line in lines:
+        for line in filter(None, lines):  # ``journal.append`` may have looked at the end in the middle of a write
             try:
                 rows.append(json.loads(line))
             except ValueError:
