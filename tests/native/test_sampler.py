@@ -317,5 +317,5 @@ print(json.dumps(sorted(ends)))
 """
 
 
-def test_a_child_that_is_forked_while_another_thread_flushes_goes_on(python):
+def test_a_child_that_is_forked_while_another_thread_flushes_goes_on(python, native_only):
     assert python(FLUSHING, flags=("-W", "ignore::DeprecationWarning")) == [0]
