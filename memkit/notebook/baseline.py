@@ -56,13 +56,15 @@ def _fold_on(cpu, pages, file):
 
 
 def _largest_file() -> bytes:
-    """The largest of the files that this process has mapped: most of it is in memory already."""
+    """The largest file of code that this process has mapped. Most of it is in memory already, and nobody cuts it short,
+    as may happen to a file of data: reading a page that is gone would kill this process.
+    """
     found = {b"": 0}
     with open("/proc/self/maps", "rb") as maps:
         for line in maps:
             _, slash, path = line.rstrip(b"\n").partition(b" /")
             path = b"/" + path
-            if slash and path not in found:
+            if slash and b" r-xp " in line and path not in found:
                 try:
                     found[path] = os.stat(path).st_size
                 except OSError:
