@@ -9,6 +9,7 @@ import threading
 import pytest
 
 import memkit
+from memkit.notebook import baseline
 from memkit.notebook.memit import Children, MemitResult, memit
 
 MIB = 1 << 20
@@ -57,6 +58,14 @@ def _pages_on(cpu, number):
     thread.start()
     thread.join()
     return memory[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts on each CPU")
+def test_no_file_of_the_programs_data_is_read_for_that(tmp_path):
+    with open(tmp_path / "table", "wb+") as file:
+        file.truncate(1 << 34)  # larger than any file of code
+        with mmap.mmap(file.fileno(), 1 << 20):
+            assert baseline._largest_file() != os.fsencode(file.name)
 
 
 def test_it_runs_once_for_each_repeat():
