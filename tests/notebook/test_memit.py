@@ -40,9 +40,18 @@ def test_what_the_cpus_have_not_added_up_is_no_error_of_the_peak(exact_peaks, sp
     found = []
     for _ in range(9):
         kept = [_pages_on(cpu, 24) for cpu in os.sched_getaffinity(0)]  # so few that a CPU keeps them to itself
-        found.append(memit(lambda: spike(32)).increment)
+        found.append(memit(lambda: _on_one_cpu(spike, 32)).increment)
         del kept
     assert sorted(found)[4] == pytest.approx(32, abs=0.06)
+
+
+def _on_one_cpu(act, *values):
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})  # or it would leave some pages where it is taken away from
+    try:
+        act(*values)
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def _pages_on(cpu, number):
