@@ -23,6 +23,7 @@ _EAGER = _MILLISECOND  # after something happened
 _LOOKS_SHARE = 50  # looking takes no more than one part in so many of the time
 _REMEMBERED = 1000  # of those that have ended
 _SIGKILL = 9
+_PATIENCE = _SECOND  # with a parent that does not ask how its child ended
 _CHECKS = 8  # how often a process that is about to end is looked at
 
 
@@ -61,6 +62,7 @@ class Tree:
         self._members = {}  # pid: member
         self._done = {}  # pid: when it began, of what has ended and may still be found
         self._leaving = []
+        self._unasked = []  # those that have ended, while only their parents may know how, and when each did
         self._lost = 0
         self._handles = 0
         self._may_hold = not guest or tells_apart()  # or a descriptor of the program's might be closed for ours
@@ -73,8 +75,6 @@ class Tree:
         self._search_due = self._earliest = self.due = 0
         self._eager = _EAGER
         self._seen = ("events", None) if family else ("looks", seen)
-        self.ended = None
-        """When and how the process itself ended: time, exit code, signal; None while it lives."""
         self._root = pid
         self._words = source.command(pid)  # a fork of it has the same
         self._command = command or self._words
@@ -87,6 +87,7 @@ class Tree:
         if self._said is None:
             self._adopt(self._root, None, now, True)
             self._sum.begin(self._root)
+        self._ask_again(now)
         if self._family:
             self._take_events()
         self._check_the_leaving(now)
@@ -110,6 +111,7 @@ class Tree:
         self.due = now
         self._search_due = max(self._search_due, now + 1)
         self.look(now)
+        self._ask_again(now, for_the_last_time=True)
         self._rows.append(self._sum.last())
         for member in self._members.values():
             self._rows.append(member.last(self._meter))
@@ -280,25 +282,39 @@ class Tree:
         """Write that a process has ended, and how, as far as anybody knows."""
         del self._members[member.pid]
         known = reading is not None and reading.born == member.born
-        code = reading.code if known else member.handle.ending() if member.handle else None
         if known:
             self._done[member.pid] = member.born
         elif reading is not None:  # its number was used again, perhaps by one of the tree
             self._newest = None
-        if member.handle:
-            member.handle.close()
-            self._handles -= 1
         self._sum.without(member.part)
         if member.unnamed:
             self._name(member, over=True)
         self._rows.append(member.last(self._meter))
-        moment = max(at - self._origin, member.began)
-        if member.root:
-            self.ended = (moment, *(code or (None, None)))
+        code = (known and reading.code) or (member.handle and member.handle.ending())
+        if known and not code and member.handle:
+            self._unasked.append((member, at))
         else:
-            why = (self._kills.of_one(),) if self._kills and code and code[1] == _SIGKILL else ()
-            self._rows.append(row("process_end", member.pid, moment, *(code or (None, None)), *why))
+            self._tell_end(member, at, code)
         self._stir()
+
+    def _ask_again(self, now, for_the_last_time=False):
+        """Whether the system tells by now how processes ended of which only their parents knew."""
+        unasked, self._unasked = self._unasked, []
+        for member, at in unasked:
+            code = member.handle.ending()
+            if code or for_the_last_time or now - at > _PATIENCE:
+                self._tell_end(member, at, code)
+            else:
+                self._unasked.append((member, at))
+
+    def _tell_end(self, member, at, code):
+        if member.handle:
+            member.handle.close()
+            self._handles -= 1
+        if not member.root:
+            why = (self._kills.of_one(),) if self._kills and code and code[1] == _SIGKILL else ()
+            moment = max(at - self._origin, member.began)
+            self._rows.append(row("process_end", member.pid, moment, *(code or (None, None)), *why))
 
     def _stir(self):
         """Something has happened: look again soon."""

@@ -190,6 +190,58 @@ def test_a_process_that_is_over_tells_how_it_ended_once(tree, machine, code):
     assert tree.at(3, *LIVES) == []
 
 
+class Hold:
+    """A hold on a process that ends, of which the system tells how once its parent has asked."""
+
+    fd, ours = -1, False
+
+    def __init__(self, pid, guest):
+        self.told = None
+        self.closed = 0
+
+    def ending(self):
+        return None if self.closed else self.told
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.fixture
+def unasked(machine, tree, monkeypatch):
+    """The hold on process 200, which has ended after 2 ms, and whose parent has not asked yet how."""
+    monkeypatch.setattr("memkit.tree.tree.Handle", Hold)
+    machine.has(200, 100, mib=5)
+    tree.at(1)
+    found = tree._members[200].handle
+    machine.has(200, 100, over=True, mib=0)
+    assert tree.at(2, "process_end", "total") == [["total", 2 * MS, 10 * MIB, 10 * MIB, 0]]  # it counts no longer
+    assert tree.at(900, "process_end") == []
+    return found
+
+
+def test_a_tree_waits_until_the_parent_of_a_process_has_asked_how_it_ended(machine, tree, unasked):
+    machine.loses(200)
+    machine.has(200, 100, born=950)  # its number is used again
+    unasked.told = (3, None)
+    assert tree.at(960, *LIVES) == [["process_end", 200, 2 * MS, 3, None], ["process", 200, 100, 950 * MS, "job 200"]]
+    assert unasked.closed == 1
+
+
+def test_a_tree_does_not_wait_long_for_a_parent_to_ask_how_a_process_ended(tree, unasked):
+    assert tree.at(1003, *LIVES) == [["process_end", 200, 2 * MS, None, None]]
+    unasked.told = (3, None)
+    assert tree.at(1004, *LIVES) == []
+    assert unasked.closed == 1
+
+
+@pytest.mark.parametrize("told", [(3, None), None])
+def test_the_last_look_tells_of_ends_about_which_nobody_has_asked(tree, unasked, told):
+    unasked.told = told
+    tree.close()
+    assert tree.book.take("process_end") == [["process_end", 200, 2 * MS, *(told or (None, None))]]
+    assert unasked.closed == 1
+
+
 def test_a_killed_process_has_the_evidence_that_memory_was_short_if_there_is_any(machine):
     counted = iter(["cgroup /jobs: oom_kill rose by 1", None])
     kills = SimpleNamespace(of_one=lambda: next(counted))
