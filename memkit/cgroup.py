@@ -104,11 +104,11 @@ def limits(groups: list[Group]) -> dict[str, tuple[str, int]]:
 
 
 def risen(before: dict[str, int], after: dict[str, int], labels: dict[str, str] | None = None) -> str | None:
-    """The innermost count that rose, in words, or None. ``labels`` are what to call it instead."""
-    for name, count in after.items():
-        if count > before.get(name, count):
-            return f"{(labels or {}).get(name, name)}: oom_kill rose by {count - before[name]}"
-    return None
+    """That the innermost count rose which was there before, in words, or None. ``labels`` are what to call it instead."""
+    name = next((name for name in after if name in before), None)
+    if name is None or after[name] <= before[name]:
+        return None
+    return f"{(labels or {}).get(name, name)}: oom_kill rose by {after[name] - before[name]}"
 
 
 def _ancestry(path: str, folder: str, base: str, version: int) -> list[Group]:

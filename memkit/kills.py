@@ -1,4 +1,9 @@
-"""Kills for want of memory: which counts of them have risen, of the control groups of a process and of the machine."""
+"""Kills for want of memory: whether the count of them has risen that a process is under.
+
+Whatever memory was short of, the kernel counts the kill in the group of the process that it kills (with version 2 in those
+around it, too) and on the machine. So the innermost group that counts knows of all that concern its processes; the counts
+around it know of other jobs' as well.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +22,16 @@ class Kills:
         self._groups = cgroup.memory_groups(pid, root)
         self._before = self._counts()
 
-    def risen(self, *, killed: bool) -> str | None:
-        """The innermost count that has risen, in words, or None.
-
-        ``killed`` is whether the process itself was killed. Where it was not, only the innermost count of all is looked at:
-        the others count the kills of other jobs, too.
-        """
-        after = list(self._counts().items())
-        return cgroup.risen(self._before, dict(after if killed else after[:1]), self._labels())
+    def risen(self) -> str | None:
+        """That the innermost count has risen, in words, or None."""
+        return cgroup.risen(self._before, self._counts(), self._labels())
 
     def of_one(self) -> str | None:
         """The same for one of several processes, which was killed just now: no kill is told of two of them."""
-        after = self._counts()
-        risen = {name: self._before[name] + 1 for name, count in after.items() if count > self._before.get(name, count)}
-        words = cgroup.risen(self._before, risen, self._labels())
-        self._before.update(risen)
+        before = self._before
+        after = {name: min(count, before[name] + 1) for name, count in self._counts().items() if name in before}
+        words = cgroup.risen(before, after, self._labels())
+        before.update(after)
         return words
 
     def _counts(self) -> dict[str, int]:

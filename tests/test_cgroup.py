@@ -92,11 +92,18 @@ def test_without_control_groups_there_are_none(machine):
     assert names(machine("", "", {})) == []
 
 
-def test_the_innermost_count_that_rose_is_the_evidence():
+def test_the_innermost_count_is_the_evidence():
     before = {"cgroup /a/b": 1, "cgroup /a": 4, "this machine": 9}
     assert cgroup.risen(before, {"cgroup /a/b": 2, "cgroup /a": 5, "this machine": 10}) == "cgroup /a/b: oom_kill rose by 1"
-    assert cgroup.risen(before, {"cgroup /a/b": 1, "cgroup /a": 4, "this machine": 11}) == "this machine: oom_kill rose by 2"
+    assert cgroup.risen(before, {"cgroup /a/b": 1, "cgroup /a": 5, "this machine": 11}) is None
     assert cgroup.risen(before, before) is None
+
+
+def test_where_the_innermost_count_is_gone_or_new_the_next_one_is_the_evidence():
+    before = {"cgroup /a/b": 1, "cgroup /a": 4, "this machine": 9}
+    assert cgroup.risen(before, {"cgroup /a": 5, "this machine": 11}) == "cgroup /a: oom_kill rose by 1"
+    after = {"cgroup /new": 7, "this machine": 11}
+    assert cgroup.risen({"this machine": 9}, after) == "this machine: oom_kill rose by 2"
     assert cgroup.risen({}, {"cgroup /new": 7}) is None
 
 

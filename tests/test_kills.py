@@ -1,5 +1,7 @@
 """Kills for want of memory, counted in file trees as systems of the second version of control groups have them."""
 
+import shutil
+
 import pytest
 
 from memkit.kills import Kills
@@ -33,21 +35,26 @@ def counted(tmp_path):
 INNER, OUTER = "cgroup /jobs/seven in cgroup /jobs (300.0 MiB)", "cgroup /jobs (300.0 MiB)"
 
 
-@pytest.mark.parametrize("killed", [False, True])
-def test_the_innermost_count_is_named_with_the_limit_that_it_is_under(counted, killed):
+def test_the_innermost_count_is_named_with_the_limit_that_it_is_under(counted):
     kills = Kills(root=counted(1, 4, 9))
-    assert kills.risen(killed=killed) is None
+    assert kills.risen() is None
     counted(3, 6, 11)
-    assert kills.risen(killed=killed) == f"{INNER}: oom_kill rose by 2"
-    assert kills.risen(killed=killed) == f"{INNER}: oom_kill rose by 2"
+    assert kills.risen() == f"{INNER}: oom_kill rose by 2"
+    assert kills.risen() == f"{INNER}: oom_kill rose by 2"
 
 
-def test_what_other_jobs_lost_is_no_news_of_a_process_that_was_not_killed(counted):
+def test_what_other_jobs_lost_is_no_news_of_a_process(counted):
     kills = Kills(root=counted(1, 4, 9))
     counted(1, 5, 10)
-    assert kills.risen(killed=False) is None
-    assert kills.risen(killed=True) == f"{OUTER}: oom_kill rose by 1"
-    assert Kills(root=counted(1, 5, 11)).risen(killed=True) is None
+    assert kills.risen() is None
+    assert kills.of_one() is None
+
+
+def test_where_the_group_is_gone_the_one_around_it_tells(counted, tmp_path):
+    kills = Kills(root=counted(1, 4, 9))
+    counted(2, 5, 10)
+    shutil.rmtree(tmp_path / "sys/fs/cgroup/jobs/seven")
+    assert kills.risen() == kills.of_one() == f"{OUTER}: oom_kill rose by 1"
 
 
 def test_no_kill_is_told_of_two_processes(counted):
@@ -56,4 +63,4 @@ def test_no_kill_is_told_of_two_processes(counted):
     counted(3, 6, 11)
     assert [kills.of_one() for _ in range(3)] == [f"{INNER}: oom_kill rose by 1"] * 2 + [None]
     counted(3, 7, 12)
-    assert [kills.of_one() for _ in range(2)] == [f"{OUTER}: oom_kill rose by 1", None]
+    assert kills.of_one() is None

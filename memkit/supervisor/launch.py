@@ -155,7 +155,7 @@ def _watching(path: str, children: Children, followed: bool):
 def exit_of(process: subprocess.Popen, kills: Kills | None = None) -> Exit:
     """How a process has ended; ``kills`` are those since it was started, if they are to be told."""
     code, killed = (process.returncode, None) if process.returncode >= 0 else (None, -process.returncode)
-    return Exit(code, killed, kills and kills.risen(killed=killed == getattr(signal, "SIGKILL", 0)))
+    return Exit(code, killed, kills and kills.risen())
 
 
 def _wait(process: subprocess.Popen, onlookers, watch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
 import time
 from contextlib import contextmanager
@@ -123,7 +122,7 @@ class Observed:
     def end(self, code: int | None = None, killed: int | None = None) -> None:
         """End the recording of a process that has ended, with its exit code and signal as far as they are known."""
         moment = time.monotonic_ns()
-        shortage = self._kills.risen(killed=killed == getattr(signal, "SIGKILL", 0))
+        shortage = self._kills.risen()
         self._finish("exit", moment - self._began, code, killed, shortage)
 
     def detach(self) -> None:
