@@ -169,12 +169,12 @@ class Nameless:
 
     def __init__(self):
         self._fd = opened_nameless()
-        self._identity = _identity(self._fd)
+        self._identity = identity(self._fd)
 
     @property
     def is_there(self) -> bool:
         """Whether the program has left it alone."""
-        return self._fd is not None and _identity(self._fd) == self._identity
+        return self._fd is not None and identity(self._fd) == self._identity
 
     def writer(self) -> int:
         """A descriptor of its own for whoever appends to it."""
@@ -212,10 +212,11 @@ class Nameless:
             self.close()
 
 
-def _identity(fd: int) -> tuple[int, int, int] | None:
-    """Which file a descriptor is of; None where it is of none."""
+def identity(fd: int) -> tuple | None:
+    """What a descriptor leads to, which tells whether a program has closed it and used its number again; None if closed."""
     try:
         found = os.fstat(fd)
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_nlink  # the number of a file that is gone may be given to another
+    # The number of a file that is gone may be given to another, but that one has a name.
+    return found.st_dev, found.st_ino, found.st_mode, found.st_nlink

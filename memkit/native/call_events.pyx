@@ -24,7 +24,7 @@ from memkit.native.gate import NAMES
 from memkit.native.journal cimport Journal, journal_t, writer_t
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
 from memkit.native.seat cimport PROFILE
-from memkit.native.tracer cimport Tracer, is_the_programs, raise_what_is_set, set_again
+from memkit.native.tracer cimport Tracer, raise_what_is_set
 from memkit.native.watch cimport SLOTS, look_cost, worst_gate
 
 
@@ -273,19 +273,13 @@ cdef class Calls(Tracer):
     cdef thread_t *join(self) noexcept:
         """Have a root for the calling thread; NULL perhaps with an exception that is the program's."""
         cdef int number = -1, thread = 0
-        cdef bint on
         raised = None
         self.inside += 1
         try:
             number, thread = self.describe_thread()
         except BaseException as error:
-            number = -1
-            if is_the_programs(error):      # and ours is never its trouble
-                raised = error
-        on = self.come_out()
-        if raised is not None:
-            set_again(raised)
-        if not on or number < 0:
+            number, raised = -1, error
+        if not self.come_out(raised) or number < 0:
             return NULL
         return join_thread(&self.calls, number, thread)
 
@@ -308,7 +302,7 @@ cdef class Calls(Tracer):
         """Ask what is to be known of code, and remember the answer; UNKNOWN with an exception that is the program's."""
         cdef code_t *about
         cdef int number = -1, begins = 0
-        cdef bint on, target = False
+        cdef bint target = False
         raised = None
         self.inside += 1
         try:
@@ -320,15 +314,9 @@ cdef class Calls(Tracer):
                 if answer is not None:
                     number, target, begins = answer
         except BaseException as error:
-            number = -1
-            if is_the_programs(error):      # and ours is never its trouble
-                raised = error
-        on = self.come_out()
-        if raised is not None:
-            set_again(raised)
-            return UNKNOWN
-        if not on:
-            return NOT_WANTED
+            number, raised = -1, error
+        if not self.come_out(raised):
+            return UNKNOWN if PyErr_Occurred() != NULL else NOT_WANTED
         if number < 0:
             note(&self.calls.codes, code, NOT_WANTED)
             return NOT_WANTED

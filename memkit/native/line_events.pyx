@@ -23,7 +23,7 @@ from memkit.native.lines cimport (
 )
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
 from memkit.native.seat cimport TRACE
-from memkit.native.tracer cimport Tracer, is_the_programs, raise_what_is_set, set_again
+from memkit.native.tracer cimport Tracer, raise_what_is_set
 from memkit.native.watch cimport SLOTS, look_cost, watch_t, watches, worst_gate
 
 cdef enum:
@@ -268,20 +268,14 @@ cdef class Lines(Tracer):
 
     cdef int discover(self, object code) noexcept:
         """Ask whether a code object is wanted, and remember the answer; UNKNOWN with an exception that is the program's."""
-        cdef bint on
         raised = answer = None
         self.inside += 1
         try:
             answer = self.wanted(code)
         except BaseException as error:
-            if is_the_programs(error):      # and ours is never its trouble
-                raised = error
-        on = self.come_out()
-        if raised is not None:
-            set_again(raised)
-            return UNKNOWN
-        if not on:
-            return NOT_WANTED
+            raised = error
+        if not self.come_out(raised):
+            return UNKNOWN if PyErr_Occurred() != NULL else NOT_WANTED
         if answer is None:
             if self.disable is None:        # sys.settrace would ask again at each call
                 self.remember_unwanted(code)

@@ -31,10 +31,6 @@ cdef bint is_the_programs(object error) noexcept:
     return False
 
 
-cdef void set_again(object error) noexcept:
-    PyErr_SetObject(type(error), error)
-
-
 cdef int raise_what_is_set() except -1:
     return -1 if PyErr_Occurred() != NULL else 0
 
@@ -58,11 +54,18 @@ cdef class Tracer(Seat):
         if not self.inside:
             self.release()
 
-    cdef bint come_out(self) noexcept:
-        """Running Python for us is over; whether we are on still. Whoever is the last makes up for a close meanwhile."""
+    cdef bint come_out(self, object error) noexcept:
+        """Running Python for us is over; whether we go on. Whoever is the last makes up for a close meanwhile.
+
+        ``error`` is what came up in it, or None: the program's is set again for the program, ours is never its trouble.
+        """
+        cdef bint theirs = error is not None and is_the_programs(error)
         self.inside -= 1
         if self.closing and not self.inside:
             self.release()
+        if theirs:
+            PyErr_SetObject(type(error), error)
+            return False
         return self.on
 
     cdef void release(self) noexcept:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
+from memkit.files import identity
+
 MOST = 200
 _GET_INFO = 0xC040FF0B  # _IOWR(0xFF, 11, struct pidfd_info), whose first version has 64 bytes
 _INFO_EXIT = 8
@@ -87,12 +89,3 @@ def _moved_up(fd: int) -> int:
         return fd
     os.close(fd)
     return moved
-
-
-def identity(fd: int) -> tuple | None:
-    """What a descriptor leads to, which tells whether a program has closed it and used its number again; None if closed."""
-    try:
-        found = os.fstat(fd)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_mode

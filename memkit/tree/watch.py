@@ -10,9 +10,9 @@ import time
 
 from memkit import engine, journal
 from memkit.errors import MeterError, lost_rows
+from memkit.files import identity
 from memkit.kills import Kills
 from memkit.tree import processes
-from memkit.tree.handles import identity
 from memkit.tree.totals import Budget
 from memkit.tree.tree import Tree
 from memkit.waiting import readable
