@@ -7,6 +7,7 @@ import stat
 import time
 
 from memkit import engine, journal, paths
+from memkit.descriptors import identity
 from memkit.errors import JournalError, UsageError
 
 _PATIENCE = 1  # seconds
@@ -210,13 +211,3 @@ class Nameless:
     def __del__(self):
         if getattr(self, "_fd", None) is not None:
             self.close()
-
-
-def identity(fd: int) -> tuple | None:
-    """What a descriptor leads to, which tells whether a program has closed it and used its number again; None if closed."""
-    try:
-        found = os.fstat(fd)
-    except OSError:
-        return None
-    # The number of a file that is gone may be given to another, but that one has a name.
-    return found.st_dev, found.st_ino, found.st_mode, found.st_nlink

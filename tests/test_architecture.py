@@ -12,7 +12,7 @@ ROOT = Path(memkit.__file__).parent
 # From the ground up. A module imports only from floors below its own, or from the same floor where that is said.
 FLOORS = [
     {"errors", "version", "crossings"},
-    {"units", "hookspecs", "cgroup", "targets", "sources", "journal", "tools", "paths", "waiting"},
+    {"units", "hookspecs", "cgroup", "targets", "sources", "journal", "tools", "paths", "descriptors"},
     {"recordings", "portable", "locks", "native", "machine", "trend"},
     {"headroom", "kills"},
     {"engine", "plugins", "wrapping", "tracing", "endings"},
@@ -164,7 +164,7 @@ def test_the_magics_are_imported_where_ipython_is_there_already():
 MEASURED = [
     *("start", "script", "recorder", "files", "endings", "engine", "journal", "errors", "units", "version", "spans"),
     *("eventlog", "heading", "headroom", "cgroup", "kills", "spanrows", "follow", "tracker", "machine", "guard"),
-    *("paths", "waiting"),
+    *("paths", "descriptors"),
 ]
 
 

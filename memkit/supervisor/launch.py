@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from memkit import journal
+from memkit.descriptors import readable
 from memkit.errors import JournalError
 from memkit.kills import Kills
 from memkit.supervisor.senders import Listener
 from memkit.units import SECOND
-from memkit.waiting import readable
 
 _FLAGS = {"script": (), "input": (), "module": ("-m",), "code": ("-c",)}  # mode -> how an interpreter is told of it
 _START = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "start.py")

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from memkit import engine, files, heading, headroom, journal
+from memkit.descriptors import readable
 from memkit.errors import JournalError, MemkitError, MeterError, lost_rows
 from memkit.kills import Kills
 from memkit.tree import processes
 from memkit.tree.handles import Handle
 from memkit.units import SECOND
-from memkit.waiting import readable
 
 _NAP = SECOND // 20
 _LONG = 3600 * SECOND

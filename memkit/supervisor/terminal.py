@@ -13,7 +13,7 @@ import os
 import signal
 from contextlib import contextmanager
 
-from memkit.waiting import writable
+from memkit.descriptors import writable
 
 FEWEST_ROWS, FEWEST_COLUMNS = 4, 12
 _SAVE, _RESTORE = "\x1b7", "\x1b8"

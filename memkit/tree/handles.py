@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from memkit.files import identity
+from memkit.descriptors import identity
 
 MOST = 200
 _GET_INFO = 0xC040FF0B  # _IOWR(0xFF, 11, struct pidfd_info), whose first version has 64 bytes

@@ -9,13 +9,12 @@ import sys
 import time
 
 from memkit import engine, journal
+from memkit.descriptors import identity, readable
 from memkit.errors import MeterError, lost_rows
-from memkit.files import identity
 from memkit.kills import Kills
 from memkit.tree import processes
 from memkit.tree.totals import Budget
 from memkit.tree.tree import Tree
-from memkit.waiting import readable
 
 _MILLISECOND = 1_000_000
 _SECOND = 1000 * _MILLISECOND

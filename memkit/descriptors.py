@@ -1,7 +1,11 @@
-"""Waiting for descriptors, however high their numbers: ``select.select`` knows those below 1024 only."""
+"""Descriptors in a program that may close any of them: waiting for some, and telling whether one is still what it was.
+
+However high their numbers are: ``select.select`` knows those below 1024 only.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 
 _MILLISECOND = 1_000_000
@@ -37,3 +41,13 @@ def writable(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     return any(not event & select.POLLNVAL for _, event in poll.poll(0))
+
+
+def identity(fd: int) -> tuple | None:
+    """What a descriptor leads to, which tells whether a program has closed it and used its number again; None if closed."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    # The number of a file that is gone may be given to another, but that one has a name.
+    return found.st_dev, found.st_ino, found.st_mode, found.st_nlink

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from memkit.descriptors import identity, readable, writable
 from memkit.supervisor import launch
-from memkit.waiting import readable, writable
 
 HOUR = 3600 * 1_000_000_000
 
@@ -51,3 +51,17 @@ def test_the_end_of_a_process_is_awaited(many_descriptors):
         process.stdin.write(b"\n")
         process.stdin.flush()
         assert ended(time.monotonic_ns() + HOUR)
+
+
+def test_a_number_that_is_used_again_is_told_from_what_it_was(tmp_path):
+    descriptor = os.open(tmp_path / "one", os.O_CREAT | os.O_RDWR)
+    before = identity(descriptor)
+    os.write(descriptor, b"more")
+    assert identity(descriptor) == before
+    os.close(descriptor)
+    assert identity(descriptor) is None
+    other = os.open(tmp_path / "other", os.O_CREAT | os.O_RDWR)
+    os.dup2(other, descriptor)
+    assert identity(descriptor) == identity(other) != before
+    for each in {descriptor, other}:
+        os.close(each)
