@@ -4,12 +4,15 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 
 import pytest
 
 import memkit
 from memkit import engine
 from memkit.errors import UsageError
+
+from engines import threads_at_work
 
 MIB = 1 << 20
 GROW = """
@@ -379,12 +382,12 @@ def test_a_refused_recording_leaves_the_file_and_the_process_as_they_were(tmp_pa
         monkeypatch.setattr("memkit.follow._invited", "somebody")
     traced = {"lines": grown} if engine.NAME == "native" else {}
     meter = (lambda: 5) if refused == "meter" else "rss"
-    threads, environment, tools = os.listdir("/proc/self/task"), dict(os.environ), busy_tools()
+    threads, environment, tools = threads_at_work(), dict(os.environ), busy_tools()
     recorder = memkit.record(path, follow=True, meter=meter, **traced)
     with pytest.raises(UsageError):
         recorder.start()
     assert (path.read_bytes(), recorder.running, dict(os.environ)) == (before, False, environment)
-    assert (os.listdir("/proc/self/task"), busy_tools()) == (threads, tools)
+    assert (threads_at_work(), busy_tools()) == (threads, tools)
 
 
 @TASKS
@@ -395,11 +398,14 @@ def test_whatever_goes_wrong_as_a_recording_begins_nothing_of_it_stays_at_work(t
     monkeypatch.setattr("memkit.follow.Invitation.send", fail)
     traced = {"lines": grown} if engine.NAME == "native" else {}
     recorder = memkit.record(tmp_path / "a.memkit", follow=True, children=True, **traced)
-    threads, tools = os.listdir("/proc/self/task"), busy_tools()
+    threads, tools = threads_at_work(), busy_tools()
     for _ in range(2):
         with pytest.raises(MemoryError):
             recorder.start()
-        assert (os.listdir("/proc/self/task"), busy_tools(), recorder.running) == (threads, tools, False)
+        assert (busy_tools(), recorder.running) == (tools, False)
+        until = time.monotonic() + 10
+        while threads_at_work() != threads:  # Python's own end a moment after all of their work is done
+            assert time.monotonic() < until
     monkeypatch.undo()
     with recorder:
         pass

@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from engines import threads_at_work
+
 pytest.importorskip("memkit.native.sampler", reason="the compiled modules are not built here")
 
 from memkit.native.journal import Journal
@@ -135,7 +137,7 @@ def test_it_is_invisible_to_threading_and_takes_no_signal(bench):
     before = threading.enumerate(), sys._current_frames().keys()
     at.sampler.start()
     assert (threading.enumerate(), sys._current_frames().keys()) == before
-    [ours] = [tid for tid in os.listdir("/proc/self/task") if blocks_everything(tid)]
+    [ours] = [tid for tid in threads_at_work() if blocks_everything(tid)]
     assert int(ours) != threading.get_native_id()
 
 
@@ -180,13 +182,13 @@ def test_a_costly_meter_stretches_the_beat_to_a_hundredth_of_a_core(bench, touch
 
 def test_a_pause_ends_the_thread_and_a_resumption_goes_on(bench):
     at = bench()
-    threads = len(os.listdir("/proc/self/task"))
+    threads = threads_at_work()
     at.sampler.start()
     at.wait_for(5)
-    assert len(os.listdir("/proc/self/task")) == threads + 1
+    assert len(threads_at_work() - threads) == 1
     at.sampler.pause()
     at.sampler.pause()
-    assert len(os.listdir("/proc/self/task")) == threads
+    assert threads_at_work() == threads
     at.sampler.resume()
     at.wait_for(len(at.rows("sample")) + 5)
 
@@ -226,10 +228,10 @@ assert after[0] - before[0] < 1 << 20, (before, after)
 
 def test_a_sampler_that_is_dropped_while_it_runs_ends(bench):
     at = bench()
-    threads = len(os.listdir("/proc/self/task"))
+    threads = threads_at_work()
     at.sampler.start()
     at.sampler = Sampler(at.journal, Meter("rss"), MS, time.monotonic_ns(), True)
-    assert len(os.listdir("/proc/self/task")) == threads
+    assert threads_at_work() == threads
 
 
 def test_without_room_for_a_stack_the_refusal_is_an_error_and_not_a_crash(tmp_path):
