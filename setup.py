@@ -5,5 +5,5 @@ import sys
 from Cython.Build import cythonize
 from setuptools import setup
 
-# They read Linux's /proc. Elsewhere memkit/portable.py does their work with psutil.
-setup(ext_modules=cythonize("memkit/native/*.pyx", build_dir="build") if sys.platform == "linux" else [])
+# They read Linux's /proc. Elsewhere memkit/system/portable.py does their work with psutil.
+setup(ext_modules=cythonize("memkit/native/**/*.pyx", build_dir="build") if sys.platform == "linux" else [])

@@ -1,6 +1,6 @@
 """How Sphinx builds the documentation."""
 
-from memkit.version import VERSION
+from memkit.base.version import VERSION
 
 project = "memkit"
 release = version = VERSION

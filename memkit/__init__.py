@@ -6,91 +6,100 @@ to nothing.
 
 __version__: str
 
+import sys
+
+from memkit import record, report
+from memkit.base import units
+
+# Two packages have the name of a function. Now that they are imported, no later import binds their names here again.
+del record, report
+sys.modules["memkit.units"] = units  # as os.path is a module of another name
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from memkit import units as units
-    from memkit.crossings import Crossing as Crossing
-    from memkit.crossings import Frame as Frame
-    from memkit.crossings import Glance as Glance
-    from memkit.crossings import Limit as Limit
-    from memkit.crossings import Stack as Stack
-    from memkit.curves import plot_reports as plot_reports
-    from memkit.engine import peak_rss as peak_rss
-    from memkit.engine import rss as rss
-    from memkit.errors import FormatError as FormatError
-    from memkit.errors import JournalError as JournalError
-    from memkit.errors import MemkitError as MemkitError
-    from memkit.errors import MeterError as MeterError
-    from memkit.errors import UsageError as UsageError
-    from memkit.eventlog import EventLog as EventLog
-    from memkit.headroom import limit as limit
-    from memkit.headroom import limits as limits
-    from memkit.hookspecs import hookimpl as hookimpl
-    from memkit.log import Log as Log
-    from memkit.log import LogRow as LogRow
-    from memkit.log import read_log as read_log
-    from memkit.monitor import MemoryMonitor as MemoryMonitor
-    from memkit.notebook.html import mimebundle as mimebundle
-    from memkit.notebook.memit import MemitResult as MemitResult
-    from memkit.notebook.watching import Measurements as Measurements
-    from memkit.notebook.watching import MemWatcher as MemWatcher
-    from memkit.outputs import console as console
-    from memkit.outputs import output as output
-    from memkit.outputs import output_path as output_path
-    from memkit.plugins import report as report
-    from memkit.profiling import LineProfiler as LineProfiler
-    from memkit.profiling import profile as profile
-    from memkit.recorder import Recorder as Recorder
-    from memkit.recorder import record as record
-    from memkit.recordings.about import About as About
-    from memkit.recordings.costs import Cost as Cost
-    from memkit.recordings.costs import Tracing as Tracing
-    from memkit.recordings.ending import Ending as Ending
-    from memkit.recordings.merging import merge as merge
-    from memkit.recordings.mprofile import mprof_lines as mprof_lines
-    from memkit.recordings.reader import read as read
-    from memkit.recordings.recording import Call as Call
-    from memkit.recordings.recording import Function as Function
-    from memkit.recordings.recording import Line as Line
-    from memkit.recordings.recording import Process as Process
-    from memkit.recordings.recording import Recording as Recording
-    from memkit.recordings.recording import Sample as Sample
-    from memkit.recordings.recording import Span as Span
-    from memkit.recordings.recording import Total as Total
-    from memkit.sources import Source as Source
-    from memkit.spans import span as span
-    from memkit.tracker import Tracker as Tracker
-    from memkit.tracker import get_used_ram as get_used_ram
-    from memkit.tracks import has_completed_successfully as has_completed_successfully
-    from memkit.tracks import has_crashed_gracefully as has_crashed_gracefully
-    from memkit.tracks import has_crashed_ungracefully as has_crashed_ungracefully
-    from memkit.trend import TimeToLimit as TimeToLimit
-    from memkit.usage import memory_usage as memory_usage
+    from memkit.base import units as units
+    from memkit.base.errors import FormatError as FormatError
+    from memkit.base.errors import JournalError as JournalError
+    from memkit.base.errors import MemkitError as MemkitError
+    from memkit.base.errors import MeterError as MeterError
+    from memkit.base.errors import UsageError as UsageError
+    from memkit.base.hookspecs import hookimpl as hookimpl
+    from memkit.base.plugins import report as report
+    from memkit.ipython.html import mimebundle as mimebundle
+    from memkit.ipython.memit import MemitResult as MemitResult
+    from memkit.ipython.watching import Measurements as Measurements
+    from memkit.ipython.watching import MemWatcher as MemWatcher
+    from memkit.model.ending import Ending as Ending
+    from memkit.model.event_log_file import Log as Log
+    from memkit.model.event_log_file import LogRow as LogRow
+    from memkit.model.event_log_file import read_log as read_log
+    from memkit.model.limit_events import Crossing as Crossing
+    from memkit.model.limit_events import Frame as Frame
+    from memkit.model.limit_events import Glance as Glance
+    from memkit.model.limit_events import Limit as Limit
+    from memkit.model.limit_events import Stack as Stack
+    from memkit.model.merging import merge as merge
+    from memkit.model.metadata import About as About
+    from memkit.model.mprof_file import mprof_lines as mprof_lines
+    from memkit.model.overhead import Cost as Cost
+    from memkit.model.overhead import Tracing as Tracing
+    from memkit.model.reader import read as read
+    from memkit.model.recording import Call as Call
+    from memkit.model.recording import Function as Function
+    from memkit.model.recording import Line as Line
+    from memkit.model.recording import Process as Process
+    from memkit.model.recording import Recording as Recording
+    from memkit.model.recording import Sample as Sample
+    from memkit.model.recording import Span as Span
+    from memkit.model.recording import Total as Total
+    from memkit.model.sources import Source as Source
+    from memkit.model.tracker_file import has_completed_successfully as has_completed_successfully
+    from memkit.model.tracker_file import has_crashed_gracefully as has_crashed_gracefully
+    from memkit.model.tracker_file import has_crashed_ungracefully as has_crashed_ungracefully
+    from memkit.record.event_log import EventLog as EventLog
+    from memkit.record.memory_usage import memory_usage as memory_usage
+    from memkit.record.monitor import MemoryMonitor as MemoryMonitor
+    from memkit.record.profile import LineProfiler as LineProfiler
+    from memkit.record.profile import profile as profile
+    from memkit.record.recorder import Recorder as Recorder
+    from memkit.record.recorder import record as record
+    from memkit.record.spans import span as span
+    from memkit.record.tracker import Tracker as Tracker
+    from memkit.record.tracker import get_used_ram as get_used_ram
+    from memkit.record.trend import TimeToLimit as TimeToLimit
+    from memkit.report.output import console as console
+    from memkit.report.output import output as output
+    from memkit.report.output import output_path as output_path
+    from memkit.report.overlay_plot import plot_reports as plot_reports
+    from memkit.system.engine import peak_rss as peak_rss
+    from memkit.system.engine import rss as rss
+    from memkit.system.limits import limit as limit
+    from memkit.system.limits import limits as limits
 
 _HOMES = {
-    "recordings.about": ("About",),
-    "recordings.costs": ("Cost", "Tracing"),
-    "crossings": ("Crossing", "Frame", "Glance", "Limit", "Stack"),
-    "curves": ("plot_reports",),
-    "engine": ("peak_rss", "rss"),
-    "errors": ("FormatError", "JournalError", "MemkitError", "MeterError", "UsageError"),
-    "eventlog": ("EventLog",),
-    "headroom": ("limit", "limits"),
-    "hookspecs": ("hookimpl",),
-    "log": ("Log", "LogRow", "read_log"),
-    "recordings.ending": ("Ending",),
-    "recordings.merging": ("merge",),
-    "monitor": ("MemoryMonitor",),
-    "recordings.mprofile": ("mprof_lines",),
-    "notebook.html": ("mimebundle",),
-    "notebook.memit": ("MemitResult",),
-    "notebook.watching": ("Measurements", "MemWatcher"),
-    "outputs": ("console", "output", "output_path"),
-    "plugins": ("report",),
-    "profiling": ("LineProfiler", "profile"),
-    "recordings.reader": ("read",),
-    "recorder": ("Recorder", "record"),
-    "recordings.recording": (
+    "model.metadata": ("About",),
+    "model.overhead": ("Cost", "Tracing"),
+    "model.limit_events": ("Crossing", "Frame", "Glance", "Limit", "Stack"),
+    "report.overlay_plot": ("plot_reports",),
+    "system.engine": ("peak_rss", "rss"),
+    "base.errors": ("FormatError", "JournalError", "MemkitError", "MeterError", "UsageError"),
+    "record.event_log": ("EventLog",),
+    "system.limits": ("limit", "limits"),
+    "base.hookspecs": ("hookimpl",),
+    "model.event_log_file": ("Log", "LogRow", "read_log"),
+    "model.ending": ("Ending",),
+    "model.merging": ("merge",),
+    "record.monitor": ("MemoryMonitor",),
+    "model.mprof_file": ("mprof_lines",),
+    "ipython.html": ("mimebundle",),
+    "ipython.memit": ("MemitResult",),
+    "ipython.watching": ("Measurements", "MemWatcher"),
+    "report.output": ("console", "output", "output_path"),
+    "base.plugins": ("report",),
+    "record.profile": ("LineProfiler", "profile"),
+    "model.reader": ("read",),
+    "record.recorder": ("Recorder", "record"),
+    "model.recording": (
         "Call",
         "Function",
         "Line",
@@ -100,12 +109,12 @@ _HOMES = {
         "Span",
         "Total",
     ),
-    "sources": ("Source",),
-    "spans": ("span",),
-    "tracker": ("Tracker", "get_used_ram"),
-    "tracks": ("has_completed_successfully", "has_crashed_gracefully", "has_crashed_ungracefully"),
-    "trend": ("TimeToLimit",),
-    "usage": ("memory_usage",),
+    "model.sources": ("Source",),
+    "record.spans": ("span",),
+    "record.tracker": ("Tracker", "get_used_ram"),
+    "model.tracker_file": ("has_completed_successfully", "has_crashed_gracefully", "has_crashed_ungracefully"),
+    "record.trend": ("TimeToLimit",),
+    "record.memory_usage": ("memory_usage",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -119,9 +128,9 @@ def __getattr__(name):
     from importlib import import_module
 
     if name == "units":
-        return import_module("memkit.units")
+        return import_module("memkit.base.units")
     if name == "__version__":
-        return import_module("memkit.version").VERSION
+        return import_module("memkit.base.version").VERSION
     if name not in _HOME_OF:
         raise AttributeError(f"module 'memkit' has no attribute {name!r}")
     value = getattr(import_module(f"memkit.{_HOME_OF[name]}"), name)

@@ -17,12 +17,12 @@ def run() -> int:
 
 
 def _command(name: str) -> int:
-    from memkit.errors import MemkitError
+    from memkit.base.errors import MemkitError
 
     try:
-        from memkit import cli
+        from memkit.cli import main
 
-        return getattr(cli, name)()
+        return getattr(main, name)()
     except MemkitError as error:  # of an engine that was asked for and is not there
         print(f"{_NAMES[name]}: {error}", file=sys.stderr)
         return WRONG_USAGE

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from memkit import engine, journal, ongoing
-from memkit.recordings import reader
-from memkit.recordings.calls import Tally
-from memkit.recordings.ending import Ending
-from memkit.recordings.recording import About, Cost, Function, Process, Recording, Sample, Total, Tracing
+from memkit.model import file_format, reader
+from memkit.model.calls import Tally
+from memkit.model.ending import Ending
+from memkit.model.recording import About, Cost, Function, Process, Recording, Sample, Total, Tracing
+from memkit.record import active
+from memkit.system import engine
 
 from engines import TRACERS, environment
 
@@ -153,13 +154,13 @@ def exact_peaks(native_only):
 @pytest.fixture(autouse=True)
 def nothing_stays_on():
     """No test leaves a recording going on, or stops one around it: the suite itself may be recorded."""
-    before = ongoing.everything()
+    before = active.everything()
     yield
-    left = [each for each in ongoing.everything() if each not in before]
+    left = [each for each in active.everything() if each not in before]
     for each in left:
         each.stop()
     assert left == []
-    assert ongoing.everything() == before
+    assert active.everything() == before
 
 
 # -- memory of a known size ------------------------------------------------------------------------------------------
@@ -306,7 +307,7 @@ def memkit_run(tmp_path):
         command = [sys.executable, *flags, _installed("memkit-run"), "-o", path, *options, *words]
         done = subprocess.run(command, **_settings(tmp_path, settings))
         path = tmp_path / path
-        done.recording = reader.read(path) if journal.is_recording(path) else None
+        done.recording = reader.read(path) if file_format.is_recording(path) else None
         return done
 
     return run

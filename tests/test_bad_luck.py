@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from memkit.recordings import reader
+from memkit.model import reader
 
 MS = 1_000_000
 FLUSH = 250 * MS

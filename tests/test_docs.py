@@ -16,17 +16,21 @@ from pathlib import Path
 import pytest
 
 import memkit
-from memkit import cli, engine, eventlog, hookspecs, journal
-from memkit.crossings import Crossing, Frame, Limit, Stack
-from memkit.recordings.recording import About, Call, Function, Line, Sample, Total, Tracing
-from memkit.recordings.rows import TAKE
-from memkit.reporters import calls, csvfile, jsonfile, lines
+from memkit.base import hookspecs
+from memkit.cli import main
+from memkit.model import file_format
+from memkit.model.limit_events import Crossing, Frame, Limit, Stack
+from memkit.model.recording import About, Call, Function, Line, Sample, Total, Tracing
+from memkit.model.rows import TAKE
+from memkit.record import event_log
+from memkit.report.reporters import calls, csvfile, jsonfile, lines
+from memkit.system import engine
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 ONELINE = DOCS / "examples" / "memkit-oneline"
 PAGES = sorted([ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *DOCS.rglob("*.rst")])
-COMMANDS = ["run", *cli._COMMANDS]
+COMMANDS = ["run", *main._COMMANDS]
 
 # -- what is on a page -----------------------------------------------------------------------------------------------
 
@@ -358,7 +362,7 @@ def options_of(command, monkeypatch):
     monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", stop)
     monkeypatch.setenv("MEMKIT_DISABLE_PLUGIN_AUTOLOAD", "1")
     with pytest.raises(Found) as found:
-        cli.main([command])
+        main.main([command])
     return {name for action in found.value.args[0]._actions for name in action.option_strings}
 
 
@@ -397,7 +401,7 @@ def test_every_hook_is_documented(hook):
 
 
 def test_every_row_of_the_journal_is_in_the_file_format():
-    tags = re.findall(r"^``(\w+)`` ", journal.__doc__, re.MULTILINE)
+    tags = re.findall(r"^``(\w+)`` ", file_format.__doc__, re.MULTILINE)
     assert {*TAKE, "memkit", "sample"} <= set(tags)
     rows = re.findall(
         r"^    \* - ``(\w+)``\n      - ", text_of("reference/journal.rst").split("The first row")[0], re.MULTILINE
@@ -459,7 +463,7 @@ def test_every_column_of_the_csv_file_of_calls_is_documented_in_order(tmp_path):
 
 
 def test_every_column_of_the_event_log_is_documented_in_order():
-    assert tuple(re.findall(r"^    \* - ``(\w+)``$", text_of("howto/log.rst"), re.MULTILINE)) == eventlog.HEAD
+    assert tuple(re.findall(r"^    \* - ``(\w+)``$", text_of("howto/log.rst"), re.MULTILINE)) == event_log.HEAD
 
 
 def test_every_environment_variable_is_documented_and_exists():

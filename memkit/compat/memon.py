@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from memkit import monitor, ongoing
+from memkit.record import active, monitor
 
 __all__ = ["MemoryMonitor"]
 
@@ -28,7 +28,7 @@ class MemoryMonitor(monitor.MemoryMonitor):
         """Wait until somebody has stopped it, or so many seconds."""
         due = None if timeout is None else time.monotonic() + timeout
         while True:
-            with ongoing.lock:  # whoever forks begins the thread anew under it
+            with active.lock:  # whoever forks begins the thread anew under it
                 running, thread = self.is_running(), self._thread
             left = None if due is None else due - time.monotonic()
             if left is not None and left <= 0:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import time
 
-from memkit import curves, tracker, tracks
-from memkit.tracker import GIB, get_used_ram
+from memkit.model import tracker_file
+from memkit.record import tracker
+from memkit.record.tracker import GIB, get_used_ram
+from memkit.report import overlay_plot
 
 __all__ = [
     "Tracker",
@@ -74,24 +76,24 @@ class Tracker(tracker.Tracker):
 
 def has_completed_successfully(path: str) -> bool:
     """Whether the block came to its end. Raises ``ValueError`` where there is no such file."""
-    return tracks.has_completed_successfully(_existing(path))
+    return tracker_file.has_completed_successfully(_existing(path))
 
 
 def has_crashed_gracefully(path: str) -> bool:
     """Whether the block raised an exception. Raises ``ValueError`` where there is no such file."""
-    return tracks.has_crashed_gracefully(_existing(path))
+    return tracker_file.has_crashed_gracefully(_existing(path))
 
 
 def has_crashed_ungracefully(path: str) -> bool:
     """Whether the block was killed, or runs still. Raises ``ValueError`` where there is no such file."""
-    return tracks.has_crashed_ungracefully(_existing(path))
+    return tracker_file.has_crashed_ungracefully(_existing(path))
 
 
 def plot_reports(paths: str | list[str]) -> None:
     """Draw one or several files into a figure of pyplot, to be shown or saved by its functions."""
     from matplotlib import pyplot
 
-    curves.plot_reports(paths, figure=pyplot.figure(figsize=(5, 5), dpi=200, layout="constrained"))
+    overlay_plot.plot_reports(paths, figure=pyplot.figure(figsize=(5, 5), dpi=200, layout="constrained"))
 
 
 def get_last_line(path: str, number_of_lines_to_read: int = 2) -> str | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import builtins
 import os
 
-from memkit import engine, ongoing
-from memkit.errors import MeterError
-from memkit.spans import span
+from memkit.base.errors import MeterError
+from memkit.record.active import recorders
+from memkit.record.spans import span
+from memkit.system import engine
 
 
 class Stamp(span):
@@ -24,7 +25,7 @@ class Stamp(span):
 
 
 def _flush():
-    for recorder in list(ongoing.recorders):
+    for recorder in list(recorders):
         recorder.flush()
 
 
@@ -36,7 +37,7 @@ class Stamps:
     """
 
     def __call__(self, func=None, precision=1, **_):
-        from memkit.wrapping import around_calls
+        from memkit.base.decorators import around_calls
 
         if func is None:
             return self
@@ -75,7 +76,7 @@ def uss_of_all() -> int:
 
 
 def _of_all(meter):
-    from memkit.tree import processes
+    from memkit.system import processes
 
     if not _source:
         _source.append(processes.here())

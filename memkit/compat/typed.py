@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from memkit.targets import find_module
+from memkit.tracing.targets import find_module
 
 
 def is_script(word: str) -> bool:

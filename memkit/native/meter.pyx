@@ -18,7 +18,7 @@ from libc.string cimport strerror, strlen, strncmp, strstr
 from posix.fcntl cimport O_CLOEXEC, O_DIRECTORY, O_RDONLY, open, openat
 from posix.unistd cimport _SC_PAGESIZE, getpid, pread, sysconf
 
-from memkit.errors import MeterError
+from memkit.base.errors import MeterError
 from memkit.native.descriptors cimport adopt, is_ours, ours_t, release
 
 cdef int64_t PAGE = sysconf(_SC_PAGESIZE)

@@ -17,7 +17,7 @@ from posix.resource cimport RUSAGE_SELF, getrusage, rusage
 from posix.types cimport pid_t
 from posix.unistd cimport getpid, pwrite
 
-from memkit.errors import MeterError
+from memkit.base.errors import MeterError
 from memkit.native.descriptors cimport is_ours, ours_t, release
 from memkit.native.meter cimport TEXT, open_kernel_file, read_text, sum_of_lines
 from memkit.native.threads cimport (

@@ -1,6 +1,6 @@
 """A process and all its descendants: when each began and how it ended, its memory, and the memory of all together.
 
-Where the kernel tells of births and ends as they happen (``memkit.native.family``) nothing that lived is missed; elsewhere
+Where the kernel tells of births and ends as they happen nothing that lived is missed; elsewhere
 the tree is searched, often while it changes and rarely while it does not, and what came and went between two searches is
 not seen. A process that was seen once stays in the tree when its parent ends. What is seen is written as ``process``,
 ``command``, ``sample``, ``process_end``, ``process_left``, ``tree`` and ``total`` rows.
@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import time
 
-from memkit.journal import row
-from memkit.tree.handles import MOST, Handle, tells_apart
-from memkit.tree.members import Member
-from memkit.tree.totals import Sum
+from memkit.model.file_format import row
+from memkit.system.pidfd import MOST, Handle, tells_apart
+from memkit.tree.node import Member
+from memkit.tree.pss import Sum
 
 _MILLISECOND = 1_000_000
 _SECOND = 1000 * _MILLISECOND

@@ -8,12 +8,12 @@ import os
 import sys
 import time
 
-from memkit import engine, journal
-from memkit.descriptors import identity, readable
-from memkit.errors import MeterError, lost_rows
-from memkit.kills import Kills
-from memkit.tree import processes
-from memkit.tree.totals import Budget
+from memkit.base.descriptors import identity, readable
+from memkit.base.errors import MeterError, lost_rows
+from memkit.model import file_format
+from memkit.system import engine, processes
+from memkit.system.oom import Kills
+from memkit.tree.pss import Budget
 from memkit.tree.tree import Tree
 
 _MILLISECOND = 1_000_000
@@ -31,7 +31,7 @@ def family_of(threads=(0,)) -> tuple:
     if engine.NAME != "native":
         return None, engine.REASON
     try:
-        from memkit.native.family import Family
+        from memkit.native.sampling.process_events import Family
 
         return Family(threads), None
     except (ImportError, MeterError) as error:
@@ -109,7 +109,7 @@ class Outside:
         print(f"memkit: what it starts is no longer recorded: {type(error).__name__}: {error}", file=sys.stderr)
 
     def _begin(self) -> bool:
-        found = None if self._failed else journal.origin(self._path)
+        found = None if self._failed else file_format.origin(self._path)
         if found is None or found[0] != self._pid:
             return False
         interval, meter, family, seen = self._settings
@@ -119,7 +119,7 @@ class Outside:
             return False
         self._journal = engine.Journal(file, self._path)
         if self._followed:
-            self._journal.begin_writes_with(journal.part(0))
+            self._journal.begin_writes_with(file_format.part(0))
         tree = Tree(
             self._pid,
             self._journal,

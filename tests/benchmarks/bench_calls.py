@@ -32,7 +32,7 @@ from statistics import median
 import paired
 
 import memkit
-from memkit import engine
+from memkit.system import engine
 
 PROGRAMS_FOLDER = Path(__file__).with_name("programs")
 PAIRS = 5
@@ -75,10 +75,10 @@ def main() -> None:
     paired.header("tracing calls")
     if engine.NAME != "native":
         sys.exit(f"calls can be traced with the native engine only: {engine.REASON}")
-    from memkit import tracing
+    from memkit.tracing import tracers
 
-    gate, reason = tracing.gate.chosen()
-    print(f"gate in use: {gate}{f' ({reason})' if reason else ''}; tracer in use: {tracing.engine()}")
+    gate, reason = tracers.gate.chosen()
+    print(f"gate in use: {gate}{f' ({reason})' if reason else ''}; tracer in use: {tracers.engine()}")
     for name in chosen:
         if name not in PROGRAMS:
             continue
@@ -230,7 +230,7 @@ def weigh_paths() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "run.memkit"
             text = f"import sys; sys.path.insert(0, {str(PROGRAMS_FOLDER)!r}); import called; called.paths(6)"
-            command = "import sys; from memkit.cli import run; sys.exit(run())"
+            command = "import sys; from memkit.cli.main import run; sys.exit(run())"
             subprocess.run([sys.executable, "-c", command, "-q", "-o", path, *options, "-c", text], check=True)
             recording, size = memkit.read(path), path.stat().st_size
         peaks[title] = recording.peak

@@ -39,10 +39,10 @@ def integers(count):
 def main() -> None:
     """Print a table, and whether the targets were reached."""
     paired.header("memory_profiler's names")
-    from memkit import engine
+    from memkit.system import engine
 
     if engine.NAME == "native":
-        from memkit.native import gate
+        from memkit.native.tracing import gate
 
         name, reason = gate.chosen()
         print(f"gate in use: {name}{f' ({reason})' if reason else ''}")

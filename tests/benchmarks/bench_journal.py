@@ -13,7 +13,8 @@ from pathlib import Path
 import paired
 
 import memkit
-from memkit import engine, journal
+from memkit.model import file_format
+from memkit.system import engine
 
 HOUR, BEAT = 3600 * 10**9, 10**7
 MIB = 1 << 20
@@ -35,7 +36,7 @@ def write(path: Path, count: int, above: int) -> int:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o666)
     file = engine.Journal(fd, str(path))
     about = {"argv": ["load.py"], "pid": 1234567, "clock": 0, "began": 1.7e9, "engine": "native", "peaks": "reset"}
-    file.text(journal.header({"memkit": "0", "meter": "rss", "interval": BEAT} | about))
+    file.text(file_format.header({"memkit": "0", "meter": "rss", "interval": BEAT} | about))
     page = os.sysconf("SC_PAGESIZE")
     for beat in range(count):
         late = 50_000 + beat * 7919 % 20_000  # nanoseconds after its time, as a thread wakes
@@ -44,7 +45,7 @@ def write(path: Path, count: int, above: int) -> int:
         file.row("sample", beat * BEAT + late, memory, *peak)
         if beat % 100 == 99:
             file.row("cost", 100, 0, 2_600_000 + late)
-    file.text(journal.row("end", count * BEAT, "ok"))
+    file.text(file_format.row("end", count * BEAT, "ok"))
     file.close()
     return path.stat().st_size
 

@@ -21,7 +21,7 @@ import paired
 import watchers
 
 import memkit
-from memkit.supervisor.launch import Program, command
+from memkit.run.launch import Program, command
 
 LIMIT = 400 << 20
 TARGET = 20

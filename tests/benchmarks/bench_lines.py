@@ -30,7 +30,7 @@ from statistics import median
 import paired
 
 import memkit
-from memkit import engine
+from memkit.system import engine
 
 PROGRAM = Path(__file__).with_name("programs") / "traced.py"
 PAIRS = 3
@@ -76,10 +76,10 @@ def main() -> None:
     paired.header("tracing lines")
     if engine.NAME != "native":
         sys.exit(f"lines can be traced with the native engine only: {engine.REASON}")
-    from memkit import tracing
+    from memkit.tracing import tracers
 
-    gate, reason = tracing.gate.chosen()
-    print(f"gate in use: {gate}{f' ({reason})' if reason else ''}; tracer in use: {tracing.engine()}")
+    gate, reason = tracers.gate.chosen()
+    print(f"gate in use: {gate}{f' ({reason})' if reason else ''}; tracer in use: {tracers.engine()}")
     for name in chosen:
         needs = PROGRAMS[name][3]
         if needs and not has(needs):

@@ -18,7 +18,8 @@ from statistics import median
 import paired
 import watchers
 
-from memkit import Cost, engine
+from memkit import Cost
+from memkit.system import engine
 
 BEAT = 0.001
 SPIN = 3.0

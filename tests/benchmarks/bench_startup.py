@@ -15,7 +15,7 @@ from pathlib import Path
 
 import paired
 
-from memkit.supervisor.launch import Program, command
+from memkit.run.launch import Program, command
 
 PAIRS = 31
 MIB = 1 << 20
@@ -36,7 +36,7 @@ took = time.perf_counter() - began
 {RESIDENT}
 print(took * 1000, resident - before)
 """
-COMMAND = "import sys; from memkit.cli import run; sys.exit(run())"
+COMMAND = "import sys; from memkit.cli.main import run; sys.exit(run())"
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from statistics import median, quantiles
 import paired
 
 import memkit
-from memkit import portable
+from memkit.system import portable
 
 BLOCKS = 101
 BLOCK_TARGET, ROW_TARGET, ROWS_TARGET = 10.0, 5.0, 20_000

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import memkit
-from memkit.supervisor.launch import Program, command
+from memkit.run.launch import Program, command
 
 PROGRAMS = Path(__file__).with_name("programs")
 MIB = 1 << 20

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from memkit import engine
+from memkit.system import engine
 
 LINE = re.compile(
     r"In \[(\d+)\] used (-?\d+\.\d{3}) MiB RAM in (\d+\.\d{3})s, peaked (\d+\.\d{3}) MiB above current"

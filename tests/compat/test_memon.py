@@ -8,8 +8,8 @@ import threading
 import pytest
 
 import memkit
-from memkit import ongoing
 from memkit.compat.memon import MemoryMonitor
+from memkit.record import active
 
 
 def test_its_arguments_are_memons():
@@ -74,10 +74,10 @@ def test_who_waits_for_its_end_waits_on_while_others_fork():
     waiter = threading.Thread(target=watch.join)
     waiter.start()
     for _ in range(5):
-        with ongoing.lock:
+        with active.lock:
             watch.pause()  # as before a fork
         waiter.join(0.02)
-        with ongoing.lock:
+        with active.lock:
             watch.resume()
         waiter.join(0.02)
     assert waiter.is_alive()

@@ -13,9 +13,9 @@ import warnings
 import pytest
 
 import memkit
+from memkit.base.errors import UsageError
 from memkit.compat import memory_profiler
 from memkit.compat.memory_profiler import CodeMap, LineProfiler, LogFile, TimeStamper, choose_backend, profile, show_results
-from memkit.errors import UsageError
 
 CLOSE = 0.6  # MiB
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from memkit import engine
+from memkit.system import engine
 
 pytestmark = pytest.mark.skipif(engine.NAME != "native", reason="growth is exact with the native engine only")
 HEAD = "Line #    Mem usage    Increment  Occurrences   Line Contents\n" + "=" * 61 + "\n"

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 import memkit
-from memkit import tracker
 from memkit.compat import memory_time_tracker as compat
+from memkit.record import tracker
 
 GIB = 1 << 30
 

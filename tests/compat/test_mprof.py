@@ -11,14 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from memkit import engine
+from memkit.base.errors import MeterError
 from memkit.compat import mprof as module
 from memkit.compat.mprof import profiles
 from memkit.compat.mprof.commands import _run_parser
 from memkit.compat.mprof.following import DatFile, Inside, Outside
 from memkit.compat.mprof.watching import Replacement, Watch
-from memkit.errors import MeterError
-from memkit.recordings import mprofile
+from memkit.model import mprof_file
+from memkit.system import engine
 
 MIB = 1 << 20
 NESTED = """
@@ -81,7 +81,7 @@ def calls_in(path):
     """The calls in a file: name, MiB that it grew by, level."""
     return [
         (name, round(after - before), *level)
-        for name, calls in mprofile.contents(path).calls.items()
+        for name, calls in mprof_file.contents(path).calls.items()
         for _, _, before, after, *level in calls
     ]
 
@@ -93,7 +93,7 @@ def test_a_python_program_has_memory_and_the_calls_of_its_functions(run, script,
     done = run("run", "-T", "0.01", "-o", "a.dat", script(NESTED), "a b", "c")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "mprof: Sampling memory every 0.01s\nrunning new process\nrunning as a Python program...\n"
-    found = mprofile.contents(tmp_path / "a.dat")
+    found = mprof_file.contents(tmp_path / "a.dat")
     python, rest = found.command.split(" ", 1)
     assert (os.path.realpath(python), rest) == (os.path.realpath(sys.executable), "program.py 'a b' c\n")
     assert calls_in(tmp_path / "a.dat") == [("__main__.inner", 20, 1), ("__main__.outer", 20, 0)]
@@ -109,7 +109,7 @@ def test_a_peak_between_two_samples_is_in_the_file(run, script, tmp_path, exact_
     """mprof saw nothing between two samples."""
     text = NESTED.replace("kept = outer()", "outer().close()")
     assert run("run", "-T", "5", "-o", "a.dat", script(text)).returncode == 0
-    found = mprofile.contents(tmp_path / "a.dat")
+    found = mprof_file.contents(tmp_path / "a.dat")
     first, highest = found.memory[0][0], max(memory for memory, _ in found.memory)
     assert highest - first > 19
 
@@ -130,7 +130,7 @@ def test_a_program_that_replaces_itself_goes_on_being_recorded(run, script, tmp_
     script(TAKES, "takes.py")
     done = run("run", "-E", *options, "-T", "0.05", "-o", "a.dat", script(EXECUTES))
     assert (done.returncode, done.stderr) == (0, "")
-    found = mprofile.contents(tmp_path / "a.dat")
+    found = mprof_file.contents(tmp_path / "a.dat")
     assert max(memory for memory, _ in found.memory) > 30
     assert list(found.calls) == ["__main__.before"]
 
@@ -170,7 +170,7 @@ def test_calls_have_the_memory_of_the_children_that_there_are(run, script, tmp_p
     """Children were those of the last reading before a call, though they were gone long since, or had come meanwhile."""
     done = run("run", "-C", "-E", "-T", "50", "--backend", backend, "-o", "a.dat", script(TOGETHER), engine.NAME)
     assert (done.returncode, done.stderr) == (0, "")
-    calls = {name: calls[0][2:4] for name, calls in mprofile.contents(tmp_path / "a.dat").calls.items()}
+    calls = {name: calls[0][2:4] for name, calls in mprof_file.contents(tmp_path / "a.dat").calls.items()}
     first = calls["__main__.outer"][0]
     grown = {name: [memory - first for memory in both] for name, both in calls.items()}
     assert grown["__main__.beside"] == [pytest.approx(70, abs=12)] * 2
@@ -194,7 +194,7 @@ def test_a_module_and_a_text_of_code_are_named_as_python_names_them(run, script,
     done = run("run", "-E", "-o", "a.dat", "--python", *words, "-t", "x")
     assert (done.returncode, done.stderr, done.stdout.splitlines()[-1]) == (0, "", "['-t', 'x']")
     assert [call[1:] for call in calls_in(tmp_path / "a.dat")] == [(0, 0)]
-    assert mprofile.contents(tmp_path / "a.dat").command.split(" ", 1)[1].startswith(words[0])
+    assert mprof_file.contents(tmp_path / "a.dat").command.split(" ", 1)[1].startswith(words[0])
 
 
 def test_a_folder_that_is_a_package_is_run_as_a_module(run, script, tmp_path):
@@ -339,7 +339,7 @@ def test_any_program_is_measured_from_outside(run, tmp_path):
     done = run("run", "-E", "-T", "0.02", "-o", "a.dat", sys.executable, "-c", TAKES)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "mprof: Sampling memory every 0.02s\nrunning new process\n"
-    found = mprofile.contents(tmp_path / "a.dat")
+    found = mprof_file.contents(tmp_path / "a.dat")
     assert max(memory for memory, _ in found.memory) > 30
     assert found.calls == {}
 
@@ -355,7 +355,7 @@ child.wait()
 def test_children_have_lines_of_their_own(run, script, tmp_path, kind):
     name = script(PARENT)
     assert run("run", "-M", "-E", "-T", "0.02", "-o", "a.dat", *kind, name).returncode == 0
-    found = mprofile.contents(tmp_path / "a.dat")
+    found = mprof_file.contents(tmp_path / "a.dat")
     highest = {pid: max(memory for memory, _ in series) for pid, series in found.children.items()}
     assert max(highest.values()) > 30
     assert found.memory[-1][0] < 30
@@ -367,7 +367,7 @@ def test_children_are_added_up(run, script, tmp_path, kind):
         "@profile\ndef wait():\n    child.wait()\n" + PARENT.replace("child.wait()", "wait()") if not kind else PARENT
     )
     assert run("run", "-C", "-E", "-T", "0.02", "-o", "a.dat", *kind, name).returncode == 0
-    found = mprofile.contents(tmp_path / "a.dat")
+    found = mprof_file.contents(tmp_path / "a.dat")
     assert found.children == {}
     assert max(memory for memory, _ in found.memory) > 30
     assert len(found.calls) == (not kind)
@@ -456,12 +456,12 @@ def test_runs_of_the_same_second_have_a_file_each(here, monkeypatch):
 
 @pytest.mark.parametrize("backend", ["psutil_pss", "psutil_uss", "posix"])
 def test_backends_are_meters(run, script, tmp_path, backend):
-    from memkit.engine import METERS
+    from memkit.system.engine import METERS
 
     if backend[-3:] not in METERS and backend != "posix":
         pytest.skip(f"there is no such number here: {backend}")
     assert run("run", "-E", "--backend", backend, "-o", "a.dat", script("pass")).returncode == 0
-    assert max(memory for memory, _ in mprofile.contents(tmp_path / "a.dat").memory) > 1
+    assert max(memory for memory, _ in mprof_file.contents(tmp_path / "a.dat").memory) > 1
 
 
 def test_after_the_timeout_the_program_goes_on(run, tmp_path):
@@ -514,7 +514,7 @@ def test_attach_measures_until_the_process_ends_however_long_that_takes(tmp_path
     waiting.communicate("")
     assert mprof.wait(60) == 0
     mprof.stdout.close()
-    found = mprofile.contents(tmp_path / "a.dat")
+    found = mprof_file.contents(tmp_path / "a.dat")
     assert (found.command.split()[0], found.unread) == (sys.executable, 0)
     assert min(memory for memory, _ in found.memory) > 1
 
@@ -524,7 +524,7 @@ def test_attach_stops_in_time_and_leaves_the_process_alone(run, tmp_path, waitin
     assert done.returncode == 0  # mprof's -E was a traceback here
     assert done.stderr == "mprof: -E: the exit code of a process that is not mprof's own cannot be known\n"
     assert waiting.poll() is None
-    assert mprofile.contents(tmp_path / "a.dat").memory
+    assert mprof_file.contents(tmp_path / "a.dat").memory
 
 
 @pytest.mark.parametrize("hint", ["4194305", "no such process"])

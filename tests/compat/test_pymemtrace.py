@@ -12,7 +12,7 @@ import pytest
 
 import memkit
 
-pytest.importorskip("memkit.native.eventlog", reason="the compiled modules are not built here")
+pytest.importorskip("memkit.native.tracing.event_log", reason="the compiled modules are not built here")
 
 from memkit.compat.pymemtrace import cPyMemTrace, cpymemtrace_decs
 from memkit.compat.pymemtrace.cPyMemTrace import Profile, Trace

@@ -12,7 +12,7 @@ import pytest
 
 import memkit
 
-pytest.importorskip("memkit.native.references", reason="the compiled modules are not built here")
+pytest.importorskip("memkit.native.tracing.references", reason="the compiled modules are not built here")
 
 from memkit.compat.pymemtrace import cPyMemTrace, cpymemtrace_decs
 from memkit.compat.pymemtrace.cPyMemTrace import ReferenceTracing, ReferenceTracingSimple
@@ -332,8 +332,8 @@ def test_mended_a_block_that_is_never_left_crashes_no_exit():
 
 REPLACED = """
 import ctypes
-from memkit.engine import Meter
-from memkit.native.references import References
+from memkit.system.engine import Meter
+from memkit.native.tracing.references import References
 
 class A:
     pass

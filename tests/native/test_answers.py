@@ -2,17 +2,17 @@
 
 import pytest
 
-pytest.importorskip("memkit.native.line_events", reason="the compiled modules are not built here")
+pytest.importorskip("memkit.native.tracing.line_events", reason="the compiled modules are not built here")
 
 pytestmark = pytest.mark.usefixtures("native_only")
 
 HEAD = """
 import json
 import os
-from memkit.engine import Journal, Meter
-from memkit.native.call_events import Calls
-from memkit.native.line_events import Lines
-from memkit.tools import last_instruction_at_start
+from memkit.system.engine import Journal, Meter
+from memkit.native.tracing.call_events import Calls
+from memkit.native.tracing.line_events import Lines
+from memkit.tracing.monitoring_ids import last_instruction_at_start
 
 def first():
     return 1
@@ -84,8 +84,8 @@ SIGNALLED = """
 import json
 import os
 import signal
-from memkit.engine import Meter
-from memkit.tracing import CallTracer, Functions, LineTracer
+from memkit.system.engine import Meter
+from memkit.tracing.tracers import CallTracer, Functions, LineTracer
 
 class Late(Exception):
     pass
@@ -176,8 +176,8 @@ for does in from_another_thread, work"""
 FROM_C = """
 import json
 import signal
-from memkit.engine import Meter
-from memkit.tracing import CallTracer, Functions
+from memkit.system.engine import Meter
+from memkit.tracing.tracers import CallTracer, Functions
 
 class Rows:
     def text(self, row):

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-pytest.importorskip("memkit.native.gate", reason="the compiled modules are not built here")
+pytest.importorskip("memkit.native.tracing.gate", reason="the compiled modules are not built here")
 
 import memkit
-from memkit.native import gate
+from memkit.native.tracing import gate
 
 pytestmark = pytest.mark.usefixtures("native_only")
 

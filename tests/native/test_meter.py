@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("memkit.native.meter", reason="the compiled modules are not built here")
 
-from memkit.errors import MeterError
+from memkit.base.errors import MeterError
 from memkit.native.meter import METERS, Meter
 
 MIB = 1 << 20

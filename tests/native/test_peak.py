@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("memkit.native.peak", reason="the compiled modules are not built here")
 
-from memkit.errors import MeterError
+from memkit.base.errors import MeterError
 from memkit.native import peak
 from memkit.native.meter import Meter
 

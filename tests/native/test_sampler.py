@@ -13,11 +13,11 @@ import pytest
 
 from engines import threads_at_work
 
-pytest.importorskip("memkit.native.sampler", reason="the compiled modules are not built here")
+pytest.importorskip("memkit.native.sampling.sampler", reason="the compiled modules are not built here")
 
 from memkit.native.journal import Journal
 from memkit.native.meter import Meter
-from memkit.native.sampler import Sampler
+from memkit.native.sampling.sampler import Sampler
 
 MIB = 1 << 20
 MS = 1_000_000
@@ -207,7 +207,7 @@ def test_ten_thousand_starts_and_stops_leave_nothing_behind(tmp_path):
 import os, time
 from memkit.native.journal import Journal
 from memkit.native.meter import Meter
-from memkit.native.sampler import Sampler
+from memkit.native.sampling.sampler import Sampler
 path = {str(tmp_path / "j")!r}
 rss = Meter("rss")
 def once():
@@ -239,7 +239,7 @@ def test_without_room_for_a_stack_the_refusal_is_an_error_and_not_a_crash(tmp_pa
 import os, resource, time
 from memkit.native.journal import Journal
 from memkit.native.meter import Meter
-from memkit.native.sampler import Sampler
+from memkit.native.sampling.sampler import Sampler
 path = {str(tmp_path / "j")!r}
 journal = Journal(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), path)
 sampler = Sampler(journal, Meter("rss"), 1_000_000, time.monotonic_ns(), True)

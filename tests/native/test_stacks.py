@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-pytest.importorskip("memkit.native.stacks", reason="the compiled modules are not built here")
+pytest.importorskip("memkit.native.sampling.stacks", reason="the compiled modules are not built here")
 
 from memkit.native.journal import Journal
-from memkit.native.stacks import write_stacks
+from memkit.native.sampling.stacks import write_stacks
 
 pytestmark = pytest.mark.skipif(
     sys.version_info >= (3, 14), reason="how this Python keeps its frames is not known; Python itself tells then"

@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 import memkit
-from memkit import engine
-from memkit.errors import UsageError
-from memkit.tree import handles, processes, watch
-from memkit.tree.processes import Proc, Reading, Refused, Shares
-from memkit.tree.totals import Part
+from memkit.base.errors import UsageError
+from memkit.system import engine, pidfd, processes
+from memkit.system.processes import Proc, Reading, Refused, Shares
+from memkit.tree import watch
+from memkit.tree.pss import Part
 from memkit.tree.tree import Tree
 
 MIB = 1 << 20
@@ -637,7 +637,7 @@ def test_how_a_child_ended_is_known_after_it_was_asked(mine):
     waits, lets_go = os.pipe()
     pid = forked(lambda: os.read(waits, 1) and os._exit(5))
     mine.now()
-    hold = handles.Handle(pid)
+    hold = pidfd.Handle(pid)
     os.write(lets_go, b".")
     os.waitpid(pid, 0)
     told = hold.ending()

@@ -5,7 +5,7 @@ from memkit.compat.memory_profiler.codemap import CodeMap
 from memkit.compat.memory_profiler.profiler import LineProfiler, profile
 from memkit.compat.memory_profiler.stamps import TimeStamper
 from memkit.compat.memory_profiler.table import LogFile, show_results
-from memkit.usage import memory_usage
+from memkit.record.memory_usage import memory_usage
 
 __version__ = "0.61.0"
 """The version of memory_profiler that these names are of."""
@@ -33,7 +33,7 @@ __all__ = [
     "show_results",
 ]
 _ELSEWHERE = {
-    "MemitResult": ("memkit.notebook.memit", "MemitResult"),
+    "MemitResult": ("memkit.ipython.memit", "MemitResult"),
     "MemoryProfilerMagics": ("memkit.compat.memory_profiler.magics", "MemoryProfilerMagics"),
     "_find_script": ("memkit.compat.memory_profiler.running", "_find_script"),
     "exec_with_profiler": ("memkit.compat.memory_profiler.running", "exec_with_profiler"),

@@ -6,8 +6,8 @@ import os
 import time
 import warnings
 
-from memkit import engine
-from memkit.usage import BACKENDS, MIB, Reader, children_of
+from memkit.record.memory_usage import BACKENDS, MIB, Reader, children_of
+from memkit.system import engine
 
 
 def choose_backend(new_backend=None):

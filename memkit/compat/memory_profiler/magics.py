@@ -7,11 +7,11 @@ from types import ModuleType
 
 from IPython.core import page
 
+from memkit.base.errors import UsageError
 from memkit.compat.memory_profiler.profiler import LineProfiler
 from memkit.compat.memory_profiler.table import show_results
-from memkit.errors import UsageError
-from memkit.notebook.magics import MemoryMagics
-from memkit.targets import codes_of
+from memkit.ipython.magics import MemoryMagics
+from memkit.tracing.targets import codes_of
 
 
 class MagicProfiler(LineProfiler):

@@ -9,12 +9,12 @@ import sys
 import warnings
 import weakref
 
-from memkit import engine
+from memkit.base.errors import MeterError, UsageError
 from memkit.compat.memory_profiler.backends import choose_backend
 from memkit.compat.memory_profiler.codemap import CodeMap
 from memkit.compat.memory_profiler.sums import Sums, leads_of
-from memkit.errors import MeterError, UsageError
-from memkit.usage import BACKENDS, Reader
+from memkit.record.memory_usage import BACKENDS, Reader
+from memkit.system import engine
 
 _lock = _thread.RLock()
 """Held while a profiler begins or ends to trace."""
@@ -65,7 +65,7 @@ class LineProfiler:
 
     def add_function(self, func):
         """Have a function measured."""
-        from memkit.targets import codes_of
+        from memkit.tracing.targets import codes_of
 
         try:
             codes = codes_of(func) if not isinstance(func, type) else []
@@ -78,7 +78,7 @@ class LineProfiler:
 
     def wrap_function(self, func):
         """The function, measuring while it runs. Coroutine functions and generators stay what they are."""
-        from memkit.wrapping import around_calls
+        from memkit.base.decorators import around_calls
 
         return around_calls(func, lambda: self)
 
@@ -180,10 +180,10 @@ def _tracer(profiler):
 
     meter = BACKENDS.get(profiler.backend)
     if meter is not None and not profiler.include_children and engine.NAME == "native":
-        from memkit import tracing
+        from memkit.tracing import tracers
 
         try:
-            return tracing.LineTracer(tracing.Functions(_Nowhere()), engine.Meter(meter), wanted, lead)
+            return tracers.LineTracer(tracers.Functions(_Nowhere()), engine.Meter(meter), wanted, lead)
         except MeterError:  # more of them than there is room for
             pass
     from memkit.compat.memory_profiler.slowlines import SlowLines
@@ -265,7 +265,7 @@ def printing(func, stream, precision, backend, include_children):
     if isinstance(func, type):
         LineProfiler().add_function(func)
         return func
-    from memkit.wrapping import around_calls
+    from memkit.base.decorators import around_calls
 
     calls = _Calls(func, stream, precision, backend, include_children)
     return around_calls(func, lambda: calls)

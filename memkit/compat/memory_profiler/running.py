@@ -7,13 +7,13 @@ import os
 import sys
 from contextlib import contextmanager
 
-from memkit import script
 from memkit.compat.memory_profiler.backends import choose_backend
 from memkit.compat.memory_profiler.profiler import LineProfiler, differs, printing, switched_off
 from memkit.compat.memory_profiler.stamps import TimeStamper
 from memkit.compat.memory_profiler.table import show_results
 from memkit.compat.typed import find_script, is_script
-from memkit.usage import BACKENDS, start_tracemalloc, stop_tracemalloc
+from memkit.record.memory_usage import BACKENDS, start_tracemalloc, stop_tracemalloc
+from memkit.run import execute
 
 VERSION = "0.61.0"
 WRONG_USAGE = 2
@@ -38,11 +38,11 @@ def main(own_files: tuple[str, ...] = ()) -> None:
     pid = os.getpid()
     try:
         if is_script(target):
-            _run(script.run_script, _find_script(target), profiler, options.backend, arguments)
+            _run(execute.run_script, _find_script(target), profiler, options.backend, arguments)
         else:
-            _run(script.run_module, target, profiler, options.backend, arguments)
+            _run(execute.run_module, target, profiler, options.backend, arguments)
     except BaseException:
-        script.hide_own_frames((*_OWN_FILES, *own_files))
+        execute.hide_own_frames((*_OWN_FILES, *own_files))
         raise
     finally:
         if pid == os.getpid():  # what a fork ended by itself is told by its parent
@@ -53,7 +53,7 @@ def main(own_files: tuple[str, ...] = ()) -> None:
 
 _OWN_FILES = (
     __file__,
-    script.__file__,
+    execute.__file__,
     os.path.join(os.path.dirname(__file__), "__main__.py"),
     "<frozen runpy>",
 )
@@ -144,13 +144,13 @@ def exec_with_profiler(filename, profiler, backend="psutil", passed_args=()):
     """Run a file as ``__main__`` with ``profiler`` as the builtin ``profile``; everything is as it was afterwards."""
     path = _find_script(filename)
     with _guest():
-        _run(script.run_script, path, profiler, backend, passed_args)
+        _run(execute.run_script, path, profiler, backend, passed_args)
 
 
 def run_module_with_profiler(module, profiler, backend="psutil", passed_args=()):
     """Run a module as ``__main__`` in the same way."""
     with _guest():
-        _run(script.run_module, module, profiler, backend, passed_args)
+        _run(execute.run_module, module, profiler, backend, passed_args)
 
 
 @contextmanager
@@ -172,7 +172,7 @@ def _guest():
 def _run(run, target, profiler, backend, arguments):
     tracing = backend == "tracemalloc" and start_tracemalloc()
     builtins.profile = profiler
-    _make_way(target, arguments, module=run is script.run_module)
+    _make_way(target, arguments, module=run is execute.run_module)
     try:
         run(target)
     finally:

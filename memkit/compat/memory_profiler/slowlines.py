@@ -1,4 +1,4 @@
-"""A tracer of lines in Python, for backends that only Python can read; it sums as ``memkit.tracing.LineTracer`` does."""
+"""A tracer of lines in Python, for backends that only Python can read; it sums as ``LineTracer`` does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 
-from memkit.tools import free_tool, last_instruction_at_start
+from memkit.tracing.monitoring_ids import free_tool, last_instruction_at_start
 
 
 class SlowLines:
@@ -72,7 +72,7 @@ class SlowLines:
         """There is nothing to give back."""
 
     def sums(self) -> list[tuple]:
-        """What the lines came to; see ``memkit.tracing.LineTracer``."""
+        """What the lines came to; see ``memkit.tracing.tracers.LineTracer``."""
         return [(each.code, each.calls, each.entries, each.rows()) for each in list(self._sums)]
 
     def book_of(self, code):

@@ -6,8 +6,8 @@ import sys
 from contextlib import contextmanager
 
 from memkit.compat.memory_profiler.backends import _get_memory
-from memkit.recordings import mprofile
-from memkit.usage import MIB
+from memkit.model import mprof_file
+from memkit.record.memory_usage import MIB
 
 
 class TimeStamper:
@@ -28,7 +28,7 @@ class TimeStamper:
         self._stream = stream
 
     def __call__(self, func=None, precision=None, **_):
-        from memkit.wrapping import around_calls
+        from memkit.base.decorators import around_calls
 
         if func is None:
             return self
@@ -102,4 +102,4 @@ def _line(func, call, level):
     (memory, began), (after, ended) = call
     module = getattr(func, "__module__", None) or ""
     name = f"{module}.{getattr(func, '__name__', type(func).__name__)}"
-    return mprofile.call_row(name, memory * MIB, began, after * MIB, ended, level)
+    return mprof_file.call_row(name, memory * MIB, began, after * MIB, ended, level)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from memkit.usage import MIB, Reader
+from memkit.record.memory_usage import MIB, Reader
 
 
 class Stopper:

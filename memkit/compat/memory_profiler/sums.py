@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from memkit.usage import MIB
+from memkit.record.memory_usage import MIB
 
 
 class Sums:
-    """Sums by code object and line, of the tuples that ``memkit.tracing.LineTracer.sums`` gives."""
+    """Sums by code object and line, of the tuples that ``memkit.tracing.tracers.LineTracer.sums`` gives."""
 
     def __init__(self):
         self._codes = {}

@@ -7,9 +7,9 @@ import re
 import sys
 from argparse import REMAINDER, ArgumentParser, ArgumentTypeError, RawTextHelpFormatter
 
+from memkit.base.errors import MemkitError, UsageError
 from memkit.compat.memory_profiler import __version__
 from memkit.compat.mprof import profiles
-from memkit.errors import MemkitError, UsageError
 
 ALL_ACTIONS = ("run", "rm", "clean", "list", "plot", "attach", "peak")
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130

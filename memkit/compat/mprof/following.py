@@ -6,10 +6,10 @@ import json
 import os
 import time
 
-from memkit.errors import UsageError
-from memkit.recordings import mprofile
-from memkit.recordings.recording import Sample
-from memkit.units import SECOND
+from memkit.base.errors import UsageError
+from memkit.base.units import SECOND
+from memkit.model import mprof_file
+from memkit.model.recording import Sample
 
 
 class DatFile:
@@ -23,7 +23,7 @@ class DatFile:
         self._path = path
         self.lost = None
         try:
-            if os.path.isfile(path) and os.path.getsize(path) and not mprofile.is_mprofile(path):
+            if os.path.isfile(path) and os.path.getsize(path) and not mprof_file.is_mprofile(path):
                 raise UsageError(f"{path!r} is not a file of mprof's, so it is left alone: give -o another name")
             self._file = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 (closed by close)
         except OSError as error:
@@ -33,7 +33,7 @@ class DatFile:
         """Write what is being run."""
         if os.path.isfile(self._path):
             self._file.truncate(0)
-        self.write(mprofile.command_row(words))
+        self.write(mprof_file.command_row(words))
         self.flush()
 
     def write(self, *rows: str) -> None:
@@ -87,9 +87,9 @@ class Outside:
         rows = []
         self.last = own + sum(children.values()) * self._summed
         if self._own:
-            rows.append(mprofile.memory_row(self.last, now))
+            rows.append(mprof_file.memory_row(self.last, now))
         if self._singly:
-            rows += [mprofile.child_row(pid, memory, now) for pid, memory in children.items()]
+            rows += [mprof_file.child_row(pid, memory, now) for pid, memory in children.items()]
         if not self._settled and self._held is None:  # it has only just been loaded, and says nothing of the program
             self._held = rows
             return True
@@ -148,8 +148,8 @@ class Inside:
     def _sample(self, when, memory, rise=0, pid=None, *_):
         if pid is None and not self._late(when):
             sample = Sample(when, 0, memory, memory + rise)
-            for at, size in mprofile.readings([sample], self._last) if self._together is None else ():
-                self._file.write(mprofile.memory_row(size, self._began + at / SECOND))
+            for at, size in mprof_file.readings([sample], self._last) if self._together is None else ():
+                self._file.write(mprof_file.memory_row(size, self._began + at / SECOND))
             self._last = sample
 
     def _span(self, id, when, memory, thread, depth, label, *_):
@@ -163,7 +163,7 @@ class Inside:
         if self._late(start):
             return
         start, end = self._began + start / SECOND, self._began + end / SECOND
-        self._file.write(mprofile.call_row(label, before, start, after, end, depth))
+        self._file.write(mprof_file.call_row(label, before, start, after, end, depth))
 
     def _late(self, when):
         return self._until is not None and self._began + when / SECOND > self._until

@@ -6,9 +6,9 @@ import os
 import re
 import sys
 
+from memkit.base.errors import MemkitError, UsageError
 from memkit.compat.mprof.flame import flame_plotter
 from memkit.compat.mprof.plot import plot_file
-from memkit.errors import MemkitError, UsageError
 
 SIZE, DPI = (14, 6), 90
 BOX, FLAME_BOX = (0.1, 0.1, 0.6, 0.75), (0.1, 0.1, 0.8, 0.8)

@@ -7,8 +7,8 @@ import os
 import sys
 import time
 
-from memkit.errors import UsageError
-from memkit.recordings import mprofile
+from memkit.base.errors import UsageError
+from memkit.model import mprof_file
 
 PATTERN = "mprofile_??????????????.dat"
 STAMP = "%Y%m%d%H%M%S"
@@ -120,7 +120,7 @@ def read_mprofile_file(filename) -> dict:
     ``[start, end, MiB, MiB]`` and the depth if it is there, by name, ``children`` has ``(MiB, time)`` by pid; ``filename``
     and ``cmd_line`` are text, the latter None where it is missing.
     """
-    found = mprofile.contents(filename)
+    found = mprof_file.contents(filename)
     return {
         "mem_usage": [memory for memory, _ in found.memory],
         "timestamp": [when for _, when in found.memory],

@@ -13,17 +13,16 @@ import time
 from contextlib import ExitStack, closing
 
 import memkit
-from memkit import script
+from memkit.base.errors import MemkitError, MeterError, UsageError
+from memkit.base.units import LONGEST_INTERVAL, SECOND, parse_interval
 from memkit.compat.mprof.following import DatFile, Inside, Outside
 from memkit.compat.mprof.profiles import new_profile
 from memkit.compat.mprof.watching import Replacement, Watch
 from memkit.compat.typed import find_script, is_script
-from memkit.errors import MemkitError, MeterError, UsageError
-from memkit.recordings import mprofile
-from memkit.recordings.ending import signal_name
-from memkit.supervisor import launch
-from memkit.supervisor.launch import Program
-from memkit.units import LONGEST_INTERVAL, SECOND, parse_interval
+from memkit.model import mprof_file
+from memkit.model.ending import signal_name
+from memkit.run import execute, launch
+from memkit.run.launch import Program
 
 METERS = {"psutil": "rss", "psutil_pss": "pss", "psutil_uss": "uss", "posix": "rss"}
 SETTLED = 0.02
@@ -33,7 +32,7 @@ FOLLOW_EVERY = 0.5
 
 def get_cmd_line(args) -> str:
     """A command in one line; words with a blank or tab are quoted."""
-    return mprofile.command_line(args)
+    return mprof_file.command_line(args)
 
 
 def find_first_process(name):
@@ -159,7 +158,7 @@ def _run_new(options, interval, plan) -> int:
         if not _follow(process, file, journal if plan is not None else None, options, interval):
             _say(f"sampling ended after {options.timeout:g} s; the program goes on as process {process.pid}")
             process.returncode = 0  # nobody waits for it any more, and nobody is to be warned of that
-        if plan is not None and process.returncode == script.REFUSED and not os.path.exists(journal):
+        if plan is not None and process.returncode == execute.REFUSED and not os.path.exists(journal):
             file.discard()
             return 1  # it has said why
     incomplete = _wholeness(file)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 
-from memkit import engine
-from memkit.errors import MeterError
+from memkit.base.errors import MeterError
+from memkit.system import engine
 
 LOOKS, LOOK_EVERY = 100, 0.001
 """How often, and how many seconds apart, is looked whether a program has been loaded."""

@@ -7,10 +7,10 @@ there already goes on beside the log, and is there afterwards. Every thread has 
 
 from __future__ import annotations
 
-from memkit import engine
 from memkit.compat.pymemtrace.references import ReferenceTracing, ReferenceTracingSimple
 from memkit.compat.pymemtrace.textlog import OWN, innermost_path, stack_of, write_message
 from memkit.compat.pymemtrace.tracers import Profile, Trace
+from memkit.system import engine
 
 __all__ = [
     "Profile",

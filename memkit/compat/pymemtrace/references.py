@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import operator
 
-from memkit import engine
 from memkit.compat.pymemtrace.textlog import OWN, TextLog, arguments, path_or_none, stack_of, text_or_none
+from memkit.system import engine
 
 _HEAD = "HDR: {:>12} {:>16} {:>16} {:<32} {:<80} {:>4} {:<40} {:>16} {:>16}".format(
     "Clock", "Address", "LiveCnt", "Type", "File", "Line", "Function", "RSS", "dRSS"
@@ -148,7 +148,7 @@ class ReferenceTracingSimple(_Counted):
 
 
 def _references(journal, included, excluded, builtins):
-    from memkit.native.references import References
+    from memkit.native.tracing.references import References
 
     return References(journal, engine.Meter("rss"), included, excluded, builtins, tuple(OWN))
 

@@ -8,8 +8,8 @@ import sys
 import threading
 import time
 
-from memkit import engine
-from memkit.errors import lost_rows
+from memkit.base.errors import lost_rows
+from memkit.system import engine
 
 _ordinals = itertools.count()
 _local = threading.local()

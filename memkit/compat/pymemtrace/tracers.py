@@ -6,8 +6,8 @@ import operator
 import os
 import sys
 
-from memkit import engine
 from memkit.compat.pymemtrace.textlog import OWN, TextLog, arguments, path_or_none, text_or_none
+from memkit.system import engine
 
 _HEAD = "HDR: {:<12} {:<6}  {:<12} {:<8} {:<80} {:>4} {:<32} {:>12} {:>12}".format(
     "Event", "dEvent", "Clock", "What", "File", "Line", "Function", "RSS", "dRSS"
@@ -34,8 +34,8 @@ class _Tracer(TextLog):
             raise RuntimeError(f"py_attach_{self.kind}_function(): Could not attach {self.kind} function.") from None
 
     def _begin(self, frame):
-        from memkit.native import gate
-        from memkit.native.eventlog import EventLog
+        from memkit.native.tracing import gate
+        from memkit.native.tracing.event_log import EventLog
 
         gate.chosen()
         kinds = {"calls": self.kind == "profile", "lines": self.kind == "trace"}

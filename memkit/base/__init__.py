@@ -1,0 +1,1 @@
+"""What everything stands on: errors, units, paths, locks, the plugin host. It knows nothing of memory."""

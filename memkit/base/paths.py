@@ -1,0 +1,53 @@
+"""Paths of files, as they are given to memkit: text, bytes or path objects."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from memkit.base.errors import FormatError, UsageError
+
+
+def text_of(path, refusal=UsageError) -> str:
+    """A path as text. Raises ``refusal`` for what can be none."""
+    try:
+        text = os.fsdecode(path)
+        os.fsencode(text)
+    except TypeError:
+        raise refusal(f"{path!r} is no path: give text, or a path object") from None
+    except UnicodeError:
+        raise refusal(f"{path!r} is no path: the file system has no such characters") from None
+    if "\0" in text:
+        raise refusal(f"{path!r} is no path: a path has no NUL characters")
+    return text
+
+
+def to_read(path) -> str:
+    """A path as text, of something that can be read more than once. Raises ``FormatError``: opening a pipe would wait."""
+    text = text_of(path, FormatError)
+    try:
+        is_pipe = stat.S_ISFIFO(os.stat(text).st_mode)
+    except OSError:  # whoever opens it says what is wrong with it
+        return text
+    if is_pipe:
+        raise FormatError(f"cannot read {text!r}: it is a pipe; give the name of a file")
+    return text
+
+
+def working_folder() -> str | None:
+    """The working directory; None where it is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+def absolute(path) -> str:
+    """The same from the root on. Raises ``UsageError``."""
+    text = text_of(path)
+    try:
+        return os.path.abspath(text)
+    except OSError as error:
+        raise UsageError(
+            f"{text!r} leads nowhere, the working directory is gone ({error.strerror}): give all of it"
+        ) from None

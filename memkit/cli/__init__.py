@@ -1,0 +1,1 @@
+"""The commands ``memkit`` and ``memkit-run``."""

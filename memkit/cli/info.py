@@ -1,0 +1,80 @@
+"""What can be measured on this machine, and why not better."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import sysconfig
+
+from memkit.base.errors import MeterError
+from memkit.base.units import show_bytes, show_error
+from memkit.base.version import VERSION
+from memkit.system import cgroup, engine, limits
+
+_PEAKS = {
+    "reset": "exact{}: the kernel's mark is reset for each stretch of time",
+    "mark": "exact{} where the process rises above what it had been before, from samples elsewhere",
+    "samples": "from samples only",
+}
+
+
+def facts() -> list[tuple[str, str]]:
+    """Pairs of a subject and what is true of it here."""
+    machine = f"{platform.system()} {platform.release()} {platform.machine()}"
+    found = [
+        ("memkit", f"{VERSION} on Python {platform.python_version()}, {machine}"),
+        ("engine", engine.NAME + _because(engine.REASON)),
+        *_lock(),
+    ]
+    for name in engine.METERS:
+        try:
+            found.append((f"meter {name}", f"{show_bytes(engine.Meter(name).read())} of this process now"))
+        except MeterError as error:
+            found.append((f"meter {name}", f"not here: {error}"))
+    kind, reason = engine.peaks()
+    error = show_error(engine.peaks_error())
+    found.append(("peaks", _PEAKS[kind].format(error and f" to {error}") + _because(reason)))
+    found += _tracing()
+    found += _limits()
+    for group in cgroup.memory_groups():
+        kills = group.oom_kills()
+        found.append(
+            (f"cgroup v{group.version}", f"{group.name}: {'no count of kills' if kills is None else f'oom_kill {kills}'}")
+        )
+    return found
+
+
+def _lock() -> list[tuple[str, str]]:
+    """What memkit does to a Python that can do without its global lock."""
+    if not sysconfig.get_config_var("Py_GIL_DISABLED") or not hasattr(sys, "_is_gil_enabled"):
+        return []
+    on = sys._is_gil_enabled()
+    if engine.NAME != "native":
+        return [("GIL", "on" if on else "off")]
+    if on:
+        return [("GIL", "on: memkit's compiled modules switch it on; MEMKIT_ENGINE=portable does without")]
+    return [("GIL", "off, by PYTHON_GIL or -X gil: memkit's compiled modules need it; set MEMKIT_ENGINE=portable")]
+
+
+def _tracing() -> list[tuple[str, str]]:
+    if engine.NAME != "native":
+        return [("tracing", "not here: lines and calls need the native engine")]
+    from memkit.tracing import tracers
+
+    gate, reason = tracers.gate.chosen()
+    return [("tracing", f"lines and calls by {tracers.engine()}"), ("gate", gate + _because(reason))]
+
+
+def _limits() -> list[tuple[str, str]]:
+    """What limits a program that is started here, nearest first."""
+    found = []
+    for limit in limits.limits():
+        sizes = f"{show_bytes(limit.size)}, {show_bytes(limit.used)} used, {show_bytes(limit.left)} left"
+        first = "" if found else "; the first to be reached where all grow alike"
+        counts = f"; counts {limit.counted}" if limit.counted != "memory" else ""
+        found.append(("limit", f"{limit.name}: {sizes}{counts}{first}"))
+    return found or [("limit", "none is known")]
+
+
+def _because(reason: str | None) -> str:
+    return f" ({reason})" if reason else ""

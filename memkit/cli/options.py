@@ -1,0 +1,162 @@
+"""The options of ``memkit-run``, and what the measured process is told of them."""
+
+from __future__ import annotations
+
+import argparse
+
+from memkit.base.errors import UsageError
+from memkit.base.units import parse_bytes, parse_interval
+from memkit.record import limit_guard
+from memkit.system.processes import METERS
+
+
+def add_run_options(parser) -> None:
+    """Add the options of memkit itself; plugins add theirs."""
+    parser.usage = f"{parser.prog} [options] (script.py | -m module | -c code | --program command) [arguments]"
+    parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="run a module")
+    parser.add_argument("-c", dest="code", nargs=argparse.REMAINDER, metavar="CODE", help="run a text of code")
+    parser.add_argument(
+        "--program",
+        dest="command_line",
+        nargs=argparse.REMAINDER,
+        metavar="COMMAND",
+        help="run a program that need not be Python; it is recorded from outside, with all that it starts",
+    )
+    parser.add_argument("program", nargs=argparse.REMAINDER, help="a script, or a folder or zip file with a __main__")
+    _add_recording_options(parser)
+    _add_options_of_processes(parser)
+    _add_tracing_options(parser)
+
+
+def _add_recording_options(parser):
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="record into FILE, not into one here that is named after the program and the time",
+    )
+    parser.add_argument(
+        "--interval",
+        metavar="SECONDS",
+        type=_interval,
+        default="auto",
+        help="time from sample to sample, such as 0.01 or 10ms; auto (the default) begins at 1 ms and grows with the run",
+    )
+    parser.add_argument(
+        "--meter",
+        metavar="NAME",
+        default="rss",
+        help="what to measure: rss (the default), pss, uss, vms, swap, or a plugin's",
+    )
+    parser.add_argument(
+        "--no-peak-reset",
+        action="store_true",
+        help="leave the kernel's own record of the peak alone; peaks between samples are then exact only at new heights",
+    )
+
+
+def _add_options_of_processes(parser):
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="show memory now, its peak and what is left on the bottom row of the terminal while the program runs",
+    )
+    parser.add_argument(
+        "--children",
+        action="store_true",
+        help="record the processes that the program starts, too, and what all use together",
+    )
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="have Python programs that this one forks or spawns record themselves into the same file, with lines and calls",
+    )
+    parser.add_argument(
+        "--limit",
+        metavar="SIZE",
+        type=_limit,
+        help="record where all threads are as soon as memory reaches SIZE, such as 2GiB, or a share, such as 80%%, of what "
+        "really limits it",
+    )
+    parser.add_argument(
+        "--on-limit",
+        choices=limit_guard.ACTIONS,
+        help="with --limit: do no more than that (report, the default), raise MemoryError in the main thread, or stop the "
+        f"program with exit code {limit_guard.Bound.EXIT_CODE}",
+    )
+
+
+def _add_tracing_options(parser):
+    parser.add_argument(
+        "--lines",
+        metavar="TARGET",
+        action="append",
+        help="trace line by line: file.py, file.py:function, package.module or package.module:Class.method, globs allowed; "
+        "--lines alone, without =TARGET, is the program's own code; repeatable",
+    )
+    parser.add_argument(
+        "--calls",
+        metavar="TARGET",
+        action="append",
+        help="trace call by call: which path of calls grew memory; --calls alone, without =TARGET, is all of the program, "
+        "with one or more targets what these call; targets as for --lines",
+    )
+    parser.add_argument(
+        "--c-calls", action="store_true", help="with --calls: functions in C are calls of their own, at a price"
+    )
+    parser.add_argument(
+        "--call-log",
+        metavar="FILE",
+        type=_log_path,
+        help="write every call, return, line and exception at which memory had changed into FILE, as CSV, as it happens",
+    )
+    parser.add_argument(
+        "--trigger",
+        metavar="SIZE",
+        type=parse_bytes,
+        help="with --call-log: by how much memory must have changed, such as 4096 or 1MiB; a page if left out, 0 is all",
+    )
+
+
+def check(options) -> None:
+    """Refuse options that say nothing without another. Raises ``UsageError``."""
+    if options.trigger is not None and options.call_log is None:
+        raise UsageError("--trigger goes with --call-log FILE, which says where to log")
+    if options.on_limit is not None and options.limit is None:
+        raise UsageError("--on-limit goes with --limit SIZE, which says when")
+    if options.children and options.meter not in METERS:
+        raise UsageError(
+            f"--children goes with the meters {', '.join(METERS)}: {options.meter!r} cannot measure other processes"
+        )
+    if options.command_line is None:
+        return
+    for name in ("lines", "calls", "c_calls", "call_log", "follow", "limit"):
+        if getattr(options, name):
+            name = name.replace("_", "-")
+            raise UsageError(f"--{name} looks into the interpreter of a Python program; --program is recorded from outside")
+
+
+def settings(options, path: str, meter: str) -> dict[str, str]:
+    """What the measured process is to be told; ``memkit.run.execute`` reads it."""
+    told = {"path": path, "interval": options.interval, "meter": meter}
+    told |= {name: "\n".join(getattr(options, name)) for name in ("lines", "calls") if getattr(options, name) is not None}
+    told |= {name: "" for name in ("c_calls", "no_peak_reset", "follow") if getattr(options, name)}
+    texts = ("call_log", "trigger", "limit", "on_limit")
+    told |= {name: str(getattr(options, name)) for name in texts if getattr(options, name) is not None}
+    return told
+
+
+def _log_path(text):
+    from memkit.record import event_log
+
+    return event_log.checked(text)
+
+
+def _limit(text):
+    limit_guard.parse(text)
+    return text
+
+
+def _interval(text):
+    parse_interval(text)
+    return text

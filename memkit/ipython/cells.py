@@ -1,0 +1,200 @@
+"""A cell that is recorded: ``%%memkit``, with the options of ``memkit-run``."""
+
+from __future__ import annotations
+
+import argparse
+import html
+import keyword
+import os
+import shlex
+import sys
+from dataclasses import replace
+
+import memkit
+from memkit.base.errors import MeterError, UsageError
+from memkit.cli import main, options
+from memkit.ipython.cell_source import Typed, end, harmless, profile_is_there
+from memkit.record import files
+from memkit.record.exit_status import how_it_ended
+from memkit.record.recorder import Recorder
+from memkit.tracing.targets import Targets
+
+_ABOUT = "Record a cell and show what it did to memory: its curve, its lines and those of the functions in it."
+_HELP = {
+    "output": "record into FILE; without it the recording is in no file that has a name",
+    "children": "record the processes that the cell starts, too, and what all use together",
+    "follow": "with -o: have Python processes that the cell forks or spawns record themselves into the same file, with "
+    "lines and calls",
+    "on_limit": "with --limit: do no more than that (report, the default), or raise MemoryError in the main thread",
+    "lines": "trace other code, too, line by line: file.py, file.py:function, package.module or "
+    "package.module:Class.method, globs allowed; the lines of the cell are always there; repeatable",
+    "calls": "trace call by call: which path of calls grew memory; --calls alone, without =TARGET, is what the cell calls, "
+    "each target adds what it calls; targets as for --lines",
+}
+"""What is otherwise for a cell than for a program."""
+_TYPED = Typed.run.__code__.co_filename
+"""The file whose code runs the cell."""
+_NOT_OF_A_CELL = ("program", "module", "code", "command_line", "live")
+
+
+class RecordedCell:
+    """A cell and how it is to be recorded. Raises ``UsageError`` before anything runs.
+
+    ``typed`` is None where the options only asked for help.
+    """
+
+    def __init__(self, shell, line: str, cell: str | None):
+        self._shell = shell
+        self.typed = self._remark = None
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            raise UsageError(f"{line!r}: {error}") from None
+        try:
+            parser, self._plugins, self._options = main.parsed("%%memkit", _ABOUT, words, _add_options)
+        except SystemExit:  # --help
+            return
+        if cell is None:
+            raise UsageError("there is no cell below: write %%memkit on its first line; %memkit --help shows the options")
+        chosen = self._options
+        if chosen.program or any(way is not None for way in (chosen.module, chosen.code, chosen.command_line)):
+            raise UsageError("the cell is what is run: name no program, no -m, no -c and no --program")
+        if chosen.on_limit == "stop":
+            raise UsageError("--on-limit stop would end the kernel: write --on-limit raise")
+        if chosen.follow and chosen.output is None:
+            raise UsageError("--follow needs a file that several processes can write into: write -o FILE")
+        if chosen.live:
+            raise UsageError("--live is for memkit-run: below a cell there is no bottom row of a terminal")
+        options.check(chosen)
+        main.place_of_meter(chosen.meter, self._plugins)
+        if chosen.output is not None:
+            files.place_for(chosen.output, "")
+        main.check_outputs(parser, chosen, [chosen.output] if chosen.output else [])
+        self.typed = Typed(shell, cell, "the cell is empty", valued=True)
+        self._recorder = self._made()
+        self._log = None
+        if chosen.call_log is not None:
+            self._log = memkit.EventLog(chosen.call_log, trigger=chosen.trigger)
+
+    def _made(self) -> Recorder:
+        chosen, code = self._options, self.typed.code
+        settings = {"interval": chosen.interval, "meter": chosen.meter, "peak_reset": not chosen.no_peak_reset}
+        settings |= {
+            "children": chosen.children,
+            "follow": chosen.follow,
+            "limit": chosen.limit,
+            "on_limit": chosen.on_limit,
+            "c_calls": chosen.c_calls,
+        }
+        others = [target for target in chosen.lines or () if target]
+        if chosen.calls is not None:
+            settings["calls"] = _checked([code, *filter(None, chosen.calls)])
+        lines = _checked([code, *others])
+        try:
+            return Recorder(chosen.output, lines=lines, **settings)
+        except MeterError as error:
+            if chosen.lines is not None or chosen.calls is not None:
+                raise
+            self._remark = f"no lines: {error}"
+            return Recorder(chosen.output, **settings)
+
+    def begin(self) -> None:
+        """Begin to record. The log begins last, and ends first, so that it has nothing of how the recording does."""
+        self._recorder.start()
+        if self._log is None:
+            return
+        for function in (RecordedCell.begin, Typed.run):
+            self._log.leave_out(function.__code__)
+        try:
+            self._log.start()
+            self._log.pause()
+        except BaseException:
+            end(self._recorder)
+            raise
+
+    def run(self):
+        """Run it and end the recording; returns the value of its last expression, unless a semicolon is after it."""
+        __tracebackhide__ = True
+        ending = ()
+        try:
+            with profile_is_there():
+                value = self.typed.run(self._log)
+                return None if self.typed.silenced else value
+        except BaseException as error:
+            ending = how_it_ended(error)
+            raise
+        finally:
+            if self._log is not None:
+                end(self._log)
+            end(self._recorder, *ending)
+
+    def report(self) -> None:
+        """Show what was recorded, keep it under its name, and let the plugins report; what cannot be is told in a line."""
+        chosen = self._options
+        with harmless("the recording cannot be shown"):
+            recording = _without_bystanders(self._recorder.recording)
+            if chosen.out:
+                self._shell.user_ns[chosen.out] = recording
+            if not getattr(chosen, "quiet", False):  # an option of a plugin, which may be left out
+                self._show(recording)
+            chosen.quiet = True  # it has been shown
+            self._plugins.report([recording], chosen)  # which says on stderr what failed
+
+    def _show(self, recording):
+        chosen = vars(self._options)
+        wished = {name: chosen[name] for name in ("sort", "hide", "show_all") if chosen.get(name) is not None}
+        disabled = [plugin.name for plugin in self._plugins.found if plugin.state == "disabled"]
+        shown = memkit.mimebundle(recording, without=disabled, **wished)
+        if not shown["text/plain"]:
+            return
+        if self._remark:
+            shown["text/plain"] += f"\n{self._remark}"
+            shown["text/html"] = f"<div>{shown['text/html']}<div>{html.escape(self._remark)}</div></div>"
+        if getattr(self._shell, "kernel", None) is None:
+            print(shown["text/plain"])
+        else:
+            self._shell.display_pub.publish(data=shown, metadata={})
+
+
+def _without_bystanders(recording):
+    """The same without the threads that ran nothing of what was asked for: a kernel has some of its own."""
+    callers = {call.parent for call in recording.calls}
+    calls = tuple(call for call in recording.calls if call.parent is not None or call.id in callers)
+    crossings = tuple(crossing._replace(stacks=tuple(_of_the_cell(crossing.stacks))) for crossing in recording.crossings)
+    return replace(recording, calls=calls, crossings=crossings)
+
+
+def _of_the_cell(stacks):
+    """Where threads are in the cell, without how IPython and memkit came to run it, and without threads of IPython."""
+    machinery = [os.path.dirname(sys.modules[name].__file__) for name in ("IPython", "ipykernel") if name in sys.modules]
+    for stack in stacks:
+        files = [frame.file for frame in stack.frames]
+        if _TYPED in files:
+            outermost = len(files) - 1 - files[::-1].index(_TYPED)
+            yield stack._replace(frames=stack.frames[:outermost])
+        elif not any(file.startswith(os.path.join(folder, "")) for file in files for folder in machinery):
+            yield stack
+
+
+def _add_options(parser):
+    options.add_run_options(parser)
+    parser.usage = "%%%%memkit [options]"
+    for action in parser._actions:
+        if action.dest in _NOT_OF_A_CELL:
+            action.help = argparse.SUPPRESS
+        action.help = _HELP.get(action.dest, action.help)
+        if action.dest == "on_limit":
+            action.metavar = "{report,raise}"
+    parser.add_argument("--out", metavar="NAME", type=_name, help="keep the recording under this name")
+
+
+def _name(text):
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise UsageError(f"--out {text!r}: write a name that a variable can have")
+    return text
+
+
+def _checked(targets: list) -> Targets:
+    found = Targets(targets)
+    found.check()
+    return found

@@ -1,0 +1,169 @@
+"""Reading event logs: memkit's own, and those that pymemtrace's ``Profile`` and ``Trace`` write.
+
+====================  ==============================  =====================================================================
+column                in pymemtrace's log             what it is
+====================  ==============================  =====================================================================
+``event``             ``Event``                       the running number of the event among all, written or not
+``time_s``            ``Clock``                       seconds since the log began; in pymemtrace's, of CPU time
+``thread``            none                            the system's number of the thread
+``what``              ``What``                        ``CALL``, ``RETURN``, ``LINE``, ``EXCEPT``, ``C_CALL``, ``C_RETURN`` or
+                                                      ``C_EXCEPT``
+``file``              ``File``                        where it happened; for a C function, where that was called
+``line``              ``Line``                        empty where a module begins, and for code without any
+``function``          ``Function``                    the qualified name; of a C function, with its module or type
+``memory_bytes``      ``RSS``                         resident memory at the event
+``change_bytes``      ``dRSS``                        how much more that is than at the row before
+====================  ==============================  =====================================================================
+
+pymemtrace's rows for the event before another, ``PREV``, are left out: their memory is in the row that follows.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from memkit.base import paths
+from memkit.base.errors import FormatError
+from memkit.record.event_log import HEAD
+
+_WHEN = re.compile(r"(?:FRST|NEXT|LAST): (\d+) ++\+(\d+) ++(\d+)\.(\d{6}) ++([A-Z_]+) ++")
+_WHERE = re.compile(r"(.+?) ++(-?\d+) (\S.*)", re.DOTALL)
+_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+
+
+class LogRow(NamedTuple):
+    """An event that was written."""
+
+    event: int
+    """Its number among all events."""
+    time: int
+    """Nanoseconds since the log began; of CPU time in a log of pymemtrace's."""
+    thread: int | None
+    """The system's number of the thread, where the log has it."""
+    what: str
+    """``CALL``, ``RETURN``, ``LINE``, ``EXCEPT``, ``C_CALL``, ``C_RETURN`` or ``C_EXCEPT``."""
+    file: str
+    line: int | None
+    """None where a module begins, and for code without any."""
+    function: str
+    """The qualified name; of a C function, with its module or the type whose method it is."""
+    memory: int
+    """Resident memory at the event, in bytes."""
+    change: int
+    """How much more that is than at the row before."""
+
+
+class Log:
+    """The rows of an event log, read anew by each iteration and one at a time."""
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = paths.to_read(path)
+        self.broken = 0
+        """How many rows the last iteration left out: one that a kill broke off, or that a full disk tore."""
+        self._rows = {True: self._csv_rows, False: self._padded_rows}[_is_csv(self.path)]
+
+    def __iter__(self) -> Iterator[LogRow]:
+        self.broken = 0
+        with _opened(self.path) as file:
+            try:
+                yield from self._rows(_lines_of(file))
+            except OSError as error:
+                raise FormatError(f"cannot read {self.path!r}: {error.strerror}") from None
+
+    def _csv_rows(self, lines):
+        next(lines)
+        for text in _whole_rows(lines, self):
+            try:
+                yield _row_of(*next(csv.reader((text,))))
+            except (ValueError, TypeError, csv.Error):
+                self.broken += 1
+
+    def _padded_rows(self, lines):
+        for line in lines:
+            if not line.startswith(("FRST: ", "NEXT: ", "LAST: ")):
+                continue
+            try:
+                yield _padded_row_of(line)
+            except (ValueError, AttributeError):  # a broken one
+                self.broken += 1
+
+
+def read_log(path: str | os.PathLike[str]) -> Log:
+    """An event log: its rows are read as they are gone through, so that any length will do.
+
+    It may be one of memkit's, or of pymemtrace's ``Profile`` and ``Trace``. Raises ``FormatError`` for anything else. A row
+    that a kill broke off is left out, and counted in ``broken``.
+    """
+    return Log(path)
+
+
+def _opened(path):
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise FormatError(f"cannot read {path!r}: {error.strerror}") from None
+
+
+def _lines_of(file):
+    """The lines that were there when reading began: a log of everything would log its being read, without an end."""
+    left = os.fstat(file.fileno()).st_size
+    for line in file:
+        yield line[:left].decode("utf-8", "surrogateescape")
+        left -= len(line)
+        if left <= 0:
+            return
+
+
+def _is_csv(path):
+    """Whether a file is a log of memkit's own; ``FormatError`` if it is no log at all."""
+    with _opened(path) as file:
+        try:
+            first = file.readline(10_000)
+            if first == f"{','.join(HEAD)}\n".encode():
+                return True
+            while first and first != b"SOF\n":  # a message may come before
+                first = file.readline(10_000)
+            if first and file.readline(10_000).split()[:3] == [b"HDR:", b"Event", b"dEvent"]:
+                return False
+        except OSError as error:
+            raise FormatError(f"cannot read {path!r}: {error.strerror}") from None
+    raise FormatError(f"{path!r} is not an event log: it begins neither as memkit's nor as pymemtrace's do")
+
+
+def _whole_rows(lines, log):
+    """The lines, those of one row together: a name may have a line break in it, which stands in quotes."""
+    row = ""
+    for line in lines:
+        if row and re.match(r"\d+,\d+\.\d{9},\d+,[A-Z_]+,", line):  # the row before was torn inside the quotes
+            log.broken += 1
+            row = ""
+        row += line
+        if row.count('"') % 2 == 0 and row.endswith("\n"):
+            yield row
+            row = ""
+    log.broken += bool(row)
+
+
+def _row_of(event, time, thread, what, file, line, function, memory, change):
+    seconds, nanoseconds = time.split(".")
+    time = int(seconds) * 10**9 + int(nanoseconds)
+    return LogRow(int(event), time, int(thread), what, file, int(line) if line else None, function, int(memory), int(change))
+
+
+def _padded_row_of(line):
+    """Numbers stand at both ends; between them are names, which in pymemtrace's own logs have blanks in them."""
+    names, memory, change = line[:-1].rsplit(None, 2) if line.endswith("\n") else ()
+    when = _WHEN.match(names)
+    event, _, seconds, micros, what = when.groups() if when else ()
+    file, number, function = _WHERE.fullmatch(names[when.end() :].rstrip(" ")).groups()
+    time, number = int(seconds) * 10**9 + int(micros) * 1000, int(number)
+    number = number if number > 0 else None
+    return LogRow(int(event), time, None, what, _plain(file), number, _plain(function), int(memory), int(change))
+
+
+def _plain(text):
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)

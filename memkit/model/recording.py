@@ -1,0 +1,346 @@
+"""What was recorded: plain immutable rows, and nothing that reads a file, a clock or a process.
+
+Times are nanoseconds since the recording began, sizes are bytes, and what is not known is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from memkit.base.units import show_bytes
+from memkit.model.calls import LIBRARIES, Call, Function, by_function, fold, matcher, walk
+from memkit.model.ending import Ending
+from memkit.model.limit_events import METERED, Crossing, Glance, Limit
+from memkit.model.limit_events import Frame as Frame
+from memkit.model.limit_events import Stack as Stack
+from memkit.model.metadata import About
+from memkit.model.overhead import Cost, Tracing
+
+
+class Sample(NamedTuple):
+    """One reading of memory."""
+
+    time: int
+    pid: int
+    memory: int
+    peak: int
+    """The highest since the row before; at least ``memory``."""
+
+
+class Line(NamedTuple):
+    """What a line did, summed up over all its runs and all threads."""
+
+    function: Function
+    number: int
+    hits: int
+    time: int
+    """Nanoseconds, with all that it called; of a recursion each counts once."""
+    growth: int
+    """Bytes, with all that it called; of a recursion each counts once, on the line that really grew."""
+    memory: int
+    """Memory after it last ran."""
+    peak: int
+    """The highest while it ran, transients included."""
+
+
+class Total(NamedTuple):
+    """The memory of a process and all its descendants at one moment."""
+
+    time: int
+    memory: int
+    """What they use together: pages that several share count once, where ``Recording.summed`` is ``pss``."""
+    rss: int
+    """The sum of their resident memory, in which shared pages count once for each process."""
+    estimated: int = 0
+    """By how much ``memory`` may be off: what has changed since the shares were last read."""
+    below: int | None = None
+    """By how much less than ``memory`` it may have been; None where that is ``estimated``."""
+    above: int | None = None
+    """By how much more; None where that is ``estimated``."""
+
+    @property
+    def least(self) -> int:
+        """What it was at least."""
+        return max(0, self.memory - (self.estimated if self.below is None else self.below))
+
+    @property
+    def most(self) -> int:
+        """What it was at most: no more than ``rss``."""
+        return min(self.memory + (self.estimated if self.above is None else self.above), max(self.memory, self.rss))
+
+
+class Span(NamedTuple):
+    """A named stretch of time, from ``memkit.span``."""
+
+    label: str
+    thread: int
+    depth: int
+    """How many spans of its thread were open around it."""
+    start: int
+    end: int | None
+    """None where the program did not live to see it."""
+    before: int
+    after: int | None
+    peak: int
+
+    @property
+    def growth(self) -> int | None:
+        """Bytes that the process grew by; None for an unfinished span."""
+        return None if self.after is None else self.after - self.before
+
+    @property
+    def duration(self) -> int | None:
+        return None if self.end is None else self.end - self.start
+
+
+class Process(NamedTuple):
+    """A process that the recording is about."""
+
+    pid: int
+    parent: int | None
+    command: str
+    started: int
+    ended: int | None
+    ending: Ending
+
+
+@dataclass(frozen=True, repr=False)
+class Recording:
+    """What one run did to memory."""
+
+    about: About
+    samples: tuple[Sample, ...] = ()
+    """Those of the recorded process."""
+    lines: tuple[Line, ...] = ()
+    spans: tuple[Span, ...] = ()
+    processes: tuple[Process, ...] = ()
+    """The recorded process, then those that it and its descendants started, where they were recorded."""
+    ending: Ending = Ending("unknown")
+    cost: Cost = Cost(0, 0, None)
+    tracing: Tracing | None = None
+    """None where no lines were traced."""
+    calls: tuple[Call, ...] = ()
+    """The tree of calls in order of their ids, callers before what they call."""
+    call_tracing: Tracing | None = None
+    """None where no calls were traced."""
+    others: tuple[Sample, ...] = ()
+    """Samples of the processes that the recorded one started, in order of time; see :meth:`lane`."""
+    totals: tuple[Total, ...] = ()
+    """What the process and its descendants used together; empty where they were not recorded."""
+    summed: str | None = None
+    """How ``totals`` were added up: ``pss`` or ``rss``."""
+    summed_reason: str | None = None
+    """Why not better."""
+    seen: str | None = None
+    """How the processes of the tree were found: ``events``, where the kernel told of all as they began and ended, or
+    ``looks``, which miss what came and went between two."""
+    seen_reason: str | None = None
+    """Why not by events."""
+    limits: tuple[Limit, ...] = ()
+    """What limited memory when the recording began, nearest first."""
+    crossings: tuple[Crossing, ...] = ()
+    oom_kills: str | None = None
+    """Which count of processes that the kernel killed for want of memory rose meanwhile, in words, as in
+    ``Ending.out_of_memory``; it may have been any process of that group."""
+    glance: Glance | None = None
+    """Where the threads were when memory last rose near a limit; None where it did not come near one."""
+    unread: int = 0
+    """Rows that could not be read: broken off, damaged, or of a kind that this memkit does not know."""
+    source: str | None = None
+    """The file it was read from."""
+
+    def __repr__(self):
+        command, where = self.about.command, f" in {self.source!r}" if self.source else ""
+        shown = command if len(command) <= 60 else f"{command[:57]}..."
+        return f"<memkit.Recording of {shown!r}{where}: {len(self.samples):,} samples, peak {show_bytes(self.peak)}>"
+
+    @property
+    def start(self) -> int | None:
+        """Memory at the first sample."""
+        return self.samples[0].memory if self.samples else None
+
+    @property
+    def end(self) -> int | None:
+        """Memory at the last sample."""
+        return self.samples[-1].memory if self.samples else None
+
+    @property
+    def growth(self) -> int | None:
+        """Memory at the last sample less memory at the first."""
+        return self.samples[-1].memory - self.samples[0].memory if self.samples else None
+
+    @property
+    def peak(self) -> int | None:
+        """The highest memory."""
+        highest = self.highest
+        return highest.peak if highest else None
+
+    @property
+    def highest(self) -> Sample | None:
+        """The first sample that carries the peak: it was reached between the sample before and this one."""
+        return max(self.samples, key=lambda sample: sample.peak, default=None)
+
+    @property
+    def highest_total(self) -> Total | None:
+        """The first of ``totals`` that has the most memory."""
+        return max(self.totals, key=lambda total: total.memory, default=None)
+
+    @property
+    def peak_is_exact(self) -> bool:
+        """Whether nothing can have been higher, from the first sample to the end.
+
+        ``about.peaks`` is ``reset`` where the kernel's own mark was reset at every sample, so that every peak in the
+        recording is exact; ``mark`` where it was only read, which is exact once the process rises above what it had been
+        before; ``samples`` where nothing but the readings is known. What a kill left unwritten may have been higher, and
+        so may what came after the last look at a process that was recorded from outside. How exact the kernel's mark is, is
+        ``about.peaks_error``.
+        """
+        if not self._whole:
+            return False
+        if self.about.peaks == "mark":
+            return (self.peak or 0) > (self.about.mark or 0)
+        return self.about.peaks == "reset"
+
+    def columns(self, count: int) -> tuple[list[int], list[int]]:
+        """The highest memory that was read, and the highest peak, in each of so many equal stretches of the time.
+
+        A stretch without a sample has the memory of the one before, and those before the first sample that of the first. A
+        peak between two samples counts for every stretch that it may have been reached in. Where others lived on, there is
+        nothing after the end of the process.
+        """
+        memory, peak = [None] * count, [0] * count
+        before = 0
+        for sample in self.samples:
+            column = min(count - 1, sample.time * count // max(1, self.duration))
+            memory[column] = max(memory[column] or 0, sample.memory)
+            peak[column] = max(peak[column], sample.peak)
+            if sample.peak > sample.memory:
+                for between in range(before, column):
+                    peak[between] = max(peak[between], sample.peak)
+            before = column
+        known = self.samples[0].memory if self.samples else 0
+        last = max(before, count - 1 if self.totals else (self._ended or 0) * count // max(1, self.duration))
+        for column, value in enumerate(memory[: last + 1]):
+            known = memory[column] = known if value is None else value
+            peak[column] = max(peak[column], known)
+        return [value or 0 for value in memory], peak
+
+    @property
+    def functions(self) -> dict[Function, tuple[Line, ...]]:
+        """The traced functions, each with its lines in order."""
+        found = {}
+        for line in self.lines:
+            found.setdefault(line.function, []).append(line)
+        return {function: tuple(lines) for function, lines in found.items()}
+
+    @property
+    def called(self) -> tuple[Call, ...]:
+        """The calls of each function in one, over all paths and threads.
+
+        Of a recursion, time and growth count once. ``id`` and ``thread`` are those of its first path, ``parent`` is None.
+        """
+        return by_function(self.calls)
+
+    def walk(self) -> Iterator[tuple[int, Call]]:
+        """Each call and its depth, 0 for a root: a call comes before what it called, and that before its neighbour."""
+        return walk(self.calls)
+
+    def hiding(self, globs: str | Iterable[str] = (), *, libraries: bool = True) -> Recording:
+        """The same recording without the calls of some files; what they did themselves is counted with their callers.
+
+        ``globs`` are matched against whole paths or the ends of paths, without regard to case; ``*`` is any text, slashes
+        included. With ``libraries`` the standard library and installed packages are hidden, too. A function in C goes
+        with its caller. The roots of threads stay; more than eight whose names only numbers tell apart become one, with
+        stars for the numbers.
+        """
+        globs = (globs,) if isinstance(globs, str) else tuple(globs)
+        hidden = matcher((*globs, *(LIBRARIES if libraries else ())))
+        return replace(self, calls=fold(self.calls, hidden))
+
+    def lane(self, process: Process) -> tuple[Sample, ...]:
+        """The samples of one of ``processes``."""
+        return self._lane(process, self.others)
+
+    @property
+    def lanes(self) -> tuple[tuple[Process, tuple[Sample, ...]], ...]:
+        """All ``processes``, each with its samples."""
+        found = {}
+        for sample in self.others:
+            found.setdefault(sample.pid, []).append(sample)
+        return tuple((process, self._lane(process, found.get(process.pid, ()))) for process in self.processes)
+
+    def _lane(self, process, samples):
+        if process.pid == self.about.pid and process.started == 0:
+            return self.samples
+        until = float("inf") if process.ended is None else process.ended
+        return tuple(sample for sample in samples if sample.pid == process.pid and process.started <= sample.time <= until)
+
+    def level(self, limit: Limit) -> int | None:
+        """The memory at which one of ``limits`` is reached if nobody else takes of it or gives back.
+
+        With ``totals`` it is the memory of all processes together. None where what counts against the limit is not what
+        was measured (``RLIMIT_AS`` counts the address space of each process), and where there are ``others`` without totals.
+        """
+        measured = METERED.get(self.about.meter)
+        if not self.totals:
+            reckoned = self.samples and not self.others and measured == limit.counted
+            return self.samples[0].memory + limit.left if reckoned else None
+        if limit.counted != "memory":
+            return None
+        first = self.totals[0]
+        before = [sample.memory for sample in self.samples if sample.time <= first.time and measured == "memory"]
+        grown = max(0, before[-1] - before[0]) if before else 0  # since the limits were read
+        return first.memory - grown + limit.left
+
+    def share(self, crossing: Crossing) -> float | None:
+        """Which share of one of ``limits`` was reached, 0 to 1; None where it was no limit's."""
+        sizes = [limit.size for limit in self.limits if limit.name == crossing.name]
+        return crossing.limit / sizes[0] if sizes and sizes[0] else None
+
+    def left(self, limit: Limit) -> int | None:
+        """What was left of one of ``limits`` at the peak, reckoned from the growth of this program alone.
+
+        None where :meth:`level` is, and where resident memory was summed up, in which shared pages count many times.
+        """
+        level = self.level(limit)
+        if level is None or (self.totals and self.summed != "pss"):
+            return None
+        return max(0, level - (self.highest_total.memory if self.totals else self.peak))
+
+    @property
+    def unseen(self) -> int:
+        """Nanoseconds at the end that nothing is known of.
+
+        What a killed program had recorded, but not yet written; or what one did that was recorded from outside, after it had
+        been looked at for the last time.
+        """
+        return 0 if self._whole or not self.samples or self._ended is None else self._ended - self.samples[-1].time
+
+    @property
+    def _ended(self) -> int | None:
+        """When the recorded process itself ended, where that is known: those that it started may have lived on."""
+        return self.processes[0].ended if self.processes else self.duration
+
+    @property
+    def _whole(self) -> bool:
+        """Whether the last sample was taken at the very end."""
+        return self.ending.complete and (self.about.recorder is None or self.ending.kind == "detached")
+
+    @property
+    def duration(self) -> int:
+        """Nanoseconds from the beginning to the last thing known."""
+        ended = [process.ended for process in self.processes if process.ended is not None]
+        return max([*ended, self.samples[-1].time if self.samples else 0])
+
+    # -- in a notebook -------------------------------------------------------------------------------------------------
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        """What a front end of Jupyter shows: text, and HTML with the plot and the tables."""
+        import memkit  # how it looks is the matter of a higher floor
+
+        return memkit.mimebundle(self)
+
+    def _repr_html_(self) -> str:
+        return self._repr_mimebundle_()["text/html"]

@@ -1,0 +1,1 @@
+"""Compiled: the sampler thread, stacks of threads, limits, process events."""

@@ -1,0 +1,282 @@
+"""What the kernel tells of the descendants of a thread, as it happens: births, programs begun, ends.
+
+An event that counts nothing (``PERF_COUNT_SW_DUMMY``) is opened on a thread once for each CPU and inherited by every thread
+and process that it starts, and by those that these start. The kernel writes a record into the ring of the CPU at every fork,
+exec and exit among them, with its moment on the monotonic clock, so that a process which lived for a millisecond is known,
+with its parent, whether anybody looked meanwhile or not. Source: ``man 2 perf_event_open``.
+"""
+
+from libc.errno cimport ENODEV, ESRCH, errno
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, strerror
+from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
+from posix.types cimport pid_t
+from posix.unistd cimport _SC_PAGESIZE, close, getpid, sysconf
+
+from memkit.base.errors import MeterError
+from memkit.native.descriptors cimport moved_up
+
+cdef extern from "<unistd.h>" nogil:
+    int _SC_NPROCESSORS_CONF
+    int _SC_NPROCESSORS_ONLN
+
+cdef extern from *:
+    """
+    #if defined(__has_include)
+    #if __has_include(<linux/perf_event.h>)
+    #define MEMKIT_HAS_PERF 1
+    #include <linux/perf_event.h>
+    #include <sys/ioctl.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    #include <string.h>
+    #include <time.h>
+    #endif
+    #endif
+    #include <errno.h>
+
+    #ifdef MEMKIT_HAS_PERF
+    enum { MEMKIT_FORK = PERF_RECORD_FORK, MEMKIT_EXIT = PERF_RECORD_EXIT, MEMKIT_COMM = PERF_RECORD_COMM,
+           MEMKIT_LOST = PERF_RECORD_LOST, MEMKIT_EXEC = PERF_RECORD_MISC_COMM_EXEC };
+    #else
+    enum { MEMKIT_FORK = 7, MEMKIT_EXIT = 4, MEMKIT_COMM = 3, MEMKIT_LOST = 2, MEMKIT_EXEC = 1 << 13 };
+    #endif
+
+    /* A descriptor of what becomes of the descendants of a thread while on one CPU, or -1. */
+    static int memkit_open_family(int thread, int cpu) {
+    #ifdef MEMKIT_HAS_PERF
+        struct perf_event_attr attr;
+        memset(&attr, 0, sizeof attr);
+        attr.size = sizeof attr;
+        attr.type = PERF_TYPE_SOFTWARE;
+        attr.config = PERF_COUNT_SW_DUMMY;
+        attr.sample_type = PERF_SAMPLE_TIME;
+        attr.sample_id_all = 1;
+        attr.inherit = 1;
+        attr.task = 1;
+        attr.comm = 1;
+        attr.comm_exec = 1;
+        attr.exclude_kernel = 1;
+        attr.exclude_hv = 1;
+        attr.use_clockid = 1;
+        attr.clockid = CLOCK_MONOTONIC;
+        attr.watermark = 1;
+        attr.wakeup_watermark = 1;
+        return (int)syscall(SYS_perf_event_open, &attr, thread, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+    #else
+        errno = ENOSYS;
+        return -1;
+    #endif
+    }
+    static int memkit_share_ring(int fd, int with) {
+    #ifdef MEMKIT_HAS_PERF
+        return ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, with);
+    #else
+        return -1;
+    #endif
+    }
+    /* The kernel's number of an event, or 0 for a descriptor that is none. */
+    static uint64_t memkit_number_of(int fd) {
+    #ifdef MEMKIT_HAS_PERF
+        uint64_t number = 0;
+        return ioctl(fd, PERF_EVENT_IOC_ID, &number) == 0 ? number : 0;
+    #else
+        return 0;
+    #endif
+    }
+    static uint64_t memkit_ring_head(void *ring) {
+    #ifdef MEMKIT_HAS_PERF
+        return __atomic_load_n(&((struct perf_event_mmap_page *)ring)->data_head, __ATOMIC_ACQUIRE);
+    #else
+        return 0;
+    #endif
+    }
+    static uint64_t memkit_ring_tail(void *ring) {
+    #ifdef MEMKIT_HAS_PERF
+        return ((struct perf_event_mmap_page *)ring)->data_tail;
+    #else
+        return 0;
+    #endif
+    }
+    static void memkit_ring_read_to(void *ring, uint64_t tail) {
+    #ifdef MEMKIT_HAS_PERF
+        __atomic_store_n(&((struct perf_event_mmap_page *)ring)->data_tail, tail, __ATOMIC_RELEASE);
+    #endif
+    }
+    """
+    int FORK "MEMKIT_FORK"
+    int EXIT "MEMKIT_EXIT"
+    int COMM "MEMKIT_COMM"
+    int LOST "MEMKIT_LOST"
+    int EXEC "MEMKIT_EXEC"
+    int open_family "memkit_open_family"(int, int) noexcept nogil
+    int share_ring "memkit_share_ring"(int, int) noexcept nogil
+    uint64_t number_of "memkit_number_of"(int) noexcept nogil
+    uint64_t ring_head "memkit_ring_head"(void *) noexcept nogil
+    uint64_t ring_tail "memkit_ring_tail"(void *) noexcept nogil
+    void ring_read_to "memkit_ring_read_to"(void *, uint64_t) noexcept nogil
+
+cdef enum:
+    RING = 64 * 1024            # bytes, at least a page: some 400 lives of processes between two looks at it
+    MOST = 512                  # descriptors
+    LONGEST = 256               # bytes of a record
+
+
+cdef long page = sysconf(_SC_PAGESIZE)
+cdef long ring_size = max(page, <long>RING)         # the kernel may allow few bytes, and wants a power of two of pages
+
+cdef struct record_t:           # as the kernel lays it out
+    uint32_t kind
+    unsigned short misc
+    unsigned short size
+
+cdef struct event_t:
+    int fd
+    uint64_t number             # the kernel's
+    void *ring                  # NULL: it writes into that of another
+
+
+cdef class Family:
+    """The births, programs and ends of all that the given threads start from now on.
+
+    ``threads`` are their numbers, 0 for the calling thread; what they have started before is not of the family. Raises
+    ``MeterError`` where the kernel refuses.
+    """
+
+    cdef event_t *opened
+    cdef int count
+    cdef pid_t owner
+    cdef readonly int lost      # how many records there was no room for
+
+    def __cinit__(self, threads=(0,)):
+        cdef int cpus = sysconf(_SC_NPROCESSORS_CONF)
+        cdef list wanted = list(threads)
+        cdef int code = ESRCH
+        self.owner = getpid()
+        cdef int online = sysconf(_SC_NPROCESSORS_ONLN)
+        if len(wanted) * online > MOST:
+            raise MeterError(
+                f"perf_event_open: {len(wanted)} threads on {online} CPUs would take more than {MOST} descriptors"
+            )
+        self.opened = <event_t *>calloc(len(wanted) * cpus, sizeof(event_t))
+        if self.opened == NULL:
+            raise MemoryError
+        for cpu in range(cpus):
+            code = self.open_on(cpu, wanted) or code
+        if not self.rings() or code not in (ESRCH, ENODEV):
+            self.close()
+            raise MeterError(f"perf_event_open: {strerror(code).decode()}")
+
+    cdef int open_on(self, int cpu, list threads) except -1:
+        """Watch threads on one CPU, with one ring for all; 0, or the errno of what failed."""
+        cdef event_t *one
+        cdef int fd, first = -1, code = 0
+        for thread in threads:
+            fd = open_family(thread, cpu)
+            if fd < 0:
+                code = errno
+                if code in (ESRCH, ENODEV):         # it has ended; the CPU is switched off
+                    continue
+                return code
+            one = &self.opened[self.count]
+            one.fd = moved_up(fd)
+            one.number = number_of(one.fd)
+            one.ring = NULL
+            self.count += 1
+            if first >= 0:
+                if share_ring(one.fd, first):
+                    return errno
+                continue
+            one.ring = mmap(NULL, page + ring_size, PROT_READ | PROT_WRITE, MAP_SHARED, one.fd, 0)
+            if one.ring == MAP_FAILED:
+                one.ring = NULL
+                return errno
+            first = one.fd
+        return code
+
+    cdef int rings(self) noexcept:
+        cdef int i, found = 0
+        for i in range(self.count):
+            found += self.opened[i].ring != NULL
+        return found
+
+    @property
+    def descriptors(self):
+        """Those that can be waited on: readable when something has happened. Fewer where the program closed some."""
+        cdef int i
+        return [
+            self.opened[i].fd
+            for i in range(self.count)
+            if self.opened[i].ring != NULL and number_of(self.opened[i].fd) == self.opened[i].number
+        ]
+
+    def events(self):
+        """What has happened since the last call, in order of time.
+
+        Tuples of the time, on ``time.monotonic_ns``, then ``"fork"``, the new thread, its process, and the process that
+        started it; ``"exec"``, thread, process, the name of the program; ``"exit"``, thread, process, its parent.
+        """
+        cdef int i
+        cdef list found = []
+        for i in range(self.count):
+            if self.opened[i].ring != NULL:
+                self.drain(self.opened[i].ring, found)
+        found.sort()
+        return found
+
+    cdef int drain(self, void *ring, list found) except -1:
+        cdef char *data = <char *>ring + page
+        cdef uint64_t size = ring_size, head = ring_head(ring), tail = ring_tail(ring)
+        cdef char whole[LONGEST]
+        cdef record_t record
+        cdef uint64_t place, fits
+        while tail < head:
+            place = tail % size
+            memcpy(&record, data + place, sizeof(record_t))     # its size is a multiple of 8, so this much never wraps
+            if record.size < sizeof(record_t):
+                tail = head
+                break
+            fits = min(<uint64_t>record.size, size - place)
+            if record.size <= LONGEST:
+                memcpy(whole, data + place, fits)
+                memcpy(whole + fits, data, record.size - fits)
+                self.take(&record, whole, found)
+            tail += record.size
+        ring_read_to(ring, tail)
+        return 0
+
+    cdef int take(self, record_t *record, char *whole, list found) except -1:
+        cdef uint32_t ids[4]
+        cdef uint64_t time, lost
+        if record.kind == <uint32_t>FORK or record.kind == <uint32_t>EXIT:
+            memcpy(ids, whole + sizeof(record_t), sizeof(ids))              # process, parent, thread, parent's thread
+            memcpy(&time, whole + sizeof(record_t) + sizeof(ids), sizeof(time))
+            found.append((time, "fork" if record.kind == <uint32_t>FORK else "exit", ids[2], ids[0], ids[1]))
+        elif record.kind == <uint32_t>COMM and record.misc & EXEC:
+            memcpy(ids, whole + sizeof(record_t), 8)                        # process, thread
+            memcpy(&time, whole + record.size - sizeof(time), sizeof(time))
+            name = whole[sizeof(record_t) + 8:record.size - sizeof(time)]
+            found.append((time, "exec", ids[1], ids[0], name.partition(b"\0")[0].decode(errors="replace")))
+        elif record.kind == <uint32_t>LOST:
+            memcpy(&lost, whole + sizeof(record_t) + 8, sizeof(lost))
+            self.lost += <int>lost
+        return 0
+
+    def close(self):
+        """End it; harmless when ended before."""
+        cdef int i
+        cdef event_t *one
+        for i in range(self.count):
+            one = &self.opened[i]
+            if one.ring != NULL and self.owner == getpid():      # a forked child has no such map, but may have another there
+                munmap(one.ring, page + ring_size)
+            one.ring = NULL
+            if number_of(one.fd) == one.number and one.number:
+                close(one.fd)
+        self.count = 0
+
+    def __dealloc__(self):
+        if self.opened != NULL:
+            self.close()
+            free(self.opened)

@@ -1,0 +1,385 @@
+"""A native thread that reads memory at a steady beat and writes what it finds.
+
+It is a bare POSIX thread: no Python thread state, no GIL, every signal blocked, so it beats on while a C call holds the
+GIL and is invisible to ``threading``. Deadlines are absolute, so lateness does not add up; beats that came too late to be
+taken are counted. Each row carries the peak since the row before, so a coarse beat misses no peak.
+"""
+
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int64_t
+from posix.signal cimport sigset_t
+from posix.time cimport CLOCK_MONOTONIC, timespec
+from posix.types cimport pid_t
+from posix.unistd cimport getpid
+
+from memkit.native.clock cimport MILLISECOND, as_timespec, now, thread_cpu
+from memkit.native.sampling.limit_guard cimport STOP, Guard, guard_look, guard_stop, guard_t, guard_tell, guard_write
+from memkit.native.journal cimport Journal, journal_flush, journal_row, journal_t, writer_t
+from memkit.native.descriptors cimport ours_t, release
+from memkit.native.meter cimport TEXT, Meter, meter_read, meter_t, open_file_of, read_text, sum_of_lines
+from memkit.native.peak cimport scope_close, scope_open, scope_t, scope_take
+from memkit.native.sampling.stacks cimport stacks_close, stacks_open, stacks_t, stacks_write
+from memkit.native.threads cimport (
+    SIG_SETMASK,
+    pthread_attr_destroy,
+    pthread_attr_init,
+    pthread_attr_setstacksize,
+    pthread_attr_t,
+    pthread_cond_init,
+    pthread_cond_signal,
+    pthread_cond_t,
+    pthread_cond_timedwait,
+    pthread_condattr_init,
+    pthread_condattr_setclock,
+    pthread_condattr_t,
+    pthread_create,
+    pthread_join,
+    pthread_mutex_init,
+    pthread_mutex_lock,
+    pthread_mutex_t,
+    pthread_mutex_unlock,
+    pthread_sigmask,
+    pthread_t,
+    sigfillset,
+)
+
+cdef enum:
+    FLUSH = 250 * MILLISECOND           # what a kill may lose
+    COST = 1000 * MILLISECOND           # between two rows about the sampler itself
+    STACK = 256 * 1024                  # little: under RLIMIT_AS a default stack of 8 MiB would be the program's loss
+    READING_SHARE = 100                 # a reading, or writing sums, may take one part in so many of its beat
+    ALSO_GROWTH = 64                    # sums are written when the time elapsed has grown by one part in so many
+    RISE = 20                           # a rise by one part in so many is flushed at once: the next may be the last
+
+# An automatic beat grows with the time elapsed, by 1 in 434: a thousand rows for each factor of ten.
+cdef enum:
+    AUTO_START = MILLISECOND
+    AUTO_GROWTH = 434
+    LONGEST_LOOK = FLUSH
+
+cdef struct sampler_t:
+    meter_t *meter
+    journal_t *journal
+    writer_t *also              # somebody who has rows to add before each flush, or NULL
+    guard_t *guard              # who watches a limit, or NULL
+    stacks_t *stacks            # of all threads, as memory rises near a limit, or NULL
+    int64_t near                # memory from which on they are written
+    scope_t scope
+    bint scoped                 # the meter is one that the kernel keeps a peak of
+    ours_t status               # of another process, which has its mark; ours we reset
+    int64_t mark                # what that was
+    int64_t slack               # by how much it may seem to fall, since it is told from counts that differ
+    bint fell                   # it was reset, by that process or as it executed another program
+    int64_t began
+    int64_t interval            # 0: automatic
+    int64_t due                 # when the next beat is
+    int64_t look                # when memory is looked at next, at the latest on the beat
+    int64_t cost_due
+    int64_t also_due
+    int64_t peak                # since the last row
+    int64_t highest             # in any row so far
+    int64_t flushed             # the highest when rows last went to the file
+    int64_t beats
+    int64_t late
+    int64_t cpu                 # of the thread, when it was last written
+    bint stopping
+    pthread_t thread
+    pthread_mutex_t lock
+    pthread_cond_t wake
+
+
+cdef int64_t beat_of(sampler_t *s, int64_t time) noexcept nogil:
+    if s.interval:
+        return s.interval
+    return max(<int64_t>AUTO_START, (time - s.began) // AUTO_GROWTH)
+
+
+cdef void write_sample(sampler_t *s, int64_t time, int64_t memory) noexcept nogil:
+    cdef int64_t row[3]
+    row[0], row[1], row[2] = time - s.began, memory, s.peak - memory
+    journal_row(s.journal, b"sample", row, 3 if s.peak > memory else 2)
+    s.highest = max(s.highest, max(s.peak, memory))
+    s.peak = 0
+    s.beats += 1
+
+
+cdef void write_cost(sampler_t *s, int64_t cpu) noexcept nogil:
+    """Write what came since the last time; ``cpu`` is the time that the thread has taken in all."""
+    cdef int64_t row[3]
+    row[0], row[1], row[2] = s.beats, s.late, cpu - s.cpu
+    journal_row(s.journal, b"cost", row, 3)
+    s.beats = s.late = 0
+    s.cpu = cpu
+
+
+cdef int64_t look(sampler_t *s) noexcept nogil:
+    """Read memory, and note the peak since the last look."""
+    cdef int64_t memory = meter_read(s.meter)
+    if not s.scoped:
+        s.peak = max(s.peak, memory)
+    elif s.meter.pid:
+        s.peak = max(s.peak, risen_mark(s))
+    else:
+        s.peak = max(s.peak, scope_take(&s.scope, memory))
+    return memory
+
+
+cdef int64_t risen_mark(sampler_t *s) noexcept nogil:
+    """The mark of another process, if it has risen since the last look, or was reset: it was reached since."""
+    cdef char text[TEXT]
+    cdef int64_t mark = sum_of_lines(text, b"VmHWM:") if read_text(&s.status, text) > 0 else -1
+    if mark < 0 or s.mark - s.slack <= mark <= s.mark:
+        return -1
+    s.fell = s.fell or mark < s.mark
+    s.mark = mark
+    return mark
+
+
+cdef void schedule(sampler_t *s, int64_t time, int64_t cost) noexcept nogil:
+    """Find the next moments; beats that are past already are counted as late."""
+    cdef int64_t beat = beat_of(s, time)
+    cdef int64_t missed
+    if time >= s.due:
+        if cost * READING_SHARE > beat:
+            s.due = time + cost * READING_SHARE
+        else:
+            missed = (time - s.due) // beat
+            s.late += missed
+            s.due += (missed + 1) * beat
+    s.look = min(s.due, time + max(<int64_t>LONGEST_LOOK, cost * READING_SHARE))
+
+
+cdef void take(sampler_t *s, int64_t time, bint must) noexcept nogil:
+    cdef int64_t cost = thread_cpu() if s.meter.costly else 0
+    cdef int64_t memory = look(s)
+    if s.meter.costly:
+        cost = thread_cpu() - cost
+    # Between two beats far apart a new height is written at once: it may be the last thing the program does.
+    if memory >= 0 and (must or time >= s.due or max(memory, s.peak) > s.highest + s.highest // 100):
+        write_sample(s, time, memory)
+    if s.guard != NULL and s.guard.count == 0 and memory >= s.guard.threshold and not s.guard.crossed:
+        s.guard.due = time
+    schedule(s, time, cost)
+
+
+cdef void write_also(sampler_t *s, int64_t time, bint whole) noexcept nogil:
+    """Have the sums written, and find out when next: ever more rarely, so that their rows grow as slowly as samples do."""
+    cdef int64_t took = thread_cpu()
+    cdef int64_t memory = look(s)
+    cdef writer_t *one = s.also
+    while one != NULL:
+        one.write(one.whose, s.journal, memory, whole)
+        one = one.next
+    took = thread_cpu() - took
+    s.also_due = time + max(max(<int64_t>FLUSH, (time - s.began) // ALSO_GROWTH), took * READING_SHARE)
+
+
+cdef void watch_limit(sampler_t *s, int64_t time) noexcept nogil:
+    """See whether memory has reached the limit; then all that is known goes to the file, before anything else happens."""
+    if not guard_look(s.guard, time):
+        return
+    take(s, time, True)
+    guard_write(s.guard, s.journal, time - s.began)
+    write_also(s, time, True)
+    journal_flush(s.journal, now())
+    s.flushed = s.highest
+    if s.guard.action == STOP:
+        write_cost(s, thread_cpu())
+        guard_stop(s.guard, s.journal, now() - s.began)
+
+
+cdef void glance(sampler_t *s, int64_t time) noexcept nogil:
+    """Write where the threads are: if this is the end, it is what ran last."""
+    cdef int64_t row[1]
+    row[0] = time - s.began
+    journal_row(s.journal, b"glance", row, 1)
+    stacks_write(s.stacks, s.journal, time - s.began)
+
+
+cdef void *run(void *argument) noexcept nogil:
+    cdef sampler_t *s = <sampler_t *>argument
+    cdef int64_t time, flush = now() + FLUSH
+    cdef timespec until
+    cdef bint rose
+    s.cpu = 0
+    pthread_mutex_lock(&s.lock)
+    while not s.stopping:
+        until = as_timespec(min(min(s.look, flush), s.guard.due if s.guard != NULL else flush))
+        pthread_cond_timedwait(&s.wake, &s.lock, &until)
+        time = now()
+        if s.stopping:
+            break
+        if time >= s.look:
+            take(s, time, False)
+        if s.guard != NULL:
+            if time >= s.guard.due:
+                watch_limit(s, time)
+            guard_tell(s.guard)
+        if time >= s.cost_due:
+            write_cost(s, thread_cpu())
+            s.cost_due = time + COST
+        rose = s.highest - s.flushed > s.flushed // RISE
+        if time >= flush or rose:
+            if rose and s.stacks != NULL and s.highest >= s.near:
+                glance(s, time)
+            if s.also != NULL and (rose or time >= s.also_due):
+                write_also(s, time, False)
+            journal_flush(s.journal, time)
+            s.flushed = s.highest
+            flush = time + FLUSH
+    write_cost(s, thread_cpu())
+    pthread_mutex_unlock(&s.lock)
+    return NULL
+
+
+cdef class Sampler:
+    """A thread that writes ``sample`` rows.
+
+    ``journal`` is where to, ``meter`` what of, ``interval`` nanoseconds between two or 0 for a beat that grows with the
+    time elapsed, ``began`` the moment (on ``time.monotonic_ns``) that the rows count from. ``peaks`` is whether the kernel's
+    mark is to be used; of another process it is only read: ``mark`` is what it was before, and ``slack`` by how much it may
+    seem to fall.
+    """
+
+    engine = "native"
+
+    cdef sampler_t sampler
+    cdef stacks_t stacks
+    cdef Journal journal
+    cdef Meter meter
+    cdef Guard guard
+    cdef pid_t home             # the process that made it; in one forked from it any lock may be held for ever
+    cdef pid_t owner            # the process that the thread is of
+    cdef bint running
+
+    def __cinit__(self, Journal journal, Meter meter, int64_t interval, int64_t began, bint peaks, int64_t mark=0,
+                  int64_t slack=0):
+        cdef pthread_condattr_t monotonic
+        self.journal, self.meter = journal, meter
+        self.home = getpid()
+        self.sampler.journal, self.sampler.meter = &journal.journal, &meter.meter
+        self.sampler.interval, self.sampler.began = interval, began
+        self.sampler.scoped, self.sampler.mark, self.sampler.slack = peaks, mark, slack
+        self.sampler.status.fd = self.stacks.memory.fd = -1
+        if peaks and meter.pid is not None:
+            open_file_of(&meter.meter.folder, &self.sampler.status, b"status")
+        pthread_mutex_init(&self.sampler.lock, NULL)
+        pthread_condattr_init(&monotonic)
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC)
+        pthread_cond_init(&self.sampler.wake, &monotonic)
+
+    def start(self):
+        """Take the first sample and begin to beat."""
+        cdef int64_t time = now()
+        self.sampler.due = time
+        self.sampler.cost_due = time + COST
+        if self.sampler.scoped and self.meter.pid is None:
+            scope_open(&self.sampler.scope)
+        take(&self.sampler, time, True)
+        journal_flush(self.sampler.journal, time)
+        self.resume()
+
+    def watch(self, bound):
+        """Watch a limit, a ``memkit.record.limit_guard.Bound``: to be said before the start."""
+        self.guard = Guard(self.journal, self.meter, bound, self.sampler.began)
+        self.sampler.guard = &self.guard.guard
+
+    def glance_from(self, int64_t memory, stacks):
+        """Write where the threads are whenever memory rises by a 20th to a height from this on: to be said before the start.
+
+        ``stacks`` is for the portable sampler, which cannot look without the help of Python.
+        """
+        stacks_open(&self.stacks)
+        if self.stacks.memory.fd >= 0:
+            self.sampler.stacks, self.sampler.near = &self.stacks, memory
+
+    def flush_also(self, writers):
+        """Have others add rows before a flush: the capsules that their ``writer()`` gave, in place of those before."""
+        cdef writer_t *also = NULL
+        cdef writer_t *one
+        cdef list capsules = list(writers)
+        for capsule in capsules:
+            PyCapsule_GetPointer(capsule, b"memkit.writer")         # raises for anything else
+        if self.home != getpid():
+            self.sampler.also = NULL
+            return
+        self.lock()
+        for capsule in capsules:
+            one = <writer_t *>PyCapsule_GetPointer(capsule, b"memkit.writer")
+            one.next, also = also, one
+        self.sampler.also = also
+        self.sampler.also_due = 0
+        pthread_mutex_unlock(&self.sampler.lock)
+
+    cdef void lock(self) noexcept:
+        with nogil:
+            pthread_mutex_lock(&self.sampler.lock)
+
+    def flush(self):
+        """Write the sums as they are now, and hand everything to the kernel."""
+        if self.home != getpid():
+            return
+        self.lock()
+        with nogil:
+            write_also(&self.sampler, now(), True)
+            journal_flush(self.sampler.journal, now())
+            pthread_mutex_unlock(&self.sampler.lock)
+
+    def pause(self):
+        """End the thread, so that a fork finds none; ``resume`` starts another that goes on."""
+        if not self.running:
+            return
+        if self.owner != getpid():      # forked by C code, which copies no thread
+            self.running = False
+            return
+        self.lock()
+        with nogil:
+            self.sampler.stopping = True
+            pthread_cond_signal(&self.sampler.wake)
+            pthread_mutex_unlock(&self.sampler.lock)
+            pthread_join(self.sampler.thread, NULL)
+        self.running = False
+
+    def resume(self):
+        """Start the thread. Raises ``OSError`` where the system has none to give."""
+        cdef pthread_attr_t attributes
+        cdef sigset_t every, before
+        cdef int code
+        if self.running:
+            return
+        self.sampler.stopping = False
+        pthread_attr_init(&attributes)
+        pthread_attr_setstacksize(&attributes, STACK)
+        sigfillset(&every)
+        pthread_sigmask(SIG_SETMASK, &every, &before)       # inherited by the thread: signals are the program's
+        code = pthread_create(&self.sampler.thread, &attributes, run, &self.sampler)
+        pthread_sigmask(SIG_SETMASK, &before, NULL)
+        pthread_attr_destroy(&attributes)
+        if code:
+            raise OSError(code, "the sampling thread cannot be started")
+        self.running = True
+        self.owner = getpid()
+
+    def stop(self):
+        """End the thread and take the last sample."""
+        self.pause()
+        if self.guard is not None:
+            self.guard.end()
+        if self.owner == getpid():
+            take(&self.sampler, now(), True)
+            write_cost(&self.sampler, self.sampler.cpu)
+            if self.sampler.scope.open:
+                scope_close(&self.sampler.scope)
+            self.owner = 0
+
+    @property
+    def mark_fell(self):
+        """Whether the mark of another process was reset meanwhile, so that not all heights are known."""
+        return self.sampler.fell
+
+    def __dealloc__(self):
+        self.pause()
+        release(&self.sampler.status)
+        stacks_close(&self.stacks)
+        if self.sampler.scope.open:
+            scope_close(&self.sampler.scope)

@@ -1,0 +1,1 @@
+"""Compiled: the tracers of lines and calls, the gate, the event log."""

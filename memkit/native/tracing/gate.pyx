@@ -1,0 +1,195 @@
+"""Whether memory can have changed since it was last read, for a fraction of the price of reading it.
+
+Resident memory rises only through a page fault and falls only through an unmapping, which takes microseconds. So memory is
+read only if this thread has faulted since the last read, or has been gone for more than two microseconds. How a fault is
+noticed:
+
+==========  =============================================================  ===========================================
+engine      check                                                          needs
+==========  =============================================================  ===========================================
+``perf``    one load from the ring of a page-fault event of this thread    Linux, ``perf_event_open`` allowed
+``rusage``  ``getrusage(RUSAGE_THREAD)``, 0.15 µs                          Linux
+``always``  none: memory is read each time                                 nothing
+==========  =============================================================  ===========================================
+
+What the first two can miss is an unmapping of fewer than some twenty pages, and a fault in the kernel of a page or two;
+changes as small as that may add up for 50 microseconds before the next read finds them.
+"""
+
+from libc.errno cimport errno
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset, strerror
+from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, mmap, munmap
+from posix.unistd cimport _SC_PAGESIZE, close, sysconf
+
+from memkit.base.errors import MeterError, UsageError
+from memkit.native.clock cimport now
+from memkit.native.descriptors cimport moved_up
+
+cdef extern from *:
+    """
+    #if defined(__has_include)
+    #if __has_include(<linux/perf_event.h>)
+    #define MEMKIT_HAS_PERF 1
+    #include <linux/perf_event.h>
+    #include <sys/ioctl.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    #include <string.h>
+    #endif
+    #endif
+    #include <errno.h>
+
+    /* A descriptor of the calling thread's page faults, or -1. Each one moves data_head of its ring. */
+    static int memkit_open_faults(void) {
+    #ifdef MEMKIT_HAS_PERF
+        struct perf_event_attr attr;
+        memset(&attr, 0, sizeof attr);
+        attr.size = sizeof attr;
+        attr.type = PERF_TYPE_SOFTWARE;
+        attr.config = PERF_COUNT_SW_PAGE_FAULTS;
+        attr.sample_period = 1;
+        attr.exclude_kernel = 1;
+        attr.exclude_hv = 1;
+        return (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    #else
+        errno = ENOSYS;
+        return -1;
+    #endif
+    }
+    /* The kernel's number of an event, or 0 for a descriptor that is none. */
+    static uint64_t memkit_event_of(int fd) {
+    #ifdef MEMKIT_HAS_PERF
+        uint64_t number = 0;
+        return ioctl(fd, PERF_EVENT_IOC_ID, &number) == 0 ? number : 0;
+    #else
+        return 0;
+    #endif
+    }
+    static volatile uint64_t *memkit_head(void *ring) {
+    #ifdef MEMKIT_HAS_PERF
+        return (volatile uint64_t *)&((struct perf_event_mmap_page *)ring)->data_head;
+    #else
+        return 0;
+    #endif
+    }
+    """
+    int open_faults "memkit_open_faults"() noexcept nogil
+    uint64_t event_of "memkit_event_of"(int) noexcept nogil
+    volatile uint64_t *head_of "memkit_head"(void *) noexcept nogil
+
+cdef enum:
+    STEP = 2000                 # nanoseconds
+    STALE = 50000
+    CALIBRATION = 200000
+
+NAMES = ("perf", "rusage", "always")
+
+cdef int preferred = -1         # -1: not probed
+cdef int refusal = 0            # errno of perf_event_open, where it was refused
+cdef uint64_t first_tick = 0
+cdef int64_t first_time = 0
+
+
+# -- one thread ------------------------------------------------------------------------------------------------------
+
+cdef int map_faults(gate_t *gate) noexcept nogil:
+    """Open this thread's page-fault event and map its ring, read-only and never drained; 0, or errno."""
+    cdef long page = sysconf(_SC_PAGESIZE)
+    cdef int code
+    gate.fd = open_faults()
+    if gate.fd < 0:
+        return errno
+    gate.ring = mmap(NULL, 2 * page, PROT_READ, MAP_SHARED, gate.fd, 0)
+    if gate.ring == MAP_FAILED:
+        code = errno
+        close(gate.fd)
+        gate.fd = -1
+        gate.ring = NULL
+        return code
+    gate.fd = moved_up(gate.fd)
+    gate.event = event_of(gate.fd)
+    gate.head = head_of(gate.ring)
+    return 0
+
+
+cdef void gate_open(gate_t *gate) noexcept nogil:
+    memset(gate, 0, sizeof(gate_t))
+    gate.fd = -1
+    gate.engine = preferred
+    if gate.engine == PERF and map_faults(gate):        # no descriptor left for this thread, or refused half-way
+        gate.engine = RUSAGE
+
+
+cdef void gate_close(gate_t *gate) noexcept nogil:
+    if gate.ring != NULL:
+        munmap(gate.ring, 2 * sysconf(_SC_PAGESIZE))
+        gate.ring = NULL
+    if gate.fd >= 0 and gate.event and event_of(gate.fd) == gate.event:
+        close(gate.fd)
+    gate.fd = -1
+    if gate.engine == PERF:
+        gate.engine = RUSAGE
+
+
+# -- all threads -------------------------------------------------------------------------------------------------------
+
+cdef int64_t both_clocks(uint64_t *tick) noexcept nogil:
+    """The time and the tick of one moment: the best of three, for the thread may be stopped between the two readings."""
+    cdef uint64_t before, took, least = <uint64_t>-1
+    cdef int64_t time, best = 0
+    for _ in range(3):
+        before = ticks()
+        time = now()
+        took = ticks() - before
+        if took < least:
+            least = took
+            best, tick[0] = time, before
+    return best
+
+
+cdef double nanoseconds_per_tick() noexcept nogil:
+    """The length of a tick, measured over as long a time as there has been."""
+    cdef uint64_t tick
+    cdef int64_t time = both_clocks(&tick)
+    return <double>(time - first_time) / (tick - first_tick) if tick != first_tick else 1.0
+
+
+cdef void calibrate() noexcept nogil:
+    global first_time
+    first_time = both_clocks(&first_tick)
+    while now() - first_time < CALIBRATION:
+        pass
+    rules.step = <uint64_t>(STEP / nanoseconds_per_tick())
+    rules.stale = <uint64_t>(STALE / nanoseconds_per_tick())
+
+
+def probe(str wished=""):
+    """Choose the engine for all threads to come: the one wished for, or the best that works here.
+
+    Raises ``UsageError`` for an engine that there is not, and ``MeterError`` for one that does not work here.
+    """
+    global preferred, refusal
+    cdef gate_t gate
+    if wished and wished not in NAMES:
+        raise UsageError(f"MEMKIT_GATE is {wished!r}: write {', '.join(NAMES[:-1])} or {NAMES[-1]}, or leave it out")
+    if not first_time:
+        calibrate()
+    preferred = NAMES.index(wished) if wished else PERF
+    refusal = 0
+    if preferred == PERF:
+        refusal = map_faults(&gate)
+        if refusal:
+            preferred = RUSAGE
+        else:
+            gate_close(&gate)
+    if wished == "perf" and refusal:
+        raise MeterError(f"MEMKIT_GATE is 'perf', but perf_event_open is refused here: {strerror(refusal).decode()}")
+
+
+def chosen():
+    """The engine in use for new threads, and why not a better one: ``(name, reason or None)``."""
+    if preferred < 0:
+        probe()
+    reason = f"perf_event_open: {strerror(refusal).decode()}" if refusal else None
+    return NAMES[preferred], reason

@@ -1,1 +1,0 @@
-"""Memory of cells, statements and lines in IPython and Jupyter; ``memkit.ipython`` is the way in."""

@@ -1,0 +1,1 @@
+"""Recording this process: recorder, spans, limits, trackers, how it exits."""

@@ -1,0 +1,123 @@
+"""How a program ended, in the words of an ``end`` row: by what it raised, or as far as it can be known at its exit."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+
+from memkit.base.units import show_bytes
+from memkit.system import limits
+
+SET = "the limit that was set"
+_REFUSING = ("RLIMIT_AS", "RLIMIT_DATA", "commit limit of this machine")
+"""The limits at which memory is refused; at the others the kernel kills."""
+_ENOMEM = 12
+"""``errno.ENOMEM``, on all systems; that module is not imported here."""
+OK, NOT_KNOWN = ("ok",), ("ended",)
+
+told: tuple | None = None
+"""How this process ends, where somebody knows that before its exit hooks run."""
+
+
+def how_it_ended(error: BaseException | None) -> tuple:
+    """The words of an ``end`` row for what a program raised: kind, error, code, evidence of want of memory."""
+    if error is None:
+        return OK
+    if isinstance(error, SystemExit):
+        return _with_code(0 if error.code is None else error.code if isinstance(error.code, int) else 1)
+    refused = _refused(error)
+    shortage = _shortage(error, refused) if refused else None
+    name = type(error).__qualname__
+    try:
+        text = str(error).strip()
+        return ("error", f"{name}: {text[:500]}" if text else name, None, shortage)
+    except Exception:  # a broken __str__, or no memory left to call it
+        return ("error", name, None, shortage)
+
+
+def at_exit() -> tuple:
+    """The same of this process, whose exit hooks run.
+
+    ``SystemExit`` has left no trace by then, so that a success is told only of a program that somebody told of, and of a
+    script: the interpreter takes ``__file__`` from it at its end, and not where it left by ``SystemExit``.
+    """
+    if told is not None:
+        return told
+    error = _uncaught()
+    if error is not None:
+        return how_it_ended(error)
+    space = vars(sys.modules.get("__main__", sys))
+    script = type(space.get("__loader__")).__name__ in ("SourceFileLoader", "SourcelessFileLoader")
+    goes_on = sys.flags.inspect or os.environ.get("PYTHONINSPECT")  # with a prompt, after the script
+    ran_out = script and space.get("__spec__") is None and "__file__" not in space and not goes_on
+    return OK if ran_out else NOT_KNOWN
+
+
+def _uncaught() -> BaseException | None:
+    """What the interpreter has printed at last, as it began to end; what others have left in its place is not taken."""
+    error = getattr(sys, "last_value", None)
+    trace = getattr(sys, "last_traceback", None)
+    if error is None or getattr(sys, "last_exc", error) is not error or getattr(sys, "last_type", None) is not type(error):
+        return None
+    outermost = trace is None or (trace is error.__traceback__ and trace.tb_frame.f_back is None)
+    return error if outermost else None
+
+
+def of_worker() -> tuple | None:
+    """The same of a process of ``multiprocessing``, by the frame that called this while it ends; None in any other."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "_bootstrap":
+        frame = frame.f_back
+    if frame is None or frame.f_globals.get("__name__") != "multiprocessing.process":
+        return None
+    code = frame.f_locals.get("exitcode")
+    if code is None:  # until Python 3.12 its finalizers run before it knows
+        return how_it_ended(sys.exc_info()[1])
+    return _with_code(code)
+
+
+def _with_code(code: int) -> tuple:
+    code &= 0xFF
+    return ("exited", None, code) if code else OK
+
+
+def _refused(error: BaseException) -> str | None:
+    """What an exception is called that says that memory was refused; None for any other."""
+    if isinstance(error, MemoryError):
+        return "MemoryError"
+    if isinstance(error, OSError) and error.errno == _ENOMEM:
+        return "ENOMEM"
+    if isinstance(error, RuntimeError) and error.args == ("can't start new thread",) and not _stack_would_fit():
+        return "refusal of a thread"  # for which there may be other reasons
+    return None
+
+
+def _stack_would_fit() -> bool:
+    """Whether each limit at which memory is refused leaves room for the stack of one more thread."""
+    try:
+        import resource
+
+        stack = _thread.stack_size() or resource.getrlimit(resource.RLIMIT_STACK)[0]
+        if stack == resource.RLIM_INFINITY:
+            return True  # how large it is then is the C library's matter
+        return all(size - used > stack for name, size, used in limits.find() if name in _REFUSING)
+    except Exception:  # no such module, or no memory left to ask
+        return True
+
+
+def _shortage(error: BaseException, refused: str) -> str:
+    """The evidence: the limit that was set, or those that may have refused memory, the nearest first.
+
+    How much is in use now says little: what ran has given back its own.
+    """
+    try:
+        if SET in str(error):
+            return SET
+        found = sorted((size - used, name, size) for name, size, used in limits.find() if name in _REFUSING)
+        most = limits.address_space_peak()
+        in_use = f", of which {show_bytes(most)} were in use" if most else ""
+        named = [f"{name} {show_bytes(size)}{in_use if name == 'RLIMIT_AS' else ''}" for _, name, size in found]
+        return "; ".join([f"an uncaught {refused}", *named])
+    except Exception:  # a broken __str__, or no memory left to ask
+        return f"an uncaught {refused}"

@@ -1,0 +1,79 @@
+"""The first rows of a recording: how it is made, and what limits the memory of the process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from memkit.base.version import VERSION
+from memkit.model import file_format
+from memkit.system import engine
+
+_UNKEPT = ("samples", "the system keeps a peak of rss only")
+
+
+def of_this_process(argv, began: int, meter: str, interval: int, sampler: str, scoped: bool, found: list) -> bytes:
+    """The heading of a recording of this process that begins now.
+
+    ``argv`` is None for what runs here. ``sampler`` is the engine of the sampler, ``scoped`` whether the kernel keeps a peak
+    of the meter, ``found`` what limits its memory.
+    """
+    about = {
+        **_beginning(_running() if argv is None else argv, began, meter, interval, sampler),
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "python": sys.version.split()[0],
+        **_peaks(*(engine.peaks() if scoped else _UNKEPT), engine.peak_rss() if scoped else None),
+    }
+    return file_format.header(about) + limits(found)
+
+
+def of_another(process, began: int, meter: str, interval: int, sampler: str, mark: int | None) -> bytes:
+    """The first row of a recording of another process, which has a ``pid``, a ``parent`` and an ``argv``.
+
+    ``mark`` is its highest resident memory before; None where the kernel does not keep that, or not of this meter.
+    """
+    peaks = _UNKEPT if meter != "rss" else ("samples", "the system does not tell") if mark is None else ("mark", None)
+    about = {
+        **_beginning(process.argv, began, meter, interval, sampler),
+        "pid": process.pid,
+        "parent": process.parent,
+        "python": None,
+        **_peaks(*peaks, mark),
+        "recorder": os.getpid(),
+    }
+    return file_format.header(about)
+
+
+def _running() -> list[str]:
+    """What runs here, as whoever runs it calls it: a cell of IPython, or the program and its arguments."""
+    cell = None
+    if "IPython" in sys.modules:
+        from memkit.model.sources import running_cell
+
+        cell = running_cell()
+    return sys.argv if cell is None else [cell]
+
+
+def _beginning(argv, began, meter, interval, sampler):
+    return {
+        "memkit": VERSION,
+        "argv": argv,
+        "host": os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "?"),
+        "began": time.time(),
+        "clock": began,
+        "meter": meter,
+        "interval": interval or None,
+        "engine": sampler,
+    }
+
+
+def _peaks(kind, reason, mark):
+    error = None if mark is None else engine.peaks_error()
+    return {"peaks": kind, "peaks_reason": reason, "mark": mark, "peaks_error": error}
+
+
+def limits(found: list) -> bytes:
+    """The rows of what limits the memory of a process, as ``headroom.find`` found it."""
+    return b"".join(file_format.row("limit", *limit) for limit in found)

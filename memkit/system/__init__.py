@@ -1,0 +1,1 @@
+"""What the kernel and the machine tell: meters, limits, control groups, processes."""

@@ -1,0 +1,123 @@
+"""Which machinery measures here: the compiled modules where they were built and can work, the portable ones elsewhere.
+
+``MEMKIT_ENGINE=native`` or ``portable`` forces one. Names that both have: ``Journal``, ``Meter``, ``Sampler``, ``Scope``,
+``METERS``, ``Soon``, ``peaks``, ``allow_reset``, ``peak_rss``, ``lock``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from memkit.base.errors import MeterError, UsageError, nearest
+
+__all__ = [
+    "METERS",
+    "NAME",
+    "REASON",
+    "Journal",
+    "Meter",
+    "Sampler",
+    "Scope",
+    "Soon",
+    "allow_reset",
+    "lock",
+    "meter_named",
+    "peak_rss",
+    "peaks",
+    "peaks_error",
+    "rss",
+    "sampler_for",
+]
+
+NAME = "native"
+REASON = None
+"""Why the better engine is not in use, or None."""
+
+_forced = os.environ.get("MEMKIT_ENGINE", "")
+if _forced not in ("", "native", "portable"):
+    raise UsageError(f"MEMKIT_ENGINE is {_forced!r}: write native or portable, or leave it out")
+if _forced == "portable":
+    NAME, REASON = "portable", "MEMKIT_ENGINE=portable"
+else:
+    try:
+        from memkit.native.descriptors import lock
+        from memkit.native.journal import Journal
+        from memkit.native.meter import METERS, Meter
+        from memkit.native.peak import Scope, allow_reset, peak_rss, peaks
+        from memkit.native.pending_call import Soon
+        from memkit.native.sampling.sampler import Sampler
+
+        Meter("rss")
+    except (ImportError, MeterError) as error:
+        if _forced == "native":
+            raise MeterError(f"MEMKIT_ENGINE is 'native', but it does not work here: {error}") from error
+        NAME, REASON = "portable", f"the compiled modules do not work here: {error}"
+
+if NAME == "portable":
+    from memkit.base.locks import lock
+    from memkit.system.portable import METERS, Journal, Meter, Sampler, Scope, Soon, allow_reset, peak_rss, peaks
+
+
+def meter_named(meter, name: str | None = None) -> object:
+    """The meter of this process for a name, or for a callable that returns bytes and the name it is to have."""
+    if hasattr(meter, "read"):
+        return meter
+    if callable(meter):
+        from memkit.system.portable import CalledMeter
+
+        return CalledMeter(meter, name)
+    if meter not in METERS:
+        meter = str(meter)
+        raise UsageError(f"unknown meter {meter!r}{nearest(meter, METERS)}; this machine has {', '.join(METERS)}")
+    return Meter(meter)
+
+
+def sampler_for(meter) -> type:
+    """The sampler that can read a meter: a plugin's is Python, and needs the one that runs Python."""
+    if isinstance(meter, Meter):
+        return Sampler
+    from memkit.system.portable import Sampler as PythonSampler
+
+    return PythonSampler
+
+
+def peaks_error() -> int | None:
+    """How far a peak can be off that the kernel's mark told of, in bytes; None where there is no mark, or nothing is known.
+
+    Nearly always it is too low. From Linux 6.2 on each CPU counts pages by itself, and adds them to the count of the process
+    once they are a batch of ``max(32, 2 * CPUs)``; the mark is made of that count alone. So it lacks up to a batch less one
+    page for each CPU that the process has run on, and for each kind of memory. Two kinds are reckoned with here: anonymous
+    memory, of which a transient is made, and mapped files, which every process has. Shared memory is a third, and would
+    add as much as one of them. A CPU on which pages were given back, a few at a time, has less than nothing to add: the mark
+    is then too high, by no more than that. A huge page is more than a batch, and added at once.
+
+    Before 6.2 each thread adds its pages after 64 page faults; what is said here is for one thread.
+
+    Source: ``percpu_counter_batch`` in ``lib/percpu_counter.c``, ``update_hiwater_rss`` in ``include/linux/mm.h``, and for
+    older kernels ``TASK_RSS_EVENTS_THRESH`` in ``mm/memory.c``; ``man 5 proc`` speaks of 63 pages for each thread.
+    """
+    if peaks()[0] == "samples" or sys.platform != "linux":
+        return None
+    pages = _uncounted(os.uname().release, os.sysconf("SC_NPROCESSORS_ONLN"))
+    return pages and pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _uncounted(kernel: str, cpus: int) -> int | None:
+    """The pages that a kernel may have left out of its mark, with so many CPUs online."""
+    try:
+        version = tuple(map(int, kernel.split(".")[:2]))
+    except ValueError:
+        return None
+    return 2 * (max(32, 2 * cpus) - 1) * cpus if version >= (6, 2) else 64
+
+
+def rss() -> int:
+    """Resident memory of this process now, in bytes. Source: ``/proc/self/statm``, or psutil."""
+    global _rss
+    if _rss is None:
+        _rss = Meter("rss")
+    return _rss.read()
+
+
+_rss = None

@@ -1,0 +1,400 @@
+"""The same machinery without compiled code: psutil, and a Python thread. For macOS, Windows, and meters written in Python.
+
+What it cannot do: beat while a C call holds the GIL, and reset the system's record of the peak. Peaks come from
+the system's own mark where it rose (``peak_wset`` on Windows, ``ru_maxrss`` elsewhere), from samples otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+import sys
+import threading
+import time
+
+from memkit.base.errors import MeterError
+from memkit.base.units import SECOND
+
+METERS = {"rss": "rss", "vms": "vms", "uss": "uss", "pss": "pss", "swap": "swap"}
+_FULL = ("uss", "pss", "swap")
+_FLUSH = SECOND // 4
+_AUTO_START, _AUTO_GROWTH = SECOND // 1000, 434
+_READING_SHARE = 100
+_ALSO_GROWTH = 64
+_RISE = 1.05
+_STANDS_OUT = 1000
+_DECIMALS = 10
+_PATIENCE = 1000
+
+
+class Meter:
+    """One number of one process, in bytes, through psutil."""
+
+    def __init__(self, name: str, pid: int | None = None):
+        import psutil
+
+        if name not in METERS:
+            raise MeterError(f"unknown meter {name!r}: this machine has {', '.join(METERS)}")
+        self.name, self.pid = name, pid
+        self.costly = name in _FULL
+        self._gone = psutil.NoSuchProcess
+        self._owner = os.getpid()
+        try:
+            self._process = psutil.Process(pid)
+            self._value()
+        except psutil.NoSuchProcess:
+            raise MeterError(f"there is no process {pid}, or it has just ended") from None
+        except (psutil.Error, AttributeError) as error:
+            raise MeterError(f"meter {name!r} cannot be read here: {error}") from None
+
+    def _value(self):
+        information = self._process.memory_full_info() if self.costly else self._process.memory_info()
+        if not information.vms:  # it has ended, and its parent has not asked for it yet
+            raise self._gone(self.pid)
+        return getattr(information, self.name)
+
+    def read(self) -> int | None:
+        """Bytes now, or None when the process is gone."""
+        if self.pid is None and self._owner != os.getpid():
+            self.__init__(self.name)
+        try:
+            return self._value()
+        except self._gone:
+            return None
+
+
+class CalledMeter:
+    """A meter that is a callable. Where it fails nothing is known, and nothing is written."""
+
+    costly = True
+    pid = None
+
+    def __init__(self, read, name: str | None = None):
+        self.name = name or getattr(read, "__qualname__", type(read).__name__)
+        self._read = read
+        self._owner = os.getpid()
+        try:
+            value = int(read())
+        except Exception as error:
+            raise MeterError(f"meter {self.name!r} does not give bytes: {type(error).__name__}: {error}") from error
+        if value < 0:
+            raise MeterError(f"meter {self.name!r} does not give bytes: it returned {value}")
+
+    def read(self) -> int | None:
+        try:
+            return int(self._read())
+        except Exception:
+            return None
+
+
+# -- peaks ---------------------------------------------------------------------------------------------------------
+
+
+class Scope:
+    """A stretch of time whose peak is wanted; None where the system's mark did not rise in it."""
+
+    def __init__(self):
+        self._mark = _mark()
+
+    def take(self) -> int | None:
+        mark = _mark()
+        if mark is None or mark <= self._mark:
+            return None
+        self._mark = mark
+        return mark
+
+    close = take
+
+
+def _mark() -> int | None:
+    try:
+        import resource
+    except ImportError:
+        import psutil
+
+        return getattr(psutil.Process().memory_info(), "peak_wset", None)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def allow_reset(allowed: bool) -> None:
+    """Nothing is ever reset here."""
+
+
+class Soon:
+    """A function that will be called when the main thread runs Python again: when what it calls now has returned.
+
+    It is called with None and returns 0.
+    """
+
+    _callbacks = {}  # noqa: RUF012 (for ever: one may be armed, or running, at any time)
+
+    def __new__(cls, function):
+        import ctypes
+        from functools import partial
+
+        if function not in cls._callbacks:
+            cls._callbacks[function] = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(function)
+        # A partial of a C function: no bytecode may run after it is armed.
+        return partial(ctypes.pythonapi.Py_AddPendingCall, cls._callbacks[function], None)
+
+
+def peaks() -> tuple[str, str | None]:
+    """How peaks are known here, and why not better."""
+    return ("samples" if _mark() is None else "mark"), "the portable engine cannot reset the system's mark"
+
+
+def peak_rss(reset: bool = False) -> int | None:
+    """The highest resident memory of this process in bytes since it began, or None."""
+    if reset:
+        raise MeterError(f"the peak cannot be reset here ({peaks()[1]}); call peak_rss() without reset")
+    return _mark()
+
+
+# -- writing -------------------------------------------------------------------------------------------------------
+
+
+class Journal:
+    """A file that rows are appended to; a failing write is kept, not raised.
+
+    With ``offset`` it is a table; see ``memkit.native.journal``.
+    """
+
+    def __init__(self, fd: int, path: str | None = None, offset: int | None = None):
+        self._fd = fd
+        self._offset = offset
+        self._before = 0
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self._rows: list[bytes] = []
+        self._torn = False
+        self._head = b""
+        self.error = None
+        self.lost = 0
+
+    def begin_writes_with(self, head: bytes) -> None:
+        """Have each write to the file begin with a row, which tells whose the others are."""
+        self.flush()
+        self._head = head
+
+    def row(self, tag: str, *values: int) -> None:
+        """Append one row of integers."""
+        if self._offset is not None:
+            if tag == "sample":
+                self._table_row(*values)
+            return
+        self.text(b'["' + tag.encode() + b'"' + b"".join(b",%d" % value for value in values) + b"]\n")
+
+    def _table_row(self, time: int, memory: int, rise: int = 0) -> None:
+        around = max(memory, self._before)
+        stands_out = memory + rise - around > around // _STANDS_OUT
+        sizes = (memory + rise, memory) if stands_out else (memory,)
+        self._before = memory
+        self.text("".join(f"{_seconds(time)},{_gib(size - self._offset)}\n" for size in sizes).encode())
+        self.flush()
+
+    def text(self, rows: bytes) -> None:
+        """Append rows that are already spelled out, each ending in a newline."""
+        with self._lock:
+            self._rows.append(rows)
+
+    def flush(self) -> None:
+        """Hand everything appended so far to the system."""
+        if self._owner == os.getpid():  # not a forked child, where the lock may be held for ever
+            with self._lock:
+                text, self._rows = b"".join(self._rows), []
+                if text:
+                    self._send((b"\n" if self._torn else b"") + self._head + text)
+
+    def _send(self, text: bytes) -> None:
+        whole = text
+        try:
+            while text:
+                written = os.write(self._fd, text)
+                self._torn = text[written - 1 : written] != b"\n"
+                text = text[written:]
+        except OSError as error:
+            self.error = self.error or error.errno or errno.EIO
+            if self._offset is not None and len(text) < len(whole):
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._fd, os.fstat(self._fd).st_size - len(whole) + len(text))
+                    text, self._torn = whole, False
+            self.lost += text.count(b"\n")
+
+    def close(self) -> None:
+        """Flush and give the descriptor back; harmless when closed already."""
+        if self._fd >= 0:
+            self.flush()
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
+            self._fd = -1
+
+
+def _seconds(time: int) -> str:
+    return f"{time // SECOND}.{time % SECOND:09}"
+
+
+def _gib(size: int) -> str:
+    whole, rest = divmod(abs(size), 1 << 30)
+    return f"{'-' if size < 0 else ''}{whole}.{(rest * 10**_DECIMALS + (1 << 29)) >> 30:0{_DECIMALS}}"
+
+
+def wait_for_end(thread) -> None:
+    """Join a thread, and wait until the system knows it no more.
+
+    Before Python 3.13 joining may return a moment before that, and a fork that counts the threads would warn of it.
+    """
+    thread.join()
+    task = f"/proc/self/task/{thread.native_id}"
+    for _ in range(_PATIENCE):  # another thread may get its number
+        if not os.path.exists(task):
+            return
+        time.sleep(0.0001)
+
+
+class Sampler:
+    """A daemon thread that writes ``sample`` rows; see ``memkit.native.sampling.sampler`` for the arguments."""
+
+    engine = "portable"
+
+    mark_fell = False  # that of another process is not read
+
+    def __init__(self, journal, meter, interval: int, began: int, peaks: bool, mark: int = 0, slack: int = 0):
+        self._journal, self._meter = journal, meter
+        self._interval, self._began = interval, began
+        self._scoped = peaks
+        self._scope = None
+        self._peak = self._highest = self._flushed = self._beats = self._late = 0
+        self._also = ()
+        self._also_due = 0
+        self._near, self._stacks = math.inf, None  # memory from which on it is told where threads are, and by what
+        self._thread, self._on = None, False
+        self._wake, self._guard = threading.Event(), None
+
+    def watch(self, bound) -> None:
+        """Watch a limit, a ``memkit.record.limit_guard.Bound``: to be said before the start."""
+        self._guard = bound.watcher(self._journal, self._began)
+
+    def glance_from(self, memory: int, stacks) -> None:
+        """Write where the threads are whenever memory rises by a 20th to a height from this on: to be said before the start.
+
+        ``stacks`` gives the rows of a moment.
+        """
+        self._near, self._stacks = memory, stacks
+
+    def start(self) -> None:
+        """Take the first sample and begin to beat."""
+        self._on = True
+        self._due = time.monotonic_ns()
+        self._cost_due = self._due + SECOND
+        self._scope = Scope() if self._scoped else None
+        self._keep(*self._read(), must=True)
+        self._journal.flush()
+        self.resume()
+
+    def flush_also(self, writers) -> None:
+        """Have others add rows before a flush: callables that take the journal, in place of those before."""
+        self._also = tuple(writers)
+        self._also_due = 0
+
+    def flush(self) -> None:
+        """Write the sums as they are now, and hand everything to the system."""
+        for write in self._also:
+            write(self._journal)
+        self._journal.flush()
+
+    def resume(self) -> None:
+        """Start the thread, unless it runs."""
+        if self._thread is None:
+            self._wake.clear()
+            thread = threading.Thread(target=self._run, name="memkit", daemon=True)
+            thread.start()
+            self._thread = thread
+
+    def pause(self) -> None:
+        """End the thread, so that a fork finds none."""
+        if self._thread is not None:
+            self._wake.set()
+            wait_for_end(self._thread)
+            self._thread = None
+
+    def stop(self) -> None:
+        """End the thread and take the last sample."""
+        self.pause()
+        if self._on:
+            self._on = False
+            read = self._read()
+            self._keep(*read, must=True)
+            if self._guard is not None:
+                self._guard.end(*read)
+            self._spend()
+
+    def _run(self) -> None:
+        flush = time.monotonic_ns() + _FLUSH
+        while not self._wake.wait(max(0, min(self._next_look(), flush) - time.monotonic_ns()) / SECOND):
+            now = time.monotonic_ns()
+            if now >= self._next_look():
+                self._look_around()
+            if now >= self._cost_due:
+                self._spend()
+                self._cost_due = now + SECOND
+            rose = self._highest > self._flushed * _RISE
+            if now >= flush or rose:
+                if rose and self._highest >= self._near:
+                    self._journal.row("glance", now - self._began)
+                    self._journal.text(self._stacks(now - self._began))
+                if rose or now >= self._also_due:
+                    for write in self._also:
+                        write(self._journal)
+                    self._also_due = now + max(_FLUSH, (now - self._began) // _ALSO_GROWTH)
+                self._journal.flush()
+                self._flushed = self._highest
+                flush = now + _FLUSH
+
+    def _next_look(self) -> int:
+        return self._look if self._guard is None else min(self._look, self._guard.due)
+
+    def _look_around(self) -> None:
+        read = self._read()
+        crossed = self._guard is not None and self._guard.look(*read)
+        self._keep(*read, must=crossed)
+        if crossed:
+            self._guard.write(read[0])
+            self.flush()
+            self._guard.act()
+
+    def _read(self) -> tuple[int, int | None, int]:
+        """The time after reading memory, which may have waited long for the GIL, bytes, and the CPU time it took."""
+        began = time.thread_time_ns()
+        memory = self._meter.read()
+        cost = time.thread_time_ns() - began if self._meter.costly else 0
+        return time.monotonic_ns(), memory, cost
+
+    def _keep(self, now: int, memory: int | None, cost: int, must: bool = False) -> None:
+        """Write a row of what was read, if it is time or a new height."""
+        seen = self._scope.take() if self._scope is not None else None
+        self._peak = max(self._peak, seen or 0, memory or 0)
+        if memory is not None and (must or now >= self._due or max(memory, self._peak) > self._highest * 1.01):
+            extra = (self._peak - memory,) if self._peak > memory else ()
+            self._journal.row("sample", now - self._began, memory, *extra)
+            self._highest = max(self._highest, self._peak, memory)
+            self._peak = 0
+            self._beats += 1
+        self._schedule(now, cost)
+
+    def _schedule(self, now: int, cost: int) -> None:
+        beat = self._interval or max(_AUTO_START, (now - self._began) // _AUTO_GROWTH)
+        if now >= self._due:
+            if cost * _READING_SHARE > beat:
+                self._due = now + cost * _READING_SHARE
+            else:
+                missed = (now - self._due) // beat
+                self._late += missed
+                self._due += (missed + 1) * beat
+        self._look = min(self._due, now + max(_FLUSH, cost * _READING_SHARE))
+
+    def _spend(self) -> None:
+        self._journal.row("cost", self._beats, self._late, 0)
+        self._beats = self._late = 0

@@ -1,0 +1,255 @@
+"""Which code is to be traced: names and objects in, a question that can be asked of any code object out.
+
+===============================  =====================================================================================
+target                           what it wants
+===============================  =====================================================================================
+a function, method, class        its code; of a class, every function in it. Decorators, properties, ``partial`` and the
+                                 like are looked through
+a code object                    itself
+a module, ``"package.module"``   everything in its file
+``"package.module:name"``        a function or class of that module, by its qualified name; globs are welcome
+``"file.py"``, ``"src/*.py"``    everything in the files
+``"file.py:name"``               a function or class in the file
+===============================  =====================================================================================
+
+What is nested in something wanted is wanted as well, and has a table of its own: inner functions, lambdas, comprehensions.
+A name need not be imported yet: it is known when it first runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from memkit.base.errors import UsageError, nearest
+
+_WRAPPERS = ("__wrapped__", "__func__", "func", "fget", "fset", "fdel")
+
+
+class Targets:
+    """A set of targets; ``wants(code)`` says whether a code object is among them. Raises ``UsageError`` for nonsense."""
+
+    def __init__(self, targets=()):
+        self._codes: dict[int, object] = {}
+        self._named: list = []
+        self._places: list[_Place] = []
+        for target in [targets] if isinstance(targets, str) or not _is_group(targets) else targets:
+            self.add(target)
+
+    def add(self, target) -> None:
+        """Want one more."""
+        if isinstance(target, str):
+            self._places.append(_Place(target))
+        elif isinstance(target, type(sys)):
+            self._places.append(_Place.of_file(getattr(target, "__file__", None), target))
+        else:
+            for code in codes_of(target):
+                self._codes[id(code)] = code
+                self._named.append(code)
+
+    def wants(self, code) -> bool:
+        """Whether this code object, not one that is equal to it, is wanted."""
+        if id(code) in self._codes:
+            self._want_nested(code)
+            return True
+        return any(place.holds(code) for place in self._places)
+
+    def _want_nested(self, code) -> None:
+        for constant in code.co_consts:
+            if isinstance(constant, type(code)):
+                self._codes[id(constant)] = constant
+
+    def texts(self) -> list[str]:
+        """The same targets in words, for another process."""
+        named = [f"{code.co_filename}:{code.co_qualname}" for code in self._named]
+        return [*(place.text() for place in self._places), *named]
+
+    def check(self, folder: str | None = None, *, now: bool = False) -> None:
+        """Raise ``UsageError`` for a name that its file does not have, with the nearest that it does have.
+
+        ``folder`` is where modules are looked for before ``sys.path``. A module of a package may be none yet, unless it is
+        to be there ``now``.
+        """
+        for place in self._places:
+            place.check(folder, now)
+
+
+def codes_of(target) -> list:
+    """The code objects of a callable or class, through whatever is wrapped around them; of a code object itself."""
+    if isinstance(target, type(codes_of.__code__)):
+        return [target]
+    found = _search(target, set())
+    if not found:
+        raise UsageError(f"{target!r} has no Python code to trace: name a function, a method, a class or a module")
+    return found
+
+
+def _search(target, seen: set) -> list:
+    if id(target) in seen:
+        return []
+    seen.add(id(target))
+    if isinstance(target, type):
+        return [code for value in vars(target).values() if _may_hold(value) for code in _search(value, seen)]
+    inner = [getattr(target, name, None) for name in _WRAPPERS]
+    found = [code for value in inner if value is not None and _may_hold(value) for code in _search(value, seen)]
+    code = getattr(target, "__code__", None)
+    if code is not None and not found:
+        return [code]
+    call = getattr(type(target), "__call__", None)  # noqa: B004 (of the type: an instance that can be called)
+    if not found and not isinstance(target, type) and hasattr(call, "__code__"):
+        return _search(call, seen)
+    return found
+
+
+def _may_hold(value) -> bool:
+    return callable(value) or hasattr(value, "fget") or hasattr(value, "__func__") or hasattr(value, "func")
+
+
+def _is_group(targets) -> bool:
+    return isinstance(targets, (list, tuple, set, frozenset))
+
+
+class _Place:
+    """A file, or several by a glob, and perhaps a name in it."""
+
+    def __init__(self, text: str):
+        self._text = text
+        where, _, self._name = text.partition(":") if not _is_drive(text) else _split_drive(text)
+        if not where or (":" in text and not self._name):
+            raise UsageError(f"target {text!r}: write file.py, file.py:name, package.module or package.module:name")
+        is_file = where.endswith(".py") or os.sep in where or where.startswith("<") or os.path.isfile(where)
+        self._path = os.path.abspath(where) if is_file and not where.startswith("<") else where if is_file else None
+        self._module = None if is_file else where
+        if self._module and not all(part.isidentifier() for part in where.split(".")):
+            raise UsageError(f"target {text!r}: {where!r} is neither a file nor the name of a module")
+        self._known: dict[str, bool] = {}
+
+    @classmethod
+    def of_file(cls, path: str | None, owner) -> _Place:
+        if not path:
+            raise UsageError(f"{owner!r} is not made of Python source, so none of its lines can be traced")
+        return cls(path)
+
+    def text(self) -> str:
+        """What it was made of, without what depends on the current folder."""
+        where = self._module or self._path
+        return f"{where}:{self._name}" if self._name else where
+
+    def holds(self, code) -> bool:
+        file = code.co_filename
+        if file not in self._known:
+            self._known[file] = self._is_file(file)
+        return self._known[file] and (not self._name or self._is_named(code.co_qualname))
+
+    def _is_file(self, file: str) -> bool:
+        if self._path is not None:
+            whole = file if file.startswith("<") else os.path.abspath(file)
+            return whole == self._path or _matches(whole, self._path) or _same(whole, self._path)
+        origin = find_module(self._module)
+        if origin is not None:
+            return os.path.abspath(file) == origin
+        steps = self._module.replace(".", os.sep)
+        return file.endswith((f"{os.sep}{steps}.py", f"{os.sep}{steps}{os.sep}__init__.py"))
+
+    def _is_named(self, name: str) -> bool:
+        parts = name.split(".")
+        heads = [".".join(parts[: count + 1]) for count in range(len(parts))]
+        return any(head == self._name or _matches(head, self._name) for head in heads)
+
+    def check(self, folder: str | None, now: bool) -> None:
+        if self._path is not None and not _is_glob(self._path) and not self._path.startswith("<"):
+            if not os.path.exists(self._path):
+                raise UsageError(f"target {self._text!r}: there is no file {self._path!r}")
+            file = self._path
+        elif self._module is not None:
+            file = find_module(self._module, folder) or find_module(self._module)
+            if file is None and self._module not in sys.builtin_module_names and (now or "." not in self._module):
+                name = self._name or self._module
+                raise UsageError(
+                    f"target {self._text!r}: there is no module {self._module!r}; for a function write file.py:{name}"
+                )
+            if now and self._module in sys.builtin_module_names:
+                raise UsageError(f"target {self._text!r}: {self._module!r} is not made of Python source")
+        else:
+            return
+        if file and self._name and file.endswith(".py"):
+            names = names_in(file)
+            if names and not any(self._is_named(name) for name in names):
+                where, hint = os.path.basename(file), nearest(self._name, names)
+                raise UsageError(f"target {self._text!r}: there is no {self._name!r} in {where}{hint}")
+
+
+def _is_drive(text: str) -> bool:
+    return len(text) > 2 and text[1] == ":" and text[2] in "\\/"
+
+
+def _split_drive(text: str):
+    where, colon, name = text[2:].partition(":")
+    return text[:2] + where, colon, name
+
+
+def _is_glob(text: str) -> bool:
+    return any(sign in text for sign in "*?[")
+
+
+def _matches(text: str, pattern: str) -> bool:
+    if not _is_glob(pattern):
+        return False
+    from fnmatch import fnmatchcase
+
+    return fnmatchcase(text, pattern)
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def find_module(name: str, folder: str | None = None) -> str | None:
+    """The file of a module by its dotted name, without importing anything; None where it cannot be told.
+
+    ``folder`` is looked into before ``sys.path``.
+    """
+    known = sys.modules.get(name) if folder is None else None
+    if known is not None:
+        file = getattr(known, "__file__", None)
+        return os.path.abspath(file) if file else None
+    from importlib.machinery import PathFinder
+
+    places, spec = None if folder is None else [folder, *sys.path], None
+    so_far = ""
+    for part in name.split("."):
+        so_far = f"{so_far}.{part}" if so_far else part
+        spec = PathFinder.find_spec(so_far, places)
+        if spec is None:
+            return None
+        places = spec.submodule_search_locations
+    return os.path.abspath(spec.origin) if spec.origin and spec.has_location else None
+
+
+def names_in(file: str) -> list[str]:
+    """The qualified names of the functions and classes in a source file; empty where it cannot be read."""
+    import ast
+
+    try:
+        with open(file, "rb") as source:
+            tree = ast.parse(source.read())
+    except (OSError, SyntaxError, ValueError):
+        return []
+    found = []
+
+    def walk(node, before):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                found.append(before + child.name)
+                walk(child, f"{before}{child.name}.<locals>.")
+            elif isinstance(child, ast.ClassDef):
+                found.append(before + child.name)
+                walk(child, f"{before}{child.name}.")
+            else:
+                walk(child, before)
+
+    walk(tree, "")
+    return found

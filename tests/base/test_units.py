@@ -1,0 +1,130 @@
+"""Numbers as people write them."""
+
+import pytest
+
+from memkit import units
+from memkit.base.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1_572_864, "1.5 MiB"),
+        (-1_572_864, "-1.5 MiB"),
+        (3 << 30, "3.0 GiB"),
+        (5 << 50, "5120.0 TiB"),
+        (None, "?"),
+    ],
+)
+def test_a_size_is_shown_in_the_unit_that_suits_it(size, shown):
+    assert units.show_bytes(size) == shown
+
+
+def test_a_growth_is_shown_with_its_sign():
+    assert [units.show_bytes(size, sign=True) for size in (4096, -4096, 0)] == ["+4.0 KiB", "-4.0 KiB", "+0 B"]
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        (None, ""),
+        (0, ""),
+        (104_857, ""),
+        (104_858, "0.2 MiB"),
+        (507_904, "0.5 MiB"),
+        (1 << 20, "1.0 MiB"),
+        (66_584_576, "63.5 MiB"),
+        (66_584_577, "63.6 MiB"),
+    ],
+)
+def test_an_error_is_rounded_up_to_a_tenth_of_a_mebibyte(size, shown):
+    assert units.show_error(size) == shown
+
+
+@pytest.mark.parametrize(
+    ("time", "shown"),
+    [
+        (0, "0 ns"),
+        (999, "999 ns"),
+        (1_500, "1.50 µs"),
+        (12_345_678, "12.3 ms"),
+        (999_600_000, "1000 ms"),
+        (1_000_000_000, "1.00 s"),
+        (59_900_000_000, "59.9 s"),
+        (125_000_000_000, "2 min 05 s"),
+        (3_599_700_000_000, "60 min 00 s"),
+        (11_220_000_000_000, "3 h 07 min"),
+        (None, "?"),
+    ],
+)
+def test_a_duration_is_shown_with_three_figures(time, shown):
+    assert units.show_time(time) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("0.5", 500_000_000),
+        ("10ms", 10_000_000),
+        (" 2 min", 120_000_000_000),
+        ("250us", 250_000),
+        (0.1, 100_000_000),
+        ("1h", 3600 * units.SECOND),
+    ],
+)
+def test_a_time_is_seconds_or_a_number_with_its_unit(text, time):
+    assert units.parse_time(text) == time
+
+
+@pytest.mark.parametrize("text", ["", "soon", "ms", "1 parsec", "nan", "inf", None, [1]])
+def test_what_is_no_time_is_refused_with_its_text(text):
+    with pytest.raises(UsageError, match="is not a time") as caught:
+        units.parse_time(text)
+    assert repr(text) in str(caught.value)
+
+
+def test_an_interval_is_a_time_or_auto():
+    assert [units.parse_interval(text) for text in ("auto", "1ms", 0.5)] == [0, 1_000_000, 500_000_000]
+
+
+@pytest.mark.parametrize("text", ["25h", 1e12])
+def test_an_interval_above_a_day_is_refused(text):
+    with pytest.raises(UsageError, match="too long"):
+        units.parse_interval(text)
+
+
+@pytest.mark.parametrize("text", [0, "0", -1, "-0.5", "1us", "99us"])
+def test_an_interval_below_a_tenth_of_a_millisecond_is_refused(text):
+    with pytest.raises(UsageError, match="too short"):
+        units.parse_interval(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [(4096, 4096), ("4096", 4096), ("4096B", 4096), ("64KiB", 65536), ("1.5 MiB", 3 << 19), (" 2GiB ", 2 << 30), ("0", 0)],
+)
+def test_a_size_is_bytes_or_a_number_with_its_unit(text, size):
+    assert units.parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "1MB", "1 kB", -1, "-1KiB", 0.5, "0.3B", "nan", "inf", None, "KiB"])
+def test_what_is_no_size_is_refused_with_the_units_there_are(text):
+    with pytest.raises(UsageError, match=r"is not a size: write whole bytes, or a number with B, KiB, MiB, GiB, TiB"):
+        units.parse_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x9b0m\x07", "?[31mred?0m?"),
+        ("one\r\ntwo", "one??two"),
+        ("\u202egnp.exe", "?gnp.exe"),
+        ("a\tb\xa0c\u3000d é 大 █", "a\tb\xa0c\u3000d é 大 █"),
+        ("\udcff", "\udcff"),
+    ],
+)
+def test_what_would_command_a_terminal_is_a_question_mark(text, shown):
+    assert units.printable(text) == shown

@@ -1,0 +1,131 @@
+"""A file has one recording at a time, whoever makes it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import memkit
+from memkit.base.errors import UsageError
+from memkit.record import files
+from memkit.system import engine
+
+pytest.importorskip("fcntl", reason="files are not locked here")
+BUSY = "is being written already: give each that writes a file of its own"
+
+
+def test_what_another_process_records_into_is_refused_and_goes_on(tmp_path):
+    path = tmp_path / "run.memkit"
+    with memkit.record(path, interval=0.01) as run:
+        text = f"import memkit\nmemkit.record({str(path)!r}).start()"
+        other = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
+    assert other.returncode == 1
+    assert other.stderr.splitlines()[-1] == f"memkit.base.errors.UsageError: {str(path)!r} {BUSY}"
+    assert (run.recording.about.pid, run.recording.unread, str(run.recording.ending)) == (os.getpid(), 0, "finished")
+    with memkit.record(path):
+        pass
+
+
+def test_a_command_refuses_it_in_a_line_and_runs_nothing(memkit_run, tmp_path):
+    path = tmp_path / "run.memkit"
+    with memkit.record(path):
+        run = memkit_run("-c", "print('ran')", options=["-o", str(path)])
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", f"memkit-run: {str(path)!r} {BUSY}\n")
+
+
+def test_another_name_of_the_file_is_the_same_file(tmp_path):
+    path, other = tmp_path / "a.csv", tmp_path / "b.csv"
+    other.symlink_to(path)
+    with memkit.Tracker(path), pytest.raises(UsageError, match=BUSY):
+        memkit.Tracker(other).start()
+    with memkit.Tracker(other):
+        pass
+
+
+def test_those_who_join_a_recording_keep_it_from_others(tmp_path):
+    path = tmp_path / "run.memkit"
+    first = files.opened(str(path))
+    joined = files.joined(str(path))
+    os.close(first)
+    with pytest.raises(UsageError, match=BUSY):
+        files.opened(str(path))
+    os.close(joined)
+    os.close(files.opened(str(path)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_that_lives_on_does_not(tmp_path):
+    path = tmp_path / "run.memkit"
+    text = """
+import os, sys, warnings, memkit
+warnings.simplefilter("ignore")
+leave, stay = os.pipe()
+for tool in (memkit.record, memkit.Tracker):
+    with tool(sys.argv[1] + tool.__name__):
+        if not os.fork():
+            os.close(stay)
+            os.read(leave, 1)
+            os._exit(0)
+    with tool(sys.argv[1] + tool.__name__):
+        pass
+print("twice")
+"""
+    done = subprocess.run([sys.executable, "-c", text, str(path)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "twice\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("begin", ["memkit.record('pipe').start()", "memkit.Tracker('pipe').start()"])
+def test_a_pipe_is_refused_and_not_waited_for(plain, tmp_path, begin):
+    os.mkfifo(tmp_path / "pipe")
+    done = plain("-c", f"import memkit; {begin}", timeout=60)
+    name = str(tmp_path / "pipe")
+    assert done.stderr.splitlines()[-1].endswith(f"UsageError: cannot write {name!r}: it is a pipe; give the name of a file")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_commands_refuse_what_is_no_file(memkit, memkit_run, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    run, null = memkit_run("-c", "print(1)", path="pipe", timeout=60), memkit_run("-c", "print(1)", path="/dev/null")
+    attached = memkit("attach", str(os.getpid()), "-o", "pipe", timeout=60)
+    said = "cannot write 'pipe': it is a pipe; give the name of a file\n".replace("'pipe'", repr(str(tmp_path / "pipe")))
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", f"memkit-run: {said}")
+    assert (attached.returncode, attached.stderr) == (2, f"memkit: {said}")
+    assert null.stderr == "memkit-run: cannot write '/dev/null': it is a device; give the name of a file\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("read", [memkit.read, memkit.read_log, memkit.has_completed_successfully, memkit.plot_reports])
+def test_nobody_waits_for_the_writer_of_a_pipe(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(memkit.FormatError, match=r"it is a pipe; give the name of a file$"):
+        read(tmp_path / "pipe")
+
+
+GONE = """
+import os, subprocess, sys
+os.mkdir("gone")
+os.chdir("gone")
+os.rmdir("../gone")
+sys.exit(subprocess.run(sys.argv[1:]).returncode)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use stays")
+def test_a_program_runs_in_a_folder_that_is_gone(installed, plain, tmp_path):
+    words = [*installed, "-q", "-o", str(tmp_path / "run.memkit")]
+    programs = [["-c", "print(3)"], ["-m", "json.tool", "--help"]]
+    if engine.NAME == "native":
+        programs.append(["--lines=json:load", "-c", "print(3)"])
+    for program in programs:
+        done = plain("-c", GONE, *words, *program)
+        assert (done.returncode, done.stderr) == (0, "") and done.stdout
+        (tmp_path / "run.memkit").unlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use stays")
+def test_without_a_name_a_folder_that_is_gone_is_refused(installed, plain):
+    done = plain("-c", GONE, *installed, "-c", "print(3)")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("memkit-run: cannot record into this folder: it is gone")

@@ -1,0 +1,699 @@
+"""``@memkit.profile`` and ``LineProfiler``: under memkit-run, inside a recording, and alone."""
+
+import contextlib
+import functools
+import mmap
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import memkit
+
+pytestmark = pytest.mark.usefixtures("native_only")
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """A function that runs a text of Python by itself, and returns what it printed on stdout and stderr."""
+
+    def run(text, code=0, **more):
+        (tmp_path / "program.py").write_text(text)
+        environment = {**os.environ, **more}
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "program.py"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+            timeout=60,
+        )
+        assert done.returncode == code, done.stderr
+        assert sorted(os.listdir(tmp_path)) == ["program.py"]
+        return done.stdout, done.stderr
+
+    return run
+
+
+def tables(text):
+    """The functions that have a table in a report, with their lines: number and hits."""
+    found = []
+    for line in text.splitlines():
+        if head := re.match(r"(\S+)  \S*program\.py:\d+  growth ", line):
+            found.append((head[1], {}))
+        elif found and (row := re.match(r" *(\d+) +([\d,]+) +[\d.]+ [nµm]?s ", line)):
+            found[-1][1][int(row[1])] = int(row[2].replace(",", ""))
+    return found
+
+
+HEAD = "import memkit\n\n\n"
+
+
+# -- where nothing is recorded -------------------------------------------------------------------------------------------
+
+
+def test_alone_the_outermost_call_prints_its_table(alone):
+    out, err = alone(HEAD + "@memkit.profile\ndef work(n):\n    return [0] * n\n\n\nprint(len(work(3)))\nwork(4)\n")
+    assert out == "3\n"
+    assert tables(err) == [("work", {6: 1}), ("work", {6: 1})]
+    assert [line.split(None, 1)[0] for line in err.splitlines() if line] == 2 * ["work", "line", "4", "5", "6", "gate"]
+    assert "return [0] * n" in err
+
+
+def test_alone_an_exception_prints_the_table_and_goes_on(alone):
+    out, err = alone(
+        HEAD + "@memkit.profile\ndef work():\n    kept = 1\n    raise KeyError('mine')\n\n\n"
+        "try:\n    work()\nexcept KeyError as error:\n    print(error)\n"
+    )
+    assert out == "'mine'\n"
+    assert tables(err) == [("work", {6: 1, 7: 1})]
+
+
+def test_alone_a_recursion_has_one_table(alone):
+    out, err = alone(
+        HEAD + "@memkit.profile\ndef work(n):\n    if n:\n        work(n - 1)\n    return n\n\n\nprint(work(4))\n"
+    )
+    assert out == "4\n"
+    assert tables(err) == [("work", {6: 5, 7: 4, 8: 5})]
+
+
+def test_alone_a_function_that_calls_another_has_one_report_with_both(alone):
+    _, err = alone(
+        HEAD + "@memkit.profile\ndef inner():\n    return 1\n\n\n"
+        "@memkit.profile\ndef outer():\n    return inner() + inner()\n\n\nouter()\n"
+    )
+    assert tables(err) == [("inner", {6: 2}), ("outer", {11: 1})]
+
+
+def test_alone_a_coroutine_is_recorded_to_its_end(alone):
+    out, err = alone(
+        "import asyncio\n" + HEAD + "@memkit.profile\nasync def work():\n    await asyncio.sleep(0.001)\n    return 5\n\n\n"
+        "print(asyncio.run(work()))\n"
+    )
+    assert out == "5\n"
+    assert tables(err) == [("work", {7: 1, 8: 1})]
+
+
+def test_alone_a_generator_is_recorded_until_it_is_exhausted(alone):
+    out, err = alone(
+        HEAD + "@memkit.profile\ndef work(n):\n    for number in range(n):\n        yield number\n\n\nprint(list(work(3)))\n"
+    )
+    assert out == "[0, 1, 2]\n"
+    assert tables(err) == [("work", {6: 4, 7: 3})]
+
+
+def test_alone_an_asynchronous_generator_is_recorded_until_it_is_exhausted(alone):
+    out, err = alone(
+        "import asyncio\n" + HEAD + "@memkit.profile\nasync def work():\n    yield 1\n    yield 2\n\n\n"
+        "async def main():\n    return [each async for each in work()]\n\n\nprint(asyncio.run(main()))\n"
+    )
+    assert out == "[1, 2]\n"
+    assert tables(err) == [("work", {7: 1, 8: 1})]
+
+
+def test_methods_of_every_kind_can_be_decorated(alone):
+    out, err = alone(
+        HEAD + "class Thing:\n"
+        "    @memkit.profile\n    def method(self):\n        return 1\n\n"
+        "    @classmethod\n    @memkit.profile\n    def made(cls):\n        return cls.__name__\n\n"
+        "    @memkit.profile\n    @classmethod\n    def also(cls):\n        return cls.__name__\n\n"
+        "    @staticmethod\n    @memkit.profile\n    def still():\n        return 2\n\n"
+        "    @memkit.profile\n    @staticmethod\n    def stiller():\n        return 3\n\n"
+        "    @property\n    @memkit.profile\n    def size(self):\n        return 4\n\n\n"
+        "thing = Thing()\n"
+        "print(thing.method(), Thing.made(), thing.also(), Thing.still(), thing.stiller(), thing.size)\n"
+    )
+    assert out == "1 Thing Thing 2 3 4\n"
+    names = ["method", "made", "also", "still", "stiller", "size"]
+    assert [name for name, _ in tables(err)] == [f"Thing.{name}" for name in names]
+    assert [list(lines.values()) for _, lines in tables(err)] == [[1]] * 6
+
+
+def test_a_property_stays_a_property():
+    class Thing:
+        def get(self):
+            return self.kept
+
+        def put(self, size):
+            self.kept = size
+
+        def drop(self):
+            del self.kept
+
+        size = memkit.profile(property(get, put, drop, "How large."))
+        fixed = memkit.profile(property(get))
+
+    thing = Thing()
+    with memkit.record() as run:
+        thing.size = 7
+        assert (thing.size, thing.fixed) == (7, 7)
+        del thing.size
+    assert vars(thing) == {}
+    assert (Thing.size.__doc__, Thing.fixed.fset) == ("How large.", None)
+    found = [(line.function.name.rpartition(".")[2], line.hits) for line in run.recording.lines]
+    assert sorted(found) == [("drop", 1), ("get", 2), ("put", 1)]
+
+
+def test_what_was_wrapped_before_is_traced_and_not_its_wrapper(alone):
+    _, err = alone(
+        "import functools\n" + HEAD + "@memkit.profile\n@functools.lru_cache\ndef work(n):\n    return n\n\n\n"
+        "work(1), work(1)\n"
+    )
+    assert tables(err)[0] == ("work", {8: 1})
+
+
+def test_the_decorated_function_looks_like_the_one_inside():
+    def work(a: int, b=2) -> str:
+        """What it does."""
+
+    wrapped = memkit.profile(work)
+    assert (wrapped.__name__, wrapped.__doc__, wrapped.__wrapped__) == ("work", "What it does.", work)
+    assert wrapped.__annotations__ == work.__annotations__
+
+
+def test_coroutine_functions_and_generators_stay_what_they_are():
+    import inspect
+
+    async def waits():
+        pass
+
+    async def yields():
+        yield
+
+    def generates():
+        yield
+
+    assert inspect.iscoroutinefunction(memkit.profile(waits))
+    assert inspect.isasyncgenfunction(memkit.profile(yields))
+    assert inspect.isgeneratorfunction(memkit.profile(generates))
+
+
+def test_it_is_inert_where_the_environment_says_so(monkeypatch):
+    def work():
+        return 1
+
+    monkeypatch.setenv("MEMKIT_PROFILE", "0")
+    assert memkit.profile(work) is work
+    assert memkit.profile(len) is len
+    monkeypatch.setenv("MEMKIT_PROFILE", "1")
+    assert memkit.profile(work) is not work
+
+
+def test_what_has_no_python_code_is_refused():
+    with pytest.raises(memkit.UsageError, match="True has no Python code to trace"):
+        memkit.record(lines=True)
+    with pytest.raises(memkit.UsageError, match="has no Python code to trace"):
+        memkit.profile(len)
+
+
+class Empty:
+    pass
+
+
+class Full:
+    def method(self):
+        pass
+
+
+@pytest.mark.parametrize("given", [Empty, Full, functools.cached_property(Full.method), Full.method.__code__])
+def test_what_is_no_function_is_refused(given):
+    with pytest.raises(memkit.UsageError, match=f"{re.escape(repr(given))} is no function: decorate functions and methods"):
+        memkit.profile(given)
+
+
+# -- where lines cannot be traced ----------------------------------------------------------------------------------------
+
+REFUSED = (
+    "memkit: @profile traces nothing in this process: lines can be traced with the native engine only; this is the portable "
+    "one: MEMKIT_ENGINE=portable; see memkit info, or set MEMKIT_PROFILE=0 to be rid of this line\n"
+)
+CALLS_OF_EVERY_KIND = """
+@profile
+def work(n):
+    return n and work(n - 1)
+
+@profile
+def yields():
+    yield 5
+
+@profile
+async def waits():
+    return 7
+
+@profile
+def fails():
+    raise KeyError("mine")
+
+print(work(3), list(yields()), asyncio.run(waits()))
+try:
+    fails()
+except KeyError as error:
+    print(error)
+"""
+
+
+def test_where_lines_cannot_be_traced_alone_it_says_so_once_and_does_nothing(alone):
+    text = "import asyncio\nfrom memkit import profile\n" + CALLS_OF_EVERY_KIND
+    assert alone(text, MEMKIT_ENGINE="portable") == ("0 [5] 7\n'mine'\n", REFUSED)
+
+
+@pytest.mark.parametrize("head", ["", "from memkit import profile\n"])
+def test_where_lines_cannot_be_traced_under_memkit_run_it_says_so_once_and_does_nothing(script, memkit_run, head):
+    name = script("import asyncio\n" + head + CALLS_OF_EVERY_KIND)
+    done = memkit_run(name, env={**os.environ, "MEMKIT_ENGINE": "portable"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0 [5] 7\n'mine'\n", REFUSED)
+    assert (done.recording.lines, done.recording.spans, str(done.recording.ending)) == ((), (), "finished")
+
+
+def test_a_gate_that_cannot_be_had_does_not_end_the_program_either(alone):
+    out, err = alone(HEAD + "@memkit.profile\ndef work():\n    return 1\n\n\nprint(work())\n", MEMKIT_GATE="nonsense")
+    assert out == "1\n"
+    assert err.startswith("memkit: @profile traces nothing in this process: MEMKIT_GATE is 'nonsense'")
+    assert err.count("\n") == 1
+
+
+def test_what_asks_for_lines_in_so_many_words_is_refused(alone):
+    attempts = ["memkit.LineProfiler()", "memkit.LineProfiler(work)", "memkit.record(lines=work)"]
+    text = HEAD + "def work():\n    pass\n\n\nwith memkit.record() as run:\n"
+    for attempt in [*attempts, "run.trace(work)"]:
+        text += f"    try:\n        {attempt}\n    except memkit.MeterError as error:\n        print(error)\n"
+    out, _ = alone(text + "with run:\n    pass\n", MEMKIT_ENGINE="portable")
+    assert out == 4 * ("lines can be traced with the native engine only; this is the portable one: MEMKIT_ENGINE=portable\n")
+
+
+# -- inside a recording --------------------------------------------------------------------------------------------------
+
+
+def work(turns):
+    total = 0
+    for number in range(turns):
+        total += number
+    return total
+
+
+def hits_of(recording, name):
+    return [line.hits for line in recording.lines if line.function.name.rpartition(".")[2] == name]
+
+
+def test_inside_a_recording_its_lines_go_there_and_nothing_is_printed(capsys):
+    profiled = memkit.profile(work)
+    with memkit.record() as run:
+        profiled(3)
+        profiled(2)
+    assert hits_of(run.recording, "work") == [2, 7, 5, 2]
+    assert capsys.readouterr() == ("", "")
+    assert run.recording.tracing.events == 16
+
+
+def test_every_recording_that_goes_on_gets_them():
+    profiled = memkit.profile(work)
+    with memkit.record() as outer:
+        profiled(1)
+        with memkit.record() as inner:
+            profiled(2)
+        profiled(3)
+    assert hits_of(outer.recording, "work") == [3, 9, 6, 3]
+    assert hits_of(inner.recording, "work") == [1, 3, 2, 1]
+
+
+def test_a_recording_that_is_used_again_gets_them_again():
+    profiled, run = memkit.profile(work), memkit.record()
+    for turns in (1, 4):
+        with run:
+            profiled(turns)
+        assert hits_of(run.recording, "work") == [1, turns + 1, turns, 1]
+
+
+def test_a_function_that_was_called_before_is_traced_all_the_same():
+    profiled = memkit.profile(work)
+    with memkit.record(lines=work):
+        work(1)
+    with memkit.record(lines=test_what_has_no_python_code_is_refused) as run:
+        work(1)  # its start is met, and put aside
+        profiled(2)
+        profiled(2)
+    assert hits_of(run.recording, "work") == [2, 6, 4, 2]
+
+
+def test_only_calls_that_took_a_while_or_changed_memory_leave_a_span(touched):
+    held = []
+
+    @memkit.profile
+    def short():
+        return 1
+
+    @memkit.profile
+    def long():
+        time.sleep(0.002)
+        raise KeyError
+
+    @memkit.profile
+    def grows():
+        held.append(touched(10))
+
+    with memkit.record() as run:
+        for _ in range(50):
+            short()
+        with pytest.raises(KeyError):
+            long()
+        grows()
+    labels = [span.label.rpartition(".")[2] for span in run.recording.spans]
+    assert labels.count("long") == 1
+    assert labels.count("grows") == 1
+    assert labels.count("short") < 10  # one that something else interrupted for a millisecond
+    [span] = [span for span in run.recording.spans if span.label.endswith("grows")]
+    assert span.growth == pytest.approx(10 * MIB, abs=MIB)
+
+
+def test_of_a_recursion_only_the_outermost_call_leaves_a_span():
+    @memkit.profile
+    def deep(n):
+        time.sleep(0.002)
+        if n:
+            deep(n - 1)
+
+    with memkit.record() as run:
+        deep(3)
+    assert [span.label.rpartition(".")[2] for span in run.recording.spans] == ["deep"]
+
+
+def test_the_span_of_a_call_has_the_exact_peak(exact_peaks):
+    @memkit.profile
+    def spikes():
+        with mmap.mmap(-1, 64 * MIB) as pages:
+            for page in range(0, 64 * MIB, mmap.PAGESIZE):
+                pages[page] = 1
+
+    with memkit.record(interval=60) as run:
+        spikes()
+    [span] = run.recording.spans
+    assert span.peak - span.before == pytest.approx(64 * MIB, abs=MIB)
+    assert span.peak == max(line.peak for line in run.recording.lines)
+
+
+def test_the_span_of_a_call_of_another_meter_has_the_peak_of_samples():
+    @memkit.profile
+    def long():
+        time.sleep(0.002)
+
+    with memkit.record(meter=lambda: 5 * MIB) as run:
+        long()
+    [span] = run.recording.spans
+    assert (span.before, span.after, span.peak) == (5 * MIB, 5 * MIB, 5 * MIB)
+
+
+class Watched:
+    """A scope that is counted while it is open."""
+
+    now = made = 0
+
+    def __init__(self):
+        Watched.now, Watched.made = Watched.now + 1, Watched.made + 1
+
+    def close(self):
+        Watched.now -= 1
+
+
+@pytest.fixture
+def scopes(monkeypatch):
+    """The class whose ``now`` is how many scopes are open, and ``made`` how many ever were."""
+    monkeypatch.setattr(Watched, "now", 0)
+    monkeypatch.setattr(Watched, "made", 0)
+    monkeypatch.setattr(memkit.record.recorder.engine, "Scope", Watched)
+    return Watched
+
+
+def test_what_watches_the_peak_of_a_call_ends_with_the_call_whatever_happens(scopes):
+    run, again = memkit.record(), memkit.record()
+
+    @memkit.profile
+    def raises():
+        assert scopes.now == 1
+        raise KeyError
+
+    @memkit.profile
+    def ends_the_recording():
+        run.stop()
+
+    @memkit.profile
+    def begins_another():
+        run.stop()
+        run.start()
+
+    @memkit.profile
+    def yields():
+        yield
+
+    for function in (raises, ends_the_recording, begins_another):
+        with run, contextlib.suppress(KeyError):
+            function()
+        assert scopes.now == 0
+    assert run.recording.spans == ()  # it began in the recording before
+    with again:
+        for _ in yields():
+            break
+    assert (scopes.now, scopes.made) == (0, 4)
+
+
+# -- in several threads, coroutines and generators -----------------------------------------------------------------------
+
+
+def test_every_thread_has_outermost_calls_of_its_own():
+    both = threading.Barrier(2)
+
+    @memkit.profile
+    def meet():
+        both.wait(30)
+        time.sleep(0.002)
+        both.wait(30)
+
+    with memkit.record() as run:
+        threads = [threading.Thread(target=meet) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    one, two = run.recording.spans
+    assert one.thread != two.thread
+    assert one.start < two.end
+    assert two.start < one.end
+
+
+def test_a_recursion_in_one_thread_is_one_call_while_another_thread_is_inside():
+    inside, done = threading.Event(), threading.Event()
+
+    @memkit.profile
+    def deep(n):
+        time.sleep(0.002)
+        if n:
+            deep(n - 1)
+        elif n == 0:
+            inside.set()
+            done.wait(30)
+
+    with memkit.record() as run:
+        thread = threading.Thread(target=deep, args=(0,))
+        thread.start()
+        inside.wait(30)
+        done.set()
+        deep(3)
+        thread.join(30)
+    assert len(run.recording.spans) == 2
+
+
+def test_coroutines_that_take_turns_are_outermost_each():
+    import asyncio
+
+    @memkit.profile
+    async def waits(turns):
+        for _ in range(turns):
+            await asyncio.sleep(0.002)
+        if turns > 2:
+            await waits(1)
+
+    async def main():
+        await asyncio.gather(waits(3), waits(2))
+
+    with memkit.record() as run:
+        asyncio.run(main())
+    first, second = sorted(run.recording.spans, key=lambda span: span.start)
+    assert first.start < second.start < second.end < first.end
+
+
+def test_generators_that_take_turns_are_outermost_each():
+    @memkit.profile
+    def yields(n):
+        time.sleep(0.002)
+        yield n
+        if n:
+            yield from yields(n - 1)
+
+    with memkit.record() as run:
+        assert list(zip(yields(2), yields(1))) == [(2, 1), (1, 0)]
+    assert len(run.recording.spans) == 2
+
+
+OVERLAP = """
+import threading
+from memkit import profile
+
+inside, gone = threading.Event(), threading.Event()
+
+@profile
+def work(first):
+    if first:
+        inside.wait(30)
+        return
+    inside.set()
+    gone.wait(30)
+    for turn in range(3):
+        pass
+
+def begin():
+    work(True)
+    gone.set()
+
+thread = threading.Thread(target=begin)
+thread.start()
+work(False)
+thread.join()
+work(True)
+"""
+
+
+def test_alone_calls_that_overlap_share_a_recording_that_ends_with_the_last(alone):
+    _, err = alone(OVERLAP)
+    whole = {9: 2, 10: 1, 11: 1, 12: 1, 13: 1, 14: 4, 15: 3}
+    assert tables(err) == [("work", whole), ("work", {9: 1, 10: 1, 11: 1})]
+
+
+def test_alone_coroutines_that_take_turns_share_a_recording(alone):
+    out, err = alone(
+        "import asyncio\n" + HEAD + "@memkit.profile\nasync def work(turns):\n    for _ in range(turns):\n"
+        "        await asyncio.sleep(0)\n    return turns\n\n\nasync def main():\n"
+        "    return await asyncio.gather(work(1), work(3))\n\n\nprint(asyncio.run(main()))\n"
+    )
+    assert out == "[1, 3]\n"
+    assert tables(err) == [("work", {7: 6, 8: 4, 9: 2})]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_leaves_the_table_to_its_parent_and_begins_its_own(alone):
+    _, err = alone(
+        "import os\n" + HEAD + "@memkit.profile\ndef work(n):\n    if n:\n        return n\n    return os.fork()\n\n\n"
+        "ours, theirs = os.pipe()\n"
+        "if (child := work(0)) == 0:\n    os.read(ours, 1)\n    work(1)\n    os._exit(0)\n"
+        "os.write(theirs, b'x')\nos.waitpid(child, 0)\n"
+    )
+    assert tables(err) == [("work", {7: 1, 9: 1}), ("work", {7: 1, 8: 1})]
+
+
+# -- under memkit-run ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("head", ["", "from memkit import profile\n"])
+def test_under_memkit_run_its_lines_are_in_the_report(script, memkit, tmp_path, head):
+    script(head + "@profile\ndef work(n):\n    return [0] * n\n\n\nwork(3)\nwork(4)\nprint('done')\n")
+    done = memkit("run", "-o", "a.memkit", "program.py")
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert tables(done.stderr) == [("work", {3 + bool(head): 2})]
+
+
+def test_under_python_m_memkit_run_too(script, tmp_path):
+    script("@profile\ndef work(n):\n    return [0] * n\n\n\nwork(3)\n")
+    words = [sys.executable, "-m", "memkit", "run", "-o", "a.memkit", "program.py"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 0
+    assert tables(done.stderr) == [("work", {3: 1})]
+
+
+def test_under_memkit_run_it_joins_what_lines_names(script, memkit_run):
+    script("def other():\n    return 1\n\n\n@profile\ndef work():\n    return other()\n\n\nwork()\n")
+    done = memkit_run("program.py", options=("-q", "--lines=program.py:other"))
+    assert {function.name for function in done.recording.functions} == {"other", "work"}
+
+
+def test_under_memkit_run_it_can_be_inert(script, memkit_run):
+    script("@profile\ndef work():\n    return 1\n\n\nwork()\n")
+    done = memkit_run("program.py", env={**os.environ, "MEMKIT_PROFILE": "0"})
+    assert done.returncode == 0
+    assert done.recording.lines == ()
+
+
+# -- LineProfiler -------------------------------------------------------------------------------------------------------
+
+
+def test_a_line_profiler_traces_while_it_is_on():
+    profiler = memkit.LineProfiler(work)
+    work(9)
+    with profiler:
+        work(2)
+    work(9)
+    assert hits_of(profiler.recording, "work") == [1, 3, 2, 1]
+
+
+def test_a_line_profiler_is_a_decorator():
+    profiler = memkit.LineProfiler()
+
+    @profiler
+    def decorated(n):
+        return decorated(n - 1) if n else 0
+
+    decorated(3)
+    assert hits_of(profiler.recording, "decorated") == [4]
+    decorated(1)
+    assert hits_of(profiler.recording, "decorated") == [2]
+
+
+def test_a_line_profiler_takes_one_more_while_it_is_on():
+    def later():
+        return 1
+
+    profiler = memkit.LineProfiler(work)
+    with profiler:
+        later()
+        profiler.add(later)
+        later()
+        work(1)
+    assert hits_of(profiler.recording, "later") == [1]
+    assert hits_of(profiler.recording, "work") == [1, 2, 1, 1]
+
+
+def test_a_line_profiler_takes_one_more_while_it_is_off():
+    profiler = memkit.LineProfiler()
+    profiler.add(work)
+    with profiler:
+        work(1)
+    assert hits_of(profiler.recording, "work") == [1, 2, 1, 1]
+
+
+def test_a_line_profiler_shows_its_tables(capsys):
+    profiler = memkit.LineProfiler(work)
+    profiler.show()
+    assert capsys.readouterr() == ("", "")
+    with profiler:
+        work(1)
+    profiler.show()
+    out, err = capsys.readouterr()
+    assert err == ""
+    head, columns, *rows, blank, gate = out.splitlines()[1:]
+    assert re.match(r"work  .*test_profiling\.py:\d+  growth", head)
+    assert columns.split() == ["line", "hits", "time", "growth", "memory", "peak", "source"]
+    assert [row.rpartition("  ")[2].strip() for row in rows][2] == "for number in range(turns):"
+    assert (blank, gate[:5]) == ("", "gate ")
+
+
+def test_a_line_profiler_refuses_what_has_no_code_and_names_that_are_wrong():
+    with pytest.raises(memkit.UsageError, match="has no Python code"):
+        memkit.LineProfiler(len)
+    profiler = memkit.LineProfiler(work)
+    with pytest.raises(memkit.UsageError, match="has no Python code"):
+        profiler.add(len)
+    with profiler, pytest.raises(memkit.UsageError, match="has no Python code"):
+        profiler.add(len)

@@ -1,0 +1,66 @@
+"""Kills for want of memory, counted in file trees as systems of the second version of control groups have them."""
+
+import shutil
+
+import pytest
+
+from memkit.system.oom import Kills
+
+MIB = 1 << 20
+MOUNT = "31 24 0:28 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n"
+
+
+@pytest.fixture
+def counted(tmp_path):
+    """A function that writes what has been counted so far, in a group, in the one around it and on the machine."""
+
+    def count(inner, outer, machine):
+        files = {
+            "proc/self/mountinfo": MOUNT,
+            "proc/self/cgroup": "0::/jobs/seven\n",
+            "proc/vmstat": f"oom_kill {machine}\n",
+            "sys/fs/cgroup/jobs/memory.max": str(300 * MIB),
+            "sys/fs/cgroup/jobs/memory.events": f"max 7\noom_kill {outer}\n",
+            "sys/fs/cgroup/jobs/seven/memory.max": "max\n",
+            "sys/fs/cgroup/jobs/seven/memory.events": f"max 7\noom_kill {inner}\n",
+        }
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        return str(tmp_path)
+
+    return count
+
+
+INNER, OUTER = "cgroup /jobs/seven in cgroup /jobs (300.0 MiB)", "cgroup /jobs (300.0 MiB)"
+
+
+def test_the_innermost_count_is_named_with_the_limit_that_it_is_under(counted):
+    kills = Kills(root=counted(1, 4, 9))
+    assert kills.risen() is None
+    counted(3, 6, 11)
+    assert kills.risen() == f"{INNER}: oom_kill rose by 2"
+    assert kills.risen() == f"{INNER}: oom_kill rose by 2"
+
+
+def test_what_other_jobs_lost_is_no_news_of_a_process(counted):
+    kills = Kills(root=counted(1, 4, 9))
+    counted(1, 5, 10)
+    assert kills.risen() is None
+    assert kills.of_one() is None
+
+
+def test_where_the_group_is_gone_the_one_around_it_tells(counted, tmp_path):
+    kills = Kills(root=counted(1, 4, 9))
+    counted(2, 5, 10)
+    shutil.rmtree(tmp_path / "sys/fs/cgroup/jobs/seven")
+    assert kills.risen() == kills.of_one() == f"{OUTER}: oom_kill rose by 1"
+
+
+def test_no_kill_is_told_of_two_processes(counted):
+    kills = Kills(root=counted(1, 4, 9))
+    assert kills.of_one() is None
+    counted(3, 6, 11)
+    assert [kills.of_one() for _ in range(3)] == [f"{INNER}: oom_kill rose by 1"] * 2 + [None]
+    counted(3, 7, 12)
+    assert kills.of_one() is None
