@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from memkit.base.errors import MeterError as MeterError
     from memkit.base.errors import UsageError as UsageError
     from memkit.base.hookspecs import hookimpl as hookimpl
-    from memkit.base.plugins import report as report
     from memkit.ipython.html import mimebundle as mimebundle
     from memkit.ipython.memit import MemitResult as MemitResult
     from memkit.ipython.watching import Measurements as Measurements
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from memkit.model.limit_events import Crossing as Crossing
     from memkit.model.limit_events import Frame as Frame
     from memkit.model.limit_events import Glance as Glance
-    from memkit.model.limit_events import Limit as Limit
     from memkit.model.limit_events import Stack as Stack
     from memkit.model.merging import merge as merge
     from memkit.model.metadata import About as About
@@ -67,19 +65,22 @@ if TYPE_CHECKING:
     from memkit.record.tracker import Tracker as Tracker
     from memkit.record.tracker import get_used_ram as get_used_ram
     from memkit.record.trend import TimeToLimit as TimeToLimit
+    from memkit.report.dispatch import report as report
     from memkit.report.output import console as console
     from memkit.report.output import output as output
     from memkit.report.output import output_path as output_path
     from memkit.report.overlay_plot import plot_reports as plot_reports
     from memkit.system.engine import peak_rss as peak_rss
     from memkit.system.engine import rss as rss
+    from memkit.system.limit import Limit as Limit
     from memkit.system.limits import limit as limit
     from memkit.system.limits import limits as limits
 
 _HOMES = {
     "model.metadata": ("About",),
     "model.overhead": ("Cost", "Tracing"),
-    "model.limit_events": ("Crossing", "Frame", "Glance", "Limit", "Stack"),
+    "model.limit_events": ("Crossing", "Frame", "Glance", "Stack"),
+    "system.limit": ("Limit",),
     "report.overlay_plot": ("plot_reports",),
     "system.engine": ("peak_rss", "rss"),
     "base.errors": ("FormatError", "JournalError", "MemkitError", "MeterError", "UsageError"),
@@ -95,7 +96,7 @@ _HOMES = {
     "ipython.memit": ("MemitResult",),
     "ipython.watching": ("Measurements", "MemWatcher"),
     "report.output": ("console", "output", "output_path"),
-    "base.plugins": ("report",),
+    "report.dispatch": ("report",),
     "record.profile": ("LineProfiler", "profile"),
     "model.reader": ("read",),
     "record.recorder": ("Recorder", "record"),

@@ -34,6 +34,20 @@ def to_read(path) -> str:
     return text
 
 
+def to_write(path: str) -> str:
+    """A path of a file that can be written. Raises ``UsageError`` for one that cannot."""
+    folder = os.path.dirname(path) or "."
+    if not path:
+        raise UsageError("the name of the output file is empty")
+    if os.path.isdir(path):
+        raise UsageError(f"cannot write {path!r}: it is a folder")
+    if not os.path.isdir(folder):
+        raise UsageError(f"cannot write {path!r}: there is no folder {folder!r}")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise UsageError(f"cannot write {path!r}: permission denied")
+    return path
+
+
 def working_folder() -> str | None:
     """The working directory; None where it is gone."""
     try:

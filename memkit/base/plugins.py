@@ -122,6 +122,24 @@ class Plugins:
             f"the recording is safe, make this report again with: {shlex.join(['memkit', 'report', *words, *self._words])}"
         )
 
+    def options(self, command: str, given: dict):
+        """The plugins' options as ``command`` would have them, with the values of those ``given`` by name.
+
+        Raises ``UsageError`` for an unknown name, and for a value that its option refuses.
+        """
+        import argparse
+
+        parser = argparse.ArgumentParser(prog="memkit.report", add_help=False, argument_default=None)
+        self.add_options(parser)
+        options = parser.parse_args([], argparse.Namespace(command=command))
+        actions = {action.dest: action for action in parser._actions}
+        for name, value in given.items():
+            if name not in actions:
+                raise UsageError(f"unknown option {name!r}{nearest(name, actions)}; there are {', '.join(sorted(actions))}")
+            convert = actions[name].type
+            setattr(options, name, convert(value) if convert and isinstance(value, (str, os.PathLike)) else value)
+        return options
+
     def report(self, recordings, options) -> int:
         """Let each plugin report on recordings; return how many failed.
 
@@ -189,36 +207,6 @@ class Plugins:
         if take:
             take(result)
         return True
-
-
-def report(recording, *, command="report", without=(), **options) -> None:
-    """Report on a recording as the commands do: ``memkit.report(recording, csv="a.csv", plot="b.png")``.
-
-    ``recording`` is a ``Recording`` or several; the options are those of ``memkit report``, with ``_`` for ``-`` and
-    without the leading dashes. ``without`` names plugins to leave out, as ``-p no:NAME`` does. Raises ``UsageError`` for
-    an unknown option or plugin, a value that its option refuses, and several recordings for a report of one, and
-    ``MemkitError`` where a report could not be made.
-    """
-    import argparse
-
-    from memkit.model.recording import Recording
-
-    complaints = []
-    plugins = Plugins(without, complain=complaints.append)
-    plugins.check_names(without)
-    parser = argparse.ArgumentParser(prog="memkit.report", add_help=False, argument_default=None)
-    plugins.add_options(parser)
-    values = parser.parse_args([], argparse.Namespace(command=command))
-    actions = {action.dest: action for action in parser._actions}
-    for name, value in options.items():
-        if name not in actions:
-            raise UsageError(f"unknown option {name!r}{nearest(name, actions)}; there are {', '.join(sorted(actions))}")
-        convert = actions[name].type
-        given = convert(value) if convert and isinstance(value, (str, os.PathLike)) else value
-        setattr(values, name, given)
-    recordings = (recording,) if isinstance(recording, Recording) else tuple(recording)
-    if plugins.report(recordings, values):
-        raise MemkitError("; ".join(complaints))
 
 
 @contextmanager

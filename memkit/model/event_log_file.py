@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 from memkit.base import paths
 from memkit.base.errors import FormatError
-from memkit.record.event_log import HEAD
+from memkit.model.file_format import EVENT_LOG_HEAD as HEAD
 
 _WHEN = re.compile(r"(?:FRST|NEXT|LAST): (\d+) ++\+(\d+) ++(\d+)\.(\d{6}) ++([A-Z_]+) ++")
 _WHERE = re.compile(r"(.+?) ++(-?\d+) (\S.*)", re.DOTALL)

@@ -151,3 +151,14 @@ def samples_in(rows: bytes) -> tuple[tuple[int, int, int], ...]:
         whole = [line for line in lines if line.startswith(b"[") and line.endswith(b"]")]
         decoded = json.loads(b"[" + b",".join(whole) + b"]")
     return tuple((row[1], row[2], row[2] + sum(row[3:4])) for row in decoded if row[0] == "sample")
+
+
+# -- the other files that memkit writes --------------------------------------------------------------------------------
+
+EVENT_LOG_HEAD = ("event", "time_s", "thread", "what", "file", "line", "function", "memory_bytes", "change_bytes")
+"""The columns of an event log, in its first row."""
+TRACKER_HEAD = "delta,ram"
+"""The columns of a tracker's file, in its first line: seconds, and GiB."""
+RETURNED, RAISED = "0,0", "-1,-1"
+"""The last line of a tracker's file: the block has ended; after it, where the block raised an exception."""
+GIB = 1 << 30

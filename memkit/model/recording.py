@@ -12,11 +12,12 @@ from typing import NamedTuple
 from memkit.base.units import show_bytes
 from memkit.model.calls import LIBRARIES, Call, Function, by_function, fold, matcher, walk
 from memkit.model.ending import Ending
-from memkit.model.limit_events import METERED, Crossing, Glance, Limit
+from memkit.model.limit_events import METERED, Crossing, Glance
 from memkit.model.limit_events import Frame as Frame
 from memkit.model.limit_events import Stack as Stack
 from memkit.model.metadata import About
 from memkit.model.overhead import Cost, Tracing
+from memkit.system.limit import Limit
 
 
 class Sample(NamedTuple):

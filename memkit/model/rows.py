@@ -6,8 +6,9 @@ from operator import attrgetter
 
 from memkit.model.calls import Function, Tally
 from memkit.model.ending import Ending
-from memkit.model.limit_events import Crossing, Frame, Glance, Limit, Stack
+from memkit.model.limit_events import Crossing, Frame, Glance, Stack
 from memkit.model.recording import About, Cost, Line, Process, Recording, Sample, Span, Total, Tracing
+from memkit.system.limit import Limit
 
 
 class Rows:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from memkit.base import paths
 from memkit.base.errors import FormatError
 from memkit.model import file_format, reader
-from memkit.record.tracker import GIB, HEAD, RAISED, RETURNED
+from memkit.model.file_format import GIB, RAISED, RETURNED
+from memkit.model.file_format import TRACKER_HEAD as HEAD
 
 _TAIL = 64
 

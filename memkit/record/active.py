@@ -102,6 +102,4 @@ def _in_child() -> None:
     exit_status.told = None
     lock = _thread.RLock()
     for recorder in followed:
-        from memkit.record.child_process import child_of, start
-
-        start(child_of(recorder))
+        recorder.in_child()

@@ -15,7 +15,7 @@ from memkit.record import exit_status
 
 VARIABLE = "MEMKIT_FOLLOW"
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "run", "inject")
-_MARK = "\x1f"  # between settings: no path or target has one
+SEPARATOR = "\x1f"  # between settings: no path or target has one
 _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -34,7 +34,7 @@ class Invitation:
         self._is_the_programs = recorder.arguments["argv"] is None
         words = [_PYTHON, *(f"{name}={value}" for name, value in _settings(recorder).items())]
         before = os.environ.get("PYTHONPATH")
-        self._mine = {VARIABLE: _MARK.join(words), "PYTHONPATH": FOLDER + (os.pathsep + before if before else "")}
+        self._mine = {VARIABLE: SEPARATOR.join(words), "PYTHONPATH": FOLDER + (os.pathsep + before if before else "")}
         self._before = {VARIABLE: os.environ.get(VARIABLE), "PYTHONPATH": before}
         self._sent = False
 
@@ -76,39 +76,6 @@ def _settings(recorder) -> dict[str, str]:
         if targets is not None and targets is not True:
             told[name] = "\n".join(targets.texts())
     return told
-
-
-def child_of(recorder):
-    """What records a forked child into the same file."""
-    from memkit.record.recorder import Recorder
-
-    traced = {"lines": recorder.targets, "calls": recorder.call_targets}
-    return Recorder(recorder.path, **{**recorder.arguments, **traced}, follow=True, part=True)
-
-
-def begin() -> None:
-    """Record this process, which a recorded one has spawned, as its environment says."""
-    from memkit.record.recorder import Recorder
-    from memkit.run.execute import imported_meter, profile_without_import
-
-    _, *words = os.environ[VARIABLE].split(_MARK)
-    settings = dict(word.split("=", 1) for word in words)
-    lines, calls = (settings[name].split("\n") if settings.get(name) else () for name in ("lines", "calls"))
-    if "profile" in settings:
-        sys.modules["builtins"].profile = profile_without_import
-    recorder = Recorder(
-        settings["path"],
-        interval=settings["interval"],
-        meter=imported_meter(settings["meter"]),
-        lines=lines,
-        calls=calls or "all_calls" in settings,
-        c_calls="c_calls" in settings,
-        peak_reset="no_peak_reset" not in settings,
-        follow=True,
-        part=True,
-        argv=sys.orig_argv[1:],
-    )
-    start(recorder)
 
 
 def start(recorder) -> None:

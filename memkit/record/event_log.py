@@ -10,11 +10,10 @@ import sys
 from memkit.base import paths
 from memkit.base.errors import JournalError, MeterError, UsageError, in_a_line, lost_rows
 from memkit.base.units import parse_bytes
+from memkit.model.file_format import EVENT_LOG_HEAD as HEAD
 from memkit.record import files
 from memkit.system import engine
 
-HEAD = ("event", "time_s", "thread", "what", "file", "line", "function", "memory_bytes", "change_bytes")
-"""The columns, in the first row of the file."""
 _KIND = "event log"
 
 _active: list[EventLog] = []

@@ -15,20 +15,6 @@ from memkit.system import engine
 _PATIENCE = 1  # seconds
 
 
-def recording_path(path: str) -> str:
-    """The type of an option that names a file to record into: refuses one that cannot be written. Raises ``UsageError``."""
-    folder = os.path.dirname(path) or "."
-    if not path:
-        raise UsageError("the name of the output file is empty")
-    if os.path.isdir(path):
-        raise UsageError(f"cannot write {path!r}: it is a folder")
-    if not os.path.isdir(folder):
-        raise UsageError(f"cannot write {path!r}: there is no folder {folder!r}")
-    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
-        raise UsageError(f"cannot write {path!r}: permission denied")
-    return path
-
-
 def _refuse_special(path: str, *allowed: int) -> None:
     """Refuse what is there and is no regular file, nor ``allowed``: opening a pipe, for one, waits for a reader."""
     try:
@@ -45,7 +31,7 @@ def table_path(path: str, head: str, kind: str) -> str:
 
     ``kind`` says what that is: an "event log". Raises ``UsageError``.
     """
-    path = paths.absolute(recording_path(path))
+    path = paths.absolute(paths.to_write(path))
     _refuse_special(path, stat.S_IFCHR)
     if os.path.isfile(path) and os.path.getsize(path):
         try:
@@ -92,7 +78,7 @@ def place_for(given: str | None, program: str) -> tuple[str, bool]:
     if given is not None:
         if given == "-":
             raise UsageError("-o -: a recording is a file that both processes write; give it a name")
-        path = paths.absolute(recording_path(given))
+        path = paths.absolute(paths.to_write(given))
         _refuse_special(path)
         if os.path.exists(path) and os.path.getsize(path) and not file_format.is_recording(path):
             raise UsageError(f"{given!r} is not a recording, so it is left alone: give -o another name")

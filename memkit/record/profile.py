@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 
 from memkit.base.errors import JournalError, MemkitError
 from memkit.base.units import SECOND
@@ -153,16 +154,17 @@ def _leave(call: _Call, own: _Own, error: BaseException | None) -> None:
             own.recorder.stop(*how_it_ended(error))
         except JournalError as lost:
             _say(str(lost))
-    from memkit.base.plugins import report
+    if sys.stderr is not None:
+        with suppress(BrokenPipeError):  # nobody reads stderr any more, and the program may not mind
+            _show(own.recorder.recording, "profile", _say)
 
-    if sys.stderr is None:
-        return
-    try:
-        report(own.recorder.recording, command="profile", without=("console",))
-    except BrokenPipeError:
-        pass  # nobody reads stderr any more, and the program may not mind
-    except MemkitError as failure:
-        _say(str(failure))
+
+def _show(recording, command: str, complain=None) -> None:
+    """Print the tables of a recording, without its summary."""
+    from memkit.base.plugins import Plugins
+
+    plugins = Plugins(("console",), complain)
+    plugins.report((recording,), plugins.options(command, {}))
 
 
 def _give_up(error: Exception) -> None:
@@ -208,7 +210,5 @@ class LineProfiler(Recorder):
 
     def show(self) -> None:
         """Print the tables of what was recorded last, and nothing else; ``memkit.report`` has the summary too."""
-        from memkit.base.plugins import report
-
         if self.recording is not None:
-            report(self.recording, without=("console",))
+            _show(self.recording, "report")

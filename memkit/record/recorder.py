@@ -12,8 +12,9 @@ from memkit.base import paths
 from memkit.base.errors import JournalError, MemkitError, MeterError, UsageError, lost_rows
 from memkit.base.units import parse_interval
 from memkit.model import file_format
-from memkit.record import active, files, header, limit_guard
+from memkit.record import active, child_process, files, header, limit_guard
 from memkit.record.exit_status import how_it_ended
+from memkit.record.names import meter_for
 from memkit.record.span_rows import SpanRows
 from memkit.system import engine, limits
 
@@ -148,16 +149,14 @@ class Recorder:
         return True
 
     def _begin(self) -> None:
-        meter = _meter(self._meter)
+        meter = meter_for(self._meter)
         if self._children:
             _check_others(meter)
         bound = limit_guard.bound(self._limit, self._on_limit, meter.name)
         sampler = engine.sampler_for(meter)
         scoped = getattr(meter, "name", None) == "rss" and sampler is engine.Sampler
         if self.follow and not self.is_child:
-            from memkit.record.child_process import Invitation
-
-            self._invitation = Invitation(self)
+            self._invitation = child_process.Invitation(self)
         self._recording = self._journal = self._sampler = None
         try:
             self._open(meter, sampler, scoped, bound)
@@ -301,6 +300,11 @@ class Recorder:
             self._tracers.finish()
             self._tracers = None
 
+    def in_child(self) -> None:
+        """Have this process, which was forked from the one that is recorded, record itself into the same file."""
+        traced = {"lines": self.targets, "calls": self.call_targets}
+        child_process.start(Recorder(self.path, **{**self.arguments, **traced}, follow=True, part=True))
+
     def __enter__(self) -> Recorder:
         self.start()
         return self
@@ -362,17 +366,6 @@ class Recorder:
 
     def _elapsed(self) -> int:
         return time.monotonic_ns() - self.started
-
-
-def _meter(wanted):
-    """The meter for a name, of memkit's own or of a plugin's, or for a callable."""
-    if isinstance(wanted, str) and wanted not in engine.METERS:
-        from memkit.base.plugins import Plugins
-
-        theirs = Plugins().meters()
-        if wanted in theirs:
-            return engine.meter_named(theirs[wanted], wanted)
-    return engine.meter_named(wanted)
 
 
 def _check_others(meter) -> None:

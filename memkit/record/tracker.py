@@ -12,14 +12,10 @@ import time
 from memkit.base import paths
 from memkit.base.errors import JournalError, MemkitError, MeterError, UsageError, lost_rows
 from memkit.base.units import parse_interval, parse_time
+from memkit.model.file_format import GIB, RAISED, RETURNED
+from memkit.model.file_format import TRACKER_HEAD as HEAD
 from memkit.record import active, files
 from memkit.system import engine, meminfo, processes
-
-HEAD = "delta,ram"
-"""The columns, in the first line: seconds, and GiB."""
-RETURNED, RAISED = "0,0", "-1,-1"
-"""The last line: the block has ended; after it, where the block raised something."""
-GIB = 1 << 30
 
 _KIND = "tracker's file"
 _BETWEEN = 0.1  # seconds between two readings, where some are averaged

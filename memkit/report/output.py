@@ -6,9 +6,9 @@ import os
 import sys
 from contextlib import contextmanager
 
+from memkit.base import paths
 from memkit.base.errors import MemkitError, UsageError
 from memkit.model.file_format import SUFFIX, is_recording
-from memkit.record.files import recording_path
 
 NOTEBOOK_WIDTH = 100
 """Of text in a notebook, in characters: there is no terminal that could be asked."""
@@ -25,7 +25,7 @@ def output_path(text) -> str:
         return path
     if os.path.isfile(path) and (os.path.splitext(path)[1] in _SOURCES or is_recording(path)):
         raise UsageError(f"{path!r} is a program or a recording, so it is left alone: give the report another name")
-    return recording_path(path)
+    return paths.to_write(path)
 
 
 @contextmanager

@@ -13,8 +13,8 @@ import sys
 from memkit.base import paths
 from memkit.base.errors import MemkitError
 from memkit.record import exit_status
+from memkit.record.names import meter_at, object_at
 from memkit.record.recorder import Recorder
-from memkit.system import engine
 
 _OWN_FILES = (__file__, os.path.join(os.path.dirname(__file__), "bootstrap.py"))
 _WORDS = {"script": (), "input": (), "module": ("-m",), "code": ("-c",)}
@@ -43,7 +43,7 @@ def main() -> None:
     try:
         recorder = _recorder(mode, target, settings, arguments)
         told = settings.get("profile")
-        sys.modules["builtins"].profile = _found(told) if told else profile_without_import
+        sys.modules["builtins"].profile = object_at(told) if told else profile_without_import
         if mode == "module":
             _refuse_unknown_module(target, sure=os.path.exists(path) and os.path.getsize(path) > 0)
         _make_log(settings)
@@ -70,7 +70,7 @@ def _recorder(mode: str, target: str, settings: dict[str, str], arguments: list[
     return Recorder(
         settings["path"],
         interval=settings["interval"],
-        meter=imported_meter(settings["meter"]),
+        meter=meter_at(settings["meter"]),
         lines=[text or _own_code(mode, target) for text in lines or ()],
         calls=calls if calls is not None and all(calls) else calls is not None,
         c_calls="c_calls" in settings,
@@ -244,21 +244,6 @@ def _holds_modules(path: str) -> bool:
             continue
         return True
     return False
-
-
-def imported_meter(meter: str):
-    """A meter's name as it is, or the meter that a plugin's ``name=package.module:function`` stands for."""
-    name, _, place = meter.partition("=")
-    return engine.meter_named(_found(place), name) if place else name
-
-
-def _found(place: str):
-    """What is at ``package.module:name``."""
-    module, _, name = place.partition(":")
-    found = __import__(module, fromlist=["_"])
-    for part in name.split("."):
-        found = getattr(found, part)
-    return found
 
 
 # -- what goes wrong ---------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ def limits(pid: int | None = None, *, root: str = "/") -> list[Limit]:  # noqa: 
     """
     if pid is not None:
         _check(pid, root)
-    from memkit.model.limit_events import Limit
+    from memkit.system.limit import Limit
 
     return sorted((Limit(*found) for found in find(pid, root)), key=lambda limit: limit.left)
 

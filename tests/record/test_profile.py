@@ -13,6 +13,7 @@ import time
 import pytest
 
 import memkit
+from memkit.record import recorder
 
 pytestmark = pytest.mark.usefixtures("native_only")
 
@@ -425,7 +426,7 @@ def scopes(monkeypatch):
     """The class whose ``now`` is how many scopes are open, and ``made`` how many ever were."""
     monkeypatch.setattr(Watched, "now", 0)
     monkeypatch.setattr(Watched, "made", 0)
-    monkeypatch.setattr(memkit.record.recorder.engine, "Scope", Watched)
+    monkeypatch.setattr(recorder.engine, "Scope", Watched)
     return Watched
 
 
@@ -683,7 +684,7 @@ def test_a_line_profiler_shows_its_tables(capsys):
     out, err = capsys.readouterr()
     assert err == ""
     head, columns, *rows, blank, gate = out.splitlines()[1:]
-    assert re.match(r"work  .*test_profiling\.py:\d+  growth", head)
+    assert re.match(r"work  .*test_profile\.py:\d+  growth", head)
     assert columns.split() == ["line", "hits", "time", "growth", "memory", "peak", "source"]
     assert [row.rpartition("  ")[2].strip() for row in rows][2] == "for number in range(turns):"
     assert (blank, gate[:5]) == ("", "gate ")

@@ -13,9 +13,9 @@ def _follow():
     room = os.path.dirname(os.path.dirname(os.path.dirname(_FOLDER)))
     sys.path.append(room)
     try:
-        from memkit.record import child_process
+        from memkit.run import follow_entry
 
-        child_process.begin()
+        follow_entry.begin()
     except Exception as error:
         sys.stderr.write("memkit: process %d does not record itself: %r\n" % (os.getpid(), error))  # noqa: UP031
     finally:

@@ -1,0 +1,23 @@
+"""``memkit.report``: handing recordings to the reporters, from Python."""
+
+from __future__ import annotations
+
+from memkit.base.errors import MemkitError
+from memkit.base.plugins import Plugins
+from memkit.model.recording import Recording
+
+
+def report(recording, *, command="report", without=(), **options) -> None:
+    """Report on a recording as the commands do: ``memkit.report(recording, csv="a.csv", plot="b.png")``.
+
+    ``recording`` is a ``Recording`` or several; the options are those of ``memkit report``, with ``_`` for ``-`` and
+    without the leading dashes. ``without`` names plugins to leave out, as ``-p no:NAME`` does. Raises ``UsageError`` for
+    an unknown option or plugin, a value that its option refuses, and several recordings for a report of one, and
+    ``MemkitError`` where a report could not be made.
+    """
+    complaints = []
+    plugins = Plugins(without, complain=complaints.append)
+    plugins.check_names(without)
+    recordings = (recording,) if isinstance(recording, Recording) else tuple(recording)
+    if plugins.report(recordings, plugins.options(command, options)):
+        raise MemkitError("; ".join(complaints))
