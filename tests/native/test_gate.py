@@ -82,7 +82,7 @@ import os
 import resource
 import threading
 import memkit
-from memkit.native import gate
+from memkit.native.tracing import gate
 
 MIB = 1 << 20
 
@@ -162,7 +162,7 @@ def test_an_engine_that_is_wished_for_and_refused_is_one_clear_error(python):
 import json
 import resource
 import memkit
-from memkit.native import gate
+from memkit.native.tracing import gate
 limit = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
 try:
