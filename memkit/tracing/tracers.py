@@ -95,6 +95,7 @@ class Tracer:
 
     def stop(self) -> None:
         """Trace no more, and give the tool number back."""
+        self._started = False
         self._native.stop()
         if self._tool is not None:
             sys.monitoring.set_events(self._tool, 0)
@@ -122,8 +123,8 @@ class Tracer:
 
         def trace_new_thread(frame, event, argument):
             set_function(before)  # this function itself was put there, and is not to be chained
-            self._native.take()
-            self._begun(frame, event)
+            if self._native.take():
+                self._begun(frame, event)
             return before(frame, event, argument) if before is not None else None
 
         self._thread_hook = trace_new_thread
@@ -215,7 +216,7 @@ class LineTracer(Tracer):
             if line:
                 row_at[start // 2 : end // 2] = [line - first] * (end // 2 - start // 2)
         number = self._functions.add(code.co_filename, code.co_qualname, code.co_firstlineno)
-        if self._tool is not None:
+        if self._tool is not None and self._started:  # it may have been stopped meanwhile: the number is another's then
             events = sys.monitoring.events
             local = events.LINE | events.PY_START | events.PY_RESUME | events.PY_RETURN | events.PY_YIELD
             sys.monitoring.set_local_events(self._tool, code, local)

@@ -113,7 +113,7 @@ def test_without_a_descriptor_to_be_had_the_next_best_takes_over_with_the_reason
         TRACED
         + """
 with memkit.record() as run:        # what is needed besides is open already
-    from memkit import tracing as tracer_room
+    from memkit.tracing import tracers as tracer_room
     probe = gate.probe
     def full(wished=""):
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -206,8 +206,9 @@ cdef class EventLog:
         for seat in (self.lines, self.calls):
             if seat is not None:
                 seat.stop()
-        Py_XDECREF(self.before.code)
+        cdef PyObject *code = self.before.code
         self.before.code = NULL
+        Py_XDECREF(code)            # which may run Python
 
     def close(self):
         """Give everything back that is not memory, after ``stop``."""

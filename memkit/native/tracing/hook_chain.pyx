@@ -45,16 +45,20 @@ cdef inline PyObject *target_in(PyThreadState *state, int kind) noexcept:
 
 
 cdef void put(int kind, Py_tracefunc function, PyObject *target) noexcept:
-    """Fill this thread's place. An exception that is in flight stays there."""
+    """Fill this thread's place. An exception that is in flight stays there, and a hook for audits may run Python."""
     cdef PyObject *kind_of_error
     cdef PyObject *error
     cdef PyObject *trace
+    if target != NULL:
+        Py_INCREF(target)
     PyErr_Fetch(&kind_of_error, &error, &trace)
     if kind == PROFILE:
         PyEval_SetProfile(function, target)
     else:
         PyEval_SetTrace(function, target)
     PyErr_Restore(kind_of_error, error, trace)
+    if target != NULL:
+        Py_DECREF(target)
 
 
 cdef int on_event(PyObject *self, PyFrameObject *frame, int what, PyObject *argument) noexcept:

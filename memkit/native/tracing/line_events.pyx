@@ -23,7 +23,7 @@ from memkit.native.tracing.lines cimport (
 )
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
 from memkit.native.tracing.hook_chain cimport TRACE
-from memkit.native.tracing.tracer cimport Tracer, raise_what_is_set
+from memkit.native.tracing.tracer cimport Tracer, raise_what_is_set, set_again
 from memkit.native.tracing.thread_state cimport SLOTS, look_cost, watch_t, watches, worst_gate
 
 cdef enum:
@@ -81,9 +81,8 @@ cdef PyObject *on_start(PyObject *self, PyObject **args, Py_ssize_t count) noexc
     return done()
 
 
-cdef bint goes_on(PyObject *self, PyObject **args) noexcept:
+cdef bint goes_on(Lines me, PyObject **args) noexcept:
     """A generator or coroutine goes on in the line where it was suspended; False: see ``never_again``."""
-    cdef Lines me = <Lines>self
     cdef lines_t *lines = &me.lines
     cdef uint64_t time = ticks()
     cdef code_t *about
@@ -107,11 +106,13 @@ cdef bint goes_on(PyObject *self, PyObject **args) noexcept:
 
 
 cdef PyObject *on_resume(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    return done() if goes_on(self, args) else never_again(<Lines>self)
+    cdef Lines me = <Lines>self
+    return done() if goes_on(me, args) else never_again(me)
 
 
 cdef PyObject *on_throw(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    return done() if goes_on(self, args) or PyErr_Occurred() == NULL else NULL
+    cdef Lines me = <Lines>self
+    return done() if goes_on(me, args) or PyErr_Occurred() == NULL else NULL
 
 
 cdef PyObject *on_line(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
@@ -268,19 +269,19 @@ cdef class Lines(Tracer):
 
     cdef int discover(self, object code) noexcept:
         """Ask whether a code object is wanted, and remember the answer; UNKNOWN with an exception that is the program's."""
+        cdef int index = UNKNOWN
         raised = answer = None
         self.inside += 1
         try:
             answer = self.wanted(code)
         except BaseException as error:
             raised = error
-        if not self.come_out(raised):
-            return UNKNOWN if PyErr_Occurred() != NULL else NOT_WANTED
-        if answer is None:
-            if self.disable is None:        # sys.settrace would ask again at each call
+        if not set_again(raised):
+            index = NOT_WANTED if answer is None else self.learn(code, answer)
+            if answer is None and self.disable is None:     # sys.settrace would ask again at each call
                 self.remember_unwanted(code)
-            return NOT_WANTED
-        return self.learn(code, answer)
+        self.come_out()
+        return index
 
     cdef int learn(self, object code, object answer) noexcept:
         """Note what is to be known of a code object that is wanted; its index, or NOT_WANTED where that fails."""
@@ -321,7 +322,7 @@ cdef class Lines(Tracer):
         leave_all(&self.lines)
 
     def resume(self):
-        self.on = True
+        Tracer.start(self)
 
     def sums(self):
         """What the lines came to that have ended: for each thread and code object; see ``memkit.tracing.tracers``."""

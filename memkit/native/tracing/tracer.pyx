@@ -31,16 +31,28 @@ cdef bint is_the_programs(object error) noexcept:
     return False
 
 
+cdef bint set_again(object error) noexcept:
+    if error is None or not is_the_programs(error):
+        return False                # ours is never the program's trouble
+    PyErr_SetObject(type(error), error)
+    return True
+
+
 cdef int raise_what_is_set() except -1:
     return -1 if PyErr_Occurred() != NULL else 0
 
 
 cdef class Tracer(Seat):
-    """Something that sums up what it is told of, from ``start`` to ``stop``; then ``close`` gives all back."""
+    """Something that sums up what it is told of, from ``start`` to ``stop``; then ``close`` gives all back.
+
+    It may be stopped and closed whenever Python runs, and the interpreter keeps no reference to the callback that it calls.
+    So a callback holds one to the tracer for as long as it runs; Python runs for it only between ``inside += 1`` and
+    ``come_out``, and after that nothing of the tracer's memory is there unless it is still on.
+    """
 
     def start(self):
         """Count from now on, until ``stop``."""
-        self.on = True
+        self.on = not self.closing
 
     def stop(self):
         """Count no more, and give back the places in the threads."""
@@ -54,19 +66,11 @@ cdef class Tracer(Seat):
         if not self.inside:
             self.release()
 
-    cdef bint come_out(self, object error) noexcept:
-        """Running Python for us is over; whether we go on. Whoever is the last makes up for a close meanwhile.
-
-        ``error`` is what came up in it, or None: the program's is set again for the program, ours is never its trouble.
-        """
-        cdef bint theirs = error is not None and is_the_programs(error)
+    cdef void come_out(self) noexcept:
+        """Running Python for us is over. Whoever is the last makes up for a close meanwhile."""
         self.inside -= 1
         if self.closing and not self.inside:
             self.release()
-        if theirs:
-            PyErr_SetObject(type(error), error)
-            return False
-        return self.on
 
     cdef void release(self) noexcept:
         """Give back memory and descriptors; more than once does no harm."""
