@@ -27,7 +27,7 @@ run: signals terminal status_line launch external any_program attach progress ex
     bootstrap
 run/inject: sitecustomize
 report: output overlay_plot dispatch
-report/reporters: calls console csvfile flame folded jsonfile lines mprof plot plotlines speedscope
+report/reporters: call_paths console flame folded lines mprof plot plot_lines recording_json samples_csv speedscope
 cli: parser options catalog info main
 ipython: pictures magic_args cell_source settle measurement html memit watching cells magics
 compat: typed stamps ipython_memwatcher memon memory_time_tracker

@@ -23,7 +23,7 @@ from memkit.model.limit_events import Crossing, Frame, Stack
 from memkit.model.recording import About, Call, Function, Line, Sample, Total, Tracing
 from memkit.model.rows import TAKE
 from memkit.record import event_log
-from memkit.report.reporters import calls, csvfile, jsonfile, lines
+from memkit.report.reporters import call_paths, lines, recording_json, samples_csv
 from memkit.system import engine
 from memkit.system.limit import Limit
 
@@ -438,13 +438,13 @@ def with_rows(recording):
 def test_every_key_of_the_json_document_is_documented():
     with memkit.record() as run, memkit.span("here"):
         pass
-    document = json.loads("".join(jsonfile.document(with_rows(run.recording))))
+    document = json.loads("".join(recording_json.document(with_rows(run.recording))))
     del document["about"]  # the page sends the reader to the file format
     assert {key for key in keys_in(document) if f"``{key}``" not in text_of("reference/json.rst")} == set()
 
 
 def test_every_column_of_the_csv_file_is_documented_in_order():
-    assert tuple(re.findall(r"^    \* - ``(\w+)``$", text_of("howto/numbers.rst"), re.MULTILINE)) == csvfile.HEAD
+    assert tuple(re.findall(r"^    \* - ``(\w+)``$", text_of("howto/numbers.rst"), re.MULTILINE)) == samples_csv.HEAD
 
 
 def test_every_column_of_the_csv_file_of_lines_is_documented_in_order(tmp_path):
@@ -458,7 +458,7 @@ def test_every_column_of_the_csv_file_of_lines_is_documented_in_order(tmp_path):
 def test_every_column_of_the_csv_file_of_calls_is_documented_in_order(tmp_path):
     with memkit.record() as run:
         pass
-    calls.write_csv(with_rows(run.recording), str(tmp_path / "calls.csv"))
+    call_paths.write_csv(with_rows(run.recording), str(tmp_path / "calls.csv"))
     head = (tmp_path / "calls.csv").read_text().splitlines()[0]
     assert ",".join(re.findall(r"^    \* - ``(\w+)``$", text_of("howto/calls.rst"), re.MULTILINE)) == head
 
