@@ -82,7 +82,7 @@ import os
 import resource
 import threading
 import memkit
-from memkit.native import gate
+from memkit.native.tracing import gate
 
 MIB = 1 << 20
 
@@ -113,7 +113,7 @@ def test_without_a_descriptor_to_be_had_the_next_best_takes_over_with_the_reason
         TRACED
         + """
 with memkit.record() as run:        # what is needed besides is open already
-    from memkit import tracing as tracer_room
+    from memkit.tracing import tracers as tracer_room
     probe = gate.probe
     def full(wished=""):
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -162,7 +162,7 @@ def test_an_engine_that_is_wished_for_and_refused_is_one_clear_error(python):
 import json
 import resource
 import memkit
-from memkit.native import gate
+from memkit.native.tracing import gate
 limit = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
 try:
