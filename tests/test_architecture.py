@@ -13,7 +13,7 @@ ROOT = Path(memkit.__file__).parent
 FLOORS = """
 base: errors version locks descriptors paths units decorators hookspecs plugins
 native: pending_call threads clock cpython perf_event descriptors meter peak journal
-native/sampling: stacks limit_guard sampler process_events
+native/sampling: own_memory layouts line_table stack_rows stacks limit_guard sampler process_events
 native/tracing: gate thread_state hook_chain tracer code_table lines calls line_events call_events
     event_rows event_log references
 system: portable engine cgroup meminfo limit limits oom pidfd processes

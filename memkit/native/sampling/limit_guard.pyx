@@ -236,7 +236,7 @@ cdef class Guard:
         if self.busy():
             self.guard.asked = True
             return 0
-        if self.guard.stacks.memory.fd < 0:
+        if self.guard.stacks.memory.file.fd < 0:
             self.journal.text(self.bound.stacks(now() - self.began))
         else:
             self.name_threads()

@@ -260,7 +260,7 @@ cdef class Sampler:
         self.sampler.journal, self.sampler.meter = &journal.journal, &meter.meter
         self.sampler.interval, self.sampler.began = interval, began
         self.sampler.scoped, self.sampler.mark, self.sampler.slack = peaks, mark, slack
-        self.sampler.status.fd = self.stacks.memory.fd = -1
+        self.sampler.status.fd = self.stacks.memory.file.fd = -1
         if peaks and meter.pid is not None:
             open_file_of(&meter.meter.folder, &self.sampler.status, b"status")
         pthread_mutex_init(&self.sampler.lock, NULL)
@@ -290,7 +290,7 @@ cdef class Sampler:
         ``stacks`` is for the portable sampler, which cannot look without the help of Python.
         """
         stacks_open(&self.stacks)
-        if self.stacks.memory.fd >= 0:
+        if self.stacks.memory.file.fd >= 0:
             self.sampler.stacks, self.sampler.near = &self.stacks, memory
 
     def flush_also(self, writers):
