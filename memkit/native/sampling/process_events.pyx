@@ -1,9 +1,9 @@
-"""What the kernel tells of the descendants of a thread, as it happens: births, programs begun, ends.
+"""Forks, execs and exits among the descendants of a thread, as the kernel reports them.
 
-An event that counts nothing (``PERF_COUNT_SW_DUMMY``) is opened on a thread once for each CPU and inherited by every thread
-and process that it starts, and by those that these start. The kernel writes a record into the ring of the CPU at every fork,
-exec and exit among them, with its moment on the monotonic clock, so that a process which lived for a millisecond is known,
-with its parent, whether anybody looked meanwhile or not. Source: ``man 2 perf_event_open``.
+An event that counts nothing (``PERF_COUNT_SW_DUMMY``) is opened on a thread once for each CPU. Every thread and process that
+it starts inherits the event, and so do those that these start. The kernel writes a record into the ring of the CPU at every
+fork, exec and exit among them, with its time on the monotonic clock. So a process that lived for a millisecond between two
+polls is known too, with its parent. Source: ``man 2 perf_event_open``.
 """
 
 from libc.errno cimport ENODEV, ESRCH, errno
@@ -25,7 +25,7 @@ cdef extern from "<unistd.h>" nogil:
     int _SC_NPROCESSORS_ONLN
 
 cdef enum:
-    RING = 64 * 1024            # bytes, at least a page: some 400 lives of processes between two looks at it
+    RING = 64 * 1024            # bytes, at least a page: some 400 lives of processes between two polls
     MOST = 512                  # descriptors
     LONGEST = 256               # bytes of a record
 
@@ -40,21 +40,21 @@ cdef struct record_t:           # as the kernel lays it out
 
 cdef struct event_t:
     int fd
-    uint64_t number             # the kernel's
-    void *ring                  # NULL: it writes into that of another
+    uint64_t id                 # the kernel's
+    void *ring                  # NULL: it writes into the ring of another
 
 
-cdef class Family:
-    """The births, programs and ends of all that the given threads start from now on.
+cdef class ProcessEvents:
+    """Forks, execs and exits of all that the given threads start from now on.
 
-    ``threads`` are their numbers, 0 for the calling thread; what they have started before is not of the family. Raises
-    ``MeterError`` where the kernel refuses.
+    ``threads`` are TIDs, 0 for the calling thread; what they started before is not included. Raises ``MeterError`` where the
+    kernel refuses.
     """
 
     cdef event_t *opened
     cdef int count
     cdef pid_t owner
-    cdef readonly int lost      # how many records there was no room for
+    cdef readonly int lost      # records that the ring had no room for
 
     def __cinit__(self, threads=(0,)):
         cdef int cpus = sysconf(_SC_NPROCESSORS_CONF)
@@ -76,7 +76,7 @@ cdef class Family:
             raise MeterError(f"perf_event_open: {strerror(code).decode()}")
 
     cdef int open_on(self, int cpu, list threads) except -1:
-        """Watch threads on one CPU, with one ring for all; 0, or the errno of what failed."""
+        """Open the events of threads on one CPU, with one ring for all; 0, or the errno of what failed."""
         cdef event_t *one
         cdef int fd, first = -1, code = 0
         for thread in threads:
@@ -88,7 +88,7 @@ cdef class Family:
                 return code
             one = &self.opened[self.count]
             one.fd = moved_up(fd)
-            one.number = perf_id(one.fd)
+            one.id = perf_id(one.fd)
             one.ring = NULL
             self.count += 1
             if first >= 0:
@@ -110,19 +110,19 @@ cdef class Family:
 
     @property
     def descriptors(self):
-        """Those that can be waited on: readable when something has happened. Fewer where the program closed some."""
+        """Those to wait for: readable when something has happened. What the program has closed is left out."""
         cdef int i
         return [
             self.opened[i].fd
             for i in range(self.count)
-            if self.opened[i].ring != NULL and perf_id(self.opened[i].fd) == self.opened[i].number
+            if self.opened[i].ring != NULL and perf_id(self.opened[i].fd) == self.opened[i].id
         ]
 
     def events(self):
         """What has happened since the last call, in order of time.
 
-        Tuples of the time, on ``time.monotonic_ns``, then ``"fork"``, the new thread, its process, and the process that
-        started it; ``"exec"``, thread, process, the name of the program; ``"exit"``, thread, process, its parent.
+        Tuples of the time on ``time.monotonic_ns``, then ``"fork"``, TID and PID of the new thread, and its parent's PID;
+        ``"exec"``, TID, PID, the name of the program; or ``"exit"``, TID, PID, the parent's PID.
         """
         cdef int i
         cdef list found = []
@@ -171,7 +171,7 @@ cdef class Family:
         return 0
 
     def close(self):
-        """End it; harmless when ended before."""
+        """Close the descriptors and unmap the rings; harmless when closed already."""
         cdef int i
         cdef event_t *one
         for i in range(self.count):
@@ -179,7 +179,7 @@ cdef class Family:
             if one.ring != NULL and self.owner == getpid():      # a forked child has no such map, but may have another there
                 munmap(one.ring, page + ring_size)
             one.ring = NULL
-            if perf_id(one.fd) == one.number and one.number:
+            if perf_id(one.fd) == one.id and one.id:
                 close(one.fd)
         self.count = 0
 
