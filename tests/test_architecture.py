@@ -12,10 +12,10 @@ ROOT = Path(memkit.__file__).parent
 # From the ground up, a line a folder: a module imports from the lines above its own, and on its own line from those before.
 FLOORS = """
 base: errors version locks descriptors paths units decorators hookspecs plugins
-native: pending_call threads clock cpython descriptors meter peak journal
-native/sampling: stacks limit_guard sampler process_events
+native: pending_call threads clock cpython perf_event descriptors meter peak journal
+native/sampling: own_memory layouts line_table stack_rows stacks limit_counters limit_guard sampler process_events
 native/tracing: gate thread_state hook_chain tracer code_table lines calls line_events call_events
-    event_rows event_log references
+    event_rows event_places event_log references
 system: portable engine cgroup meminfo limit limits oom pidfd processes
 model: file_format sources limit_events metadata overhead ending calls recording rows merging mprof_file reader
     event_log_file tracker_file

@@ -188,7 +188,7 @@ class Recorder:
         if bound is not None:
             self._sampler.watch(bound)
         if scoped and limiting:
-            self._sampler.glance_from(meter.read() + limits.least_left(limiting) // 2, limit_guard.Bound.stacks)
+            self._sampler.snapshot_stacks_from(meter.read() + limits.least_left(limiting) // 2, limit_guard.Bound.stacks)
         try:
             self._sampler.start()
         except (OSError, RuntimeError) as error:

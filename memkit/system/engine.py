@@ -1,7 +1,7 @@
 """Which machinery measures here: the compiled modules where they were built and can work, the portable ones elsewhere.
 
 ``MEMKIT_ENGINE=native`` or ``portable`` forces one. Names that both have: ``Journal``, ``Meter``, ``Sampler``, ``Scope``,
-``METERS``, ``Soon``, ``peaks``, ``allow_reset``, ``peak_rss``, ``lock``.
+``METERS``, ``PendingCall``, ``peaks``, ``allow_reset``, ``peak_rss``, ``lock``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ __all__ = [
     "REASON",
     "Journal",
     "Meter",
+    "PendingCall",
     "Sampler",
     "Scope",
-    "Soon",
     "allow_reset",
     "lock",
     "meter_named",
@@ -45,7 +45,7 @@ else:
         from memkit.native.journal import Journal
         from memkit.native.meter import METERS, Meter
         from memkit.native.peak import Scope, allow_reset, peak_rss, peaks
-        from memkit.native.pending_call import Soon
+        from memkit.native.pending_call import PendingCall
         from memkit.native.sampling.sampler import Sampler
 
         Meter("rss")
@@ -56,7 +56,7 @@ else:
 
 if NAME == "portable":
     from memkit.base.locks import lock
-    from memkit.system.portable import METERS, Journal, Meter, Sampler, Scope, Soon, allow_reset, peak_rss, peaks
+    from memkit.system.portable import METERS, Journal, Meter, PendingCall, Sampler, Scope, allow_reset, peak_rss, peaks
 
 
 def meter_named(meter, name: str | None = None) -> object:

@@ -276,7 +276,7 @@ def test_the_mark_of_another_process_tells_its_heights_between_samples(tmp_path)
         spike(30)
         spike(90)
         sampler.stop()
-        assert not sampler.mark_fell
+        assert not sampler.hwm_was_reset
         journal.close()
         child.stdin.write("\n")
     rows = [json.loads(line) for line in (tmp_path / "j").read_text().splitlines()]

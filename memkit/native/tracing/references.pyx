@@ -16,11 +16,11 @@ from libc.string cimport strchr, strcmp, strdup, strlen
 from posix.unistd cimport getpid
 
 from memkit.base.errors import MeterError
-from memkit.native.clock cimport MILLISECOND, now
+from memkit.native.clock cimport MILLISECOND, now, process_cpu
 from memkit.native.cpython cimport PyCodeObject, PyThreadState_Get
-from memkit.native.tracing.event_log cimport cpu_time, text_of
+from memkit.native.tracing.event_places cimport text_of
 from memkit.native.journal cimport Journal, journal_flush, journal_text
-from memkit.native.tracing.event_rows cimport reference_t, row_close, spell_reference
+from memkit.native.tracing.event_rows cimport reference_t, row_close, format_reference
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
 
 cdef extern from *:
@@ -308,7 +308,7 @@ cdef class References:
             return
         PyErr_Fetch(&error[0], &error[1], &error[2])
         memory = meter_read(&self.meter)
-        row.time, row.address, row.live = cpu_time(), <uint64_t>thing, kind.live
+        row.time, row.address, row.live = process_cpu(), <uint64_t>thing, kind.live
         row.type.text, row.type.length = kind.name, strlen(kind.name)
         row.memory, row.change = memory, memory - self.memory if self.memory >= 0 else 0
         self.memory = memory
@@ -318,7 +318,7 @@ cdef class References:
         row.function = row.file
         if code != NULL:
             row.file, row.function = text_of(code.co_filename, &kept[0]), text_of(code.co_name, &kept[1])
-        if spell_reference(&self.row, tag, &row):
+        if format_reference(&self.row, tag, &row):
             journal_text(&self.journal.journal, self.row.text, self.row.used)
         else:
             self.journal.journal.lost += 1
