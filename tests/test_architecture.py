@@ -19,9 +19,9 @@ native/tracing: gate thread_state hook_chain tracer code_table lines calls line_
 system: portable engine cgroup meminfo limit limits oom pidfd processes
 model: file_format sources limit_events metadata overhead ending calls recording rows merging mprof_file reader
     event_log_file tracker_file
-tracing: targets monitoring_ids tracers tracer_set
+tracing: targets monitoring_ids tracers session
 tree: pss node tree watch
-record: trend exit_status files header limit_guard span_rows active names child_process recorder spans profile event_log
+record: trend exit_status files header limit_guard span_rows active resolve child_process recorder spans profile event_log
     tracker monitor memory_usage
 run: signals terminal status_line launch external any_program attach progress execute follow_entry
     bootstrap

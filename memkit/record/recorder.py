@@ -14,7 +14,7 @@ from memkit.base.units import parse_interval
 from memkit.model import file_format
 from memkit.record import active, child_process, files, header, limit_guard
 from memkit.record.exit_status import how_it_ended
-from memkit.record.names import meter_for
+from memkit.record.resolve import meter_for
 from memkit.record.span_rows import SpanRows
 from memkit.system import engine, limits
 
@@ -233,7 +233,7 @@ class Recorder:
     def _start_tracing(self) -> None:
         if self.targets is None and self.call_targets is None:
             return
-        from memkit.tracing.tracer_set import Tracers
+        from memkit.tracing.session import Tracers
 
         meter = self._sampler_meter if isinstance(self._sampler_meter, engine.Meter) else engine.Meter("rss")
         self._tracers = Tracers(self._journal, self._sampler, meter)

@@ -13,8 +13,8 @@ import sys
 from memkit.base import paths
 from memkit.base.errors import MemkitError
 from memkit.record import exit_status
-from memkit.record.names import meter_at, object_at
 from memkit.record.recorder import Recorder
+from memkit.record.resolve import meter_at, object_at
 
 _OWN_FILES = (__file__, os.path.join(os.path.dirname(__file__), "bootstrap.py"))
 _WORDS = {"script": (), "input": (), "module": ("-m",), "code": ("-c",)}
