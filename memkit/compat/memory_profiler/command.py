@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from memkit.compat.memory_profiler.backends import choose_backend
 from memkit.compat.memory_profiler.profiler import LineProfiler, differs, printing, switched_off
-from memkit.compat.memory_profiler.stamps import TimeStamper
 from memkit.compat.memory_profiler.table import show_results
-from memkit.compat.typed import find_script, is_script
+from memkit.compat.memory_profiler.time_stamper import TimeStamper
+from memkit.compat.script_or_module import find_script, is_script
 from memkit.record.memory_usage import BACKENDS, start_tracemalloc, stop_tracemalloc
 from memkit.run import execute
 
