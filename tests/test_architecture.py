@@ -28,7 +28,7 @@ run: signals terminal status_line launch external any_program attach progress ex
 run/inject: sitecustomize
 report: output overlay_plot dispatch
 report/reporters: call_paths console flame folded lines mprof plot plot_lines recording_json samples_csv speedscope
-cli: parser options catalog info main
+cli: printing exit_codes parser options catalog recording_file report_options run attach report list clean plugins info main
 ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics
 compat: script_or_module function_timestamps ipython_memwatcher memon memory_time_tracker
 compat/pymemtrace: textlog references tracers cPyMemTrace cpymemtrace_decs

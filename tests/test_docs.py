@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 ONELINE = DOCS / "examples" / "memkit-oneline"
 PAGES = sorted([ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *DOCS.rglob("*.rst")])
-COMMANDS = ["run", *main._COMMANDS]
+COMMANDS = list(main.COMMANDS)
 
 # -- what is on a page -----------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What can be measured on this machine, and why not better."""
+"""``memkit info``: what can be measured on this machine, and why not better."""
 
 from __future__ import annotations
 
@@ -9,13 +9,23 @@ import sysconfig
 from memkit.base.errors import MeterError
 from memkit.base.units import show_bytes, show_error
 from memkit.base.version import VERSION
+from memkit.cli.parser import Parser
+from memkit.cli.printing import print_table
 from memkit.system import cgroup, engine, limits
 
+DESCRIPTION = "Tell what memkit can measure on this machine, and why not better."
 _PEAKS = {
     "reset": "exact{}: the kernel's mark is reset for each stretch of time",
     "mark": "exact{} where the process rises above what it had been before, from samples elsewhere",
     "samples": "from samples only",
 }
+
+
+def command(name: str, words: list[str]) -> int:
+    """Print what can be measured here."""
+    Parser(prog=name, description=DESCRIPTION).parse(words)
+    print_table(("", ""), facts())
+    return 0
 
 
 def facts() -> list[tuple[str, str]]:

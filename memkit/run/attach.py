@@ -8,65 +8,14 @@ import time
 from contextlib import contextmanager
 
 from memkit.base.errors import MeterError, UsageError
-from memkit.base.units import parse_interval, parse_time
 from memkit.run.external import Another, Observed, wait
 from memkit.run.launch import as_typed, interpreter_flags
 from memkit.run.status_line import shown
 from memkit.system import engine, processes
 from memkit.tree.watch import Outside, family_around
 
-INSIDE = ("--lines", "--calls", "--c-calls", "--call-log", "--trigger", "--follow", "--limit", "--no-peak-reset")
-"""Options of ``memkit-run`` that act in the interpreter of the program."""
 _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
 _LONGEST = 110
-
-
-def add_attach_options(parser) -> None:
-    """Add the options of ``memkit attach``; plugins add theirs."""
-    parser.usage = f"{parser.prog} [options] (PID | NAME)"
-    parser.add_argument("process", metavar="PID|NAME", help="a process: its number, or a part of its name or command line")
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="FILE",
-        help="record into FILE, not into one here that is named after the process and the time",
-    )
-    parser.add_argument(
-        "--duration", metavar="TIME", type=_duration, help="end the recording after so long, such as 60 or 10min"
-    )
-    parser.add_argument(
-        "--interval",
-        metavar="SECONDS",
-        type=parse_interval,
-        default="auto",
-        help="time from sample to sample, such as 0.01 or 10ms; auto (the default) begins at 1 ms and grows with time",
-    )
-    parser.add_argument(
-        "--meter", metavar="NAME", default="rss", help="what to measure: rss (the default), pss, uss, vms or swap"
-    )
-    parser.add_argument(
-        "--children", action="store_true", help="record all that the process has started, too, and what they use together"
-    )
-    parser.add_argument(
-        "--live", action="store_true", help="show memory now, its peak and what is left on the bottom row of the terminal"
-    )
-
-
-def refuse_inside(words: list[str]) -> None:
-    """Refuse options of ``memkit-run`` that cannot be had from outside. Raises ``UsageError``."""
-    for word in words:
-        if word.partition("=")[0] in INSIDE:
-            raise UsageError(
-                f"{word}: a process that runs already is looked at from outside, so there is none of that; "
-                "start it with memkit-run instead"
-            )
-
-
-def _duration(text):
-    time = parse_time(text)
-    if time <= 0:
-        raise UsageError(f"--duration {text!r}: give it some time, such as 60 or 10min, or leave it out")
-    return time
 
 
 # -- finding it --------------------------------------------------------------------------------------------------------
