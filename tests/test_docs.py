@@ -19,12 +19,13 @@ import memkit
 from memkit.base import hookspecs
 from memkit.cli import main
 from memkit.model import file_format
-from memkit.model.limit_events import Crossing, Frame, Limit, Stack
+from memkit.model.limit_events import Crossing, Frame, Stack
 from memkit.model.recording import About, Call, Function, Line, Sample, Total, Tracing
 from memkit.model.rows import TAKE
 from memkit.record import event_log
 from memkit.report.reporters import calls, csvfile, jsonfile, lines
 from memkit.system import engine
+from memkit.system.limit import Limit
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
