@@ -11,13 +11,13 @@ import memkit
 ROOT = Path(memkit.__file__).parent
 # From the ground up, a line a folder: a module imports from the lines above its own, and on its own line from those before.
 FLOORS = """
-base: errors version locks descriptors paths units decorators hookspecs plugins
+base: own_code errors version locks descriptors paths units decorators hookspecs plugins
 native: pending_call threads clock cpython perf_event descriptors meter peak journal
 native/sampling: own_memory layouts line_table stack_rows stacks limit_counters limit_guard sampler process_events
 native/tracing: gate thread_state hook_chain tracer code_table lines calls line_events call_events
     event_rows event_places event_log references
 system: portable engine cgroup meminfo limit limits oom pidfd processes
-model: file_format sources limit_events metadata overhead ending calls recording rows merging mprof_file reader
+model: file_format sources limit_events metadata overhead ending calls recording old_rows rows merging mprof_file reader
     event_log_file tracker_file
 tracing: targets monitoring_ids tracers session
 tree: pss node tree watch
@@ -174,7 +174,7 @@ MEASURED = [
         "record/tracker",
     ),
     *("system/engine", "system/limits", "system/cgroup", "system/oom", "system/meminfo"),
-    *("model/file_format", "base/errors", "base/units", "base/version", "base/paths", "base/descriptors"),
+    *("model/file_format", "base/errors", "base/own_code", "base/units", "base/version", "base/paths", "base/descriptors"),
 ]
 
 

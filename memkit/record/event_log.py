@@ -7,13 +7,14 @@ import atexit
 import os
 import sys
 
-from memkit.base import paths
+from memkit.base import own_code, paths
 from memkit.base.errors import JournalError, MeterError, UsageError, in_a_line, lost_rows
 from memkit.base.units import parse_bytes
 from memkit.model.file_format import EVENT_LOG_HEAD as HEAD
 from memkit.record import files
 from memkit.system import engine
 
+own_code.uninterruptible.add(__file__)
 _KIND = "event log"
 
 _active: list[EventLog] = []

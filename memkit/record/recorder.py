@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import time
 
-from memkit.base import paths
+from memkit.base import own_code, paths
 from memkit.base.errors import JournalError, MemkitError, MeterError, UsageError, lost_rows
 from memkit.base.units import parse_interval
 from memkit.model import file_format
-from memkit.record import active, child_process, files, header, limit_guard
+from memkit.record import active, child_process, files, header, limit_guard, span_rows
 from memkit.record.exit_status import how_it_ended
 from memkit.record.resolve import meter_for
-from memkit.record.span_rows import SpanRows
 from memkit.system import engine, limits
+
+own_code.uninterruptible |= {__file__}
+own_code.uninterruptible |= {each.__file__ for each in (active, child_process, file_format, files, header, span_rows)}
 
 
 def record(
@@ -183,7 +185,7 @@ class Recorder:
             raise JournalError(f"cannot record into {self._where()}: {os.strerror(self._journal.error)}")
         if self.follow and not self.is_child:
             self._journal.begin_writes_with(file_format.part(0))
-        self.spans = SpanRows(self._journal, meter.read, scoped, self.started)
+        self.spans = span_rows.SpanRows(self._journal, meter.read, scoped, self.started)
         self._sampler = sampler(self._journal, meter, self._interval, self.started, scoped)
         if bound is not None:
             self._sampler.watch(bound)

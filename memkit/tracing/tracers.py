@@ -12,6 +12,7 @@ import _thread
 import os
 import sys
 
+from memkit.base import own_code
 from memkit.base.errors import MeterError, UsageError
 from memkit.model import file_format
 from memkit.native.tracing import gate
@@ -22,7 +23,6 @@ from memkit.tracing.monitoring_ids import NAMELESS, free_tool, last_instruction_
 
 ENGINES = ("monitoring", "settrace")
 _MOST_ALIKE = 8  # threads with a tree of their own, of those that only numbers tell apart
-_OWN_FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
 def engine() -> str:
@@ -280,7 +280,7 @@ class CallTracer(Tracer):
 
     def _describe(self, code):
         """What is to be known of a code object, or None for memkit's own; asked once for each."""
-        if code.co_filename.startswith(_OWN_FOLDER):
+        if own_code.is_own(code.co_filename):
             return None
         target = self._wanted is not None and self._wanted(code)
         number = self._functions.add(code.co_filename, code.co_qualname, code.co_firstlineno)

@@ -42,21 +42,13 @@ def main(own_files: tuple[str, ...] = ()) -> None:
         else:
             _run(execute.run_module, target, profiler, options.backend, arguments)
     except BaseException:
-        execute.hide_own_frames((*_OWN_FILES, *own_files))
+        execute.hide_own_frames(("<frozen runpy>", *own_files))
         raise
     finally:
         if pid == os.getpid():  # what a fork ended by itself is told by its parent
             lost = _show(profiler, options.precision, stream)
     if lost:
         sys.exit(1)
-
-
-_OWN_FILES = (
-    __file__,
-    execute.__file__,
-    os.path.join(os.path.dirname(__file__), "__main__.py"),
-    "<frozen runpy>",
-)
 
 
 def _options():
