@@ -69,8 +69,10 @@ def _lock() -> list[tuple[str, str]]:
 def _tracing() -> list[tuple[str, str]]:
     if engine.NAME != "native":
         return [("tracing", "not here: lines and calls need the native engine")]
-    from memkit.tracing import tracers
-
+    try:
+        from memkit.tracing import tracers
+    except MeterError as error:
+        return [("tracing", f"not here: {error}")]
     gate, reason = tracers.gate.chosen()
     return [("tracing", f"lines and calls by {tracers.engine()}"), ("gate", gate + _because(reason))]
 

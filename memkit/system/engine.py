@@ -11,6 +11,10 @@ import sys
 
 from memkit.base.errors import MeterError, UsageError, nearest
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
 __all__ = [
     "METERS",
     "NAME",
@@ -21,6 +25,7 @@ __all__ = [
     "Sampler",
     "Scope",
     "allow_reset",
+    "compiled",
     "lock",
     "meter_named",
     "peak_rss",
@@ -33,6 +38,36 @@ __all__ = [
 NAME = "native"
 REASON = None
 """Why the better engine is not in use, or None."""
+
+
+def not_loaded(error: ImportError) -> str:
+    """Which compiled module could not be loaded, why, and what that means."""
+    text = f"the compiled module {error.name} cannot be loaded: {error}"
+    if "TLS" in str(error):
+        text += (
+            "; the loader has no room left for static thread-local storage: import memkit before other libraries, "
+            "or set GLIBC_TUNABLES=glibc.rtld.optional_static_tls=4096 where the C library is glibc"
+        )
+    return text
+
+
+class compiled:
+    """Put around an import of compiled modules: where one cannot be loaded, ``MeterError`` says which and why.
+
+    ``what`` is what cannot be done without them; recording can. With the portable engine nothing is imported.
+    """
+
+    def __init__(self, what: str):
+        self._what = what
+
+    def __enter__(self) -> None:
+        if NAME != "native":  # its journals and meters are of no use to compiled modules
+            raise MeterError(f"{self._what} needs the native engine; this is the portable one: {REASON}")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, ImportError):
+            raise MeterError(f"{self._what} cannot be had here; recording can: {not_loaded(error)}") from error
+
 
 _forced = os.environ.get("MEMKIT_ENGINE", "")
 if _forced not in ("", "native", "portable"):
@@ -50,9 +85,10 @@ else:
 
         Meter("rss")
     except (ImportError, MeterError) as error:
+        _reason = not_loaded(error) if isinstance(error, ImportError) else f"the compiled modules do not work here: {error}"
         if _forced == "native":
-            raise MeterError(f"MEMKIT_ENGINE is 'native', but it does not work here: {error}") from error
-        NAME, REASON = "portable", f"the compiled modules do not work here: {error}"
+            raise MeterError(f"MEMKIT_ENGINE is 'native', but it does not work here: {_reason}") from error
+        NAME, REASON = "portable", _reason
 
 if NAME == "portable":
     from memkit.base.locks import lock

@@ -15,11 +15,14 @@ import sys
 from memkit.base import own_code
 from memkit.base.errors import MeterError, UsageError
 from memkit.model import file_format
-from memkit.native.tracing import gate
-from memkit.native.tracing.call_events import Calls
-from memkit.native.tracing.line_events import Lines
+from memkit.system import engine as engines
 from memkit.system import meminfo
 from memkit.tracing.monitoring_ids import NAMELESS, free_tool, last_instruction_at_start
+
+with engines.compiled("tracing of lines and calls"):
+    from memkit.native.tracing import gate
+    from memkit.native.tracing.call_events import Calls
+    from memkit.native.tracing.line_events import Lines
 
 ENGINES = ("monitoring", "settrace")
 _MOST_ALIKE = 8  # threads with a tree of their own, of those that only numbers tell apart

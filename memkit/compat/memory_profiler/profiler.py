@@ -180,11 +180,11 @@ def _tracer(profiler):
 
     meter = BACKENDS.get(profiler.backend)
     if meter is not None and not profiler.include_children and engine.NAME == "native":
-        from memkit.tracing import tracers
-
         try:
+            from memkit.tracing import tracers
+
             return tracers.LineTracer(tracers.Functions(_Nowhere()), engine.Meter(meter), wanted, lead)
-        except MeterError:  # more of them than there is room for
+        except MeterError:  # more of them than there is room for, or the compiled tracer cannot be loaded
             pass
     from memkit.compat.memory_profiler.python_tracer import SlowLines
 
