@@ -322,3 +322,130 @@ print("done")
 @pytest.mark.parametrize("traced", ["calls=True", "lines='made.py'"])
 def test_recordings_begin_and_end_while_other_threads_meet_new_code(runs, tracer, traced):
     assert runs(CHURN % traced, tracer, FILLED) == "done\n"
+
+
+# -- hooks -------------------------------------------------------------------------------------------------------------
+
+
+def native_of(kind):
+    """Program text that installs the hook of a tracer which nothing but a list refers to."""
+    make = {
+        "lines": "Lines(Meter('rss'), wanted)",
+        "calls": "Calls(Meter('rss'), wanted, None, lambda: (1, 1), 9, True, meminfo.most_of_a_fault())",
+    }
+    return f"tracers = [{make[kind]}]\ntracers[0].start()\ntracers[0].take()"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_audit_hook_may_close_the_tracer_that_installs_its_hook(runs, kind):
+    text = """
+def wanted(code):
+    return True
+
+def end_at(event, arguments):
+    if event in ("sys.settrace", "sys.setprofile") and tracers:
+        end()
+
+sys.addaudithook(end_at)
+"""
+    assert runs(BEGIN + text + native_of(kind) + "\nprint(*work(), len(tracers))", "settrace") == "0 1 2 0\n"
+
+
+def test_an_old_hook_that_runs_python_when_it_goes_does_not_upset_take_all(runs):
+    text = """
+from memkit.native.tracing.hook_chain import HookChain
+
+class Hook:
+    ends = False
+    def __call__(self, *event):
+        pass
+    def __del__(self):
+        if Hook.ends:
+            go_on.set()
+            for thread in others:
+                thread.join()
+            time.sleep(0.05)
+
+def run_until(told):
+    begun.release()
+    told.wait()
+
+def run_with_hook():
+    sys.setprofile(Hook())
+    run_until(now)
+
+def run_many(target, told):
+    threads = [threading.Thread(target=target, args=(told,) if told is go_on else ()) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        begun.acquire()
+    return threads
+
+begun, go_on, now = threading.Semaphore(0), threading.Event(), threading.Event()
+chain = HookChain()
+for _ in range(3):
+    now.clear()
+    threads = run_many(run_with_hook, now)
+    chain.take_all()
+    now.set()
+    for thread in threads:
+        thread.join()
+others = run_many(run_until, go_on)
+Hook.ends = True
+chain.take_all()
+chain.stop()
+go_on.set()
+print("done")
+"""
+    assert runs(BEGIN + text) == "done\n"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sampler_keeps_the_tracer_whose_sums_it_writes(runs, kind):
+    text = """
+import os
+from memkit.system.engine import Journal, Sampler
+
+def wanted(code):
+    return None
+
+sampler = Sampler(Journal(os.open("rows", os.O_WRONLY | os.O_CREAT), None), Meter("rss"), 10**9, 0, False)
+"""
+    text += native_of(kind)
+    text += """
+told = weakref.ref(wanted)
+sampler.flush_also([tracers[0].writer()])
+tracers.pop().stop()
+del wanted
+print(told() is not None)
+sampler.flush_also([])
+print(told())
+"""
+    assert runs(BEGIN + text, "settrace") == "True\nNone\n"
+
+
+def test_code_that_goes_when_an_event_log_stops_may_end_the_log(runs):
+    text = """
+import os
+from memkit.native.journal import Journal
+from memkit.native.tracing.event_log import EventLog
+
+def end_log(_):
+    ended.append(log)
+    log.stop()
+    log.close()
+
+space, ended = {}, []
+exec(compile("def traced():\\n    return 1\\n", "traced.py", "exec"), space)
+told = weakref.ref(space["traced"].__code__, end_log)
+journal = Journal(os.open("log", os.O_WRONLY | os.O_CREAT), None)
+own = (end_log.__code__.co_filename,)
+log = EventLog(journal, Meter("rss"), trigger=0, calls=True, lines=False, padded=True, own=own)
+log.start(False)
+space.pop("traced")()
+before = len(ended)
+log.stop()
+print(before, len(ended))
+"""
+    assert runs(BEGIN + text, freed=FILLED) == "0 1\n"

@@ -5,7 +5,6 @@ Two engines: callbacks for ``sys.monitoring``, which ``memkit.tracing.tracers`` 
 
 from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
-from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint64_t
 
 from memkit.base.errors import MeterError
@@ -21,7 +20,7 @@ from memkit.native.cpython cimport (
 )
 from memkit.native.tracing.gate cimport ticks
 from memkit.native.tracing.gate import NAMES
-from memkit.native.journal cimport Journal, journal_t, writer_t
+from memkit.native.journal cimport Journal, journal_t
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
 from memkit.native.tracing.hook_chain cimport PROFILE
 from memkit.native.tracing.tracer cimport Tracer, raise_what_is_set, set_again
@@ -232,7 +231,6 @@ cdef class Calls(Tracer):
     """
 
     cdef calls_t calls
-    cdef writer_t rows
     cdef object describe, describe_builtin, describe_thread, disable
     cdef bint builtins, everywhere
     cdef list kept                  # code objects that are known
@@ -242,6 +240,7 @@ cdef class Calls(Tracer):
         disable=None,
     ):
         self.kind = PROFILE
+        self.sums_writer.write, self.sums_writer.whose = write_calls, &self.calls
         self.describe, self.describe_builtin, self.describe_thread = describe, describe_builtin, describe_thread
         self.builtins, self.everywhere, self.disable, self.kept = describe_builtin is not None, everywhere, disable, []
         self.calls.tracer.scoped = meter.name == "rss"
@@ -354,11 +353,6 @@ cdef class Calls(Tracer):
         cdef thread_t *t = this_thread(self)
         raise_what_is_set()
         return 0.0 if t == NULL else look_cost(&self.calls.tracer, &t.watch)
-
-    def writer(self):
-        """A capsule for ``Sampler.flush_also``, good as long as this object lives."""
-        self.rows.write, self.rows.whose = write_calls, &self.calls
-        return PyCapsule_New(&self.rows, b"memkit.writer", NULL)
 
     def flush(self, Journal journal):
         """Write all totals that have changed, and what runs now."""

@@ -5,7 +5,6 @@ Two engines: callbacks for ``sys.monitoring``, which ``memkit.tracing.tracers`` 
 
 from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
-from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint64_t
 
 from memkit.base.errors import MeterError
@@ -16,7 +15,7 @@ from memkit.native.cpython cimport (
 )
 from memkit.native.tracing.gate cimport ticks
 from memkit.native.tracing.gate import NAMES
-from memkit.native.journal cimport Journal, journal_t, writer_t
+from memkit.native.journal cimport Journal, journal_t
 from memkit.native.tracing.lines cimport (
     activation_t, begin_line, end_line, enter, leave, leave_all, leave_down_to, line_t, lines_close, lines_flush,
     lines_open, lines_t, table_t, this_thread, thread_t,
@@ -229,13 +228,13 @@ cdef class Lines(Tracer):
     """
 
     cdef lines_t lines
-    cdef writer_t rows
     cdef object wanted, disable
     cdef readonly list kept         # code objects that are traced
     cdef list unwanted
 
     def __cinit__(self, Meter meter, wanted, disable=None):
         self.kind = TRACE
+        self.sums_writer.write, self.sums_writer.whose = write_lines, &self.lines
         self.wanted, self.disable, self.kept, self.unwanted = wanted, disable, [], []
         self.lines.tracer.scoped = meter.name == "rss"
         self.lines.tracer.meter = meter.meter
@@ -353,11 +352,6 @@ cdef class Lines(Tracer):
         """Nanoseconds that one reading takes: the least of some."""
         cdef thread_t *t = this_thread(&self.lines)
         return 0.0 if t == NULL else look_cost(&self.lines.tracer, &t.watch)
-
-    def writer(self):
-        """A capsule for ``Sampler.flush_also``, good as long as this object lives."""
-        self.rows.write, self.rows.whose = write_lines, &self.lines
-        return PyCapsule_New(&self.rows, b"memkit.writer", NULL)
 
     def flush(self, Journal journal):
         """Write the totals that have changed, lines that run now among them."""

@@ -4,8 +4,11 @@ They are told of events by callbacks of ``sys.monitoring``, or hold the place of
 """
 
 from cpython.exc cimport PyErr_Occurred
+from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_New, PyCapsule_SetContext
 
-from memkit.native.tracing.hook_chain cimport Seat
+from memkit.native.cpython cimport Py_DECREF, Py_INCREF
+from memkit.native.tracing.hook_chain cimport HookChain
 
 cdef extern from "Python.h":
     void PyErr_SetObject(object, object) noexcept
@@ -42,7 +45,11 @@ cdef int raise_what_is_set() except -1:
     return -1 if PyErr_Occurred() != NULL else 0
 
 
-cdef class Tracer(Seat):
+cdef void drop_tracer(object capsule) noexcept:
+    Py_DECREF(<PyObject *>PyCapsule_GetContext(capsule))
+
+
+cdef class Tracer(HookChain):
     """Something that sums up what it is told of, from ``start`` to ``stop``; then ``close`` gives all back.
 
     It may be stopped and closed whenever Python runs, and the interpreter keeps no reference to the callback that it calls.
@@ -57,7 +64,14 @@ cdef class Tracer(Seat):
     def stop(self):
         """Count no more, and give back the places in the threads."""
         self.on = False
-        Seat.stop(self)
+        HookChain.stop(self)
+
+    def writer(self):
+        """A capsule for ``Sampler.flush_also``, with a reference to this tracer. Take it back before ``close``."""
+        capsule = PyCapsule_New(&self.sums_writer, b"memkit.writer", drop_tracer)
+        PyCapsule_SetContext(capsule, <void *>self)
+        Py_INCREF(<PyObject *>self)
+        return capsule
 
     def close(self):
         """Give everything back. Nothing may flush any more, and whatever calls back finds us off."""
