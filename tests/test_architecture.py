@@ -11,7 +11,7 @@ import memkit
 ROOT = Path(memkit.__file__).parent
 # From the ground up, a line a folder: a module imports from the lines above its own, and on its own line from those before.
 FLOORS = """
-base: errors version locks descriptors paths units decorators hookspecs plugins
+base: errors version locks descriptors paths units decorators protocols hookspecs hook_calls commands entry_points plugins
 native: pending_call threads clock cpython descriptors meter peak journal
 native/sampling: stacks limit_guard sampler process_events
 native/tracing: gate thread_state hook_chain tracer code_table lines calls line_events call_events
