@@ -12,7 +12,12 @@ highlight_language = "none"
 autodoc_member_order = "bysource"
 html_show_copyright = False
 nitpick_ignore = [
-    ("py:class", name) for name in ("datetime.datetime", "collections.abc.Iterable", "collections.abc.Iterator")
+    ("py:class", name)
+    for name in (
+        *("datetime.datetime", "collections.abc.Iterable", "collections.abc.Iterator"),
+        *("Namespace", "InteractiveShell"),
+        *("Meters", "OptionParser", "Registry"),
+    )
 ]
 
 

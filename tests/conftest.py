@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import textwrap
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -409,3 +410,23 @@ def loaded(shell):
     assert shell("%load_ext memkit.ipython") == ""
     yield shell
     shell("%unload_ext memkit.ipython")
+
+
+@pytest.fixture
+def install_plugin(tmp_path, monkeypatch):
+    """A function that installs a distribution of one module, from its source and its entry point's name."""
+    monkeypatch.syspath_prepend(tmp_path)
+    modules = []
+
+    def install(source, name="stranger"):
+        module = f"{name}_module"
+        modules.append(module)
+        (tmp_path / f"{module}.py").write_text("import memkit\n" + textwrap.dedent(source))
+        info = tmp_path / f"{name}-1.5.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-distribution\nVersion: 1.5\n")
+        (info / "entry_points.txt").write_text(f"[memkit]\n{name} = {module}\n")
+
+    yield install
+    for module in modules:
+        sys.modules.pop(module, None)

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import inspect
 import itertools
 import json
 import os
@@ -305,36 +306,113 @@ def test_the_example_plugin_can_be_left_out(tool):
     assert "unknown option '--oneline'" in done.stderr
 
 
+HOOKS = [name for name in vars(hookspecs) if name.startswith("memkit_")]
+PLUGINS = {
+    block.caption.removesuffix(".py"): block for block in BLOCKS if block.page.name == "plugins.rst" and block.caption
+}
+"""The examples on the page about plugins: module -> block."""
+
+
 @pytest.fixture
-def further(tmp_path_factory):
-    """A folder where the further examples of the page about plugins are installed."""
-    folder = tmp_path_factory.mktemp("further")
-    for block in BLOCKS:
-        if block.page.name == "plugins.rst" and block.caption:
-            (folder / block.caption).write_text(block.text, encoding="utf-8")
-    about = folder / "further-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: further\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[memkit]\ntell = memkit_tell\nheap = memkit_heap\n")
-    return folder
+def with_example(tmp_path, tool):
+    """A function that runs memkit where one of the further examples of the page about plugins is installed."""
+
+    def run(module, *words, **settings):
+        folder = tmp_path / "further"
+        about = folder / "further-1.0.dist-info"
+        about.mkdir(parents=True, exist_ok=True)
+        for name, block in PLUGINS.items():
+            (folder / f"{name}.py").write_text(block.text, encoding="utf-8")
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: further\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(f"[memkit]\nfurther = {module}\n")
+        return tool(*words, folders=[folder], **settings)
+
+    return run
 
 
-def test_the_example_of_a_meter_measures(tool, tmp_path, further):
+def example_of_options(run, folder):
+    words = ("memkit_budget", "run", "-q", "-o", "a.memkit", "--budget")
+    assert run(*words, "1GiB", "-c", "pass").returncode == 0
+    done = run(*words, "1MiB", "-c", "pass")
+    assert done.returncode == 1
+    assert re.match(
+        r"memkit: plugin 'further' failed: the peak, [\d.]+ MiB, is above the budget; the recording", done.stderr
+    )
+
+
+def example_of_a_report(run, folder):
+    for name, size in (("small", 1), ("large", 50)):
+        assert run("memkit_highest", "run", "-q", "-o", f"{name}.memkit", "-c", f"b'x' * ({size} << 20)").returncode == 0
+    done = run("memkit_highest", "report", "-q", "--highest", "small.memkit", "large.memkit")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "large.memkit\n", "")
+
+
+def example_of_following(run, folder):
+    # The program goes on until it is told of, and gives up at last.
+    program = "import os, time; any(os.path.getsize('told') or time.sleep(0.1) for _ in range(300)) or exit(1)"
+    with open(folder / "told", "w") as told:
+        done = run("memkit_tell", "run", "-q", "-o", "a.memkit", "--tell", "-c", program, stderr=told)
+    assert done.returncode == 0
+    assert re.match(r"[\d.]+ MiB\n", (folder / "told").read_text())
+
+
+def example_of_a_meter(run, folder):
     program = "import python_heap, time; kept = bytes(50_000_000)"
-    done = tool("run", "-q", "-o", "a.memkit", "--meter", "python_heap", "-c", program, folders=[further])
+    done = run("memkit_heap", "run", "-q", "-o", "a.memkit", "--meter", "python_heap", "-c", program)
     assert (done.returncode, done.stderr) == (0, "")
-    recording = memkit.read(tmp_path / "a.memkit")
+    recording = memkit.read(folder / "a.memkit")
     assert recording.about.meter == "python_heap"
     assert 50_000_000 <= recording.growth < 51_000_000
 
 
-def test_the_example_of_following_tells_the_memory_while_the_program_runs(tool, tmp_path, further):
-    # The program goes on until it is told of, and gives up at last.
-    program = "import os, time; any(os.path.getsize('told') or time.sleep(0.1) for _ in range(300)) or exit(1)"
-    with open(tmp_path / "told", "w") as told:
-        done = tool("run", "-q", "-o", "a.memkit", "--tell", "-c", program, folders=[further], stderr=told)
-    assert done.returncode == 0
-    assert re.match(r"[\d.]+ MiB\n", (tmp_path / "told").read_text())
+def example_of_a_command(run, folder):
+    assert run("memkit_peak", "run", "-q", "-o", "a.memkit", "-c", "pass").returncode == 0
+    done = run("memkit_peak", "peak", "a.memkit")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{memkit.read(folder / 'a.memkit').peak}\n", "")
+    assert "  peak      Print the peak of a recording, in bytes.\n" in run("memkit_peak", "--help").stdout
+
+
+def example_of_a_magic(run, folder):
+    pytest.importorskip("IPython")
+    program = (
+        "from IPython.core.interactiveshell import InteractiveShell as Shell; shell = Shell.instance()\n"
+        "shell.run_line_magic('load_ext', 'memkit'); print(shell.run_line_magic('rss', ''))"
+    )
+    done = run("memkit_rss", "run", "-q", "-o", "a.memkit", "-c", program)
+    assert re.fullmatch(r"[\d.]+ MiB\n", done.stdout), done.stderr
+
+
+EXAMPLES = {
+    "memkit_add_options": example_of_options,
+    "memkit_report": example_of_a_report,
+    "memkit_follow": example_of_following,
+    "memkit_meters": example_of_a_meter,
+    "memkit_register_commands": example_of_a_command,
+    "memkit_load_ipython": example_of_a_magic,
+}
+
+
+@posix
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_example_of_a_hook_does_what_the_page_says(hook, with_example, tmp_path):
+    tried = set()
+
+    def run(module, *words, **settings):
+        tried.add(module)
+        return with_example(module, *words, **settings)
+
+    EXAMPLES[hook](run, tmp_path)
+    [module] = tried
+    assert f"def {hook}(" in PLUGINS[module].text
+    assert f":caption: {module}.py" in sections_of("plugins.rst")[hook]
+
+
+def test_the_example_of_a_wrapper_runs_around_the_reports(with_example, tmp_path):
+    done = with_example("memkit_banner", "run", "-q", "-o", "a.memkit", "--csv", "-", "-c", "pass")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, head, *_, last = done.stdout.splitlines()
+    assert (first, last) == ("reports on 1 recordings", "end of reports")
+    assert head == ",".join(csvfile.HEAD)
 
 
 # -- nothing goes unmentioned ----------------------------------------------------------------------------------------
@@ -396,9 +474,13 @@ def test_every_option_that_is_documented_exists(monkeypatch):
     assert set(documented) <= existing
 
 
-@pytest.mark.parametrize("hook", [name for name in vars(hookspecs) if name.startswith("memkit_")])
-def test_every_hook_is_documented(hook):
-    assert re.search(rf"^\.\. autofunction:: memkit\.base\.hookspecs\.{hook}$", text_of("plugins.rst"), re.MULTILINE)
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_is_documented_with_its_parameters_and_their_types(hook):
+    text = " ".join(sections_of("plugins.rst")[hook].split())
+    assert f".. autofunction:: memkit.base.hookspecs.{hook} " in text
+    for name, parameter in inspect.signature(getattr(hookspecs, hook)).parameters.items():
+        assert f"``{name}: {parameter.annotation}``" in text.partition("Called")[0]
+    assert " Process " in text.partition(" Called ")[2]
 
 
 def test_every_row_of_the_journal_is_in_the_file_format():

@@ -21,7 +21,7 @@ def add_options(parser: Parser) -> None:
 
 def command(name: str, words: list[str]) -> int:
     """Remove the recordings in a folder; 1 where one could not be removed."""
-    parser = Parser(prog=name, description=DESCRIPTION)
+    parser = Parser(name, DESCRIPTION)
     add_options(parser)
     options = parser.parse(words)
     code = 0

@@ -23,7 +23,7 @@ _PEAKS = {
 
 def command(name: str, words: list[str]) -> int:
     """Print what can be measured here."""
-    Parser(prog=name, description=DESCRIPTION).parse(words)
+    Parser(name, DESCRIPTION).parse(words)
     print_table(("", ""), facts())
     return 0
 
@@ -42,8 +42,8 @@ def facts() -> list[tuple[str, str]]:
         except MeterError as error:
             found.append((f"meter {name}", f"not here: {error}"))
     kind, reason = engine.peaks()
-    error = show_error(engine.peaks_error())
-    found.append(("peaks", _PEAKS[kind].format(error and f" to {error}") + _because(reason)))
+    bound = show_error(engine.peaks_error())
+    found.append(("peaks", _PEAKS[kind].format(bound and f" to {bound}") + _because(reason)))
     found += _tracing()
     found += _limits()
     for group in cgroup.memory_groups():
@@ -70,16 +70,17 @@ def _tracing() -> list[tuple[str, str]]:
     if engine.NAME != "native":
         return [("tracing", "not here: lines and calls need the native engine")]
     try:
+        from memkit.native.tracing import gate
         from memkit.tracing import tracers
     except MeterError as error:
         return [("tracing", f"not here: {error}")]
-    gate, reason = tracers.gate.chosen()
-    return [("tracing", f"lines and calls by {tracers.engine()}"), ("gate", gate + _because(reason))]
+    name, reason = gate.chosen()
+    return [("tracing", f"lines and calls by {tracers.engine()}"), ("gate", name + _because(reason))]
 
 
 def _limits() -> list[tuple[str, str]]:
     """What limits a program that is started here, nearest first."""
-    found = []
+    found: list[tuple[str, str]] = []
     for limit in limits.limits():
         sizes = f"{show_bytes(limit.size)}, {show_bytes(limit.used)} used, {show_bytes(limit.left)} left"
         first = "" if found else "; the first to be reached where all grow alike"

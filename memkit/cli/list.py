@@ -16,7 +16,7 @@ def add_options(parser: Parser) -> None:
 
 def command(name: str, words: list[str]) -> int:
     """List the recordings in a folder."""
-    parser = Parser(prog=name, description=DESCRIPTION)
+    parser = Parser(name, DESCRIPTION)
     add_options(parser)
     rows = [catalog.row_of(file) for file in catalog.recordings_in(parser.parse(words).folder)]
     if not rows:

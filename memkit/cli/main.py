@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
-from memkit.base.errors import UsageError, nearest
+from memkit.base.commands import Commands
+from memkit.base.errors import MemkitError, UsageError, in_a_line, nearest
+from memkit.base.plugins import Plugins
 from memkit.base.version import VERSION
-from memkit.cli.exit_codes import WRONG_USAGE, guarded
+from memkit.cli.exit_codes import FAILED, WRONG_USAGE, guarded
 from memkit.cli.parser import Parser
+from memkit.cli.printing import say
 
 COMMANDS = {
     "run": "run a program and record it; the same as memkit-run",
@@ -38,18 +42,22 @@ def run(words: list[str] | None = None) -> int:
 
 
 def _dispatch(_: str, words: list[str]) -> int:
-    command, *rest = words or [""]
-    if command in COMMANDS:
-        return _builtin(f"memkit {command}", rest)
-    parser = Parser(prog="memkit", description=_description(), usage="memkit COMMAND ...")
+    name, *rest = words or [""]
+    if name in COMMANDS:
+        return _builtin(f"memkit {name}", rest)
+    commands = Plugins(reporters=False).commands(COMMANDS)  # which is cheap where there are no plugins
+    if name in commands.found:
+        return _of_plugin(commands, name, rest)
+    about = {**COMMANDS, **{name: command.description for name, command in sorted(commands.found.items())}}
+    if words and not name.startswith("-"):
+        raise UsageError(f"unknown command {name!r}{nearest(name, about)}; there are {', '.join(about)}")
+    parser = Parser("memkit", _description(about), "memkit COMMAND ...")
     parser.add_argument("--version", action="version", version=f"memkit {VERSION}", help="show the version")
     if not words:
         parser.print_help()
         return WRONG_USAGE
-    if command.startswith("-"):
-        parser.parse(words)
-        return 0
-    raise UsageError(f"unknown command {command!r}{nearest(command, COMMANDS)}; there are {', '.join(COMMANDS)}")
+    parser.parse(words)
+    return 0
 
 
 def _builtin(name: str, words: list[str]) -> int:
@@ -58,10 +66,31 @@ def _builtin(name: str, words: list[str]) -> int:
     return code
 
 
-def _description() -> str:
-    width = max(map(len, COMMANDS)) + len("   ")
-    return (
-        f"memkit {VERSION}: how much memory a Python program uses over time, and how it ended.\n\ncommands:\n"
-        + "".join(f"  {name:{width}}{text}\n" for name, text in COMMANDS.items())
-        + "\nmemkit COMMAND --help tells more."
+def _of_plugin(commands: Commands, name: str, words: list[str]) -> int:
+    """Run a command that a plugin added: one that fails is named in a line."""
+    command = commands.found[name]
+    parser = Parser(f"memkit {name}", command.description)
+    try:
+        command.add_options(parser)
+        return command.run(parser.parse(words))
+    except (MemkitError, BrokenPipeError):
+        raise
+    except Exception as error:
+        if os.environ.get("MEMKIT_DEBUG"):
+            import traceback
+
+            traceback.print_exc()
+        return say(f"memkit {name}: {commands.owner(name)} failed: {in_a_line(error)}", FAILED)
+
+
+def _description(about: dict[str, str]) -> str:
+    width = max(map(len, about)) + len("   ")
+    rows = [f"  {name:{width}}{text.strip().splitlines()[0]}" for name, text in about.items()]
+    return "\n".join(
+        [
+            f"memkit {VERSION}: how much memory a Python program uses over time, and how it ended.",
+            "\ncommands:",
+            *rows,
+            "\nmemkit COMMAND --help tells more.",
+        ]
     )

@@ -11,7 +11,7 @@ DESCRIPTION = "List the plugins: where each comes from, its hooks, and whether i
 
 def command(name: str, words: list[str]) -> int:
     """List the plugins."""
-    Parser(prog=name, description=DESCRIPTION).parse(words)
+    Parser(name, DESCRIPTION).parse(words)
     plugins = Plugins(complain=lambda _: None)
     rows = [
         (plugin.name, f"{plugin.distribution} {plugin.version}", plugin.state, " ".join(plugin.hooks))

@@ -19,7 +19,7 @@ def parsed(
     disabled = {word[3:] for before, word in itertools.pairwise(words) if before == "-p" and word.startswith("no:")}
     while True:
         plugins = Plugins(disabled)
-        parser = Parser(prog=name, description=description)
+        parser = Parser(name, description)
         add_options(parser)
         parser.add_argument(
             "-p",

@@ -45,7 +45,8 @@ def command(name: str, words: list[str]) -> int:
         exit = _launched(name, program, path, meter, plugins, options)
     finally:
         drop_unused(path, reserved)
-    return exit.status or (FAILED if _report_failed(name, exit, path, plugins, options) else 0)
+    failed = _report_failed(name, exit, path, plugins, options)
+    return exit.status or (FAILED if failed else 0)
 
 
 def _check_targets(program: Program, options: argparse.Namespace) -> None:
