@@ -20,7 +20,7 @@ from memkit.record import files
 from memkit.run import attach, launch
 from memkit.run.any_program import run as run_program
 from memkit.run.launch import Children, Program
-from memkit.run.progress import onlookers
+from memkit.run.progress import progress_of
 from memkit.tracing.targets import Targets
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -118,12 +118,12 @@ def _launched(name: str, program: Program, path: str, meter: str, plugins: Plugi
     def complain(text):
         _say(f"{name}: {text}")
 
-    with onlookers(path, plugins, options, complain) as them:
+    with progress_of(path, plugins, options, complain) as progress:
         if program.mode == "program":
-            return run_program(program, path, parse_interval(options.interval), meter, them, complain)
+            return run_program(program, path, parse_interval(options.interval), meter, progress, complain)
         command = launch.command(program, settings(options, path, meter))
         children = Children(program.words, parse_interval(options.interval), meter) if options.children else None
-        return launch.launch(command, path, them, children, followed=options.follow)
+        return launch.launch(command, path, progress, children, followed=options.follow)
 
 
 def _just_made(path: str, unwritten: tuple) -> Recording:
@@ -278,8 +278,8 @@ def attach_command(name: str, words: list[str]) -> int:
     lost = None
     try:
         check_outputs(parser, options, [path])
-        with onlookers(path, plugins, options, lambda text: _say(f"{name}: {text}")) as them:
-            attach.record(process, path, options, them)
+        with progress_of(path, plugins, options, lambda text: _say(f"{name}: {text}")) as progress:
+            attach.record(process, path, options, progress)
     except JournalError as error:
         lost = error
     finally:

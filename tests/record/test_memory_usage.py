@@ -300,7 +300,7 @@ def test_a_call_that_cannot_be_recorded_has_memory_at_both_ends(monkeypatch, tou
     def refuse():
         raise FileNotFoundError(2, "No usable temporary directory found")
 
-    monkeypatch.setattr(files, "opened_nameless", refuse)
+    monkeypatch.setattr(files, "opened_unnamed", refuse)
     found, kept = memkit.memory_usage((touched, (30,)), retval=True)
     assert found[1] - found[0] == pytest.approx(30, abs=CLOSE) and len(found) == 2
     kept.close()

@@ -12,7 +12,7 @@ from memkit.compat.memory_profiler.profiler import LineProfiler, differs, printi
 from memkit.compat.memory_profiler.stamps import TimeStamper
 from memkit.compat.memory_profiler.table import show_results
 from memkit.compat.typed import find_script, is_script
-from memkit.record.memory_usage import BACKENDS, start_tracemalloc, stop_tracemalloc
+from memkit.record.memory_reader import BACKENDS, start_tracemalloc, stop_tracemalloc
 from memkit.run import execute
 
 VERSION = "0.61.0"
