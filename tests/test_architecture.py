@@ -20,7 +20,7 @@ system: portable engine cgroup meminfo limit limits oom pidfd processes
 model: file_format sources limit_events metadata overhead ending thread_names calls recording rows merging mprof_file reader
     event_log_file tracker_file
 tracing: targets monitoring_ids tracers calibration session
-tree: pss node tree watch
+tree: budget share_estimate node pss tree watch
 record: trend exit_status files header limit_guard active settings resolve child_process spans recorder profile event_log
     tracker monitor memory_reader memory_usage
 run: signals terminal status_line progress waiting launch external any_program attach execute

@@ -85,7 +85,7 @@ class RunSettings(Settings):
 
     call_log: str | None = None
     """The file of the event log."""
-    trigger: int | None = None
-    """The least change of memory, in bytes, that the event log writes."""
+    trigger: str | int | None = None
+    """The least change of memory that the event log writes, in bytes."""
     profile: str | None = None
     """What ``@profile`` is without an import, as ``package.module:name``; empty for ``memkit.profile``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memkit.model.file_format import row
-from memkit.tree.pss import ShareEstimate
+from memkit.tree.share_estimate import ShareEstimate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from memkit.base.errors import MeterError, lost_rows
 from memkit.model import file_format
 from memkit.system import engine, processes
 from memkit.system.oom import Kills
-from memkit.tree.pss import Budget
+from memkit.tree.budget import Budget
 from memkit.tree.tree import Tree
 
 TYPE_CHECKING = False

@@ -11,7 +11,7 @@ import pytest
 
 import memkit
 from memkit.base.errors import MeterError, UsageError
-from memkit.record import files, memory_usage
+from memkit.record import files, memory_reader, memory_usage
 from memkit.system import engine
 
 MIB = 1 << 20
@@ -176,7 +176,7 @@ def test_the_children_after_one_that_vanished_are_still_counted(monkeypatch):
             return type("Memory", (), {"rss": self.pid})
 
     monkeypatch.setattr(psutil.Process, "children", lambda self, recursive: [Child(7), Child(1), Child(9)])
-    assert memory_usage.children_of(None) == [(7, 7), (9, 9)]
+    assert memory_reader.children_of(None) == [(7, 7), (9, 9)]
 
 
 def test_the_highest_alone():

@@ -101,7 +101,7 @@ class Watcher:
     def __init__(self, machine, allowed=lambda: False):
         self.machine, self.members, self.now = machine, {}, 0
         self.sum = TreeTotal(machine, 0)
-        self.sum._budget = self.sum._haste = Allowance(allowed)
+        self.sum._budget = self.sum._urgent_budget = Allowance(allowed)
 
     def look(self):
         """MiB: the total, what it was at least, and what at most."""
@@ -238,7 +238,7 @@ def test_the_share_of_an_ended_process_moves_to_the_others():
 def test_much_that_is_in_doubt_is_read_though_the_time_for_it_is_spent():
     machine, watcher = watched(1)
     watcher.read()
-    watcher.sum._haste = Allowance(lambda: True)
+    watcher.sum._urgent_budget = Allowance(lambda: True)
     machine.make("a", 1, 1)
     assert watcher.look() == (13, 12, 13)
     machine.make("b", 480, 1)
@@ -331,7 +331,7 @@ def test_the_kernels_sum_is_within_the_bounds_for_real_shared_memory(native_only
             child.stdout.readline()
             member.reading = source.read(child.pid)
             member.born = member.reading.born
-            sums._budget = sums._haste = Allowance(lambda step=step: step == 0)
+            sums._budget = sums._urgent_budget = Allowance(lambda step=step: step == 0)
             totals.append(Total(*json.loads(sums.poll([member], step).splitlines()[-1])[1:]))
             truths.append(source.shares(child.pid).pss)
             child.stdin.write(b"\n")

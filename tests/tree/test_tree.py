@@ -19,7 +19,7 @@ from memkit.base.errors import UsageError
 from memkit.system import engine, pidfd, processes
 from memkit.system.processes import Proc, Reading, Refused, Shares
 from memkit.tree import watch
-from memkit.tree.pss import ShareEstimate
+from memkit.tree.share_estimate import ShareEstimate
 from memkit.tree.tree import Tree
 
 MIB = 1 << 20
