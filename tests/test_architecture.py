@@ -18,14 +18,14 @@ native/sampling: own_memory layouts line_table stack_rows stacks limit_counters 
 native/tracing: gate thread_state hook_chain tracer code_table lines calls line_events call_events
     event_rows event_places event_log references
 system: portable engine cgroup meminfo limit limits oom pidfd processes
-model: file_format sources limit_events metadata overhead ending calls recording old_rows rows merging mprof_file reader
-    event_log_file tracker_file
-tracing: targets monitoring_ids tracers session
-tree: pss node tree watch
-record: trend exit_status files header limit_guard span_rows active resolve child_process recorder spans profile event_log
-    tracker monitor memory_usage
-run: signals terminal status_line launch external any_program attach progress execute follow_entry
-    bootstrap
+model: file_format sources limit_events metadata overhead ending thread_names calls recording old_rows rows merging
+    mprof_file reader event_log_file tracker_file
+tracing: targets monitoring_ids tracers calibration session
+tree: budget share_estimate node pss tree watch
+record: trend exit_status files header limit_guard active settings resolve child_process spans recorder profile event_log
+    tracker monitor memory_reader memory_usage
+run: signals terminal status_line progress waiting launch external any_program attach execute
+    follow_entry bootstrap
 run/inject: sitecustomize
 report: output overlay_plot dispatch
 report/reporters: call_paths console flame folded lines mprof plot plot_lines recording_json samples_csv speedscope
@@ -174,7 +174,9 @@ MEASURED = [
     *("run/bootstrap", "run/execute", "record/recorder", "record/files", "record/exit_status", "record/spans"),
     *(
         "record/header",
-        "record/span_rows",
+        "record/active",
+        "record/settings",
+        "record/resolve",
         "record/child_process",
         "record/limit_guard",
         "record/event_log",

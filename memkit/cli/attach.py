@@ -11,7 +11,7 @@ from memkit.cli.recording_file import drop_unused, just_made
 from memkit.cli.report_options import check_outputs, parsed
 from memkit.record import files
 from memkit.run import attach
-from memkit.run.progress import onlookers
+from memkit.run.progress import progress_of
 
 DESCRIPTION = "Record a process that runs already: until it ends, Ctrl-C, or --duration is over."
 _INSIDE = ("--lines", "--calls", "--c-calls", "--call-log", "--trigger", "--follow", "--limit", "--no-peak-reset")
@@ -75,8 +75,8 @@ def command(name: str, words: list[str]) -> int:
     lost = None
     try:
         check_outputs(parser, options, [path])
-        with onlookers(path, plugins, options, lambda text: say(f"{name}: {text}")) as them:
-            attach.record(process, path, options, them)
+        with progress_of(path, plugins, options, lambda text: say(f"{name}: {text}")) as progress:
+            attach.record(process, path, options, progress)
     except JournalError as error:
         lost = error
     finally:

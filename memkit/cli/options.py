@@ -7,6 +7,7 @@ import argparse
 from memkit.base.errors import UsageError
 from memkit.base.units import parse_bytes, parse_interval
 from memkit.record import limit_guard
+from memkit.record.settings import RunSettings
 from memkit.system.processes import METERS
 
 
@@ -136,14 +137,11 @@ def check(options: argparse.Namespace) -> None:
             raise UsageError(f"--{name} looks into the interpreter of a Python program; --program is recorded from outside")
 
 
-def settings(options: argparse.Namespace, path: str, meter: str) -> dict[str, str]:
-    """What the measured process is to be told; ``memkit.run.execute`` reads it."""
-    told = {"path": path, "interval": options.interval, "meter": meter}
-    told |= {name: "\n".join(getattr(options, name)) for name in ("lines", "calls") if getattr(options, name) is not None}
-    told |= {name: "" for name in ("c_calls", "no_peak_reset", "follow") if getattr(options, name)}
-    texts = ("call_log", "trigger", "limit", "on_limit")
-    told |= {name: str(getattr(options, name)) for name in texts if getattr(options, name) is not None}
-    return told
+def settings(options, path: str, meter: str) -> RunSettings:
+    """What the measured process is to be told; the tree is the supervisor's to watch."""
+    names = ("interval", "lines", "calls", "c_calls", "follow", "limit", "on_limit", "call_log", "trigger")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    return RunSettings(path=path, meter=meter, peak_reset=not options.no_peak_reset, **given)
 
 
 def _log_path(text: str) -> str:

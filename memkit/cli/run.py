@@ -18,7 +18,7 @@ from memkit.cli.report_options import check_outputs, parsed
 from memkit.record import files
 from memkit.run import launch
 from memkit.run.launch import Children, Exit, Program
-from memkit.run.progress import onlookers
+from memkit.run.progress import progress_of
 
 DESCRIPTION = """\
 Run a program and record what it does to memory: one in Python, or with --program any.
@@ -65,14 +65,14 @@ def _launched(name: str, program: Program, path: str, meter: str, plugins: Plugi
     def complain(text: str) -> None:
         say(f"{name}: {text}")
 
-    with onlookers(path, plugins, options, complain) as them:
+    with progress_of(path, plugins, options, complain) as progress:
         if program.mode == "program":
             from memkit.run.any_program import run
 
-            return run(program, path, parse_interval(options.interval), meter, them, complain)
+            return run(program, path, parse_interval(options.interval), meter, progress, complain)
         words = launch.command(program, settings(options, path, meter))
         children = Children(program.words, parse_interval(options.interval), meter) if options.children else None
-        return launch.launch(words, path, them, children, followed=options.follow)
+        return launch.launch(words, path, progress, children, followed=options.follow)
 
 
 def _report_failed(name: str, exit: Exit, path: str, plugins: Plugins, options: argparse.Namespace) -> bool:

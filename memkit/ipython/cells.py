@@ -16,7 +16,7 @@ from memkit.cli import options, report_options, run
 from memkit.ipython.cell_source import Typed, end, harmless, profile_is_there
 from memkit.record import files
 from memkit.record.exit_status import how_it_ended
-from memkit.record.recorder import Recorder
+from memkit.record.recorder import Recorder, record
 from memkit.tracing.targets import Targets
 
 _ABOUT = "Record a cell and show what it did to memory: its curve, its lines and those of the functions in it."
@@ -91,12 +91,12 @@ class RecordedCell:
             settings["calls"] = _checked([code, *filter(None, chosen.calls)])
         lines = _checked([code, *others])
         try:
-            return Recorder(chosen.output, lines=lines, **settings)
+            return record(chosen.output, lines=lines, **settings)
         except MeterError as error:
             if chosen.lines is not None or chosen.calls is not None:
                 raise
             self._remark = f"no lines: {error}"
-            return Recorder(chosen.output, **settings)
+            return record(chosen.output, **settings)
 
     def begin(self) -> None:
         """Begin to record. The log begins last, and ends first, so that it has nothing of how the recording does."""

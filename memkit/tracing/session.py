@@ -1,117 +1,70 @@
-"""The tracers of one recording, from their start to their last rows, and what they cost."""
+"""The tracers of one recording, from their start to their last rows."""
 
 from __future__ import annotations
 
 from memkit.base import own_code
 from memkit.model import file_format
-from memkit.system.engine import Meter
 from memkit.tracing import tracers
-from memkit.tracing.tracers import CallTracer, Functions, LineTracer, gate
+from memkit.tracing.calibration import call_costs, line_costs
+from memkit.tracing.tracers import CallTracer, Functions, LineTracer, gate_in_use
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType
+
+    from memkit.system.engine import Journal, Meter, Sampler
+    from memkit.tracing.tracers import Tracer
 
 own_code.uninterruptible |= {__file__, tracers.__file__}
-_TURNS = 500  # of a probe
 
 
-class Tracers:
-    """The tracers of one recording. ``rows`` is its native journal, ``meter`` a native ``Meter``."""
+class TracingSession:
+    """The tracers of one recording, with its native journal and a native meter; ``sampler`` has them write their sums."""
 
-    def __init__(self, rows, sampler, meter):
-        self._rows = rows
+    def __init__(self, journal: Journal, sampler: Sampler, meter: Meter) -> None:
+        self._journal = journal
         self._sampler = sampler
         self._meter = meter
-        self._functions = Functions(rows)
-        self._all = []
-        self.lines = None
+        self._functions = Functions(journal)
+        self._tracers: list[Tracer] = []
+        self.lines: LineTracer | None = None
 
-    def trace_lines(self, wanted) -> None:
-        """Trace the lines of the code objects that ``wanted`` says yes to."""
+    def trace_lines(self, wanted: Callable[[CodeType], bool]) -> None:
+        """Trace the lines of the code objects for which ``wanted`` is true."""
         costs = line_costs(self._meter)
         self.lines = LineTracer(self._functions, self._meter, wanted)
         self._start("tracing", self.lines, costs)
 
-    def trace_calls(self, wanted, builtins: bool) -> None:
-        """Trace calls, with those of functions in C or without; ``wanted`` is None for all of them."""
+    def trace_calls(self, wanted: Callable[[CodeType], bool] | None, builtins: bool) -> None:
+        """Trace calls under the code objects for which ``wanted`` is true, all of them for None.
+
+        ``builtins`` is whether functions in C are calls of their own.
+        """
         costs = call_costs(self._meter)
         self._start("call_tracing", CallTracer(self._functions, self._meter, wanted, builtins), costs)
 
-    def _start(self, tag, tracer, costs) -> None:
-        name, reason = gate.chosen()
-        self._rows.text(file_format.row(tag, tracer.engine, name, reason, *costs))
-        self._all.append(tracer)
-        self._sampler.flush_also([each.writer(self._sampler) for each in self._all])
+    def _start(self, tag: str, tracer: Tracer, costs: tuple[float, float]) -> None:
+        name, reason = gate_in_use()
+        self._journal.text(file_format.row(tag, tracer.engine, name, reason, *costs))
+        self._tracers.append(tracer)
+        self._sampler.flush_also([each.writer(self._sampler) for each in self._tracers])
         tracer.start()
 
     def stop(self) -> None:
-        """Trace no more."""
-        for tracer in reversed(self._all):
+        """Trace no more. The sums are kept."""
+        for tracer in reversed(self._tracers):
             tracer.stop()
 
-    def finish(self, rows=None) -> None:
-        """Write the sums, if there is where to, and give everything back. The sampler has ended."""
+    def flush(self) -> None:
+        """Write all sums, once the sampler has stopped."""
         self._sampler.flush_also([])
-        for tracer in self._all:
-            if rows is not None:
-                tracer.flush(rows)
+        for tracer in self._tracers:
+            tracer.flush(self._journal)
+
+    def close(self) -> None:
+        """Release the tracers, once the sampler has stopped."""
+        self._sampler.flush_also([])
+        for tracer in self._tracers:
             tracer.close()
-        self._all.clear()
-
-
-# -- what they cost ----------------------------------------------------------------------------------------------------
-
-
-class _Nowhere:
-    """A journal that keeps nothing."""
-
-    def text(self, rows):
-        pass
-
-
-def line_costs(meter) -> tuple[float, float]:
-    """Nanoseconds that tracing a line takes, and that reading memory does, measured on a loop of two lines."""
-    if meter.costly:
-        return line_costs(Meter("rss"))[0], _time_of_reading(meter)
-
-    def probe():
-        for _ in range(_TURNS):
-            pass
-
-    return _costs(probe, lambda: LineTracer(Functions(_Nowhere()), meter, lambda code: code is probe.__code__), 2 * _TURNS)
-
-
-def call_costs(meter) -> tuple[float, float]:
-    """The same for a call, measured on calls of a function that does nothing, from code that does not look like memkit's."""
-    if meter.costly:
-        return call_costs(Meter("rss"))[0], _time_of_reading(meter)
-    space = {}
-    exec(compile(f"def probe():\n for _ in range({_TURNS}): nothing()\ndef nothing(): pass", "<probe>", "exec"), space)
-    return _costs(space["probe"], lambda: CallTracer(Functions(_Nowhere()), meter), _TURNS)
-
-
-def _costs(probe, make, events: int) -> tuple[float, float]:
-    plain = _least_time_of(probe)
-    tracer = make()
-    tracer.start()
-    try:
-        traced = _least_time_of(probe)
-    finally:
-        tracer.stop()
-        reading = tracer.read_cost()
-        tracer.close()
-    return max(0.0, (traced - plain) / events), reading
-
-
-def _time_of_reading(meter) -> float:
-    """Of a meter that adds up page tables for each reading: with many turns the probes would take seconds."""
-    return float(_least_time_of(meter.read))
-
-
-def _least_time_of(probe) -> int:
-    import time
-
-    best = None
-    for _ in range(3):
-        began = time.perf_counter_ns()
-        probe()
-        took = time.perf_counter_ns() - began
-        best = took if best is None else min(best, took)
-    return best
+        self._tracers.clear()

@@ -7,7 +7,7 @@ import inspect
 import linecache
 import os
 
-from memkit.record.memory_usage import MIB, Reader
+from memkit.record.memory_reader import MIB, Reader
 
 _NOTEBOOK = ("ipython-input", "<ipython-input")
 

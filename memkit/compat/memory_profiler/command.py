@@ -12,7 +12,7 @@ from memkit.compat.memory_profiler.profiler import LineProfiler, differs, printi
 from memkit.compat.memory_profiler.table import show_results
 from memkit.compat.memory_profiler.time_stamper import TimeStamper
 from memkit.compat.script_or_module import find_script, is_script
-from memkit.record.memory_usage import BACKENDS, start_tracemalloc, stop_tracemalloc
+from memkit.record.memory_reader import BACKENDS, start_tracemalloc, stop_tracemalloc
 from memkit.run import execute
 
 VERSION = "0.61.0"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memkit.record.memory_usage import MIB
+from memkit.record.memory_reader import MIB
 
 
 class Sums:

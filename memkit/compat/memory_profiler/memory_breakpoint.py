@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from memkit.record.memory_usage import MIB, Reader
+from memkit.record.memory_reader import MIB, Reader
 
 
 class Stopper:

@@ -13,7 +13,7 @@ from memkit.base.errors import MeterError, UsageError
 from memkit.compat.memory_profiler.backends import choose_backend
 from memkit.compat.memory_profiler.code_map import CodeMap
 from memkit.compat.memory_profiler.line_sums import Sums, leads_of
-from memkit.record.memory_usage import BACKENDS, Reader
+from memkit.record.memory_reader import BACKENDS, Reader
 from memkit.system import engine
 
 _lock = _thread.RLock()

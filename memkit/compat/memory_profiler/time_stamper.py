@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from memkit.compat.memory_profiler.backends import _get_memory
 from memkit.model import mprof_file
-from memkit.record.memory_usage import MIB
+from memkit.record.memory_reader import MIB
 
 
 class TimeStamper:

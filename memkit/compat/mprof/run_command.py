@@ -21,8 +21,11 @@ from memkit.compat.mprof.profiles import new_profile
 from memkit.compat.script_or_module import find_script, is_script
 from memkit.model import mprof_file
 from memkit.model.ending import signal_name
+from memkit.record.settings import RunSettings
 from memkit.run import execute, launch
 from memkit.run.launch import Program
+from memkit.run.signals import forwarding
+from memkit.run.waiting import Child
 
 METERS = {"psutil": "rss", "psutil_pss": "pss", "psutil_uss": "uss", "posix": "rss"}
 SETTLED = 0.02
@@ -140,19 +143,16 @@ def _run_new(options, interval, plan) -> int:
         journal = os.path.join(folder, "run.memkit")
         if plan is not None:
             python, program, _ = plan
-            told = {"path": journal, "interval": str(interval), "meter": METERS[options.backend]}
+            settings = RunSettings(path=journal, interval=interval, meter=METERS[options.backend])
             if options.include_children:  # memory of calls alone comes from inside
-                meter = f"{told['meter']}_of_all"
-                told |= {
-                    "interval": str(LONGEST_INTERVAL // SECOND),
-                    "meter": f"{meter}={IN_THE_PROGRAM}:{meter}",
-                }
-            told["profile"] = f"{IN_THE_PROGRAM}:profile"
-            command = launch.command(program, told, None if python[0] == sys.executable and not python[1:] else python)
+                meter = f"{settings.meter}_of_all"
+                settings.interval, settings.meter = LONGEST_INTERVAL // SECOND, f"{meter}={IN_THE_PROGRAM}:{meter}"
+            settings.profile = f"{IN_THE_PROGRAM}:profile"
+            command = launch.command(program, settings, None if python[0] == sys.executable and not python[1:] else python)
         else:
             command = options.program
         file = stack.enter_context(closing(DatFile(options.filename or new_profile())))
-        forward_to = stack.enter_context(launch.signals_are_the_programs())
+        forward_to = stack.enter_context(forwarding())
         try:
             # Inherited descriptors are the program's, as under a shell.
             process = subprocess.Popen(command, close_fds=False)
@@ -189,7 +189,8 @@ def _follow(process, file, journal, options, interval) -> bool:
         looks += [_every(FOLLOW_EVERY, inside.advance), _every(FOLLOW_EVERY, lambda: not replacement.has_come())]
     beat = interval if outside else max(interval, FOLLOW_EVERY)
     began = time.monotonic()
-    with launch.end_of(process) as ended:
+    with Child(process) as child:
+        ended = child.ended_by
         over = _look_until(ended, looks, file, beat, options.timeout, early=SETTLED)
         if over and inside is not None and replacement.seen:  # it records itself no more
             inside.finish(time.time())
