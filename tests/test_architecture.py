@@ -11,7 +11,7 @@ import memkit
 ROOT = Path(memkit.__file__).parent
 # From the ground up, a line a folder: a module imports from the lines above its own, and on its own line from those before.
 FLOORS = """
-base: errors version locks descriptors paths units decorators hookspecs plugins
+base: errors version locks descriptors paths units decorators protocols hookspecs plugins
 native: pending_call threads clock cpython descriptors meter peak journal
 native/sampling: stacks limit_guard sampler process_events
 native/tracing: gate thread_state hook_chain tracer code_table lines calls line_events call_events
@@ -26,7 +26,7 @@ record: trend exit_status files header limit_guard span_rows active names child_
 run: signals terminal status_line launch external any_program attach progress execute follow_entry
     bootstrap
 run/inject: sitecustomize
-report: output overlay_plot dispatch
+report: output shared_options pictures transforms overlay_plot dispatch
 report/reporters: call_paths console flame folded lines mprof plot plot_lines recording_json samples_csv speedscope
 cli: parser options catalog info main
 ipython: pictures magic_args cell_source settle measurement html memit watching cells magics
@@ -77,7 +77,7 @@ def home_of(name):
     public = name.removeprefix("memkit.")
     if public.startswith("__"):
         return "memkit"
-    return "memkit.base.units" if public == "units" else f"memkit.{memkit._HOME_OF.get(public, public)}"
+    return f"memkit.{(memkit._HOME_OF | memkit._MODULES).get(public, public)}"
 
 
 def room(path):

@@ -5,7 +5,8 @@ import os
 import pytest
 
 import memkit
-from memkit.report.reporters.flame import LONGEST_CHAIN, MOST_LEVELS, Box, Layout, draw, label
+from memkit.report.reporters.flame import MOST_LEVELS, Box, Layout, draw, label
+from memkit.report.transforms import LONGEST_CHAIN
 
 MIB = 1 << 20
 MAIN = "<thread MainThread>"

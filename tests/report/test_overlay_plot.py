@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import memkit
-from memkit.report import overlay_plot
+from memkit.report import pictures
 
 HEAD = "delta,ram\n"
 MIB = 1 << 20
@@ -152,6 +152,6 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_read(tmp_path, monke
 
 
 def test_without_matplotlib_there_is_one_clear_error(report, monkeypatch):
-    monkeypatch.setattr(overlay_plot, "find_spec", lambda name: None)
-    with pytest.raises(memkit.UsageError, match="plot_reports needs matplotlib: python -m pip install matplotlib"):
+    monkeypatch.setattr(pictures, "find_spec", lambda name: None)
+    with pytest.raises(memkit.UsageError, match="a picture needs matplotlib: python -m pip install matplotlib"):
         memkit.plot_reports(report({0: 1}))

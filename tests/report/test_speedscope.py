@@ -9,7 +9,8 @@ import tarfile
 import pytest
 
 import memkit
-from memkit.report.reporters.speedscope import MOST_LEVELS, document
+from memkit.report.reporters.speedscope import document
+from memkit.report.transforms import MOST_LEVELS
 
 MIB = 1 << 20
 MS = 1_000_000
