@@ -1,4 +1,4 @@
-"""Memory over time of what trackers have written and of recordings, as a picture that says how each ended."""
+"""A plot of memory over time of trackers' files and of recordings, which marks how each ended."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def memkit_add_options(parser: memkit.OptionParser) -> None:
 
 @memkit.hookimpl
 def memkit_report(recordings: tuple[memkit.Recording, ...], options: Namespace) -> None:
-    """Tree and list go where the summary goes, after it; the CSV is of one recording."""
+    """Print tree and list after the summary, on the same stream; write the CSV of the one recording."""
     if options.csv_calls:
         write_csv(recordings[0], options.csv_calls)
     if (stream := memkit.report_stream(options)) is None:
@@ -103,7 +103,7 @@ def page(recording: memkit.Recording, sort: str | None = None, hidden: int = 0) 
 
 
 def cost(recording: memkit.Recording) -> str:
-    """How sure the numbers are and what they took, in one line."""
+    """How exact the numbers are and what tracing cost, in one line."""
     tracing, meter = recording.call_tracing, recording.about.meter
     assert tracing is not None, "no calls were traced"
     what = "resident memory, ±0.1 MiB" if meter == "rss" else meter
@@ -116,7 +116,7 @@ def cost(recording: memkit.Recording) -> str:
 
 
 def place(function: memkit.Function) -> str:
-    """Where a function is, shortly: ``load.py:12``, ``json/__init__.py:299``, ``In [5]:1``; nothing for one in C."""
+    """Where a function is, in short: ``load.py:12``, ``json/__init__.py:299``, ``In [5]:1``; nothing for one in C."""
     if not function.file:
         return ""
     if (name := memkit.Source(function.file).name) != function.file:
@@ -152,7 +152,7 @@ def _growth(size: int) -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    """A percentage in five characters; empty where there is nothing that it could be of."""
+    """A percentage of at most five characters; empty where the whole is not above 0."""
     if whole <= 0:
         return ""
     percent = round(100 * part / whole)

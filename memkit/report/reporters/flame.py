@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NARROWEST = 1 / 1200
-"""The share of the width below which a box is left out: about a dot."""
+"""The share of the width below which a box is left out: about a pixel."""
 MOST_LEVELS = 40
 SHORTEST = 6
-"""Names are not shortened to less than so many characters, but left out."""
+"""A name with room for fewer characters is left out rather than shortened."""
 WIDTH, LEVEL, FONT = 12.0, 0.27, 7.5
 """Inches, inches, points."""
 ADVANCE = 0.64
-"""The width of a character of DejaVu Sans Mono, rounded up to dots, as a share of the font's size."""
+"""The width of a character of DejaVu Sans Mono as a share of the font's size, rounded up to pixels."""
 
 
 class Box(NamedTuple):
@@ -60,10 +60,10 @@ def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
 
 
 class Layout:
-    """The boxes of a tree of calls: ``boxes``, and in ``narrow`` and ``deep`` how many were left out for what reason.
+    """The boxes of a tree of calls: ``boxes``, and how many calls were left out as too ``narrow`` or too ``deep``.
 
-    A box is as wide as its call grew or shrank, or as the boxes below it are together, if that is more: where one gives
-    back what another one took, both are there, though their caller kept nothing.
+    A box is as wide as its call grew or shrank, or as the boxes below it are together, if that is more: where one frees what
+    another allocated, both are there, though their caller kept nothing.
     """
 
     def __init__(self, calls: Sequence[memkit.Call], by_time: bool = False):
@@ -108,11 +108,11 @@ class Layout:
                 left += self._widths[below] / whole
 
     def _ordered(self, id: int | None) -> list[int]:
-        """What is below a call, what grew most first, what shrank last."""
+        """The calls below one: what grew most first, what shrank last."""
         return sorted(self._below.get(id, ()), key=lambda below: -getattr(self._calls[below], self.by))
 
     def _chain(self, id: int) -> list[int]:
-        """A call and those after it, as long as each makes only one that is there, and nearly as wide."""
+        """A call and those below it, as long as each has a single box below it, nearly as wide."""
         chain = [id]
         while len(below := self._below.get(id, [])) == 1 and self._widths[below[0]] >= 0.9 * self._widths[id]:
             [id] = below
@@ -211,7 +211,7 @@ def _draw_boxes(axes: Axes, layout: Layout, colour: _Colours) -> None:
 
 
 def label(box: Box, by: str) -> str:
-    """What stands in a box: as much as it has room for, nothing where that is next to nothing."""
+    """The text in a box: as much as fits, and nothing where too little does."""
     room = int((box.width * WIDTH * 0.98 * 72 - 7) / (FONT * ADVANCE))
     if room < SHORTEST and room < len(box.call.function.name):
         return ""
@@ -251,7 +251,7 @@ def _draw_legend(figure: Figure, height: float, layout: Layout, colour: _Colours
         patches.append(Patch(facecolor=colour.map(0.5), label="grew"))
     if any(_shrank(box, layout) for box in layout.boxes):
         freed, hatch = memkit.pictures.FREED_AREA, memkit.pictures.FREED_HATCH
-        patches.append(Patch(facecolor=freed, edgecolor=hatch, hatch="////", label="gave back more than it took"))
+        patches.append(Patch(facecolor=freed, edgecolor=hatch, hatch="////", label="shrank"))
     if any(box.between for box in layout.boxes):
         patches.append(Patch(facecolor=memkit.pictures.GRID, label="several calls in one"))
     if patches:

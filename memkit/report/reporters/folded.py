@@ -1,6 +1,6 @@
 """``--folded``: the call paths as folded stacks, ``a;b;c 123``, for flamegraph.pl, inferno and others.
 
-Weights are bytes of growth, without what was given back; with ``--sort time`` nanoseconds.
+Weights are bytes of growth, without what was freed; with ``--sort time`` nanoseconds.
 """
 
 from __future__ import annotations

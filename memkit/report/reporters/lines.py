@@ -17,9 +17,9 @@ HEAD = ("line", "hits", "time", "growth", "memory", "peak")
 WIDTHS = (6, 11, 10, 12, 11, 11)
 MOST_GROWN = 5
 LONGEST_GAP = 5
-"""Lines that never ran are left out where more than so many follow each other."""
+"""More lines than this in a row that never ran are left out."""
 STANDS_OUT = 0.1
-"""A line is marked that has at least this share of what its function's greatest line grew or rose by."""
+"""A line is marked if it grew or rose by at least this share of what the largest line of its function did."""
 
 
 @memkit.hookimpl
@@ -32,7 +32,7 @@ def memkit_add_options(parser: memkit.OptionParser) -> None:
 
 @memkit.hookimpl
 def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
-    """The tables go where the summary goes, after it."""
+    """Print the tables after the summary, on the same stream."""
     if options.csv_lines:
         write_csv(recording, options.csv_lines)
     stream = memkit.report_stream(options)
@@ -84,7 +84,7 @@ def tables(recording: memkit.Recording, colour: bool = False) -> Iterator[Text]:
 
 
 def cost(recording: memkit.Recording) -> str:
-    """How sure the numbers are and what they took, in one line."""
+    """How exact the numbers are and what tracing cost, in one line."""
     tracing, meter = recording.tracing, recording.about.meter
     assert tracing is not None, "no lines were traced"
     what = "resident memory, ±0.1 MiB" if meter == "rss" else meter
@@ -128,7 +128,7 @@ def sums(lines: Sequence[memkit.Line]) -> str:
 def rows(
     function: memkit.Function, lines: Sequence[memkit.Line], source: memkit.Source
 ) -> Iterator[tuple[int | None, memkit.Line | None, bool]]:
-    """What stands in the rows of a table: the number, the line if it ran, and whether it stands out; no number is a gap."""
+    """The rows of a table: the number, the line if it ran, and whether it is marked; a row without a number is a gap."""
     greatest = max((_weight(line, lines) for line in lines), default=0)
     known = {line.number: line for line in lines}
     for number in _shown(known, function.line if source.lines else lines[0].number):
@@ -153,7 +153,7 @@ def _weight(line: memkit.Line, lines: Sequence[memkit.Line]) -> int:
 
 
 def cells(number: int, line: memkit.Line | None) -> tuple[str, ...]:
-    """What stands in the columns of a row, in words."""
+    """The columns of a row, in words."""
     if line is None:
         return (str(number), "", "", "", "", "")
     size, time = memkit.units.show_bytes, memkit.units.show_time

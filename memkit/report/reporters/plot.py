@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     Band: TypeAlias = tuple[list[Lane], str]
 
 ALONE: dict[str, Any] = {"linestyle": "none", "zorder": 5}
-"""Of a marker that stands by itself, above the curves."""
+"""Settings of a marker without a line, drawn above the curves."""
 MOST_SPANS = 40
 MOST_CROSSINGS = 40
 LANE = 0.17  # inches
 FAR = 2.5
-"""A limit is drawn where it is no more than so many times as high as memory was; else the curve would be squeezed."""
+"""A limit that is more than so many times as high as memory was is not drawn: it would flatten the curve."""
 ACTIONS = {"raise": ": MemoryError raised", "stop": ": stopped"}
 MOST_EXPLAINED = 3
-"""Limits that were reached: the legend explains so many of them."""
+"""How many of the limits that were reached the legend explains."""
 
 
 class Scale(NamedTuple):
@@ -149,7 +149,7 @@ def _how_sure(recording: memkit.Recording) -> str:
 
 
 def _envelope(samples: Sequence[memkit.Sample], least: int = 0) -> Iterator[tuple[int, int, int]]:
-    """Corners of the area between the curve and what was reached above it: (time, lower, upper) from left to right.
+    """Corners of the area between the curve and the peaks above it: (time, lower, upper) from left to right.
 
     A row's peak was reached between the row before and this one, so it is drawn over all that time.
     """
@@ -162,7 +162,7 @@ def _envelope(samples: Sequence[memkit.Sample], least: int = 0) -> Iterator[tupl
 
 
 def _draw_ending(axes: Axes, recording: memkit.Recording, colour: str, scale: Scale) -> None:
-    """A cross where a program died, a dot where it finished, nothing where its end was not seen."""
+    """A cross where a program failed, a dot where it finished, nothing where its end is not known."""
     if not recording.samples or recording.ending.kind in ("detached", "unknown"):
         return
     died = recording.ending.failed
@@ -179,7 +179,7 @@ def _draw_ending(axes: Axes, recording: memkit.Recording, colour: str, scale: Sc
 
 
 def _draw_limits(axes: Axes, recordings: Sequence[memkit.Recording], highest: int, scale: Scale) -> str:
-    """Where the nearest limit is reached, a line for each recording; what is far above becomes a note, which is returned."""
+    """Draw the nearest limit of each recording as a line; one that is far above becomes a note, which is returned."""
     levels: list[tuple[int, str, str]] = []
     notes: list[str] = []
     size, series = memkit.units.show_bytes, memkit.pictures.SERIES
@@ -216,7 +216,7 @@ def _draw_limits(axes: Axes, recordings: Sequence[memkit.Recording], highest: in
 
 
 def _draw_crossings(axes: Axes, recordings: Sequence[memkit.Recording], scale: Scale) -> None:
-    """A dotted line at the moment when a limit was reached, and one at its height where that is what is drawn."""
+    """A dotted line at the time when a limit was reached, and one at its height if it limits what is drawn."""
     colour = memkit.pictures.REACHED
     for recording in recordings:
         known: set[int] = set()
@@ -236,9 +236,9 @@ def _draw_crossings(axes: Axes, recordings: Sequence[memkit.Recording], scale: S
 
 
 def _bands(recording: memkit.Recording) -> list[Band]:
-    """What is drawn of the processes, from the bottom, as (lanes, colour).
+    """The bands of a tree of processes, from the bottom, as (lanes, colour).
 
-    The recorded process, the others that rose highest, each for itself, in the order of their starts, and all the rest.
+    The recorded process, then those that rose highest, a band each, in the order of their starts, then one of all others.
     """
     colours = memkit.pictures.PROCESSES
     lanes = [lane for lane in recording.lanes if lane[1]]
@@ -249,14 +249,14 @@ def _bands(recording: memkit.Recording) -> list[Band]:
 
 
 def _draw_each(axes: Axes, bands: Sequence[Band], scale: Scale) -> None:
-    """A curve for each process but the first, where nobody knows what they use together."""
+    """A curve for each process but the first, where what they use together was not recorded."""
     for lanes, colour in bands[1:]:
         for _, samples in lanes:
             _draw_samples(axes, samples, colour, scale, width=1.4 if len(lanes) == 1 else 0.5)
 
 
 def _draw_bands(axes: Axes, recording: memkit.Recording, bands: Sequence[Band], scale: Scale) -> None:
-    """The processes' shares of what they use together, in proportion to what was read of each, so that they add up to it."""
+    """Each band's share of the total, in proportion to what was read of its processes: together they are the total."""
     import numpy
 
     moments = numpy.array([total.time for total in recording.totals])
@@ -319,7 +319,7 @@ def _draw_lanes(axes: Axes, bands: Sequence[Band], scale: Scale) -> None:
 
 
 def _lane_name(process: memkit.Process) -> str:
-    """What it runs, of which the interpreter says the least, and its number."""
+    """The program of a process, without its interpreter, and its PID."""
     first, *words = process.command.split() or [""]
     first = os.path.basename(first)
     words = words if words and first.startswith("python") else [first, *words]
@@ -330,7 +330,7 @@ def _lane_name(process: memkit.Process) -> str:
 
 
 def _draw_spans(axes: Axes, recording: memkit.Recording, scale: Scale) -> None:
-    """Brackets above the curve, one level for each depth; those that rose most where there are too many."""
+    """Brackets above the curve, one level for each depth; of too many spans those that rose most."""
     duration = recording.duration
     chosen = memkit.transforms.largest_spans(recording.spans, MOST_SPANS)
     top = axes.get_ylim()[1]
@@ -381,5 +381,5 @@ def _dress(axes: Axes, recordings: Sequence[memkit.Recording], up: str, far: str
 
 
 def _curves(axes: Axes) -> list[Artist]:
-    """What a legend of many recordings tells apart: their curves, and how those that died did."""
+    """What the legend of many recordings has: their curves, and how those that failed ended."""
     return [line for line in axes.lines if not str(line.get_label()).startswith("_")]

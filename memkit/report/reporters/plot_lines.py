@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MOST_LINES = 120
 LONGEST_TEXT = 100
 LETTER, ROW, BARS, GAP = 0.0672, 0.2, 2.3, 0.35
-"""Inches: the width of a letter, the height of a row, the width of the bars, and what is left free before them."""
+"""Inches: the width of a letter, the height of a row, the width of the bars, and the gap before them."""
 TOP, BOTTOM, EDGE = 0.35, 0.3, 0.12
 
 

@@ -32,7 +32,7 @@ def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
 
 
 def document(recording: memkit.Recording) -> Iterator[str]:
-    """The document, piece by piece: the samples and calls of a long run are never text all at once."""
+    """The document in pieces, so that the text of a long run is never in memory as a whole."""
     head = {
         "format": FORMAT,
         "about": recording.about._asdict(),
@@ -80,7 +80,7 @@ def _stacks(stacks: Iterable[memkit.Stack]) -> list[dict[str, Any]]:
 
 
 def _array(key: str, objects: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """A key of the document, with an array that has an object on each line."""
+    """A key of the document and its array, an object a line."""
     yield f',\n "{key}": ['
     for number, each in enumerate(objects):
         yield (",\n  " if number else "\n  ") + json.dumps(each)

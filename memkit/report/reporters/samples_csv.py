@@ -1,4 +1,4 @@
-"""``--csv``: the samples of all processes as comma-separated values, one row each, written as they are gone through."""
+"""``--csv``: the samples of all processes as comma-separated values, one row each, in order of time."""
 
 from __future__ import annotations
 

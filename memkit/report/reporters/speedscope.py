@@ -1,6 +1,6 @@
 """``--speedscope``: the call paths for https://www.speedscope.app, by what each did itself.
 
-A file has up to three profiles: growth and time, and what was given back, since a weight cannot be negative there.
+A file has up to three profiles: growth, time, and what was freed, since a weight cannot be negative there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 PROFILES: tuple[tuple[str, str, Callable[[memkit.Call], int]], ...] = (
     ("growth", "bytes", lambda call: call.own_growth),
     ("time", "nanoseconds", lambda call: call.own_time),
-    ("given back", "bytes", lambda call: -call.own_growth),
+    ("freed", "bytes", lambda call: -call.own_growth),
 )
 
 
@@ -46,7 +46,7 @@ def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
 
 
 def document(recording: memkit.Recording) -> Iterator[str]:
-    """The document, piece by piece: the stacks of many calls are never text all at once."""
+    """The document in pieces, so that the text of many stacks is never in memory as a whole."""
     frames: dict[memkit.Function, int] = {}
     for call in recording.calls:
         frames.setdefault(call.function, len(frames))
