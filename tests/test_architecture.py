@@ -27,7 +27,7 @@ record: trend exit_status files header limit_guard active settings resolve child
 run: signals terminal status_line progress waiting launch external any_program attach execute
     follow_entry bootstrap
 run/inject: sitecustomize
-report: output overlay_plot dispatch
+report: output shared_options pictures transforms overlay_plot dispatch
 report/reporters: call_paths console flame folded lines mprof plot plot_lines recording_json samples_csv speedscope
 cli: printing exit_codes parser options catalog recording_file report_options run attach report list clean plugins info main
 ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics
@@ -79,7 +79,7 @@ def home_of(name):
     public = name.removeprefix("memkit.")
     if public.startswith("__"):
         return "memkit"
-    return "memkit.base.units" if public == "units" else f"memkit.{memkit._HOME_OF.get(public, public)}"
+    return f"memkit.{(memkit._HOME_OF | memkit._MODULES).get(public, public)}"
 
 
 def room(path):

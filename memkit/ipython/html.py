@@ -10,6 +10,7 @@ from html import escape
 from memkit.base.units import show_bytes, show_text, show_time
 from memkit.ipython import pictures
 from memkit.model.sources import Source
+from memkit.report import transforms
 from memkit.report.reporters import call_paths, console, lines
 
 MARK = "background:rgba(230,150,30,.25);font-weight:bold"
@@ -46,7 +47,7 @@ def html(recording, shown=None, sort=None, without=()) -> str:
     shown, summary = shown or recording, "console" not in without
     parts = []
     if summary:
-        parts += [_facts(recording), pictures.plot(console.together(recording)), *_details(recording), *_spans(recording)]
+        parts += [_facts(recording), pictures.plot(transforms.together(recording)), *_details(recording), *_spans(recording)]
     if "lines" not in without:
         parts += _lines(recording)
     if recording.call_tracing is not None and "paths" not in without:
@@ -118,9 +119,9 @@ def _table(heads, rows):
 def _spans(recording):
     if not recording.spans:
         return
-    most = sorted(recording.spans, key=lambda span: span.before - span.peak)[: console.MOST_SPANS]
+    most = transforms.largest_spans(recording.spans, console.MOST_SPANS)
     rows = []
-    for span in sorted(most, key=lambda span: span.start):
+    for span in most:
         took = "unfinished" if span.end is None else show_time(span.duration)
         growth = "?" if span.growth is None else show_bytes(span.growth, sign=True)
         rows.append(((took, growth, show_bytes(span.peak), "  " * span.depth + span.label), ""))
@@ -154,10 +155,10 @@ def _calls(recording, sort, hidden):
     if not recording.calls:
         yield _faint(call_paths.none_known(recording))
         return
-    tree = call_paths.Tree(recording.calls, sort)
-    yield _title("calls", tree.title.removeprefix("calls "))
+    paths = transforms.MainPaths(recording.calls, sort)
+    yield _title("calls", call_paths.title(paths).removeprefix("calls "))
     rows, shown = [], 0
-    for depth, call in tree.rows():
+    for depth, call in paths.rows():
         indent = "  " * depth
         if isinstance(call, list):
             shown += len(call)
@@ -165,9 +166,10 @@ def _calls(recording, sort, hidden):
             continue
         shown += 1
         place = f"  {call_paths.place(call.function)}".rstrip()
-        rows.append(((*tree.cells(call), f"{indent}{call.function.name}{place}"), MARK if tree.stands_out(call) else ""))
+        cells = (*call_paths.cells(paths, call), f"{indent}{call.function.name}{place}")
+        rows.append((cells, MARK if paths.stands_out(call) else ""))
     yield _table((*(name for name, _ in call_paths.TREE), "function"), rows)
-    if left := tree.left_out(shown):
+    if left := call_paths.left_out(paths, shown):
         yield _faint(left)
     if hidden:
         yield _faint(f"{hidden:,} more, of libraries and the like, counted with their callers")

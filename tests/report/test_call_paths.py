@@ -6,7 +6,8 @@ import pytest
 
 import memkit
 from memkit.model.recording import Function, Tracing
-from memkit.report.reporters.call_paths import LIST, LONGEST_CHAIN, MOST_FUNCTIONS, MOST_ROWS, TREE, cost, page, place
+from memkit.report.reporters.call_paths import LIST, MOST_FUNCTIONS, TREE, cost, page, place
+from memkit.report.transforms import LONGEST_CHAIN, MOST_PATHS
 
 MIB = 1 << 20
 MAIN = "<thread MainThread>"
@@ -92,9 +93,9 @@ def test_paths_below_a_hundredth_are_left_out_and_counted(called):
 def test_the_page_is_cut_where_it_is_full_with_the_weightiest_kept(called):
     recording = called((0, MAIN, 0), *((1, f"f{k}", 10 + k) for k in range(100)))
     rows = tree(recording)
-    assert len(rows) == MOST_ROWS
+    assert len(rows) == MOST_PATHS
     assert rows[1:] == [(1, f"f{k}") for k in range(99, 99 - len(rows) + 1, -1)]
-    assert f"and {101 - MOST_ROWS} paths more that grew by less; --csv-calls and --json have them all" in shown(recording)
+    assert f"and {101 - MOST_PATHS} paths more that grew by less; --csv-calls and --json have them all" in shown(recording)
 
 
 def test_the_middle_of_a_long_chain_is_left_out_with_its_sum(called):

@@ -1,63 +1,66 @@
 """``--plot-lines``: the source of the traced functions with a bar for what each line grew by and how high it rose."""
 
+from __future__ import annotations
+
 import os
-from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import memkit
 
-SUFFIXES = (".png", ".svg", ".pdf")
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Iterator, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 MOST_LINES = 120
 LONGEST_TEXT = 100
 LETTER, ROW, BARS, GAP = 0.0672, 0.2, 2.3, 0.35
-"""Inches: the width of a letter, the height of a row, the width of the bars, and what is left free before them."""
+"""Inches: the width of a letter, the height of a row, the width of the bars, and the gap before them."""
 TOP, BOTTOM, EDGE = 0.35, 0.3, 0.12
-GROWTH, SHRINKAGE, PEAK = "#1f6fb4", "#2e8b57", "#d1603d"
 
 
-def plot_path(text):
-    """The type of ``--plot-lines``: a file that can be written, of a kind that can be drawn."""
-    path = memkit.output_path(text)
-    if os.path.splitext(path)[1].lower() not in SUFFIXES:
-        raise memkit.UsageError(f"cannot tell the kind of picture from {path!r}: end it in {', '.join(SUFFIXES)}")
-    if find_spec("matplotlib") is None:
-        raise memkit.UsageError("--plot-lines needs matplotlib: python -m pip install matplotlib")
-    return path
+class Row(NamedTuple):
+    """A row of the picture."""
+
+    text: str
+    line: memkit.Line | None
+    """None where nothing ran."""
+    heading: bool = False
+    """Whether it names a function."""
 
 
 @memkit.hookimpl
-def memkit_add_options(parser):
+def memkit_add_options(parser: memkit.OptionParser) -> None:
     parser.add_argument(
         "--plot-lines",
         metavar="FILE",
-        type=plot_path,
+        type=memkit.pictures.path,
         help="draw the traced source with bars into a .png, .svg or .pdf file",
     ).one_recording = True
 
 
 @memkit.hookimpl
-def memkit_report(recording, options):
+def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
     if not options.plot_lines:
         return
     if not recording.lines:
         raise memkit.MemkitError("--plot-lines has nothing to draw: no lines were traced; record with --lines")
-    figure = draw(recording)
-    kind = os.path.splitext(options.plot_lines)[1][1:].lower()
-    with memkit.output(options.plot_lines, binary=True) as file:
-        figure.savefig(file, format=kind)
+    memkit.pictures.save(draw(recording), options.plot_lines)
 
 
-def draw(recording):
+def draw(recording: memkit.Recording) -> Figure:
     """A matplotlib ``Figure``: a row for each line of source, with its text, growth and peak."""
-    from matplotlib.figure import Figure
-
+    pictures = memkit.pictures
     rows = list(rows_of(recording))
     shown, more = rows[:MOST_LINES], len(rows) - MOST_LINES
-    letters = max(len(_cut(text)) for text, _, _ in shown)
+    letters = max(len(_shown(row.text)) for row in shown)
     bottom = BOTTOM + (ROW if more > 0 else 0)
     width, height = EDGE + letters * LETTER + 2 * (GAP + BARS) + EDGE, TOP + len(shown) * ROW + bottom
-    figure = Figure(figsize=(width, height), dpi=110)
+    figure = pictures.new_figure(height, width=width, layout=False)
 
-    def axes_at(left, wide, **settings):
+    def axes_at(left: float, wide: float, **settings: Any) -> Axes:
         place = (left / width, bottom / height, wide / width, len(shown) * ROW / height)
         return figure.add_axes(place, **settings)
 
@@ -67,40 +70,43 @@ def draw(recording):
     text.set_ylim(len(shown) - 0.5, -0.5)
     _write_text(text, shown)
     unit, name = memkit.units.scale(max((abs(line.growth) for line in recording.lines), default=0))
-    _draw_bars(growth, shown, unit, f"growth ({name})", lambda line: line.growth, lambda v: GROWTH if v > 0 else SHRINKAGE)
+    _draw_bars(growth, shown, unit, f"growth ({name})", lambda line: line.growth, _colour)
     unit, name = memkit.units.scale(max(line.peak for line in recording.lines))
-    _draw_bars(peak, shown, unit, f"peak ({name})", lambda line: line.peak, lambda _: PEAK)
+    _draw_bars(peak, shown, unit, f"peak ({name})", lambda line: line.peak, lambda _: pictures.PEAK)
     if more > 0:
         words = f"and {more} more line{'s' if more > 1 else ''}; --csv-lines and --json have all of them"
-        figure.text(EDGE / width, ROW / 2 / height, words, fontsize=8, va="center", color="#666666")
+        figure.text(EDGE / width, ROW / 2 / height, words, fontsize=8, va="center", color=pictures.FAINT)
     return figure
 
 
-def rows_of(recording):
-    """What stands in each row: the text, and the line if it ran. Functions are told apart by their headings."""
+def _colour(growth: int) -> str:
+    return memkit.pictures.MEMORY if growth > 0 else memkit.pictures.FREED
+
+
+def rows_of(recording: memkit.Recording) -> Iterator[Row]:
+    """The rows from the top: for each function a heading, then its lines."""
     for function, lines in recording.functions.items():
         source = memkit.Source(function.file, recording.about.began)
         known = {line.number: line for line in lines}
-        yield f"{function.name}  {os.path.basename(source.name)}:{function.line}", None, True
+        yield Row(f"{function.name}  {os.path.basename(source.name)}:{function.line}", None, heading=True)
         if source.remark:
-            yield f"({source.remark})", None, False
+            yield Row(f"({source.remark})", None)
         for number in range(min(known), max(known) + 1):
             if source.lines or number in known:
-                yield f"{number:5}  {source.line(number)}", known.get(number), False
+                yield Row(f"{number:5}  {source.line(number)}", known.get(number))
 
 
-def _cut(text):
-    text = memkit.units.show_text(text)
-    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+def _shown(text: str) -> str:
+    return memkit.pictures.shorten(text, LONGEST_TEXT)
 
 
-def _write_text(axes, rows):
+def _write_text(axes: Axes, rows: Sequence[Row]) -> None:
     for place, (text, line, heading) in enumerate(rows):
-        colour = "#000000" if line or heading else "#999999"
+        colour = "#000000" if line or heading else memkit.pictures.PALE
         axes.text(
             0,
             place,
-            _cut(text).replace("$", r"\$"),
+            memkit.pictures.literal(text, LONGEST_TEXT),
             family="monospace",
             fontsize=8,
             va="center",
@@ -112,7 +118,14 @@ def _write_text(axes, rows):
     axes.axis("off")
 
 
-def _draw_bars(axes, rows, unit, title, value_of, colour_of):
+def _draw_bars(
+    axes: Axes,
+    rows: Sequence[Row],
+    unit: int,
+    title: str,
+    value_of: Callable[[memkit.Line], int],
+    colour_of: Callable[[int], str],
+) -> None:
     for place, (_, line, _) in enumerate(rows):
         if line is None:
             continue
@@ -127,14 +140,11 @@ def _draw_bars(axes, rows, unit, title, value_of, colour_of):
                 ha="left" if value > 0 else "right",
                 va="center",
                 fontsize=6.5,
-                color="#333333",
+                color=memkit.pictures.TEXT,
             )
     axes.set_title(title, fontsize=9)
     axes.margins(x=0.22)
     axes.locator_params(axis="x", nbins=5)
-    axes.axvline(0, color="#888888", linewidth=0.6)
+    axes.axvline(0, color=memkit.pictures.PALE, linewidth=0.6)
     axes.tick_params(left=False, labelleft=False, labelsize=7)
-    axes.grid(True, axis="x", color="#e4e4e4", linewidth=0.5)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
+    memkit.pictures.dress(axes, hide=("top", "right", "left"), grid="x")

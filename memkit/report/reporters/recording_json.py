@@ -1,21 +1,29 @@
 """``--json``: a whole recording as one document. Times are nanoseconds since its beginning, sizes bytes, unknowns null."""
 
+from __future__ import annotations
+
 import json
+from typing import TYPE_CHECKING
 
 import memkit
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterable, Iterator
+    from typing import Any
 
 FORMAT = 1
 
 
 @memkit.hookimpl
-def memkit_add_options(parser):
+def memkit_add_options(parser: memkit.OptionParser) -> None:
     parser.add_argument(
         "--json", metavar="FILE", type=memkit.output_path, help="write the whole recording as JSON; - is standard output"
     ).one_recording = True
 
 
 @memkit.hookimpl
-def memkit_report(recording, options):
+def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
     if not options.json:
         return
     with memkit.output(options.json) as file:
@@ -23,8 +31,8 @@ def memkit_report(recording, options):
             file.write(piece)
 
 
-def document(recording):
-    """The document, piece by piece: the samples and calls of a long run are never text all at once."""
+def document(recording: memkit.Recording) -> Iterator[str]:
+    """The document in pieces, so that the text of a long run is never in memory as a whole."""
     head = {
         "format": FORMAT,
         "about": recording.about._asdict(),
@@ -63,21 +71,21 @@ def document(recording):
     yield "\n}\n"
 
 
-def _crossing(recording, crossing):
+def _crossing(recording: memkit.Recording, crossing: memkit.Crossing) -> dict[str, Any]:
     return {**crossing._asdict(), "share": recording.share(crossing), "stacks": _stacks(crossing.stacks)}
 
 
-def _stacks(stacks):
+def _stacks(stacks: Iterable[memkit.Stack]) -> list[dict[str, Any]]:
     return [{**stack._asdict(), "frames": [frame._asdict() for frame in stack.frames]} for stack in stacks]
 
 
-def _array(key, objects):
-    """A key of the document, with an array that has an object on each line."""
+def _array(key: str, objects: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """A key of the document and its array, an object a line."""
     yield f',\n "{key}": ['
     for number, each in enumerate(objects):
         yield (",\n  " if number else "\n  ") + json.dumps(each)
     yield "\n ]"
 
 
-def _ending(ending):
+def _ending(ending: memkit.Ending) -> dict[str, Any]:
     return {**ending._asdict(), "text": str(ending)}
