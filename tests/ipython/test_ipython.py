@@ -121,7 +121,7 @@ def test_the_aliases_take_no_words(loaded, name):
 
 
 def increment(text):
-    found = re.fullmatch(r"peak memory: \d+\.\d\d MiB, increment: (-?\d+\.\d\d) MiB( \(as far as was seen\))?\n", text)
+    found = re.fullmatch(r"peak memory: \d+\.\d\d MiB, increment: (-?\d+\.\d\d) MiB( \(sampled\))?\n", text)
     return float(found[1])
 
 
@@ -307,9 +307,7 @@ def test_an_error_is_the_users_and_the_tables_are_shown(loaded):
 @traced
 def test_children_are_told_of_below_the_tables(loaded):
     loaded(DOUBLE)
-    assert re.search(
-        r"^children: at most .* together, looked at every 0.1 s$", loaded("%mprun -c -f double double(1)"), re.M
-    )
+    assert re.search(r"^children: at most .* together, polled every 0.1 s$", loaded("%mprun -c -f double double(1)"), re.M)
 
 
 @traced
@@ -598,7 +596,7 @@ def test_a_recording_of_a_program_has_the_name_of_the_program(shell, tmp_path):
         ("%%memkit --follow\nran = 1", "%%memkit: --follow needs a file"),
         ("%%memkit --trigger 1\nran = 1", "%%memkit: --trigger goes with --call-log FILE"),
         ("%%memkit --csv /nowhere/at/all\nran = 1", "%%memkit: cannot write '/nowhere/at/all'"),
-        ("%%memkit --out 3x\nran = 1", "%%memkit: --out '3x': write a name that a variable can have"),
+        ("%%memkit --out 3x\nran = 1", "%%memkit: --out '3x': write the name of a variable"),
         ("%memkit", "%%memkit: there is no cell below: write %%memkit on its first line"),
         ("%%memkit 'x\nran = 1", "No closing quotation"),
         ("%%memkit\nran = 1\n3 +", "%%memkit: that is not Python in line 2"),

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 import memkit
-from memkit.ipython.measurement import Stretch
+from memkit.ipython.measurement import Measurement
 from memkit.system import engine
 
 traced = pytest.mark.skipif(engine.NAME != "native", reason="lines are traced by the native engine only")
@@ -79,10 +79,10 @@ def test_the_tables_are_shown_as_far_as_they_are_known(full, then):
     assert isinstance(full.ip.user_ns.get("profiler"), memkit.LineProfiler if not then else type(None))
 
 
-def test_a_curve_that_was_cut_off_costs_a_stretch_only_its_samples(full):
-    stretch = Stretch(curve=True)
+def test_a_measurement_whose_curve_was_cut_off_lacks_only_samples(full):
+    measurement = Measurement(curve=True)
     full.ip.user_ns["fill"]()
-    measured = stretch.end()
+    measured = measurement.end()
     full.ip.user_ns["clear"]()
     assert measured.peak >= measured.after > 0
 

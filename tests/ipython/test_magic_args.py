@@ -39,7 +39,7 @@ def test_what_is_no_option_is_refused(line, said):
 @pytest.mark.parametrize("text", ["x", "0", "-1", "1.5", "nan"])
 def test_what_is_no_number_of_times_is_refused(text):
     with pytest.raises(UsageError, match=re.escape(f"%memit -r {text!r}: write a whole number greater than 0")):
-        number("memit", {"r": [text]}, "r", 1)
+        number("memit", {"r": [text]}, "r", 1, int)
 
 
 def test_the_last_value_counts():

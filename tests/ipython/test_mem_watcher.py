@@ -15,7 +15,7 @@ MIB = 1 << 20
 SECOND = 1_000_000_000
 LINE = re.compile(
     r"^In \[(\d+)\]( \(nested\))? used (-?\d+\.\d) MiB RAM in (\d+\.\d\d)s, peaked (\d+\.\d) MiB above current"
-    r"( as far as was seen)?, total RAM usage (\d+\.\d) MiB$",
+    r"( \(sampled\))?, total RAM usage (\d+\.\d) MiB$",
     re.MULTILINE,
 )
 
@@ -43,7 +43,7 @@ def test_the_whole_line():
 
 def test_a_peak_that_was_only_seen_is_told_as_such():
     seen = line("In [5]", Measured(MIB, MIB, 2 * MIB, False, 0, ()))
-    assert "peaked 1.0 MiB above current as far as was seen, total" in seen
+    assert "peaked 1.0 MiB above current (sampled), total" in seen
 
 
 def test_nothing_is_minus_nothing():
@@ -190,7 +190,7 @@ def test_where_memory_cannot_be_read_it_gives_up_in_a_line(watched, monkeypatch)
     def fail(self):
         raise memkit.MeterError("no meter")
 
-    monkeypatch.setattr("memkit.ipython.measurement.Stretch.end", fail)
+    monkeypatch.setattr("memkit.ipython.measurement.Measurement.end", fail)
     watched("1")
     assert watched.complaint == "memkit: cells are not watched any more: no meter\n"
     assert watched("2") == "Out[3]: 2\n"

@@ -73,7 +73,7 @@ def test_no_file_of_the_programs_data_is_read_for_that(tmp_path):
     with open(tmp_path / "table", "wb+") as file:
         file.truncate(1 << 34)  # larger than any file of code
         with mmap.mmap(file.fileno(), 1 << 20):
-            assert settle._largest_file() != os.fsencode(file.name)
+            assert settle._largest_mapped_file() != os.fsencode(file.name)
 
 
 def test_it_runs_once_for_each_repeat():
