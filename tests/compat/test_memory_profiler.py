@@ -889,3 +889,26 @@ def test_measuring_warns_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         LineProfiler()(lambda: None)()
+
+
+def test_a_trace_function_gets_its_events_under_max_mem_and_is_restored():
+    profiler, seen = LineProfiler(max_mem=1 << 40), []
+
+    def tracer(frame, event, argument):
+        seen.append((frame.f_code.co_name, event))
+        return tracer
+
+    @profiler
+    def work():
+        kept = 1
+        return kept
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        work()
+        after = sys.gettrace()
+    finally:
+        sys.settrace(before)
+    assert after is tracer
+    assert [event for name, event in seen if name == "work"] == ["call", "line", "line", "return"]

@@ -355,7 +355,7 @@ def test_a_reader_that_has_enough_is_no_error(plain, script):
 @pytest.mark.parametrize("options", [(), ("--timestamp",)], ids=" ".join)
 def test_a_full_disk_is_told_and_changes_no_program(run, options):
     passing, failing = (run(README + more, options=("-o", "/dev/full", *options)) for more in (SAYS, SAYS + "exit(3)\n"))
-    complaint = "memory_profiler: the results are not whole: No space left on device\n"
+    complaint = "memory_profiler: the results are incomplete: No space left on device\n"
     assert (passing.returncode, passing.stdout, passing.stderr) == (1, "ran\n", complaint)
     assert (failing.returncode, failing.stdout, failing.stderr) == (3, "ran\n", complaint)
 

@@ -15,8 +15,9 @@ from memkit.base.errors import MeterError
 from memkit.compat import mprof as module
 from memkit.compat.mprof import profiles
 from memkit.compat.mprof.commands import _run_parser
-from memkit.compat.mprof.dat_file import DatFile, Inside, Outside
-from memkit.compat.mprof.process_memory import Replacement, Watch
+from memkit.compat.mprof.dat_file import DatFile, PollingWriter, RecordingWriter
+from memkit.compat.mprof.exec_detector import ExecDetector
+from memkit.compat.mprof.process_memory import ProcessMemory
 from memkit.model import mprof_file
 from memkit.system import engine
 
@@ -137,12 +138,12 @@ def test_a_program_that_replaces_itself_goes_on_being_recorded(run, script, tmp_
 
 def test_a_process_that_has_ended_is_not_replaced():
     with subprocess.Popen([sys.executable, "-c", WAITS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        replacement = Replacement(process.pid, sys.executable, lambda: True)
+        detector = ExecDetector(process.pid, sys.executable, lambda: True)
         process.stdout.readline()
-        assert not replacement.has_come()
+        assert detector.is_same_program()
         process.stdin.close()
         process.stdout.read()
-        assert [replacement.has_come() for _ in range(100)] == [False] * 100
+        assert [detector.is_same_program() for _ in range(100)] == [True] * 100
 
 
 TOGETHER = """
@@ -436,7 +437,7 @@ def test_a_full_disk_is_told_and_ends_no_program(run, script, words):
     assert failing.returncode == 3
     assert passing.returncode == 1
     for done in (failing, passing):
-        assert "mprof: '/dev/full' is not whole: No space left on device\n" in done.stderr
+        assert "mprof: '/dev/full' is incomplete: No space left on device\n" in done.stderr
 
 
 def test_a_file_of_mprof_is_replaced(run, tmp_path):
@@ -549,14 +550,14 @@ def test_a_process_is_found_by_its_name_or_its_command_line(tmp_path):
 # -- what a file gets ----------------------------------------------------------------------------------------------------
 
 
-class Watched:
-    """A watch that gives what it was told to."""
+class Readings:
+    """A process's memory with given readings."""
 
-    def __init__(self, *looks):
-        self.looks = list(looks)
+    def __init__(self, *readings):
+        self.readings = list(readings)
 
-    def look(self):
-        return self.looks.pop(0)
+    def read(self):
+        return self.readings.pop(0)
 
 
 def lines_of(path):
@@ -573,32 +574,32 @@ def dat(tmp_path):
 
 def test_what_was_read_before_the_program_was_loaded_is_left_out(dat, tmp_path):
     """mprof's curves began at 0.2 MiB."""
-    outside = Outside(Watched((5, {}), (2 * MIB, {}), (None, {})), dat, settled=False)
-    assert [outside.look() for _ in range(3)] == [True, True, False]
-    outside.finish()
+    polling = PollingWriter(Readings((5, {}), (2 * MIB, {}), (None, {})), dat, settled=False)
+    assert [polling.poll() for _ in range(3)] == [True, True, False]
+    polling.finish()
     dat.flush()
     assert lines_of(tmp_path / "a.dat") == ["MEM 2.000000"]
 
 
 def test_of_a_program_that_was_read_once_that_is_kept(dat, tmp_path):
-    outside = Outside(Watched((MIB, {}), (None, {})), dat, settled=False)
-    assert [outside.look() for _ in range(2)] == [True, False]
-    outside.finish()
+    polling = PollingWriter(Readings((MIB, {}), (None, {})), dat, settled=False)
+    assert [polling.poll() for _ in range(2)] == [True, False]
+    polling.finish()
     dat.flush()
     assert lines_of(tmp_path / "a.dat") == ["MEM 1.000000"]
 
 
 def test_a_program_of_which_no_page_was_counted_yet_goes_on(dat, tmp_path):
-    outside = Outside(Watched((0, {}), (MIB, {}), (2 * MIB, {}), (None, {})), dat, settled=False)
-    assert [outside.look() for _ in range(4)] == [True, True, True, False]
+    polling = PollingWriter(Readings((0, {}), (MIB, {}), (2 * MIB, {}), (None, {})), dat, settled=False)
+    assert [polling.poll() for _ in range(4)] == [True, True, True, False]
     dat.flush()
     assert lines_of(tmp_path / "a.dat") == ["MEM 2.000000"]
 
 
 def test_a_child_that_vanishes_ends_its_series(dat, tmp_path):
     """mprof ended in a traceback, or left out all the others."""
-    outside = Outside(Watched((MIB, {7: MIB, 8: MIB}), (MIB, {8: 2 * MIB})), dat, singly=True)
-    outside.look(), outside.look()
+    polling = PollingWriter(Readings((MIB, {7: MIB, 8: MIB}), (MIB, {8: 2 * MIB})), dat, singly=True)
+    polling.poll(), polling.poll()
     dat.flush()
     assert lines_of(tmp_path / "a.dat") == [
         "MEM 1.000000",
@@ -610,31 +611,31 @@ def test_a_child_that_vanishes_ends_its_series(dat, tmp_path):
 
 
 def test_a_watch_sees_children_come_and_go():
-    watch = Watch(os.getpid(), children=True)
+    memory = ProcessMemory(os.getpid(), children=True)
     with subprocess.Popen([sys.executable, "-c", WAITS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         child.stdout.readline()
-        own, below = watch.look()
+        own, below = memory.read()
         assert own > MIB
         assert below[child.pid] > MIB
         child.communicate()
-    assert child.pid not in watch.look()[1]
+    assert child.pid not in memory.read()[1]
 
 
 def test_a_watch_of_a_process_that_is_gone_says_so(waiting):
-    watch = Watch(waiting.pid)
+    memory = ProcessMemory(waiting.pid)
     waiting.kill()
     os.waitid(os.P_PID, waiting.pid, os.WEXITED | os.WNOWAIT)  # a zombie
-    assert watch.look() == (None, {})
+    assert memory.read() == (None, {})
     waiting.wait()
-    assert watch.look() == (None, {})
+    assert memory.read() == (None, {})
     with pytest.raises(MeterError):
-        Watch(waiting.pid)
+        ProcessMemory(waiting.pid)
 
 
 def test_rows_become_lines_as_they_come(dat, tmp_path):
     journal = tmp_path / "run.memkit"
-    inside = Inside(str(journal), dat)
-    inside.advance()  # nothing is there yet
+    recording = RecordingWriter(str(journal), dat)
+    recording.advance()  # nothing is there yet
     rows = [
         '["memkit",1,{"began":100.0}]',
         f'["sample",0,{MIB}]',
@@ -648,8 +649,8 @@ def test_rows_become_lines_as_they_come(dat, tmp_path):
     for row in rows:
         with open(journal, "a") as file:
             file.write(row + "\n")
-        inside.advance()
-    inside.finish(104.5)
+        recording.advance()
+    recording.finish(104.5)
     dat.flush()
     assert (tmp_path / "a.dat").read_text().splitlines()[1:] == [
         "MEM 1.000000 100.0000",

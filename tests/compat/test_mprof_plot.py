@@ -326,7 +326,7 @@ def drawn(monkeypatch, *words):
     from memkit.compat.mprof import plot_action
 
     figures = []
-    monkeypatch.setattr(picture, "_give", lambda figure, *_: figures.append(figure))
+    monkeypatch.setattr(picture, "_show_or_save", lambda figure, *_: figures.append(figure))
     monkeypatch.setattr(sys, "argv", ["mprof", "-o", "-", *words])
     plot_action()
     return figures[0]
