@@ -1,114 +1,105 @@
-"""The names that ``import memkit`` gives, and what that costs."""
+"""The signatures of the names in ``memkit.__all__`` as a type checker, and so an editor, sees them."""
 
-import ast
-import os
-import subprocess
-import sys
+import contextlib
+import inspect
 from pathlib import Path
 
 import pytest
 
 import memkit
 
+pytest.importorskip("mypy.build")
 
-def run(code, **environment):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, **environment).stdout
+from mypy.build import build
+from mypy.main import process_options
+from mypy.modulefinder import BuildSource
+from mypy.nodes import Decorator, FuncDef, MypyFile, OverloadedFuncDef, TypeInfo, Var
+from mypy.types import AnyType, CallableType, TypeOfAny, get_proper_type
 
-
-def test_every_name_on_the_door_opens():
-    for name in memkit.__all__:
-        assert getattr(memkit, name) is not None
-    assert set(memkit.__all__) < set(dir(memkit))
-
-
-def test_the_names_for_type_checkers_are_the_names_on_the_door():
-    tree = ast.parse(Path(memkit.__file__).read_text())
-    [block] = [node for node in tree.body if isinstance(node, ast.If)]
-    assert sorted(alias.asname for node in block.body for alias in node.names) == sorted(memkit.__all__)
+ROOT = Path(__file__).parents[1]
+SPECIAL = {"__init__", "__new__", "__call__", "__enter__", "__exit__", "__getitem__", "__iter__", "__len__"}
+UNKNOWN = {TypeOfAny.unannotated, TypeOfAny.from_unimported_type, TypeOfAny.from_error, TypeOfAny.from_omitted_generics}
 
 
-def test_every_public_name_says_what_it_is():
-    silent = [name for name in memkit.__all__ if not (getattr(memkit, name).__doc__ or "").strip()]
-    assert silent == []
+@pytest.fixture(scope="module")
+def names():
+    """The names of the package as mypy resolves them, with its settings and its cache for this project."""
+    with contextlib.chdir(ROOT):
+        _, options = process_options([])
+        return build([BuildSource(None, None, "import memkit")], options).files["memkit"].names
 
 
-def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'recrod'"):
-        memkit.recrod  # noqa: B018
+def members_of(node):
+    """The nodes below a node: the public members of a class or a module, and the overloads of a function."""
+    if isinstance(node, TypeInfo):
+        tables = [base.names for base in node.mro if base.module_name.startswith("memkit")]
+        public = [each.node for table in tables for name, each in table.items() if name in SPECIAL or name[0] != "_"]
+        return [member for member in public if not isinstance(member, TypeInfo)]
+    if isinstance(node, MypyFile):
+        return [
+            each.node for each in node.names.values() if each.node and each.node.fullname.startswith(f"{node.fullname}.")
+        ]
+    return node.items if isinstance(node, OverloadedFuncDef) else []
 
 
-# The packages that have the name of a function, and the one module that has two names.
-FRONT = [
-    *("memkit", "memkit.base", "memkit.base.errors", "memkit.base.units"),
-    *("memkit.record", "memkit.report", "memkit.units"),
-]
+def functions_in(node):
+    """The functions behind a name: a function itself, the public methods of a class, the functions of a module."""
+    if isinstance(node, (FuncDef, Decorator)):
+        return [node if isinstance(node, FuncDef) else node.func]
+    return [function for member in members_of(node) for function in functions_in(member)]
 
 
-def test_importing_memkit_imports_next_to_nothing():
-    code = "import sys; before = set(sys.modules); import memkit; print(sorted(set(sys.modules) - before))"
-    assert run(code).strip() == str(FRONT)
+def is_known(found):
+    found = get_proper_type(found)
+    return not (isinstance(found, AnyType) and found.type_of_any in UNKNOWN)
 
 
-def test_the_measured_process_is_not_burdened(native_only):
-    code = (
-        "import sys; before = set(sys.modules); import memkit.run.execute;"
-        "print(sorted(name for name in set(sys.modules) - before if not name.startswith(('memkit', '_cython'))))"
-    )
-    assert set(eval(run(code))) <= {"__future__", "atexit", "cython_runtime"}
+def faults_of(function):
+    """The parameters of a function that have no type, and the function if its result has none."""
+    if not isinstance(function.type, CallableType):
+        return [] if function.fullname.endswith(".__init__") and len(function.arg_names) == 1 else [function.fullname]
+    bound = bool(function.info) and not function.is_static
+    parameters = list(zip(function.arg_names, function.type.arg_types))[bound:]
+    faults = [f"{function.fullname}({name})" for name, found in parameters if not is_known(found)]
+    return faults + ([] if is_known(function.type.ret_type) else [f"{function.fullname} -> ?"])
 
 
-def test_the_version_is_the_distributions():
-    from importlib.metadata import version
-
-    assert memkit.__version__ == version("memkit-profiler")
-
-
-def test_one_number_in_bytes(touched):
-    before = memkit.rss()
-    block = touched(30)
-    assert memkit.rss() - before == pytest.approx(30 << 20, abs=1 << 20)
-    assert memkit.peak_rss() >= memkit.rss() - (1 << 20)
-    block.close()
+@pytest.mark.parametrize("name", memkit.__all__)
+def test_a_public_name_has_a_type_for_every_parameter_and_result(names, name):
+    assert [fault for function in functions_in(names[name].node) for fault in faults_of(function)] == []
 
 
-def test_the_peak_can_start_anew(exact_peaks, spike):
-    spike(60)
-    high = memkit.peak_rss(reset=True)
-    assert high - memkit.peak_rss() > 30 << 20
+@pytest.mark.parametrize("name", memkit.__all__)
+def test_a_public_name_is_to_mypy_what_it_is_at_run_time(names, name):
+    value, node = getattr(memkit, name), names[name].node
+    if isinstance(value, type):
+        assert isinstance(node, TypeInfo)
+    elif inspect.ismodule(value):
+        assert isinstance(node, MypyFile)
+    elif inspect.isroutine(value):
+        assert isinstance(node, (Decorator, FuncDef, OverloadedFuncDef))
+    else:
+        assert isinstance(node, Var) and is_known(node.type)
 
 
-def test_where_the_peak_cannot_start_anew_it_says_so():
-    code = "import memkit\ntry: memkit.peak_rss(reset=True)\nexcept memkit.MeterError as error: print(error)"
-    said = run(code, env={**os.environ, "MEMKIT_ENGINE": "portable"})
-    assert "cannot be reset here" in said
+FUNCTIONS = [name for name in memkit.__all__ if inspect.isroutine(getattr(memkit, name))]
 
 
-@pytest.mark.parametrize(("value", "said"), [("fast", "MEMKIT_ENGINE is 'fast'"), ("portable", "portable")])
-def test_the_engine_can_be_forced(value, said):
-    code = (
-        "import memkit\ntry: memkit.rss(); print(memkit.system.engine.NAME)\nexcept memkit.UsageError as error: print(error)"
-    )
-    assert said in run(code, env={**os.environ, "MEMKIT_ENGINE": value})
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_parameters_of_a_function_are_those_that_it_has_at_run_time(names, name):
+    (function,) = functions_in(names[name].node)
+    assert list(inspect.signature(getattr(memkit, name)).parameters) == function.arg_names
 
 
-def test_reading_and_reporting_need_no_compiled_module(tmp_path, made_up):
-    with memkit.record(tmp_path / "r.memkit"):
-        pass
-    code = f"""
-import os, sys
-os.environ.pop("MEMKIT_ENGINE", None)
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.startswith("memkit.native."):
-            raise ImportError("not built")
-sys.meta_path.insert(0, Refuse())
-import memkit
-memkit.report(memkit.read({str(tmp_path / "r.memkit")!r}))
-from memkit.system import engine
-assert engine.NAME == "portable" and "not built" in engine.REASON, engine.REASON
-assert memkit.rss() > 1 << 20
-with memkit.record() as run:
-    pass
-assert run.recording.about.engine == "portable"
-"""
-    assert "finished" in run(code)
+CLASSES = [name for name in memkit.__all__ if isinstance(getattr(memkit, name), type)]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_parameters_of_a_class_are_those_that_it_has_at_run_time(names, name):
+    info = names[name].node
+    makers = [info.get_method(method) for method in ("__init__", "__new__")]
+    made_here = [maker for maker in makers if isinstance(maker, FuncDef) and maker.info.module_name.startswith("memkit")]
+    if made_here:
+        assert list(inspect.signature(getattr(memkit, name)).parameters) == made_here[0].arg_names[1:]
+    else:
+        assert issubclass(getattr(memkit, name), Exception)
