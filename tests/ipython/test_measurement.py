@@ -71,7 +71,7 @@ def test_without_a_file_or_a_thread_there_is_no_curve(monkeypatch):
     assert measured.peak >= measured.after
 
 
-def test_where_the_mark_stays_the_peak_is_the_highest_that_was_seen(monkeypatch):
+def test_without_a_reset_of_the_mark_the_peak_is_the_highest_sample(monkeypatch):
     monkeypatch.setattr(engine, "peaks", lambda: ("samples", "for a test"))
     monkeypatch.setattr(engine, "Scope", lambda: type("Nothing", (), {"close": lambda self: None})())
     measured = Measurement().end()
@@ -86,6 +86,6 @@ def test_samples_are_read_without_a_first_row():
     assert samples_in(b"") == ()
 
 
-def test_samples_that_were_broken_off_are_passed_over():
+def test_incomplete_samples_are_ignored():
     rows = b'["sample",5,100]\n["sample",6,1\n["sample",9,100,30]\n["sam'
     assert samples_in(rows) == ((5, 100, 100), (9, 100, 130))
