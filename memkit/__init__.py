@@ -8,15 +8,17 @@ __version__: str
 
 import sys
 
-from memkit import record, report
 from memkit.base import units
 
-# Two packages have the name of a function. Now that they are imported, no later import binds their names here again.
-del record, report
 sys.modules["memkit.units"] = units  # as os.path is a module of another name
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if not TYPE_CHECKING:
+    from memkit import record, report
+
+    # Two packages have the name of a function. Now that they are imported, no later import binds their names here again.
+    del record, report
+else:
     from memkit.base import units as units
     from memkit.base.errors import FormatError as FormatError
     from memkit.base.errors import JournalError as JournalError

@@ -33,9 +33,9 @@ cli: printing exit_codes parser options catalog recording_file report_options ru
 ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics
 compat: script_or_module function_timestamps ipython_memwatcher memon memory_time_tracker
 compat/pymemtrace: textlog references tracers cPyMemTrace cpymemtrace_decs
-compat/memory_profiler: backends code_map line_sums python_tracer memory_breakpoint table
+compat/memory_profiler: backends code_map line_sums trace_hook python_tracer memory_breakpoint table
     time_stamper profiler command magics __main__
-compat/mprof: profiles process_memory dat_file plot flame picture run_command commands __main__
+compat/mprof: profiles process_memory exec_detector dat_file plot flame picture run_command commands __main__
 """
 FLOORS = [row.split(": ") for row in FLOORS.replace("\n    ", " ").strip().split("\n")]
 PLACE_OF = {}

@@ -3,42 +3,48 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import memkit
+from memkit.ipython.measurement import Measured, Measurement
 from memkit.ipython.mem_watcher import MIB, Measurements, line
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 __all__ = ["MemWatcher"]
 
 
 class MemWatcher(memkit.MemWatcher):
-    """The same as ``memkit.MemWatcher``, with three decimals, always as text, and the attributes of theirs."""
+    """``memkit.MemWatcher`` with three decimals, always as text, and ipython_memwatcher's attributes."""
 
     curve = False
 
-    def __init__(self, shell=None):
+    def __init__(self, shell: InteractiveShell | None = None) -> None:
         super().__init__(shell)
         self.t1 = time.time()
         self._usage = memkit.rss() / MIB
 
-    def _stretch(self):
+    def _measurement(self) -> Measurement:
         self.t1 = time.time()
-        return super()._stretch()
+        return super()._measurement()
 
-    def _tell(self, name, measured):
+    def _show(self, name: str, measured: Measured) -> None:
         print(line(name, measured, 3, 3))
 
     @property
     def measurements(self) -> Measurements:
-        """What the cell before this one did; before there was one, memory when this watcher was made."""
+        """The memory use of the previous cell; before the first cell, memory when this watcher was created."""
         return super().measurements or Measurements(0.0, 0.0, 0.0, self._usage)
 
     @property
-    def ip(self):
+    def ip(self) -> InteractiveShell:
         return self.shell
 
     @property
-    def input_cells(self) -> list:
-        return self.shell.user_ns["In"]
+    def input_cells(self) -> list[str]:
+        cells: list[str] = self.shell.user_ns["In"]
+        return cells
 
     @property
     def watching_memory(self) -> bool:

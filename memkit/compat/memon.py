@@ -1,4 +1,4 @@
-"""memon's monitor: a ``memkit.MemoryMonitor`` that can be waited for as a thread can."""
+"""memon's monitor: a ``memkit.MemoryMonitor`` with ``join`` and ``is_alive``, as a thread has them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from memkit.record import active, monitor
 
 __all__ = ["MemoryMonitor"]
 
-_A_FORK = 0.001  # seconds
+_FORK_POLL = 0.001  # seconds
 
 
 class MemoryMonitor(monitor.MemoryMonitor):
-    """Watches how much of the system's memory is in use, in per cent; see ``memkit.MemoryMonitor``, which it is.
+    """Monitors how much of the system's memory is in use, in per cent: a ``memkit.MemoryMonitor``.
 
     ``interval`` is in seconds, ``memory_limit`` in per cent.
     """
@@ -21,20 +21,20 @@ class MemoryMonitor(monitor.MemoryMonitor):
         super().__init__(interval, memory_limit)
 
     def is_alive(self) -> bool:
-        """Whether it is watching."""
+        """Whether it is running."""
         return self.is_running()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until somebody has stopped it, or so many seconds."""
+        """Wait until it is stopped, or for ``timeout`` seconds."""
         due = None if timeout is None else time.monotonic() + timeout
         while True:
-            with active.lock:  # whoever forks begins the thread anew under it
+            with active.lock:  # a fork restarts the thread while it holds this lock
                 running, thread = self.is_running(), self._thread
             left = None if due is None else due - time.monotonic()
             if left is not None and left <= 0:
                 return
-            if thread is None and running:  # a fork in another thread is under way, and will begin it anew
-                time.sleep(_A_FORK)
+            if thread is None and running:  # another thread is forking, and will restart it
+                time.sleep(_FORK_POLL)
                 continue
             if thread is not None:
                 thread.join(left)

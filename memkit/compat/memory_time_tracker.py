@@ -1,4 +1,4 @@
-"""memory_time_tracker's names: a tracker of the whole system's memory, and what its files say."""
+"""memory_time_tracker's names: a tracker of the whole system's memory, and functions that read its files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import time
 
 from memkit.model import tracker_file
 from memkit.record import tracker
-from memkit.record.tracker import GIB, get_used_ram
+from memkit.record.tracker import get_used_ram
 from memkit.report import overlay_plot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
 
 __all__ = [
     "Tracker",
@@ -20,13 +24,15 @@ __all__ = [
     "plot_reports",
 ]
 
+GIB = 1 << 30
+
 
 class Tracker(tracker.Tracker):
     """Writes the whole system's memory in GiB over the time of a block into a CSV file; see ``memkit.Tracker``, which it is.
 
     Folders of ``file_name`` are made. ``calibrate``: subtract what is in use as the tracker is made, one reading or the mean
     of ``calibration_seconds``. ``start_delay`` and ``end_delay``: seconds to wait before the block and after it.
-    ``verbose``: print what is done and found.
+    ``verbose``: print progress and results.
     """
 
     def __init__(
@@ -59,7 +65,7 @@ class Tracker(tracker.Tracker):
         self.start_time = time.time()
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.end_time = time.time()
         if kind is not None:
             self._say(f"The program had an exception {error}")
@@ -75,29 +81,29 @@ class Tracker(tracker.Tracker):
 
 
 def has_completed_successfully(path: str) -> bool:
-    """Whether the block came to its end. Raises ``ValueError`` where there is no such file."""
+    """Whether the block ended without an exception. Raises ``ValueError`` if there is no such file."""
     return tracker_file.has_completed_successfully(_existing(path))
 
 
 def has_crashed_gracefully(path: str) -> bool:
-    """Whether the block raised an exception. Raises ``ValueError`` where there is no such file."""
+    """Whether the block raised an exception. Raises ``ValueError`` if there is no such file."""
     return tracker_file.has_crashed_gracefully(_existing(path))
 
 
 def has_crashed_ungracefully(path: str) -> bool:
-    """Whether the block was killed, or runs still. Raises ``ValueError`` where there is no such file."""
+    """Whether the block was killed, or still runs. Raises ``ValueError`` if there is no such file."""
     return tracker_file.has_crashed_ungracefully(_existing(path))
 
 
 def plot_reports(paths: str | list[str]) -> None:
-    """Draw one or several files into a figure of pyplot, to be shown or saved by its functions."""
+    """Plot one or several files into a new pyplot figure, which pyplot's functions show or save."""
     from matplotlib import pyplot
 
     overlay_plot.plot_reports(paths, figure=pyplot.figure(figsize=(5, 5), dpi=200, layout="constrained"))
 
 
 def get_last_line(path: str, number_of_lines_to_read: int = 2) -> str | None:
-    """The end of a file from so many line ends before it, without those around it; None where it has fewer."""
+    """The text after the n-th line end, counted from the end of a file, stripped of line ends; None if there are fewer."""
     with open(path) as file:
         text = file.read()
     place = len(text)

@@ -1,4 +1,4 @@
-"""Code that was typed into a magic: compiled as IPython compiles a cell, and run in the user's namespace."""
+"""The code given to a magic: compiled as IPython compiles a cell, and run in the user's namespace."""
 
 from __future__ import annotations
 
@@ -8,24 +8,34 @@ import inspect
 import io
 import sys
 import tokenize
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from memkit.base.errors import MemkitError, UsageError
 from memkit.model.sources import cell_number
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from memkit.record.event_log import EventLog
 
 _VALUE = "__memkit_value__"
 _NOTHING = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
-class Typed:
-    """Code to be run, whose source tracebacks and tables of lines can show. Raises ``UsageError`` for what is no code.
+class CellSource:
+    """Code that can be run, and whose source IPython keeps for tracebacks and line tables.
 
-    ``nothing`` is what to say where there is none. ``valued`` is whether the value of a last expression is wanted.
+    ``empty`` is the message for empty code. ``valued``: whether ``run`` returns the value of a last expression. Raises
+    ``UsageError`` for code that cannot be compiled.
     """
 
-    def __init__(self, shell, source: str, nothing: str = "there is nothing to run", valued: bool = False):
+    def __init__(
+        self, shell: InteractiveShell, source: str, empty: str = "there is nothing to run", valued: bool = False
+    ) -> None:
         if not source.strip():
-            raise UsageError(nothing)
+            raise UsageError(empty)
         from IPython.core.error import InputRejected
 
         self._shell = shell
@@ -40,32 +50,33 @@ class Typed:
             with shell.compile.extra_flags(ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):
                 self.code = shell.compile(tree, self.name, "exec")
         except (SyntaxError, ValueError, OverflowError) as error:
-            where = f" in line {error.lineno}" if getattr(error, "lineno", None) else ""
+            line = getattr(error, "lineno", None)
+            where = f" in line {line}" if line else ""
             raise UsageError(f"that is not Python{where}: {getattr(error, 'msg', None) or error}") from None
         except InputRejected as error:
             raise UsageError(f"a transformer of IPython refuses it: {error}") from None
         if self.code.co_flags & inspect.CO_COROUTINE:
             raise UsageError("await cannot be measured by a magic: %memwatch on measures whole cells with await")
         self.silenced = _ends_with_semicolon(text)
-        """Whether its value is not to be shown, which is how IPython is told so."""
+        """Whether it ends with a semicolon, which tells IPython not to show its value."""
 
-    def run(self, log=None):
-        """Run it; the value of the last expression, if it is wanted. An event log that was paused has what it does."""
+    def run(self, log: EventLog | None = None) -> object:
+        """Run the code and return the value of its last expression, or None. ``log``: a paused log to resume meanwhile."""
         __tracebackhide__ = True
-        everywhere, space = self._shell.user_global_ns, self._shell.user_ns
+        global_names, names = self._shell.user_global_ns, self._shell.user_ns
         try:
             if log is not None:
                 log.resume()
-            exec(self.code, everywhere, space)
+            exec(self.code, global_names, names)
         finally:
             if log is not None:
                 log.pause()
-            value = space.pop(_VALUE, None)
+            value = names.pop(_VALUE, None)
         return value
 
 
 def _ends_with_semicolon(text: str) -> bool:
-    """Whether a semicolon is the last thing in some code, but for comments. IPython looks for it before transforming."""
+    """Whether the last token of the code, comments aside, is a semicolon: the same rule as IPython's."""
     last = ""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         last = last if token.type in _NOTHING else token.string
@@ -73,41 +84,34 @@ def _ends_with_semicolon(text: str) -> bool:
 
 
 @contextmanager
-def profile_is_there(profile=None):
-    """``@profile``, memkit's or that which is given, is a builtin meanwhile. What the program makes of the name, stays."""
+def builtin_profile(profile: object = None) -> Iterator[None]:
+    """Make ``profile``, memkit's by default, a builtin for a while. A value that the code assigns to it stays."""
     if profile is None:
         from memkit.record.profile import profile
-    before = vars(builtins).get("profile")
-    builtins.profile = profile
+    names = vars(builtins)
+    before = names.get("profile")
+    names["profile"] = profile
     try:
         yield
     finally:
-        if vars(builtins).get("profile") is profile:
+        if names.get("profile") is profile:
             if before is None:
-                del builtins.profile
+                del names["profile"]
             else:
-                builtins.profile = before
-
-
-def end(recorder, *ending) -> None:
-    """End what recorded the code that was typed. That rows were lost is told in a line, and is nothing to the code."""
-    try:
-        recorder.stop(*ending)
-    except (MemkitError, OSError) as error:
-        tell(f"the recording is incomplete: {error}")
+                names["profile"] = before
 
 
 @contextmanager
-def harmless(what: str):
-    """What is shown of some code when it has run can take neither its value away nor its exception: a line tells of it."""
+def errors_as_warnings(what: str) -> Iterator[None]:
+    """Report an error of the code in this context in one line, so that it does not replace the result of the user's code."""
     try:
         yield
     except (MemkitError, OSError) as error:
-        tell(f"{what}: {error}")
+        warn(f"{what}: {error}")
     except Exception as error:
-        tell(f"{what}: {type(error).__name__}: {error}")
+        warn(f"{what}: {type(error).__name__}: {error}")
 
 
-def tell(text: str) -> None:
-    """Say in a line what is not the code's fault, and must not take its result away."""
+def warn(text: str) -> None:
+    """Report on stderr, in one line, a problem of memkit's own."""
     print(f"memkit: {text}", file=sys.stderr)

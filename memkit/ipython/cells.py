@@ -1,4 +1,4 @@
-"""A cell that is recorded: ``%%memkit``, with the options of ``memkit-run``."""
+"""``%%memkit``: records a cell, with the options of ``memkit-run``."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ import keyword
 import os
 import shlex
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from types import CodeType
+from typing import TYPE_CHECKING
 
 import memkit
 from memkit.base.errors import MeterError, UsageError
 from memkit.cli import options, report_options, run
-from memkit.ipython.cell_source import Typed, end, harmless, profile_is_there
+from memkit.ipython.cell_source import CellSource, builtin_profile, errors_as_warnings
 from memkit.record import files
 from memkit.record.exit_status import how_it_ended
 from memkit.record.recorder import Recorder, record
 from memkit.tracing.targets import Targets
 
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
 _ABOUT = "Record a cell and show what it did to memory: its curve, its lines and those of the functions in it."
 _HELP = {
-    "output": "record into FILE; without it the recording is in no file that has a name",
+    "output": "record into FILE; without it the recording is kept in an unnamed file",
     "children": "record the processes that the cell starts, too, and what all use together",
     "follow": "with -o: have Python processes that the cell forks or spawns record themselves into the same file, with "
     "lines and calls",
@@ -31,21 +37,23 @@ _HELP = {
     "calls": "trace call by call: which path of calls grew memory; --calls alone, without =TARGET, is what the cell calls, "
     "each target adds what it calls; targets as for --lines",
 }
-"""What is otherwise for a cell than for a program."""
-_TYPED = Typed.run.__code__.co_filename
+"""Help texts of options that mean something else for a cell than for a program."""
+_RUNS_THE_CELL = CellSource.run.__code__.co_filename
 """The file whose code runs the cell."""
-_NOT_OF_A_CELL = ("program", "module", "code", "command_line", "live")
+_NOT_FOR_CELLS = ("program", "module", "code", "command_line", "live")
 
 
 class RecordedCell:
-    """A cell and how it is to be recorded. Raises ``UsageError`` before anything runs.
+    """A cell and the options of its recording. Raises ``UsageError`` before anything runs.
 
-    ``typed`` is None where the options only asked for help.
+    ``source`` is None if the options only asked for help.
     """
 
-    def __init__(self, shell, line: str, cell: str | None):
+    source: CellSource | None = None
+
+    def __init__(self, shell: InteractiveShell, line: str, cell: str | None) -> None:
         self._shell = shell
-        self.typed = self._remark = None
+        self._remark: str | None = None
         try:
             words = shlex.split(line)
         except ValueError as error:
@@ -70,14 +78,14 @@ class RecordedCell:
         if chosen.output is not None:
             files.place_for(chosen.output, "")
         report_options.check_outputs(parser, chosen, [chosen.output] if chosen.output else [])
-        self.typed = Typed(shell, cell, "the cell is empty", valued=True)
-        self._recorder = self._made()
-        self._log = None
+        self.source = CellSource(shell, cell, "the cell is empty", valued=True)
+        self._recorder = self._new_recorder(self.source)
+        self._log: memkit.EventLog | None = None
         if chosen.call_log is not None:
             self._log = memkit.EventLog(chosen.call_log, trigger=chosen.trigger)
 
-    def _made(self) -> Recorder:
-        chosen, code = self._options, self.typed.code
+    def _new_recorder(self, source: CellSource) -> Recorder:
+        chosen, code = self._options, source.code
         settings = {"interval": chosen.interval, "meter": chosen.meter, "peak_reset": not chosen.no_peak_reset}
         settings |= {
             "children": chosen.children,
@@ -99,48 +107,53 @@ class RecordedCell:
             return record(chosen.output, **settings)
 
     def begin(self) -> None:
-        """Begin to record. The log begins last, and ends first, so that it has nothing of how the recording does."""
+        """Begin to record. The event log starts last and stops first, so that the recorder causes no events in it."""
         self._recorder.start()
         if self._log is None:
             return
-        for function in (RecordedCell.begin, Typed.run):
+        for function in (RecordedCell.begin, CellSource.run):
             self._log.leave_out(function.__code__)
         try:
             self._log.start()
             self._log.pause()
         except BaseException:
-            end(self._recorder)
+            self._stop(self._recorder.stop)
             raise
 
-    def run(self):
-        """Run it and end the recording; returns the value of its last expression, unless a semicolon is after it."""
+    def run(self) -> object:
+        """Run the cell and stop the recording; returns the value of its last expression, unless a semicolon follows it."""
         __tracebackhide__ = True
-        ending = ()
+        assert self.source is not None
+        ending: tuple[object, ...] = ()
         try:
-            with profile_is_there():
-                value = self.typed.run(self._log)
-                return None if self.typed.silenced else value
+            with builtin_profile():
+                value = self.source.run(self._log)
+                return None if self.source.silenced else value
         except BaseException as error:
             ending = how_it_ended(error)
             raise
         finally:
             if self._log is not None:
-                end(self._log)
-            end(self._recorder, *ending)
+                self._stop(self._log.stop)
+            self._stop(self._recorder.stop, *ending)
+
+    def _stop(self, stop: Callable[..., None], *ending: object) -> None:
+        with errors_as_warnings("the recording is incomplete"):
+            stop(*ending)
 
     def report(self) -> None:
-        """Show what was recorded, keep it under its name, and let the plugins report; what cannot be is told in a line."""
+        """Show the recording, assign it to its variable, and let the plugins report. A failure is one line on stderr."""
         chosen = self._options
-        with harmless("the recording cannot be shown"):
-            recording = _without_bystanders(self._recorder.recording)
+        with errors_as_warnings("the recording cannot be shown"):
+            recording = _without_idle_threads(self._recorder.recording)
             if chosen.out:
                 self._shell.user_ns[chosen.out] = recording
             if not getattr(chosen, "quiet", False):  # an option of a plugin, which may be left out
                 self._show(recording)
             chosen.quiet = True  # it has been shown
-            self._plugins.report([recording], chosen)  # which says on stderr what failed
+            self._plugins.report([recording], chosen)  # which reports failures on stderr
 
-    def _show(self, recording):
+    def _show(self, recording: memkit.Recording) -> None:
         chosen = vars(self._options)
         wished = {name: chosen[name] for name in ("sort", "hide", "show_all") if chosen.get(name) is not None}
         disabled = [plugin.name for plugin in self._plugins.found if plugin.state == "disabled"]
@@ -156,31 +169,32 @@ class RecordedCell:
             self._shell.display_pub.publish(data=shown, metadata={})
 
 
-def _without_bystanders(recording):
-    """The same without the threads that ran nothing of what was asked for: a kernel has some of its own."""
+def _without_idle_threads(recording: memkit.Recording) -> memkit.Recording:
+    """The recording without the threads that ran none of the traced code: a kernel has some of its own."""
     callers = {call.parent for call in recording.calls}
     calls = tuple(call for call in recording.calls if call.parent is not None or call.id in callers)
     crossings = tuple(crossing._replace(stacks=tuple(_of_the_cell(crossing.stacks))) for crossing in recording.crossings)
     return replace(recording, calls=calls, crossings=crossings)
 
 
-def _of_the_cell(stacks):
-    """Where threads are in the cell, without how IPython and memkit came to run it, and without threads of IPython."""
-    machinery = [os.path.dirname(sys.modules[name].__file__) for name in ("IPython", "ipykernel") if name in sys.modules]
+def _of_the_cell(stacks: Iterable[memkit.Stack]) -> Iterator[memkit.Stack]:
+    """The stacks without the frames of IPython and memkit that run the cell, and without IPython's own threads."""
+    modules = [sys.modules[name] for name in ("IPython", "ipykernel") if name in sys.modules]
+    machinery = [os.path.dirname(module.__file__ or "") for module in modules]
     for stack in stacks:
         files = [frame.file for frame in stack.frames]
-        if _TYPED in files:
-            outermost = len(files) - 1 - files[::-1].index(_TYPED)
+        if _RUNS_THE_CELL in files:
+            outermost = len(files) - 1 - files[::-1].index(_RUNS_THE_CELL)
             yield stack._replace(frames=stack.frames[:outermost])
         elif not any(file.startswith(os.path.join(folder, "")) for file in files for folder in machinery):
             yield stack
 
 
-def _add_options(parser):
+def _add_options(parser: argparse.ArgumentParser) -> None:
     options.add_run_options(parser)
     parser.usage = "%%%%memkit [options]"
     for action in parser._actions:
-        if action.dest in _NOT_OF_A_CELL:
+        if action.dest in _NOT_FOR_CELLS:
             action.help = argparse.SUPPRESS
         action.help = _HELP.get(action.dest, action.help)
         if action.dest == "on_limit":
@@ -188,13 +202,13 @@ def _add_options(parser):
     parser.add_argument("--out", metavar="NAME", type=_name, help="keep the recording under this name")
 
 
-def _name(text):
+def _name(text: str) -> str:
     if not text.isidentifier() or keyword.iskeyword(text):
-        raise UsageError(f"--out {text!r}: write a name that a variable can have")
+        raise UsageError(f"--out {text!r}: write the name of a variable")
     return text
 
 
-def _checked(targets: list) -> Targets:
+def _checked(targets: list[CodeType | str]) -> Targets:
     found = Targets(targets)
     found.check()
     return found

@@ -1,19 +1,24 @@
-"""The options at the beginning of a magic's line, and the statement after them, which is left exactly as it was typed."""
+"""Parsing the line of a magic: options first, then a statement, which is left exactly as it was typed."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 from memkit.base.errors import UsageError
 
+Number = TypeVar("Number", int, float)
+Default = TypeVar("Default")
 _WORD = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|(\S+))""")
 
 
 def split(magic: str, line: str, flags: str = "", valued: str = "") -> tuple[dict[str, list[str]], str]:
     """The options of a line, letter -> values in order, and the rest of the line.
 
-    ``flags`` are the letters without a value, whose values are empty texts; a value follows its letter at once or after a
-    space, in quotes if there are spaces in it. ``--`` ends the options. Raises ``UsageError``.
+    ``flags`` are the letters of options without a value; each occurrence counts as an empty string. ``valued`` are the
+    letters with a value, which follows the letter directly or after a space, quoted if it contains spaces. ``--`` ends the
+    options. Raises ``UsageError``.
     """
     found: dict[str, list[str]] = {}
     rest = line.lstrip()
@@ -36,16 +41,18 @@ def split(magic: str, line: str, flags: str = "", valued: str = "") -> tuple[dic
     return found, rest.lstrip()
 
 
-def number(magic: str, options: dict, letter: str, default, kind=int, least=0):
-    """The last value of an option as a number greater than ``least``. Raises ``UsageError``."""
+def number(
+    magic: str, options: dict[str, list[str]], letter: str, default: Default, kind: Callable[[str], Number]
+) -> Number | Default:
+    """The last value of an option as a number greater than 0. Raises ``UsageError``."""
     if letter not in options:
         return default
     text = options[letter][-1]
     try:
         value = kind(text)
-        if not least < value < float("inf"):
+        if not 0 < value < float("inf"):
             raise ValueError
     except ValueError:
         what = "a whole number" if kind is int else "a number"
-        raise UsageError(f"%{magic} -{letter} {text!r}: write {what} greater than {least}") from None
+        raise UsageError(f"%{magic} -{letter} {text!r}: write {what} greater than 0") from None
     return value

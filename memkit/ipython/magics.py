@@ -1,9 +1,11 @@
-"""The magics. This module imports IPython, so nothing imports it but IPython itself: see ``memkit.ipython``."""
+"""The magics. This module imports IPython, so only ``load_ipython_extension`` of ``memkit.ipython`` imports it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Protocol
 
 from IPython.core import page
 from IPython.core.error import UsageError
@@ -11,31 +13,50 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 import memkit
 from memkit.base.units import show_bytes
-from memkit.ipython.cell_source import Typed, end, harmless, profile_is_there, tell
+from memkit.ipython.cell_source import CellSource, builtin_profile, errors_as_warnings, warn
 from memkit.ipython.magic_args import number, split
 from memkit.ipython.mem_watcher import active
-from memkit.ipython.memit import Children, memit
-from memkit.ipython.settle import give_back
+from memkit.ipython.memit import Children, MemitResult, memit
+from memkit.ipython.settle import release_free_memory
 from memkit.tracing.targets import Targets
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+class Profiler(Protocol):
+    """A profiler of ``%mprun``."""
+
+    def start(self) -> object: ...
+
+    def stop(self) -> None: ...
 
 
 @contextmanager
-def usage(prefix: str = ""):
-    """What memkit refuses is what IPython shows in one line."""
+def usage(prefix: str = "") -> Iterator[None]:
+    """Turn memkit's errors into IPython's ``UsageError``, which it shows in one line."""
     try:
         yield
     except memkit.MemkitError as error:
         raise UsageError(f"{prefix}{error}") from None
 
 
+class ShellMagics(Magics):
+    """Magics that a shell has registered."""
+
+    shell: InteractiveShell
+
+
 @magics_class
-class WatchMagics(Magics):
-    """``%memwatch``, and ``%imu_start`` and ``%imu_stop`` for those who have them in their fingers."""
+class WatchMagics(ShellMagics):
+    """``%memwatch``, and ipython_memory_usage's names for it: ``%imu_start`` and ``%imu_stop``."""
 
     @line_magic
-    def memwatch(self, line):
-        """Tell after every cell what it did to memory: ``%memwatch on``, ``off`` or ``toggle``."""
-        word = line.strip()
+    def memwatch(self, line: str) -> None:
+        """Print the memory use of every cell: ``%memwatch on``, ``off`` or ``toggle``."""
+        self._switch(line.strip())
+
+    def _switch(self, word: str) -> None:
         if word not in ("on", "off", "toggle"):
             raise UsageError(f"%memwatch {word!r}: write %memwatch on, off or toggle")
         watcher = active(self.shell)
@@ -47,102 +68,100 @@ class WatchMagics(Magics):
             watcher.stop_watching_memory()
 
     @line_magic
-    def imu_start(self, line):
+    def imu_start(self, line: str) -> None:
         """The same as ``%memwatch on``."""
         self._alias("imu_start", line, "on")
 
     @line_magic
-    def imu_stop(self, line):
+    def imu_stop(self, line: str) -> None:
         """The same as ``%memwatch off``."""
         self._alias("imu_stop", line, "off")
 
-    def _alias(self, name, line, word):
+    def _alias(self, name: str, line: str, word: str) -> None:
         if line.strip():
             raise UsageError(f"%{name} {line.strip()!r}: write %{name} alone, which is %memwatch {word}")
-        self.memwatch(word)
+        self._switch(word)
 
 
 @magics_class
-class MemoryMagics(Magics):
+class MemoryMagics(ShellMagics):
     """``%memit`` and ``%mprun``, with memory_profiler's options."""
 
     @line_cell_magic
-    def memit(self, line="", cell=None):
+    def memit(self, line: str = "", cell: str | None = None) -> MemitResult | None:
         """Measure the memory that a statement takes.
 
         ``%memit [-r REPEATS] [-t SECONDS] [-i SECONDS] [-c] [-o] [-q] STATEMENT``
 
-        The statement is run once for each repeat, in your namespace. Of a cell, ``%%memit``, the lines below are measured,
-        and a statement beside the magic is run before them and not measured.
+        The statement runs in your namespace, once per repeat. With ``%%memit`` the lines of the cell are measured; a
+        statement on the line of the magic runs before them and is not measured.
 
-        -r REPEATS  how often to run it (1); the highest peak counts
-        -t SECONDS  begin no further repeat when so much time has passed
-        -i SECONDS  with -c: how often to look at the child processes (0.1)
-        -c          count child processes, too
+        -r REPEATS  how many times to run it (1); the result is the highest peak
+        -t SECONDS  begin no further repeat after this time
+        -i SECONDS  with -c: the interval at which child processes are polled (0.1)
+        -c          add the memory of child processes
         -o          return the result
         -q          print nothing
         """
         __tracebackhide__ = True
         with usage():
             options, statement = split("memit", line, "coq", "rti")
-            settings = {
-                "repeat": number("memit", options, "r", 1),
-                "timeout": number("memit", options, "t", None, float),
-                "interval": number("memit", options, "i", 0.1, float),
-                "include_children": "c" in options,
-            }
+            repeat = number("memit", options, "r", 1, int)
+            timeout = number("memit", options, "t", None, float)
+            interval = number("memit", options, "i", 0.1, float)
         with usage("%memit: "):
-            setup = Typed(self.shell, statement) if cell is not None and statement.strip() else None
+            setup = CellSource(self.shell, statement) if cell is not None and statement.strip() else None
             source = statement if cell is None else cell
-            measured = Typed(self.shell, source, "there is nothing to measure: add a statement")
+            measured = CellSource(self.shell, source, "there is nothing to measure: add a statement")
         if setup is not None:
             setup.run()
         with usage("%memit: "):
-            result = memit(measured.run, **settings)
+            children = "c" in options
+            result = memit(measured.run, repeat=repeat, timeout=timeout, interval=interval, include_children=children)
         if "q" not in options:
-            print(result if result.exact else f"{result} (as far as was seen)")
+            print(result if result.exact else f"{result} (sampled)")
         return result if "o" in options and not measured.silenced else None
 
     @line_cell_magic
-    def mprun(self, line="", cell=None):
+    def mprun(self, line: str = "", cell: str | None = None) -> Profiler | None:
         """Measure a statement line by line.
 
         ``%mprun -f FUNCTION [-f ...] [-T FILE] [-r] [-c] STATEMENT``
 
-        Of a cell, ``%%mprun``, the lines below are run after the statement; without ``-f`` they are what is measured.
+        With ``%%mprun`` the lines of the cell run after the statement; without ``-f`` they are what is measured.
 
         -f FUNCTION  a function, method, class or module, or a target such as package.module:name; from a file or a cell
-        -T FILE      write the tables into a file as well
-        -r           return the profiler, whose ``recording`` has it all
-        -c           tell what the child processes took, too
+        -T FILE      also write the tables into a file
+        -r           return the profiler, which has a ``recording``
+        -c           also show the memory of child processes
         """
         __tracebackhide__ = True
         with usage():
             options, statement = split("mprun", line, "rc", "fT")
         with usage("%mprun: "):
-            typed = Typed(self.shell, "\n".join(filter(str.strip, (statement, cell or ""))), "there is nothing to run")
-            targets = [self._named(word) for word in options.get("f", ())] or self._of_none(typed, cell)
+            source = CellSource(self.shell, "\n".join(filter(str.strip, (statement, cell or ""))))
+            targets = [self._target(word) for word in options.get("f", ())] or self._default_targets(source, cell)
             file = memkit.output_path(os.path.expanduser(options["T"][-1])) if "T" in options else None
             profiler, watch = self.profiler(targets, "c" in options)
-        self._run(typed, profiler, file, watch)
-        return profiler if "r" in options and not typed.silenced else None
+        self._run(source, profiler, file, watch)
+        return profiler if "r" in options and not source.silenced else None
 
-    def profiler(self, targets: list, children: bool):
-        """What measures the lines of some targets, and what looks at child processes meanwhile, or None."""
+    def profiler(self, targets: list[object], children: bool) -> tuple[Profiler, Children | None]:
+        """A profiler of the lines of the targets, and a poller of child processes or None."""
         return memkit.LineProfiler(*targets), Children(0.1) if children else None
 
-    def decorator(self, profiler):
-        """What ``@profile`` is meanwhile: memkit's, which writes into the recording that is going on."""
+    def decorator(self, profiler: Profiler) -> object:
+        """The builtin ``profile`` while the code runs: memkit's, which writes into the active recording."""
         return memkit.profile
 
-    def _of_none(self, typed, cell) -> list:
-        """What is measured without ``-f``: a cell itself."""
+    def _default_targets(self, source: CellSource, cell: str | None) -> list[object]:
+        """The targets without ``-f``: the cell itself."""
         if cell is None:
             raise memkit.UsageError("no lines are measured without -f FUNCTION; %%mprun measures those of its cell")
-        return [typed.code]
+        return [source.code]
 
-    def _named(self, word: str):
-        """What ``-f`` means: an expression, or a target with a colon."""
+    def _target(self, word: str) -> object:
+        """The target that ``-f`` names: an expression, or a target with a colon."""
         with usage(f"%mprun -f {word}: "):
             try:
                 found = word if ":" in word else eval(word, self.shell.user_global_ns, self.shell.user_ns)
@@ -151,53 +170,56 @@ class MemoryMagics(Magics):
             self.check(found)
         return found
 
-    def check(self, target) -> None:
-        """Raise ``UsageError`` for what has no lines that could be measured."""
+    def check(self, target: object) -> None:
+        """Raise ``UsageError`` for a target without lines to measure."""
         Targets([target]).check(now=True)
 
-    def _run(self, typed, profiler, file, watch):
-        """Run what was typed; its tables are shown however it ended."""
+    def _run(self, source: CellSource, profiler: Profiler, file: str | None, watch: Children | None) -> None:
+        """Run the code, and show its tables even if it raises."""
         __tracebackhide__ = True
         said = ""
-        give_back()  # what was free already would hide what is taken
+        release_free_memory()  # the code would reuse it, and grow by less
         with usage("%mprun: "):
             profiler.start()
         try:
-            with watch or nullcontext(), profile_is_there(self.decorator(profiler)):
-                typed.run()
+            with watch or nullcontext(), builtin_profile(self.decorator(profiler)):
+                source.run()
         except SystemExit:
             said = "*** SystemExit exception caught in code being profiled."
         except KeyboardInterrupt:
             said = "*** KeyboardInterrupt exception caught in code being profiled."
         finally:
-            end(profiler)
+            with errors_as_warnings("the recording is incomplete"):
+                profiler.stop()
             text = self._shown(profiler, _about_children(watch))
         if said:
             print(said)
         if file is not None:
             _save(text, file)
 
-    def _shown(self, profiler, more) -> str:
-        """The tables of a profiler, which have been shown; a line says why there are none, if so."""
+    def _shown(self, profiler: Profiler, more: str) -> str:
+        """Show the tables of a profiler and return their text; on failure one line says why there are none."""
         text = ""
-        with harmless("no tables can be shown"):
+        with errors_as_warnings("no tables can be shown"):
             text = self.text(profiler, more)
             self.show(profiler, text, more)
         return text
 
-    def text(self, profiler, more="") -> str:
-        """The tables of a profiler as text."""
+    def text(self, profiler: Profiler, more: str = "") -> str:
+        """The tables of a profiler as text, and ``more`` below them."""
         from memkit.ipython.html import line_tables
 
+        assert isinstance(profiler, memkit.LineProfiler)
         return "\n".join(filter(None, (line_tables(profiler.recording), more))) + "\n"
 
-    def show(self, profiler, text, more="") -> None:
-        """Show the tables of a profiler: their text in the pager of a terminal, or the tables below the cell."""
+    def show(self, profiler: Profiler, text: str, more: str = "") -> None:
+        """Show the tables of a profiler: as text in the pager of a terminal, or as HTML below the cell."""
         if getattr(self.shell, "kernel", None) is None:
             page.page(text)
             return
         from memkit.ipython.html import line_tables_html
 
+        assert isinstance(profiler, memkit.LineProfiler)
         self.shell.display_pub.publish(
             data={"text/plain": text, "text/html": line_tables_html(profiler.recording, more)}, metadata={}
         )
@@ -208,33 +230,33 @@ def _save(text: str, file: str) -> None:
         with memkit.output(file) as out:
             out.write(text)
     except memkit.MemkitError as error:
-        tell(str(error))
+        warn(str(error))
     else:
         print(f"\n*** Profile printout saved to text file {file}. ")
 
 
-def _about_children(watch) -> str:
+def _about_children(watch: Children | None) -> str:
     if watch is None:
         return ""
-    return f"children: at most {show_bytes(watch.most)} together, looked at every {watch.interval} s"
+    return f"children: at most {show_bytes(watch.most)} together, polled every {watch.interval} s"
 
 
 @magics_class
-class RecordMagics(Magics):
+class RecordMagics(ShellMagics):
     """``%%memkit``."""
 
     @line_cell_magic
-    def memkit(self, line="", cell=None):
-        """Record the cell and show what it did to memory: its curve, and its lines and those of the functions in it.
+    def memkit(self, line: str = "", cell: str | None = None) -> object:
+        """Record the cell and show its memory use: the curve, the cell's lines, and those of the functions in it.
 
-        The options are those of memkit-run, and ``--out NAME`` keeps the recording under a name of your own.
+        The options are those of memkit-run, and ``--out NAME``, which assigns the recording to a variable.
         """
         from memkit.ipython.cells import RecordedCell
 
         __tracebackhide__ = True
         with usage("%%memkit: "):
             recorded = RecordedCell(self.shell, line, cell)
-            if recorded.typed is None:
+            if recorded.source is None:
                 return None
             recorded.begin()
         try:

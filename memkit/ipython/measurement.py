@@ -1,4 +1,4 @@
-"""A stretch of this process's time that is measured: memory before and after, the peak, the time, and the way in between."""
+"""A measurement of this process over a period: memory before and after, the peak, the time, and samples on request."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from memkit.system import engine
 
 
 class Measured(NamedTuple):
-    """What a stretch did, in bytes and nanoseconds."""
+    """The result of a measurement, in bytes and nanoseconds."""
 
     before: int
     after: int
     peak: int
     """The highest in between, and at least ``before`` and ``after``."""
     exact: bool
-    """Whether nothing can have been higher, but for the way in which the kernel counts."""
+    """Whether the peak is the kernel's: then only the kernel's own counting error can make it too low."""
     time: int
-    samples: tuple
-    """(time, memory, peak since the one before), if a curve was wanted; else empty."""
+    samples: tuple[tuple[int, int, int], ...]
+    """(time, memory, peak since the sample before) if they were requested; else empty."""
 
     @property
     def growth(self) -> int:
@@ -34,29 +34,30 @@ class Measured(NamedTuple):
         return self.peak - self.after
 
 
-class Stretch:
-    """A stretch from its making to ``end()``. ``curve``: whether samples are wanted, which takes a thread.
+class Measurement:
+    """A measurement that runs from its creation to ``end()``.
 
-    Where the kernel's mark cannot be reset there is such a thread in any case, for the peak.
+    ``curve``: whether samples are wanted, which takes a thread. Where the kernel's high-water mark cannot be reset, that
+    thread runs in any case, to find the peak.
     """
 
     def __init__(self, *, curve: bool = False):
         self._reset = engine.peaks()[0] == "reset"
         self._curve = _Curve() if curve or not self._reset else None
         self._scope = engine.Scope()
-        self.before = engine.rss()
+        self.before: int = engine.rss()
         self._began = time.perf_counter_ns()
 
     def end(self) -> Measured:
-        """The end of the stretch, and what it did."""
+        """End the measurement and return its result."""
         took = time.perf_counter_ns() - self._began
         after, high = engine.rss(), self._scope.close()
         samples = self._curve.end() if self._curve is not None else ()
-        exact = (self._reset and engine.peaks()[0] == "reset") or high is not None  # a mark that rose tells all
+        exact = (self._reset and engine.peaks()[0] == "reset") or high is not None  # a mark that rose has the whole peak
         seen = max((peak for _, _, peak in samples), default=0)
         return Measured(self.before, after, max(high or 0, seen, self.before, after), exact, took, samples)
 
-    def drop(self) -> None:
+    def cancel(self) -> None:
         """End without a result."""
         self._scope.close()
         if self._curve is not None:
@@ -64,9 +65,9 @@ class Stretch:
 
 
 class _Curve:
-    """Samples in a file without a name; nothing at all where the system refuses a file or a thread."""
+    """Samples in an unnamed file; there are none where the system refuses a file or a thread."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._file = self._journal = None
         try:
             self._file = files.UnnamedFile()
@@ -77,8 +78,8 @@ class _Curve:
         except (OSError, RuntimeError):
             self._close()
 
-    def end(self) -> tuple:
-        if self._journal is None:
+    def end(self) -> tuple[tuple[int, int, int], ...]:
+        if self._journal is None or self._file is None:
             return ()
         self._sampler.stop()
         self._journal.flush()
@@ -89,7 +90,7 @@ class _Curve:
         finally:
             self._close()
 
-    def _close(self):
+    def _close(self) -> None:
         if self._journal is not None:
             self._journal.close()
         if self._file is not None:

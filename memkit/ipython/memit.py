@@ -1,26 +1,40 @@
-"""What ``%memit`` does and returns: the memory that a statement takes, run once for each repeat."""
+"""``%memit``: measures the memory that a statement takes; the statement runs once per repeat."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from memkit.base.units import SECOND
-from memkit.ipython.measurement import Stretch
-from memkit.ipython.settle import fold_counts, give_back
+from memkit.ipython.measurement import Measurement
+from memkit.ipython.settle import flush_page_counters, release_free_memory
 from memkit.system import engine
+
+if TYPE_CHECKING:
+    from IPython.lib.pretty import RepresentationPrinter
 
 MIB = 1 << 20
 
 
 class MemitResult:
-    """What ``%memit -o`` returns; sizes are in MiB.
+    """The result of ``%memit -o``; sizes are in MiB.
 
     ``mem_usage``: the peak of each repeat. ``baseline``: memory before the first. ``repeat``, ``timeout``, ``interval`` and
-    ``include_children`` are as they were asked for. ``exact``: whether the peaks are the kernel's; where they are not, they
-    are the highest that was seen.
+    ``include_children`` are the options of the call. ``exact``: whether the peaks are the kernel's; where they are not, they
+    are the highest that was sampled.
     """
 
-    def __init__(self, mem_usage, baseline, repeat, timeout, interval, include_children, exact=True):
+    def __init__(
+        self,
+        mem_usage: list[float],
+        baseline: float,
+        repeat: int,
+        timeout: float | None,
+        interval: float,
+        include_children: bool,
+        exact: bool = True,
+    ) -> None:
         self.mem_usage = mem_usage
         self.baseline = baseline
         self.repeat = repeat
@@ -31,7 +45,7 @@ class MemitResult:
 
     @property
     def repeats(self) -> int:
-        """How often the statement was run."""
+        """How many times the statement was run."""
         return len(self.mem_usage)
 
     @property
@@ -44,49 +58,57 @@ class MemitResult:
         """The highest peak less the baseline, in MiB."""
         return self.peak - self.baseline
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"peak memory: {self.peak:.2f} MiB, increment: {self.increment:.2f} MiB"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<MemitResult : {self}>"
 
-    def _repr_pretty_(self, printer, cycle):
+    def _repr_pretty_(self, printer: RepresentationPrinter, cycle: bool) -> None:
         printer.text(repr(self))
 
 
-def memit(run, *, repeat=1, timeout=None, interval=0.1, include_children=False) -> MemitResult:
-    """Call ``run`` once for each repeat and measure what it takes.
+def memit(
+    run: Callable[[], object],
+    *,
+    repeat: int = 1,
+    timeout: float | None = None,
+    interval: float = 0.1,
+    include_children: bool = False,
+) -> MemitResult:
+    """Call ``run`` once per repeat and measure the memory that it takes.
 
     ``timeout``: seconds after which no further repeat begins. ``include_children``: add the memory of all child processes,
-    looked at every ``interval`` seconds; the peak is then the highest that was seen. What is garbage, and what the C library
-    keeps for later, is given back before each repeat, so that it does not hide what the statement takes.
+    polled every ``interval`` seconds; the peak is then the highest that was sampled. Before each repeat garbage and the
+    free memory of the C library are returned to the system, since the statement would reuse them and grow by less.
     """
     __tracebackhide__ = True
-    began, peaks, exact = time.monotonic(), [], True
+    began, exact = time.monotonic(), True
+    peaks: list[int] = []
     if include_children:
-        children_memory()  # what the first look takes is not the statement's
-    give_back()
-    fold_counts()
+        children_memory()  # the first poll imports psutil, which is not the statement's memory
+    release_free_memory()
+    flush_page_counters()
     baseline = engine.rss() + (children_memory() if include_children else 0)
     for number in range(repeat):
         if number:
             if timeout is not None and time.monotonic() - began >= timeout:
                 break
-            give_back()
+            release_free_memory()
         if include_children:
             with Children(interval) as children:
                 run()
             peaks.append(children.peak)
             exact = exact and children.exact
             continue
-        stretch = Stretch()
+        measurement = Measurement()
         try:
             run()
         finally:
-            measured = stretch.end()
+            measured = measurement.end()
         peaks.append(measured.peak)
         exact = exact and measured.exact
-    give_back()
+    release_free_memory()
     return MemitResult([peak / MIB for peak in peaks], baseline / MIB, repeat, timeout, interval, include_children, exact)
 
 
@@ -94,14 +116,14 @@ def memit(run, *, repeat=1, timeout=None, interval=0.1, include_children=False) 
 
 
 def children_memory() -> int:
-    """Resident memory of all children and their children together, in bytes; pages that they share count for each."""
+    """The sum of the resident memory of all descendants, in bytes; a page that several share counts once for each."""
     from memkit.record.memory_reader import children_of
 
     return sum(size for _, size in children_of(None))
 
 
 def _faults_of_children() -> int:
-    """How many page faults the children have had that have ended and were waited for: one that came and went had some."""
+    """Page faults of all children that have been reaped. It rises if a child starts and ends between two polls."""
     try:
         import resource
     except ImportError:  # Windows
@@ -110,46 +132,46 @@ def _faults_of_children() -> int:
 
 
 class Children:
-    """Looks at the children of this process every ``interval`` seconds while it is open, in a thread."""
+    """Polls the memory of this process's children in a thread, every ``interval`` seconds while the context is open."""
 
     def __init__(self, interval: float):
         import threading
 
         self.interval = interval
         self.most = 0
-        """The most that they had together, in bytes."""
+        """The highest sum of the children's memory, in bytes."""
         self.peak = 0
-        """The most that this process and they had together, in bytes."""
+        """The highest sum of the memory of this process and its children, in bytes."""
         self.exact = True
-        """Whether nothing can have been higher: there were no children, and the peak of this process is the kernel's."""
+        """Whether the peak is the kernel's: there were no children, and this process's high-water mark was available."""
         children_memory()
-        self._enough = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="memkit", daemon=True)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._poll_until_stopped, name="memkit", daemon=True)
 
     def __enter__(self) -> Children:
         self._faults = _faults_of_children()
-        self._stretch = Stretch()
+        self._measurement = Measurement()
         self._thread.start()
         return self
 
-    def __exit__(self, *_) -> None:
-        self._enough.set()
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
         self._thread.join()
-        self._look()
-        self._stretch.drop()
+        self._poll()
+        self._measurement.cancel()
         self.exact = self.exact and self.most == 0 and _faults_of_children() == self._faults
 
-    def _watch(self):
+    def _poll_until_stopped(self) -> None:
         wait = self.interval
-        while not self._enough.wait(wait):
+        while not self._stopped.wait(wait):
             began = time.monotonic_ns()
-            self._look()
+            self._poll()
             took = (time.monotonic_ns() - began) / SECOND
-            wait = max(self.interval, 10 * took)  # looking takes a tenth of the time at most
+            wait = max(self.interval, 10 * took)  # polling takes at most a tenth of the time
 
-    def _look(self):
+    def _poll(self) -> None:
         theirs = children_memory()
-        ours, self._stretch = self._stretch.end(), Stretch()
+        ours, self._measurement = self._measurement.end(), Measurement()
         self.exact = self.exact and ours.exact
         self.most = max(self.most, theirs)
         self.peak = max(self.peak, ours.peak + theirs)

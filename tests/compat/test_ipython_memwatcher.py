@@ -8,7 +8,7 @@ from memkit.system import engine
 
 LINE = re.compile(
     r"In \[(\d+)\] used (-?\d+\.\d{3}) MiB RAM in (\d+\.\d{3})s, peaked (\d+\.\d{3}) MiB above current"
-    r"(?: as far as was seen)?, total RAM usage (\d+\.\d{3}) MiB\n"
+    r"(?: \(sampled\))?, total RAM usage (\d+\.\d{3}) MiB\n"
 )
 
 

@@ -12,14 +12,14 @@ from memkit.compat.memon import MemoryMonitor
 from memkit.record import active
 
 
-def test_its_arguments_are_memons():
+def test_the_arguments_are_those_of_memon():
     assert [(each.name, each.default) for each in inspect.signature(MemoryMonitor).parameters.values()] == [
         ("interval", 0.1),
         ("memory_limit", 50),
     ]
 
 
-def test_its_names_are_memons():
+def test_the_names_are_those_of_memon():
     watch = MemoryMonitor(3600, 101 - 1)
     assert (watch.is_recording, watch.history, watch.max_mem) == (False, [], 0)
     assert watch.total_mem > 1 << 20
@@ -51,14 +51,14 @@ def test_its_names_are_memons():
 
 
 @pytest.mark.parametrize(("history", "expected"), [([20.0, 30.0], True), ([20.0, 40.0], False), ([10.0, 30.0, 20.0], True)])
-def test_its_rule_is_memons(history, expected):
+def test_the_forecast_follows_the_rule_of_memon(history, expected):
     watch = MemoryMonitor(memory_limit=50)
     watch.history = history
     assert (sum(history) / len(history) + max(history) - min(history) < 50) is expected
     assert watch.memory_available() is expected
 
 
-def test_somebody_may_wait_for_its_end():
+def test_join_waits_until_it_is_stopped():
     watch = MemoryMonitor(3600)
     watch.start()
     watch.join(0.001)
@@ -68,7 +68,7 @@ def test_somebody_may_wait_for_its_end():
     assert not watch.is_running()
 
 
-def test_who_waits_for_its_end_waits_on_while_others_fork():
+def test_join_keeps_waiting_while_another_thread_forks():
     watch = MemoryMonitor(3600)
     watch.start()
     waiter = threading.Thread(target=watch.join)
@@ -101,7 +101,7 @@ print(time.monotonic() - began)
 """
 
 
-def test_a_forgotten_stop_hangs_nothing():
+def test_a_running_monitor_does_not_block_the_exit():
     done = subprocess.run([sys.executable, "-W", "error", "-c", README], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert float(done.stdout) > 0.09  # ten readings take nine and a half intervals at the least

@@ -121,7 +121,7 @@ def test_recursion_counts_each_byte_once(profiler, touched):
         block.close()
 
 
-def test_a_profiled_call_in_a_profiled_function_is_what_it_grew(profiler, touched):
+def test_a_profiled_call_in_a_profiled_function_counts_its_growth(profiler, touched):
     """The line of a nested profiled call had the memory of the whole process."""
 
     @profiler
@@ -141,7 +141,7 @@ def test_a_profiled_call_in_a_profiled_function_is_what_it_grew(profiler, touche
         block.close()
 
 
-def test_inner_functions_share_the_table_and_each_byte_is_in_it_once(profiler, touched):
+def test_inner_functions_share_the_table_and_count_each_byte_once(profiler, touched):
     @profiler
     def work():
         def inner(size):
@@ -176,7 +176,7 @@ def test_the_first_row_has_all_memory_at_entry(profiler, touched):
     assert memory == pytest.approx(entry[1] + 30, abs=CLOSE + 1)
 
 
-def test_lines_stand_in_the_order_of_their_first_execution(profiler):
+def test_lines_are_in_the_order_of_their_first_execution(profiler):
     @profiler
     def work():
         def last():
@@ -276,7 +276,7 @@ def test_asynchronous_generators_are_measured(profiler, touched):
     kept.close()
 
 
-def test_another_tools_trace_function_goes_on_and_is_put_back(profiler):
+def test_another_trace_function_gets_its_events_and_is_restored(profiler):
     seen = []
 
     def theirs(frame, event, argument):
@@ -363,7 +363,7 @@ def test_each_backend_measures_lines(backend, touched):
 # -- LineProfiler ------------------------------------------------------------------------------------------------------
 
 
-def test_it_decorates_with_and_without_parentheses_and_keeps_what_a_function_is():
+def test_it_decorates_with_and_without_parentheses_and_keeps_metadata():
     profiler = LineProfiler()
 
     def work(a, b=2):
@@ -445,12 +445,12 @@ def test_a_function_that_is_added_later_is_measured():
 
 
 @pytest.mark.parametrize("what", [len, int])
-def test_what_has_no_lines_is_warned_of(what):
+def test_a_target_without_lines_is_warned_about(what):
     with pytest.warns(UserWarning, match="Could not extract a code object for the object"):
         LineProfiler().add_function(what)
 
 
-def test_profilers_beyond_what_the_interpreter_has_room_for_measure_all_the_same():
+def test_more_profilers_than_monitoring_tool_ids_still_measure():
     profilers = [LineProfiler() for _ in range(10)]
 
     def work():
@@ -582,7 +582,7 @@ def test_a_map_can_be_filled_by_hand():
     ]
 
 
-def test_code_without_source_is_refused_in_their_words(capsys):
+def test_code_without_source_is_refused_with_memory_profilers_message(capsys):
     code_map = CodeMap(False, "psutil")
     code_map.add(compile("1", "<ipython-input-1>", "exec"))
     assert not code_map
@@ -609,7 +609,7 @@ def made_up_map(tmp_path):
     return profiler, file
 
 
-def test_the_table_is_theirs_to_the_character(made_up_map):
+def test_the_table_is_exactly_that_of_memory_profiler(made_up_map):
     profiler, file = made_up_map
     assert text_of(profiler, 3) == (
         f"Filename: {file}\n"
@@ -634,7 +634,7 @@ def test_a_file_that_shrank_does_not_end_the_table(made_up_map):
     assert text_of(profiler, 3).splitlines()[-3] == "     4  135.840 MiB    0.000 MiB           1   "
 
 
-def test_a_log_file_of_what_grew_has_the_heads_of_tables_and_not_their_rules(caplog):
+def test_a_log_file_of_increments_has_table_heads_and_no_rules(caplog):
     caplog.set_level(logging.INFO)
     profiler = LineProfiler()
     profiler(lambda: None)()
@@ -644,7 +644,7 @@ def test_a_log_file_of_what_grew_has_the_heads_of_tables_and_not_their_rules(cap
 
 
 @pytest.mark.parametrize("decorate", [lambda wrong: LineProfiler()(wrong), lambda wrong: profile(wrong)])
-def test_what_cannot_be_measured_is_warned_of_where_it_is_decorated(decorate):
+def test_the_warning_for_an_unmeasurable_target_names_the_users_file(decorate):
     with pytest.warns(UserWarning, match="Could not extract a code object") as warned:
         decorate(type("Empty", (), {}))
     assert [each.filename for each in warned] == [__file__]
@@ -654,7 +654,7 @@ def test_what_cannot_be_measured_is_warned_of_where_it_is_decorated(decorate):
     "settings, said",
     [({"precision": "x"}, "precision='x': it is a number of decimals"), ({"stream": 3}, "stream=3 cannot be written to")],
 )
-def test_a_decorator_refuses_nonsense_before_anything_runs(settings, said):
+def test_a_decorator_refuses_wrong_arguments_at_once(settings, said):
     with pytest.raises(UsageError, match=said):
         profile(**settings)
 
@@ -706,7 +706,7 @@ def test_the_decorator_has_a_stream_precision_and_children():
     assert re.search(r" -?0\.\d{4} MiB           1           return 1", stream.getvalue())
 
 
-def test_what_reads_children_is_loaded_before_anything_is_measured(python):
+def test_psutil_is_loaded_before_anything_is_measured(python):
     """psutil came within the first line, and was taken for the function's."""
     assert python("""
 import io, json
@@ -798,7 +798,7 @@ def module_level():
 # -- TimeStamper -------------------------------------------------------------------------------------------------------
 
 
-def test_calls_are_noted_with_their_depth_through_exceptions():
+def test_calls_are_recorded_with_their_depth_through_exceptions():
     """An exception let the depth of all later calls drift."""
     stamps = TimeStamper("psutil")
 
@@ -855,7 +855,7 @@ def test_blocks_are_written_as_functions_without_a_module_even_if_open():
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_backend_is_chosen_as_theirs_is(monkeypatch):
+def test_a_backend_is_chosen_as_by_memory_profiler(monkeypatch):
     assert choose_backend() == "psutil" and choose_backend("tracemalloc") == "tracemalloc"
     with pytest.raises(KeyError):
         choose_backend("guess")
@@ -864,7 +864,7 @@ def test_a_backend_is_chosen_as_theirs_is(monkeypatch):
         assert choose_backend("psutil_pss") == "psutil"
 
 
-def test_one_number_as_their_own_modules_ask_for_it():
+def test_get_memory_and_get_child_memory_return_single_readings():
     memory, when = memory_profiler._get_memory(-1, "psutil", timestamps=True)
     assert memory > 1 and when > 0
     assert list(memory_profiler._get_child_memory(-1)) == []
@@ -875,7 +875,7 @@ def test_memory_usage_is_memkits():
     assert memory_profiler.psutil.__name__ == "psutil" and memory_profiler.__version__ == "0.61.0"
 
 
-def test_nothing_of_it_needs_distutils_or_loads_what_it_does_not_need():
+def test_importing_it_loads_no_distutils_and_no_heavy_module():
     """distutils is gone from Python 3.12 on."""
     text = (
         "import sys; before = set(sys.modules); from memkit.compat.memory_profiler import profile, memory_usage;"
@@ -885,7 +885,30 @@ def test_nothing_of_it_needs_distutils_or_loads_what_it_does_not_need():
     assert done.stdout == "set()\n"
 
 
-def test_measuring_warns_of_nothing():
+def test_measuring_causes_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         LineProfiler()(lambda: None)()
+
+
+def test_a_trace_function_gets_its_events_under_max_mem_and_is_restored():
+    profiler, seen = LineProfiler(max_mem=1 << 40), []
+
+    def tracer(frame, event, argument):
+        seen.append((frame.f_code.co_name, event))
+        return tracer
+
+    @profiler
+    def work():
+        kept = 1
+        return kept
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        work()
+        after = sys.gettrace()
+    finally:
+        sys.settrace(before)
+    assert after is tracer
+    assert [event for name, event in seen if name == "work"] == ["call", "line", "line", "return"]

@@ -47,7 +47,7 @@ def test_a_cell_measures_its_own_lines(loaded):
     assert rows(shown)[1][1] == pytest.approx(-16, abs=0.2)
 
 
-def test_the_profiler_and_a_file_can_be_had(loaded, tmp_path):
+def test_the_profiler_is_returned_and_the_tables_are_written_to_a_file(loaded, tmp_path):
     loaded(TAKES)
     shown = loaded(f"found = %mprun -r -f take -T {tmp_path / 'table.txt'} take(8)")
     assert f"*** Profile printout saved to text file {tmp_path / 'table.txt'}. " in shown
@@ -83,7 +83,7 @@ def decorated(loaded, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("words", ["", "-f memkit.units.show_bytes"])
-def test_functions_under_profile_are_measured_and_nothing_is_printed_on_the_way(decorated, words):
+def test_functions_under_profile_are_measured_without_printing_tables(decorated, words):
     decorated("import memkit.units")
     shown = decorated(f"%mprun {words} import decorated; kept = decorated.take(5)")
     assert decorated.error is None
@@ -101,7 +101,7 @@ def test_functions_under_profile_that_ran_before_are_measured_in_a_cell(decorate
     assert (2, 2, "    return 1") in [(line, times, text) for line, _, times, text in rows(shown)]
 
 
-def test_an_imported_profile_prints_its_own_table_as_ever(decorated):
+def test_an_imported_profile_still_prints_its_own_table(decorated):
     for cell in ("%mprun import importing; importing.take()", "importing.take();"):
         assert [text for *_, text in rows(decorated(cell))] == ["@profile", "    return 1"]
 
@@ -111,7 +111,7 @@ def test_where_nothing_was_measured_nothing_is_shown(loaded):
     assert loaded.error is None and loaded.ip.user_ns["kept"] == 1
 
 
-def test_what_fails_or_cannot_be_measured_is_told_as_ever(loaded):
+def test_errors_are_reported_as_by_memkits_own_magics(loaded):
     loaded(TAKES)
     loaded("%mprun -f take take(None)")
     assert isinstance(loaded.error, TypeError)

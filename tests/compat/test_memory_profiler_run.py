@@ -234,7 +234,7 @@ print(sum(row[2] for lines in profiler.code_map.values() for row in lines.values
 """
 
 
-def test_a_program_that_runs_another_is_what_it_was_afterwards(plain, script):
+def test_running_another_program_restores_the_interpreters_state(plain, script):
     text = "import sys\n@profile\ndef f():\n    return 1\nprint(__name__, sys.argv[1:], f())\nraise KeyError\n"
     script(text, "example.py")
     done = plain(script(CALLS, "caller.py"))
@@ -267,7 +267,7 @@ def test_timestamps_are_lines_of_a_profile(run):
     assert all(float(word[2]) > 1 and float(word[3]) <= float(word[5]) for word in words)
 
 
-def test_what_has_ended_survives_a_kill(run, tmp_path):
+def test_calls_that_have_ended_survive_a_kill(run, tmp_path):
     """All of it was lost."""
     if not hasattr(__import__("signal"), "SIGKILL"):
         pytest.skip("there is no SIGKILL here")
@@ -315,7 +315,7 @@ def test_the_debugger_stays_away_below_the_limit(run):
 # -- the command line --------------------------------------------------------------------------------------------------
 
 
-def test_without_a_program_it_says_so(plain):
+def test_a_missing_program_is_reported(plain):
     done = plain(*MODULE)
     assert (done.returncode, done.stdout) == (1, "A program to run must be provided. Use -h for help\n")
 
@@ -344,7 +344,7 @@ def test_wrong_options_are_one_line_before_anything_is_run(run, options, reason)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell of Unix")
-def test_a_reader_that_has_enough_is_no_error(plain, script):
+def test_a_closed_pipe_is_no_error(plain, script):
     script(README + "    import sys; sys.exit(3)\n", "example.py")
     reads = "import subprocess, sys; child = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE); child.stdout.close()"
     done = plain("-c", reads + "; sys.exit(child.wait())", sys.executable, *MODULE, "example.py")
@@ -353,9 +353,9 @@ def test_a_reader_that_has_enough_is_no_error(plain, script):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
 @pytest.mark.parametrize("options", [(), ("--timestamp",)], ids=" ".join)
-def test_a_full_disk_is_told_and_changes_no_program(run, options):
+def test_a_full_disk_is_reported_and_does_not_change_the_program(run, options):
     passing, failing = (run(README + more, options=("-o", "/dev/full", *options)) for more in (SAYS, SAYS + "exit(3)\n"))
-    complaint = "memory_profiler: the results are not whole: No space left on device\n"
+    complaint = "memory_profiler: the results are incomplete: No space left on device\n"
     assert (passing.returncode, passing.stdout, passing.stderr) == (1, "ran\n", complaint)
     assert (failing.returncode, failing.stdout, failing.stderr) == (3, "ran\n", complaint)
 

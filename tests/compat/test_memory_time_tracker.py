@@ -34,7 +34,7 @@ def test_its_arguments_are_memory_time_trackers_and_wait_for_nothing():
     ]
 
 
-def test_the_file_is_seconds_and_gib_above_what_was_in_use_before(tmp_path, machine):
+def test_the_file_has_seconds_and_gib_above_the_calibration(tmp_path, machine):
     run = compat.Tracker(str(tmp_path / "new" / "folder" / "t.csv"))
     assert run.calibration_offset == 2
     machine[:] = [3 * GIB]
@@ -47,7 +47,7 @@ def test_the_file_is_seconds_and_gib_above_what_was_in_use_before(tmp_path, mach
     assert run.start_time <= run.end_time
 
 
-def test_without_calibration_all_that_is_in_use_counts(tmp_path, machine):
+def test_without_calibration_all_memory_in_use_counts(tmp_path, machine):
     with compat.Tracker(str(tmp_path / "t.csv"), calibrate=False) as run:
         pass
     assert run.calibration_offset == 0
@@ -70,13 +70,13 @@ def test_verbose_says_what_memory_time_tracker_says(tmp_path, machine, capsys):
     assert re.fullmatch(r"The process took \d+\.\d+(e-\d+)? seconds", last)
 
 
-def test_otherwise_it_says_nothing(tmp_path, machine, capsys):
+def test_without_verbose_it_prints_nothing(tmp_path, machine, capsys):
     with compat.Tracker(str(tmp_path / "t.csv")):
         pass
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_three_questions_have_one_answer(tmp_path):
+def test_exactly_one_of_the_three_predicates_is_true(tmp_path):
     path = tmp_path / "t.csv"
     ask = (compat.has_completed_successfully, compat.has_crashed_gracefully, compat.has_crashed_ungracefully)
     rows = "delta,ram\n0,0.007990264892578147\n0.00019868300000780437,0.007990264892578147\n"
@@ -135,7 +135,7 @@ plot_reports(["well.csv", "crash.csv"])
 """
 
 
-def test_a_program_that_was_written_for_it_runs(tmp_path):
+def test_a_program_for_memory_time_tracker_runs(tmp_path):
     settings = {"cwd": tmp_path, "env": {**os.environ, "MPLBACKEND": "agg"}, "timeout": 120}
     done = subprocess.run([sys.executable, "-W", "error", "-c", README], capture_output=True, text=True, **settings)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True False False\nFalse True False\n", "")

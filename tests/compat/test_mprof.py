@@ -15,8 +15,9 @@ from memkit.base.errors import MeterError
 from memkit.compat import mprof as module
 from memkit.compat.mprof import profiles
 from memkit.compat.mprof.commands import _run_parser
-from memkit.compat.mprof.dat_file import DatFile, Inside, Outside
-from memkit.compat.mprof.process_memory import Replacement, Watch
+from memkit.compat.mprof.dat_file import DatFile, PollingWriter, RecordingWriter
+from memkit.compat.mprof.exec_detector import ExecDetector
+from memkit.compat.mprof.process_memory import ProcessMemory
 from memkit.model import mprof_file
 from memkit.system import engine
 
@@ -125,7 +126,7 @@ before()
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a program that is replaced")
 @pytest.mark.parametrize("options", [(), ("-M",), ("-C",)], ids=["alone", "singly", "together"])
-def test_a_program_that_replaces_itself_goes_on_being_recorded(run, script, tmp_path, options):
+def test_a_program_is_still_recorded_after_execve(run, script, tmp_path, options):
     """Nothing was recorded after os.execv."""
     script(TAKES, "takes.py")
     done = run("run", "-E", *options, "-T", "0.05", "-o", "a.dat", script(EXECUTES))
@@ -137,12 +138,12 @@ def test_a_program_that_replaces_itself_goes_on_being_recorded(run, script, tmp_
 
 def test_a_process_that_has_ended_is_not_replaced():
     with subprocess.Popen([sys.executable, "-c", WAITS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        replacement = Replacement(process.pid, sys.executable, lambda: True)
+        detector = ExecDetector(process.pid, sys.executable, lambda: True)
         process.stdout.readline()
-        assert not replacement.has_come()
+        assert detector.is_same_program()
         process.stdin.close()
         process.stdout.read()
-        assert [replacement.has_come() for _ in range(100)] == [False] * 100
+        assert [detector.is_same_program() for _ in range(100)] == [True] * 100
 
 
 TOGETHER = """
@@ -166,7 +167,7 @@ after()
 
 
 @pytest.mark.parametrize("backend", ["psutil", "psutil_uss"])
-def test_calls_have_the_memory_of_the_children_that_there_are(run, script, tmp_path, backend):
+def test_calls_include_the_memory_of_children(run, script, tmp_path, backend):
     """Children were those of the last reading before a call, though they were gone long since, or had come meanwhile."""
     done = run("run", "-C", "-E", "-T", "50", "--backend", backend, "-o", "a.dat", script(TOGETHER), engine.NAME)
     assert (done.returncode, done.stderr) == (0, "")
@@ -401,7 +402,7 @@ def test_what_cannot_be_run_is_one_line_and_leaves_no_file(run, tmp_path, words)
     assert os.listdir(tmp_path) == []
 
 
-def test_without_a_program_it_says_so(run):
+def test_a_missing_program_is_reported(run):
     done = run("run")
     assert (done.returncode, done.stdout) == (1, "A program to run must be provided. Use -h for help\n")
 
@@ -429,14 +430,14 @@ def test_wrong_options_are_one_line(run, tmp_path, words, reason):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
 @pytest.mark.parametrize("words", [["program.py"], [sys.executable, "program.py"]], ids=["python", "outside"])
-def test_a_full_disk_is_told_and_ends_no_program(run, script, words):
+def test_a_full_disk_is_reported_and_does_not_end_the_program(run, script, words):
     script("import sys; print('through'); sys.exit(3)")
     failing, passing = run("run", "-E", "-o", "/dev/full", *words), run("run", "-o", "/dev/full", *words)
     assert failing.stdout.endswith("through\n")
     assert failing.returncode == 3
     assert passing.returncode == 1
     for done in (failing, passing):
-        assert "mprof: '/dev/full' is not whole: No space left on device\n" in done.stderr
+        assert "mprof: '/dev/full' is incomplete: No space left on device\n" in done.stderr
 
 
 def test_a_file_of_mprof_is_replaced(run, tmp_path):
@@ -502,7 +503,7 @@ except KeyboardInterrupt:
 # -- attach ------------------------------------------------------------------------------------------------------------
 
 
-def test_attach_measures_until_the_process_ends_however_long_that_takes(tmp_path, waiting):
+def test_attach_has_no_time_limit_by_default(tmp_path, waiting):
     """mprof ended after an hour; a vanished process was a traceback."""
     assert _run_parser().parse_args(["--attach", "1"]).timeout is None
     words = [sys.executable, "-m", "memkit.compat.mprof", "attach", "-T", "0.01", "-o", "a.dat", str(waiting.pid)]
@@ -519,7 +520,7 @@ def test_attach_measures_until_the_process_ends_however_long_that_takes(tmp_path
     assert min(memory for memory, _ in found.memory) > 1
 
 
-def test_attach_stops_in_time_and_leaves_the_process_alone(run, tmp_path, waiting):
+def test_attach_stops_at_the_timeout_and_leaves_the_process_running(run, tmp_path, waiting):
     done = run("attach", "-E", "-t", "0.2", "-T", "0.05", "-o", "a.dat", str(waiting.pid))
     assert done.returncode == 0  # mprof's -E was a traceback here
     assert done.stderr == "mprof: -E: the exit code of a process that is not mprof's own cannot be known\n"
@@ -549,14 +550,14 @@ def test_a_process_is_found_by_its_name_or_its_command_line(tmp_path):
 # -- what a file gets ----------------------------------------------------------------------------------------------------
 
 
-class Watched:
-    """A watch that gives what it was told to."""
+class Readings:
+    """A process's memory with given readings."""
 
-    def __init__(self, *looks):
-        self.looks = list(looks)
+    def __init__(self, *readings):
+        self.readings = list(readings)
 
-    def look(self):
-        return self.looks.pop(0)
+    def read(self):
+        return self.readings.pop(0)
 
 
 def lines_of(path):
@@ -571,34 +572,34 @@ def dat(tmp_path):
     file.close()
 
 
-def test_what_was_read_before_the_program_was_loaded_is_left_out(dat, tmp_path):
+def test_a_reading_from_before_the_program_was_loaded_is_left_out(dat, tmp_path):
     """mprof's curves began at 0.2 MiB."""
-    outside = Outside(Watched((5, {}), (2 * MIB, {}), (None, {})), dat, settled=False)
-    assert [outside.look() for _ in range(3)] == [True, True, False]
-    outside.finish()
+    polling = PollingWriter(Readings((5, {}), (2 * MIB, {}), (None, {})), dat, settled=False)
+    assert [polling.poll() for _ in range(3)] == [True, True, False]
+    polling.finish()
     dat.flush()
     assert lines_of(tmp_path / "a.dat") == ["MEM 2.000000"]
 
 
-def test_of_a_program_that_was_read_once_that_is_kept(dat, tmp_path):
-    outside = Outside(Watched((MIB, {}), (None, {})), dat, settled=False)
-    assert [outside.look() for _ in range(2)] == [True, False]
-    outside.finish()
+def test_a_single_reading_is_kept(dat, tmp_path):
+    polling = PollingWriter(Readings((MIB, {}), (None, {})), dat, settled=False)
+    assert [polling.poll() for _ in range(2)] == [True, False]
+    polling.finish()
     dat.flush()
     assert lines_of(tmp_path / "a.dat") == ["MEM 1.000000"]
 
 
-def test_a_program_of_which_no_page_was_counted_yet_goes_on(dat, tmp_path):
-    outside = Outside(Watched((0, {}), (MIB, {}), (2 * MIB, {}), (None, {})), dat, settled=False)
-    assert [outside.look() for _ in range(4)] == [True, True, True, False]
+def test_a_program_without_counted_pages_has_not_ended(dat, tmp_path):
+    polling = PollingWriter(Readings((0, {}), (MIB, {}), (2 * MIB, {}), (None, {})), dat, settled=False)
+    assert [polling.poll() for _ in range(4)] == [True, True, True, False]
     dat.flush()
     assert lines_of(tmp_path / "a.dat") == ["MEM 2.000000"]
 
 
-def test_a_child_that_vanishes_ends_its_series(dat, tmp_path):
+def test_the_series_of_a_child_ends_with_the_child(dat, tmp_path):
     """mprof ended in a traceback, or left out all the others."""
-    outside = Outside(Watched((MIB, {7: MIB, 8: MIB}), (MIB, {8: 2 * MIB})), dat, singly=True)
-    outside.look(), outside.look()
+    polling = PollingWriter(Readings((MIB, {7: MIB, 8: MIB}), (MIB, {8: 2 * MIB})), dat, singly=True)
+    polling.poll(), polling.poll()
     dat.flush()
     assert lines_of(tmp_path / "a.dat") == [
         "MEM 1.000000",
@@ -609,32 +610,32 @@ def test_a_child_that_vanishes_ends_its_series(dat, tmp_path):
     ]
 
 
-def test_a_watch_sees_children_come_and_go():
-    watch = Watch(os.getpid(), children=True)
+def test_process_memory_includes_children_while_they_run():
+    memory = ProcessMemory(os.getpid(), children=True)
     with subprocess.Popen([sys.executable, "-c", WAITS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         child.stdout.readline()
-        own, below = watch.look()
+        own, below = memory.read()
         assert own > MIB
         assert below[child.pid] > MIB
         child.communicate()
-    assert child.pid not in watch.look()[1]
+    assert child.pid not in memory.read()[1]
 
 
-def test_a_watch_of_a_process_that_is_gone_says_so(waiting):
-    watch = Watch(waiting.pid)
+def test_process_memory_of_an_ended_process_is_none_or_an_error(waiting):
+    memory = ProcessMemory(waiting.pid)
     waiting.kill()
     os.waitid(os.P_PID, waiting.pid, os.WEXITED | os.WNOWAIT)  # a zombie
-    assert watch.look() == (None, {})
+    assert memory.read() == (None, {})
     waiting.wait()
-    assert watch.look() == (None, {})
+    assert memory.read() == (None, {})
     with pytest.raises(MeterError):
-        Watch(waiting.pid)
+        ProcessMemory(waiting.pid)
 
 
-def test_rows_become_lines_as_they_come(dat, tmp_path):
+def test_rows_of_a_recording_are_written_as_they_come(dat, tmp_path):
     journal = tmp_path / "run.memkit"
-    inside = Inside(str(journal), dat)
-    inside.advance()  # nothing is there yet
+    recording = RecordingWriter(str(journal), dat)
+    recording.advance()  # nothing is there yet
     rows = [
         '["memkit",1,{"began":100.0}]',
         f'["sample",0,{MIB}]',
@@ -648,8 +649,8 @@ def test_rows_become_lines_as_they_come(dat, tmp_path):
     for row in rows:
         with open(journal, "a") as file:
             file.write(row + "\n")
-        inside.advance()
-    inside.finish(104.5)
+        recording.advance()
+    recording.finish(104.5)
     dat.flush()
     assert (tmp_path / "a.dat").read_text().splitlines()[1:] == [
         "MEM 1.000000 100.0000",
@@ -697,13 +698,13 @@ def test_rm_takes_numbers_from_both_ends_and_names(run, three, tmp_path):
         (".", "Path . is a directory"),
     ],
 )
-def test_rm_of_what_is_not_there_is_one_line(run, three, word, reason):
+def test_rm_of_a_missing_file_is_one_line(run, three, word, reason):
     done = run("rm", "0", word)
     assert (done.returncode, done.stderr) == (1, f"mprof: {reason}\n")
     assert run("list").stdout.count("\n") == 3
 
 
-def test_rm_of_nothing_says_so(run):
+def test_rm_without_arguments_is_reported(run):
     done = run("rm")
     assert (done.returncode, done.stdout) == (1, "A profile to remove must be provided (number or filename)\n")
 
@@ -719,7 +720,7 @@ def test_peak_prints_the_highest_of_each(run, three):
     assert run("peak", "0", "-1", three[0]).stdout.splitlines() == [f"{three[0]}\t1.500 MiB", f"{three[2]}\t3.500 MiB"]
 
 
-def test_peak_knows_children_and_functions(run, tmp_path):
+def test_peak_has_children_and_functions(run, tmp_path):
     text = "MEM 10 5\nCHLD 7 5 5\nCHLD 7 9 6\nMEM 30 7\nFUNC m.f 10 4 11 6 0\nFUNC m.g 3 5.1 4 5.2 0\n"
     (tmp_path / "a.dat").write_text(text)
     assert run("peak", "a.dat").stdout == "a.dat\t30.000 MiB\n  Child 7\t\t\t9.000 MiB\n"
@@ -766,7 +767,7 @@ def test_every_command_has_help_and_a_version(run, command):
     assert run(command, "--version").stdout == "0.61.0\n"  # memory_profiler's, as python -m memory_profiler says it
 
 
-def test_a_reader_that_goes_away_is_no_error(run, three):
+def test_a_closed_pipe_is_no_error(run, three):
     shell = f"{sys.executable} -m memkit.compat.mprof list | true"
     assert subprocess.run(["sh", "-c", shell], capture_output=True, text=True).stderr == ""
 

@@ -109,7 +109,7 @@ def test_the_label_says_when_it_began(axes, write):
     assert next(reversed(labelled(axes))).endswith(":21.000")
 
 
-def test_files_over_each_other_have_colours_of_their_own_and_begin_at_0(axes, write):
+def test_several_files_have_different_colours_and_begin_at_0(axes, write):
     for index in range(8):
         draw_file(write(f"MEM 1 {index}\nMEM 2 {index + 1}\n"), index, timestamps=False, options=PLAIN)
     assert [line.get_color() for line in axes.lines] == list("kbrgcymk")
@@ -169,7 +169,7 @@ def test_a_red_cross_goes_through_the_highest(axes, write):
     assert [float(value) for value in colour] == [1, 0, 0, 1]
 
 
-def test_without_timestamps_there_are_neither(axes):
+def test_without_timestamps_there_are_no_brackets_and_no_cross(axes):
     draw_file(NESTED, timestamps=False, options=PLAIN)
     assert (len(axes.lines), len(axes.collections)) == (1, 0)
 
@@ -203,7 +203,7 @@ def test_the_trend_has_the_least_squares(axes, write):
 
 
 @pytest.mark.parametrize("text", ["MEM 1 10\n", "MEM 1 10\nMEM 2 10\n"])
-def test_one_moment_has_no_trend(axes, write, text):
+def test_points_at_one_time_have_no_trend(axes, write, text):
     draw_file(write(text), options=SimpleNamespace(slope=True, xlim=None))
     assert not any("slope" in label for label in labelled(axes))
 
@@ -326,13 +326,13 @@ def drawn(monkeypatch, *words):
     from memkit.compat.mprof import plot_action
 
     figures = []
-    monkeypatch.setattr(picture, "_give", lambda figure, *_: figures.append(figure))
+    monkeypatch.setattr(picture, "_show_or_save", lambda figure, *_: figures.append(figure))
     monkeypatch.setattr(sys, "argv", ["mprof", "-o", "-", *words])
     plot_action()
     return figures[0]
 
 
-def test_a_figure_is_dressed(monkeypatch):
+def test_a_figure_has_labels_a_grid_a_title_and_a_legend(monkeypatch):
     figure = drawn(monkeypatch, NESTED)
     (axes,) = figure.axes
     assert axes.get_title() == "/usr/bin/python3 nest.py a 'b c'"
@@ -351,7 +351,7 @@ def test_several_files_have_no_title_and_no_calls(monkeypatch):
     assert [line.get_color() for line in labelled(axes).values()] == ["k", "b", "r", "g"]
 
 
-def test_a_window_is_what_is_seen(monkeypatch):
+def test_the_window_option_sets_the_limits_of_the_x_axis(monkeypatch):
     (axes,) = drawn(monkeypatch, "-w", "0.2,0.6", NESTED).axes
     assert axes.get_xlim() == (0.2, 0.6)
     assert [line.get_label() for line in axes.lines[1:]] == ["inner 0.154s"] * 2  # of one the end, of one the beginning
@@ -409,7 +409,7 @@ def test_any_backend_of_matplotlib_can_draw(plot, write, tmp_path, backend):
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
-def test_the_suffix_says_what_is_written(plot, tmp_path, suffix):
+def test_the_suffix_chooses_the_picture_format(plot, tmp_path, suffix):
     done = plot("-o", f"a.{suffix}", NESTED)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix]

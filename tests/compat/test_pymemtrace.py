@@ -109,7 +109,7 @@ def test_without_a_message_there_is_no_line_for_one():
     assert lines_of("p.log")[0] == "SOF"
 
 
-def test_the_first_and_the_last_row_are_lines_and_stand_where_the_block_does():
+def test_the_first_and_last_rows_are_lines_of_the_block():
     line = sys._getframe().f_lineno + 1
     with Profile(0, None, "p.log"):
         f()
@@ -169,7 +169,7 @@ def test_without_a_trigger_or_with_minus_one_it_is_a_page(trigger):
     assert min(changes) >= os.sysconf("SC_PAGESIZE")
 
 
-def test_messages_stand_between_the_rows_and_change_none():
+def test_messages_are_between_the_rows_and_change_none():
     with Profile(0, None, "p.log") as log:
         f()
         log.write_message_to_log("here")
@@ -188,7 +188,7 @@ def test_messages_stand_between_the_rows_and_change_none():
 # -- names and paths -----------------------------------------------------------------------------------------------------
 
 
-def test_a_log_without_a_path_gets_a_name_of_its_own(here):
+def test_a_log_without_a_path_gets_a_generated_name(here):
     before = datetime.now(UTC).replace(microsecond=0)
     with Profile() as first, Trace() as second:
         paths = first.log_file_path(), second.log_file_path()
@@ -205,7 +205,7 @@ def test_a_log_without_a_path_gets_a_name_of_its_own(here):
     assert ordinals[1] == ordinals[0] + 1
 
 
-def test_a_path_is_told_while_the_log_is_written():
+def test_the_path_is_known_while_the_log_is_written():
     log = Profile(0, None, "p.log")
     assert log.log_file_path() is None
     with log as entered:
@@ -214,7 +214,7 @@ def test_a_path_is_told_while_the_log_is_written():
     assert log.log_file_path() is None
 
 
-def test_the_functions_of_the_module_speak_of_the_innermost_log():
+def test_the_functions_of_the_module_use_the_innermost_log():
     for kind, tracer in (("profile", Profile), ("trace", Trace)):
         depth, path, write = (
             getattr(cPyMemTrace, f"{kind}_{name}") for name in ("wrapper_depth", "log_path", "write_message_to_log")
@@ -263,7 +263,7 @@ def test_a_profile_and_a_trace_run_side_by_side():
     assert whats("t.log", "f") == ["CALL", "LINE", "RETURN"]
 
 
-def test_a_log_that_is_left_out_of_turn_is_whole():
+def test_a_log_that_is_closed_out_of_order_is_complete():
     outer, inner = Profile(0, None, "outer.log"), Profile(0, None, "inner.log")
     outer.__enter__(), inner.__enter__()
     outer.__exit__(None, None, None)
@@ -274,7 +274,7 @@ def test_a_log_that_is_left_out_of_turn_is_whole():
     assert sys.getprofile() is None
 
 
-def test_what_begins_and_ends_a_log_is_no_event_of_another():
+def test_opening_and_closing_a_log_causes_no_events_in_another():
     with Profile(0, None, "p.log") as log, Trace(0, None, "t.log"):
         log.write_message_to_log("one")
         with Trace(0, None, "inner.log"):
@@ -309,7 +309,7 @@ def test_a_decorated_function_is_logged_call_by_call(decorator, expected):
     assert whats("g.log", "g") == expected
 
 
-def test_an_exception_passes_and_its_log_is_whole():
+def test_an_exception_propagates_and_its_log_is_complete():
     with pytest.raises(KeyError, match="mine"), Profile(0, None, "p.log"):
         raise KeyError("mine")
     assert lines_of("p.log")[-1] == "EOF"
@@ -337,7 +337,7 @@ def test_wrong_arguments_are_type_errors(tracer, given, named, said):
 
 @pytest.mark.parametrize(("tracer", "word"), [(Profile, "profile"), (Trace, "trace")])
 @pytest.mark.parametrize("path", ["no/where.log", "/dev/full"])
-def test_a_path_that_cannot_be_written_is_told_and_nothing_is_traced(tracer, word, path, capsys):
+def test_a_path_that_cannot_be_written_is_reported_and_nothing_is_traced(tracer, word, path, capsys):
     with (
         pytest.raises(RuntimeError, match=rf"py_attach_{word}_function\(\): Could not attach {word} function."),
         tracer(0, None, path),
@@ -391,7 +391,7 @@ def test_mended_prev_is_the_event_just_before():
     assert float(before["clock"]) <= float(after["clock"])
 
 
-def test_mended_prev_after_a_message_is_whole():
+def test_mended_prev_after_a_message_is_complete():
     text = f"with Profile({MIB}, None, 'p.log') as log:\n    log.write_message_to_log('here')\n    still()\n"
     run(text + f"    kept = keep({8 * MIB})\n")
     assert [row["tag"] for row in rows_of("p.log")][:3] == ["FRST", "PREV", "NEXT"]
@@ -454,7 +454,7 @@ def test_mended_every_thread_has_logs_of_its_own():
 
 
 @pytest.mark.parametrize(("tracer", "word"), [(Profile, "profile"), (Trace, "trace")])
-def test_mended_another_tool_goes_on_and_is_put_back(tracer, word):
+def test_mended_another_tool_gets_its_events_and_is_restored(tracer, word):
     events = []
 
     def seen(frame, event, argument):
@@ -473,7 +473,7 @@ def test_mended_another_tool_goes_on_and_is_put_back(tracer, word):
     assert ("call", "f") in events
 
 
-def test_mended_lost_rows_are_told_when_the_block_ends():
+def test_mended_lost_rows_are_reported_when_the_block_ends():
     code = """
 import resource
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]

@@ -75,7 +75,7 @@ def lives(path, *types):
 
 
 @told
-def test_a_log_has_a_row_for_each_object_that_begins_or_ends():
+def test_a_log_has_a_row_for_each_object_created_or_destroyed():
     with ReferenceTracing("intro", "a.log") as log:
         line = sys._getframe().f_lineno + 1
         first, second, other = [A()], A(), B()
@@ -94,7 +94,7 @@ def test_a_log_has_a_row_for_each_object_that_begins_or_ends():
 
 
 @told
-def test_the_interpreters_own_types_are_left_out_unless_wished_for():
+def test_builtin_types_are_left_out_by_default():
     with ReferenceTracing(None, "a.log"):
         kept = [A(), [1], {1: 2}, {3}]
     assert {row["type"] for row in rows_of("a.log")} == {"A"}
@@ -123,14 +123,14 @@ def test_types_are_chosen_by_name_and_exclusion_wins(named, expected):
 
 
 @told
-def test_frames_and_code_are_never_there():
+def test_frames_and_code_objects_are_never_logged():
     with ReferenceTracing(filepath="a.log", include_builtins=True):
         exec("def f(): return __import__('sys')._getframe()\nkept = f()")
     assert not {"frame", "code"} & {row["type"] for row in rows_of("a.log")}
 
 
 @told
-def test_garbage_is_collected_before_the_end_if_it_shall_be():
+def test_garbage_is_collected_at_the_end_on_request():
     def cycle():
         found = A()
         found.itself = found
@@ -191,7 +191,7 @@ def test_a_log_without_a_path_gets_a_name_that_is_known_after_the_block():
 
 
 @told
-def test_the_simple_one_counts():
+def test_reference_tracing_simple_counts():
     with ReferenceTracingSimple() as simple:
         assert cPyMemTrace.reference_tracing_simple_wrapper_depth() == 1
         kept = [A(), A()]
@@ -218,7 +218,7 @@ def test_a_decorated_function_is_logged():
 
 @told
 @pytest.mark.parametrize("method", ["suspend", "resume", "count_new", "count_del", "live_object_counts"])
-def test_outside_its_block_there_is_nothing_to_ask(method):
+def test_outside_its_block_the_methods_raise(method):
     with pytest.raises(RuntimeError, match=rf"^{method}\(\): No reference tracing data is on the stack\.$"):
         getattr(ReferenceTracing(), method)()
 
@@ -293,7 +293,7 @@ def test_mended_counts_do_not_drift():
 
 
 @told
-def test_mended_a_message_of_resuming_stands_there_once():
+def test_mended_a_message_of_resume_is_written_once():
     with ReferenceTracing(filepath="a.log") as log:
         log.suspend(), log.suspend(), log.resume(), log.resume()
     assert messages_of("a.log") == ["Suspending reference tracing.", "Resuming reference tracing."]
@@ -309,7 +309,7 @@ def test_mended_a_type_with_a_blank_in_its_name_breaks_no_column():
 
 
 @told
-def test_mended_another_tracer_goes_on_beside_it():
+def test_mended_another_reference_tracer_gets_its_events():
     tracemalloc.start()
     try:
         with ReferenceTracing(filepath="a.log"):
@@ -323,7 +323,7 @@ def test_mended_another_tracer_goes_on_beside_it():
 
 
 @told
-def test_mended_a_block_that_is_never_left_crashes_no_exit():
+def test_mended_a_block_that_is_never_closed_does_not_crash_the_exit():
     code = "from memkit.compat.pymemtrace import cPyMemTrace as c\nclass A: pass\n"
     code += "c.ReferenceTracing(filepath='a.log', include_builtins=True).__enter__()\nkept = [A() for _ in range(10)]\n"
     done = subprocess.run([sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True)
@@ -352,13 +352,13 @@ counted.stop()
 
 
 @told
-def test_being_replaced_as_python_314_tells_of_it_crashes_nothing():
+def test_the_event_of_python_314_for_a_replaced_tracer_crashes_nothing():
     done = subprocess.run([sys.executable, "-c", REPLACED], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @told
-def test_many_objects_are_told_apart():
+def test_many_objects_are_distinguished():
     with ReferenceTracing(filepath="a.log") as log:
         kept = [A() for _ in range(20_000)]
         del kept[::2]
@@ -370,7 +370,7 @@ def test_many_objects_are_told_apart():
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="Python tells of references from 3.13 on")
-def test_earlier_versions_of_python_are_told_so():
+def test_earlier_versions_of_python_get_an_error_message():
     for tracing in (ReferenceTracing, ReferenceTracingSimple, cpymemtrace_decs.reference_tracing()(lambda: 1)):
         with pytest.raises(memkit.MeterError, match=r"references can be traced from Python 3\.13 on"):
             tracing()

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 import memkit
-from memkit.ipython.measurement import Stretch
+from memkit.ipython.measurement import Measurement
 from memkit.system import engine
 
 traced = pytest.mark.skipif(engine.NAME != "native", reason="lines are traced by the native engine only")
@@ -51,7 +51,7 @@ def descriptors():
     return found
 
 
-def test_the_value_of_a_cell_outlives_its_recording_on_a_full_disk(full):
+def test_a_full_disk_keeps_the_value_of_a_recorded_cell(full):
     printed = full("%%memkit --out run\nfill()\n7")
     assert full.error is None
     assert full.result.result == 7
@@ -60,7 +60,7 @@ def test_the_value_of_a_cell_outlives_its_recording_on_a_full_disk(full):
     assert full.ip.user_ns["run"].ending.kind == "unknown"
 
 
-def test_the_error_of_a_cell_outlives_its_recording_on_a_full_disk(full):
+def test_a_full_disk_keeps_the_error_of_a_recorded_cell(full):
     full("%%memkit -q\nfill()\n1 / 0")
     assert isinstance(full.error, ZeroDivisionError)
     assert full.error.__context__ is None
@@ -69,7 +69,7 @@ def test_the_error_of_a_cell_outlives_its_recording_on_a_full_disk(full):
 
 @traced
 @pytest.mark.parametrize("then", ["", "; 1 / 0"])
-def test_the_tables_are_shown_as_far_as_they_are_known(full, then):
+def test_tables_of_incomplete_recordings_are_shown(full, then):
     full("def work():\n    fill()")
     printed = full(f"profiler = %mprun -r -f work work(){then}")
     assert re.fullmatch(INCOMPLETE, full.complaint)
@@ -79,10 +79,10 @@ def test_the_tables_are_shown_as_far_as_they_are_known(full, then):
     assert isinstance(full.ip.user_ns.get("profiler"), memkit.LineProfiler if not then else type(None))
 
 
-def test_a_curve_that_was_cut_off_costs_a_stretch_only_its_samples(full):
-    stretch = Stretch(curve=True)
+def test_a_measurement_whose_curve_was_cut_off_lacks_only_samples(full):
+    measurement = Measurement(curve=True)
     full.ip.user_ns["fill"]()
-    measured = stretch.end()
+    measured = measurement.end()
     full.ip.user_ns["clear"]()
     assert measured.peak >= measured.after > 0
 
@@ -98,14 +98,14 @@ def test_a_cell_that_closes_descriptors_has_its_value(closing):
 
 
 @traced
-def test_a_statement_that_closes_descriptors_is_told_of_in_lines(closing):
+def test_a_statement_that_closes_descriptors_is_reported_in_lines(closing):
     closing("def work():\n    close()")
     closing("%mprun -f work work()")
     assert closing.error is None
     assert re.fullmatch(INCOMPLETE + "memkit: no tables can be shown: the program closed .+\n", closing.complaint)
 
 
-def test_a_report_that_fails_takes_no_value_away(loaded, tmp_path):
+def test_a_failing_report_keeps_the_value(loaded, tmp_path):
     (tmp_path / "away").mkdir()
     loaded(f"%%memkit -q --csv {tmp_path / 'away' / 'a.csv'}\nimport os; os.rmdir({str(tmp_path / 'away')!r})\n5")
     assert loaded.result.result == 5
@@ -113,7 +113,7 @@ def test_a_report_that_fails_takes_no_value_away(loaded, tmp_path):
 
 
 @traced
-def test_tables_that_cannot_be_saved_are_told_of_in_a_line(loaded, tmp_path):
+def test_tables_that_cannot_be_saved_are_reported_in_one_line(loaded, tmp_path):
     (tmp_path / "away").mkdir()
     loaded("def work():\n    import os; os.rmdir(place)")
     loaded.ip.user_ns["place"] = str(tmp_path / "away")

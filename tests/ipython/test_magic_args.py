@@ -26,20 +26,20 @@ from memkit.ipython.magic_args import number, split
         ("-o", {"o": [""]}, ""),
     ],
 )
-def test_options_are_taken_from_the_front_and_the_statement_is_left_as_it_is(line, options, rest):
+def test_options_are_taken_from_the_front_and_the_statement_is_unchanged(line, options, rest):
     assert split("magic", line, "co", "r") == (options, rest)
 
 
 @pytest.mark.parametrize(("line", "said"), [("-z 3", "no option -z; it has -c, -o, -r"), ("-r", "-r: a value is missing")])
-def test_what_is_no_option_is_refused(line, said):
+def test_an_unknown_option_is_refused(line, said):
     with pytest.raises(UsageError, match=said):
         split("magic", line, "co", "r")
 
 
 @pytest.mark.parametrize("text", ["x", "0", "-1", "1.5", "nan"])
-def test_what_is_no_number_of_times_is_refused(text):
+def test_a_wrong_number_is_refused(text):
     with pytest.raises(UsageError, match=re.escape(f"%memit -r {text!r}: write a whole number greater than 0")):
-        number("memit", {"r": [text]}, "r", 1)
+        number("memit", {"r": [text]}, "r", 1, int)
 
 
 def test_the_last_value_counts():

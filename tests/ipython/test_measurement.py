@@ -1,10 +1,10 @@
-"""A stretch of time: growth, peak, time and samples of it."""
+"""A measurement over a period: growth, peak, time and samples."""
 
 import os
 
 import pytest
 
-from memkit.ipython.measurement import Measured, Stretch
+from memkit.ipython.measurement import Measured, Measurement
 from memkit.model.file_format import samples_in
 from memkit.record import files
 from memkit.system import engine
@@ -17,11 +17,11 @@ def test_growth_and_rise_follow_from_what_was_measured():
     assert (measured.growth, measured.rise) == (20, 40)
 
 
-def test_a_stretch_knows_its_growth_and_its_peak(exact_peaks, touched, spike):
-    stretch = Stretch()
+def test_a_measurement_has_growth_and_peak(exact_peaks, touched, spike):
+    measurement = Measurement()
     kept = touched(30)
     spike(50)
-    measured = stretch.end()
+    measured = measurement.end()
     assert measured.growth == pytest.approx(30 * MIB, abs=MIB)
     assert measured.rise == pytest.approx(50 * MIB, abs=MIB)
     assert measured.exact
@@ -30,19 +30,19 @@ def test_a_stretch_knows_its_growth_and_its_peak(exact_peaks, touched, spike):
     kept.close()
 
 
-def test_stretches_nest(exact_peaks, spike):
-    outer = Stretch()
+def test_measurements_nest(exact_peaks, spike):
+    outer = Measurement()
     spike(60)
-    inner = Stretch()
+    inner = Measurement()
     spike(20)
     assert inner.end().rise == pytest.approx(20 * MIB, abs=MIB)
     assert outer.end().rise == pytest.approx(60 * MIB, abs=MIB)
 
 
-def test_a_curve_begins_and_ends_with_the_stretch(touched):
-    stretch = Stretch(curve=True)
+def test_a_curve_begins_and_ends_with_its_measurement(touched):
+    measurement = Measurement(curve=True)
     kept = touched(30)
-    measured = stretch.end()
+    measured = measurement.end()
     first, *_, last = measured.samples
     assert last[1] - first[1] == pytest.approx(30 * MIB, abs=2 * MIB)
     assert all(peak >= memory for _, memory, peak in measured.samples)
@@ -53,11 +53,11 @@ def test_a_curve_begins_and_ends_with_the_stretch(touched):
 def test_a_curve_leaves_no_descriptor(tmp_path):
     if not os.path.isdir("/proc/self/fd"):
         pytest.skip("needs /proc")
-    Stretch(curve=True).end()
+    Measurement(curve=True).end()
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
-        Stretch(curve=True).end()
-        Stretch(curve=True).drop()
+        Measurement(curve=True).end()
+        Measurement(curve=True).cancel()
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -66,15 +66,15 @@ def test_without_a_file_or_a_thread_there_is_no_curve(monkeypatch):
         raise OSError("no")
 
     monkeypatch.setattr(files, "opened_unnamed", refuse)
-    measured = Stretch(curve=True).end()
+    measured = Measurement(curve=True).end()
     assert measured.samples == ()
     assert measured.peak >= measured.after
 
 
-def test_where_the_mark_stays_the_peak_is_the_highest_that_was_seen(monkeypatch):
+def test_without_a_reset_of_the_mark_the_peak_is_the_highest_sample(monkeypatch):
     monkeypatch.setattr(engine, "peaks", lambda: ("samples", "for a test"))
     monkeypatch.setattr(engine, "Scope", lambda: type("Nothing", (), {"close": lambda self: None})())
-    measured = Stretch().end()
+    measured = Measurement().end()
     assert not measured.exact
     assert measured.samples
     assert measured.peak == max(measured.before, measured.after, *(peak for *_, peak in measured.samples))
@@ -86,6 +86,6 @@ def test_samples_are_read_without_a_first_row():
     assert samples_in(b"") == ()
 
 
-def test_samples_that_were_broken_off_are_passed_over():
+def test_incomplete_samples_are_ignored():
     rows = b'["sample",5,100]\n["sample",6,1\n["sample",9,100,30]\n["sam'
     assert samples_in(rows) == ((5, 100, 100), (9, 100, 130))

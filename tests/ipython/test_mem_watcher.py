@@ -15,7 +15,7 @@ MIB = 1 << 20
 SECOND = 1_000_000_000
 LINE = re.compile(
     r"^In \[(\d+)\]( \(nested\))? used (-?\d+\.\d) MiB RAM in (\d+\.\d\d)s, peaked (\d+\.\d) MiB above current"
-    r"( as far as was seen)?, total RAM usage (\d+\.\d) MiB$",
+    r"( \(sampled\))?, total RAM usage (\d+\.\d) MiB$",
     re.MULTILINE,
 )
 
@@ -41,16 +41,16 @@ def test_the_whole_line():
     assert LINE.fullmatch(whole)
 
 
-def test_a_peak_that_was_only_seen_is_told_as_such():
+def test_a_sampled_peak_is_marked():
     seen = line("In [5]", Measured(MIB, MIB, 2 * MIB, False, 0, ()))
-    assert "peaked 1.0 MiB above current as far as was seen, total" in seen
+    assert "peaked 1.0 MiB above current (sampled), total" in seen
 
 
-def test_nothing_is_minus_nothing():
+def test_no_size_is_printed_as_minus_zero():
     assert "used 0.0 MiB" in line("In [5]", Measured(MIB, MIB - 4096, MIB, True, 0, ()))
 
 
-def test_growth_and_shrinkage_are_told_to_a_tenth(watched):
+def test_growth_and_shrinkage_are_printed_to_a_tenth(watched):
     [(number, _, grew, _)] = told(watched("kept = touched(50)"))
     assert number == 2
     assert grew == pytest.approx(50, abs=0.3)
@@ -90,38 +90,38 @@ def test_every_kind_of_cell_is_measured(watched, cell, tmp_path):
     watched.ip.user_ns["kept"].close()
 
 
-def test_a_cell_that_cannot_be_compiled_is_told_of_too(watched):
+def test_a_cell_that_cannot_be_compiled_is_reported_too(watched):
     assert [number for number, *_ in told(watched("3 +"))] == [2]
 
 
-def test_what_only_shows_something_is_told_after_it(watched):
+def test_a_cell_that_only_displays_is_reported_after_its_output(watched):
     printed = watched("'shown'")
     assert printed.index("shown") < printed.index("used")
 
 
-def test_an_empty_cell_is_no_cell(watched):
+def test_an_empty_cell_is_not_reported(watched):
     assert watched("  ") == ""
 
 
-def test_a_silent_cell_is_not_told_of(watched):
+def test_a_silent_cell_is_not_reported(watched):
     assert watched("kept = 1", silent=True) == ""
 
 
-def test_a_cell_that_runs_others_is_told_of_after_them(watched):
+def test_a_cell_that_runs_others_is_reported_after_them(watched):
     watched("1")
     found = told(watched("get_ipython().run_cell('inner = touched(20)'); outer = touched(10)"))
     assert [(number, nested) for number, nested, *_ in found] == [(3, True), (3, False)]
     assert [grew for *_, grew, _ in found] == pytest.approx([20, 30], abs=1)
 
 
-def test_what_is_run_without_history_has_no_number_of_a_cell(watched):
+def test_code_run_without_history_has_no_cell_number(watched):
     assert watched("kept = 1", store_history=False).startswith("In [ ] used ")
     within = watched("get_ipython().run_cell('inner = touched(1)')", store_history=False)
     assert re.findall(r"^In \[.\](?: \(nested\))?", within, re.M) == ["In [ ] (nested)", "In [ ]"]
     assert [number for number, *_ in told(watched("1"))] == [2]
 
 
-def test_the_cell_that_starts_to_watch_is_told_of_from_there_on(shell):
+def test_the_cell_that_starts_watching_is_measured_from_there(shell):
     shell("before = touched(30)")
     found = told(
         shell("import memkit\nw = memkit.MemWatcher()\nearly = touched(20)\nw.start_watching_memory()\nlate = touched(10)")
@@ -131,7 +131,7 @@ def test_the_cell_that_starts_to_watch_is_told_of_from_there_on(shell):
     shell("w.stop_watching_memory()")
 
 
-def test_measurements_are_those_of_the_cell_before(watched):
+def test_measurements_are_those_of_the_previous_cell(watched):
     assert isinstance(watched.ip.user_ns["watcher"].measurements, Measurements)  # of the cell that started it
     watched("kept = touched(25)")
     watched("found = watcher.measurements")
@@ -146,19 +146,19 @@ def test_before_the_first_cell_there_are_no_measurements(shell):
     assert memkit.MemWatcher(shell.ip).measurements is None
 
 
-def test_starting_twice_is_starting_once(watched):
+def test_starting_twice_has_no_effect(watched):
     watched("watcher.start_watching_memory()")
     assert len(told(watched("1"))) == 1
 
 
-def test_another_watcher_takes_the_place_of_the_first(watched):
+def test_starting_another_watcher_stops_the_first(watched):
     watched("import memkit; other = memkit.MemWatcher(); other.start_watching_memory()")
     assert len(told(watched("1"))) == 1
     assert not watched.ip.user_ns["watcher"].watching
     watched("other.stop_watching_memory()")
 
 
-def test_nothing_stays_behind_when_watching_ends(shell):
+def test_stopping_removes_the_callbacks(shell):
     before = shell.state
     watcher = memkit.MemWatcher(shell.ip)
     watcher.start_watching_memory()
@@ -171,14 +171,14 @@ def test_nothing_stays_behind_when_watching_ends(shell):
     assert shell("1") == "Out[1]: 1\n"
 
 
-def test_watching_outlives_a_reset_of_the_namespace(watched):
+def test_watching_survives_a_reset_of_the_namespace(watched):
     watched("%reset -f")
     assert [number for number, *_ in told(watched("1"))] == [3]
     active(watched.ip).stop_watching_memory()
     watched.ip.user_ns["watcher"] = memkit.MemWatcher(watched.ip)
 
 
-def test_an_ipython_that_tells_nothing_of_the_cell_will_do(watched):
+def test_callbacks_without_arguments_are_accepted(watched):
     watcher = watched.ip.user_ns["watcher"]
     watcher._before(None)
     watcher._open[-1] = watcher._open[-1]._replace(info=watched.result.info)
@@ -186,11 +186,11 @@ def test_an_ipython_that_tells_nothing_of_the_cell_will_do(watched):
     assert watcher._open == []
 
 
-def test_where_memory_cannot_be_read_it_gives_up_in_a_line(watched, monkeypatch):
+def test_unreadable_memory_stops_the_watcher_with_one_line(watched, monkeypatch):
     def fail(self):
         raise memkit.MeterError("no meter")
 
-    monkeypatch.setattr("memkit.ipython.measurement.Stretch.end", fail)
+    monkeypatch.setattr("memkit.ipython.measurement.Measurement.end", fail)
     watched("1")
     assert watched.complaint == "memkit: cells are not watched any more: no meter\n"
     assert watched("2") == "Out[3]: 2\n"
@@ -206,7 +206,7 @@ print("IPython" in sys.modules)
 """
 
 
-def test_outside_ipython_the_class_says_so_in_a_line():
+def test_outside_ipython_the_watcher_raises_a_usage_error():
     said = subprocess.run([sys.executable, "-c", OUTSIDE], capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(said) == 2
     assert "this is not IPython" in said[0]

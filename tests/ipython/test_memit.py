@@ -14,7 +14,7 @@ from memkit.ipython.memit import MemitResult, memit
 MIB = 1 << 20
 
 
-def test_a_result_reads_as_memory_profilers_does():
+def test_a_result_prints_as_that_of_memory_profiler():
     result = MemitResult([80.0, 85.614], 78.4, 2, None, 0.1, False)
     assert str(result) == "peak memory: 85.61 MiB, increment: 7.21 MiB"
     assert repr(result) == "<MemitResult : peak memory: 85.61 MiB, increment: 7.21 MiB>"
@@ -35,7 +35,7 @@ def test_a_list_of_a_million_takes_eight_megabytes_each_time(exact_peaks):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts on each CPU")
-def test_what_the_cpus_have_not_added_up_is_no_error_of_the_peak(exact_peaks, spike):
+def test_per_cpu_counters_cause_no_error_of_the_peak(exact_peaks, spike):
     found = []
     for _ in range(9):
         kept = [_pages_on(cpu, 24) for cpu in os.sched_getaffinity(0)]  # so few that a CPU keeps them to itself
@@ -69,11 +69,11 @@ def _pages_on(cpu, number):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts on each CPU")
-def test_no_file_of_the_programs_data_is_read_for_that(tmp_path):
+def test_no_data_file_of_the_program_is_mapped_for_that(tmp_path):
     with open(tmp_path / "table", "wb+") as file:
         file.truncate(1 << 34)  # larger than any file of code
         with mmap.mmap(file.fileno(), 1 << 20):
-            assert settle._largest_file() != os.fsencode(file.name)
+            assert settle._largest_mapped_file() != os.fsencode(file.name)
 
 
 def test_it_runs_once_for_each_repeat():
@@ -91,7 +91,7 @@ def test_no_repeat_begins_after_the_timeout():
     assert result.repeat == 9
 
 
-def test_what_it_runs_may_fail():
+def test_an_error_of_the_statement_propagates():
     with pytest.raises(ZeroDivisionError):
         memit(lambda: 1 / 0)
 
@@ -117,7 +117,7 @@ def test_the_memory_of_children_is_added(spike):
 # Other tests may have left children to this process, those of multiprocessing for instance.
 
 
-def test_children_are_told_apart_from_this_process(python):
+def test_without_children_the_peak_is_that_of_this_process(python):
     text = """
 import json
 import memkit
@@ -131,7 +131,7 @@ print(json.dumps([children.most, children.peak, memkit.rss()]))
     assert peak >= now - 5 * MIB
 
 
-def test_with_children_counted_a_peak_is_exact_where_none_was_there(python, exact_peaks):
+def test_with_children_counted_a_peak_is_exact_if_there_were_none(python, exact_peaks):
     text = """
 import json, subprocess, sys
 from memkit.ipython.memit import memit
@@ -143,7 +143,7 @@ print(json.dumps([alone.exact, came_and_went.exact]))
 
 
 @pytest.mark.parametrize("include_children", [False, True])
-def test_a_peak_that_was_only_seen_is_not_exact_with_children_or_without(include_children):
+def test_a_sampled_peak_is_not_exact_with_or_without_children(include_children):
     code = (
         "from memkit.ipython.memit import memit; kept = b'x' * (60 << 20); del kept; "
         f"print(memit(lambda: b'x' * (6 << 20), include_children={include_children}).exact)"
@@ -153,7 +153,7 @@ def test_a_peak_that_was_only_seen_is_not_exact_with_children_or_without(include
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
-def test_what_looks_at_children_is_imported_before_it_is_measured():
+def test_psutil_is_imported_before_the_measurement():
     code = (
         "import sys; from memkit.ipython.memit import Children, memit; found = []; "
         "memit(lambda: found.append('psutil' in sys.modules), include_children=True); "
@@ -163,13 +163,13 @@ def test_what_looks_at_children_is_imported_before_it_is_measured():
     assert (done.stdout, done.stderr) == ("[True, True]\n", "")
 
 
-def test_the_first_look_at_children_is_not_the_statements(exact_peaks):
+def test_the_first_poll_of_children_is_not_the_statements(exact_peaks):
     code = "from memkit.ipython.memit import memit; print(memit(lambda: None, include_children=True).increment)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert float(done.stdout) < 0.7  # to import what looks takes 1.4 MiB
 
 
-def test_where_the_kernel_does_not_tell_the_peak_it_is_the_highest_that_was_seen():
+def test_without_the_kernels_peak_the_highest_sample_is_the_peak():
     code = "from memkit.ipython.memit import memit; result = memit(lambda: None); print(result.exact, result.peak > 1)"
     environment = {**os.environ, "MEMKIT_ENGINE": "portable"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)

@@ -1,4 +1,6 @@
-"""memory_profiler's names, on memkit; those that need IPython, psutil or a program to run are loaded when first used."""
+"""memory_profiler's names, on memkit. Names that need IPython, psutil or a program to run are imported on first use."""
+
+from __future__ import annotations
 
 from memkit.compat.memory_profiler.backends import _get_child_memory, _get_memory, choose_backend
 from memkit.compat.memory_profiler.code_map import CodeMap
@@ -7,8 +9,18 @@ from memkit.compat.memory_profiler.table import LogFile, show_results
 from memkit.compat.memory_profiler.time_stamper import TimeStamper
 from memkit.record.memory_usage import memory_usage
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import psutil as psutil
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from memkit.compat.memory_profiler.command import exec_with_profiler as exec_with_profiler
+    from memkit.compat.memory_profiler.command import run_module_with_profiler as run_module_with_profiler
+    from memkit.compat.memory_profiler.magics import MemoryProfilerMagics as MemoryProfilerMagics
+    from memkit.ipython.memit import MemitResult as MemitResult
+
 __version__ = "0.61.0"
-"""The version of memory_profiler that these names are of."""
+"""The version of memory_profiler whose names these are."""
 
 _TWO_20 = float(2**20)
 has_tracemalloc = True
@@ -42,21 +54,21 @@ _ELSEWHERE = {
 }
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name not in _ELSEWHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, wanted = _ELSEWHERE[name]
     value = import_module(module)
-    globals()[name] = value = getattr(value, wanted) if wanted else value
-    return value
+    globals()[name] = found = getattr(value, wanted) if wanted else value
+    return found
 
 
-def load_ipython_extension(ip):
-    """``%load_ext memory_profiler``: ``%memit`` and ``%mprun``."""
+def load_ipython_extension(ip: InteractiveShell) -> None:
+    """``%load_ext memory_profiler``: registers ``%memit`` and ``%mprun``."""
     ip.register_magics(__getattr__("MemoryProfilerMagics"))
 
 
-def _func_exec(stmt, ns):
+def _func_exec(stmt: str, ns: dict[str, object]) -> None:
     exec(stmt, ns)

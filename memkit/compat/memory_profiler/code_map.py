@@ -1,4 +1,4 @@
-"""``CodeMap``: what the lines of code objects came to, in the shape that memory_profiler's users and subclasses know."""
+"""``CodeMap``: the measurements of code objects' lines, in memory_profiler's format."""
 
 from __future__ import annotations
 
@@ -6,27 +6,32 @@ import functools
 import inspect
 import linecache
 import os
+from collections.abc import Iterator
+from types import CodeType
 
 from memkit.record.memory_reader import MIB, Reader
+
+Measured = tuple[float, float, int]
+"""A line: increment and memory in MiB, and occurrences."""
 
 _NOTEBOOK = ("ipython-input", "<ipython-input")
 
 
-class CodeMap(dict):
+class CodeMap(dict[CodeType, dict[int, Measured]]):
     """Code objects, each with ``{line: (increment, memory, occurrences)}``, in MiB, in order of first execution.
 
-    Code that is nested in a function shares the dictionary of the function. ``_toplevel`` lists the functions: file, code
-    object and range of lines.
+    Code nested in a function shares the dictionary of that function. ``_toplevel`` lists the functions: file, code object
+    and range of lines.
     """
 
-    def __init__(self, include_children=False, backend="psutil"):
+    def __init__(self, include_children: bool = False, backend: str = "psutil") -> None:
         super().__init__()
         self.include_children = include_children
         self._backend = backend
-        self._toplevel = []
+        self._toplevel: list[tuple[str, CodeType, range]] = []
 
-    def add(self, code, toplevel_code=None):
-        """Take in a code object, and what is nested in it."""
+    def add(self, code: CodeType, toplevel_code: CodeType | None = None) -> None:
+        """Add a code object, and those nested in it."""
         if code in self:
             return
         if toplevel_code is None:
@@ -51,16 +56,16 @@ class CodeMap(dict):
             if inspect.iscode(constant):
                 self.add(constant, toplevel_code=toplevel_code)
 
-    def trace(self, code, lineno, prev_lineno):
-        """Account for a line that has just run, after another: for those who trace by themselves."""
+    def trace(self, code: CodeType, lineno: int, prev_lineno: int) -> None:
+        """Account for a line that has just run after another, for callers that trace by themselves."""
         memory = (Reader(None, self._backend, self.include_children).read() or 0) / MIB
         lines = self[code]
         grown, _, count = lines.get(lineno, (0.0, 0.0, 0))
         before = lines.get(prev_lineno, (0.0, 0.0, 0))[1]
         lines[lineno] = (grown + memory - before, memory, count + 1)
 
-    def items(self):
-        """For each function that was measured its file, and its lines: number, and what was measured or None."""
+    def items(self) -> Iterator[tuple[str, Iterator[tuple[int, Measured | None]]]]:  # type: ignore[override]  # memory_profiler's
+        """For each measured function its file, and its lines: number, and what was measured or None."""
         for filename, code, lines in self._toplevel:
             measured = self[code]
             if measured:
@@ -68,8 +73,8 @@ class CodeMap(dict):
 
 
 @functools.lru_cache(maxsize=1000)
-def _lines_of(code, filename):
-    """The lines of a function, its decorators first; None where there is no text of it."""
+def _lines_of(code: CodeType, filename: str) -> range | None:
+    """The line numbers of a function, from its first decorator on; None if its file cannot be found."""
     texts = linecache.getlines(filename)
     if not os.path.exists(filename) and not texts:
         return None

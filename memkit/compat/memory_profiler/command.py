@@ -1,40 +1,47 @@
-"""Running a program with ``profile`` a builtin: ``python -m memkit.compat.memory_profiler``, with its options."""
+"""``python -m memkit.compat.memory_profiler``: runs a program with ``profile`` as a builtin."""
 
 from __future__ import annotations
 
 import builtins
 import os
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from memkit.compat.memory_profiler.backends import choose_backend
 from memkit.compat.memory_profiler.profiler import LineProfiler, differs, printing, switched_off
-from memkit.compat.memory_profiler.table import show_results
+from memkit.compat.memory_profiler.table import Stream, show_results
 from memkit.compat.memory_profiler.time_stamper import TimeStamper
 from memkit.compat.script_or_module import find_script, is_script
 from memkit.record.memory_reader import BACKENDS, start_tracemalloc, stop_tracemalloc
 from memkit.run import execute
 
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+Function = TypeVar("Function")
+
 VERSION = "0.61.0"
 WRONG_USAGE = 2
-MOST_DECIMALS = 20
+MAX_DECIMALS = 20
 
 
-def main(own_files: tuple[str, ...] = ()) -> None:
-    """Run the program that the command line names, and write what was measured when it ends, however it does.
-
-    ``own_files`` are further ones that a traceback of the program does not show.
-    """
+def main() -> None:
+    """Run the program that the command line names, and write the results when it ends, also by an exception."""
     options = _options()
     if not options.program:
         print("A program to run must be provided. Use -h for help")
         sys.exit(1)
     target, *arguments = options.program
-    settings = {"backend": options.backend, "include_children": options.include_children}
+    backend, include_children = options.backend, options.include_children
     stream = _opened(options.filename)
-    profiler = (
-        RunStamper(**settings, stream=stream) if options.timestamp else RunProfiler(**settings, max_mem=options.max_mem)
-    )
+    profiler: RunProfiler | RunStamper
+    if options.timestamp:
+        profiler = RunStamper(backend, include_children, stream)
+    else:
+        profiler = RunProfiler(backend=backend, include_children=include_children, max_mem=options.max_mem)
     pid = os.getpid()
     try:
         if is_script(target):
@@ -42,16 +49,26 @@ def main(own_files: tuple[str, ...] = ()) -> None:
         else:
             _run(execute.run_module, target, profiler, options.backend, arguments)
     except BaseException:
-        execute.hide_own_frames(("<frozen runpy>", *own_files))
+        execute.hide_own_frames(_files_of_callers())
         raise
     finally:
-        if pid == os.getpid():  # what a fork ended by itself is told by its parent
+        if pid == os.getpid():  # the parent of a fork writes the results
             lost = _show(profiler, options.precision, stream)
     if lost:
         sys.exit(1)
 
 
-def _options():
+def _files_of_callers() -> set[str]:
+    """The files of the functions that run now: this one, the module that Python was told to run, and ``runpy``."""
+    found: set[str] = set()
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        found.add(frame.f_code.co_filename)
+        frame = frame.f_back
+    return found
+
+
+def _options() -> Namespace:
     from argparse import REMAINDER, ArgumentParser
 
     parser = ArgumentParser(
@@ -69,47 +86,57 @@ def _options():
     parser.add_argument("--backend", choices=sorted(BACKENDS), default="psutil", help="what to measure (%(default)s)")
     parser.add_argument("program", nargs=REMAINDER, help="script or module, and its arguments")
     options = parser.parse_args()
-    if not 0 <= options.precision <= MOST_DECIMALS:
-        sys.exit(_say(f"--precision {options.precision}: give decimals, from 0 to {MOST_DECIMALS}", WRONG_USAGE))
+    if not 0 <= options.precision <= MAX_DECIMALS:
+        sys.exit(_say(f"--precision {options.precision}: give decimals, from 0 to {MAX_DECIMALS}", WRONG_USAGE))
     return options
 
 
-def _opened(path):
-    """The file that the results are appended to; exits where it cannot be, before anything is run."""
+def _opened(path: str | None) -> TextIO | None:
+    """The file that the results are appended to. Exits if it cannot be opened, before the program runs."""
     try:
         return open(path, "a") if path else None
     except OSError as error:
         sys.exit(_say(f"cannot write {path!r}: {error.strerror}; choose another file with -o", WRONG_USAGE))
 
 
-def _say(text, code):
+def _say(text: str, code: int) -> int:
     print(f"memory_profiler: {text}", file=sys.stderr)
     return code
 
 
 class RunProfiler(LineProfiler):
-    """The builtin ``profile`` of a run: what is decorated is printed at the end."""
+    """The builtin ``profile`` of a run, which prints the tables at the end."""
 
-    def __call__(self, func=None, precision=1, stream=None, backend="psutil", include_children=False):
-        if func is None:
-            return lambda function: self(function, precision, stream, backend, include_children)
-        if switched_off():
-            return func
-        if stream is not None or differs(self, backend, include_children):
-            return printing(func, stream, precision, choose_backend(backend), include_children)
-        return super().__call__(func, precision)
+    def __call__(
+        self,
+        func: Function | None = None,
+        precision: int = 1,
+        stream: Stream | None = None,
+        backend: str = "psutil",
+        include_children: bool = False,
+    ) -> Function | Callable[[Function], Function]:
+        def decorate(function: Function) -> Function:
+            if switched_off():
+                return function
+            if stream is not None or differs(self, backend, include_children):
+                return printing(function, stream, precision, choose_backend(backend), include_children)
+            return self._measured(function)
+
+        return decorate if func is None else decorate(func)
 
 
 class RunStamper(TimeStamper):
-    """The same with ``--timestamp``."""
+    """The builtin ``profile`` of a run with ``--timestamp``."""
 
-    def __call__(self, func=None, precision=None, **settings):
+    def __call__(
+        self, func: Function | None = None, precision: int | None = None, **settings: object
+    ) -> Function | TimeStamper:
         return func if func is not None and switched_off() else super().__call__(func, precision, **settings)
 
 
-def _show(profiler, precision, stream) -> bool:
-    """Write what was measured; whether some of it did not reach its file, which is said."""
-    lost = getattr(profiler, "lost", None)
+def _show(profiler: RunProfiler | RunStamper, precision: int, stream: TextIO | None) -> bool:
+    """Write the results; returns whether some could not be written, which is reported."""
+    lost: Exception | None = getattr(profiler, "lost", None)
     try:
         if isinstance(profiler, LineProfiler):
             profiler.close()
@@ -122,49 +149,50 @@ def _show(profiler, precision, stream) -> bool:
             sys.stdout.flush()
     except BrokenPipeError:  # | head; Python would complain at its exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
-    except (OSError, ValueError) as error:  # a full disk; an output that the program has closed
+    except (OSError, ValueError) as error:  # a full disk, or an output that the program has closed
         lost = lost or error
     if lost:
-        _say(f"the results are not whole: {getattr(lost, 'strerror', None) or lost}", 1)
+        _say(f"the results are incomplete: {getattr(lost, 'strerror', None) or lost}", 1)
     return bool(lost)
 
 
 # -- the program -------------------------------------------------------------------------------------------------------
 
 
-def exec_with_profiler(filename, profiler, backend="psutil", passed_args=()):
-    """Run a file as ``__main__`` with ``profiler`` as the builtin ``profile``; everything is as it was afterwards."""
+def exec_with_profiler(filename: str, profiler: object, backend: str = "psutil", passed_args: Sequence[str] = ()) -> None:
+    """Run a file as ``__main__`` with ``profiler`` as the builtin ``profile``, and restore the interpreter's state."""
     path = _find_script(filename)
-    with _guest():
+    with _restored():
         _run(execute.run_script, path, profiler, backend, passed_args)
 
 
-def run_module_with_profiler(module, profiler, backend="psutil", passed_args=()):
+def run_module_with_profiler(
+    module: str, profiler: object, backend: str = "psutil", passed_args: Sequence[str] = ()
+) -> None:
     """Run a module as ``__main__`` in the same way."""
-    with _guest():
+    with _restored():
         _run(execute.run_module, module, profiler, backend, passed_args)
 
 
 @contextmanager
-def _guest():
-    """What a program has while it runs within another: a ``__main__``, arguments, a path and builtins, as if of its own."""
+def _restored() -> Iterator[None]:
+    """Give a program a ``__main__`` of its own, and restore that, the arguments, the path and the builtin afterwards."""
     main, arguments, path = sys.modules["__main__"], sys.argv, list(sys.path)
-    had_profile = "profile" in vars(builtins), vars(builtins).get("profile")
+    names = vars(builtins)
+    before = {name: names[name] for name in ("profile",) if name in names}
     sys.modules["__main__"] = type(sys)("__main__")
     try:
         yield
     finally:
         sys.modules["__main__"], sys.argv, sys.path[:] = main, arguments, path
-        if had_profile[0]:
-            builtins.profile = had_profile[1]
-        else:
-            vars(builtins).pop("profile", None)
+        names.pop("profile", None)
+        names.update(before)
 
 
-def _run(run, target, profiler, backend, arguments):
+def _run(run: Callable[[str], None], target: str, profiler: object, backend: str, arguments: Sequence[str]) -> None:
     tracing = backend == "tracemalloc" and start_tracemalloc()
-    builtins.profile = profiler
-    _make_way(target, arguments, module=run is execute.run_module)
+    vars(builtins)["profile"] = profiler
+    _prepare_main(target, arguments, module=run is execute.run_module)
     try:
         run(target)
     finally:
@@ -172,19 +200,19 @@ def _run(run, target, profiler, backend, arguments):
             stop_tracemalloc()
 
 
-def _make_way(target, arguments, module):
-    """Have ``__main__``, the arguments and the path be the program's."""
+def _prepare_main(target: str, arguments: Sequence[str], module: bool) -> None:
+    """Set ``__main__``, the arguments and the path to what the program expects."""
     sys.argv = [target, *arguments]
     space = vars(sys.modules["__main__"])
     for name in [name for name in space if not name.startswith("__")]:
         del space[name]
     space.update(__spec__=None, __package__=None, __doc__=None)
     if not module and sys.path and sys.path[0] in ("", os.getcwd()) and not sys.flags.safe_path:
-        del sys.path[0]  # the script's own folder comes in its place
+        del sys.path[0]  # the script's own folder takes its place
 
 
-def _find_script(script_name):
-    """The path of a script, as it is given or on ``PATH``; exits where there is none."""
+def _find_script(script_name: str) -> str:
+    """The path of a script, as given or on ``PATH``. Exits if there is none."""
     found = find_script(script_name)
     if found is None:
         print(f"Could not find script {script_name}", file=sys.stderr)

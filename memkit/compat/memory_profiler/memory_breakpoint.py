@@ -1,40 +1,48 @@
-"""Entering the debugger at the line before which memory is found above a limit."""
+"""``max_mem``: enters the debugger at the first line before which memory exceeds a limit."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Container
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING
 
+from memkit.compat.memory_profiler.trace_hook import TraceHook, pass_on
 from memkit.record.memory_reader import MIB, Reader
 
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
-class Stopper:
-    """A trace function for the functions of a profiler: it stops once, at a line that has not run yet."""
+    from memkit.compat.memory_profiler.trace_hook import Event
 
-    def __init__(self, profiler):
-        self._profiler = profiler
-        self._reader = Reader(None, profiler.backend, profiler.include_children)
-        self._before = None
-        self._done = False
 
-    def start(self):
-        if not self._done:
-            self._before = sys.gettrace()
-            sys.settrace(self)
+class MemoryBreakpoint(TraceHook):
+    """Checks memory before each line of some functions, and enters the debugger once, when it is above ``limit`` MiB."""
 
-    def stop(self):
-        if sys.gettrace() is self:
-            sys.settrace(self._before)
+    def __init__(self, codes: Container[CodeType], limit: float, reader: Reader) -> None:
+        super().__init__()
+        self._codes, self._limit, self._reader = codes, limit, reader
+        self.hit = False
 
-    def __call__(self, frame, event, argument):
-        return self._check if not self._done and frame.f_code in self._profiler.code_map else None
+    def __call__(self, frame: FrameType, event: Event, argument: object) -> TraceFunction | None:
+        theirs = self.pass_on(frame, event, argument)
+        return theirs if self.hit or frame.f_code not in self._codes else self._checked(theirs)
 
-    def _check(self, frame, event, argument):
-        memory = self._reader.read() / MIB if event == "line" and not self._done else 0
-        if memory <= self._profiler.max_mem:
-            return self._check
-        self._done = True
-        limit = self._profiler.max_mem
-        print(f"Current memory {memory:.2f} MiB exceeded the maximum of {limit:.2f} MiB\nStepping into the debugger ")
+    def _checked(self, theirs: TraceFunction | None) -> TraceFunction:
+        """A local trace function that checks memory at each line, after another one has got the event."""
+
+        def check(frame: FrameType, event: Event, argument: object) -> TraceFunction | None:
+            nonlocal theirs
+            theirs = pass_on(theirs, frame, event, argument)
+            if self.hit:
+                return theirs or check
+            memory = (self._reader.read() or 0) / MIB if event == "line" else 0
+            return self._enter_debugger(frame, event, argument, memory) if memory > self._limit else check
+
+        return check
+
+    def _enter_debugger(self, frame: FrameType, event: Event, argument: object, memory: float) -> TraceFunction | None:
+        self.hit = True
+        print(f"Current memory {memory:.2f} MiB exceeded the maximum of {self._limit:.2f} MiB\nStepping into the debugger ")
         import bdb
         import pdb
 

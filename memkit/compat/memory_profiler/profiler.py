@@ -1,4 +1,4 @@
-"""``LineProfiler``: memory_profiler's, over memkit's tracing of lines."""
+"""memory_profiler's ``LineProfiler`` and ``profile``, on memkit's line tracers."""
 
 from __future__ import annotations
 
@@ -8,63 +8,80 @@ import os
 import sys
 import warnings
 import weakref
+from collections.abc import Callable, Mapping
+from types import CodeType
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from memkit.base.errors import MeterError, UsageError
 from memkit.compat.memory_profiler.backends import choose_backend
 from memkit.compat.memory_profiler.code_map import CodeMap
-from memkit.compat.memory_profiler.line_sums import Sums, leads_of
-from memkit.record.memory_reader import BACKENDS, Reader
+from memkit.compat.memory_profiler.line_sums import LineSums, outermost_codes
+from memkit.record.memory_reader import BACKENDS, Reader, start_tracemalloc
 from memkit.system import engine
 
+if TYPE_CHECKING:
+    from memkit.compat.memory_profiler.memory_breakpoint import MemoryBreakpoint
+    from memkit.compat.memory_profiler.python_tracer import PythonLineTracer
+    from memkit.compat.memory_profiler.table import Stream
+    from memkit.tracing.tracers import LineTracer
+
+Function = TypeVar("Function")
+
 _lock = _thread.RLock()
-"""Held while a profiler begins or ends to trace."""
+"""Held while a profiler starts or stops tracing."""
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_lock._at_fork_reinit)
-_idle = None
-"""A weak reference to the one profiler that keeps its tracer while it measures nothing, for it may be called often."""
+    os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]  # threading uses it, too
+_idle: weakref.ref[LineProfiler] | None = None
+"""The one profiler that keeps its tracer, paused, while it measures nothing: it may be called again soon."""
 
 
-def _have_idle(profiler, besides=None):
-    """Have this profiler be the idle one, or none; that which was gives back what it keeps of the interpreter."""
+def _set_idle(profiler: LineProfiler | None, keep: LineProfiler | None = None) -> None:
+    """Make this profiler, or none, the idle one. The previous one closes its tracer, unless it is one of these two."""
     global _idle
-    before, _idle = _idle and _idle(), profiler and weakref.ref(profiler)
-    if before not in (None, profiler, besides):
+    before = None if _idle is None else _idle()
+    _idle = None if profiler is None else weakref.ref(profiler)
+    if before is not None and before is not profiler and before is not keep:
         before.close()
 
 
 class LineProfiler:
-    """Measures the lines of functions: a decorator, and a context manager for those that it decorated or was given.
+    """Measures the lines of functions: a decorator, and a context manager for functions that it decorated or was given.
 
-    Keywords: ``include_children``, ``backend``, and ``max_mem``, MiB above which the debugger is entered at the line that
-    is about to run, once. What was measured is in ``code_map`` when the outermost call or ``with`` has ended.
+    ``max_mem``: MiB above which the debugger is entered at the line that is about to run, once. The measurements are in
+    ``code_map`` when the outermost call or ``with`` has ended.
     """
 
-    def __init__(self, **kw):
-        self.include_children = kw.get("include_children", False)
-        self.backend = choose_backend(kw.get("backend", "psutil"))
-        self.max_mem = kw.get("max_mem")
+    def __init__(
+        self, *, include_children: bool = False, backend: str = "psutil", max_mem: float | None = None, **_: object
+    ) -> None:
+        self.include_children = include_children
+        self.backend = choose_backend(backend)
+        self.max_mem = max_mem
         self.code_map = CodeMap(self.include_children, self.backend)
         self.enable_count = 0
-        self.prevlines, self.prev_lineno = [], None
-        self._sums = Sums()
-        self._tracer = None
-        self._known = 0
-        self._stop = None
+        self.prevlines: list[int] = []
+        self.prev_lineno: int | None = None
+        self._sums = LineSums()
+        self._tracer: LineTracer | PythonLineTracer | None = None
+        self._traced = 0  # of the code objects in the map
+        self._breakpoint: MemoryBreakpoint | None = None
 
-    # -- what is measured ----------------------------------------------------------------------------------------------
+    # -- functions -----------------------------------------------------------------------------------------------------
 
-    def __call__(self, func=None, precision=1):
-        if func is None:
-            return lambda function: self(function, precision)
+    def __call__(self, func: Function | None = None, precision: int = 1) -> Function | Callable[[Function], Function]:
+        return self._measured if func is None else self._measured(func)
+
+    def _measured(self, func: Function) -> Function:
         if isinstance(func, (staticmethod, classmethod)):
-            return type(func)(self(func.__func__, precision))
+            return type(func)(self._measured(func.__func__))
         if isinstance(func, property):
-            return property(*[each and self(each, precision) for each in (func.fget, func.fset, func.fdel)], func.__doc__)
+            getter, setter = func.fget and self._measured(func.fget), func.fset and self._measured(func.fset)
+            return type(func)(getter, setter, func.fdel and self._measured(func.fdel), func.__doc__)
         self.add_function(func)
         return func if isinstance(func, type) else self.wrap_function(func)
 
-    def add_function(self, func):
-        """Have a function measured."""
+    def add_function(self, func: object) -> None:
+        """Measure a function."""
         from memkit.tracing.targets import codes_of
 
         try:
@@ -76,82 +93,85 @@ class LineProfiler:
         for code in codes:
             self.code_map.add(code)
 
-    def wrap_function(self, func):
-        """The function, measuring while it runs. Coroutine functions and generators stay what they are."""
+    def wrap_function(self, func: Function) -> Function:
+        """The function, which enables the profiler while it runs. Coroutine functions and generators keep their kind."""
         from memkit.base.decorators import around_calls
 
-        return around_calls(func, lambda: self)
+        wrapped: Function = around_calls(func, lambda: self)
+        return wrapped
 
-    def runctx(self, cmd, globals, locals):
-        """Run a text of code, measuring."""
+    def runctx(self, cmd: str | CodeType, globals: dict[str, object], locals: Mapping[str, object] | None) -> LineProfiler:
+        """Execute code with the profiler enabled."""
         with self:
             exec(cmd, globals, locals)
         return self
 
-    # -- when ----------------------------------------------------------------------------------------------------------
+    # -- enabling ---------------------------------------------------------------------------------------------------------
 
-    def enable_by_count(self):
-        """Measure until this has been undone as often as it was done."""
+    def enable_by_count(self) -> None:
+        """Measure until ``disable_by_count`` has been called as often as this."""
         with _lock:
             if self.enable_count == 0:
                 self.enable()
-            elif hasattr(self._tracer, "join"):
+            elif self._tracer is not None and hasattr(self._tracer, "join"):
                 self._tracer.join()
             self.enable_count += 1
 
-    def disable_by_count(self):
+    def disable_by_count(self) -> None:
         with _lock:
             if self.enable_count > 0:
                 self.enable_count -= 1
                 if self.enable_count == 0:
                     self.disable()
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.enable_by_count()
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.disable_by_count()
 
-    def enable(self):
-        """Begin to trace."""
+    def enable(self) -> None:
+        """Start tracing."""
         if self.max_mem is not None:
-            from memkit.compat.memory_profiler.memory_breakpoint import Stopper
+            from memkit.compat.memory_profiler.memory_breakpoint import MemoryBreakpoint
 
-            self._stop = self._stop or Stopper(self)
-            self._stop.start()
+            if self._breakpoint is None:
+                reader = Reader(None, self.backend, self.include_children)
+                self._breakpoint = MemoryBreakpoint(self.code_map, self.max_mem, reader)
+            if not self._breakpoint.hit:
+                self._breakpoint.install()
             return
         with _lock:
-            _have_idle(None, besides=self)
+            _set_idle(None, keep=self)
             self._trace()
 
-    def _trace(self):
+    def _trace(self) -> None:
         if self._tracer is None:
-            self._tracer = _tracer(self)
-            self._known = len(self.code_map)
+            self._tracer = _new_tracer(self)
+            self._traced = len(self.code_map)
             self._tracer.start()
             return
-        self._tracer.resume()
-        if self._known != len(self.code_map):
-            for code in list(self.code_map)[self._known :]:
-                self._tracer.add(code)
-            self._known = len(self.code_map)
+        cast("LineTracer", self._tracer).resume()  # the other kind was closed
+        for code in list(self.code_map)[self._traced :]:
+            self._tracer.add(code)
+        self._traced = len(self.code_map)
 
-    def disable(self):
-        """Stop tracing, and put what was measured into the code map."""
-        if self._stop is not None:
-            self._stop.stop()
+    def disable(self) -> None:
+        """Stop tracing, and write the measurements into the code map."""
+        if self._breakpoint is not None:
+            self._breakpoint.uninstall()
         with _lock:
             if self._tracer is None:
                 return
             if self._tracer.can_pause:
-                self._tracer.pause()
+                cast("LineTracer", self._tracer).pause()
                 self._sums.copy().add(self._tracer.sums()).write(self.code_map)
-                _have_idle(self)
+                _set_idle(self)
             else:
                 self.close()
 
-    def close(self):
-        """Give back what tracing takes of the interpreter. It can be enabled again."""
+    def close(self) -> None:
+        """Release the tracer and its place in the interpreter. The profiler can be enabled again."""
         with _lock:
             tracer, self._tracer = self._tracer, None
             if tracer is not None:
@@ -160,22 +180,23 @@ class LineProfiler:
                 tracer.close()
                 self._sums.write(self.code_map)
 
-    def __del__(self):
+    def __del__(self) -> None:
         if getattr(self, "_tracer", None) is not None and not sys.is_finalizing():
             self.close()
 
 
-def _tracer(profiler):
-    """A tracer that can read what the profiler's backend measures: the compiled one, or one in Python."""
-    code_map, leads = profiler.code_map, {}
+def _new_tracer(profiler: LineProfiler) -> LineTracer | PythonLineTracer:
+    """A tracer that can read what the profiler's backend measures: the compiled one, or the one in Python."""
+    code_map = profiler.code_map
+    known: dict[int, CodeType] = {}
 
-    def wanted(code):
+    def wanted(code: CodeType) -> bool:
         return any(key.co_filename == code.co_filename for key in _equal(code_map, code))
 
-    def lead(code):
-        if id(code_map[code]) not in leads:
-            leads.update(leads_of(code_map))
-        found = leads[id(code_map[code])]
+    def outermost(code: CodeType) -> CodeType | None:
+        if id(code_map[code]) not in known:
+            known.update(outermost_codes(code_map))
+        found = known[id(code_map[code])]
         return None if found is code else found
 
     meter = BACKENDS.get(profiler.backend)
@@ -183,83 +204,90 @@ def _tracer(profiler):
         try:
             from memkit.tracing import tracers
 
-            return tracers.LineTracer(tracers.Functions(_Nowhere()), engine.Meter(meter), wanted, lead)
-        except MeterError:  # more of them than there is room for, or the compiled tracer cannot be loaded
+            return tracers.LineTracer(tracers.Functions(_NullJournal()), engine.Meter(meter), wanted, outermost)
+        except MeterError:  # all places for a tracer are taken, or the compiled tracer cannot be loaded
             pass
-    from memkit.compat.memory_profiler.python_tracer import SlowLines
+    from memkit.compat.memory_profiler.python_tracer import PythonLineTracer
 
     if profiler.backend == "tracemalloc":
-        import tracemalloc
-
-        if not tracemalloc.is_tracing():
-            tracemalloc.start()
+        start_tracemalloc()
     reader = Reader(None, profiler.backend, profiler.include_children)
-    return SlowLines(reader.read, wanted, lead, exact=profiler.backend == "tracemalloc")
+    return PythonLineTracer(reader.read, wanted, outermost, exact=profiler.backend == "tracemalloc")
 
 
 def _level_of_caller() -> int:
-    """How far up the stack of this function's caller the first is that is not memkit's."""
+    """The ``stacklevel`` for a warning of this function's caller that names the first frame outside of memkit."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("memkit."):
         level, frame = level + 1, frame.f_back
     return level
 
 
-def _equal(code_map, code):
+def _equal(code_map: CodeMap, code: CodeType) -> list[CodeType]:
     return [key for key in code_map if key == code] if code in code_map else []
 
 
-class _Nowhere:
-    """A journal that keeps nothing."""
+class _NullJournal:
+    """A journal that discards its rows."""
 
-    def text(self, rows):
+    def text(self, rows: bytes) -> None:
         pass
 
 
 # -- the importable decorator ------------------------------------------------------------------------------------------
 
 
-def profile(func=None, stream=None, precision=1, backend="psutil", include_children=False):
-    """Print the table of a function's lines when a call of it has ended, by an exception or not.
+def profile(
+    func: Function | None = None,
+    stream: Stream | None = None,
+    precision: int = 1,
+    backend: str = "psutil",
+    include_children: bool = False,
+) -> Function | Callable[[Function], Function]:
+    """Print the line table of a function after each call, also if the call raises an exception.
 
-    ``stream``: where to, standard output unless it is given; ``precision``: decimals; ``backend``, ``include_children``: as
-    for ``memory_usage``. Calls that overlap, a recursion's for instance, share one table. Under
-    ``python -m memkit.compat.memory_profiler`` and ``mprof run`` the function goes into what is measured there instead,
-    unless it has settings of its own that a run does not share. ``MEMKIT_PROFILE=0`` in the environment makes it do nothing.
+    ``stream``: where to print, standard output by default; ``precision``: decimals; ``backend``, ``include_children``: as
+    for ``memory_usage``. Calls that overlap, such as recursive ones, share one table. Under
+    ``python -m memkit.compat.memory_profiler`` and ``mprof run`` the function is measured by these instead, unless it has
+    settings of its own that they do not share. ``MEMKIT_PROFILE=0`` in the environment disables it.
     """
     if not isinstance(precision, int):
         raise UsageError(f"precision={precision!r}: it is a number of decimals, such as 4")
     if stream is not None and not hasattr(stream, "write"):
         raise UsageError(f"stream={stream!r} cannot be written to: pass an open file")
-    if func is None:
-        return lambda function: profile(function, stream, precision, backend, include_children)
-    if switched_off():
-        return func
-    found = getattr(builtins, "profile", None)
-    lines = isinstance(found, LineProfiler)
-    own = stream is not None or (lines and (precision != 1 or differs(found, backend, include_children)))
-    if is_of_a_run(found) and not own:
-        return found(func)
-    return printing(func, stream, precision, choose_backend(backend), include_children)
+
+    def decorate(function: Function) -> Function:
+        if switched_off():
+            return function
+        found = getattr(builtins, "profile", None)
+        own = stream is not None or (
+            isinstance(found, LineProfiler) and (precision != 1 or differs(found, backend, include_children))
+        )
+        if not own and callable(found) and is_of_a_run(found):
+            measured: Function = found(function)
+            return measured
+        return printing(function, stream, precision, choose_backend(backend), include_children)
+
+    return decorate if func is None else decorate(func)
 
 
-def is_of_a_run(found) -> bool:
+def is_of_a_run(profiler: object) -> bool:
     """Whether this is the ``profile`` of a run under memory_profiler or mprof."""
-    return getattr(type(found), "__module__", "").startswith("memkit.compat.") and callable(found)
+    return type(profiler).__module__.startswith("memkit.compat.")
 
 
-def differs(profiler, backend, include_children) -> bool:
-    """Whether a decorator asks for more than it would get of the profiler of a run."""
+def differs(profiler: LineProfiler, backend: str, include_children: bool) -> bool:
+    """Whether a decorator asks for settings that the profiler of a run does not have."""
     return backend not in ("psutil", profiler.backend) or (include_children and not profiler.include_children)
 
 
 def switched_off() -> bool:
-    """Whether the environment says that decorators are to do nothing."""
+    """Whether the environment disables decorators."""
     return os.environ.get("MEMKIT_PROFILE", "") == "0"
 
 
-def printing(func, stream, precision, backend, include_children):
-    """The function, printing its table when a call has ended."""
+def printing(func: Function, stream: Stream | None, precision: int, backend: str, include_children: bool) -> Function:
+    """The function, which prints its table after each call."""
     if isinstance(func, (staticmethod, classmethod)):
         return type(func)(printing(func.__func__, stream, precision, backend, include_children))
     if isinstance(func, type):
@@ -268,32 +296,34 @@ def printing(func, stream, precision, backend, include_children):
     from memkit.base.decorators import around_calls
 
     calls = _Calls(func, stream, precision, backend, include_children)
-    return around_calls(func, lambda: calls)
+    wrapped: Function = around_calls(func, lambda: calls)
+    return wrapped
 
 
 class _Calls:
     """The calls of a decorated function that overlap: the last to end prints the table."""
 
-    def __init__(self, func, stream, precision, backend, include_children):
+    def __init__(self, func: object, stream: Stream | None, precision: int, backend: str, include_children: bool) -> None:
         self._func, self._stream, self._precision = func, stream, precision
-        self._settings = {"backend": backend, "include_children": include_children}
+        self._backend, self._include_children = backend, include_children
         self._lock = _thread.RLock()
-        self._count, self._profiler = 0, None
+        self._count = 0
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         with self._lock:
             if self._count == 0:
-                self._profiler = LineProfiler(**self._settings)
+                self._profiler = LineProfiler(backend=self._backend, include_children=self._include_children)
                 self._profiler.add_function(self._func)
                 self._profiler.enable_by_count()
             self._count += 1
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         with self._lock:
             self._count -= 1
             if self._count:
                 return
-            profiler, self._profiler = self._profiler, None
+            profiler = self._profiler
+            del self._profiler
             profiler.disable_by_count()
             profiler.close()
         from memkit.compat.memory_profiler.table import show_results

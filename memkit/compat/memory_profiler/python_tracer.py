@@ -1,47 +1,69 @@
-"""A tracer of lines in Python, for backends that only Python can read; it sums as ``LineTracer`` does."""
+"""A line tracer in Python, for backends that only Python can read; its sums are those of ``LineTracer``."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
+from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
+from memkit.compat.memory_profiler.trace_hook import TraceHook, pass_on
 from memkit.tracing.monitoring_ids import free_tool, last_instruction_at_start
 
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
-class SlowLines:
-    """Traces the lines of the code objects that ``wanted`` says yes to, in all threads; ``read`` returns bytes.
+    from memkit.compat.memory_profiler.line_sums import CodeSums, Entries, Row
+    from memkit.compat.memory_profiler.trace_hook import Event
 
-    ``lead`` tells of the code object in whose book another is entered, or None. ``exact`` is whether nothing but this
-    process's Python moves what is read, so that what tracing itself takes can be told from it.
+What = TypeVarTuple("What")
+Result = TypeVar("Result")
+
+
+class PythonLineTracer:
+    """Traces the lines of the code objects for which ``wanted`` is true, in all threads; ``read`` returns bytes.
+
+    ``outermost`` returns the code object that a nested one is counted with, or None. Code objects that are counted together
+    count each byte once, on the innermost line that grew. ``exact``: whether only Python code of this process changes what
+    ``read`` returns; then the memory that tracing itself takes is subtracted.
     """
 
     can_pause = False
 
-    def __init__(self, read, wanted, lead, exact=False):
+    def __init__(
+        self,
+        read: Callable[[], int | None],
+        wanted: Callable[[CodeType], bool],
+        outermost: Callable[[CodeType], CodeType | None],
+        exact: bool = False,
+    ) -> None:
         self._read = read
         self._wanted = wanted
-        self._lead = lead
-        self._known = {}  # code object, by identity: itself, which keeps it alive, and its book, or None
+        self._outermost = outermost
+        self._known: dict[int, tuple[CodeType, _Group | None]] = {}  # by id; the code object itself is kept alive
         self._local = _Thread()
-        self._sums = []
+        self._sums: list[_CodeSums] = []
         self._tool = free_tool() if hasattr(sys, "monitoring") else None
         self._exact = exact
         self._overhead = 0
-        self._on = False
+        self.on = False
 
-    def add(self, code) -> None:
+    def add(self, code: CodeType) -> None:
         """Trace a code object from now on."""
-        self.book_of(code)
+        self.group_of(code)
         if self._tool is not None:
             sys.monitoring.restart_events()
 
     def start(self) -> None:
         """Begin to trace."""
-        self._on = True
+        self.on = True
         if self._tool is None:
-            self._hook = _Hook(self)
-            self._hook.put()
+            self._hook = _LineHook(self)
+            self._hook.install()
+            self._hook.install_in_new_threads()
+            self._hook.trace_running_frames()
             return
         for event, callback in self._callbacks().items():
             sys.monitoring.register_callback(self._tool, event, callback)
@@ -50,75 +72,75 @@ class SlowLines:
         sys.monitoring.restart_events()
 
     def stop(self) -> None:
-        """Trace no more."""
-        self._on = False
+        """Stop tracing."""
+        self.on = False
         if self._tool is None:
-            self._hook.take_away()
+            self._hook.uninstall()
             return
         sys.monitoring.set_events(self._tool, 0)
         for event in self._callbacks():
             sys.monitoring.register_callback(self._tool, event, None)
-        for code, book in self._known.values():
-            if book is not None:
+        for code, group in self._known.values():
+            if group is not None:
                 sys.monitoring.set_local_events(self._tool, code, 0)
         sys.monitoring.free_tool_id(self._tool)
 
     def join(self) -> None:
-        """Trace this thread too, which may have begun before."""
+        """Trace this thread too, which may have begun before tracing did."""
         if self._tool is None:
-            self._hook.put_here()
+            self._hook.install()
 
     def close(self) -> None:
-        """There is nothing to give back."""
+        """There is nothing to release."""
 
-    def sums(self) -> list[tuple]:
-        """What the lines came to; see ``memkit.tracing.tracers.LineTracer``."""
+    def sums(self) -> list[CodeSums]:
+        """The sums of each code object in each thread; see ``memkit.tracing.tracers.LineTracer``."""
         return [(each.code, each.calls, each.entries, each.rows()) for each in list(self._sums)]
 
-    def book_of(self, code):
-        """Where the lines of a code object are entered, or None if it is not wanted."""
+    def group_of(self, code: CodeType) -> _Group | None:
+        """The code objects that this one is counted with, or None if it is not wanted."""
         known = self._known.get(id(code))
         if known is None:
-            lead = self._lead(code) if self._wanted(code) else None
-            book = None if not self._wanted(code) else _Book() if lead is None else self.book_of(lead)
-            known = self._known[id(code)] = code, book
-            if book is not None and self._tool is not None:
+            outermost = self._outermost(code) if self._wanted(code) else None
+            group = None if not self._wanted(code) else _Group() if outermost is None else self.group_of(outermost)
+            known = self._known[id(code)] = code, group
+            if group is not None and self._tool is not None:
                 events = sys.monitoring.events
                 local = events.LINE | events.PY_START | events.PY_RESUME | events.PY_RETURN | events.PY_YIELD
                 sys.monitoring.set_local_events(self._tool, code, local)
         return known[1]
 
-    # -- what happens ------------------------------------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------------------------------
 
-    def told(self, do, *what):
-        """Do what an event asks for. What this itself takes of memory is nobody's growth, where it can be told."""
+    def handle(self, do: Callable[[*What, int], Result], *what: *What) -> Result:
+        """Handle an event with ``do(*what, memory now)``; if ``exact``, memory that this itself takes is not counted."""
         local = self._local
-        local.raw = self._read()
+        local.raw = self._read() or 0
         try:
             return do(*what, local.raw - self._overhead)
         finally:
             if self._exact:
-                self._overhead += self._read() - local.raw
+                self._overhead += (self._read() or 0) - local.raw
 
-    def enter(self, code, line, begins, now) -> None:
-        """A code object begins, or goes on in a line."""
-        book = self.book_of(code)
+    def enter(self, code: CodeType, line: int | None, begins: bool, now: int) -> _Activation:
+        """A code object begins, or is resumed in a line."""
+        group = self.group_of(code)
         local = self._local
         sums = local.sums_of(code, self._sums)
         row = None if line is None else sums.lines[line]
-        activation = _Activation(sums, local.top, book, local.innermost.get(book), row, now)
-        activation.since = when = time.perf_counter_ns()
-        local.top = local.innermost[book] = activation
+        when = time.perf_counter_ns()
+        activation = _Activation(sums, local.top, group, local.innermost.get(group), row, now, when)
+        local.top = local.innermost[group] = activation
         if begins:
             sums.calls += 1
             sums.entries = (*(sums.entries[:2] if sums.entries else (when, now)), when, now)
+        return activation
 
-    def line(self, code, number, now) -> None:
+    def line(self, code: CodeType, number: int, now: int) -> None:
         """A line begins."""
         activation = self._on_top(code, now)
         if activation is None:  # it was running when tracing began
-            self.enter(code, None, False, now)
-            activation = self._local.top
+            activation = self.enter(code, None, False, now)
         if activation.line is not None:
             self._end_line(activation, now)
         activation.line = line = activation.sums.lines[number]
@@ -127,30 +149,29 @@ class SlowLines:
         activation.since = time.perf_counter_ns()
         activation.memory = now
 
-    def leave(self, code, now) -> None:
+    def leave(self, code: CodeType, now: int) -> None:
         """A code object ends or is suspended."""
         activation = self._on_top(code, now)
         if activation is not None:
             self._end_line(activation, now)
             self._drop(activation, now)
 
-    def _on_top(self, code, now):
-        """The activation on top if it is one of this code, once those are gone that vanished without an event."""
-        top = self._local.top
-        while top is not None and top.sums.code is not code:
-            top = top.below
-        if top is not None:
-            while self._local.top is not top:
-                self._drop(self._local.top, now)
-        return top
+    def _on_top(self, code: CodeType, now: int) -> _Activation | None:
+        """The topmost activation of this code, or None. Those above it have ended without an event, and are dropped."""
+        found = self._local.top
+        while found is not None and found.sums.code is not code:
+            found = found.below
+        while found is not None and (top := self._local.top) is not None and top is not found:
+            self._drop(top, now)
+        return found
 
-    def _drop(self, activation, now):
+    def _drop(self, activation: _Activation, now: int) -> None:
         self._local.top = activation.below
-        self._local.innermost[activation.book] = activation.around
+        self._local.innermost[activation.group] = activation.around
         if activation.around is not None:
             activation.around.nested += now - activation.entry
 
-    def _end_line(self, activation, now):
+    def _end_line(self, activation: _Activation, now: int) -> None:
         if activation.line is None:
             return
         line = activation.line
@@ -161,7 +182,7 @@ class SlowLines:
 
     # -- sys.monitoring ------------------------------------------------------------------------------------------------
 
-    def _callbacks(self):
+    def _callbacks(self) -> dict[int, Callable[..., object]]:
         events = sys.monitoring.events
         return {
             events.PY_START: self._started,
@@ -173,45 +194,52 @@ class SlowLines:
             events.PY_UNWIND: self._left,
         }
 
-    def _started(self, code, offset):
-        return None if self.told(self._enter_if_wanted, code, None) else sys.monitoring.DISABLE
+    def _started(self, code: CodeType, offset: int) -> object:
+        return None if self.handle(self._enter_if_wanted, code, None) else sys.monitoring.DISABLE
 
-    def _resumed(self, code, offset):
-        return None if self.told(self._enter_if_wanted, code, offset) else sys.monitoring.DISABLE
+    def _resumed(self, code: CodeType, offset: int) -> object:
+        return None if self.handle(self._enter_if_wanted, code, offset) else sys.monitoring.DISABLE
 
-    def _thrown(self, code, offset, error):
-        self.told(self._enter_if_wanted, code, offset)
+    def _thrown(self, code: CodeType, offset: int, error: BaseException) -> None:
+        self.handle(self._enter_if_wanted, code, offset)
 
-    def _enter_if_wanted(self, code, offset, now):
-        if self.book_of(code) is None:
+    def _enter_if_wanted(self, code: CodeType, offset: int | None, now: int) -> bool:
+        if self.group_of(code) is None:
             return False
         self.enter(code, None if offset is None else _line_at(code, offset), offset is None, now)
         return True
 
-    def _line(self, code, number):
-        self.told(self.line, code, number)
+    def _line(self, code: CodeType, number: int) -> None:
+        self.handle(self.line, code, number)
 
-    def _left(self, code, offset, value):
-        if self.book_of(code) is not None:
-            self.told(self.leave, code)
+    def _left(self, code: CodeType, offset: int, value: object) -> None:
+        if self.group_of(code) is not None:
+            self.handle(self.leave, code)
 
 
-def _line_at(code, offset):
+def _line_at(code: CodeType, offset: int) -> int:
     return next((line for start, end, line in code.co_lines() if start <= offset < end and line), code.co_firstlineno)
 
 
-# -- what is kept --------------------------------------------------------------------------------------------------------
+# -- state ---------------------------------------------------------------------------------------------------------------
+
+
+class _Group:
+    """Code objects that are counted together: a function and those nested in it."""
 
 
 class _Thread(threading.local):
-    """What runs in a thread, and its sums."""
+    """The activations of a thread, and its sums."""
 
-    def __init__(self):
-        self.top = None
-        self.innermost = {}
-        self._sums = {}
+    raw = 0
+    """What the last event read."""
 
-    def sums_of(self, code, everything):
+    def __init__(self) -> None:
+        self.top: _Activation | None = None
+        self.innermost: dict[_Group | None, _Activation | None] = {}
+        self._sums: dict[int, _CodeSums] = {}
+
+    def sums_of(self, code: CodeType, everything: list[_CodeSums]) -> _CodeSums:
         found = self._sums.get(id(code))
         if found is None:
             found = self._sums[id(code)] = _CodeSums(code)
@@ -219,89 +247,74 @@ class _Thread(threading.local):
         return found
 
 
-class _Book:
-    """What nested code objects are entered in together."""
-
-
 class _Activation:
     """A code object that runs, from its entry or resumption to its end or suspension."""
 
-    __slots__ = ("around", "below", "book", "entry", "line", "memory", "nested", "since", "sums")
+    __slots__ = ("around", "below", "entry", "group", "line", "memory", "nested", "since", "sums")
 
-    def __init__(self, sums, below, book, around, line, entry):
-        self.sums, self.below, self.book, self.around = sums, below, book, around
+    def __init__(
+        self,
+        sums: _CodeSums,
+        below: _Activation | None,
+        group: _Group | None,
+        around: _Activation | None,
+        line: list[int] | None,
+        entry: int,
+        since: int,
+    ) -> None:
+        self.sums, self.below, self.group, self.around = sums, below, group, around
         self.line, self.entry, self.memory = line, entry, entry
-        self.nested = 0
+        self.nested, self.since = 0, since
 
 
 class _CodeSums:
     """The sums of a code object in a thread."""
 
-    def __init__(self, code):
-        self.code, self.calls, self.entries = code, 0, None
+    def __init__(self, code: CodeType) -> None:
+        self.code, self.calls = code, 0
+        self.entries: Entries | None = None
         numbers = {line for _, _, line in code.co_lines() if line}
         self.lines = {number: [0, 0, 0, 0, 0] for number in sorted(numbers | {code.co_firstlineno})}
         """By number: hits, growth, memory, when it first began, when it last ended."""
 
-    def rows(self):
-        return [(number, *values) for number, values in self.lines.items() if values[4]]
+    def rows(self) -> list[Row]:
+        return [
+            (number, hits, growth, memory, first, ended)
+            for number, (hits, growth, memory, first, ended) in self.lines.items()
+            if ended
+        ]
 
 
 # -- sys.settrace --------------------------------------------------------------------------------------------------------
 
 
-class _Hook:
-    """The trace function of a tracer, before one that was there."""
+class _LineHook(TraceHook):
+    """The trace function of a tracer."""
 
-    def __init__(self, lines):
-        self._lines = lines
-        self._thread = threading.local()
-        self._before_new = threading.gettrace()
-        self._starts = {}
+    def __init__(self, tracer: PythonLineTracer) -> None:
+        super().__init__()
+        self._tracer = tracer
+        self._starts: dict[int, int] = {}
 
-    def put(self):
-        self.put_here()
-        threading.settrace(self)
-        frame = sys._getframe()
-        while frame is not None:  # what runs already has no start to come
-            if self._lines.book_of(frame.f_code) is not None:
-                frame.f_trace = self._local(frame.f_trace)
+    def trace_running_frames(self) -> None:
+        """Trace the rest of the frames that this thread is in: they have no start to come."""
+        frame: FrameType | None = sys._getframe()
+        while frame is not None:
+            if self._tracer.group_of(frame.f_code) is not None:
+                frame.f_trace = self._local(frame.f_trace)  # type: ignore[assignment]  # there an event is any text
             frame = frame.f_back
 
-    def put_here(self):
-        if sys.gettrace() is not self and not hasattr(self._thread, "before"):
-            self._thread.before = sys.gettrace()
-            sys.settrace(self)
-
-    def take_away(self):
-        self._leave()
-        if threading.gettrace() is self:
-            threading.settrace(self._before_new)
-
-    def _leave(self):
-        if sys.gettrace() is self:
-            sys.settrace(self._before)
-
-    @property
-    def _before(self):
-        return getattr(self._thread, "before", self._before_new)
-
-    def __call__(self, frame, event, argument):
+    def __call__(self, frame: FrameType, event: Event, argument: object) -> TraceFunction | None:
         """A call, or the resumption of a generator."""
-        if not self._lines._on:
-            self._leave()
-            return self._passed_on(frame, event, argument)
-        return self._lines.told(self._enter, frame, event, argument)
+        if not self._tracer.on:
+            self.uninstall()
+            return self.pass_on(frame, event, argument)
+        return self._tracer.handle(self._enter, frame, event, argument)
 
-    def _passed_on(self, frame, event, argument):
-        before = self._before
-        theirs = before(frame, event, argument) if before is not None else None
-        return before if theirs is None and hasattr(before, "take_all") else theirs  # a compiled one wants every event
-
-    def _enter(self, frame, event, argument, now):
-        theirs = self._passed_on(frame, event, argument)
+    def _enter(self, frame: FrameType, event: Event, argument: object, now: int) -> TraceFunction | None:
+        theirs = self.pass_on(frame, event, argument)
         code = frame.f_code
-        if self._lines.book_of(code) is None:
+        if self._tracer.group_of(code) is None:
             return theirs
         start = self._starts.get(id(code))
         if start is None:
@@ -309,31 +322,30 @@ class _Hook:
         begins = frame.f_lasti <= start
         if begins:
             _make_room(frame)
-        self._lines.enter(code, None if begins else frame.f_lineno, begins, now)
+        self._tracer.enter(code, None if begins else frame.f_lineno, begins, now)
         return self._local(theirs)
 
-    def _local(self, theirs):
-        lines = self._lines
+    def _local(self, theirs: TraceFunction | None) -> TraceFunction:
+        tracer = self._tracer
 
-        def trace(frame, event, argument):
-            lines.told(do, frame, event, argument)
+        def trace(frame: FrameType, event: Event, argument: object) -> TraceFunction:
+            tracer.handle(do, frame, event, argument)
             return trace
 
-        def do(frame, event, argument, now):
+        def do(frame: FrameType, event: Event, argument: object, now: int) -> None:
             nonlocal theirs
-            if theirs is not None:
-                theirs = theirs(frame, event, argument) or theirs
-            if lines._on and event == "line":
-                lines.line(frame.f_code, frame.f_lineno, now)
-            elif lines._on and event == "return":
-                lines.leave(frame.f_code, now)
+            theirs = pass_on(theirs, frame, event, argument)
+            if tracer.on and event == "line":
+                tracer.line(frame.f_code, frame.f_lineno, now)
+            elif tracer.on and event == "return":
+                tracer.leave(frame.f_code, now)
 
         return trace
 
 
-def _make_room(frame):
-    """Have the interpreter's copy of a frame's variables, which it keeps for trace functions, grow now and not in a line."""
-    if sys.version_info >= (3, 13):  # there is no copy any more
+def _make_room(frame: FrameType) -> None:
+    """Grow the dictionary of locals that the interpreter keeps for trace functions, so that it does not grow in a line."""
+    if sys.version_info >= (3, 13):  # there is no such dictionary any more
         return
     copy, names = frame.f_locals, [f"memkit {number}" for number in range(3 * len(frame.f_code.co_varnames) + 16)]
     copy.update(dict.fromkeys(names))

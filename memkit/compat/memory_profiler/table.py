@@ -1,25 +1,42 @@
-"""The table of five columns, to the character, and a log for a stream."""
+"""The table of five columns, exactly as memory_profiler prints it, and a stream over ``logging``."""
 
 from __future__ import annotations
 
 import linecache
 import sys
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from memkit.compat.memory_profiler.code_map import CodeMap
+
+
+class Profiler(Protocol):
+    """A profiler that has measured lines."""
+
+    code_map: CodeMap
+
+
+class Stream(Protocol):
+    """Anything that text can be written to."""
+
+    def write(self, text: str, /) -> object: ...
+
 
 _ROW = "{:>6} {:>12} {:>12}  {:>10}   {}"
 _HEAD = _ROW.format("Line #", "Mem usage", "Increment", "Occurrences", "Line Contents")
 
 
-def show_results(prof, stream=None, precision=1):
-    """Print the table of each function that a profiler measured. ``stream`` is standard output unless it is given."""
+def show_results(prof: Profiler, stream: Stream | None = None, precision: int = 1) -> None:
+    """Write the table of each function that a profiler measured. ``stream`` is standard output by default."""
     stream = sys.stdout if stream is None else stream
-    if stream is None:  # a program without a console
+    if stream is None:  # a program without standard output
         return
     for filename, lines in prof.code_map.items():
         texts = linecache.getlines(filename)
-        for text in (f"Filename: {filename}\n\n", f"{_HEAD}\n", f"{'=' * len(_HEAD)}\n"):  # a LogFile chooses among them
+        for text in (f"Filename: {filename}\n\n", f"{_HEAD}\n", f"{'=' * len(_HEAD)}\n"):  # a LogFile filters them
             stream.write(text)
         for number, measured in lines:
-            cells = ("", "", "")
+            cells: tuple[object, object, object] = ("", "", "")
             if measured:
                 increment, memory, occurrences = measured
                 cells = _mebibytes(memory, precision), _mebibytes(increment, precision), occurrences
@@ -28,33 +45,33 @@ def show_results(prof, stream=None, precision=1):
         stream.write("\n\n")
 
 
-def _mebibytes(size, precision):
+def _mebibytes(size: float, precision: int) -> str:
     return f"{size:{precision + 4}.{precision}f} MiB"
 
 
 class LogFile:
     """A stream over ``logging.getLogger(name)``.
 
-    With ``reportIncrementFlag`` only the rows of lines that grew are logged, and the heads of tables.
+    With ``reportIncrementFlag`` only the heads of tables and the rows of lines with a positive increment are logged.
     """
 
-    def __init__(self, name=None, reportIncrementFlag=False):
+    def __init__(self, name: str | None = None, reportIncrementFlag: bool = False) -> None:
         import logging
 
         self.logger = logging.getLogger(name)
         self.reportIncrementFlag = reportIncrementFlag
 
-    def write(self, msg, level=20):
-        """Log a text, at the level ``logging.INFO`` unless another is given."""
+    def write(self, msg: str, level: int = 20) -> None:
+        """Log a text, at level ``logging.INFO`` by default."""
         if not self.reportIncrementFlag or "Filename:" in msg or "Line Contents" in msg or _grew(msg):
             self.logger.log(level, msg)
 
-    def flush(self):
+    def flush(self) -> None:
         for handler in self.logger.handlers:
             handler.flush()
 
 
-def _grew(text):
+def _grew(text: str) -> bool:
     parts = text.split("MiB")
     try:
         return len(parts) > 2 and float(parts[1]) > 0

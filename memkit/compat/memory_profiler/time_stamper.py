@@ -1,59 +1,58 @@
-"""``TimeStamper``: when functions began and ended, and memory then, as lines of an mprof file."""
+"""``TimeStamper``: when functions began and ended, and memory then, written as lines of an mprof file."""
 
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TextIO, TypeVar
 
-from memkit.compat.memory_profiler.backends import _get_memory
+from memkit.compat.function_timestamps import around_each_call, name_of
+from memkit.compat.memory_profiler.backends import reading
 from memkit.model import mprof_file
 from memkit.record.memory_reader import MIB
 
+Function = TypeVar("Function")
+Call = list[tuple[float, float]]
+
 
 class TimeStamper:
-    """Notes memory and time as each call of a function begins and ends, whichever way that is.
+    """Records memory and time at the beginning and end of each call of a function, also if it raises an exception.
 
-    ``functions`` has for each function a list of ``[(MiB, seconds), (MiB, seconds)]``, and ``stack`` how deep each call was.
-    With a ``stream`` each call is written as it ends, so that what has ended survives whatever happens then; where it could
-    not be written, the error is in ``lost``.
+    ``functions`` has for each function a list of calls ``[(MiB, seconds), (MiB, seconds)]``, and ``stack`` the depth of each
+    call. With a ``stream`` each call is written as it ends, so that a kill does not lose it; the first error of writing is
+    kept in ``lost``.
     """
 
-    def __init__(self, backend="psutil", include_children=False, stream=None):
+    def __init__(self, backend: str = "psutil", include_children: bool = False, stream: TextIO | None = None) -> None:
         self.backend = backend
         self.include_children = include_children
-        self.functions = {}
-        self.stack = {}
+        self.functions: dict[Callable[..., object], list[Call]] = {}
+        self.stack: dict[Callable[..., object], list[int]] = {}
         self.current_stack_level = -1
-        self.lost = None
+        self.lost: OSError | None = None
         self._stream = stream
 
-    def __call__(self, func=None, precision=None, **_):
-        from memkit.base.decorators import around_calls
+    def __call__(self, func: Function | None = None, precision: int | None = None, **_: object) -> Function | TimeStamper:
+        return self if func is None else around_each_call(func, self._calls_of)
 
-        if func is None:
-            return self
-        if isinstance(func, (staticmethod, classmethod)):
-            return type(func)(self(func.__func__))
-        if not callable(func):
-            raise ValueError("Value must be callable")
-        if isinstance(func, type):
-            return func
+    def _calls_of(self, func: Callable[..., object]) -> Callable[[], AbstractContextManager[TimeStamper]]:
         self.add_function(func)
-        return around_calls(func, lambda: self.call_on_stack(func))
+        return lambda: self.call_on_stack(func)
 
-    def add_function(self, func):
-        """Have a place for the calls of a function."""
+    def add_function(self, func: Callable[..., object]) -> None:
+        """Create the lists for the calls of a function."""
         self.functions.setdefault(func, [])
         self.stack.setdefault(func, [])
 
-    def wrap_function(self, func):
-        """The function, with its calls noted."""
+    def wrap_function(self, func: Function) -> Function | TimeStamper:
+        """The function, with its calls recorded."""
         return self(func)
 
-    def timestamp(self, name="<block>"):
-        """A context manager that notes a block of code."""
+    def timestamp(self, name: str = "<block>") -> AbstractContextManager[TimeStamper]:
+        """A context manager that records a block of code."""
 
-        def block():
+        def block() -> None:
             pass
 
         block.__module__, block.__name__ = "", name
@@ -61,7 +60,7 @@ class TimeStamper:
         return self.call_on_stack(block)
 
     @contextmanager
-    def call_on_stack(self, func, *args, **kwds):
+    def call_on_stack(self, func: Callable[..., object], *args: object, **kwds: object) -> Iterator[TimeStamper]:
         """A context manager around a call of a function that was added."""
         self.current_stack_level += 1
         level = self.current_stack_level
@@ -74,22 +73,25 @@ class TimeStamper:
             self.current_stack_level -= 1
             call.append(self._now())
             if self._stream is not None:
-                self._write(func, call, level)
+                self._write(self._stream, func, call, level)
 
-    def _write(self, func, call, level):
+    def _write(self, stream: TextIO, func: Callable[..., object], call: Call, level: int) -> None:
         try:
-            self._stream.write(_line(func, call, level))
-            self._stream.flush()
+            stream.write(_line(func, call, level))
+            stream.flush()
         except OSError as error:  # the program goes on
             self.lost = self.lost or error
 
-    def _now(self):
-        return _get_memory(-1, self.backend, timestamps=True, include_children=self.include_children)
+    def _now(self) -> tuple[float, float]:
+        return reading(-1, self.backend, self.include_children)
 
-    def show_results(self, stream=None):
-        """Write all calls, those that go on as if they ended now; with a stream of its own, only these."""
+    def show_results(self, stream: TextIO | None = None) -> None:
+        """Write all calls; calls that have not ended are written as if they ended now.
+
+        To a stream of its own, which has the others already, only the calls that have not ended are written.
+        """
         own = self._stream is not None and stream in (None, self._stream)
-        stream = self._stream if own else sys.stdout if stream is None else stream
+        stream = stream or self._stream or sys.stdout
         for func, calls in self.functions.items():
             for call, level in zip(calls, self.stack[func]):
                 if len(call) == 1:
@@ -98,8 +100,6 @@ class TimeStamper:
                     stream.write(_line(func, call, level))
 
 
-def _line(func, call, level):
+def _line(func: Callable[..., object], call: Call, level: int) -> str:
     (memory, began), (after, ended) = call
-    module = getattr(func, "__module__", None) or ""
-    name = f"{module}.{getattr(func, '__name__', type(func).__name__)}"
-    return mprof_file.call_row(name, memory * MIB, began, after * MIB, ended, level)
+    return mprof_file.call_row(name_of(func), memory * MIB, began, after * MIB, ended, level)

@@ -1,4 +1,4 @@
-"""The commands of mprof: their words, options and exit codes."""
+"""The commands of mprof: their arguments, options and exit codes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def print_usage() -> None:
 
 
 def get_action() -> str:
-    """Take the command out of ``sys.argv``. Without a known one, say which there are and exit with 1."""
+    """Remove the command from ``sys.argv`` and return it. Prints the commands and exits with 1 if it is unknown."""
     if len(sys.argv) <= 1 or sys.argv[1] not in ALL_ACTIONS:
         if sys.argv[1:] == ["--version"]:
             print(__version__)
@@ -60,12 +60,12 @@ def main() -> None:
         sys.exit(_say(error, FAILED))
 
 
-def _say(error, code):
+def _say(error: object, code: int) -> int:
     print(f"mprof: {error}", file=sys.stderr)
     return code
 
 
-def _parser(usage, about=None):
+def _parser(usage: str, about: str | None = None) -> ArgumentParser:
     parser = ArgumentParser(prog="mprof", usage=usage, description=about, formatter_class=RawTextHelpFormatter)
     parser.add_argument("--version", action="version", version=__version__)
     return parser
@@ -76,7 +76,7 @@ def _parser(usage, about=None):
 
 def run_action() -> None:
     """``mprof run``"""
-    place = _place_of_module_or_code(sys.argv)
+    place = _index_of_module_or_code(sys.argv)
     options = _run_parser().parse_args(sys.argv[1:place])
     if place < len(sys.argv):
         options.python, options.program = True, sys.argv[place:]
@@ -89,8 +89,8 @@ def run_action() -> None:
         sys.exit(code)
 
 
-def _place_of_module_or_code(words):
-    """Where the program begins that is named as Python names it, by ``-m`` or ``-c``; the end where it is not."""
+def _index_of_module_or_code(words: list[str]) -> int:
+    """The index of ``-m`` or ``-c``, which a Python program begins with; the number of words if there is none."""
     for place in range(1, len(words)):
         if re.match("-[mc]", words[place]):
             return place
@@ -99,7 +99,7 @@ def _place_of_module_or_code(words):
     return len(words)
 
 
-_TAKES_A_VALUE = re.compile("-[CMEa]*[Tto]|--(interval|timeout|output|backend)")  # of the options of mprof run
+_TAKES_A_VALUE = re.compile("-[CMEa]*[Tto]|--(interval|timeout|output|backend)")  # options of mprof run that take a value
 
 
 def attach_action() -> None:
@@ -108,7 +108,7 @@ def attach_action() -> None:
     run_action()
 
 
-def _run_parser():
+def _run_parser() -> ArgumentParser:
     parser = _parser("mprof run [options] program")
     parser.add_argument("--python", action="store_true", help="the program is one of Python: record calls of @profile, too")
     parser.add_argument("--nopython", action="store_true", help="do not, even if its name ends in .py")
@@ -163,7 +163,7 @@ def clean_action() -> None:
     _remove(profiles.get_profile_filenames("all"), options.dry_run)
 
 
-def _remove(names, dry_run):
+def _remove(names: list[str], dry_run: bool) -> None:
     if dry_run:
         print("Files to be removed: ")
     for name in names:

@@ -1,27 +1,31 @@
-"""A ``.dat`` file that grows while a program runs: from readings from outside, and from the program's own recording."""
+"""Writing a ``.dat`` file while a program runs: from polling its memory, and from the recording it makes of itself."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
+from collections.abc import Callable
+from typing import BinaryIO, Protocol, TypeVarTuple
 
 from memkit.base.errors import UsageError
 from memkit.base.units import SECOND
 from memkit.model import mprof_file
 from memkit.model.recording import Sample
 
+Values = TypeVarTuple("Values")
+
 
 class DatFile:
-    """The file; what was written is on disk after ``flush``.
+    """A ``.dat`` file; what was written is in the file after ``flush``.
 
-    One of mprof's that is there already is replaced by ``begin``. Raises ``UsageError`` for any other file, and where the
-    system refuses. Later failures, of a full disk for instance, are kept in ``lost``: the program goes on.
+    ``begin`` replaces an existing file of mprof's. Raises ``UsageError`` for any other existing file, and if the file cannot
+    be opened. The first later error, such as a full disk, is kept in ``lost``: the program goes on.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str) -> None:
         self._path = path
-        self.lost = None
+        self.lost: str | None = None
         try:
             if os.path.isfile(path) and os.path.getsize(path) and not mprof_file.is_mprofile(path):
                 raise UsageError(f"{path!r} is not a file of mprof's, so it is left alone: give -o another name")
@@ -30,7 +34,7 @@ class DatFile:
             raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
 
     def begin(self, words: list[str]) -> None:
-        """Write what is being run."""
+        """Empty the file and write the command."""
         if os.path.isfile(self._path):
             self._file.truncate(0)
         self.write(mprof_file.command_row(words))
@@ -43,42 +47,58 @@ class DatFile:
         self._try(self._file.flush)
 
     def discard(self) -> None:
-        """Have nothing of it after all."""
+        """Empty the file."""
         self.flush()
         if os.path.isfile(self._path):
             self._try(self._file.truncate, 0)
 
     def close(self) -> None:
-        """Nothing is left of a file that was never begun."""
+        """Close the file, and remove it if it is empty."""
         self._try(self._file.close)
         if os.path.isfile(self._path) and not os.path.getsize(self._path) and self.lost is None:
             os.unlink(self._path)
 
-    def _try(self, act, *values):
+    def _try(self, act: Callable[[*Values], object], *values: *Values) -> None:
         try:
             act(*values)
         except OSError as error:
-            self.lost = self.lost or f"{self._path!r} is not whole: {error.strerror}"
+            self.lost = self.lost or f"{self._path!r} is incomplete: {error.strerror}"
 
 
-class Outside:
-    """Readings from outside, written as they are taken.
+class Memory(Protocol):
+    """The memory of a process and its descendants: ``ProcessMemory``."""
 
-    ``summed``: whether ``MEM`` is of all processes together; ``singly``: whether each child has lines of its own;
-    ``own``: whether the process itself is written.
+    def read(self) -> tuple[int | None, dict[int, int]]: ...
+
+
+class PollingWriter:
+    """Polls the memory of a process and writes each reading.
+
+    ``summed``: whether ``MEM`` is the sum of all processes; ``singly``: whether each descendant gets ``CHLD`` lines;
+    ``own``: whether the process itself gets ``MEM`` lines; ``settled``: whether the first reading counts. That of a process
+    which has just been started is written only if there is no other.
     """
 
-    def __init__(self, watch, file: DatFile, *, summed=False, singly=False, own=True, settled=True):
-        self._watch, self._file = watch, file
+    def __init__(
+        self,
+        memory: Memory,
+        file: DatFile,
+        *,
+        summed: bool = False,
+        singly: bool = False,
+        own: bool = True,
+        settled: bool = True,
+    ) -> None:
+        self._memory, self._file = memory, file
         self._summed, self._singly, self._own = summed, singly, own
-        self._held = None  # the first reading, until there is another; not if it is `settled`
+        self._held: list[str] | None = None  # the lines of the first reading, until there is another
         self._settled = settled
-        self.last = None
-        """What was read last, of all processes together if these are ``summed``."""
+        self.last: int | None = None
+        """The last reading, which is the sum of all processes if ``summed``."""
 
-    def look(self) -> bool:
-        """Take a reading; False when the process is gone."""
-        own, children = self._watch.look()
+    def poll(self) -> bool:
+        """Take a reading; returns False if the process has ended."""
+        own, children = self._memory.read()
         if own is None:
             return False
         if not own:
@@ -90,7 +110,7 @@ class Outside:
             rows.append(mprof_file.memory_row(self.last, now))
         if self._singly:
             rows += [mprof_file.child_row(pid, memory, now) for pid, memory in children.items()]
-        if not self._settled and self._held is None:  # it has only just been loaded, and says nothing of the program
+        if not self._settled and self._held is None:  # it has just been loaded, and has run nothing of the program yet
             self._held = rows
             return True
         self._held, self._settled = None, True
@@ -98,28 +118,31 @@ class Outside:
         return True
 
     def finish(self) -> None:
-        """Where there was one reading, it is better than none."""
+        """Write the first reading if there was no other."""
         if self._held is not None:
             self._file.write(*self._held)
             self._held = None
 
 
-class Inside:
-    """The recording that a program makes of itself, turned into lines as its rows come.
+class RecordingWriter:
+    """Reads the recording that a program makes of itself as it grows, and writes its samples and calls.
 
-    ``together`` is what reads all processes together from outside: its samples are written, and of this only the calls.
+    ``polling``: the writer of the sums of all processes; if there is one, only the calls of the recording are written.
+    ``until``: the time, in seconds since the epoch, after which rows are ignored.
     """
 
-    def __init__(self, path: str, file: DatFile, *, together: Outside | None = None, until=None):
-        self._path, self._file, self._together, self._until = path, file, together, until
-        self._journal = None
+    def __init__(
+        self, path: str, file: DatFile, *, polling: PollingWriter | None = None, until: float | None = None
+    ) -> None:
+        self._path, self._file, self._polling, self._until = path, file, polling, until
+        self._journal: BinaryIO | None = None
         self._rest = b""
         self._began = 0.0
-        self._last = None
-        self._open = {}
+        self._last: Sample | None = None
+        self._open: dict[int, tuple[str, int, int, int]] = {}  # by number: label, depth, memory and time at the start
 
     def advance(self) -> None:
-        """Take in what was recorded since the last call."""
+        """Read what was recorded since the last call."""
         if self._journal is None:
             if not os.path.exists(self._path):
                 return
@@ -128,48 +151,52 @@ class Inside:
         for line in lines:
             try:
                 kind, *values = json.loads(line)
-                _TAKE.get(kind, Inside._pass_over)(self, *values)
+                _ROWS.get(kind, RecordingWriter._ignore)(self, *values)
             except (ValueError, TypeError):
-                continue  # torn by a full disk
+                continue  # broken off by a full disk
 
     def finish(self, ended: float) -> None:
-        """Take in the rest. Calls that did not end do so now."""
+        """Read the rest. Calls that have not ended are written as if they ended at this time."""
         self.advance()
         if self._journal is not None:
             self._journal.close()
-        last = self._together.last if self._together else self._last and self._last.memory
+        last = self._polling.last if self._polling else self._last and self._last.memory
         for label, depth, before, start in self._open.values():
             self._call(label, before, start, last or before, max(round((ended - self._began) * SECOND), start), depth)
         self._open.clear()
 
-    def _header(self, _, about):
+    def _header(self, _: int, about: dict[str, float]) -> None:
         self._began = about["began"]
 
-    def _sample(self, when, memory, rise=0, pid=None, *_):
-        if pid is None and not self._late(when):
+    def _sample(self, when: int, memory: int, rise: int = 0, pid: int | None = None, *_: object) -> None:
+        if pid is None and not self._is_late(when):
             sample = Sample(when, 0, memory, memory + rise)
-            for at, size in mprof_file.readings([sample], self._last) if self._together is None else ():
+            for at, size in mprof_file.readings([sample], self._last) if self._polling is None else ():
                 self._file.write(mprof_file.memory_row(size, self._began + at / SECOND))
             self._last = sample
 
-    def _span(self, id, when, memory, thread, depth, label, *_):
-        self._open[id] = (label, depth, memory, when)
+    def _span(self, number: int, when: int, memory: int, thread: int, depth: int, label: str, *_: object) -> None:
+        self._open[number] = (label, depth, memory, when)
 
-    def _span_end(self, id, when, memory, *_):
-        label, depth, before, start = self._open.pop(id)
+    def _span_end(self, number: int, when: int, memory: int, *_: object) -> None:
+        label, depth, before, start = self._open.pop(number)
         self._call(label, before, start, memory, when, depth)
 
-    def _call(self, label, before, start, after, end, depth):
-        if self._late(start):
-            return
-        start, end = self._began + start / SECOND, self._began + end / SECOND
-        self._file.write(mprof_file.call_row(label, before, start, after, end, depth))
+    def _call(self, label: str, before: int, start: int, after: int, end: int, depth: int) -> None:
+        if not self._is_late(start):
+            times = self._began + start / SECOND, self._began + end / SECOND
+            self._file.write(mprof_file.call_row(label, before, times[0], after, times[1], depth))
 
-    def _late(self, when):
+    def _is_late(self, when: int) -> bool:
         return self._until is not None and self._began + when / SECOND > self._until
 
-    def _pass_over(self, *_):
+    def _ignore(self, *_: object) -> None:
         pass
 
 
-_TAKE = {"memkit": Inside._header, "sample": Inside._sample, "span": Inside._span, "span_end": Inside._span_end}
+_ROWS: dict[str, Callable[..., None]] = {
+    "memkit": RecordingWriter._header,
+    "sample": RecordingWriter._sample,
+    "span": RecordingWriter._span,
+    "span_end": RecordingWriter._span_end,
+}

@@ -1,8 +1,9 @@
-"""mprof's other picture: calls as rectangles, stacked by their depth, under the line of memory over time."""
+"""mprof's flame plot: calls as rectangles, stacked by depth, under the curve of memory over time."""
 
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING, TypedDict
 
 from memkit.compat.mprof.plot import (
     COLOURS,
@@ -15,23 +16,40 @@ from memkit.compat.mprof.plot import (
     slope_label,
     started,
 )
-from memkit.compat.mprof.profiles import read_mprofile_file
+from memkit.compat.mprof.profiles import Profile, read_mprofile_file
 
-FLAME_PLOTTER_VARS = {"hovered_rect": None, "hovered_text": None, "alpha": None}
-"""What the mouse is over, in a window."""
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from matplotlib.axes import Axes
+    from matplotlib.backend_bases import FigureCanvasBase, MouseEvent
+    from matplotlib.collections import PolyCollection
+    from matplotlib.text import Text
+
+
+class _Hovered(TypedDict):
+    hovered_rect: PolyCollection | None
+    hovered_text: Text | None
+    alpha: float | None
+
+
+FLAME_PLOTTER_VARS: _Hovered = {"hovered_rect": None, "hovered_text": None, "alpha": None}
+"""The rectangle under the mouse, in a window."""
 
 MOST_HOVERED = 100
-"""With more rectangles than so many their names are not shown under the mouse, which would lag behind it."""
+"""With more rectangles than this no names are shown under the mouse, since they would lag behind it."""
 HUES = (0.0, 0.1)  # red and orange by turns
 ALPHA = 0.5
 HOVERED_ALPHA = 0.8
 
 
-def flame_plotter(filename, index=0, timestamps=True, children=True, options=None) -> dict:
+def flame_plotter(
+    filename: str, index: int = 0, timestamps: bool = True, children: bool = True, options: Namespace | None = None
+) -> Profile:
     """Draw a file into the current axes, and its calls as rectangles; the arguments are those of ``plot_file``.
 
-    Children are not drawn. In a window a rectangle under the mouse shows its name, and a click on it makes it as wide as the
-    picture; a click beside them all shows everything again.
+    Children are not drawn. In a window the rectangle under the mouse shows its name, and a click on it zooms to its width; a
+    click outside of all rectangles resets the zoom.
     """
     import matplotlib.pyplot as plt
 
@@ -51,70 +69,81 @@ def flame_plotter(filename, index=0, timestamps=True, children=True, options=Non
     return profile
 
 
-def add_timestamp_rectangle(ax, x0, x1, y0, y1, func_name, color="none"):
-    """A rectangle and its name, which is hidden: ``(rectangle, text)``."""
+def add_timestamp_rectangle(
+    ax: Axes,
+    x0: float,
+    x1: float,
+    y0: float,
+    y1: float,
+    func_name: str,
+    color: str | tuple[float, float, float] = "none",
+) -> tuple[PolyCollection, Text]:
+    """Draw a rectangle and its name, which is hidden; returns both."""
     rectangle = ax.fill_betweenx((y0, y1), x0, x1, color=color, alpha=ALPHA, linewidth=1)
     text = ax.text(x0, y1, func_name, horizontalalignment="left", verticalalignment="top", visible=False)
     text.set_parse_math(False)
     return rectangle, text
 
 
-def _draw_rectangles(below, calls, start):
+def _draw_rectangles(below: Axes, calls: dict[str, list[list[float]]], start: float) -> None:
     axes = below.twinx()
     axes.axis("off")
     below.set_zorder(axes.get_zorder() + 1)
     below.patch.set_visible(False)
-    levels = {}
+    levels: dict[float, list[tuple[float, float, str]]] = {}
     for name, each in calls.items():
         for begin, end, _, _, *depth in each:
             levels.setdefault(depth[0] if depth else 0, []).append((begin - start, end - start, name))
     drawn = []
-    for level, stretches in sorted(levels.items()):
-        for (begin, end, name), hue in zip(sorted(stretches), itertools.cycle(HUES)):
+    for level, spans in sorted(levels.items()):
+        for (begin, end, name), hue in zip(sorted(spans), itertools.cycle(HUES)):
             drawn.append(add_timestamp_rectangle(axes, begin, end, level, level + 1, name, _colour(hue, level)))
     axes.set_ylim(0, max(levels, default=0) + 1.5)
     canvas = below.figure.canvas
-    mouse = below.flame_mouse = _Mouse(below, canvas, drawn)  # the canvas holds it weakly
+    mouse = _Mouse(below, canvas, drawn)
+    vars(below)["flame_mouse"] = mouse  # the canvas has only weak references to its methods
     if len(drawn) < MOST_HOVERED:
         canvas.mpl_connect("motion_notify_event", mouse.move)
     canvas.mpl_connect("button_press_event", mouse.click)
 
 
-def _colour(hue, level):
+def _colour(hue: float, level: float) -> tuple[float, float, float]:
     """Paler with every level."""
     from matplotlib.colors import hsv_to_rgb
 
-    return tuple(map(float, hsv_to_rgb((hue, max(0.15, 1 - 0.35 * level), 1))))
+    red, green, blue = hsv_to_rgb((hue, max(0.15, 1 - 0.35 * level), 1))
+    return float(red), float(green), float(blue)
 
 
 class _Mouse:
-    """What the rectangles answer to the mouse."""
+    """Handles the mouse: names under it, and zoom by clicks."""
 
-    def __init__(self, below, canvas, drawn):
+    def __init__(self, below: Axes, canvas: FigureCanvasBase, drawn: list[tuple[PolyCollection, Text]]) -> None:
         self._below, self._canvas, self._drawn = below, canvas, drawn
-        self._whole = None  # the limits before the first click
+        self._whole: tuple[float, float] | None = None  # the limits before the first click
 
-    def _under(self, event):
+    def _under(self, event: MouseEvent) -> tuple[PolyCollection, Text] | tuple[None, None]:
         for rectangle, text in self._drawn:
             if rectangle.contains(event)[0]:
                 return rectangle, text
         return None, None
 
-    def move(self, event):
+    def move(self, event: MouseEvent) -> None:
         rectangle, text = self._under(event)
         known = FLAME_PLOTTER_VARS
         if rectangle is known["hovered_rect"]:
             return
-        if known["hovered_rect"] is not None:
+        if known["hovered_rect"] is not None and known["hovered_text"] is not None:
             known["hovered_rect"].set_alpha(known["alpha"])
             known["hovered_text"].set_visible(False)
-        known.update(hovered_rect=rectangle, hovered_text=text, alpha=rectangle and rectangle.get_alpha())
-        if rectangle is not None:
+        alpha = None if rectangle is None else rectangle.get_alpha()
+        known.update({"hovered_rect": rectangle, "hovered_text": text, "alpha": alpha})
+        if rectangle is not None and text is not None:
             rectangle.set_alpha(HOVERED_ALPHA)
             text.set_visible(True)
         self._canvas.draw_idle()
 
-    def click(self, event):
+    def click(self, event: MouseEvent) -> None:
         if event.inaxes is None or self._canvas.widgetlock.locked():  # the window's own zoom is at work
             return
         self._whole = self._whole or self._below.get_xlim()

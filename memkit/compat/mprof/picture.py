@@ -1,14 +1,23 @@
-"""The figure of ``mprof plot``: one file or several drawn into it, dressed, and shown or saved."""
+"""The figure of ``mprof plot``: draws one or several files, and shows or saves the figure."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
+from typing import TYPE_CHECKING
 
 from memkit.base.errors import MemkitError, UsageError
 from memkit.compat.mprof.flame import flame_plotter
 from memkit.compat.mprof.plot import plot_file
+from memkit.compat.mprof.profiles import Profile
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 SIZE, DPI = (14, 6), 90
 BOX, FLAME_BOX = (0.1, 0.1, 0.6, 0.75), (0.1, 0.1, 0.8, 0.8)
@@ -20,8 +29,8 @@ _UNNAMED = re.compile(r"_child\d+")
 """What matplotlib calls a line without a label."""
 
 
-def draw(names, options) -> None:
-    """Draw files, and show the figure or save it."""
+def draw(names: list[str], options: Namespace) -> None:
+    """Draw files, and show or save the figure."""
     import matplotlib
 
     backend = options.backend or (None if os.environ.get("MPLBACKEND") or not options.output else "agg")
@@ -38,18 +47,18 @@ def draw(names, options) -> None:
     timestamps = len(names) == 1 and not options.no_function_ts
     if options.xlim is not None:
         axes.set_xlim(*options.xlim)
-    drawn = []
+    drawn: list[Profile] = []
     for name in names:
         profile = plotter(name, index=len(drawn), timestamps=timestamps, options=options)
         if profile["mem_usage"]:
             drawn.append(profile)
     if not drawn:
         return
-    _dress(figure, axes, drawn, options)
-    _give(figure, drawn[-1]["filename"], options)
+    _label(figure, axes, drawn, options)
+    _show_or_save(figure, drawn[-1]["filename"], options)
 
 
-def _dress(figure, axes, drawn, options):
+def _label(figure: Figure, axes: Axes, drawn: list[Profile], options: Namespace) -> None:
     axes.set_xlabel("time (in seconds)")
     axes.set_ylabel("memory used (in MiB)")
     title = options.title
@@ -65,21 +74,21 @@ def _dress(figure, axes, drawn, options):
     _make_room(figure, axes, _legend(axes))
 
 
-def _legend(axes):
-    """A legend with the names as they are: to matplotlib those that begin with ``_`` are none, and ``$`` is mathematics."""
-    lines = [line for line in axes.get_lines() if not _UNNAMED.fullmatch(line.get_label())]
-    settings = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "fontsize": "medium"}
-    legend = axes.legend(lines, [f"a{line.get_label()}".replace("$", "S") for line in lines], **settings)
+def _legend(axes: Axes) -> Legend:
+    """A legend with literal labels: matplotlib leaves out labels that begin with ``_``, and reads ``$`` as mathematics."""
+    lines = [line for line in axes.get_lines() if not _UNNAMED.fullmatch(str(line.get_label()))]
+    labels = [f"a{line.get_label()}".replace("$", "S") for line in lines]
+    legend = axes.legend(lines, labels, loc="center left", bbox_to_anchor=(1, 0.5), fontsize="medium")
     for text, line in zip(legend.get_texts(), lines):
         text.set_parse_math(False)
-        text.set_text(line.get_label())
+        text.set_text(str(line.get_label()))
     legend.get_frame().set_alpha(0.5)
     legend.set_in_layout(False)
     return legend
 
 
-def _make_room(figure, axes, legend):
-    """Have the whole legend be in the picture: the axes get narrower, and where that is not enough the picture larger."""
+def _make_room(figure: Figure, axes: Axes, legend: Legend) -> None:
+    """Fit the whole legend into the figure: make the axes narrower, and if that is not enough the figure larger."""
     left, bottom, width, height = BOX
     box = legend.get_window_extent()
     wide, high = figure.get_size_inches()
@@ -92,16 +101,17 @@ def _make_room(figure, axes, legend):
     figure.set_size_inches(wide, high)
 
 
-def _shortened(title, length=110):
+def _shortened(title: str, length: int = 110) -> str:
     return title if len(title) <= length else title[: length - 1] + "…"
 
 
-def _give(figure, name, options):
-    """Save the figure, or show it; where nothing can be shown, save it beside the file, and say so."""
+def _show_or_save(figure: Figure, name: str, options: Namespace) -> None:
+    """Save or show the figure. If it cannot be shown, save it beside the file and print where."""
     import matplotlib
     import matplotlib.pyplot as plt
+    from matplotlib.backends.registry import BackendFilter, backend_registry
 
-    interactive = {each.lower() for each in matplotlib.backends.backend_registry.list_builtin(_interactive())}
+    interactive = {each.lower() for each in backend_registry.list_builtin(BackendFilter.INTERACTIVE)}
     output = options.output
     if output is None and matplotlib.get_backend().lower() not in interactive:
         output = f"{os.path.splitext(name)[0]}.png"
@@ -114,9 +124,3 @@ def _give(figure, name, options):
         figure.savefig(output)
     except (OSError, ValueError) as error:
         raise MemkitError(f"cannot write {output!r}: {getattr(error, 'strerror', None) or error}") from None
-
-
-def _interactive():
-    from matplotlib.backends import BackendFilter
-
-    return BackendFilter.INTERACTIVE

@@ -1,25 +1,30 @@
-"""mprof's picture: memory over time, brackets around calls, children, a trend, and a cross at the highest."""
+"""mprof's plot: memory over time, brackets around calls, child processes, a trend, and a cross at the maximum."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from memkit.compat.mprof.profiles import read_mprofile_file
+from memkit.compat.mprof.profiles import Profile, read_mprofile_file
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 COLOURS = "kbrgcym"
 CALL_COLOURS = "cygrb"
 TREND = "#00e3d8"
 CHILD_TREND = "black"
 MOST_CALLS = 30
-"""With more calls than so many the legend has a line for each function."""
+"""With more calls than this the legend has a line per function instead of one per call."""
 
 
-def function_labels(dotted_function_names) -> dict[str, str]:
-    """For each dotted name the shortest end of it that no other has.
+def function_labels(dotted_function_names: Iterable[str]) -> dict[str, str]:
+    """For each dotted name its shortest suffix that no other name has.
 
-    Names that share an end get one component more, all of them, until they differ.
+    Names with the same suffix all get one more component, until they differ.
     """
     parts = {name: name.split(".") for name in dotted_function_names}
     taken = dict.fromkeys(parts, 1)
@@ -33,10 +38,17 @@ def function_labels(dotted_function_names) -> dict[str, str]:
             taken[name] += 1
 
 
-def add_brackets(xloc, yloc, xshift=0, color="r", label=None, options=None):
-    """Draw a bracket that opens at ``(xloc[0], yloc[0])`` and one that closes at ``(xloc[1], yloc[1])``.
+def add_brackets(
+    xloc: Sequence[float],
+    yloc: Sequence[float],
+    xshift: float = 0,
+    color: str = "r",
+    label: str | None = None,
+    options: Namespace | None = None,
+) -> None:
+    """Draw an opening bracket at ``(xloc[0], yloc[0])`` and a closing one at ``(xloc[1], yloc[1])``.
 
-    ``xshift`` is what to take off ``xloc``; brackets outside of ``options.xlim`` are left out.
+    ``xshift`` is subtracted from ``xloc``; brackets outside of ``options.xlim`` are left out.
     """
     import matplotlib.pyplot as plt
 
@@ -54,11 +66,13 @@ def add_brackets(xloc, yloc, xshift=0, color="r", label=None, options=None):
         label = None
 
 
-def plot_file(filename, index=0, timestamps=True, children=True, options=None) -> dict:
-    """Draw a file into the current axes; ``index`` is its number among those that are drawn over each other.
+def plot_file(
+    filename: str, index: int = 0, timestamps: bool = True, children: bool = True, options: Namespace | None = None
+) -> Profile:
+    """Draw a file into the current axes; ``index`` is its number among the files in these axes.
 
-    ``timestamps``: whether to draw brackets and the cross at the highest; ``children``: whether to draw these. ``options``
-    has ``slope`` and ``xlim``. Returns what ``read_mprofile_file`` does.
+    ``timestamps``: whether to draw brackets and the cross at the maximum; ``children``: whether to draw child processes.
+    ``options`` has ``slope`` and ``xlim``. Returns the content of the file, as ``read_mprofile_file`` does.
     """
     import matplotlib.pyplot as plt
 
@@ -80,15 +94,15 @@ def plot_file(filename, index=0, timestamps=True, children=True, options=None) -
     return profile
 
 
-def say_empty(filename) -> None:
+def say_empty(filename: str) -> None:
     print(
         f"** No memory usage values have been found in the profile file.**\nFile path: {filename}\n"
         f'File may be empty or invalid.\nIt can be deleted with "mprof rm {filename}"'
     )
 
 
-def curve(profile):
-    """Times from the first on, memory, and when that was; both ends of calls are points of it, too."""
+def curve(profile: Profile) -> tuple[list[float], list[float], float]:
+    """Times since the first point, memory, and the time of the first point. Both ends of calls are points, too."""
     points = list(zip(profile["timestamp"], profile["mem_usage"]))
     for begin, end, before, after, *_ in itertools.chain.from_iterable(profile["func_timestamp"].values()):
         points += [(begin, before), (end, after)]
@@ -97,15 +111,15 @@ def curve(profile):
     return [when - start for when, _ in points], [memory for _, memory in points], start
 
 
-def started(profile) -> str:
-    """When a file begins, as the legend says it."""
+def started(profile: Profile) -> str:
+    """The time of the first sample, as the legend shows it."""
     first = min(profile["timestamp"])
     thousandths = f"{first % 1:.3f}"
     first += thousandths.startswith("1")  # it was rounded up to the next second
     return time.strftime("%d / %m / %Y - start at %H:%M:%S", time.localtime(first)) + thousandths[1:]
 
 
-def draw_curve(times, memory, style, label, marker=None):
+def draw_curve(times: Sequence[float], memory: Sequence[float], style: str, label: str, marker: str | None = None) -> None:
     import matplotlib.pyplot as plt
 
     plt.plot(times, memory, style, marker=marker, label=label)
@@ -114,8 +128,8 @@ def draw_curve(times, memory, style, label, marker=None):
 # -- the trend -------------------------------------------------------------------------------------------------------
 
 
-def trend(times, memory) -> tuple[float, float] | None:
-    """Slope and value at 0 of the line with the least squares; None where all times are one."""
+def trend(times: Sequence[float], memory: Sequence[float]) -> tuple[float, float] | None:
+    """Slope and intercept of the least-squares line; None if all times are equal."""
     count = len(times)
     centre, level = math.fsum(times) / count, math.fsum(memory) / count
     spread = math.fsum((when - centre) ** 2 for when in times)
@@ -125,12 +139,12 @@ def trend(times, memory) -> tuple[float, float] | None:
     return slope, level - slope * centre
 
 
-def slope_label(times, memory, options):
+def slope_label(times: Sequence[float], memory: Sequence[float], options: Namespace | None) -> str:
     found = trend(times, memory) if getattr(options, "slope", False) else None
     return "" if found is None else f" slope {found[0] + 0.0:.5f}"
 
 
-def draw_trend(times, memory, options, colour):
+def draw_trend(times: Sequence[float], memory: Sequence[float], options: Namespace | None, colour: str) -> None:
     import matplotlib.pyplot as plt
 
     found = trend(times, memory) if getattr(options, "slope", False) else None
@@ -139,19 +153,23 @@ def draw_trend(times, memory, options, colour):
         plt.plot(ends, [found[0] * when + found[1] for when in ends], "--", linewidth=0.5, color=colour)
 
 
-# -- what stands around the curve ------------------------------------------------------------------------------------
+# -- calls, children and the cross ------------------------------------------------------------------------------------
 
 
-def draw_cross(times, memory, across, up):
-    """Dashed red lines through the highest point, as far as two pairs of limits."""
+def draw_cross(
+    times: Sequence[float], memory: Sequence[float], across: tuple[float, float], up: tuple[float, float]
+) -> None:
+    """Dashed red lines through the highest point, between the limits of both axes."""
     import matplotlib.pyplot as plt
 
     highest = max(range(len(memory)), key=memory.__getitem__)
-    plt.hlines(memory[highest], *across, colors="r", linestyles="dashed")
-    plt.vlines(times[highest], *up, colors="r", linestyles="dashed")
+    plt.hlines(memory[highest], across[0], across[1], colors="r", linestyles="dashed")
+    plt.vlines(times[highest], up[0], up[1], colors="r", linestyles="dashed")
 
 
-def _draw_children(children, start, index, options):
+def _draw_children(
+    children: dict[str, list[tuple[float, float]]], start: float, index: int, options: Namespace | None
+) -> None:
     import matplotlib.pyplot as plt
 
     series = {pid: sorted((when - start, memory) for memory, when in points) for pid, points in children.items()}
@@ -164,14 +182,14 @@ def _draw_children(children, start, index, options):
     draw_cross([when], [highest], plt.gca().get_xlim(), plt.gca().get_ylim())
 
 
-def _draw_calls(calls, start, options):
+def _draw_calls(calls: dict[str, list[list[float]]], start: float, options: Namespace | None) -> None:
     """A pair of brackets for each call."""
     labels = function_labels(calls)
     merged = sum(map(len, calls.values())) > MOST_CALLS
     for (name, each), colour in zip(sorted(calls.items()), itertools.cycle(CALL_COLOURS)):
-        all_of_it = math.fsum(call[1] - call[0] for call in each)
+        total = math.fsum(call[1] - call[0] for call in each)
         for number, (begin, end, before, after, *_) in enumerate(each):
-            label = f"{labels[name]} {end - begin:.3f}s"
+            label: str | None = f"{labels[name]} {end - begin:.3f}s"
             if merged:
-                label = None if number else f"{labels[name]} {len(each)} calls {all_of_it:.3f}s"
+                label = None if number else f"{labels[name]} {len(each)} calls {total:.3f}s"
             add_brackets((begin, end), (before, after), xshift=start, color=colour, label=label, options=options)

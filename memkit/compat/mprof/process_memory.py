@@ -1,38 +1,32 @@
-"""Reading the memory of another process, and of those below it, from outside."""
+"""Reading the memory of another process, and of its descendants, from outside."""
 
 from __future__ import annotations
-
-import os
-import time
 
 from memkit.base.errors import MeterError
 from memkit.system import engine
 
-LOOKS, LOOK_EVERY = 100, 0.001
-"""How often, and how many seconds apart, is looked whether a program has been loaded."""
 
+class ProcessMemory:
+    """The memory of a process, and with ``children`` that of all its descendants.
 
-class Watch:
-    """A process, and with ``children`` all that it started, directly or not.
-
-    Raises ``MeterError`` where there is no such process, or its memory cannot be read. A child that cannot be read, or is
-    gone before it was, is left out.
+    Raises ``MeterError`` if there is no such process, or its memory cannot be read. Descendants that have ended, or whose
+    memory cannot be read, are left out.
     """
 
-    def __init__(self, pid: int, meter: str = "rss", *, children: bool = False):
-        self._pid, self._name = pid, meter
+    def __init__(self, pid: int, meter: str = "rss", *, children: bool = False) -> None:
+        self._pid, self._meter_name, self._with_children = pid, meter, children
         self._meter = engine.Meter(meter, pid)
-        self._children = {} if children else None
+        self._meters: dict[int, engine.Meter] = {}
 
-    def look(self) -> tuple[int | None, dict[int, int]]:
-        """Bytes of the process, None when it is gone, and of those below it, by pid."""
+    def read(self) -> tuple[int | None, dict[int, int]]:
+        """Bytes of the process, None if it has ended, and of its descendants by PID."""
         own = self._meter.read()
         if own is None or (own == 0 and self._has_ended()):
             return None, {}
-        return own, {} if self._children is None else self._read_children()
+        return own, self._read_children() if self._with_children else {}
 
-    def _has_ended(self):
-        """Whether a process without memory was not waited for; the kernel may also not have counted a first page yet."""
+    def _has_ended(self) -> bool:
+        """Whether a process without memory is a zombie. If not, the kernel has not counted its first page yet."""
         import psutil
 
         try:
@@ -40,71 +34,28 @@ class Watch:
         except psutil.Error:
             return True
 
-    def _read_children(self):
+    def _read_children(self) -> dict[int, int]:
         found = {}
-        for pid in self._below():
-            meter = self._children.get(pid) or self._opened(pid)
-            memory = meter and meter.read()
+        for pid in self._descendants():
+            meter = self._meters.get(pid) or self._opened(pid)
+            memory = meter.read() if meter is not None else None
             if memory:
                 found[pid] = memory
-        for pid in self._children.keys() - found.keys():
-            del self._children[pid]
+        for pid in self._meters.keys() - found.keys():
+            del self._meters[pid]
         return found
 
-    def _opened(self, pid):
+    def _opened(self, pid: int) -> engine.Meter | None:
         try:
-            self._children[pid] = engine.Meter(self._name, pid)
+            self._meters[pid] = engine.Meter(self._meter_name, pid)
         except MeterError:
             return None
-        return self._children[pid]
+        return self._meters[pid]
 
-    def _below(self):
+    def _descendants(self) -> list[int]:
         import psutil
 
         try:
             return [child.pid for child in psutil.Process(self._pid).children(recursive=True)]
         except psutil.Error:
             return []
-
-
-class Replacement:
-    """Whether a process executes another program than ``path``, an interpreter; on Linux, for others do not tell.
-
-    Where ``path`` leads to that by another program, a script for instance, it is the one that ``has_begun`` is true of.
-    """
-
-    def __init__(self, pid: int, path: str, has_begun):
-        self.seen = False
-        self._pid, self._has_begun = pid, has_begun
-        self._image = self._loaded() if self._is_itself(path) else None
-
-    def has_come(self) -> bool:
-        image = self._look()
-        if self._image is None:
-            self._image = image if self._has_begun() else None
-        self.seen = image is not None and self._image not in (None, image)
-        return self.seen
-
-    def _is_itself(self, path):
-        try:
-            return os.readlink(f"/proc/{self._pid}/exe") == os.path.realpath(path)
-        except OSError:
-            return False
-
-    def _loaded(self):
-        """What it executes, once the kernel has loaded it, which it may do still as ``Popen`` returns."""
-        for _ in range(LOOKS):
-            if self._look() is not None:
-                return self._look()
-            time.sleep(LOOK_EVERY)
-        return None
-
-    def _look(self):
-        """Where its code and its stack begin, chosen by the kernel anew for each program; None where they are not known."""
-        try:
-            with open(f"/proc/{self._pid}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-            code, stack = fields[23], fields[25]
-        except (OSError, IndexError):
-            return None
-        return None if fields[0] in b"ZX" or b"0" in (code, stack) else (code, stack)

@@ -1,14 +1,14 @@
 """The names of pymemtrace's ``cPyMemTrace``.
 
-A log is what pymemtrace's is, to the column, but for what is wrong there: ``PREV`` is the event just before, the first
-change is 0, a blank in a file's or function's name is ``\\x20``, and text is UTF-8. A profile or trace function that is
-there already goes on beside the log, and is there afterwards. Every thread has logs of its own.
+A log has pymemtrace's columns, with these corrections: ``PREV`` is the event just before, the first change is 0, a space in
+the name of a file or function is ``\\x20``, and text is UTF-8. An existing profile or trace function still gets its events,
+and is restored afterwards. Every thread has its own logs.
 """
 
 from __future__ import annotations
 
 from memkit.compat.pymemtrace.references import ReferenceTracing, ReferenceTracingSimple
-from memkit.compat.pymemtrace.textlog import OWN, innermost_path, stack_of, write_message
+from memkit.compat.pymemtrace.textlog import OWN_FILES, counting, innermost_path, stack_of, write_message
 from memkit.compat.pymemtrace.tracers import Profile, Trace
 from memkit.system import engine
 
@@ -35,16 +35,18 @@ __all__ = [
 
 def rss() -> int:
     """Resident memory of this process now, in bytes."""
-    return engine.rss()
+    memory: int = engine.rss()
+    return memory
 
 
 def rss_peak() -> int:
     """The highest resident memory of this process so far, in bytes."""
-    return engine.peak_rss()
+    memory: int = engine.peak_rss()
+    return memory
 
 
 def profile_wrapper_depth() -> int:
-    """How many ``Profile`` blocks this thread is in."""
+    """The number of ``Profile`` blocks that are open in this thread."""
     return len(stack_of("profile"))
 
 
@@ -54,12 +56,12 @@ def profile_log_path() -> str | None:
 
 
 def profile_write_message_to_log(text: str) -> None:
-    """Write a message to it. Raises ``ValueError`` where there is none."""
+    """Write a message to that log. Raises ``ValueError`` if there is none."""
     write_message("profile", "profile", text)
 
 
 def trace_wrapper_depth() -> int:
-    """How many ``Trace`` blocks this thread is in."""
+    """The number of ``Trace`` blocks that are open in this thread."""
     return len(stack_of("trace"))
 
 
@@ -69,18 +71,18 @@ def trace_log_path() -> str | None:
 
 
 def trace_write_message_to_log(text: str) -> None:
-    """Write a message to it. Raises ``ValueError`` where there is none."""
+    """Write a message to that log. Raises ``ValueError`` if there is none."""
     write_message("trace", "trace", text)
 
 
 def reference_tracing_wrapper_depth() -> int:
-    """How many ``ReferenceTracing`` blocks the process is in."""
+    """The number of ``ReferenceTracing`` blocks that are open in the process."""
     return len(stack_of(ReferenceTracing.kind))
 
 
 def reference_tracing_simple_wrapper_depth() -> int:
-    """How many ``ReferenceTracingSimple`` blocks the process is in."""
-    return len(stack_of(ReferenceTracingSimple.kind))
+    """The number of ``ReferenceTracingSimple`` blocks that are open in the process."""
+    return len(counting)
 
 
 def reference_tracing_log_path() -> str | None:
@@ -89,16 +91,16 @@ def reference_tracing_log_path() -> str | None:
 
 
 def reference_tracing_write_message_to_log(text: str) -> None:
-    """Write a message to it. Raises ``ValueError`` where there is none."""
+    """Write a message to that log. Raises ``ValueError`` if there is none."""
     write_message(ReferenceTracing.kind, "reference tracing", text)
 
 
 def reference_tracing_live_object_counts() -> dict[str, int]:
-    """How many objects there are of each type. Raises ``RuntimeError`` where there is no ``ReferenceTracing``."""
+    """The number of live objects of each type. Raises ``RuntimeError`` if no ``ReferenceTracing`` is open."""
     stack = stack_of(ReferenceTracing.kind)
-    if not stack:
+    if not stack or not isinstance(stack[-1], ReferenceTracing):
         raise RuntimeError("live_object_counts(): No reference tracing data is on the stack.")
     return stack[-1].live_object_counts()
 
 
-OWN.extend((rss.__code__.co_filename, engine.rss.__code__.co_filename))
+OWN_FILES.extend((rss.__code__.co_filename, engine.rss.__code__.co_filename))

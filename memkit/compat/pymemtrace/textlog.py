@@ -1,4 +1,4 @@
-"""What the text logs of pymemtrace have in common: how they begin and end, how they are named, and how they nest."""
+"""``TextLog``, the base of pymemtrace's logs: their names, their first and last rows, messages, and nesting."""
 
 from __future__ import annotations
 
@@ -7,42 +7,75 @@ import os
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from memkit.base.errors import lost_rows
 from memkit.system import engine
 
-_ordinals = itertools.count()
-_local = threading.local()
-_everywhere: dict[str, list] = {}
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
 
-OWN = []
-"""The files whose events are no part of the program."""
+_ordinals = itertools.count()
+
+OWN_FILES: list[str] = []
+"""The files of memkit's code that runs in a block: its events are not the program's."""
+
+
+class Block(Protocol):
+    """An open ``with`` block whose events can be paused."""
+
+    def _suspend(self) -> None: ...
+
+    def _resume(self) -> None: ...
 
 
 class TextLog:
-    """A log that is written while a ``with`` block runs. Logs of one kind nest: the innermost writes, the others wait."""
+    """A log that is written while a ``with`` block is open. Logs of one kind nest: only the innermost one is written.
+
+    A subclass has the texts of the log, and starts and stops the events that are written into it.
+    """
 
     kind = ""
     letter = ""
     detaching = ""
     attaching = ""
 
-    def __init__(self, message: str | None, filepath: str | None):
+    def __init__(self, message: str | None, filepath: str | None) -> None:
         self._message, self._filepath = message, filepath
-        self._path = None
-        """None while it is not being written."""
+        self._path: str | None = None
+        """None while the block is not open."""
 
-    def __enter__(self):
+    def _head(self) -> str:
+        """The row with the names of the columns."""
+        raise NotImplementedError
+
+    def _now(self) -> str:
+        """The first columns of a message row."""
+        raise NotImplementedError
+
+    def _begin(self, frame: FrameType) -> None:
+        raise NotImplementedError
+
+    def _end(self, frame: FrameType) -> None:
+        raise NotImplementedError
+
+    def _suspend(self) -> None:
+        raise NotImplementedError
+
+    def _resume(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
         if self._path is not None:
             raise RuntimeError(f"the {self.kind} log {self._path!r} is being written already: leave its with block first")
-        _pause()
+        suspend_blocks()
         try:
             self._attach(sys._getframe(1))
         finally:
-            _go_on()
+            resume_blocks()
         return self
 
-    def _attach(self, frame):
+    def _attach(self, frame: FrameType) -> None:
         self._stack = stack_of(self.kind)
         path = self._filepath if self._filepath is not None else generated_path(self.letter, len(self._stack))
         self._open(path)
@@ -52,19 +85,21 @@ class TextLog:
         self._begin(frame)
         self._stack.append(self)
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
         if self._path is None:
             return False
-        _pause()
+        suspend_blocks()
         try:
             path = self._detach(sys._getframe(1))
         finally:
-            _go_on()
+            resume_blocks()
         if self._journal.error and error is None:
             raise lost_rows(self._journal, repr(path))
         return False
 
-    def _detach(self, frame):
+    def _detach(self, frame: FrameType) -> str | None:
         self._end(frame)
         self._journal.text(b"EOF\n")
         self._journal.close()
@@ -83,10 +118,10 @@ class TextLog:
             self._write(f"MSG:{now} # {line}\n")
 
     def log_file_path(self) -> str | None:
-        """The log that is being written now, perhaps of a block inside this one; None outside the block."""
+        """The log that is written now, which may be that of a block inside this one; None outside the block."""
         return self._stack[-1]._path if self._path is not None else None
 
-    def _check(self, text, method: str) -> None:
+    def _check(self, text: object, method: str) -> None:
         if self._path is None:
             raise OSError("Log file is closed.")
         if not isinstance(text, str):
@@ -95,8 +130,8 @@ class TextLog:
     def _write(self, text: str) -> None:
         self._journal.text(text.encode("utf-8", "surrogateescape" if _is_escaped(text) else "backslashreplace"))
 
-    def _open(self, path):
-        """Make the journal, and begin its file. Raises ``OSError``."""
+    def _open(self, path: str) -> None:
+        """Create the file and write its head. Raises ``OSError``."""
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
         journal = self._journal = engine.Journal(fd, os.path.abspath(path))
         message = f"{self._message}\n" if self._message is not None else ""
@@ -106,27 +141,35 @@ class TextLog:
             raise OSError(journal.error, os.strerror(journal.error), path)
 
 
+# -- open blocks -------------------------------------------------------------------------------------------------------
+
+_of_thread = threading.local()
+_of_process: dict[str, list[TextLog]] = {}
+counting: list[Block] = []
+"""The open blocks that only count, outermost first."""
+
+
 def stack_of(kind: str) -> list[TextLog]:
-    """The logs of a kind that this thread is in, outermost first. References are traced for the whole process."""
-    stacks = _everywhere if kind.startswith("reference") else _local.__dict__
+    """The open logs of a kind, outermost first: of this thread, or of the process for logs that trace references."""
+    stacks: dict[str, list[TextLog]] = _of_process if kind == "reference" else _of_thread.__dict__
     return stacks.setdefault(kind, [])
 
 
-def _pause():
-    """What a log does to begin or end is nothing for the others."""
-    for stack in (*_everywhere.values(), *_local.__dict__.values()):
+def suspend_blocks() -> None:
+    """Pause the innermost block of each kind, so that opening or closing another one causes no events in it."""
+    for stack in (*_of_process.values(), *_of_thread.__dict__.values(), counting):
         if stack:
             stack[-1]._suspend()
 
 
-def _go_on():
-    for stack in (*_everywhere.values(), *_local.__dict__.values()):
+def resume_blocks() -> None:
+    for stack in (*_of_process.values(), *_of_thread.__dict__.values(), counting):
         if stack:
             stack[-1]._resume()
 
 
 def generated_path(letter: str, depth: int) -> str:
-    """The name that a log gets which was given none."""
+    """The default name of a log."""
     now = time.strftime("%Y%m%d_%H%M%S", time.gmtime())
     numbers = f"{next(_ordinals)}_{os.getpid()}_{threading.get_native_id()}"
     name = f"{now}_{numbers}_{letter}_{depth}_PY{sys.version.split()[0]}.log"
@@ -142,6 +185,7 @@ def write_message(kind: str, name: str, text: str) -> None:
 
 
 def innermost_path(kind: str) -> str | None:
+    """The path of the innermost log of a kind, or None."""
     stack = stack_of(kind)
     return stack[-1].log_file_path() if stack else None
 
@@ -149,8 +193,8 @@ def innermost_path(kind: str) -> str | None:
 # -- arguments ---------------------------------------------------------------------------------------------------------
 
 
-def arguments(names: dict, given: tuple, named: dict) -> dict:
-    """The arguments of a call by name, ``names`` being those there are with their defaults. Raises ``TypeError``."""
+def arguments(names: dict[str, object], given: tuple[object, ...], named: dict[str, object]) -> dict[str, object]:
+    """The arguments of a call by name; ``names`` are the parameters with their defaults. Raises ``TypeError``."""
     if len(given) + len(named) > len(names):
         raise TypeError(f"function takes at most {len(names)} arguments ({len(given) + len(named)} given)")
     values = dict(zip(names, given))
@@ -162,14 +206,14 @@ def arguments(names: dict, given: tuple, named: dict) -> dict:
     return {**names, **values, **named}
 
 
-def text_or_none(value, position: int) -> str | None:
+def text_or_none(value: object, position: int) -> str | None:
     if value is not None and not isinstance(value, str):
         raise TypeError(f"argument {position} must be str, not {type(value).__name__}")
     return value
 
 
-def path_or_none(value) -> str | None:
-    return value if value is None or isinstance(value, str) else os.fsdecode(value)
+def path_or_none(value: object) -> str | None:
+    return value if value is None or isinstance(value, str) else os.fsdecode(value)  # type: ignore[arg-type]  # or TypeError
 
 
 def _is_escaped(text: str) -> bool:
@@ -180,4 +224,4 @@ def _is_escaped(text: str) -> bool:
     return True
 
 
-OWN.append(arguments.__code__.co_filename)
+OWN_FILES.append(arguments.__code__.co_filename)

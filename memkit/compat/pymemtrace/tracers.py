@@ -1,13 +1,17 @@
-"""``Profile`` and ``Trace``: what this thread calls, or runs line by line, and what memory was at it."""
+"""``Profile`` and ``Trace``: log the calls or the lines of this thread, with resident memory at each event."""
 
 from __future__ import annotations
 
 import operator
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from memkit.compat.pymemtrace.textlog import OWN, TextLog, arguments, path_or_none, text_or_none
+from memkit.compat.pymemtrace.textlog import OWN_FILES, TextLog, arguments, path_or_none, text_or_none
 from memkit.system import engine
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 _HEAD = "HDR: {:<12} {:<6}  {:<12} {:<8} {:<80} {:>4} {:<32} {:>12} {:>12}".format(
     "Event", "dEvent", "Clock", "What", "File", "Line", "Function", "RSS", "dRSS"
@@ -15,9 +19,9 @@ _HEAD = "HDR: {:<12} {:<6}  {:<12} {:<8} {:<80} {:>4} {:<32} {:>12} {:>12}".form
 
 
 class _Tracer(TextLog):
-    def __init__(self, *given, **named):
+    def __init__(self, *given: object, **named: object) -> None:
         values = arguments({"d_rss_trigger": -1, "message": None, "filepath": None}, given, named)
-        trigger = operator.index(values["d_rss_trigger"])
+        trigger = operator.index(values["d_rss_trigger"])  # type: ignore[arg-type]  # it raises TypeError
         self._trigger = os.sysconf("SC_PAGESIZE") if trigger < 0 else trigger
         super().__init__(text_or_none(values["message"], 2), path_or_none(values["filepath"]))
 
@@ -26,14 +30,14 @@ class _Tracer(TextLog):
         self._check(text, "write_to_log")
         self._write(f"{text}\n")
 
-    def _open(self, path):
+    def _open(self, path: str) -> None:
         try:
             super()._open(path)
         except OSError:
             print(f"Can not open writable file for cpyTraceFileWrapper at {path}", file=sys.stderr)
             raise RuntimeError(f"py_attach_{self.kind}_function(): Could not attach {self.kind} function.") from None
 
-    def _begin(self, frame):
+    def _begin(self, frame: FrameType) -> None:
         with engine.compiled("an event log"):
             from memkit.native.tracing import gate
             from memkit.native.tracing.event_log import EventLog
@@ -41,25 +45,25 @@ class _Tracer(TextLog):
         gate.chosen()
         kinds = {"calls": self.kind == "profile", "lines": self.kind == "trace"}
         meter = engine.Meter("rss")
-        self._log = EventLog(self._journal, meter, trigger=self._trigger, padded=True, own=tuple(OWN), **kinds)
+        self._log = EventLog(self._journal, meter, trigger=self._trigger, padded=True, own=tuple(OWN_FILES), **kinds)
         self._log.mark(b"FRST: ", frame)
         self._log.start(False)
 
-    def _end(self, frame):
+    def _end(self, frame: FrameType) -> None:
         self._log.stop()
         self._log.mark(b"LAST: ", frame, True)
         self._log.close()
 
-    def _suspend(self):
+    def _suspend(self) -> None:
         self._log.pause()
 
-    def _resume(self):
+    def _resume(self) -> None:
         self._log.resume()
 
-    def _head(self):
+    def _head(self) -> str:
         return _HEAD
 
-    def _now(self):
+    def _now(self) -> str:
         from time import process_time
 
         number = self._log.events + 1
@@ -69,9 +73,9 @@ class _Tracer(TextLog):
 class Profile(_Tracer):
     """Logs the calls and returns of this thread, of Python and of C functions: a context manager.
 
-    ``Profile(d_rss_trigger=-1, message=None, filepath=None)``: an event is written where resident memory differs by that
-    many bytes from what it was at the last one that was written; -1 is the size of a page, 0 every event. The message
-    stands at the beginning of the log. Without a path the log gets a name of its own in the current folder.
+    ``Profile(d_rss_trigger=-1, message=None, filepath=None)``: an event is written if resident memory differs by at least
+    ``d_rss_trigger`` bytes from the last event that was written; -1 is the size of a page, 0 writes every event. The message
+    is the first line of the log. Without a path the log gets a generated name in the current folder.
     """
 
     kind, letter = "profile", "P"
@@ -87,4 +91,4 @@ class Trace(_Tracer):
     attaching = "Re-attaching this trace file wrapper."
 
 
-OWN.append(_Tracer.__init__.__code__.co_filename)
+OWN_FILES.append(_Tracer.__init__.__code__.co_filename)

@@ -9,7 +9,7 @@ check()
 if __name__ == "__main__":
     from memkit.compat.memory_profiler.command import main
 
-    main(own_files=(__file__,))
+    main()
 else:
     from memkit.compat import memory_profiler as _memory_profiler
 
