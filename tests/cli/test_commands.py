@@ -510,3 +510,32 @@ def test_nothing_that_a_file_is_called_commands_the_terminal(memkit, memkit_run,
 def test_a_program_that_fails_is_reported_on_all_the_same(memkit_run, tmp_path, ending):
     assert memkit_run("--csv", "a.csv", "-c", f"import os, sys; {ending}", options=()).stderr.count("\npeak ") == 1
     assert (tmp_path / "a.csv").read_text().startswith("time")
+
+
+# -- what is not needed is not imported ------------------------------------------------------------------------------------
+
+
+QUIET = """\
+import sys
+from memkit.cli.main import run
+code = run(sys.argv[1:])
+print(code, *(name for name in ("pluggy", "memkit.report.reporters.console", "memkit.model.reader") if name in sys.modules))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        (["-q", "-c", "import sys; sys.exit(3)"], "3"),
+        (["-q", "--csv", "a.csv", "-c", "pass"], "0 pluggy memkit.report.reporters.console memkit.model.reader"),
+        (["-q", "-p", "no:csv", "-c", "pass"], "0 pluggy memkit.report.reporters.console memkit.model.reader"),
+    ],
+    ids=["nothing", "a report", "a plugin that is left out"],
+)
+def test_a_quiet_run_without_reports_imports_nothing_that_reports(tmp_path, words, printed):
+    where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", QUIET, "-o", "a.memkit", *words], capture_output=True, text=True, **where
+    )
+    assert (done.stdout, done.stderr) == (f"{printed}\n", "")
+    assert reader.read(tmp_path / "a.memkit").ending.kind in ("ok", "exited")
