@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from memkit.base.errors import UsageError as UsageError
     from memkit.base.hookspecs import hookimpl as hookimpl
     from memkit.ipython.html import mimebundle as mimebundle
+    from memkit.ipython.mem_watcher import Measurements as Measurements
+    from memkit.ipython.mem_watcher import MemWatcher as MemWatcher
     from memkit.ipython.memit import MemitResult as MemitResult
-    from memkit.ipython.watching import Measurements as Measurements
-    from memkit.ipython.watching import MemWatcher as MemWatcher
     from memkit.model.ending import Ending as Ending
     from memkit.model.event_log_file import Log as Log
     from memkit.model.event_log_file import LogRow as LogRow
@@ -94,7 +94,7 @@ _HOMES = {
     "model.mprof_file": ("mprof_lines",),
     "ipython.html": ("mimebundle",),
     "ipython.memit": ("MemitResult",),
-    "ipython.watching": ("Measurements", "MemWatcher"),
+    "ipython.mem_watcher": ("Measurements", "MemWatcher"),
     "report.output": ("console", "output", "output_path"),
     "report.dispatch": ("report",),
     "record.profile": ("LineProfiler", "profile"),

@@ -69,9 +69,11 @@ def _lock() -> list[tuple[str, str]]:
 def _tracing() -> list[tuple[str, str]]:
     if engine.NAME != "native":
         return [("tracing", "not here: lines and calls need the native engine")]
-    from memkit.native.tracing import gate
-    from memkit.tracing import tracers
-
+    try:
+        from memkit.native.tracing import gate
+        from memkit.tracing import tracers
+    except MeterError as error:
+        return [("tracing", f"not here: {error}")]
     name, reason = gate.chosen()
     return [("tracing", f"lines and calls by {tracers.engine()}"), ("gate", name + _because(reason))]
 

@@ -1,4 +1,4 @@
-"""Calling a function as soon as the main thread runs Python again."""
+"""Calling a function as soon as the main thread runs Python again, through ``Py_AddPendingCall``."""
 
 from cpython.exc cimport PyErr_WriteUnraisable
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -7,20 +7,20 @@ cdef extern from "Python.h":
     int Py_AddPendingCall(int (*)(void *) noexcept with gil, void *)
 
 
-cdef int call(void *soon) noexcept with gil:
-    cdef Soon wanted = <Soon>soon
-    Py_DECREF(wanted)
+cdef int run(void *argument) noexcept with gil:
+    cdef PendingCall pending = <PendingCall>argument
+    Py_DECREF(pending)
     try:
-        wanted.function()
+        pending.function()
     except Exception:
-        PyErr_WriteUnraisable(wanted.function)
+        PyErr_WriteUnraisable(pending.function)
     return 0
 
 
-cdef class Soon:
-    """A function that will be called when the main thread runs Python again: when what it calls now has returned.
+cdef class PendingCall:
+    """A callable that has a function called when the main thread next runs Python: when the C call it is in has returned.
 
-    Calling it runs no bytecode, since that would be Python running again.
+    Calling it runs no bytecode, since that would already be Python running again.
     """
 
     cdef object function
@@ -30,5 +30,5 @@ cdef class Soon:
 
     def __call__(self):
         Py_INCREF(self)
-        if Py_AddPendingCall(call, <void *>self):
-            call(<void *>self)
+        if Py_AddPendingCall(run, <void *>self):        # too many are pending
+            run(<void *>self)

@@ -30,7 +30,7 @@ def install_hooks() -> None:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
             if _WARNS:  # from a count of threads after these hooks have run: one that starts later warns nobody
-                os.register_at_fork(after_in_parent=engine.Soon(_when_forked))
+                os.register_at_fork(after_in_parent=engine.PendingCall(_when_forked))
 
 
 def may_reset(wanted: bool) -> bool:
@@ -77,7 +77,7 @@ def _when_forked(_=None) -> int:
         here = here.f_back
     if here is not None and here is not sys._getframe(1) and len(sys._current_frames()) == 1:
         # A hook of another library is running. Python 3.11 would call this for ever there, in a function that is traced.
-        engine.Soon(_when_forked)()
+        engine.PendingCall(_when_forked)()
         return 0
     _resume()
     return 0

@@ -7,13 +7,18 @@ import atexit
 import os
 import sys
 
-from memkit.base import paths
+from memkit.base import own_code, paths
 from memkit.base.errors import JournalError, MeterError, UsageError, in_a_line, lost_rows
 from memkit.base.units import parse_bytes
 from memkit.model.file_format import EVENT_LOG_HEAD as HEAD
 from memkit.record import files
 from memkit.system import engine
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from memkit.native.tracing.event_log import EventLog as Log
+
+own_code.uninterruptible.add(__file__)
 _KIND = "event log"
 
 _active: list[EventLog] = []
@@ -65,24 +70,23 @@ class EventLog:
 
     def start(self) -> None:
         """Begin a new log. Raises ``UsageError`` where it cannot be written, or is being written."""
-        from memkit.tracing import tracers
+        with engine.compiled("an event log"):
+            from memkit.native.tracing import event_log, gate
 
-        tracers.check()
+        gate.probe(os.environ.get("MEMKIT_GATE", ""))
         with _lock:
             if self.running:
                 raise UsageError(f"{self.path!r} is being written: stop the log before starting it again")
             self._journal = files.begun_table(self.path, ",".join(HEAD), _KIND)
             try:
-                self._begin()
+                self._begin(event_log.EventLog)
             except BaseException:
                 self._let_go()
                 raise
 
-    def _begin(self) -> None:
-        from memkit.native.tracing.event_log import EventLog as Log
-
+    def _begin(self, log: type[Log]) -> None:
         self._log = None  # that of the time before
-        self._log = Log(
+        self._log = log(
             self._journal,
             engine.Meter("rss"),
             trigger=self._trigger,

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 
+from memkit.base import own_code
 from memkit.base.errors import UsageError
 from memkit.base.units import SECOND, parse_bytes, show_bytes
 from memkit.model import file_format
@@ -16,7 +17,6 @@ from memkit.record.exit_status import SET
 from memkit.system import cgroup, limits
 
 ACTIONS = ("report", "raise", "stop")
-_HERE = os.path.dirname(os.path.abspath(__file__))
 _KIB = 1024
 _FASTEST = 10  # bytes a nanosecond: no program fills memory faster
 # A look from here takes Python, psutil and the GIL: it is less often than one of native/guard.pyx can be, which looks every
@@ -38,22 +38,7 @@ class Bound:
 
     EXIT_CODE = 86
     """Of a program that is stopped at its limit."""
-    NOT_IN = frozenset(
-        os.path.join(_HERE, f"{name}.py")
-        for name in (
-            "recorder",
-            "ongoing",
-            "tracers",
-            "tracing",
-            "spanrows",
-            "files",
-            "heading",
-            "eventlog",
-            "follow",
-            "journal",
-        )
-    )
-    """Code in which nothing may be raised: a recording would lose its end."""
+    NOT_IN = own_code.uninterruptible
 
     def __init__(self, threshold: int, meter: str, action: str, told: str, name=None, counters=(), total: int = 0):
         self.threshold, self.name, self.action = threshold, name or meter, action

@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import time
 
-from memkit.base import paths
+from memkit.base import own_code, paths
 from memkit.base.errors import JournalError, MemkitError, MeterError, UsageError, lost_rows
 from memkit.base.units import parse_interval
 from memkit.model import file_format
-from memkit.record import active, child_process, files, header, limit_guard
+from memkit.record import active, child_process, files, header, limit_guard, span_rows
 from memkit.record.exit_status import how_it_ended
-from memkit.record.names import meter_for
-from memkit.record.span_rows import SpanRows
+from memkit.record.resolve import meter_for
 from memkit.system import engine, limits
+
+own_code.uninterruptible |= {__file__}
+own_code.uninterruptible |= {each.__file__ for each in (active, child_process, file_format, files, header, span_rows)}
 
 
 def record(
@@ -183,12 +185,12 @@ class Recorder:
             raise JournalError(f"cannot record into {self._where()}: {os.strerror(self._journal.error)}")
         if self.follow and not self.is_child:
             self._journal.begin_writes_with(file_format.part(0))
-        self.spans = SpanRows(self._journal, meter.read, scoped, self.started)
+        self.spans = span_rows.SpanRows(self._journal, meter.read, scoped, self.started)
         self._sampler = sampler(self._journal, meter, self._interval, self.started, scoped)
         if bound is not None:
             self._sampler.watch(bound)
         if scoped and limiting:
-            self._sampler.glance_from(meter.read() + limits.least_left(limiting) // 2, limit_guard.Bound.stacks)
+            self._sampler.snapshot_stacks_from(meter.read() + limits.least_left(limiting) // 2, limit_guard.Bound.stacks)
         try:
             self._sampler.start()
         except (OSError, RuntimeError) as error:
@@ -233,7 +235,7 @@ class Recorder:
     def _start_tracing(self) -> None:
         if self.targets is None and self.call_targets is None:
             return
-        from memkit.tracing.tracer_set import Tracers
+        from memkit.tracing.session import Tracers
 
         meter = self._sampler_meter if isinstance(self._sampler_meter, engine.Meter) else engine.Meter("rss")
         self._tracers = Tracers(self._journal, self._sampler, meter)

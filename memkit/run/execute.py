@@ -10,13 +10,12 @@ import _signal
 import os
 import sys
 
-from memkit.base import paths
+from memkit.base import own_code, paths
 from memkit.base.errors import MemkitError
 from memkit.record import exit_status
-from memkit.record.names import meter_at, object_at
 from memkit.record.recorder import Recorder
+from memkit.record.resolve import meter_at, object_at
 
-_OWN_FILES = (__file__, os.path.join(os.path.dirname(__file__), "bootstrap.py"))
 _WORDS = {"script": (), "input": (), "module": ("-m",), "code": ("-c",)}
 _INPUT = "<stdin>"
 REFUSED = 2
@@ -286,13 +285,19 @@ def _refused_by_runpy(error: BaseException) -> str | None:
     return error.code.removeprefix(start) if trace.tb_frame.f_code.co_name == "_run_module_as_main" else None
 
 
-def hide_own_frames(files=_OWN_FILES) -> None:
-    """Have the traceback shown as it would be without memkit, by whatever hook the program chose."""
+def hide_own_frames(files: tuple[str, ...] = ()) -> None:
+    """Have the traceback shown as it would be without memkit, by whatever hook the program chose.
+
+    ``files`` are further ones that it does not show.
+    """
     hook = sys.excepthook
+
+    def is_hidden(file):
+        return own_code.is_own(file) or file in files
 
     def show(kind, error, trace):
         sys.excepthook = hook
-        while trace is not None and trace.tb_frame.f_code.co_filename in files:
+        while trace is not None and is_hidden(trace.tb_frame.f_code.co_filename):
             trace = trace.tb_next
         sys.last_traceback = trace
         try:

@@ -133,7 +133,7 @@ class Observed:
     def _finish(self, kind, moment, *values) -> None:
         if self._sampler is not None:
             self._sampler.stop()
-        if self._sampler is not None and self._sampler.mark_fell:
+        if self._sampler is not None and self._sampler.hwm_was_reset:
             reason = "the mark of the process was reset, by itself or as it became another program"
             self._journal.text(file_format.row("peaks", "samples", reason))
         moment = time.monotonic_ns() - self._began if moment is None else moment

@@ -6,8 +6,8 @@ import os
 import sys
 
 from memkit.record import child_process
-from memkit.record.names import meter_at
 from memkit.record.recorder import Recorder
+from memkit.record.resolve import meter_at
 from memkit.run.execute import profile_without_import
 
 

@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from memkit.base import own_code
 from memkit.base.descriptors import readable
 from memkit.base.errors import JournalError
 from memkit.base.units import SECOND
@@ -23,7 +24,6 @@ from memkit.system.oom import Kills
 
 _FLAGS = {"script": (), "input": (), "module": ("-m",), "code": ("-c",)}  # mode -> how an interpreter is told of it
 _BOOTSTRAP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bootstrap.py")
-_NAMES = (os.path.join("memkit", "run", "bootstrap.py"), os.path.join("memkit", "start.py"))  # the second before 0.6
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 _OF_TERMINALS = ("SIGINT", "SIGQUIT")
 _LOOK_EVERY = SECOND
@@ -75,7 +75,7 @@ def command(program: Program, settings: dict[str, str], interpreter: list[str] |
 
 def as_typed(words: list[str]) -> list[str]:
     """The words of a process; of one that ``command`` started those of the program, as if it ran by itself."""
-    start = next((place for place, word in enumerate(words) if word.endswith(_NAMES)), None)
+    start = next((place for place, word in enumerate(words) if own_code.is_of_any(word)), None)
     if start is None or len(words) < start + 4 or words[start + 1] not in _FLAGS or "--" not in words[start + 3 :]:
         return words
     arguments = words[words.index("--", start + 3) + 1 :]

@@ -1,7 +1,7 @@
 """Which machinery measures here: the compiled modules where they were built and can work, the portable ones elsewhere.
 
 ``MEMKIT_ENGINE=native`` or ``portable`` forces one. Names that both have: ``Journal``, ``Meter``, ``Sampler``, ``Scope``,
-``METERS``, ``Soon``, ``peaks``, ``allow_reset``, ``peak_rss``, ``lock``.
+``METERS``, ``PendingCall``, ``peaks``, ``allow_reset``, ``peak_rss``, ``lock``.
 """
 
 from __future__ import annotations
@@ -11,16 +11,21 @@ import sys
 
 from memkit.base.errors import MeterError, UsageError, nearest
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
 __all__ = [
     "METERS",
     "NAME",
     "REASON",
     "Journal",
     "Meter",
+    "PendingCall",
     "Sampler",
     "Scope",
-    "Soon",
     "allow_reset",
+    "compiled",
     "lock",
     "meter_named",
     "peak_rss",
@@ -34,6 +39,36 @@ NAME = "native"
 REASON = None
 """Why the better engine is not in use, or None."""
 
+
+def not_loaded(error: ImportError) -> str:
+    """Which compiled module could not be loaded, why, and what that means."""
+    text = f"the compiled module {error.name} cannot be loaded: {error}"
+    if "TLS" in str(error):
+        text += (
+            "; the loader has no room left for static thread-local storage: import memkit before other libraries, "
+            "or set GLIBC_TUNABLES=glibc.rtld.optional_static_tls=4096 where the C library is glibc"
+        )
+    return text
+
+
+class compiled:
+    """Put around an import of compiled modules: where one cannot be loaded, ``MeterError`` says which and why.
+
+    ``what`` is what cannot be done without them; recording can. With the portable engine nothing is imported.
+    """
+
+    def __init__(self, what: str):
+        self._what = what
+
+    def __enter__(self) -> None:
+        if NAME != "native":  # its journals and meters are of no use to compiled modules
+            raise MeterError(f"{self._what} needs the native engine; this is the portable one: {REASON}")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, ImportError):
+            raise MeterError(f"{self._what} cannot be had here; recording can: {not_loaded(error)}") from error
+
+
 _forced = os.environ.get("MEMKIT_ENGINE", "")
 if _forced not in ("", "native", "portable"):
     raise UsageError(f"MEMKIT_ENGINE is {_forced!r}: write native or portable, or leave it out")
@@ -45,18 +80,19 @@ else:
         from memkit.native.journal import Journal
         from memkit.native.meter import METERS, Meter
         from memkit.native.peak import Scope, allow_reset, peak_rss, peaks
-        from memkit.native.pending_call import Soon
+        from memkit.native.pending_call import PendingCall
         from memkit.native.sampling.sampler import Sampler
 
         Meter("rss")
     except (ImportError, MeterError) as error:
+        _reason = not_loaded(error) if isinstance(error, ImportError) else f"the compiled modules do not work here: {error}"
         if _forced == "native":
-            raise MeterError(f"MEMKIT_ENGINE is 'native', but it does not work here: {error}") from error
-        NAME, REASON = "portable", f"the compiled modules do not work here: {error}"
+            raise MeterError(f"MEMKIT_ENGINE is 'native', but it does not work here: {_reason}") from error
+        NAME, REASON = "portable", _reason
 
 if NAME == "portable":
     from memkit.base.locks import lock
-    from memkit.system.portable import METERS, Journal, Meter, Sampler, Scope, Soon, allow_reset, peak_rss, peaks
+    from memkit.system.portable import METERS, Journal, Meter, PendingCall, Sampler, Scope, allow_reset, peak_rss, peaks
 
 
 def meter_named(meter, name: str | None = None) -> object:

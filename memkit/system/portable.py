@@ -123,7 +123,7 @@ def allow_reset(allowed: bool) -> None:
     """Nothing is ever reset here."""
 
 
-class Soon:
+class PendingCall:
     """A function that will be called when the main thread runs Python again: when what it calls now has returned.
 
     It is called with None and returns 0.
@@ -259,9 +259,9 @@ class Sampler:
 
     engine = "portable"
 
-    mark_fell = False  # that of another process is not read
+    hwm_was_reset = False  # that of another process is not read
 
-    def __init__(self, journal, meter, interval: int, began: int, peaks: bool, mark: int = 0, slack: int = 0):
+    def __init__(self, journal, meter, interval: int, began: int, peaks: bool, hwm: int = 0, slack: int = 0):
         self._journal, self._meter = journal, meter
         self._interval, self._began = interval, began
         self._scoped = peaks
@@ -277,7 +277,7 @@ class Sampler:
         """Watch a limit, a ``memkit.record.limit_guard.Bound``: to be said before the start."""
         self._guard = bound.watcher(self._journal, self._began)
 
-    def glance_from(self, memory: int, stacks) -> None:
+    def snapshot_stacks_from(self, memory: int, stacks) -> None:
         """Write where the threads are whenever memory rises by a 20th to a height from this on: to be said before the start.
 
         ``stacks`` gives the rows of a moment.

@@ -12,17 +12,20 @@ import _thread
 import os
 import sys
 
+from memkit.base import own_code
 from memkit.base.errors import MeterError, UsageError
 from memkit.model import file_format
-from memkit.native.tracing import gate
-from memkit.native.tracing.call_events import Calls
-from memkit.native.tracing.line_events import Lines
+from memkit.system import engine as engines
 from memkit.system import meminfo
 from memkit.tracing.monitoring_ids import NAMELESS, free_tool, last_instruction_at_start
 
+with engines.compiled("tracing of lines and calls"):
+    from memkit.native.tracing import gate
+    from memkit.native.tracing.call_events import Calls
+    from memkit.native.tracing.line_events import Lines
+
 ENGINES = ("monitoring", "settrace")
 _MOST_ALIKE = 8  # threads with a tree of their own, of those that only numbers tell apart
-_OWN_FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
 def engine() -> str:
@@ -95,6 +98,7 @@ class Tracer:
 
     def stop(self) -> None:
         """Trace no more, and give the tool number back."""
+        self._started = False
         self._native.stop()
         if self._tool is not None:
             sys.monitoring.set_events(self._tool, 0)
@@ -122,8 +126,8 @@ class Tracer:
 
         def trace_new_thread(frame, event, argument):
             set_function(before)  # this function itself was put there, and is not to be chained
-            self._native.take()
-            self._begun(frame, event)
+            if self._native.take():
+                self._begun(frame, event)
             return before(frame, event, argument) if before is not None else None
 
         self._thread_hook = trace_new_thread
@@ -215,7 +219,7 @@ class LineTracer(Tracer):
             if line:
                 row_at[start // 2 : end // 2] = [line - first] * (end // 2 - start // 2)
         number = self._functions.add(code.co_filename, code.co_qualname, code.co_firstlineno)
-        if self._tool is not None:
+        if self._tool is not None and self._started:  # it may have been stopped meanwhile: the number is another's then
             events = sys.monitoring.events
             local = events.LINE | events.PY_START | events.PY_RESUME | events.PY_RETURN | events.PY_YIELD
             sys.monitoring.set_local_events(self._tool, code, local)
@@ -279,7 +283,7 @@ class CallTracer(Tracer):
 
     def _describe(self, code):
         """What is to be known of a code object, or None for memkit's own; asked once for each."""
-        if code.co_filename.startswith(_OWN_FOLDER):
+        if own_code.is_own(code.co_filename):
             return None
         target = self._wanted is not None and self._wanted(code)
         number = self._functions.add(code.co_filename, code.co_qualname, code.co_firstlineno)

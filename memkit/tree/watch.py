@@ -31,9 +31,9 @@ def family_of(threads=(0,)) -> tuple:
     if engine.NAME != "native":
         return None, engine.REASON
     try:
-        from memkit.native.sampling.process_events import Family
+        from memkit.native.sampling.process_events import ProcessEvents
 
-        return Family(threads), None
+        return ProcessEvents(threads), None
     except (ImportError, MeterError) as error:
         return None, str(error)
 

@@ -48,7 +48,7 @@ print(json.dumps(sorted(found)))
 
 
 @pytest.mark.parametrize("rows", ["[10**20] * units", "None", "[None] * units"])
-def test_a_function_whose_lines_make_no_sense_is_not_traced(python, rows):
+def test_a_function_with_invalid_line_numbers_is_not_traced(python, rows):
     assert python(HEAD + LINES % rows) == [["first", 1], ["third", 1]]
 
 
@@ -71,11 +71,11 @@ print(json.dumps(sorted((row[3], row[5]) for row in rows if row[0] == "call" and
 
 
 @pytest.mark.parametrize("answer", ["(10**20, False, begins)", "(1, False)", "1", "(1, False, None)"])
-def test_a_function_whose_answer_makes_no_sense_is_no_call(python, answer):
+def test_a_function_with_an_invalid_description_is_not_a_call(python, answer):
     assert python(HEAD + CALLS % answer) == [[0, 1], [2, 1]]
 
 
-def test_a_thread_whose_answer_makes_no_sense_has_no_calls(python):
+def test_a_thread_with_an_invalid_description_has_no_calls(python):
     text = HEAD + CALLS % "None"
     assert python(text.replace("lambda: (9, 1)", "lambda: (10**20, 1)")) == []
 
@@ -131,7 +131,7 @@ TRACERS_OF = ["LineTracer", "CallTracer"]
 
 @pytest.mark.parametrize("of", TRACERS_OF)
 @pytest.mark.parametrize("name", HAPPENS)
-def test_what_a_signal_handler_raises_while_memkit_asks_about_code_is_the_programs(python, tracer, of, name):
+def test_an_exception_of_a_signal_handler_reaches_the_program(python, tracer, of, name):
     # And the code is asked about again.
     text = SIGNALLED.format(happens=HAPPENS[name], about='"work"', tracer=of)
     assert python(text, tracer) == [[["work", name]], 2]
@@ -139,19 +139,19 @@ def test_what_a_signal_handler_raises_while_memkit_asks_about_code_is_the_progra
 
 @pytest.mark.parametrize("of", TRACERS_OF)
 @pytest.mark.parametrize("happens", ["raise ValueError", "raise MemoryError", "happen.no_such_thing"])
-def test_an_error_of_memkits_own_while_it_asks_about_code_is_not(python, tracer, of, happens):
+def test_an_error_of_memkits_own_does_not_reach_the_program(python, tracer, of, happens):
     text = SIGNALLED.format(happens=happens, about='"work"', tracer=of)
     assert python(text, tracer) == [[], 1]
 
 
 @pytest.mark.parametrize("name", HAPPENS)
-def test_what_a_signal_handler_raises_while_memkit_asks_about_the_thread_ends_the_start(python, tracer, name):
+def test_an_exception_of_a_signal_handler_ends_the_start_of_tracing(python, tracer, name):
     text = SIGNALLED.format(happens=HAPPENS[name], about='"<thread', tracer="CallTracer")
     assert python(text, tracer) == [[["start", name]], 1]
 
 
 @pytest.mark.parametrize("name", HAPPENS)
-def test_what_a_signal_handler_raises_while_memkit_asks_about_another_thread_is_the_programs(python, tracer, name):
+def test_an_exception_as_a_new_thread_is_met_reaches_the_program(python, tracer, name):
     begins = """
 import _thread
 import threading  # has the names of threads
@@ -202,5 +202,5 @@ print(json.dumps([arrived, len(told)]))
 """
 
 
-def test_ctrl_c_while_memkit_asks_about_a_function_in_c_is_the_programs(python, tracer):
+def test_ctrl_c_as_a_c_function_is_met_reaches_the_program(python, tracer):
     assert python(FROM_C, tracer) == [["interrupted", 2.0], 2]

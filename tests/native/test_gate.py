@@ -45,7 +45,7 @@ def python(tmp_path):
 
 
 @pytest.mark.parametrize("name", gate.NAMES)
-def test_an_engine_that_is_wished_for_is_chosen_and_named(name):
+def test_a_requested_gate_is_chosen_and_named(name):
     try:
         gate.probe(name)
     except memkit.MeterError as error:
@@ -54,7 +54,7 @@ def test_an_engine_that_is_wished_for_is_chosen_and_named(name):
     assert gate.chosen() == (name, None)
 
 
-def test_the_best_that_works_is_chosen_with_the_reason_why_not_a_better_one():
+def test_the_best_gate_that_works_is_chosen_and_says_why_not_better():
     gate.probe()
     name, reason = gate.chosen()
     assert (name == "perf") == (reason is None)
@@ -62,13 +62,13 @@ def test_the_best_that_works_is_chosen_with_the_reason_why_not_a_better_one():
 
 
 @pytest.mark.parametrize("word", ["nonsense", "Perf", "perf ", "-1"])
-def test_an_engine_that_there_is_not_is_one_clear_error(word):
+def test_an_unknown_gate_is_one_clear_error(word):
     with pytest.raises(memkit.UsageError) as caught:
         gate.probe(word)
     assert str(caught.value) == f"MEMKIT_GATE is {word!r}: write perf, rusage or always, or leave it out"
 
 
-def test_memkit_run_says_it_in_one_line(script, memkit_run):
+def test_memkit_run_reports_an_unknown_gate_in_one_line(script, memkit_run):
     script("print('ran')")
     done = memkit_run("program.py", options=("--lines",), env={**os.environ, "MEMKIT_GATE": "nonsense"})
     assert (done.returncode, done.stdout) == (2, "")
@@ -82,7 +82,7 @@ import os
 import resource
 import threading
 import memkit
-from memkit.native import gate
+from memkit.native.tracing import gate
 
 MIB = 1 << 20
 
@@ -101,19 +101,19 @@ def tracing(run):
 
 
 @pytest.mark.parametrize("name", ["rusage", "always"])
-def test_the_engine_in_use_is_named_in_the_recording(python, name):
+def test_the_gate_in_use_is_named_in_the_recording(python, name):
     text = TRACED + "with memkit.record(lines=work) as run:\n    work(2)\nprint(json.dumps([tracing(run), rows(run)]))\n"
     tracing, rows = python(text, MEMKIT_GATE=name)
     assert tracing == [name, None]
     assert rows["2"] == [1, pytest.approx(2, abs=0.3)]
 
 
-def test_without_a_descriptor_to_be_had_the_next_best_takes_over_with_the_reason(python):
+def test_without_a_free_descriptor_the_next_best_gate_says_why(python):
     text = (
         TRACED
         + """
 with memkit.record() as run:        # what is needed besides is open already
-    from memkit import tracing as tracer_room
+    from memkit.tracing import tracers as tracer_room
     probe = gate.probe
     def full(wished=""):
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -135,7 +135,7 @@ print(json.dumps([tracing(inner), rows(inner)]))
     assert rows["3"] == [1, pytest.approx(-2, abs=0.3)]
 
 
-def test_a_thread_that_can_have_no_event_of_its_own_still_counts_right(python):
+def test_a_thread_without_a_perf_event_still_counts_right(python):
     # The first thread has one; then no descriptor is left.
     text = (
         TRACED
@@ -157,12 +157,12 @@ print(json.dumps(rows(run)))
     assert rows["3"] == [4, pytest.approx(-7, abs=0.3)]
 
 
-def test_an_engine_that_is_wished_for_and_refused_is_one_clear_error(python):
+def test_a_requested_gate_that_is_refused_is_one_clear_error(python):
     text = """
 import json
 import resource
 import memkit
-from memkit.native import gate
+from memkit.native.tracing import gate
 limit = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))
 try:
@@ -175,7 +175,7 @@ print(json.dumps(text))
     assert python(text).startswith("MEMKIT_GATE is 'perf', but perf_event_open is refused here: ")
 
 
-def test_the_gate_reads_seldom_and_always_reads_at_every_boundary(python):
+def test_gates_read_seldom_but_always_reads_at_every_boundary(python):
     text = (
         TRACED
         + """
@@ -198,7 +198,7 @@ print(json.dumps([run.recording.tracing.events, run.recording.tracing.reads]))
     assert gated < reads / 4
 
 
-def test_memkit_info_names_the_engine(memkit):
+def test_memkit_info_names_the_gate(memkit):
     done = memkit("info", env={**os.environ, "MEMKIT_GATE": "always"})
     assert done.returncode == 0
     assert any(line.split()[:1] == ["gate"] for line in done.stdout.splitlines())

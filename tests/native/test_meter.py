@@ -36,7 +36,7 @@ def test_address_space_grows_without_a_touch_and_resident_memory_does_not():
     memory.close()
 
 
-def test_given_back_pages_leave_resident_memory(touched):
+def test_unmapped_pages_leave_resident_memory(touched):
     memory = touched(32)
     meter = Meter("rss")
     before = meter.read()
@@ -46,7 +46,7 @@ def test_given_back_pages_leave_resident_memory(touched):
 
 
 @pytest.mark.parametrize(("name", "line"), [("rss", "VmRSS:"), ("vms", "VmSize:"), ("swap", "VmSwap:")])
-def test_a_meter_says_what_the_kernel_says(name, line):
+def test_a_meter_agrees_with_proc_status(name, line):
     with open("/proc/self/status") as file:
         said = {row.split()[0]: int(row.split()[1]) * 1024 for row in file if row.startswith("Vm")}
     assert abs(Meter(name).read() - said[line]) < 2 * MIB
@@ -64,12 +64,12 @@ def test_a_meter_can_be_of_another_process():
     assert [meter.read() for meter in meters] == [None] * len(METERS)
 
 
-def test_a_process_that_is_not_there_is_refused_by_its_number():
+def test_a_missing_process_is_refused_by_its_pid():
     with pytest.raises(MeterError, match="no process 4194999"):
         Meter("rss", 4194999)
 
 
-def test_an_unknown_meter_is_refused_with_those_there_are():
+def test_an_unknown_meter_is_refused_with_the_list_of_meters():
     with pytest.raises(MeterError, match=r"unknown meter 'rsss': .*rss"):
         Meter("rsss")
 
@@ -126,7 +126,7 @@ def test_a_swapped_out_page_counts_as_swap_only():
     assert Meter("swap").read() == 0
 
 
-def test_the_c_library_is_not_asked_for_memory_by_a_reading():
+def test_a_reading_allocates_nothing():
     if not hasattr(ctypes.CDLL(None), "mallinfo2"):
         pytest.skip("needs mallinfo2 of glibc 2.33")
 
@@ -144,7 +144,7 @@ def test_the_c_library_is_not_asked_for_memory_by_a_reading():
 
 
 @pytest.mark.parametrize("name", sorted(METERS))
-def test_a_process_that_waits_to_be_asked_how_it_ended_has_no_memory(name):
+def test_a_zombie_has_no_memory(name):
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     meter = Meter(name, child.pid)
     child.stdin.close()

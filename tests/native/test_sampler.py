@@ -1,4 +1,4 @@
-"""The native thread: it keeps its beat, sees every peak, and stays out of the program's way."""
+"""The native sampling thread: it keeps its interval, sees every peak, and does not disturb the program."""
 
 import ctypes
 import itertools
@@ -57,7 +57,7 @@ def bench(tmp_path):
         each.journal.close()
 
 
-def test_the_first_sample_is_taken_before_start_returns_and_the_last_by_stop(bench, touched):
+def test_start_takes_the_first_sample_and_stop_the_last(bench, touched):
     at = bench(interval=3600_000 * MS)
     at.sampler.start()
     assert len(at.rows("sample")) == 1
@@ -68,16 +68,16 @@ def test_the_first_sample_is_taken_before_start_returns_and_the_last_by_stop(ben
     memory.close()
 
 
-def test_beats_and_late_beats_together_are_the_time_that_passed(bench):
+def test_ticks_and_missed_ticks_add_up_to_the_time_elapsed(bench):
     at = bench(interval=2 * MS)
     at.sampler.start()
     at.wait_for(60)
     at.sampler.stop()
-    beats, late, cpu = (sum(column) for column in zip(*at.rows("cost")))
+    ticks, missed, cpu = (sum(column) for column in zip(*at.rows("cost")))
     samples = at.rows("sample")
-    assert beats == len(samples)
+    assert ticks == len(samples)
     due = 1 + (samples[-1][0] - samples[0][0]) // (2 * MS)
-    assert beats + late in (due, due + 1)  # the last is taken by stop, on a beat or between two
+    assert ticks + missed in (due, due + 1)  # the last is taken by stop, on a tick or between two
     assert 0 < cpu < samples[-1][0]
 
 
@@ -90,7 +90,7 @@ def test_times_rise_and_start_near_zero(bench):
     assert 0 <= times[0] < 100 * MS
 
 
-def test_a_transient_between_two_beats_is_in_the_row_after_it(bench, spike):
+def test_a_transient_between_two_ticks_is_in_the_next_row(bench, spike):
     if not_exact():
         pytest.skip("needs exact peaks")
     at = bench(interval=3600_000 * MS)
@@ -123,7 +123,7 @@ def test_two_samplers_take_no_peak_from_each_other(bench, spike):
         assert highest - base == pytest.approx(50 * MIB, abs=MIB)
 
 
-def test_it_beats_on_while_a_c_call_holds_the_gil(bench):
+def test_it_samples_while_a_c_call_holds_the_gil(bench):
     at = bench(interval=2 * MS)
     at.sampler.start()
     before = len(at.rows("sample"))
@@ -147,19 +147,21 @@ def blocks_everything(tid):
     return bool(mask & 1 << 1) and bool(mask & 1 << 14)
 
 
-def test_an_automatic_beat_grows_with_the_time_elapsed(bench, tmp_path):
+def test_an_automatic_interval_grows_with_the_time_elapsed(bench, tmp_path):
     at = bench(interval=0)
     at.sampler = Sampler(at.journal, Meter("rss"), 0, time.monotonic_ns() - 434 * 40 * MS, True)  # as if 17 s had passed
     at.sampler.start()
     at.wait_for(6)
     times = [row[0] for row in at.rows("sample")]
     steps = [later - earlier for earlier, later in itertools.pairwise(times[1:])]
-    assert sorted(steps)[len(steps) // 2] > 20 * MS  # 40, but for lateness; a fixed beat of the smallest would be 1
+    assert sorted(steps)[len(steps) // 2] > 20 * MS  # 40, but for lateness; a fixed interval of the smallest would be 1
 
 
-def test_between_coarse_automatic_beats_a_new_height_is_written_at_once(bench, touched):
+def test_between_distant_ticks_a_new_maximum_is_written_at_once(bench, touched):
     at = bench(interval=0)
-    at.sampler = Sampler(at.journal, Meter("rss"), 0, time.monotonic_ns() - 434 * 3600_000 * MS, True)  # a beat of an hour
+    at.sampler = Sampler(
+        at.journal, Meter("rss"), 0, time.monotonic_ns() - 434 * 3600_000 * MS, True
+    )  # an interval of an hour
     at.sampler.start()
     assert len(at.rows("sample")) == 1
     memory = touched(50)
@@ -168,7 +170,7 @@ def test_between_coarse_automatic_beats_a_new_height_is_written_at_once(bench, t
     assert at.rows("sample")[1][1] > 50 * MIB
 
 
-def test_a_costly_meter_stretches_the_beat_to_a_hundredth_of_a_core(bench, touched):
+def test_a_costly_meter_stretches_the_interval_to_1_percent_of_a_core(bench, touched):
     memory = touched(100)
     at = bench(interval=MS // 10, meter="pss", peaks=False)
     at.sampler.start()
@@ -180,7 +182,7 @@ def test_a_costly_meter_stretches_the_beat_to_a_hundredth_of_a_core(bench, touch
     assert cpu < at.rows("sample")[-1][0] / 20
 
 
-def test_a_pause_ends_the_thread_and_a_resumption_goes_on(bench):
+def test_a_pause_ends_the_thread_and_resuming_starts_another(bench):
     at = bench()
     threads = threads_at_work()
     at.sampler.start()
@@ -193,7 +195,7 @@ def test_a_pause_ends_the_thread_and_a_resumption_goes_on(bench):
     at.wait_for(len(at.rows("sample")) + 5)
 
 
-def test_stopping_twice_writes_no_second_last_sample(bench):
+def test_stopping_twice_writes_one_last_sample(bench):
     at = bench()
     at.sampler.start()
     at.sampler.stop()
@@ -234,7 +236,7 @@ def test_a_sampler_that_is_dropped_while_it_runs_ends(bench):
     assert threads_at_work() == threads
 
 
-def test_without_room_for_a_stack_the_refusal_is_an_error_and_not_a_crash(tmp_path):
+def test_no_room_for_the_threads_stack_is_an_error_and_not_a_crash(tmp_path):
     code = f"""
 import os, resource, time
 from memkit.native.journal import Journal
@@ -255,7 +257,7 @@ sampler.stop()
     assert "sampling thread cannot be started" in done.stdout
 
 
-def test_the_mark_of_another_process_tells_its_heights_between_samples(tmp_path):
+def test_the_high_water_mark_of_another_process_gives_its_peaks(tmp_path):
     spikes = "import mmap\nfor line in iter(input, ''):\n    m = mmap.mmap(-1, int(line) << 20, flags=34)\n"
     spikes += "    m[::4096] = b'x' * (len(m) // 4096)\n    m.close()\n    print('done', flush=True)"
     words = [sys.executable, "-c", spikes]
@@ -276,7 +278,7 @@ def test_the_mark_of_another_process_tells_its_heights_between_samples(tmp_path)
         spike(30)
         spike(90)
         sampler.stop()
-        assert not sampler.mark_fell
+        assert not sampler.hwm_was_reset
         journal.close()
         child.stdin.write("\n")
     rows = [json.loads(line) for line in (tmp_path / "j").read_text().splitlines()]
@@ -319,5 +321,5 @@ print(json.dumps(sorted(ends)))
 """
 
 
-def test_a_child_that_is_forked_while_another_thread_flushes_goes_on(python, native_only):
+def test_a_child_forked_while_another_thread_flushes_runs_on(python, native_only):
     assert python(FLUSHING, flags=("-W", "ignore::DeprecationWarning")) == [0]

@@ -88,7 +88,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_thread_that_stands_still_is_where_python_says_it_is(stacks, shape):
+def test_the_stack_of_a_waiting_thread_is_the_one_that_python_has(stacks, shape):
     parked = Parked(SHAPES[shape])
     try:
         name, frames = stacks()[parked.thread.native_id]
@@ -109,7 +109,7 @@ def test_any_name_of_a_file_survives(stacks, file):
         parked.thread.join()
 
 
-def test_of_a_name_that_is_very_long_the_end_is_told(stacks):
+def test_a_very_long_file_name_keeps_its_end(stacks):
     parked = Parked("wait()", "/folder" * 200 + "/file.py")
     try:
         (long,) = [frame[0] for frame in stacks()[parked.thread.native_id][1] if "folder" in frame[0]]
@@ -119,16 +119,16 @@ def test_of_a_name_that_is_very_long_the_end_is_told(stacks):
         parked.thread.join()
 
 
-def test_this_thread_is_told_too_and_the_main_thread_is_named(stacks):
+def test_the_calling_thread_is_included_and_the_main_thread_named(stacks):
     line = sys._getframe().f_lineno + 1
     name, frames = stacks()[threading.main_thread().native_id]
     assert name == "MainThread"
     functions = [frame[2] for frame in frames]
-    assert (__file__, line, "test_this_thread_is_told_too_and_the_main_thread_is_named") in frames
+    assert (__file__, line, "test_the_calling_thread_is_included_and_the_main_thread_named") in frames
     assert functions.index("stacks.<locals>.read") == 0
 
 
-def test_threads_that_call_and_return_all_the_time_do_no_harm(stacks):
+def test_threads_that_call_and_return_all_the_time_are_read_safely(stacks):
     """What is told of them is told right: each call was made by the one that follows it."""
     over = threading.Event()
 
@@ -159,7 +159,7 @@ def test_threads_that_call_and_return_all_the_time_do_no_harm(stacks):
             thread.join()
 
 
-def test_threads_that_come_and_go_do_no_harm(tmp_path):
+def test_threads_that_start_and_end_are_read_safely(tmp_path):
     rows = Journal(os.open(tmp_path / "j", os.O_WRONLY | os.O_CREAT | os.O_APPEND), str(tmp_path / "j"))
     for _ in range(300):
         threads = [threading.Thread(target=lambda: None) for _ in range(4)]

@@ -45,7 +45,7 @@ print(json.dumps([status, run.recording.ending.kind]))
 
 
 @pytest.mark.parametrize("traced", ["lines=work", "calls=True"])
-def test_a_forked_child_keeps_what_it_maps_where_the_rings_of_other_threads_were(python, tracer, traced):
+def test_a_child_keeps_maps_at_the_addresses_of_its_parents_rings(python, tracer, traced):
     flags = ("-W", "ignore::DeprecationWarning")  # of a fork with other threads about
     assert python(FORKED % traced, tracer, flags=flags) == [0, "ok"]
 
@@ -97,6 +97,6 @@ print(json.dumps(min(hits, default=calls)))
 
 
 @pytest.mark.parametrize("traced", ["lines=work", "calls=True"])
-def test_an_allocation_that_fails_costs_a_thread_no_more_than_that_event(python, tracer, traced):
+def test_a_failed_allocation_loses_only_that_event(python, tracer, traced):
     pytest.importorskip("_testcapi", reason="needs the interpreter's own test modules, which can have allocations fail")
     assert 100 < python(FAILING % traced, tracer) <= 1 + 40 * 3

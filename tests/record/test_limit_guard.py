@@ -500,7 +500,7 @@ def test_options_that_make_no_sense_are_refused_in_one_line(memkit_run, options,
 
 
 def test_a_share_of_nothing_is_refused(monkeypatch):
-    monkeypatch.setattr(limit_guard.headroom, "find", lambda *_: [])
+    monkeypatch.setattr(limit_guard.limits, "find", lambda *_: [])
     with pytest.raises(UsageError, match="limit '80%' is a share of nothing"):
         memkit.record(limit="80%").start()
 

@@ -38,7 +38,7 @@ def world(monkeypatch):
     """That machine, to which a monitor made here belongs; nothing else limits memory there."""
     made = World()
     monkeypatch.setattr(monitor, "time", made)
-    monkeypatch.setattr(monitor, "machine", made)
+    monkeypatch.setattr(monitor, "meminfo", made)
     monkeypatch.setattr(monitor, "limit", lambda: None)
     return made
 

@@ -11,8 +11,8 @@ import weakref
 
 from memkit.base.errors import MeterError, UsageError
 from memkit.compat.memory_profiler.backends import choose_backend
-from memkit.compat.memory_profiler.codemap import CodeMap
-from memkit.compat.memory_profiler.sums import Sums, leads_of
+from memkit.compat.memory_profiler.code_map import CodeMap
+from memkit.compat.memory_profiler.line_sums import Sums, leads_of
 from memkit.record.memory_usage import BACKENDS, Reader
 from memkit.system import engine
 
@@ -115,7 +115,7 @@ class LineProfiler:
     def enable(self):
         """Begin to trace."""
         if self.max_mem is not None:
-            from memkit.compat.memory_profiler.stopper import Stopper
+            from memkit.compat.memory_profiler.memory_breakpoint import Stopper
 
             self._stop = self._stop or Stopper(self)
             self._stop.start()
@@ -180,13 +180,13 @@ def _tracer(profiler):
 
     meter = BACKENDS.get(profiler.backend)
     if meter is not None and not profiler.include_children and engine.NAME == "native":
-        from memkit.tracing import tracers
-
         try:
+            from memkit.tracing import tracers
+
             return tracers.LineTracer(tracers.Functions(_Nowhere()), engine.Meter(meter), wanted, lead)
-        except MeterError:  # more of them than there is room for
+        except MeterError:  # more of them than there is room for, or the compiled tracer cannot be loaded
             pass
-    from memkit.compat.memory_profiler.slowlines import SlowLines
+    from memkit.compat.memory_profiler.python_tracer import SlowLines
 
     if profiler.backend == "tracemalloc":
         import tracemalloc

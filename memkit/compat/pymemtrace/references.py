@@ -148,7 +148,8 @@ class ReferenceTracingSimple(_Counted):
 
 
 def _references(journal, included, excluded, builtins):
-    from memkit.native.tracing.references import References
+    with engine.compiled("tracing of references"):
+        from memkit.native.tracing.references import References
 
     return References(journal, engine.Meter("rss"), included, excluded, builtins, tuple(OWN))
 

@@ -34,8 +34,9 @@ class _Tracer(TextLog):
             raise RuntimeError(f"py_attach_{self.kind}_function(): Could not attach {self.kind} function.") from None
 
     def _begin(self, frame):
-        from memkit.native.tracing import gate
-        from memkit.native.tracing.event_log import EventLog
+        with engine.compiled("an event log"):
+            from memkit.native.tracing import gate
+            from memkit.native.tracing.event_log import EventLog
 
         gate.chosen()
         kinds = {"calls": self.kind == "profile", "lines": self.kind == "trace"}

@@ -1,9 +1,9 @@
-"""What the kernel tells of the descendants of a thread, as it happens: births, programs begun, ends.
+"""Forks, execs and exits among the descendants of a thread, as the kernel reports them.
 
-An event that counts nothing (``PERF_COUNT_SW_DUMMY``) is opened on a thread once for each CPU and inherited by every thread
-and process that it starts, and by those that these start. The kernel writes a record into the ring of the CPU at every fork,
-exec and exit among them, with its moment on the monotonic clock, so that a process which lived for a millisecond is known,
-with its parent, whether anybody looked meanwhile or not. Source: ``man 2 perf_event_open``.
+An event that counts nothing (``PERF_COUNT_SW_DUMMY``) is opened on a thread once for each CPU. Every thread and process that
+it starts inherits the event, and so do those that these start. The kernel writes a record into the ring of the CPU at every
+fork, exec and exit among them, with its time on the monotonic clock. So a process that lived for a millisecond between two
+polls is known too, with its parent. Source: ``man 2 perf_event_open``.
 """
 
 from libc.errno cimport ENODEV, ESRCH, errno
@@ -16,109 +16,16 @@ from posix.unistd cimport _SC_PAGESIZE, close, getpid, sysconf
 
 from memkit.base.errors import MeterError
 from memkit.native.descriptors cimport moved_up
+from memkit.native.perf_event cimport (
+    COMM, EXEC, EXIT, FORK, LOST, perf_id, perf_open_tasks, perf_read_head, perf_set_tail, perf_share_ring, perf_tail,
+)
 
 cdef extern from "<unistd.h>" nogil:
     int _SC_NPROCESSORS_CONF
     int _SC_NPROCESSORS_ONLN
 
-cdef extern from *:
-    """
-    #if defined(__has_include)
-    #if __has_include(<linux/perf_event.h>)
-    #define MEMKIT_HAS_PERF 1
-    #include <linux/perf_event.h>
-    #include <sys/ioctl.h>
-    #include <sys/syscall.h>
-    #include <unistd.h>
-    #include <string.h>
-    #include <time.h>
-    #endif
-    #endif
-    #include <errno.h>
-
-    #ifdef MEMKIT_HAS_PERF
-    enum { MEMKIT_FORK = PERF_RECORD_FORK, MEMKIT_EXIT = PERF_RECORD_EXIT, MEMKIT_COMM = PERF_RECORD_COMM,
-           MEMKIT_LOST = PERF_RECORD_LOST, MEMKIT_EXEC = PERF_RECORD_MISC_COMM_EXEC };
-    #else
-    enum { MEMKIT_FORK = 7, MEMKIT_EXIT = 4, MEMKIT_COMM = 3, MEMKIT_LOST = 2, MEMKIT_EXEC = 1 << 13 };
-    #endif
-
-    /* A descriptor of what becomes of the descendants of a thread while on one CPU, or -1. */
-    static int memkit_open_family(int thread, int cpu) {
-    #ifdef MEMKIT_HAS_PERF
-        struct perf_event_attr attr;
-        memset(&attr, 0, sizeof attr);
-        attr.size = sizeof attr;
-        attr.type = PERF_TYPE_SOFTWARE;
-        attr.config = PERF_COUNT_SW_DUMMY;
-        attr.sample_type = PERF_SAMPLE_TIME;
-        attr.sample_id_all = 1;
-        attr.inherit = 1;
-        attr.task = 1;
-        attr.comm = 1;
-        attr.comm_exec = 1;
-        attr.exclude_kernel = 1;
-        attr.exclude_hv = 1;
-        attr.use_clockid = 1;
-        attr.clockid = CLOCK_MONOTONIC;
-        attr.watermark = 1;
-        attr.wakeup_watermark = 1;
-        return (int)syscall(SYS_perf_event_open, &attr, thread, cpu, -1, PERF_FLAG_FD_CLOEXEC);
-    #else
-        errno = ENOSYS;
-        return -1;
-    #endif
-    }
-    static int memkit_share_ring(int fd, int with) {
-    #ifdef MEMKIT_HAS_PERF
-        return ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, with);
-    #else
-        return -1;
-    #endif
-    }
-    /* The kernel's number of an event, or 0 for a descriptor that is none. */
-    static uint64_t memkit_number_of(int fd) {
-    #ifdef MEMKIT_HAS_PERF
-        uint64_t number = 0;
-        return ioctl(fd, PERF_EVENT_IOC_ID, &number) == 0 ? number : 0;
-    #else
-        return 0;
-    #endif
-    }
-    static uint64_t memkit_ring_head(void *ring) {
-    #ifdef MEMKIT_HAS_PERF
-        return __atomic_load_n(&((struct perf_event_mmap_page *)ring)->data_head, __ATOMIC_ACQUIRE);
-    #else
-        return 0;
-    #endif
-    }
-    static uint64_t memkit_ring_tail(void *ring) {
-    #ifdef MEMKIT_HAS_PERF
-        return ((struct perf_event_mmap_page *)ring)->data_tail;
-    #else
-        return 0;
-    #endif
-    }
-    static void memkit_ring_read_to(void *ring, uint64_t tail) {
-    #ifdef MEMKIT_HAS_PERF
-        __atomic_store_n(&((struct perf_event_mmap_page *)ring)->data_tail, tail, __ATOMIC_RELEASE);
-    #endif
-    }
-    """
-    int FORK "MEMKIT_FORK"
-    int EXIT "MEMKIT_EXIT"
-    int COMM "MEMKIT_COMM"
-    int LOST "MEMKIT_LOST"
-    int EXEC "MEMKIT_EXEC"
-    int open_family "memkit_open_family"(int, int) noexcept nogil
-    int share_ring "memkit_share_ring"(int, int) noexcept nogil
-    uint64_t number_of "memkit_number_of"(int) noexcept nogil
-    uint64_t ring_head "memkit_ring_head"(void *) noexcept nogil
-    uint64_t ring_tail "memkit_ring_tail"(void *) noexcept nogil
-    void ring_read_to "memkit_ring_read_to"(void *, uint64_t) noexcept nogil
-
 cdef enum:
-    RING = 64 * 1024            # bytes, at least a page: some 400 lives of processes between two looks at it
+    RING = 64 * 1024            # bytes, at least a page: some 400 lives of processes between two polls
     MOST = 512                  # descriptors
     LONGEST = 256               # bytes of a record
 
@@ -133,21 +40,21 @@ cdef struct record_t:           # as the kernel lays it out
 
 cdef struct event_t:
     int fd
-    uint64_t number             # the kernel's
-    void *ring                  # NULL: it writes into that of another
+    uint64_t id                 # the kernel's
+    void *ring                  # NULL: it writes into the ring of another
 
 
-cdef class Family:
-    """The births, programs and ends of all that the given threads start from now on.
+cdef class ProcessEvents:
+    """Forks, execs and exits of all that the given threads start from now on.
 
-    ``threads`` are their numbers, 0 for the calling thread; what they have started before is not of the family. Raises
-    ``MeterError`` where the kernel refuses.
+    ``threads`` are TIDs, 0 for the calling thread; what they started before is not included. Raises ``MeterError`` where the
+    kernel refuses.
     """
 
     cdef event_t *opened
     cdef int count
     cdef pid_t owner
-    cdef readonly int lost      # how many records there was no room for
+    cdef readonly int lost      # records that the ring had no room for
 
     def __cinit__(self, threads=(0,)):
         cdef int cpus = sysconf(_SC_NPROCESSORS_CONF)
@@ -169,11 +76,11 @@ cdef class Family:
             raise MeterError(f"perf_event_open: {strerror(code).decode()}")
 
     cdef int open_on(self, int cpu, list threads) except -1:
-        """Watch threads on one CPU, with one ring for all; 0, or the errno of what failed."""
+        """Open the events of threads on one CPU, with one ring for all; 0, or the errno of what failed."""
         cdef event_t *one
         cdef int fd, first = -1, code = 0
         for thread in threads:
-            fd = open_family(thread, cpu)
+            fd = perf_open_tasks(thread, cpu)
             if fd < 0:
                 code = errno
                 if code in (ESRCH, ENODEV):         # it has ended; the CPU is switched off
@@ -181,11 +88,11 @@ cdef class Family:
                 return code
             one = &self.opened[self.count]
             one.fd = moved_up(fd)
-            one.number = number_of(one.fd)
+            one.id = perf_id(one.fd)
             one.ring = NULL
             self.count += 1
             if first >= 0:
-                if share_ring(one.fd, first):
+                if perf_share_ring(one.fd, first):
                     return errno
                 continue
             one.ring = mmap(NULL, page + ring_size, PROT_READ | PROT_WRITE, MAP_SHARED, one.fd, 0)
@@ -203,19 +110,19 @@ cdef class Family:
 
     @property
     def descriptors(self):
-        """Those that can be waited on: readable when something has happened. Fewer where the program closed some."""
+        """Those to wait for: readable when something has happened. What the program has closed is left out."""
         cdef int i
         return [
             self.opened[i].fd
             for i in range(self.count)
-            if self.opened[i].ring != NULL and number_of(self.opened[i].fd) == self.opened[i].number
+            if self.opened[i].ring != NULL and perf_id(self.opened[i].fd) == self.opened[i].id
         ]
 
     def events(self):
         """What has happened since the last call, in order of time.
 
-        Tuples of the time, on ``time.monotonic_ns``, then ``"fork"``, the new thread, its process, and the process that
-        started it; ``"exec"``, thread, process, the name of the program; ``"exit"``, thread, process, its parent.
+        Tuples of the time on ``time.monotonic_ns``, then ``"fork"``, TID and PID of the new thread, and its parent's PID;
+        ``"exec"``, TID, PID, the name of the program; or ``"exit"``, TID, PID, the parent's PID.
         """
         cdef int i
         cdef list found = []
@@ -227,7 +134,7 @@ cdef class Family:
 
     cdef int drain(self, void *ring, list found) except -1:
         cdef char *data = <char *>ring + page
-        cdef uint64_t size = ring_size, head = ring_head(ring), tail = ring_tail(ring)
+        cdef uint64_t size = ring_size, head = perf_read_head(ring), tail = perf_tail(ring)
         cdef char whole[LONGEST]
         cdef record_t record
         cdef uint64_t place, fits
@@ -243,7 +150,7 @@ cdef class Family:
                 memcpy(whole + fits, data, record.size - fits)
                 self.take(&record, whole, found)
             tail += record.size
-        ring_read_to(ring, tail)
+        perf_set_tail(ring, tail)
         return 0
 
     cdef int take(self, record_t *record, char *whole, list found) except -1:
@@ -264,7 +171,7 @@ cdef class Family:
         return 0
 
     def close(self):
-        """End it; harmless when ended before."""
+        """Close the descriptors and unmap the rings; harmless when closed already."""
         cdef int i
         cdef event_t *one
         for i in range(self.count):
@@ -272,7 +179,7 @@ cdef class Family:
             if one.ring != NULL and self.owner == getpid():      # a forked child has no such map, but may have another there
                 munmap(one.ring, page + ring_size)
             one.ring = NULL
-            if number_of(one.fd) == one.number and one.number:
+            if perf_id(one.fd) == one.id and one.id:
                 close(one.fd)
         self.count = 0
 

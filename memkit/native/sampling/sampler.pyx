@@ -1,8 +1,8 @@
-"""A native thread that reads memory at a steady beat and writes what it finds.
+"""A native thread that reads memory at a steady interval and writes a row of it.
 
-It is a bare POSIX thread: no Python thread state, no GIL, every signal blocked, so it beats on while a C call holds the
-GIL and is invisible to ``threading``. Deadlines are absolute, so lateness does not add up; beats that came too late to be
-taken are counted. Each row carries the peak since the row before, so a coarse beat misses no peak.
+It is a bare POSIX thread: no Python thread state, no GIL, every signal blocked. So it goes on while a C call holds the GIL
+and is invisible to ``threading``. A tick is the moment at which a row is due. Deadlines are absolute, so lateness does not
+add up; missed ticks are counted. Each row has the peak since the row before, so a long interval misses no peak.
 """
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
@@ -13,7 +13,7 @@ from posix.types cimport pid_t
 from posix.unistd cimport getpid
 
 from memkit.native.clock cimport MILLISECOND, as_timespec, now, thread_cpu
-from memkit.native.sampling.limit_guard cimport STOP, Guard, guard_look, guard_stop, guard_t, guard_tell, guard_write
+from memkit.native.sampling.limit_guard cimport STOP, Guard, guard_call_python, guard_poll, guard_stop, guard_t, guard_write
 from memkit.native.journal cimport Journal, journal_flush, journal_row, journal_t, writer_t
 from memkit.native.descriptors cimport ours_t, release
 from memkit.native.meter cimport TEXT, Meter, meter_read, meter_t, open_file_of, read_text, sum_of_lines
@@ -47,40 +47,40 @@ cdef enum:
     FLUSH = 250 * MILLISECOND           # what a kill may lose
     COST = 1000 * MILLISECOND           # between two rows about the sampler itself
     STACK = 256 * 1024                  # little: under RLIMIT_AS a default stack of 8 MiB would be the program's loss
-    READING_SHARE = 100                 # a reading, or writing sums, may take one part in so many of its beat
-    ALSO_GROWTH = 64                    # sums are written when the time elapsed has grown by one part in so many
-    RISE = 20                           # a rise by one part in so many is flushed at once: the next may be the last
+    READING_SHARE = 100                 # a reading, or writing sums, may take 1/100 of the time until the next
+    SUMS_GROWTH = 64                    # sums are written when the time elapsed has grown by 1/64
+    RISE = 20                           # a rise by 1/20 is flushed at once: the next may be the last
 
-# An automatic beat grows with the time elapsed, by 1 in 434: a thousand rows for each factor of ten.
+# An automatic interval is 1/434 of the time elapsed: a thousand rows for each factor of ten.
 cdef enum:
     AUTO_START = MILLISECOND
     AUTO_GROWTH = 434
-    LONGEST_LOOK = FLUSH
+    LONGEST_PAUSE = FLUSH               # between two polls
 
 cdef struct sampler_t:
     meter_t *meter
     journal_t *journal
-    writer_t *also              # somebody who has rows to add before each flush, or NULL
-    guard_t *guard              # who watches a limit, or NULL
+    writer_t *writers           # of sums, which they add before a flush; NULL: none
+    guard_t *guard              # of a limit, or NULL
     stacks_t *stacks            # of all threads, as memory rises near a limit, or NULL
     int64_t near                # memory from which on they are written
     scope_t scope
-    bint scoped                 # the meter is one that the kernel keeps a peak of
-    ours_t status               # of another process, which has its mark; ours we reset
-    int64_t mark                # what that was
-    int64_t slack               # by how much it may seem to fall, since it is told from counts that differ
-    bint fell                   # it was reset, by that process or as it executed another program
+    bint scoped                 # the meter is one that the kernel keeps a high-water mark of
+    ours_t status               # of another process, which has its mark; our own is reset instead
+    int64_t hwm                 # what that mark was
+    int64_t slack               # by how much it may seem to fall: the kernel's counts differ by as much
+    bint hwm_was_reset          # by that process, or as it executed another program
     int64_t began
     int64_t interval            # 0: automatic
-    int64_t due                 # when the next beat is
-    int64_t look                # when memory is looked at next, at the latest on the beat
+    int64_t due                 # the next tick
+    int64_t poll_due            # when memory is read next, at the latest at the tick
     int64_t cost_due
-    int64_t also_due
+    int64_t sums_due
     int64_t peak                # since the last row
     int64_t highest             # in any row so far
     int64_t flushed             # the highest when rows last went to the file
-    int64_t beats
-    int64_t late
+    int64_t ticks
+    int64_t missed
     int64_t cpu                 # of the thread, when it was last written
     bint stopping
     pthread_t thread
@@ -88,7 +88,7 @@ cdef struct sampler_t:
     pthread_cond_t wake
 
 
-cdef int64_t beat_of(sampler_t *s, int64_t time) noexcept nogil:
+cdef int64_t interval_at(sampler_t *s, int64_t time) noexcept nogil:
     if s.interval:
         return s.interval
     return max(<int64_t>AUTO_START, (time - s.began) // AUTO_GROWTH)
@@ -100,87 +100,88 @@ cdef void write_sample(sampler_t *s, int64_t time, int64_t memory) noexcept nogi
     journal_row(s.journal, b"sample", row, 3 if s.peak > memory else 2)
     s.highest = max(s.highest, max(s.peak, memory))
     s.peak = 0
-    s.beats += 1
+    s.ticks += 1
 
 
 cdef void write_cost(sampler_t *s, int64_t cpu) noexcept nogil:
     """Write what came since the last time; ``cpu`` is the time that the thread has taken in all."""
     cdef int64_t row[3]
-    row[0], row[1], row[2] = s.beats, s.late, cpu - s.cpu
+    row[0], row[1], row[2] = s.ticks, s.missed, cpu - s.cpu
     journal_row(s.journal, b"cost", row, 3)
-    s.beats = s.late = 0
+    s.ticks = s.missed = 0
     s.cpu = cpu
 
 
-cdef int64_t look(sampler_t *s) noexcept nogil:
-    """Read memory, and note the peak since the last look."""
+cdef int64_t poll(sampler_t *s) noexcept nogil:
+    """Read memory, and note the peak since the last poll."""
     cdef int64_t memory = meter_read(s.meter)
     if not s.scoped:
         s.peak = max(s.peak, memory)
     elif s.meter.pid:
-        s.peak = max(s.peak, risen_mark(s))
+        s.peak = max(s.peak, risen_hwm(s))
     else:
         s.peak = max(s.peak, scope_take(&s.scope, memory))
     return memory
 
 
-cdef int64_t risen_mark(sampler_t *s) noexcept nogil:
-    """The mark of another process, if it has risen since the last look, or was reset: it was reached since."""
+cdef int64_t risen_hwm(sampler_t *s) noexcept nogil:
+    """The high-water mark of another process if it rose or was reset since the last poll, else -1."""
     cdef char text[TEXT]
-    cdef int64_t mark = sum_of_lines(text, b"VmHWM:") if read_text(&s.status, text) > 0 else -1
-    if mark < 0 or s.mark - s.slack <= mark <= s.mark:
+    cdef int64_t hwm = sum_of_lines(text, b"VmHWM:") if read_text(&s.status, text) > 0 else -1
+    if hwm < 0 or s.hwm - s.slack <= hwm <= s.hwm:
         return -1
-    s.fell = s.fell or mark < s.mark
-    s.mark = mark
-    return mark
+    s.hwm_was_reset = s.hwm_was_reset or hwm < s.hwm
+    s.hwm = hwm
+    return hwm
 
 
 cdef void schedule(sampler_t *s, int64_t time, int64_t cost) noexcept nogil:
-    """Find the next moments; beats that are past already are counted as late."""
-    cdef int64_t beat = beat_of(s, time)
+    """Find the next tick and poll; ticks that are past already are missed."""
+    cdef int64_t interval = interval_at(s, time)
     cdef int64_t missed
     if time >= s.due:
-        if cost * READING_SHARE > beat:
+        if cost * READING_SHARE > interval:
             s.due = time + cost * READING_SHARE
         else:
-            missed = (time - s.due) // beat
-            s.late += missed
-            s.due += (missed + 1) * beat
-    s.look = min(s.due, time + max(<int64_t>LONGEST_LOOK, cost * READING_SHARE))
+            missed = (time - s.due) // interval
+            s.missed += missed
+            s.due += (missed + 1) * interval
+    s.poll_due = min(s.due, time + max(<int64_t>LONGEST_PAUSE, cost * READING_SHARE))
 
 
 cdef void take(sampler_t *s, int64_t time, bint must) noexcept nogil:
+    """Poll, and write a row at a tick, at a new height, or if it ``must`` be."""
     cdef int64_t cost = thread_cpu() if s.meter.costly else 0
-    cdef int64_t memory = look(s)
+    cdef int64_t memory = poll(s)
     if s.meter.costly:
         cost = thread_cpu() - cost
-    # Between two beats far apart a new height is written at once: it may be the last thing the program does.
+    # Between two distant ticks a new height is written at once: it may be the last thing the program does.
     if memory >= 0 and (must or time >= s.due or max(memory, s.peak) > s.highest + s.highest // 100):
         write_sample(s, time, memory)
-    if s.guard != NULL and s.guard.count == 0 and memory >= s.guard.threshold and not s.guard.crossed:
+    if s.guard != NULL and s.guard.used.count == 0 and memory >= s.guard.threshold and not s.guard.crossed:
         s.guard.due = time
     schedule(s, time, cost)
 
 
-cdef void write_also(sampler_t *s, int64_t time, bint whole) noexcept nogil:
+cdef void write_sums(sampler_t *s, int64_t time, bint whole) noexcept nogil:
     """Have the sums written, and find out when next: ever more rarely, so that their rows grow as slowly as samples do."""
     cdef int64_t took = thread_cpu()
-    cdef int64_t memory = look(s)
-    cdef writer_t *one = s.also
-    while one != NULL:
-        one.write(one.whose, s.journal, memory, whole)
-        one = one.next
+    cdef int64_t memory = poll(s)
+    cdef writer_t *writer = s.writers
+    while writer != NULL:
+        writer.write(writer.whose, s.journal, memory, whole)
+        writer = writer.next
     took = thread_cpu() - took
-    s.also_due = time + max(max(<int64_t>FLUSH, (time - s.began) // ALSO_GROWTH), took * READING_SHARE)
+    s.sums_due = time + max(max(<int64_t>FLUSH, (time - s.began) // SUMS_GROWTH), took * READING_SHARE)
 
 
-cdef void watch_limit(sampler_t *s, int64_t time) noexcept nogil:
+cdef void poll_limit(sampler_t *s, int64_t time) noexcept nogil:
     """See whether memory has reached the limit; then all that is known goes to the file, before anything else happens."""
-    if not guard_look(s.guard, time):
+    if not guard_poll(s.guard, time):
         return
     take(s, time, True)
     guard_write(s.guard, s.journal, time - s.began)
-    write_also(s, time, True)
+    write_sums(s, time, True)
     journal_flush(s.journal, now())
     s.flushed = s.highest
     if s.guard.action == STOP:
@@ -188,8 +189,8 @@ cdef void watch_limit(sampler_t *s, int64_t time) noexcept nogil:
         guard_stop(s.guard, s.journal, now() - s.began)
 
 
-cdef void glance(sampler_t *s, int64_t time) noexcept nogil:
-    """Write where the threads are: if this is the end, it is what ran last."""
+cdef void write_stack_snapshot(sampler_t *s, int64_t time) noexcept nogil:
+    """Write where the threads are: should the program die now, this is what ran last."""
     cdef int64_t row[1]
     row[0] = time - s.began
     journal_row(s.journal, b"glance", row, 1)
@@ -204,26 +205,26 @@ cdef void *run(void *argument) noexcept nogil:
     s.cpu = 0
     pthread_mutex_lock(&s.lock)
     while not s.stopping:
-        until = as_timespec(min(min(s.look, flush), s.guard.due if s.guard != NULL else flush))
+        until = as_timespec(min(min(s.poll_due, flush), s.guard.due if s.guard != NULL else flush))
         pthread_cond_timedwait(&s.wake, &s.lock, &until)
         time = now()
         if s.stopping:
             break
-        if time >= s.look:
+        if time >= s.poll_due:
             take(s, time, False)
         if s.guard != NULL:
             if time >= s.guard.due:
-                watch_limit(s, time)
-            guard_tell(s.guard)
+                poll_limit(s, time)
+            guard_call_python(s.guard)
         if time >= s.cost_due:
             write_cost(s, thread_cpu())
             s.cost_due = time + COST
         rose = s.highest - s.flushed > s.flushed // RISE
         if time >= flush or rose:
             if rose and s.stacks != NULL and s.highest >= s.near:
-                glance(s, time)
-            if s.also != NULL and (rose or time >= s.also_due):
-                write_also(s, time, False)
+                write_stack_snapshot(s, time)
+            if s.writers != NULL and (rose or time >= s.sums_due):
+                write_sums(s, time, False)
             journal_flush(s.journal, time)
             s.flushed = s.highest
             flush = time + FLUSH
@@ -235,10 +236,10 @@ cdef void *run(void *argument) noexcept nogil:
 cdef class Sampler:
     """A thread that writes ``sample`` rows.
 
-    ``journal`` is where to, ``meter`` what of, ``interval`` nanoseconds between two or 0 for a beat that grows with the
+    ``journal`` is where to, ``meter`` what of, ``interval`` nanoseconds between two or 0 for an interval that grows with the
     time elapsed, ``began`` the moment (on ``time.monotonic_ns``) that the rows count from. ``peaks`` is whether the kernel's
-    mark is to be used; of another process it is only read: ``mark`` is what it was before, and ``slack`` by how much it may
-    seem to fall.
+    high-water mark is to be used; that of another process is only read: ``hwm`` is what it was before, and ``slack`` by how
+    much it may seem to fall.
     """
 
     engine = "native"
@@ -248,19 +249,20 @@ cdef class Sampler:
     cdef Journal journal
     cdef Meter meter
     cdef Guard guard
+    cdef list capsules          # of the writers
     cdef pid_t home             # the process that made it; in one forked from it any lock may be held for ever
     cdef pid_t owner            # the process that the thread is of
     cdef bint running
 
-    def __cinit__(self, Journal journal, Meter meter, int64_t interval, int64_t began, bint peaks, int64_t mark=0,
+    def __cinit__(self, Journal journal, Meter meter, int64_t interval, int64_t began, bint peaks, int64_t hwm=0,
                   int64_t slack=0):
         cdef pthread_condattr_t monotonic
         self.journal, self.meter = journal, meter
         self.home = getpid()
         self.sampler.journal, self.sampler.meter = &journal.journal, &meter.meter
         self.sampler.interval, self.sampler.began = interval, began
-        self.sampler.scoped, self.sampler.mark, self.sampler.slack = peaks, mark, slack
-        self.sampler.status.fd = self.stacks.memory.fd = -1
+        self.sampler.scoped, self.sampler.hwm, self.sampler.slack = peaks, hwm, slack
+        self.sampler.status.fd = self.stacks.memory.file.fd = -1
         if peaks and meter.pid is not None:
             open_file_of(&meter.meter.folder, &self.sampler.status, b"status")
         pthread_mutex_init(&self.sampler.lock, NULL)
@@ -269,7 +271,7 @@ cdef class Sampler:
         pthread_cond_init(&self.sampler.wake, &monotonic)
 
     def start(self):
-        """Take the first sample and begin to beat."""
+        """Take the first sample and start the thread."""
         cdef int64_t time = now()
         self.sampler.due = time
         self.sampler.cost_due = time + COST
@@ -280,36 +282,37 @@ cdef class Sampler:
         self.resume()
 
     def watch(self, bound):
-        """Watch a limit, a ``memkit.record.limit_guard.Bound``: to be said before the start."""
+        """Poll a limit, a ``memkit.record.limit_guard.Bound``. To be called before the start."""
         self.guard = Guard(self.journal, self.meter, bound, self.sampler.began)
         self.sampler.guard = &self.guard.guard
 
-    def glance_from(self, int64_t memory, stacks):
-        """Write where the threads are whenever memory rises by a 20th to a height from this on: to be said before the start.
+    def snapshot_stacks_from(self, int64_t memory, stacks):
+        """Write where the threads are whenever memory rises by 1/20 to a height of ``memory`` or more: before the start.
 
-        ``stacks`` is for the portable sampler, which cannot look without the help of Python.
+        ``stacks`` is for the portable sampler, which cannot read stacks without Python's help.
         """
         stacks_open(&self.stacks)
-        if self.stacks.memory.fd >= 0:
+        if self.stacks.memory.file.fd >= 0:
             self.sampler.stacks, self.sampler.near = &self.stacks, memory
 
     def flush_also(self, writers):
-        """Have others add rows before a flush: the capsules that their ``writer()`` gave, in place of those before."""
-        cdef writer_t *also = NULL
+        """Have writers add rows before a flush: capsules that tracers' ``writer()`` returned, in place of those before."""
+        cdef writer_t *first = NULL
         cdef writer_t *one
         cdef list capsules = list(writers)
         for capsule in capsules:
             PyCapsule_GetPointer(capsule, b"memkit.writer")         # raises for anything else
         if self.home != getpid():
-            self.sampler.also = NULL
+            self.sampler.writers, self.capsules = NULL, None
             return
         self.lock()
         for capsule in capsules:
             one = <writer_t *>PyCapsule_GetPointer(capsule, b"memkit.writer")
-            one.next, also = also, one
-        self.sampler.also = also
-        self.sampler.also_due = 0
+            one.next, first = first, one
+        self.sampler.writers = first
+        self.sampler.sums_due = 0
         pthread_mutex_unlock(&self.sampler.lock)
+        self.capsules = capsules            # releases those before, which may run Python
 
     cdef void lock(self) noexcept:
         with nogil:
@@ -321,7 +324,7 @@ cdef class Sampler:
             return
         self.lock()
         with nogil:
-            write_also(&self.sampler, now(), True)
+            write_sums(&self.sampler, now(), True)
             journal_flush(self.sampler.journal, now())
             pthread_mutex_unlock(&self.sampler.lock)
 
@@ -373,9 +376,9 @@ cdef class Sampler:
             self.owner = 0
 
     @property
-    def mark_fell(self):
-        """Whether the mark of another process was reset meanwhile, so that not all heights are known."""
-        return self.sampler.fell
+    def hwm_was_reset(self):
+        """Whether the high-water mark of another process was reset meanwhile, so that not all peaks are known."""
+        return self.sampler.hwm_was_reset
 
     def __dealloc__(self):
         self.pause()

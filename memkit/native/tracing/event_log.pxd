@@ -1,33 +1,18 @@
-# Every event that the interpreter tells of, and the memory at it.
+# Every event that the interpreter reports, and the memory at it.
 
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from memkit.native.cpython cimport PyFrameObject
-from memkit.native.tracing.gate cimport gate_t
 from memkit.native.journal cimport Journal
-from memkit.native.tracing.event_rows cimport row_t, text_t
 from memkit.native.meter cimport meter_t
-from memkit.native.tracing.hook_chain cimport Seat
+from memkit.native.tracing.event_places cimport place_t
+from memkit.native.tracing.event_rows cimport row_t
+from memkit.native.tracing.gate cimport gate_t
+from memkit.native.tracing.hook_chain cimport HookChain
 
 cdef enum:
     MOST_OWN = 8
-    LONGEST_NAME = 512          # of a C function
-
-cdef struct place_t:            # where an event happened
-    PyObject *code
-    int line
-    const char *what
-    char function[LONGEST_NAME] # of C; empty: the code's own name
-    # what was read there
-    int64_t number
-    int64_t time
-    int64_t memory
-
-
-cdef int64_t cpu_time() noexcept nogil                      # of the process, which is what C calls clock()
-# A text as UTF-8; what is put into `kept` is to be released once it has been used.
-cdef text_t text_of(PyObject *name, PyObject **kept) noexcept
 
 
 cdef class EventLog:
@@ -49,12 +34,10 @@ cdef class EventLog:
     cdef row_t row
     cdef tuple own              # names of files that are not the program's
     cdef PyObject *own_files[MOST_OWN]
-    cdef readonly Seat calls
-    cdef readonly Seat lines
+    cdef readonly HookChain calls
+    cdef readonly HookChain lines
 
     cdef void leave_gate(self) noexcept
-    cdef bint look(self) noexcept
+    cdef bint poll(self) noexcept                   # whether memory was read, since it can have changed
     cdef void event(self, PyFrameObject *frame, int what, PyObject *argument) noexcept
-    cdef void locate(self, place_t *place, PyFrameObject *frame, int what, PyObject *argument) noexcept
     cdef void write(self, const char *tag, const place_t *place) noexcept
-    cdef bint is_own(self, PyFrameObject *frame) noexcept

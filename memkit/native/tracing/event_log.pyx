@@ -1,56 +1,37 @@
-"""Every event that the interpreter tells of, and a row for those at which memory had changed.
+"""Every event that the interpreter reports, and a row for those at which memory had changed.
 
-Calls, returns and what C functions do come through the place of a profile function, lines and exceptions through that of a
-trace function. At each event memory is read, unless the gate knows that it cannot have changed; where it differs by the
-trigger from what it was at the last row, a row goes into the journal's buffer. The buffer goes to the file when it is full,
-when a quarter of a second has passed, and at once where memory changed by so much that the process may not live to see
-another event.
+Calls, returns and C functions are reported to a profile function, lines and exceptions to a trace function. At each event
+memory is read, unless the gate knows that it cannot have changed. Where it differs by the trigger from what it was at the
+last row, a row goes into the journal's buffer. The buffer goes to the file when it is full, after a quarter of a second, and
+at once where memory changed by so much that the process may not live to see another event.
 
-Nothing here reaches the program: an exception that is in flight is put aside while a row is spelled, and a row that cannot
-be written is counted.
+The program notices nothing: an exception that is set is put aside while a row is written, and a row that cannot be written
+is counted.
 """
 
-from cpython.exc cimport PyErr_Clear, PyErr_Fetch, PyErr_Restore
+from cpython.exc cimport PyErr_Fetch, PyErr_Restore
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
-from libc.stdio cimport snprintf
 from libc.string cimport memset, strlen
-from posix.time cimport CLOCK_PROCESS_CPUTIME_ID, clock_gettime, timespec
 from posix.unistd cimport getpid
 
 from memkit.base.errors import MeterError
-from memkit.native.clock cimport MILLISECOND, now
+from memkit.native.clock cimport MILLISECOND, now, process_cpu
 from memkit.native.cpython cimport (
-    Py_DECREF, PyCodeObject, PyFrame_GetCode, PyFrame_GetLineNumber, PyFrameObject, PyThreadState_Get,
-    PyTrace_C_CALL, PyTrace_C_EXCEPTION, PyTrace_C_RETURN, PyTrace_CALL, PyTrace_EXCEPTION, PyTrace_LINE, PyTrace_RETURN,
+    PyCodeObject, PyFrameObject, PyThreadState_Get, PyTrace_CALL, PyTrace_EXCEPTION, PyTrace_LINE, PyTrace_RETURN,
 )
-from memkit.native.tracing.hook_chain cimport PROFILE, TRACE, Seat
-from memkit.native.tracing.gate cimport gate_close, gate_open, must_read, ticks
 from memkit.native.journal cimport Journal, journal_flush, journal_text
-from memkit.native.tracing.event_rows cimport event_t, row_close, spell_csv, spell_padded, text_t
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
 from memkit.native.threads cimport pthread_atfork
+from memkit.native.tracing.event_places cimport is_from, locate, place_t, text_of
+from memkit.native.tracing.event_rows cimport event_t, format_csv, format_padded, row_close
+from memkit.native.tracing.gate cimport gate_close, gate_open, must_read, ticks
+from memkit.native.tracing.hook_chain cimport PROFILE, TRACE, HookChain
 
 cdef extern from "Python.h":
-    ctypedef struct PyTypeObject:
-        const char *tp_name
-    ctypedef struct ml_t "PyMethodDef":
-        const char *ml_name
-    ctypedef struct c_function_t "PyCFunctionObject":
-        ml_t *m_ml
-        PyObject *m_self
-        PyObject *m_module
-    bint PyCFunction_Check(PyObject *)
-    bint PyType_Check(PyObject *)
-    bint PyUnicode_Check(PyObject *)
-    PyTypeObject *Py_TYPE(PyObject *)
-    const char *PyUnicode_AsUTF8AndSize(PyObject *, Py_ssize_t *)
-    PyObject *PyUnicode_AsEncodedString(PyObject *, const char *, const char *)
-    const char *PyBytes_AS_STRING(PyObject *)
-    Py_ssize_t PyBytes_GET_SIZE(PyObject *)
     void Py_XDECREF(PyObject *)
 
-cdef int forks = 0              # that this process came from
+cdef int forks = 0              # between this process and the one that loaded this module
 
 
 cdef void in_forked_child() noexcept nogil:
@@ -64,69 +45,10 @@ cdef enum:
     FLUSH_EVERY = 250 * MILLISECOND
     MUCH = 1 << 20              # bytes: a page fault for each page has cost more than a write does
 
-cdef const char *NAMES[8]
-NAMES[:] = [b"CALL", b"EXCEPT", b"LINE", b"RETURN", b"C_CALL", b"C_EXCEPT", b"C_RETURN", b"OPCODE"]
-
-
-cdef int64_t cpu_time() noexcept nogil:
-    """CPU time of the process, which is what C calls ``clock()``."""
-    cdef timespec t
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t)
-    return <int64_t>t.tv_sec * 1000000000 + t.tv_nsec
-
-
-# -- names -------------------------------------------------------------------------------------------------------------
-
-cdef text_t text_of(PyObject *name, PyObject **kept) noexcept:
-    """A text as UTF-8. Bytes that the system gave and nobody could decode are those bytes again."""
-    cdef text_t text
-    cdef Py_ssize_t length = 0
-    text.text, text.length = b"?", 1
-    if not PyUnicode_Check(name):
-        return text
-    cdef const char *found = PyUnicode_AsUTF8AndSize(name, &length)
-    if found == NULL:
-        PyErr_Clear()
-        kept[0] = PyUnicode_AsEncodedString(name, b"utf-8", b"surrogateescape")
-        if kept[0] == NULL:
-            PyErr_Clear()
-            kept[0] = PyUnicode_AsEncodedString(name, b"utf-8", b"backslashreplace")
-        if kept[0] == NULL:
-            PyErr_Clear()
-            return text
-        found, length = PyBytes_AS_STRING(kept[0]), PyBytes_GET_SIZE(kept[0])
-    text.text, text.length = found, length
-    return text
-
-
-cdef const char *type_name(PyObject *self) noexcept:
-    if PyType_Check(self):
-        return (<PyTypeObject *>self).tp_name
-    return Py_TYPE(self).tp_name
-
-
-cdef void name_c_function(char *name, PyObject *function, bint qualified) noexcept:
-    """The name of a C function; qualified, with its module or the type whose method it is."""
-    cdef c_function_t *found = <c_function_t *>function
-    cdef const char *owner = NULL
-    if function == NULL or not PyCFunction_Check(function):
-        snprintf(name, LONGEST_NAME, b"?")
-        return
-    if qualified and found.m_module != NULL and PyUnicode_Check(found.m_module):
-        owner = PyUnicode_AsUTF8AndSize(found.m_module, NULL)
-        if owner == NULL:
-            PyErr_Clear()
-    elif qualified and found.m_self != NULL:
-        owner = type_name(found.m_self)
-    if owner != NULL:
-        snprintf(name, LONGEST_NAME, b"%s.%s", owner, found.m_ml.ml_name)
-    else:
-        snprintf(name, LONGEST_NAME, b"%s", found.m_ml.ml_name)
-
 
 # -- what the interpreter calls ----------------------------------------------------------------------------------------
 
-cdef class Calls(Seat):
+cdef class Calls(HookChain):
     """Calls and returns, of Python and of C."""
 
     cdef EventLog log
@@ -136,8 +58,8 @@ cdef class Calls(Seat):
         return 0
 
 
-cdef class TracedLines(Seat):
-    """Lines and exceptions; calls and returns too, unless another seat brings them."""
+cdef class TracedLines(HookChain):
+    """Lines and exceptions; calls and returns too, unless a profile function gets them."""
 
     cdef EventLog log
     cdef bint alone
@@ -190,9 +112,9 @@ cdef class EventLog:
         self.gated = PyThreadState_Get().id
         self.started = now()
         self.active = True
-        for seat in (self.calls, self.lines):
-            if seat is not None:
-                seat.take_all() if all_threads else seat.take()
+        for chain in (self.calls, self.lines):
+            if chain is not None:
+                chain.take_all() if all_threads else chain.take()
 
     def pause(self):
         self.active = False
@@ -201,16 +123,17 @@ cdef class EventLog:
         self.active = True
 
     def stop(self):
-        """Log nothing more, and give every place back."""
+        """Log nothing more, and take the functions out of the interpreter again."""
         self.active = False
-        for seat in (self.lines, self.calls):
-            if seat is not None:
-                seat.stop()
-        Py_XDECREF(self.before.code)
+        for chain in (self.lines, self.calls):
+            if chain is not None:
+                chain.stop()
+        cdef PyObject *code = self.before.code
         self.before.code = NULL
+        Py_XDECREF(code)            # which may run Python
 
     def close(self):
-        """Give everything back that is not memory, after ``stop``."""
+        """Close the descriptors, after ``stop``."""
         self.leave_gate()
         meter_close(&self.meter)
         self.calls = self.lines = None
@@ -220,9 +143,9 @@ cdef class EventLog:
         cdef place_t place
         memset(&place, 0, sizeof(place))
         self.count += counted
-        self.locate(&place, <PyFrameObject *><PyObject *>frame, PyTrace_LINE, NULL)
+        locate(&place, <PyFrameObject *><PyObject *>frame, PyTrace_LINE, NULL, False)
         place.number = self.count
-        place.time = cpu_time() if self.padded else now() - self.started
+        place.time = process_cpu() if self.padded else now() - self.started
         place.memory = self.found = max(meter_read(&self.meter), 0)
         self.write(tag, &place)
         Py_XDECREF(place.code)
@@ -239,29 +162,19 @@ cdef class EventLog:
 
     # -- an event --------------------------------------------------------------------------------------------------
 
-    cdef bint is_own(self, PyFrameObject *frame) noexcept:
-        cdef PyCodeObject *code = PyFrame_GetCode(frame)
-        cdef bint own = False
-        cdef int i = 0
-        while i < MOST_OWN and self.own_files[i] != NULL and not own:
-            own = self.own_files[i] == code.co_filename     # all code of a module names its file by one object
-            i += 1
-        Py_DECREF(<PyObject *>code)
-        return own
-
     cdef void leave_gate(self) noexcept:
         if self.forks != forks:
             self.gate.ring = NULL               # it was not mapped here, and something else may be
         gate_close(&self.gate)
         self.gated = 0
 
-    cdef bint look(self) noexcept:
+    cdef bint poll(self) noexcept:
         """Read memory, if it can have changed."""
         cdef int64_t memory
         if PyThreadState_Get().id == self.gated and not must_read(&self.gate, ticks()):
             return False
         memory = meter_read(&self.meter)
-        if memory >= 0:                         # otherwise it is not to be read at the moment
+        if memory >= 0:                         # otherwise it cannot be read at the moment
             self.found = memory
         return True
 
@@ -269,14 +182,14 @@ cdef class EventLog:
         cdef place_t place
         cdef int64_t time, change
         cdef bint wanted
-        if not self.active or self.is_own(frame):
+        if not self.active or is_from(frame, self.own_files, MOST_OWN):
             return
         if self.forks != forks:
             self.active = False
             return
         self.count += 1
-        if not self.look() and self.begun and self.trigger > 0 and not self.padded:
-            return                              # nothing has changed since this was last decided
+        if not self.poll() and self.begun and self.trigger > 0 and not self.padded:
+            return                              # memory is what it was when this was last decided
         time = now()
         place.code = NULL
         place.memory = self.found
@@ -284,8 +197,8 @@ cdef class EventLog:
         wanted = not self.begun or change >= self.trigger or -change >= self.trigger
         if wanted or self.padded:
             place.number = self.count
-            place.time = cpu_time() if self.padded else time - self.started
-            self.locate(&place, frame, what, argument)
+            place.time = process_cpu() if self.padded else time - self.started
+            locate(&place, frame, what, argument, not self.padded)
         if wanted:
             if self.padded and self.count - self.written > 1 and self.before.number == self.count - 1:
                 self.write(b"PREV: ", &self.before)
@@ -298,22 +211,14 @@ cdef class EventLog:
             place.code, self.before = self.before.code, place
         Py_XDECREF(place.code)
 
-    cdef void locate(self, place_t *place, PyFrameObject *frame, int what, PyObject *argument) noexcept:
-        place.code = <PyObject *>PyFrame_GetCode(frame)
-        place.line = PyFrame_GetLineNumber(frame)
-        place.what = NAMES[what]
-        place.function[0] = 0
-        if what == PyTrace_C_CALL or what == PyTrace_C_EXCEPTION or what == PyTrace_C_RETURN:
-            name_c_function(place.function, argument, not self.padded)
-
     cdef void write(self, const char *tag, const place_t *place) noexcept:
-        """Spell a row. One for the event just before another leaves the last that was written what it is."""
+        """Write a row. One for the event just before another does not count as the last that was written."""
         cdef PyCodeObject *code = <PyCodeObject *>place.code
         cdef PyObject *kept[2]
         cdef PyObject *error[3]
         cdef event_t row
-        cdef bint spelled
-        if self.journal.journal.owner != getpid():      # forked, by somebody who does not call Python's hooks
+        cdef bint formatted
+        if self.journal.journal.owner != getpid():      # forked by C code, which does not call Python's hooks
             self.active = False
             return
         PyErr_Fetch(&error[0], &error[1], &error[2])
@@ -326,8 +231,8 @@ cdef class EventLog:
             row.function.text, row.function.length = place.function, strlen(place.function)
         else:
             row.function = text_of(code.co_name if self.padded else code.co_qualname, &kept[1])
-        spelled = spell_padded(&self.row, tag, &row) if self.padded else spell_csv(&self.row, &row)
-        if spelled:
+        formatted = format_padded(&self.row, tag, &row) if self.padded else format_csv(&self.row, &row)
+        if formatted:
             journal_text(&self.journal.journal, self.row.text, self.row.used)
         else:
             self.journal.journal.lost += 1

@@ -1,4 +1,4 @@
-# The rows of an event log, spelled out in two ways.
+# The rows of an event log, written in two ways.
 
 from libc.stdint cimport int64_t, uint64_t
 
@@ -35,7 +35,7 @@ cdef struct reference_t:        # an object that begins or ends
     int64_t change
 
 # All return False where there is no memory for the row.
-cdef bint spell_csv(row_t *row, const event_t *event) noexcept nogil
-cdef bint spell_padded(row_t *row, const char *tag, const event_t *event) noexcept nogil
-cdef bint spell_reference(row_t *row, const char *tag, const reference_t *reference) noexcept nogil
+cdef bint format_csv(row_t *row, const event_t *event) noexcept nogil
+cdef bint format_padded(row_t *row, const char *tag, const event_t *event) noexcept nogil
+cdef bint format_reference(row_t *row, const char *tag, const reference_t *reference) noexcept nogil
 cdef void row_close(row_t *row) noexcept nogil

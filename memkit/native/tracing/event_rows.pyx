@@ -1,8 +1,8 @@
-"""The rows of an event log, spelled out: as CSV, and padded to columns for people to look at.
+"""The rows of an event log, as CSV, and padded to columns for people to read.
 
 Nothing is cut and any text survives. In CSV a text with a comma, a quote or a line break stands in quotes (RFC 4180).
 Between blanks, where a text must not have any, a blank, a control character and a backslash are ``\\x20`` and the like.
-Numbers are spelled by hand, because ``printf`` would write whatever decimal point the program has set its locale to.
+Numbers are formatted by hand, because ``printf`` would write whatever decimal point the program has set its locale to.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -95,7 +95,7 @@ cdef void put_field(row_t *row, const text_t *text) noexcept nogil:
     put(row, c'"')
 
 
-cdef bint spell_csv(row_t *row, const event_t *event) noexcept nogil:
+cdef bint format_csv(row_t *row, const event_t *event) noexcept nogil:
     """event, time_s, thread, what, file, line, function, memory_bytes, change_bytes"""
     if not make_room(row, event.file.length + event.function.length):
         return False
@@ -155,7 +155,7 @@ cdef void put_right(row_t *row, int64_t value, size_t width) noexcept nogil:
         row.used = begun + width
 
 
-cdef bint spell_padded(row_t *row, const char *tag, const event_t *event) noexcept nogil:
+cdef bint format_padded(row_t *row, const char *tag, const event_t *event) noexcept nogil:
     """``printf``'s ``"%-6s%-12zu +%-6ld %-12.6f %-8s %-80s %4d %-32s %12zu %12ld"``, the texts escaped."""
     cdef size_t begun
     if not make_room(row, event.file.length + event.function.length):
@@ -215,7 +215,7 @@ cdef void put_address(row_t *row, uint64_t address, size_t width) noexcept nogil
         put(row, digits[count])
 
 
-cdef bint spell_reference(row_t *row, const char *tag, const reference_t *reference) noexcept nogil:
+cdef bint format_reference(row_t *row, const char *tag, const reference_t *reference) noexcept nogil:
     """``printf``'s ``"%s%12.6f %16p %16ld %-32s %-80s %4d %-40s %16zd %16ld"``, the texts escaped."""
     if not make_room(row, reference.type.length + reference.file.length + reference.function.length):
         return False

@@ -25,58 +25,7 @@ from posix.unistd cimport _SC_PAGESIZE, close, sysconf
 from memkit.base.errors import MeterError, UsageError
 from memkit.native.clock cimport now
 from memkit.native.descriptors cimport moved_up
-
-cdef extern from *:
-    """
-    #if defined(__has_include)
-    #if __has_include(<linux/perf_event.h>)
-    #define MEMKIT_HAS_PERF 1
-    #include <linux/perf_event.h>
-    #include <sys/ioctl.h>
-    #include <sys/syscall.h>
-    #include <unistd.h>
-    #include <string.h>
-    #endif
-    #endif
-    #include <errno.h>
-
-    /* A descriptor of the calling thread's page faults, or -1. Each one moves data_head of its ring. */
-    static int memkit_open_faults(void) {
-    #ifdef MEMKIT_HAS_PERF
-        struct perf_event_attr attr;
-        memset(&attr, 0, sizeof attr);
-        attr.size = sizeof attr;
-        attr.type = PERF_TYPE_SOFTWARE;
-        attr.config = PERF_COUNT_SW_PAGE_FAULTS;
-        attr.sample_period = 1;
-        attr.exclude_kernel = 1;
-        attr.exclude_hv = 1;
-        return (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
-    #else
-        errno = ENOSYS;
-        return -1;
-    #endif
-    }
-    /* The kernel's number of an event, or 0 for a descriptor that is none. */
-    static uint64_t memkit_event_of(int fd) {
-    #ifdef MEMKIT_HAS_PERF
-        uint64_t number = 0;
-        return ioctl(fd, PERF_EVENT_IOC_ID, &number) == 0 ? number : 0;
-    #else
-        return 0;
-    #endif
-    }
-    static volatile uint64_t *memkit_head(void *ring) {
-    #ifdef MEMKIT_HAS_PERF
-        return (volatile uint64_t *)&((struct perf_event_mmap_page *)ring)->data_head;
-    #else
-        return 0;
-    #endif
-    }
-    """
-    int open_faults "memkit_open_faults"() noexcept nogil
-    uint64_t event_of "memkit_event_of"(int) noexcept nogil
-    volatile uint64_t *head_of "memkit_head"(void *) noexcept nogil
+from memkit.native.perf_event cimport perf_head, perf_id, perf_open_faults
 
 cdef enum:
     STEP = 2000                 # nanoseconds
@@ -97,7 +46,7 @@ cdef int map_faults(gate_t *gate) noexcept nogil:
     """Open this thread's page-fault event and map its ring, read-only and never drained; 0, or errno."""
     cdef long page = sysconf(_SC_PAGESIZE)
     cdef int code
-    gate.fd = open_faults()
+    gate.fd = perf_open_faults()
     if gate.fd < 0:
         return errno
     gate.ring = mmap(NULL, 2 * page, PROT_READ, MAP_SHARED, gate.fd, 0)
@@ -108,8 +57,8 @@ cdef int map_faults(gate_t *gate) noexcept nogil:
         gate.ring = NULL
         return code
     gate.fd = moved_up(gate.fd)
-    gate.event = event_of(gate.fd)
-    gate.head = head_of(gate.ring)
+    gate.event = perf_id(gate.fd)
+    gate.head = perf_head(gate.ring)
     return 0
 
 
@@ -125,7 +74,7 @@ cdef void gate_close(gate_t *gate) noexcept nogil:
     if gate.ring != NULL:
         munmap(gate.ring, 2 * sysconf(_SC_PAGESIZE))
         gate.ring = NULL
-    if gate.fd >= 0 and gate.event and event_of(gate.fd) == gate.event:
+    if gate.fd >= 0 and gate.event and perf_id(gate.fd) == gate.event:
         close(gate.fd)
     gate.fd = -1
     if gate.engine == PERF:

@@ -15,10 +15,10 @@ from contextlib import ExitStack, closing
 import memkit
 from memkit.base.errors import MemkitError, MeterError, UsageError
 from memkit.base.units import LONGEST_INTERVAL, SECOND, parse_interval
-from memkit.compat.mprof.following import DatFile, Inside, Outside
+from memkit.compat.mprof.dat_file import DatFile, Inside, Outside
+from memkit.compat.mprof.process_memory import Replacement, Watch
 from memkit.compat.mprof.profiles import new_profile
-from memkit.compat.mprof.watching import Replacement, Watch
-from memkit.compat.typed import find_script, is_script
+from memkit.compat.script_or_module import find_script, is_script
 from memkit.model import mprof_file
 from memkit.model.ending import signal_name
 from memkit.run import execute, launch
@@ -28,6 +28,8 @@ METERS = {"psutil": "rss", "psutil_pss": "pss", "psutil_uss": "uss", "posix": "r
 SETTLED = 0.02
 """Seconds after which a program that was just loaded is looked at again."""
 FOLLOW_EVERY = 0.5
+IN_THE_PROGRAM = "memkit.compat.function_timestamps"
+"""The module that the measured program imports for its ``@profile``."""
 
 
 def get_cmd_line(args) -> str:
@@ -141,8 +143,11 @@ def _run_new(options, interval, plan) -> int:
             told = {"path": journal, "interval": str(interval), "meter": METERS[options.backend]}
             if options.include_children:  # memory of calls alone comes from inside
                 meter = f"{told['meter']}_of_all"
-                told |= {"interval": str(LONGEST_INTERVAL // SECOND), "meter": f"{meter}=memkit.compat.stamps:{meter}"}
-            told["profile"] = "memkit.compat.stamps:profile"
+                told |= {
+                    "interval": str(LONGEST_INTERVAL // SECOND),
+                    "meter": f"{meter}={IN_THE_PROGRAM}:{meter}",
+                }
+            told["profile"] = f"{IN_THE_PROGRAM}:profile"
             command = launch.command(program, told, None if python[0] == sys.executable and not python[1:] else python)
         else:
             command = options.program

@@ -7,8 +7,8 @@ import pytest
 
 import memkit
 from memkit.model.recording import Function, Line, Tracing
-from memkit.report.reporters import plotlines
-from memkit.report.reporters.plotlines import MOST_LINES, draw, rows_of
+from memkit.report.reporters import plot_lines
+from memkit.report.reporters.plot_lines import MOST_LINES, draw, rows_of
 
 MIB = 1 << 20
 
@@ -171,7 +171,7 @@ def test_nothing_to_draw_is_one_clear_error(made_up, tmp_path):
 
 
 def test_without_what_draws_it_is_refused_before_anything_is_made(traced, function, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(plotlines, "find_spec", lambda name: None)
+    monkeypatch.setattr(plot_lines, "find_spec", lambda name: None)
     with pytest.raises(memkit.UsageError, match="--plot-lines needs matplotlib: python -m pip install matplotlib"):
         memkit.report(traced((function, 2, 8, 20)), plot_lines=tmp_path / "a.png")
     assert capsys.readouterr() == ("", "")

@@ -6,7 +6,7 @@ import pytest
 
 import memkit
 from memkit.model.recording import Function, Tracing
-from memkit.report.reporters.calls import LIST, LONGEST_CHAIN, MOST_FUNCTIONS, MOST_ROWS, TREE, cost, page, place
+from memkit.report.reporters.call_paths import LIST, LONGEST_CHAIN, MOST_FUNCTIONS, MOST_ROWS, TREE, cost, page, place
 
 MIB = 1 << 20
 MAIN = "<thread MainThread>"

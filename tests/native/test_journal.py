@@ -76,7 +76,7 @@ def test_rows_of_many_threads_stay_whole(opened):
     assert sorted(lines) == sorted(f'["{name}",{number}]' for name in "abcdefgh" for number in range(5000))
 
 
-def test_a_full_disk_is_kept_for_the_end_and_lost_rows_are_counted(tmp_path):
+def test_a_full_disk_is_an_error_at_the_end_and_lost_rows_are_counted(tmp_path):
     code = f"""
 import errno, os, resource
 from memkit.native.journal import Journal
@@ -94,7 +94,7 @@ assert (journal.error, journal.lost) == (errno.EFBIG, 4), (journal.error, journa
     assert (tmp_path / "full").read_bytes().count(b"\n") == 6
 
 
-def test_after_a_torn_row_the_next_begins_on_a_line_of_its_own(tmp_path):
+def test_the_row_after_a_torn_one_begins_a_new_line(tmp_path):
     code = f"""
 import os, resource
 from memkit.native.journal import Journal
@@ -126,7 +126,7 @@ def test_a_forked_child_writes_nothing(opened):
     assert path.read_text() == '["parent",1]\n'
 
 
-def test_a_descriptor_that_became_somebody_elses_is_not_written_to(tmp_path):
+def test_a_reused_descriptor_is_not_written_to(tmp_path):
     code = f"""
 import os
 from memkit.native.journal import Journal
@@ -147,7 +147,7 @@ os.write(taken[0], b"theirs")
     assert (tmp_path / "theirs").read_text() == "theirs"
 
 
-def test_a_file_is_found_again_where_names_are_not_in_utf_8(tmp_path):
+def test_a_file_whose_name_is_not_utf_8_is_reopened(tmp_path):
     if not shutil.which("localedef"):
         pytest.skip("needs localedef, to make a locale whose names are not in UTF-8")
     subprocess.run(["localedef", "-i", "POSIX", "-f", "ISO-8859-1", tmp_path / "test.latin1"], capture_output=True)
@@ -173,7 +173,7 @@ print(sys.getfilesystemencoding(), journal.error)
         assert file.read() == '["row",1]\n'
 
 
-def test_a_file_that_was_removed_is_written_to_still(opened):
+def test_a_removed_file_is_still_written_to(opened):
     journal, path = opened
     path.unlink()
     journal.row("row", 1)
@@ -181,7 +181,7 @@ def test_a_file_that_was_removed_is_written_to_still(opened):
     assert journal.error is None
 
 
-def test_a_descriptor_that_is_gone_without_a_path_is_an_error_kept(tmp_path):
+def test_a_closed_descriptor_without_a_path_is_an_error_at_the_end(tmp_path):
     journal = Journal(os.open(tmp_path / "j", os.O_WRONLY | os.O_CREAT | os.O_APPEND))
     [mine] = [fd for fd in map(int, os.listdir("/proc/self/fd")) if links_to(fd, tmp_path / "j")]
     os.close(mine)
@@ -197,7 +197,7 @@ def links_to(fd, path):
         return False
 
 
-def test_a_broken_pipe_is_an_error_kept():
+def test_a_broken_pipe_is_an_error_at_the_end():
     here, there = os.pipe()
     journal = Journal(there)
     os.close(here)
@@ -208,7 +208,7 @@ def test_a_broken_pipe_is_an_error_kept():
     journal.close()
 
 
-def test_what_is_no_descriptor_is_refused():
+def test_an_invalid_descriptor_is_refused():
     with pytest.raises(OSError, match="descriptor"):
         Journal(9999)
 

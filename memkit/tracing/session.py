@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from memkit.base import own_code
 from memkit.model import file_format
 from memkit.system.engine import Meter
+from memkit.tracing import tracers
 from memkit.tracing.tracers import CallTracer, Functions, LineTracer, gate
 
+own_code.uninterruptible |= {__file__, tracers.__file__}
 _TURNS = 500  # of a probe
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import memkit
 from memkit.ipython.measurement import Measured
-from memkit.ipython.watching import Measurements, active, line
+from memkit.ipython.mem_watcher import Measurements, active, line
 from memkit.system import engine
 
 MIB = 1 << 20

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from memkit.compat.memory_profiler.backends import choose_backend
 from memkit.compat.memory_profiler.profiler import LineProfiler, differs, printing, switched_off
-from memkit.compat.memory_profiler.stamps import TimeStamper
 from memkit.compat.memory_profiler.table import show_results
-from memkit.compat.typed import find_script, is_script
+from memkit.compat.memory_profiler.time_stamper import TimeStamper
+from memkit.compat.script_or_module import find_script, is_script
 from memkit.record.memory_usage import BACKENDS, start_tracemalloc, stop_tracemalloc
 from memkit.run import execute
 
@@ -42,21 +42,13 @@ def main(own_files: tuple[str, ...] = ()) -> None:
         else:
             _run(execute.run_module, target, profiler, options.backend, arguments)
     except BaseException:
-        execute.hide_own_frames((*_OWN_FILES, *own_files))
+        execute.hide_own_frames(("<frozen runpy>", *own_files))
         raise
     finally:
         if pid == os.getpid():  # what a fork ended by itself is told by its parent
             lost = _show(profiler, options.precision, stream)
     if lost:
         sys.exit(1)
-
-
-_OWN_FILES = (
-    __file__,
-    execute.__file__,
-    os.path.join(os.path.dirname(__file__), "__main__.py"),
-    "<frozen runpy>",
-)
 
 
 def _options():

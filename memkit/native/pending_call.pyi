@@ -1,0 +1,6 @@
+from collections.abc import Callable
+from typing import Self
+
+class PendingCall:
+    def __new__(cls, function: Callable[[], object]) -> Self: ...
+    def __call__(self) -> None: ...

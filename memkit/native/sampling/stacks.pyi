@@ -1,0 +1,3 @@
+from memkit.native.journal import Journal
+
+def write_stacks(journal: Journal) -> int: ...

@@ -1,0 +1,6 @@
+from typing import Literal
+
+NAMES: tuple[str, str, str]
+
+def probe(wished: str = "") -> None: ...
+def chosen() -> tuple[Literal["perf", "rusage", "always"], str | None]: ...
