@@ -325,7 +325,7 @@ def test_several_recordings_are_reported_one_by_one_and_drawn_together(memkit, m
     "option",
     ["--csv", "--csv-lines", "--csv-calls", "--json", "--plot-lines", "--flame", "--folded", "--speedscope"],
 )
-def test_a_report_of_one_recording_is_refused_for_two_before_anything_is_made(memkit, memkit_run, tmp_path, option):
+def test_a_report_of_one_recording_is_refused_for_two_before_any_is_made(memkit, memkit_run, tmp_path, option):
     memkit_run("-c", "'first'", path="a.memkit")
     memkit_run("-c", "'second'", path="b.memkit")
     before = contents(tmp_path)
@@ -489,7 +489,7 @@ def test_a_report_does_not_go_over_the_program_that_is_run(memkit, script, tmp_p
     assert (tmp_path / "program").read_text() == "print('ran')"
 
 
-def test_a_name_that_is_no_module_is_refused_with_the_way_to_write_a_function(memkit, script):
+def test_a_name_that_is_no_module_is_refused_with_the_way_to_write_it(memkit, script):
     name = script("def parse(): pass")
     done = memkit("run", "--lines=parse", name)
     assert done.returncode == 2
