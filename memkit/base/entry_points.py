@@ -19,15 +19,15 @@ GROUP = "memkit"
 OWN = "memkit-profiler"
 REPORTERS = {
     "console": "console",
-    "csv": "csvfile",
+    "csv": "samples_csv",
     "flame": "flame",
     "folded": "folded",
-    "json": "jsonfile",
+    "json": "recording_json",
     "lines": "lines",
     "mprof": "mprof",
-    "paths": "calls",
+    "paths": "call_paths",
     "plot": "plot",
-    "plot-lines": "plotlines",
+    "plot-lines": "plot_lines",
     "speedscope": "speedscope",
 }
 """memkit's own: name -> module in ``memkit.report.reporters``. The entry points in ``pyproject.toml`` say the same."""

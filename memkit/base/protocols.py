@@ -59,3 +59,74 @@ class Reporter(Protocol):
 
     def memkit_report(self, recordings: tuple[Recording, ...], options: argparse.Namespace) -> None:
         """Report on finished recordings."""
+
+
+class Meter(Protocol):
+    """What a sampler reads: memkit's own of some process, or a function of somebody's with a name."""
+
+    @property
+    def name(self) -> str:
+        """What it measures, as ``--meter`` has it."""
+
+    def read(self) -> int | None:
+        """Bytes; None where the process is gone, or the function failed."""
+
+
+class Sampler(Protocol):
+    """A thread that reads a meter and writes what it reads: one in C, or in Python where the meter is Python."""
+
+    def start(self) -> None:
+        """Begin. Raises ``OSError`` or ``RuntimeError`` where no thread can be started."""
+
+    def flush(self) -> None:
+        """Write out what was read and not written."""
+
+    def pause(self) -> None:
+        """Have no thread for a while, as before a fork."""
+
+    def resume(self) -> None:
+        """Have one again."""
+
+    def stop(self) -> None:
+        """Read once more, write out, and end."""
+
+
+class Tracer(Protocol):
+    """What follows the lines or the calls of a program."""
+
+    def start(self) -> None:
+        """Begin, in all threads."""
+
+    def stop(self) -> None:
+        """End, in all threads."""
+
+    def flush(self, rows: Any) -> None:
+        """Write out the sums since the last time."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+
+class ProcessSource(Protocol):
+    """What tells of other processes: ``/proc``, or psutil elsewhere."""
+
+    def read(self, pid: int) -> Any:
+        """Memory, age and end of a process; None where there is none."""
+
+    def speaker(self, pid: int) -> int:
+        """The TID whose ``/proc`` entry has the memory: the PID, or a live thread if the main thread has exited."""
+
+    def kinship(self) -> Callable[[int], list[int]]:
+        """A function that gives the children of a process."""
+
+    def command(self, pid: int) -> str:
+        """What a process runs, in one line."""
+
+    def newest(self) -> int | None:
+        """The PID or TID that was given out last, where that is known."""
+
+    def shares(self, pid: int) -> Any:
+        """How much of its memory a process shares; None where it is gone."""
+
+    def began(self, born: Any) -> int:
+        """A start that ``read`` told, on ``time.monotonic_ns``."""

@@ -6,9 +6,11 @@ import argparse
 
 from memkit.base.errors import UsageError
 from memkit.base.units import parse_bytes, parse_interval
-from memkit.record import limit_guard
 from memkit.record.settings import RunSettings
-from memkit.system.processes import METERS
+
+ON_LIMIT = ("report", "raise", "stop")
+STOPPED = 86
+"""What ``memkit.record.limit_guard`` can do, and the exit code of a program that it stops; importing it takes too long."""
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -81,9 +83,9 @@ def _add_options_of_processes(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--on-limit",
-        choices=limit_guard.ACTIONS,
+        choices=ON_LIMIT,
         help="with --limit: do no more than that (report, the default), raise MemoryError in the main thread, or stop the "
-        f"program with exit code {limit_guard.Bound.EXIT_CODE}",
+        f"program with exit code {STOPPED}",
     )
 
 
@@ -125,10 +127,13 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--trigger goes with --call-log FILE, which says where to log")
     if options.on_limit is not None and options.limit is None:
         raise UsageError("--on-limit goes with --limit SIZE, which says when")
-    if options.children and options.meter not in METERS:
-        raise UsageError(
-            f"--children goes with the meters {', '.join(METERS)}: {options.meter!r} cannot measure other processes"
-        )
+    if options.children:
+        from memkit.system.processes import METERS
+
+        if options.meter not in METERS:
+            raise UsageError(
+                f"--children goes with the meters {', '.join(METERS)}: {options.meter!r} cannot measure other processes"
+            )
     if options.command_line is None:
         return
     for name in ("lines", "calls", "c_calls", "call_log", "follow", "limit"):
@@ -151,6 +156,8 @@ def _log_path(text: str) -> str:
 
 
 def _limit(text: str) -> str:
+    from memkit.record import limit_guard
+
     limit_guard.parse(text)
     return text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from memkit.base.errors import UsageError, nearest
 
@@ -20,18 +21,19 @@ _DASHES = "\0--"
 class Parser(argparse.ArgumentParser):
     """A parser that raises ``UsageError``, and names the nearest option for one it does not know."""
 
-    def __init__(self, prog: str, description: str, usage: str | None = None):
+    def __init__(self, prog: str, description: str, usage: str | None = None, *, help: bool = True):
         super().__init__(
             prog,
             usage,
             description,
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_formatter,
             add_help=False,
         )
         self.ours: list[str] = []
         """The words of the last command line before the program."""
-        self.add_argument("-h", "--help", action="help", help="show this help")
+        if help:
+            self.add_argument("-h", "--help", action="help", help="show this help")
 
     def parse(self, words: list[str]) -> argparse.Namespace:
         """The options among some words, and the program with its arguments."""
@@ -68,3 +70,12 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """What lays out a help text. argparse makes one for each option that is added, and would import shutil for its width."""
+    try:
+        columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(1).columns
+    except (ValueError, OSError):
+        columns = 0
+    return argparse.RawDescriptionHelpFormatter(prog, width=(columns or 80) - 2)

@@ -12,13 +12,14 @@ from memkit.base.plugins import Plugins
 from memkit.base.units import parse_interval
 from memkit.cli.exit_codes import FAILED, INTERRUPTED, WRONG_USAGE, reader_went_away
 from memkit.cli.options import add_run_options, check, settings
+from memkit.cli.parser import Parser
 from memkit.cli.printing import say
 from memkit.cli.recording_file import drop_unused, just_made
 from memkit.cli.report_options import check_outputs, parsed
 from memkit.record import files
 from memkit.run import launch
 from memkit.run.launch import Children, Exit, Program
-from memkit.run.progress import progress_of
+from memkit.system import engine
 
 DESCRIPTION = """\
 Run a program and record what it does to memory: one in Python, or with --program any.
@@ -29,7 +30,7 @@ into a file as it happens, so that a program that is killed is reported on like 
 
 def command(name: str, words: list[str]) -> int:
     """Run a program under measurement, then report; the exit code is the program's."""
-    parser, plugins, options = parsed(name, DESCRIPTION, words, add_run_options)
+    parser, plugins, options = _without_reporters(name, words) or parsed(name, DESCRIPTION, words, add_run_options)
     program = _program(options)
     meter = place_of_meter(options.meter, plugins)
     if program.mode == "program" and "=" in meter:
@@ -49,6 +50,27 @@ def command(name: str, words: list[str]) -> int:
     return exit.status or (FAILED if failed else 0)
 
 
+def _without_reporters(name: str, words: list[str]) -> tuple[Parser, Plugins, argparse.Namespace] | None:
+    """Parser, plugins and options where no report is asked for and no other plugin is installed; None elsewhere.
+
+    Nothing that reports is imported then, which is most of what starting up costs.
+    """
+    if not {"-q", "--quiet"} & set(words):
+        return None
+    parser = Parser(name, DESCRIPTION, help=False)
+    add_run_options(parser)
+    parser.add_argument("-q", "--quiet", action="store_true")
+    try:
+        options = parser.parse(words)
+    except UsageError:  # an option of a reporter, or a mistake
+        return None
+    if not options.quiet or options.meter not in engine.METERS:
+        return None
+    plugins = Plugins(complain=lambda _: None, reporters=False)
+    options.command = "run"
+    return None if plugins.found else (parser, plugins, options)
+
+
 def _check_targets(program: Program, options: argparse.Namespace) -> None:
     """Refuse targets of ``--lines`` and ``--calls`` that name nothing. Raises ``UsageError``."""
     targets = [target for target in (*(options.lines or ()), *(options.calls or ())) if target]
@@ -65,19 +87,27 @@ def _launched(name: str, program: Program, path: str, meter: str, plugins: Plugi
     def complain(text: str) -> None:
         say(f"{name}: {text}")
 
-    with progress_of(path, plugins, options, complain) as progress:
-        if program.mode == "program":
-            from memkit.run.any_program import run
+    if program.mode == "program":
+        from memkit.run.any_program import run
+        from memkit.run.progress import progress_of
 
+        with progress_of(path, plugins, options, complain) as progress:
             return run(program, path, parse_interval(options.interval), meter, progress, complain)
-        words = launch.command(program, settings(options, path, meter))
-        children = Children(program.words, parse_interval(options.interval), meter) if options.children else None
+    words = launch.command(program, settings(options, path, meter))
+    children = Children(program.words, parse_interval(options.interval), meter) if options.children else None
+    if not options.live and not plugins.has("memkit_follow"):
+        return launch.launch(words, path, None, children, followed=options.follow)
+    from memkit.run.progress import progress_of
+
+    with progress_of(path, plugins, options, complain) as progress:
         return launch.launch(words, path, progress, children, followed=options.follow)
 
 
 def _report_failed(name: str, exit: Exit, path: str, plugins: Plugins, options: argparse.Namespace) -> bool:
     """Report on the recording; whether that failed, or there is none."""
     if exit.recorded:
+        if not plugins.has("memkit_report"):
+            return False
         try:
             return bool(plugins.report([just_made(path, exit.unwritten)], options))
         except BrokenPipeError:
@@ -122,8 +152,6 @@ def _check_script(script: str) -> None:
 
 def place_of_meter(name: str, plugins: Plugins) -> str:
     """A meter that works here: its name, or the place of a plugin's callable."""
-    from memkit.system import engine
-
     if name in engine.METERS:
         engine.meter_named(name)
         return name

@@ -13,7 +13,11 @@ from memkit.base.errors import MeterError, UsageError, nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
+    from typing import Any
+
+    from memkit.base import protocols
 
 __all__ = [
     "METERS",
@@ -95,10 +99,11 @@ if NAME == "portable":
     from memkit.system.portable import METERS, Journal, Meter, PendingCall, Sampler, Scope, allow_reset, peak_rss, peaks
 
 
-def meter_named(meter, name: str | None = None) -> object:
+def meter_named(meter: Any, name: str | None = None) -> protocols.Meter:
     """The meter of this process for a name, or for a callable that returns bytes and the name it is to have."""
     if hasattr(meter, "read"):
-        return meter
+        ready: protocols.Meter = meter
+        return ready
     if callable(meter):
         from memkit.system.portable import CalledMeter
 
@@ -109,7 +114,7 @@ def meter_named(meter, name: str | None = None) -> object:
     return Meter(meter)
 
 
-def sampler_for(meter) -> type:
+def sampler_for(meter: protocols.Meter) -> Callable[..., protocols.Sampler]:
     """The sampler that can read a meter: a plugin's is Python, and needs the one that runs Python."""
     if isinstance(meter, Meter):
         return Sampler

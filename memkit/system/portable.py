@@ -72,7 +72,7 @@ class CalledMeter:
     pid = None
 
     def __init__(self, read, name: str | None = None):
-        self.name = name or getattr(read, "__qualname__", type(read).__name__)
+        self.name = str(name or getattr(read, "__qualname__", type(read).__name__))
         self._read = read
         self._owner = os.getpid()
         try:

@@ -13,6 +13,10 @@ import time
 
 from memkit.system.pidfd import from_status
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from memkit.base.protocols import ProcessSource
+
 METERS = ("rss", "pss", "uss", "vms", "swap")
 """What can be measured of other processes."""
 _KIB = 1024
@@ -315,7 +319,7 @@ class Elsewhere:
         return int(born * _SECOND) - time.time_ns() + time.monotonic_ns()
 
 
-def here():
+def here() -> ProcessSource:
     """The processes of this machine."""
     from memkit.system import engine
 

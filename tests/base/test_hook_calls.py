@@ -197,7 +197,7 @@ def test_a_wrapper_ends_in_order_when_somebody_interrupts(called, style):
     assert (ended, called.said) == ([True], [])
 
 
-def test_a_report_is_called_for_each_recording_wherever_the_argument_stands(called):
+def test_a_report_is_called_for_each_recording_at_any_place(called):
     seen = []
 
     def memkit_report(options, recording):

@@ -108,7 +108,7 @@ def test_a_report_is_called_for_each_recording_or_once_with_all(install_plugin, 
     assert sys.modules["plural_module"].calls == [(one, two)]
 
 
-def test_an_option_of_one_recording_refuses_several_before_any_report_is_made(install_plugin, made_up, capsys):
+def test_an_option_of_one_recording_refuses_several_before_any_report(install_plugin, made_up, capsys):
     install_plugin(
         """
         @memkit.hookimpl
@@ -175,7 +175,7 @@ def memkit_report(recordings): raise RuntimeError("no ink")
         ("--flag -- --csv a.csv", " --flag"),
     ],
 )
-def test_the_command_that_makes_a_report_again_has_the_options_that_were_given(install_plugin, made_up, words, again):
+def test_the_command_that_makes_a_report_again_has_the_given_options(install_plugin, made_up, words, again):
     import argparse
 
     install_plugin(MANY_OPTIONS)

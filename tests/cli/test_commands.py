@@ -325,7 +325,7 @@ def test_several_recordings_are_reported_one_by_one_and_drawn_together(memkit, m
     "option",
     ["--csv", "--csv-lines", "--csv-calls", "--json", "--plot-lines", "--flame", "--folded", "--speedscope"],
 )
-def test_a_report_of_one_recording_is_refused_for_two_before_anything_is_made(memkit, memkit_run, tmp_path, option):
+def test_a_report_of_one_recording_is_refused_for_two_before_any_is_made(memkit, memkit_run, tmp_path, option):
     memkit_run("-c", "'first'", path="a.memkit")
     memkit_run("-c", "'second'", path="b.memkit")
     before = contents(tmp_path)
@@ -489,7 +489,7 @@ def test_a_report_does_not_go_over_the_program_that_is_run(memkit, script, tmp_p
     assert (tmp_path / "program").read_text() == "print('ran')"
 
 
-def test_a_name_that_is_no_module_is_refused_with_the_way_to_write_a_function(memkit, script):
+def test_a_name_that_is_no_module_is_refused_with_the_way_to_write_it(memkit, script):
     name = script("def parse(): pass")
     done = memkit("run", "--lines=parse", name)
     assert done.returncode == 2
@@ -510,3 +510,32 @@ def test_nothing_that_a_file_is_called_commands_the_terminal(memkit, memkit_run,
 def test_a_program_that_fails_is_reported_on_all_the_same(memkit_run, tmp_path, ending):
     assert memkit_run("--csv", "a.csv", "-c", f"import os, sys; {ending}", options=()).stderr.count("\npeak ") == 1
     assert (tmp_path / "a.csv").read_text().startswith("time")
+
+
+# -- what is not needed is not imported ------------------------------------------------------------------------------------
+
+
+QUIET = """\
+import sys
+from memkit.cli.main import run
+code = run(sys.argv[1:])
+print(code, *(name for name in ("pluggy", "memkit.report.reporters.console", "memkit.model.reader") if name in sys.modules))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        (["-q", "-c", "import sys; sys.exit(3)"], "3"),
+        (["-q", "--csv", "a.csv", "-c", "pass"], "0 pluggy memkit.report.reporters.console memkit.model.reader"),
+        (["-q", "-p", "no:csv", "-c", "pass"], "0 pluggy memkit.report.reporters.console memkit.model.reader"),
+    ],
+    ids=["nothing", "a report", "a plugin that is left out"],
+)
+def test_a_quiet_run_without_reports_imports_nothing_that_reports(tmp_path, words, printed):
+    where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", QUIET, "-o", "a.memkit", *words], capture_output=True, text=True, **where
+    )
+    assert (done.stdout, done.stderr) == (f"{printed}\n", "")
+    assert reader.read(tmp_path / "a.memkit").ending.kind in ("ok", "exited")
