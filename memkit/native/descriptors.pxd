@@ -1,4 +1,4 @@
-# Descriptors of ours in a process that is not: the program may close them, and get their numbers for files of its own.
+# Descriptors of memkit in the process of a program, which may close them and get their numbers for files of its own.
 
 from posix.types cimport dev_t, ino_t
 

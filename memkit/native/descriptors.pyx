@@ -1,7 +1,7 @@
-"""Descriptors of ours in a process that is not.
+"""Descriptors of memkit in the process of a program.
 
-Programs that turn themselves into daemons close the descriptors they know nothing of, and the next file they open takes the
-lowest free number. So ours are moved to high numbers, and looked at before they are read, written or closed.
+Programs that turn themselves into daemons close descriptors that they did not open, and the next file they open takes the
+lowest free number. So memkit's are moved to high numbers, and checked before they are read, written or closed.
 """
 
 from libc.errno cimport EAGAIN, errno
@@ -17,7 +17,7 @@ cdef extern from "<sys/file.h>" nogil:
     int flock(int, int)
 
 cdef enum:
-    HIGHEST = 1024              # select() and some old programs know no more
+    HIGHEST = 1024              # select() and some old programs take no higher number
 
 
 cdef int moved_up(int fd) noexcept nogil:

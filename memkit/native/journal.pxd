@@ -31,7 +31,7 @@ cdef struct journal_t:
     char head[LONGEST_HEAD] # a row that each write begins with, where several processes write into one file
     char buffer[CAPACITY]
 
-cdef struct writer_t:       # somebody who has rows to add before each flush
+cdef struct writer_t:       # what has rows to add before each flush
     # `memory` is what memory is now, or -1; `whole` is whether nothing may be left for later
     void (*write)(void *whose, journal_t *journal, int64_t memory, bint whole) noexcept nogil
     void *whose
@@ -39,7 +39,7 @@ cdef struct writer_t:       # somebody who has rows to add before each flush
 
 # Adds `["tag",values...]` to the buffer; a table takes samples, and passes over other rows.
 cdef void journal_row(journal_t *journal, const char *tag, const int64_t *values, int count) noexcept nogil
-# Adds rows that are spelled out already, each ending in a newline.
+# Adds rows that are formatted already, each ending in a newline.
 cdef void journal_text(journal_t *journal, const char *text, size_t length) noexcept nogil
 # Hands the buffer to the kernel in one write.
 cdef void journal_flush(journal_t *journal, int64_t time) noexcept nogil

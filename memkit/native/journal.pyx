@@ -26,7 +26,7 @@ from memkit.native.threads cimport pthread_mutex_init, pthread_mutex_lock, pthre
 
 
 cdef enum:
-    STANDS_OUT = 1000           # a peak is a row of a table where it is above its neighbours by one part in so many
+    STANDS_OUT = 1000           # a peak is a row of a table where it is above its neighbours by 1/1000
 
 cdef int64_t SECOND = 1000000000
 cdef uint64_t GIB = 1 << 30
@@ -122,7 +122,7 @@ cdef void append(journal_t *journal, const char *text, size_t length) noexcept n
 NOTHING = INT64_MIN
 
 
-cdef char *spell(char *end, int64_t value) noexcept nogil:
+cdef char *format_integer(char *end, int64_t value) noexcept nogil:
     """Write a comma and a number; snprintf would take three times as long."""
     cdef char digits[20]
     cdef int count = 0
@@ -154,7 +154,7 @@ cdef void journal_text(journal_t *journal, const char *text, size_t length) noex
     pthread_mutex_unlock(&journal.lock)
 
 
-cdef char *spell_pair(char *end, int64_t time, int64_t size) noexcept nogil:
+cdef char *format_pair(char *end, int64_t time, int64_t size) noexcept nogil:
     """Write seconds and GiB."""
     cdef uint64_t magnitude = -<uint64_t>size if size < 0 else <uint64_t>size
     cdef uint64_t rest = magnitude % GIB
@@ -172,8 +172,8 @@ cdef void table_row(journal_t *journal, int64_t time, int64_t memory, int64_t ri
     pthread_mutex_lock(&journal.lock)
     around = max(memory, journal.before)
     if memory + rise - around > around // STANDS_OUT:
-        end = spell_pair(end, time, memory + rise - journal.offset)
-    end = spell_pair(end, time, memory - journal.offset)
+        end = format_pair(end, time, memory + rise - journal.offset)
+    end = format_pair(end, time, memory - journal.offset)
     journal.before = memory
     append(journal, rows, end - rows)
     send(journal, journal.buffer, journal.used)
@@ -191,7 +191,7 @@ cdef void journal_row(journal_t *journal, const char *tag, const int64_t *values
         return
     end = row + snprintf(row, LONGEST_ROW, b"[\"%.20s\"", tag)
     for i in range(min(count, MOST_VALUES)):
-        end = spell(end, values[i])
+        end = format_integer(end, values[i])
     end[0], end[1] = c']', c'\n'
     journal_text(journal, row, end + 2 - row)
 
@@ -242,13 +242,13 @@ cdef class Journal:
         for i in range(count):
             numbers[i] = values[i]
         cdef bytes name = tag.encode()
-        cdef const char *spelled = name
+        cdef const char *text = name
         if self.journal.owner == getpid():
             with nogil:
-                journal_row(&self.journal, spelled, numbers, count)
+                journal_row(&self.journal, text, numbers, count)
 
     def text(self, bytes rows):
-        """Append rows that are already spelled out, each ending in a newline."""
+        """Append rows that are already formatted, each ending in a newline."""
         cdef const char *text = rows
         cdef size_t length = len(rows)
         if self.journal.owner != getpid():      # forked, perhaps while a thread of the parent held the lock

@@ -91,7 +91,7 @@ cdef int meter_open(meter_t *meter) noexcept nogil:
 cdef int64_t pages_in(const char *text, ssize_t length, int column) noexcept nogil:
     """A column of statm, or -1 for a text that is not statm's: seven numbers with a blank between, and a newline.
 
-    A process that has ended has no address space, and is all noughts until its parent has asked for it.
+    A zombie has no address space: all its numbers are 0.
     """
     cdef const char *place = text
     cdef const char *end = text + length
@@ -115,7 +115,7 @@ cdef int64_t pages_in(const char *text, ssize_t length, int column) noexcept nog
 
 
 cdef int64_t read_statm(meter_t *meter) noexcept nogil:
-    """The shortest way to a number: what the text looks like tells whether the descriptor is ours, without a system call."""
+    """The fastest reading: the form of the text, not another system call, shows whether the descriptor is still ours."""
     cdef char text[128]
     cdef ssize_t length = pread(meter.file.fd, text, sizeof(text) - 1, 0)
     if length <= 0:
@@ -152,7 +152,7 @@ cdef class Meter:
     """One number of one process, in bytes.
 
     ``name`` is one of ``METERS``; ``pid`` is a process, or None for this one. Raises ``MeterError`` where the kernel
-    does not tell.
+    does not give it.
     """
 
     def __cinit__(self, str name, pid=None):

@@ -1,12 +1,12 @@
 """The highest resident memory of this process since a moment, transients included.
 
-The kernel keeps the mark (``VmHWM`` in ``/proc/self/status``) and forgets it when ``5`` is written to
-``/proc/self/clear_refs`` (``man 5 proc``). One keeper owns that mark, because a reset for one purpose would spoil it for
-the others: before each reset it folds the mark into every open scope.
+The kernel keeps a high-water mark (``VmHWM`` in ``/proc/self/status``) and resets it when ``5`` is written to
+``/proc/self/clear_refs`` (``man 5 proc``). One keeper owns that mark, because a reset for one purpose would spoil it for the
+others: before each reset it folds the mark into every open scope.
 
-A look costs as little as it can: without a page fault since the last one nothing can have risen, and the mark is reset only
-where it stands above memory. Between reading it and resetting it, a microsecond after a fall, lies the one moment in which a
-height that comes and goes is not seen.
+Reading it costs as little as it can: without a page fault since the last reading nothing can have risen, and the mark is
+reset only where it is above memory. A transient is missed only if it comes and goes in the microsecond between reading the
+mark and resetting it.
 """
 
 from libc.errno cimport errno
@@ -30,15 +30,15 @@ from memkit.native.threads cimport (
 
 cdef struct keeper_t:
     pid_t owner                 # 0: not begun
-    bint allowed                # the user lets us reset the mark
+    bint allowed                # the user lets us reset the high-water mark
     bint resets                 # the kernel does, too
     int refusal                 # errno of the first attempt that failed
     ours_t clear_refs
     ours_t status
-    int64_t floor               # getrusage tells the mark only above this
-    int64_t faults              # of the process when the mark was last looked at; -1: look in any case
-    int64_t standing            # what the mark was then, or was reset to
-    int64_t last                # the mark when it was last looked at, for where it is never reset
+    int64_t floor               # getrusage gives the high-water mark only above this
+    int64_t faults              # of the process when the mark was last read; -1: read it in any case
+    int64_t hwm                 # what it was then, or was reset to
+    int64_t last                # the same, for where it is never reset
     int64_t highest             # of this process, whatever was reset
     scope_t since_reset         # for peak_rss(reset=True)
     scope_t *scopes
@@ -55,7 +55,7 @@ cdef void in_forked_child() noexcept nogil:
     pthread_mutex_init(&lock, NULL)
 
 
-cdef int64_t status_mark() noexcept nogil:
+cdef int64_t status_hwm() noexcept nogil:
     cdef char text[TEXT]
     cdef ssize_t length = read_text(&keeper.status, text)
     if length < 0 and open_kernel_file(&keeper.status, b"status", O_RDONLY) == 0:
@@ -63,42 +63,42 @@ cdef int64_t status_mark() noexcept nogil:
     return sum_of_lines(text, b"VmHWM:") if length > 0 else -1
 
 
-cdef int64_t usage_mark() noexcept nogil:
+cdef int64_t usage_hwm() noexcept nogil:
     cdef rusage usage
     getrusage(RUSAGE_SELF, &usage)
     return <int64_t>usage.ru_maxrss * 1024
 
 
-cdef int64_t mark() noexcept nogil:
+cdef int64_t read_hwm() noexcept nogil:
     """The highest resident memory since the last reset; -1 where the kernel does not tell.
 
-    getrusage costs a tenth of reading status, but also remembers what the process was before its exec, so it is
-    believed only above what it said right after a reset.
+    getrusage costs 1/10 of reading status, but also remembers what the process was before its exec, so it is
+    used only above what it said right after a reset.
     """
-    cdef int64_t used = usage_mark()
-    return used if used > keeper.floor else status_mark()
+    cdef int64_t used = usage_hwm()
+    return used if used > keeper.floor else status_hwm()
 
 
-cdef int64_t mark_beside(int64_t memory) noexcept nogil:
-    """The same, where resident memory is known to be so much now; -1: it is not known."""
+cdef int64_t read_hwm_at(int64_t memory) noexcept nogil:
+    """The same, given resident memory now; -1: it is not known."""
     cdef rusage usage
     cdef int64_t used, faults
     if memory < 0:
         keeper.faults = -1
-        return mark()
+        return read_hwm()
     getrusage(RUSAGE_SELF, &usage)
     used = <int64_t>usage.ru_maxrss * 1024
     faults = usage.ru_minflt + usage.ru_majflt
-    if faults != keeper.faults or memory > keeper.standing:
+    if faults != keeper.faults or memory > keeper.hwm:
         keeper.faults = faults
-        keeper.standing = max(memory, used if used > keeper.floor or used <= memory else status_mark())
-    return keeper.standing
+        keeper.hwm = max(memory, used if used > keeper.floor or used <= memory else status_hwm())
+    return keeper.hwm
 
 
 cdef void fold(int64_t memory) noexcept nogil:
-    """Give the mark to every open scope."""
+    """Give the high-water mark to every open scope."""
     cdef scope_t *scope = keeper.scopes
-    cdef int64_t high = mark_beside(memory)
+    cdef int64_t high = read_hwm_at(memory)
     if not keeper.resets and high <= keeper.last:
         return                  # an old mark: nothing is known of the time since
     keeper.last = high
@@ -143,7 +143,7 @@ cdef void begin() noexcept nogil:
     keeper.owner = getpid()
     keeper.floor = INT64_MAX
     open_kernel_file(&keeper.status, b"status", O_RDONLY)
-    keeper.last = keeper.highest = max(status_mark(), 0)
+    keeper.last = keeper.highest = max(status_hwm(), 0)
     keeper.refusal = open_kernel_file(&keeper.clear_refs, b"clear_refs", O_WRONLY)
     keeper.since_reset.peak = keeper.highest
     link_scope(&keeper.since_reset)
@@ -165,7 +165,7 @@ cdef void try_reset() noexcept nogil:
             keeper.resets = True
         else:
             keeper.refusal = errno
-    keeper.floor = usage_mark()
+    keeper.floor = usage_hwm()
 
 
 cdef void scope_open(scope_t *scope) noexcept nogil:
@@ -183,7 +183,7 @@ cdef int64_t scope_take(scope_t *scope, int64_t memory) noexcept nogil:
     fold(memory)
     if memory < 0 or keeper.last > memory:
         reset()
-        keeper.standing = memory
+        keeper.hwm = memory
     peak = scope.peak
     scope.peak = 0
     pthread_mutex_unlock(&lock)
@@ -221,7 +221,7 @@ cdef class Scope:
 
 
 def allow_reset(bint allowed):
-    """Whether the kernel's mark may be reset from now on; others read it too (a parent's ``wait4``)."""
+    """Whether the high-water mark may be reset from now on; others read it too (a parent's ``wait4``)."""
     take_lock()
     fold(-1)
     keeper.allowed = allowed
@@ -229,21 +229,21 @@ def allow_reset(bint allowed):
     if allowed:
         try_reset()
     else:
-        keeper.last = max(mark(), 0)
+        keeper.last = max(read_hwm(), 0)
     pthread_mutex_unlock(&lock)
 
 
 def peaks():
     """How peaks are known here, and why not better: ``("reset" | "mark" | "samples", reason or None)``.
 
-    ``reset``: the kernel's mark is reset, so every peak is exact. ``mark``: it is only read, so a peak is exact where
+    ``reset``: the high-water mark is reset, so every peak is exact. ``mark``: it is only read, so a peak is exact where
     the process rose higher than ever before. ``samples``: nothing but the readings themselves.
     """
     take_lock()
     pthread_mutex_unlock(&lock)
     if keeper.resets:
         return "reset", None
-    reason = f"/proc/self/clear_refs: {strerror(keeper.refusal).decode()}" if keeper.allowed else "not wished"
+    reason = f"/proc/self/clear_refs: {strerror(keeper.refusal).decode()}" if keeper.allowed else "switched off"
     return ("mark" if keeper.last > 0 else "samples"), reason
 
 

@@ -1,4 +1,4 @@
-# The kernel's perf events, declared once: see man 2 perf_event_open. Header only, so that a look at a ring is one load.
+# The kernel's perf events, declared once: see man 2 perf_event_open. Header only, so that reading a ring is one load.
 
 from libc.stdint cimport uint64_t
 

@@ -42,7 +42,7 @@ def test_a_transient_inside_a_scope_is_its_peak(spike):
     assert rise(scope, before) == pytest.approx(60, abs=0.5)
 
 
-def test_a_scope_knows_nothing_of_what_was_before_or_after_it(spike):
+def test_a_scope_ignores_peaks_before_and_after_it(spike):
     spike(60)
     before, scope = now(), peak.Scope()
     spike(20)
@@ -51,7 +51,7 @@ def test_a_scope_knows_nothing_of_what_was_before_or_after_it(spike):
     assert rise(scope, before) == pytest.approx(20, abs=0.5)
 
 
-def test_an_inner_scope_takes_nothing_from_the_outer_ones(spike):
+def test_an_inner_scope_leaves_the_outer_scopes_their_peaks(spike):
     before, outer = now(), peak.Scope()
     spike(40)
     inner = peak.Scope()
@@ -92,7 +92,7 @@ def test_scopes_of_many_threads_all_see_the_peak(spike):
     assert rises == pytest.approx([30] * 8, abs=2)
 
 
-def test_the_peak_of_the_process_is_never_lower_than_it_was(spike):
+def test_the_peak_of_the_process_never_falls(spike):
     spike(70)
     highest = peak.peak_rss()
     with_scope = peak.Scope()
@@ -100,7 +100,7 @@ def test_the_peak_of_the_process_is_never_lower_than_it_was(spike):
     assert peak.peak_rss() >= highest >= now()
 
 
-def test_the_peak_of_the_process_can_start_anew(spike):
+def test_the_peak_of_the_process_can_be_reset(spike):
     spike(70)
     assert peak.peak_rss(reset=True) >= now() + 69 * MIB
     before = now()
@@ -108,10 +108,10 @@ def test_the_peak_of_the_process_can_start_anew(spike):
     assert (peak.peak_rss() - before) / MIB == pytest.approx(25, abs=0.5)
 
 
-def test_without_resets_only_new_heights_are_known(spike):
+def test_without_resets_only_new_maxima_are_known(spike):
     spike(30)
     peak.allow_reset(False)
-    assert peak.peaks() == ("mark", "not wished")
+    assert peak.peaks() == ("mark", "switched off")
     before, scope = now(), peak.Scope()
     spike(10)
     assert scope.close() is None
@@ -122,7 +122,7 @@ def test_without_resets_only_new_heights_are_known(spike):
         peak.peak_rss(reset=True)
 
 
-def test_without_resets_the_kernels_mark_is_left_to_others():
+def test_without_resets_the_high_water_mark_is_left_alone():
     code = """
 import mmap, resource
 from memkit.native import peak
@@ -163,7 +163,7 @@ def test_a_forked_child_begins_its_own_peak(spike):
     outer.close()
 
 
-def test_what_the_process_was_before_its_exec_is_not_its_peak():
+def test_memory_before_an_exec_is_not_the_peak():
     code = """
 import sys
 from memkit.native import peak
@@ -178,7 +178,7 @@ os.execv(sys.executable, [sys.executable, "-c", {code!r}])
     assert int(said) < 100 * MIB
 
 
-def test_a_scope_whose_kernel_files_were_closed_goes_on():
+def test_a_scope_survives_the_closing_of_its_kernel_files():
     code = """
 import mmap, os
 from memkit.native import peak
@@ -233,7 +233,7 @@ print(json.dumps(sorted(ends)))
 """
 
 
-def test_the_first_scopes_of_a_process_may_be_made_by_several_threads_at_once(python):
+def test_several_threads_may_make_the_first_scopes_at_once(python):
     assert python(AT_ONCE) == [0]
 
 
@@ -265,5 +265,5 @@ print(json.dumps(sorted(ends)))
 """
 
 
-def test_a_child_that_is_forked_while_other_threads_ask_for_peaks_has_its_own(python):
+def test_a_child_forked_while_threads_read_peaks_has_its_own(python):
     assert python(FORKED, flags=("-W", "ignore::DeprecationWarning")) == [0]

@@ -272,7 +272,7 @@ def test_a_transient_shorter_than_the_interval_is_seen_exactly(exact_peaks, spik
 def test_without_resets_the_recording_says_so(native_only):
     with memkit.record(peak_reset=False) as run:
         pass
-    assert (run.recording.about.peaks, run.recording.about.peaks_reason) == ("mark", "not wished")
+    assert (run.recording.about.peaks, run.recording.about.peaks_reason) == ("mark", "switched off")
     with memkit.record() as run:
         pass
     assert run.recording.about.peaks == "reset"

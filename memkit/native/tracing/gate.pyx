@@ -12,8 +12,8 @@ engine      check                                                          needs
 ``always``  none: memory is read each time                                 nothing
 ==========  =============================================================  ===========================================
 
-What the first two can miss is an unmapping of fewer than some twenty pages, and a fault in the kernel of a page or two;
-changes as small as that may add up for 50 microseconds before the next read finds them.
+What the first two can miss is an unmapping of fewer than about 20 pages, and a fault in the kernel of a page or two. Changes
+as small as that may add up for 50 microseconds before the next read finds them.
 """
 
 from libc.errno cimport errno
@@ -113,18 +113,18 @@ cdef void calibrate() noexcept nogil:
     rules.stale = <uint64_t>(STALE / nanoseconds_per_tick())
 
 
-def probe(str wished=""):
-    """Choose the engine for all threads to come: the one wished for, or the best that works here.
+def probe(str requested=""):
+    """Choose the engine for all threads to come: the one that is requested, or the best that works here.
 
-    Raises ``UsageError`` for an engine that there is not, and ``MeterError`` for one that does not work here.
+    Raises ``UsageError`` for an unknown engine, and ``MeterError`` for one that does not work here.
     """
     global preferred, refusal
     cdef gate_t gate
-    if wished and wished not in NAMES:
-        raise UsageError(f"MEMKIT_GATE is {wished!r}: write {', '.join(NAMES[:-1])} or {NAMES[-1]}, or leave it out")
+    if requested and requested not in NAMES:
+        raise UsageError(f"MEMKIT_GATE is {requested!r}: write {', '.join(NAMES[:-1])} or {NAMES[-1]}, or leave it out")
     if not first_time:
         calibrate()
-    preferred = NAMES.index(wished) if wished else PERF
+    preferred = NAMES.index(requested) if requested else PERF
     refusal = 0
     if preferred == PERF:
         refusal = map_faults(&gate)
@@ -132,7 +132,7 @@ def probe(str wished=""):
             preferred = RUSAGE
         else:
             gate_close(&gate)
-    if wished == "perf" and refusal:
+    if requested == "perf" and refusal:
         raise MeterError(f"MEMKIT_GATE is 'perf', but perf_event_open is refused here: {strerror(refusal).decode()}")
 
 

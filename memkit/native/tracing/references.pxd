@@ -1,4 +1,4 @@
-# Objects that begin and end, as Python 3.13 and later tell of them.
+# Objects that are created and destroyed, as Python 3.13 and later report them.
 
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
@@ -15,14 +15,14 @@ cdef struct kind_t:             # all types of one name
     char *name
     bint heap                   # made by a class statement, or by C code like one
     bint wanted
-    int64_t live                # of those that began while it was traced
+    int64_t live                # of those that were created while it was traced
     kind_t *next
 
 cdef struct live_t:             # an object
     void *address               # NULL: a free slot
     kind_t *kind
 
-cdef struct lives_t:            # those that began and have not ended, by address
+cdef struct lives_t:            # objects that were created and are not destroyed, by address
     live_t *slots
     size_t mask                 # slots - 1, of which there are a power of two
     size_t used

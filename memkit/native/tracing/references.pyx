@@ -1,9 +1,9 @@
-"""Objects that begin and end: counts by type, and a row for each where a journal is given.
+"""Objects that are created and destroyed: counts by type, and a row for each where a journal is given.
 
-Python 3.13 and later call one function for every object that is made and every one that is about to go
-(``PyRefTracer_SetTracer``). That function must make no object and touch no exception, so what it keeps is C: the types by
-name, and the addresses of the objects that began while it was on. An object that was there before, or was made during a
-pause, can end but was never live here, so that no count drifts below what is there.
+Python 3.13 and later call one function for every object that is created and every one that is about to be destroyed
+(``PyRefTracer_SetTracer``). That function must create no object and leave exceptions alone, so its records are C: the types
+by name, and the addresses of the objects that were created while it was on. An object from before, or from a pause, is not
+counted as live, so its end does not lower the count.
 
 Another tool's function, such as that of ``tracemalloc``, is called too, and put back at the end.
 """
@@ -71,7 +71,7 @@ cdef inline size_t slot_of(lives_t *lives, void *address) noexcept nogil:
 
 
 cdef bint widen(lives_t *lives) noexcept nogil:
-    """Twice the room, or the first."""
+    """Double the table, or make the first."""
     cdef lives_t wider
     cdef size_t i, count = 0 if lives.slots == NULL else lives.mask + 1
     wider.mask = (count * 2 if count else FIRST_SLOTS) - 1
@@ -132,7 +132,7 @@ cdef kind_t *remove(lives_t *lives, void *address) noexcept nogil:
 
 cdef int on_reference(PyObject *thing, int event, void *data) noexcept:
     cdef References me
-    if thing == NULL:           # Python 3.14: another function has taken the place; who is called by us was told before
+    if thing == NULL:           # Python 3.14: another function has been set; the one that we pass events on to knows already
         return 0
     me = <References><PyObject *>data
     if not (me.stopped or me.busy):
@@ -148,7 +148,7 @@ cdef int on_reference(PyObject *thing, int event, void *data) noexcept:
 
 
 cdef class References(HookChain):
-    """Counts the objects that begin and end, and writes a row for each into ``journal``, if that is not None.
+    """Counts the objects that are created and destroyed, and writes a row for each into ``journal``, if that is not None.
 
     ``included`` and ``excluded`` are names of types as bytes; where ``included`` is None these are all but the excluded
     ones, and those of the interpreter itself only if ``builtins``. ``own`` are names of files, as for an event log.
@@ -156,7 +156,7 @@ cdef class References(HookChain):
 
     def __cinit__(self, Journal journal, Meter meter, included, tuple excluded, bint builtins, tuple own):
         if not has_references:
-            raise MeterError("references can be traced from Python 3.13 on: earlier ones do not tell of them")
+            raise MeterError("references can be traced from Python 3.13 on: earlier versions do not report them")
         self.kind, self.function = REFERENCE, <void *>on_reference
         self.journal, self.included, self.excluded, self.builtins = journal, included, excluded, builtins
         self.own = own
@@ -167,7 +167,7 @@ cdef class References(HookChain):
             raise MeterError(f"meter {meter.name!r} cannot be read")
 
     def start(self):
-        """Be told of every object from now on."""
+        """Trace every object from now on."""
         self.take()
         if not self.is_installed():
             raise MeterError("references cannot be traced")
@@ -185,7 +185,7 @@ cdef class References(HookChain):
         self.paused = False
 
     def live(self):
-        """How many objects there are of each type, by name, of those that began while they were traced."""
+        """How many objects there are of each type, by name, of those that were created while they were traced."""
         cdef kind_t *kind
         cdef int i
         self.busy = True
@@ -204,7 +204,7 @@ cdef class References(HookChain):
 
     cdef void begun(self, PyObject *thing) noexcept:
         cdef kind_t *kind = remove(&self.lives, thing)
-        if kind != NULL:        # Python 3.13.0 does not tell of every end
+        if kind != NULL:        # Python 3.13.0 does not report every end
             kind.live -= 1
         if self.paused:
             return
