@@ -15,6 +15,7 @@ from memkit.report.output import output, output_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Literal
 
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -83,9 +84,9 @@ def save(figure: Figure, path: str) -> None:
 # -- frame and legend ------------------------------------------------------------------------------------------------
 
 
-def dress(axes: Axes, *, hide: Sequence[str] = ("top", "right"), grid: str = "both") -> None:
-    """Give axes memkit's grid, and no lines at the sides to ``hide``; ``grid`` is ``x``, ``y`` or ``both``."""
-    axes.grid(True, axis=grid, color=GRID, linewidth=0.6)  # type: ignore[arg-type]  # matplotlib's own literal
+def dress(axes: Axes, *, hide: Sequence[str] = ("top", "right"), grid: Literal["x", "y", "both"] = "both") -> None:
+    """Give axes memkit's grid, and no lines at the sides to ``hide``; ``grid``: across which axes."""
+    axes.grid(True, axis=grid, color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     for side in hide:
         axes.spines[side].set_visible(False)
