@@ -1,4 +1,4 @@
-"""The floors: imports go strictly down, and what must stay light stays light. Read from the sources, compiled ones too."""
+"""Imports go strictly down the rooms, and light modules stay light. Read from the sources, compiled modules included."""
 
 import ast
 import re
@@ -57,7 +57,7 @@ MODULES = {module_of(path).removesuffix(".__init__") for path in SOURCES}
 
 
 def imports(path, top_level_only=False):
-    """The modules that a source file imports, inside functions too; what it uses of ``import memkit`` counts by its home."""
+    """The modules that a source file imports, inside functions too; ``memkit.NAME`` counts as its home module."""
     if path.suffix != ".py":
         return set(re.findall(r"^\s*(?:from|cimport|import)\s+([\w.]+)", path.read_text(), re.MULTILINE))
     tree = ast.parse(path.read_text())
@@ -75,7 +75,7 @@ def imports(path, top_level_only=False):
 
 
 def home_of(name):
-    """The module that a name of the front door comes from; the name itself where it is a module's."""
+    """The module that defines a public name; the name itself if it is a module."""
     public = name.removeprefix("memkit.")
     if public.startswith("__"):
         return "memkit"
@@ -120,13 +120,13 @@ NATIVE = [path for path in SOURCES if room(path) == "native" and path.stem != "_
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=named(SOURCES))
-def test_reporting_measures_nothing_and_recording_reports_nothing(path):
+def test_reporting_imports_neither_record_nor_run(path):
     if room(path) == "report":
         assert {other.split(".")[1] for other in imports(path) if other.startswith("memkit.")}.isdisjoint({"record", "run"})
 
 
 @pytest.mark.parametrize("path", NATIVE, ids=named(NATIVE))
-def test_every_compiled_function_states_what_it_does_on_failure(path):
+def test_every_cdef_function_states_its_failure_clause(path):
     unwrapped = re.sub(r"(?<=[(,])\n\s*|\n\s*(?=\))", "", path.read_text())
     for line in unwrapped.splitlines():
         if re.match(r"cdef (?!class|struct|enum|extern|readonly|object)[^=(]*\(", line):
@@ -134,8 +134,8 @@ def test_every_compiled_function_states_what_it_does_on_failure(path):
 
 
 @pytest.mark.parametrize("path", NATIVE, ids=named(NATIVE))
-def test_a_compiled_line_is_no_longer_than_any_other(path):
-    # ruff, which sees to the others, does not read these.
+def test_lines_of_compiled_modules_have_at_most_125_characters(path):
+    # ruff checks the others, but does not read these.
     assert [line for line in path.read_text().splitlines() if len(line) > 125] == []
 
 
@@ -143,7 +143,7 @@ REPORTERS = [path for path in (ROOT / "report" / "reporters").iterdir() if path.
 
 
 @pytest.mark.parametrize("path", REPORTERS, ids=named(REPORTERS))
-def test_reporters_use_the_front_door_and_nothing_deeper(path):
+def test_reporters_import_memkit_and_nothing_deeper(path):
     assert not re.search(r"^\s*(from memkit|import memkit\.)", path.read_text(), re.MULTILINE)
 
 
@@ -154,11 +154,11 @@ PYTHON = [path for path in SOURCES if path.suffix == ".py"]
 def test_heavy_packages_are_imported_by_the_function_that_needs_them(path):
     found = {name.partition(".")[0] for name in imports(path, top_level_only=True)}
     if path.name == "magics.py":
-        found.remove("IPython")  # which is there before it; see below
+        found.remove("IPython")  # which is loaded before it; see below
     assert not found & HEAVY
 
 
-def test_the_magics_are_imported_where_ipython_is_there_already():
+def test_the_magics_are_imported_only_where_ipython_is_loaded():
     importing = {module_of(path) for path in PYTHON if "memkit.ipython.magics" in imports(path) and room(path) != "compat"}
     assert importing == {"memkit.ipython.__init__"}
     assert "memkit.ipython.magics" not in imports(ROOT / "ipython" / "__init__.py", top_level_only=True)
@@ -180,29 +180,29 @@ MEASURED = [
 
 
 @pytest.mark.parametrize("name", MEASURED)
-def test_the_measured_process_imports_nothing_that_weighs(name):
+def test_the_measured_process_imports_only_light_modules(name):
     light = {"__future__", "_signal", "_thread", "atexit", "itertools", "os", "stat", "sys", "time", "memkit"}
     found = {name.partition(".")[0] for name in imports(ROOT / f"{name}.py", top_level_only=True)}
     assert found <= light
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=named(SOURCES))
-def test_a_file_can_be_held_in_the_head(path):
+def test_a_file_has_at_most_400_lines(path):
     assert len(path.read_text().splitlines()) <= 400
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=named(PYTHON))
-def test_a_function_fits_on_a_screen(path):
+def test_a_function_has_at_most_50_lines(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno < 50, f"{path.name}: {node.name}"
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=named(PYTHON))
-def test_every_module_says_what_it_is(path):
+def test_every_module_has_a_docstring_or_a_heading_comment(path):
     text = path.read_text()
     assert ast.get_docstring(ast.parse(text)) or text.startswith("# ")
 
 
-def test_no_module_is_a_lumber_room():
+def test_no_module_is_called_utils_common_helpers_or_misc():
     assert not {path.stem for path in SOURCES} & {"utils", "common", "helpers", "misc"}

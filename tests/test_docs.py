@@ -1,4 +1,4 @@
-"""The documentation is true: its examples run, and nothing that is there goes unmentioned."""
+"""The documentation is true and complete: its examples run, and every public thing is documented."""
 
 import argparse
 import dataclasses
@@ -39,7 +39,7 @@ COMMANDS = list(main.COMMANDS)
 
 @dataclasses.dataclass
 class Block:
-    """A piece of a page that stands in a directive: code, or a file that is included."""
+    """A block of a page in a directive: code, or an included file."""
 
     page: Path
     line: int
@@ -53,12 +53,12 @@ class Block:
 
     @property
     def runs(self):
-        """Whether a reader would run it as it stands; a captioned block is a file, which some command runs."""
+        """Whether a reader would run it as it is; a block with a caption is a file, which a command runs."""
         return self.directive == "code-block" and (self.kind == "console" or (self.kind == "python" and not self.caption))
 
     @property
     def traces(self):
-        """Whether lines or calls are traced in it, or it reads what a page about that has recorded."""
+        """Whether it traces lines or calls, or reads what a page about tracing has recorded."""
         return self.page.name in ("lines.rst", "calls.rst") or bool(
             re.search(r"--(\w+-)?(lines|calls)|(lines|calls)=|MEMKIT_GATE|profile|EventLog|call-log|pymemtrace", self.text)
         )
@@ -116,7 +116,7 @@ def commands_of(block):
 
 
 def labels(lines):
-    """The words that lines begin with, without numbers, curves and what is indented."""
+    """The first words of lines, without numbers, curves and indented lines."""
     return {match[0] for line in lines if (match := re.match(r"[A-Za-z][\w.\-]*", line))}
 
 
@@ -128,7 +128,7 @@ _COMMAND_WORDS = {"memkit": "-m memkit", "memkit-run": "-m memkit run", "mprof":
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory):
-    """Folders for PATH: the console scripts beside this interpreter, or what stands in for them."""
+    """Directories for PATH: the console scripts beside this interpreter, or replacements for them."""
     folder = tmp_path_factory.mktemp("programs")
     for name, words in _COMMAND_WORDS.items():
         program = folder / name
@@ -139,7 +139,7 @@ def programs(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def oneline(tmp_path_factory):
-    """A folder that the plugin of the documentation was installed into."""
+    """A directory with the plugin of the documentation installed."""
     target = tmp_path_factory.mktemp("site")
     source = tmp_path_factory.mktemp("source")  # a build leaves files behind in its source
     for file in ONELINE.iterdir():
@@ -162,7 +162,7 @@ def environment(programs, *folders):
 
 
 class Reader:
-    """Somebody who goes through a page from the top in an empty folder and does what it says."""
+    """Runs the blocks of a page from the top, in an empty directory, as a reader would."""
 
     def __init__(self, page, folder, environment):
         self.folder, self._environment = folder, environment
@@ -170,7 +170,7 @@ class Reader:
         self._outcomes = {}
 
     def outcome(self, block):
-        """What running a block of the page gave: for each of its commands the command, exit code, output and errors."""
+        """The result of running a block: for each of its commands the command, exit code, output and errors."""
         while block.line not in self._outcomes:
             following = self._ahead.pop(0)
             self._outcomes[following.line] = self._do(following)
@@ -205,7 +205,7 @@ class Reader:
 
 @pytest.fixture(scope="session")
 def outcome(tmp_path_factory, programs, request):
-    """A function that runs a block, after those before it on its page, in a folder that the page has to itself."""
+    """A function that runs a block, after those before it on its page, in a directory of its own for each page."""
     readers = {}
 
     def run(block):
@@ -237,18 +237,18 @@ def test_every_command_in_the_docs_runs_and_exits_as_the_page_says(block, outcom
 
 @posix
 @pytest.mark.parametrize("block", of_kind("console"))
-def test_the_output_in_the_docs_has_the_lines_of_the_real_one(block, outcome):
+def test_every_label_in_shown_output_is_in_the_real_output(block, outcome):
     for command, _, output, errors in outcome(block):
         missing = labels(command.output) - labels((output + errors).splitlines())
         assert not missing, f"$ {command.text}\n{output}{errors}"
 
 
-def test_no_command_of_memkit_is_shown_where_it_is_not_run():
+def test_every_memkit_command_in_the_docs_is_in_a_block_that_runs():
     shown = [line for block in BLOCKS if not block.runs for line in block.text.splitlines()]
     assert [line for line in shown if re.match(r"\s*(\$ )?memkit(-run)? \S", line) and ": " not in line] == []
 
 
-def test_every_file_that_a_page_has_the_reader_write_is_used_on_it():
+def test_every_file_that_a_page_defines_is_used_on_it():
     for block in BLOCKS:
         name = block.caption or (Path(block.kind).name if block.directive == "literalinclude" else None)
         if name and name != "conftest.py" and block.page.name != "plugins.rst":  # there it is installed instead
@@ -257,7 +257,7 @@ def test_every_file_that_a_page_has_the_reader_write_is_used_on_it():
             assert name in words, f"{block}: {name}"
 
 
-def test_no_example_shows_a_path_of_somebody_s_machine():
+def test_no_example_shows_a_path_of_a_real_machine():
     for block in BLOCKS:
         paths = set(re.findall(r"(?<![\w.])/(?:home|tmp|root|work|Users)/\S*", block.text))
         assert all(path.startswith("/home/ada/") for path in paths), str(block)
@@ -268,7 +268,7 @@ def test_no_example_shows_a_path_of_somebody_s_machine():
 
 @pytest.fixture
 def tool(programs, oneline, tmp_path):
-    """A function that runs ``python -m memkit`` in an empty folder where the example plugin is installed."""
+    """A function that runs ``python -m memkit`` in an empty directory, with the example plugin installed."""
 
     def run(*words, folders=(), stderr=subprocess.PIPE):
         words = [sys.executable, "-m", "memkit", *words]
@@ -295,12 +295,12 @@ def test_the_example_plugin_writes_a_line_for_each_recording_of_a_report(tool):
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["-c b = 1", "-c a = 1"]
 
 
-def test_the_example_plugin_is_inert_without_its_option(tool):
+def test_the_example_plugin_does_nothing_without_its_option(tool):
     done = tool("run", "-q", "-o", "a.memkit", "-c", "pass")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_example_plugin_can_be_left_out(tool):
+def test_the_example_plugin_can_be_disabled(tool):
     done = tool("run", "-p", "no:oneline", "--oneline", "-", "-c", "pass")
     assert done.returncode == 2
     assert "unknown option '--oneline'" in done.stderr
@@ -315,7 +315,7 @@ PLUGINS = {
 
 @pytest.fixture
 def with_example(tmp_path, tool):
-    """A function that runs memkit where one of the further examples of the page about plugins is installed."""
+    """A function that runs memkit with one of the other examples of the page about plugins installed."""
 
     def run(module, *words, **settings):
         folder = tmp_path / "further"
@@ -348,7 +348,7 @@ def example_of_a_report(run, folder):
 
 
 def example_of_following(run, folder):
-    # The program goes on until it is told of, and gives up at last.
+    # The program runs until its memory has been printed, but at most 30 s.
     program = "import os, time; any(os.path.getsize('told') or time.sleep(0.1) for _ in range(300)) or exit(1)"
     with open(folder / "told", "w") as told:
         done = run("memkit_tell", "run", "-q", "-o", "a.memkit", "--tell", "-c", program, stderr=told)
@@ -412,10 +412,10 @@ def test_the_example_of_a_wrapper_runs_around_the_reports(with_example, tmp_path
     assert (done.returncode, done.stderr) == (0, "")
     first, head, *_, last = done.stdout.splitlines()
     assert (first, last) == ("reports on 1 recordings", "end of reports")
-    assert head == ",".join(csvfile.HEAD)
+    assert head == ",".join(samples_csv.HEAD)
 
 
-# -- nothing goes unmentioned ----------------------------------------------------------------------------------------
+# -- everything is documented ---------------------------------------------------------------------------------------
 
 
 def text_of(name):
@@ -433,7 +433,7 @@ class Found(Exception):
 
 
 def options_of(command, monkeypatch):
-    """The options that the parser of a command has, by all their spellings."""
+    """The options of the parser of a command, in all their spellings."""
 
     def stop(parser, words):
         raise Found(parser)
@@ -508,7 +508,7 @@ def keys_in(value):
 
 
 def with_rows(recording):
-    """The recording with rows that were never recorded: a line, a call, a limit that was crossed, another process."""
+    """The recording with made-up rows: a line, a call, a limit, a crossing, a sample of another process."""
     how, load = Tracing("monitoring", "perf", None, 30.0, 700.0, 3, 1), Function("load.py", "load", 1)
     line, call = Line(load, 2, 3, 4, 5, 6, 7), Call(0, None, load, 1, 2, 3, 4, 5, 6, 7, 8)
     crossing = Crossing(1, 2, 3, "rss", "report", (Stack(1, "a", (Frame("load.py", 1, "load"),)),))
@@ -521,7 +521,7 @@ def test_every_key_of_the_json_document_is_documented():
     with memkit.record() as run, memkit.span("here"):
         pass
     document = json.loads("".join(recording_json.document(with_rows(run.recording))))
-    del document["about"]  # the page sends the reader to the file format
+    del document["about"]  # the page refers to the file format
     assert {key for key in keys_in(document) if f"``{key}``" not in text_of("reference/json.rst")} == set()
 
 
