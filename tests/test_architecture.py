@@ -96,6 +96,12 @@ def test_memkit_has_twelve_rooms_and_a_front_door():
     assert found == {"__init__.py", "__main__.py", "py.typed"} | rooms
 
 
+def test_contributing_lists_the_rooms_from_the_top_down():
+    text = (ROOT.parent / "CONTRIBUTING.rst").read_text().partition("Imports go strictly down this list:")[2]
+    listed = re.findall(r"^    (\w+)  ", text.partition("\n\nAbove them")[0], re.MULTILINE)
+    assert listed[::-1] == [folder for folder, _ in FLOORS if "/" not in folder]
+
+
 INSIDE = [path for path in SOURCES if path not in DOOR]
 
 

@@ -576,6 +576,13 @@ def test_the_commands_of_the_readme_name_what_exists():
         assert (ROOT / path.rstrip(".")).exists() or path == "docs/_build", path
 
 
+def test_every_path_in_contributing_exists():
+    text = (ROOT / "CONTRIBUTING.rst").read_text(encoding="utf-8")
+    paths = set(re.findall(r"``((?:memkit|tests|docs|plugins|\.ci)/[\w./*-]*)``", text))
+    assert len(paths) > 20
+    assert [path for path in sorted(paths) if not any(ROOT.glob(path.rstrip("/")))] == []
+
+
 def test_the_documentation_builds_without_a_warning(tmp_path):
     pytest.importorskip("sphinx")
     pytest.importorskip("furo")
