@@ -212,3 +212,13 @@ def test_every_module_has_a_docstring_or_a_heading_comment(path):
 
 def test_no_module_is_called_utils_common_helpers_or_misc():
     assert not {path.stem for path in SOURCES} & {"utils", "common", "helpers", "misc"}
+
+
+TESTS = sorted(file for folder in ("tests", "plugins") for file in (ROOT.parent / folder).rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT.parent)))
+def test_the_name_of_a_test_has_at_most_70_characters(path):
+    tree = ast.walk(ast.parse(path.read_text()))
+    names = [node.name for node in tree if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    assert [name for name in names if name.startswith("test_") and len(name) > 70] == []
