@@ -315,7 +315,7 @@ PLUGINS = {
 
 @pytest.fixture
 def with_example(tmp_path, tool):
-    """A function that runs memkit where one of the further examples of the page about plugins is installed."""
+    """A function that runs memkit with one of the other examples of the page about plugins installed."""
 
     def run(module, *words, **settings):
         folder = tmp_path / "further"
@@ -348,7 +348,7 @@ def example_of_a_report(run, folder):
 
 
 def example_of_following(run, folder):
-    # The program goes on until it is told of, and gives up at last.
+    # The program runs until its memory has been printed, but at most 30 s.
     program = "import os, time; any(os.path.getsize('told') or time.sleep(0.1) for _ in range(300)) or exit(1)"
     with open(folder / "told", "w") as told:
         done = run("memkit_tell", "run", "-q", "-o", "a.memkit", "--tell", "-c", program, stderr=told)
