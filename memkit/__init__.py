@@ -35,10 +35,14 @@ if TYPE_CHECKING:
     from memkit.model.limit_events import Crossing as Crossing
     from memkit.model.limit_events import Frame as Frame
     from memkit.model.limit_events import Glance as Glance
+    from memkit.model.limit_events import NamedLimit as NamedLimit
+    from memkit.model.limit_events import SetLimit as SetLimit
     from memkit.model.limit_events import Stack as Stack
+    from memkit.model.limit_events import StackSnapshot as StackSnapshot
     from memkit.model.merging import merge as merge
     from memkit.model.metadata import About as About
     from memkit.model.mprof_file import mprof_lines as mprof_lines
+    from memkit.model.out_of_memory import OutOfMemory as OutOfMemory
     from memkit.model.overhead import Cost as Cost
     from memkit.model.overhead import Tracing as Tracing
     from memkit.model.reader import read as read
@@ -66,6 +70,10 @@ if TYPE_CHECKING:
     from memkit.record.tracker import get_used_ram as get_used_ram
     from memkit.record.trend import TimeToLimit as TimeToLimit
     from memkit.report.dispatch import report as report
+    from memkit.report.facts import Fact as Fact
+    from memkit.report.facts import FactPart as FactPart
+    from memkit.report.facts import cost_facts as cost_facts
+    from memkit.report.facts import facts as facts
     from memkit.report.output import console as console
     from memkit.report.output import output as output
     from memkit.report.output import output_path as output_path
@@ -79,7 +87,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "model.metadata": ("About",),
     "model.overhead": ("Cost", "Tracing"),
-    "model.limit_events": ("Crossing", "Frame", "Glance", "Stack"),
+    "model.limit_events": ("Crossing", "Frame", "Glance", "NamedLimit", "SetLimit", "Stack", "StackSnapshot"),
+    "model.out_of_memory": ("OutOfMemory",),
     "system.limit": ("Limit",),
     "report.overlay_plot": ("plot_reports",),
     "system.engine": ("peak_rss", "rss"),
@@ -97,6 +106,7 @@ _HOMES = {
     "ipython.watching": ("Measurements", "MemWatcher"),
     "report.output": ("console", "output", "output_path"),
     "report.dispatch": ("report",),
+    "report.facts": ("Fact", "FactPart", "cost_facts", "facts"),
     "record.profile": ("LineProfiler", "profile"),
     "model.reader": ("read",),
     "record.recorder": ("Recorder", "record"),

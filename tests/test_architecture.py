@@ -16,9 +16,9 @@ native: pending_call threads clock cpython descriptors meter peak journal
 native/sampling: stacks limit_guard sampler process_events
 native/tracing: gate thread_state hook_chain tracer code_table lines calls line_events call_events
     event_rows event_log references
-system: portable engine cgroup meminfo limit limits oom pidfd processes
-model: file_format sources limit_events metadata overhead ending calls recording old_rows rows merging mprof_file reader
-    event_log_file tracker_file
+system: portable engine limit_kinds cgroup meminfo limit limits oom pidfd processes
+model: file_format sources limit_events metadata overhead out_of_memory ending calls recording old_rows rows merging
+    mprof_file reader event_log_file tracker_file
 tracing: targets monitoring_ids tracers tracer_set
 tree: pss node tree watch
 record: trend exit_status files header limit_guard span_rows active names child_process recorder spans profile event_log
@@ -26,7 +26,7 @@ record: trend exit_status files header limit_guard span_rows active names child_
 run: signals terminal status_line launch external any_program attach progress execute follow_entry
     bootstrap
 run/inject: sitecustomize
-report: output overlay_plot dispatch
+report: facts output overlay_plot dispatch
 report/reporters: calls console csvfile flame folded jsonfile lines mprof plot plotlines speedscope
 cli: parser options catalog info main
 ipython: pictures magic_args cell_source settle measurement html memit watching cells magics
@@ -172,7 +172,7 @@ MEASURED = [
         "record/event_log",
         "record/tracker",
     ),
-    *("system/engine", "system/limits", "system/cgroup", "system/oom", "system/meminfo"),
+    *("system/engine", "system/limits", "system/limit_kinds", "system/cgroup", "system/oom", "system/meminfo"),
     *("model/file_format", "base/errors", "base/own_code", "base/units", "base/version", "base/paths", "base/descriptors"),
 ]
 

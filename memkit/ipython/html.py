@@ -10,12 +10,15 @@ from html import escape
 from memkit.base.units import show_bytes, show_text, show_time
 from memkit.ipython import pictures
 from memkit.model.sources import Source
+from memkit.report import facts
 from memkit.report.reporters import calls, console, lines
 
 MARK = "background:rgba(230,150,30,.25);font-weight:bold"
 CELL = "padding:1px 8px;border:none;white-space:pre;vertical-align:baseline;max-width:none"
 TABLE = "border-collapse:collapse;border:none;margin:2px 0 10px 0;font:12px monospace;table-layout:auto;color:inherit"
 FAINT = "opacity:.7"
+BAD = "font-weight:bold;color:#d64545"
+ROLES = {"value": "font-weight:bold", "warning": "font-weight:bold", "bad": BAD}
 WIDTH = 100
 
 
@@ -46,13 +49,18 @@ def html(recording, shown=None, sort=None, without=()) -> str:
     shown, summary = shown or recording, "console" not in without
     parts = []
     if summary:
-        parts += [_facts(recording), pictures.plot(console.together(recording)), *_details(recording), *_spans(recording)]
+        parts += [
+            _facts(facts.facts(recording)),
+            pictures.plot(console.together(recording)),
+            *_details(recording),
+            *_spans(recording),
+        ]
     if "lines" not in without:
         parts += _lines(recording)
     if recording.call_tracing is not None and "paths" not in without:
         parts += _calls(shown, sort, len(recording.calls) - len(shown.calls))
     if summary:
-        parts += [_faint(line.plain) for line in console.cost(recording)]
+        parts += [_faint(f"{fact.label:<9}{fact.text}") for fact in facts.cost_facts(recording)]
     return _page(parts)
 
 
@@ -70,14 +78,23 @@ def line_tables_html(recording, more="") -> str:
     return _page([*_lines(recording), _faint(more) if more else ""])
 
 
-def _facts(recording):
-    facts = [(line.plain[:9].strip(), line.plain[9:]) for line in console.facts(recording)]
+def _facts(facts):
     rows = "".join(
-        f'<tr style="background:none"><td style="{CELL};text-align:left;{FAINT}">{escape(name)}</td>'
-        f'<td style="{CELL};text-align:left;white-space:normal">{escape(words)}</td></tr>'
-        for name, words in facts
+        f'<tr style="background:none"><td style="{CELL};text-align:left;{FAINT}">{escape(fact.label)}</td>'
+        f'<td style="{CELL};text-align:left;white-space:normal">{_parts(fact)}</td></tr>'
+        for fact in facts
     )
     return f'<table style="{TABLE};font-family:sans-serif;margin-left:0">{rows}</table>'
+
+
+def _parts(fact):
+    """What a fact says, with what stands out in it; in a color only what went wrong, for a page may be dark or light."""
+    shown = "".join(_styled(part.text, ROLES.get(part.role)) for part in fact.parts)
+    return f'<span style="{ROLES[fact.emphasis]}">{shown}</span>' if fact.emphasis else shown
+
+
+def _styled(text, style):
+    return f'<span style="{style}">{escape(text)}</span>' if style else escape(text)
 
 
 def _details(recording):

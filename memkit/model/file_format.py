@@ -20,7 +20,7 @@ row          values                                            written
              growth, peak                                      the parent has a lower number, or is null for a root
 ``call_tracing``  tracer, gate, reason, cost of a call, of a read  as ``tracing``, for calls
 ``call_reads``  readings of memory                             as ``reads``, for calls
-``limit``    name, size, used                                  when the recording begins: what limits memory
+``limit``    name, size, used, kind                            when the recording begins: what limits memory
 ``peaks``    kind, reason                                      when peaks turn out to be known in another way than the first
                                                                row says
 ``crossing``  time, memory, limit, name, action                when memory reaches what ``--limit`` says
@@ -37,7 +37,8 @@ row          values                                            written
 ``total``    time, memory, rss, estimated, below, above        at each look at the tree: all its processes together; the
                                                                last two only where they differ
 ``cost``     beats, late beats, CPU time                       about once a second: what came since the row before
-``end``      time, kind, error, code, out of memory            by the program as it ends
+``end``      time, kind, error, code, out of memory,           by the program as it ends; limit is the one that was set,
+             exception, limit                                  of a program that was stopped at it
 ``exit``     time, code, signal, out of memory                 by the supervisor, who saw the process end; code and signal
                                                                are null where it is not known how; out of memory is which
                                                                count of kills rose, whichever process that was
@@ -57,7 +58,7 @@ BEGINNING = b'["memkit"'
 
 
 def row(*values) -> bytes:
-    """A row as it stands in the file. Values are text, numbers, None, lists of these, or bytes that are JSON already."""
+    """A row as it stands in the file. Values are text, numbers, None, lists or dicts of these, or bytes of JSON."""
     return b"[" + b",".join(map(_spell, values)) + b"]\n"
 
 
@@ -70,6 +71,8 @@ def _spell(value) -> bytes:
         return value
     if isinstance(value, (list, tuple)):
         return b"[" + b",".join(map(_spell, value)) + b"]"
+    if isinstance(value, dict):
+        return b"{" + b",".join(quote(key) + b":" + _spell(each) for key, each in value.items()) + b"}"
     return repr(value).encode()
 
 
@@ -84,10 +87,7 @@ def quote(text: str) -> bytes:
 
 def header(about: dict) -> bytes:
     """The first row. ``about`` has the keys of ``About``."""
-    pairs = []
-    for key, value in about.items():
-        pairs.append(quote(key) + b":" + _spell(value))
-    return row("memkit", VERSION, b"{" + b",".join(pairs) + b"}")
+    return row("memkit", VERSION, about)
 
 
 def origin(path: str) -> tuple[int, int] | None:

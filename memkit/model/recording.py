@@ -12,10 +12,11 @@ from typing import NamedTuple
 from memkit.base.units import show_bytes
 from memkit.model.calls import LIBRARIES, Call, Function, by_function, fold, matcher, walk
 from memkit.model.ending import Ending
-from memkit.model.limit_events import METERED, Crossing, Glance
+from memkit.model.limit_events import METERED, Crossing, StackSnapshot
 from memkit.model.limit_events import Frame as Frame
 from memkit.model.limit_events import Stack as Stack
 from memkit.model.metadata import About
+from memkit.model.out_of_memory import OutOfMemory
 from memkit.model.overhead import Cost, Tracing
 from memkit.system.limit import Limit
 
@@ -142,10 +143,9 @@ class Recording:
     limits: tuple[Limit, ...] = ()
     """What limited memory when the recording began, nearest first."""
     crossings: tuple[Crossing, ...] = ()
-    oom_kills: str | None = None
-    """Which count of processes that the kernel killed for want of memory rose meanwhile, in words, as in
-    ``Ending.out_of_memory``; it may have been any process of that group."""
-    glance: Glance | None = None
+    oom_kills: OutOfMemory | None = None
+    """Which count of out-of-memory kills rose meanwhile; any process of that group may have been killed."""
+    snapshot: StackSnapshot | None = None
     """Where the threads were when memory last rose near a limit; None where it did not come near one."""
     unread: int = 0
     """Rows that could not be read: broken off, damaged, or of a kind that this memkit does not know."""
@@ -156,6 +156,11 @@ class Recording:
         command, where = self.about.command, f" in {self.source!r}" if self.source else ""
         shown = command if len(command) <= 60 else f"{command[:57]}..."
         return f"<memkit.Recording of {shown!r}{where}: {len(self.samples):,} samples, peak {show_bytes(self.peak)}>"
+
+    @property
+    def glance(self) -> StackSnapshot | None:
+        """``snapshot``, under its name before."""
+        return self.snapshot
 
     @property
     def start(self) -> int | None:

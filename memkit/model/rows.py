@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 from operator import attrgetter
+from typing import NamedTuple
 
 from memkit.model import old_rows
 from memkit.model.calls import Function, Tally
 from memkit.model.ending import Ending
-from memkit.model.limit_events import Crossing, Frame, Glance, Stack
+from memkit.model.limit_events import Crossing, Frame, SetLimit, Stack, StackSnapshot
+from memkit.model.out_of_memory import OutOfMemory, evidence_of, set_limit_of
 from memkit.model.recording import About, Cost, Line, Process, Recording, Sample, Span, Total, Tracing
 from memkit.system.limit import Limit
+
+
+class End(NamedTuple):
+    """What the program said as it ended."""
+
+    time: int
+    kind: str
+    error: str | None
+    code: int | None
+    out_of_memory: OutOfMemory | None
+    exception: str | None
+    limit: SetLimit | None
+
+
+class Exit(NamedTuple):
+    """What its supervisor saw of its end."""
+
+    time: int
+    code: int | None
+    signal: int | None
+    out_of_memory: OutOfMemory | None
 
 
 class Rows:
@@ -107,17 +130,24 @@ class Rows:
         so_far = self._cost
         self._cost = (so_far[0] + beats, so_far[1] + late, so_far[2] + cpu)
 
-    def _ended(self, time, kind, error=None, code=None, out_of_memory=None, *_):
-        self._end = (time + 0, "" + kind, error, code, out_of_memory)
+    def _ended(self, time, kind, error=None, code=None, out_of_memory=None, exception=None, limit=None, *_):
+        limit = None if limit is None else set_limit_of(limit)
+        self._end = End(time + 0, "" + kind, error, code, self._evidence(out_of_memory), exception, limit)
 
     def _exited(self, time, code, signal, out_of_memory, *_):
-        self._exit = (time + 0, code, signal, out_of_memory)
+        self._exit = Exit(time + 0, code, signal, self._evidence(out_of_memory))
+
+    def _evidence(self, value):
+        if isinstance(value, str):
+            return old_rows.evidence(value, self._limits)
+        return None if value is None else evidence_of(value)
 
     def _marked(self, kind, reason=None, *_):
         self.about = self.about._replace(peaks="" + kind, peaks_reason=reason)
 
-    def _limit(self, name, size, used, *_):
-        self._limits.append(Limit("" + name, size + 0, used + 0))
+    def _limit(self, name, size, used, kind=None, *_):
+        kind = old_rows.kind_of(name) if kind is None else "" + kind
+        self._limits.append(Limit("" + name, size + 0, used + 0, kind))
 
     def _crossed(self, time, memory, limit, name, action, *_):
         self._crossings.append(Crossing(time + 0, memory + 0, limit + 0, "" + name, "" + action))
@@ -145,7 +175,7 @@ class Rows:
         process[3] = "" + command
 
     def _process_ended(self, pid, time, code=None, signal=None, out_of_memory=None, *_):
-        self._living(pid)[4] = (time + 0, _child_ending(code, signal, out_of_memory))
+        self._living(pid)[4] = (time + 0, _child_ending(code, signal, self._evidence(out_of_memory)))
 
     def _process_left(self, pid, time, *_):
         self._living(pid)[4] = (None, _LEFT)
@@ -190,9 +220,9 @@ class Rows:
         """What these rows are the recording of."""
         about = self.about
         beats, late, cpu = self._cost
-        ended = self._exit[0] if self._exit else self._end[0] if self._end else None
+        last = self._exit or self._end
         ending = self._ending()
-        process = Process(about.pid, about.parent, about.command, 0, ended, ending)
+        process = Process(about.pid, about.parent, about.command, 0, last and last.time, ending)
         return Recording(
             about=about,
             samples=tuple(self._samples),
@@ -207,8 +237,8 @@ class Rows:
             processes=(process, *self._children()),
             limits=tuple(sorted(self._limits, key=lambda limit: limit.left)),
             crossings=self._crossings_with_stacks(),
-            oom_kills=self._exit and self._exit[3],
-            glance=None if self._glance is None else Glance(self._glance, tuple(map(self._named, self._last_seen))),
+            oom_kills=self._exit and self._exit.out_of_memory,
+            snapshot=None if self._glance is None else StackSnapshot(self._glance, tuple(map(self._named, self._last_seen))),
             ending=ending,
             cost=Cost(beats, late, cpu if about.engine == "native" else None),
             tracing=self._how_traced(),
@@ -255,24 +285,35 @@ class Rows:
             peak = max(within, default=before)
         return Span(label, thread, depth, start, end, before, after, max(peak, before, after or 0))
 
-    def _ending(self):
-        _, kind, error, code, shortage = self._end or (None, None, None, None, None)
-        if self._exit:
-            _, exit_code, signal, exit_shortage = self._exit
-            if signal is not None:
-                evidence = exit_shortage if signal == _SIGKILL else None
-                return Ending("killed", error=error, signal=signal, out_of_memory=evidence or shortage, finished=False)
-            if exit_code is None:
+    def _ending(self) -> Ending:
+        end, exit = self._end, self._exit
+        if exit is not None:
+            if exit.signal is not None:
+                return self._killed(exit)
+            if exit.code is None:
                 return Ending("ended", finished=False)
-            if self._end is None and self.about.recorder is not None:
-                return Ending("exited", code=exit_code) if exit_code else Ending("ok")
-            if self._end is None:
-                return Ending("exited", code=exit_code, finished=False)
-            if kind in ("ok", "ended"):
-                return Ending("exited", code=exit_code) if exit_code else Ending("ok")
-        if self._end is None:
+            if end is None:
+                whole = self.about.recorder is not None  # an end that was seen from outside
+                return Ending("exited", code=exit.code, finished=whole) if exit.code or not whole else Ending("ok")
+            if end.kind in ("ok", "ended"):
+                return Ending("exited", code=exit.code) if exit.code else Ending("ok")
+        if end is None:
             return Ending("unknown", finished=False)
-        return Ending(kind, error=error, code=code, out_of_memory=shortage, finished=kind != "stopped")
+        error, exception = end.error, end.exception
+        if end.kind == "error" and exception is None:
+            exception = old_rows.exception_of(error)
+        if end.kind == "stopped" and end.limit is not None:
+            error = str(end.limit)
+        return Ending(end.kind, error, end.code, None, end.out_of_memory, end.kind != "stopped", exception, end.limit)
+
+    def _killed(self, exit: Exit) -> Ending:
+        end = self._end
+        evidence = exit.out_of_memory if exit.signal == _SIGKILL else None
+        if end is not None:
+            evidence = evidence or end.out_of_memory
+        error = end and end.error
+        exception = end and (end.exception or old_rows.exception_of(error))
+        return Ending("killed", error, None, exit.signal, evidence, False, exception)
 
     def _named(self, stack: Stack) -> Stack:
         return stack._replace(name=stack.name or self._names.get(stack.thread))
@@ -288,7 +329,7 @@ class Rows:
 
     def _children(self):
         processes = []
-        left = self._end is not None and self._end[1] == "detached"  # the recording was stopped while they ran
+        left = self._end is not None and self._end.kind == "detached"  # the recording was stopped while they ran
         for pid, parent, started, command, end in self._processes:
             ended, ending = end or (None, _LEFT if left else Ending("unknown", finished=False))
             processes.append(Process(pid, parent, command, started, ended, ending))

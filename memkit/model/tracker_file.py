@@ -105,7 +105,7 @@ def _ending_of(recording) -> str:
     if ended.kind == "ok":
         return "completed"
     # Of a KeyboardInterrupt that nobody caught Python makes a death by SIGINT, at its own end.
-    interrupted = ended.signal == signal.SIGINT and (ended.error or "").startswith("KeyboardInterrupt")
+    interrupted = ended.signal == signal.SIGINT and ended.exception == "KeyboardInterrupt"
     return "raised" if interrupted or (ended.finished and ended.kind in ("error", "exited")) else "broken off"
 
 

@@ -13,8 +13,9 @@ from memkit.base import own_code
 from memkit.base.errors import UsageError
 from memkit.base.units import SECOND, parse_bytes, show_bytes
 from memkit.model import file_format
-from memkit.record.exit_status import SET
+from memkit.record.exit_status import SET_LIMIT
 from memkit.system import cgroup, limits
+from memkit.system.limit_kinds import ADDRESS_SPACE, CGROUP, COMMIT, DATA
 
 ACTIONS = ("report", "raise", "stop")
 _KIB = 1024
@@ -31,32 +32,35 @@ _AGAIN = 20  # memory has to fall one part in so many below the limit before the
 class Bound:
     """A limit in bytes, what is measured against it, and what is done when that reaches it.
 
-    ``name`` is the meter of the recording, or the limit of which this is a share; then ``counters`` are the kernel's files
-    that tell what is used: path, key of the line or ``""`` for the first number, bytes of a unit (below 0 for what is to be
-    taken off ``total``), and whether it is read only when the others come near the limit.
+    ``name`` is the meter of the recording, or that of the limit of which this is a ``share``; ``of`` is that limit's kind,
+    name and size. Then ``counters`` are the kernel's files that tell what is used: path, key of the line or ``""`` for the
+    first number, bytes of a unit (below 0 for what is to be taken off ``total``), and whether it is read only when the
+    others come near the limit.
     """
 
     EXIT_CODE = 86
     """Of a program that is stopped at its limit."""
     NOT_IN = own_code.uninterruptible
 
-    def __init__(self, threshold: int, meter: str, action: str, told: str, name=None, counters=(), total: int = 0):
-        self.threshold, self.name, self.action = threshold, name or meter, action
+    def __init__(self, threshold: int, meter: str, action: str, share=None, of=None, counters=(), total: int = 0):
+        self.threshold, self.name, self.action = threshold, meter if of is None else of[1], action
         self.again = threshold - threshold // _AGAIN
         name = self.name
         self.counters, self.total = tuple(counters), total
         self.words, self.last_words = (
             b"%d,%s,%s" % (threshold, file_format.quote(name), file_format.quote(done)) for done in (action, "report")
         )
-        self.ended = "stopped", f"{SET}, {told}", self.EXIT_CODE, None
+        self.fields = {"threshold": threshold, "share": share, "limit": of}
+        """Those of a ``memkit.SetLimit``."""
+        self.ended = "stopped", None, self.EXIT_CODE, None, None, self.fields
         self.ending = file_format.row(*self.ended)[1:-2]
         what = "memory" if name == "rss" else name
-        self.said = f"{what} reached %s: {SET} is {told}"
-        self.is_share = name != meter
+        self.said = f"{what} reached %s: the limit that was set is {limits.threshold_in_words(threshold, share, of)}"
+        self.is_share = of is not None
 
     def measure(self) -> int | None:
         """Bytes that count against the limit of which it is a share."""
-        return next((used for name, _, used in limits.find() if name == self.name), None)
+        return next((used for name, _, used, _ in limits.find() if name == self.name), None)
 
     def error(self, memory: int) -> str:
         """What is said of memory that has reached it."""
@@ -73,7 +77,8 @@ class Bound:
                 return False
             frame = frame.f_back
         text = self.error(memory)  # only a class can be raised there
-        kind = type("MemoryError", (MemoryError,), {"__module__": "builtins", "__str__": lambda _: text})
+        more = {"__module__": "builtins", "__str__": lambda _: text, SET_LIMIT: self.fields}
+        kind = type("MemoryError", (MemoryError,), more)
         main = ctypes.c_ulong(threading.main_thread().ident)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(main, ctypes.py_object(kind))
         return True
@@ -188,13 +193,12 @@ def bound(limit, action: str | None, meter: str) -> Bound | None:
     action = check(limit, action)
     size, share = parse(limit)
     if size is not None:
-        return Bound(size, meter, action, show_bytes(size))
+        return Bound(size, meter, action)
     nearest = min(limits.find(), key=lambda found: found[1] - found[2], default=None)
     if nearest is None:
         raise UsageError(f"limit {limit!r} is a share of nothing: no limit is known here; write a size such as 2GiB")
-    name, size, _ = nearest
-    told = f"{limit.strip()} of {name} ({show_bytes(size)})"
-    return Bound(int(size * share), meter, action, told, name, *_counters(name, size))
+    name, size, _, kind = nearest
+    return Bound(int(size * share), meter, action, share, (kind, name, size), *_counters(kind, name, size))
 
 
 def check(limit, action: str | None) -> str:
@@ -208,16 +212,16 @@ def check(limit, action: str | None) -> str:
     return action or "report"
 
 
-def _counters(name: str, size: int) -> tuple[list, int]:
-    """Where the kernel tells what is used of a limit that ``headroom`` found, and what to begin with."""
-    if name == "RLIMIT_AS":
+def _counters(kind: str, name: str, size: int) -> tuple[list, int]:
+    """Where the kernel tells what is used of a limit that ``limits`` found, and what to begin with."""
+    if kind == ADDRESS_SPACE:
         return [("/proc/self/statm", "", os.sysconf("SC_PAGESIZE"), False)], 0
-    if name == "RLIMIT_DATA":
+    if kind == DATA:
         return [("/proc/self/status", "VmData", _KIB, False)], 0
-    if name.startswith("commit"):
+    if kind == COMMIT:
         return [("/proc/meminfo", "Committed_AS", _KIB, False)], 0
-    for group in cgroup.memory_groups():
-        if name == f"cgroup {group.name}":
+    for group in cgroup.memory_groups() if kind == CGROUP else ():
+        if name == group.label:
             return _group_counters(group), 0
     found = [("/proc/meminfo", "MemAvailable", -_KIB, False), ("/proc/meminfo", "SwapFree", -_KIB, False)]
     return found, size

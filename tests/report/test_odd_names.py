@@ -11,8 +11,9 @@ import memkit
 from memkit.ipython.html import line_tables, line_tables_html
 from memkit.model.calls import Function
 from memkit.model.ending import Ending
-from memkit.model.limit_events import Crossing, Limit
+from memkit.model.limit_events import Crossing
 from memkit.model.recording import Line, Span, Tracing
+from memkit.system.limit import Limit
 
 MIB = 1 << 20
 MS = 1_000_000
@@ -42,7 +43,7 @@ def odd(called):
         spans=(Span(ODD, 7, 0, 0, 5 * MS, 0, 8, 9 * MIB),),
         lines=(Line(function, 2, 1, MS, MIB, 9 * MIB, 9 * MIB),),
         tracing=Tracing("monitoring", "perf", None, 20.0, 400.0, 5, 5),
-        limits=(Limit(f"cgroup /{ODD}", 99 * MIB, MIB),),
+        limits=(Limit(f"cgroup /{ODD}", 99 * MIB, MIB, "cgroup"),),
         crossings=(Crossing(MS, 9 * MIB, 8 * MIB, f"cgroup /{ODD}", "report"),),
     )
 

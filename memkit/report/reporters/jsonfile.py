@@ -46,8 +46,9 @@ def document(recording):
             for limit in recording.limits
         ],
         "crossings": [_crossing(recording, crossing) for crossing in recording.crossings],
-        "oom_kills": recording.oom_kills,
-        "glance": recording.glance and {"time": recording.glance.time, "stacks": _stacks(recording.glance.stacks)},
+        "oom_kills": recording.oom_kills and str(recording.oom_kills),
+        "oom_kills_evidence": _evidence(recording.oom_kills),
+        "glance": recording.snapshot and {"time": recording.snapshot.time, "stacks": _stacks(recording.snapshot.stacks)},
         "summed": recording.summed,
         "summed_reason": recording.summed_reason,
         "seen": recording.seen,
@@ -80,4 +81,20 @@ def _array(key, objects):
 
 
 def _ending(ending):
-    return {**ending._asdict(), "text": str(ending)}
+    evidence = ending.out_of_memory
+    return {
+        **ending._asdict(),
+        "out_of_memory": evidence and str(evidence),
+        "evidence": _evidence(evidence),
+        "limit": _set_limit(ending.limit),
+        "text": str(ending),
+    }
+
+
+def _evidence(evidence):
+    limits = evidence and [limit._asdict() for limit in evidence.limits]
+    return evidence and {**evidence._asdict(), "limits": limits, "set": _set_limit(evidence.set)}
+
+
+def _set_limit(limit):
+    return limit and {**limit._asdict(), "limit": limit.limit and limit.limit._asdict()}
