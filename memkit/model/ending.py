@@ -70,6 +70,7 @@ class Ending(NamedTuple):
         return _MORE.get(self.kind, "")
 
 
+_SIGKILL = 9
 _VERDICTS = {
     "ok": "finished",
     "error": "ended by an exception",
@@ -82,6 +83,51 @@ _MORE = {
     "detached": " when the recording ended",
     "unknown": ": the recording has no end (still running, or killed without a supervisor)",
 }
+
+
+class End(NamedTuple):
+    """What the program said as it ended."""
+
+    time: int
+    kind: str
+    error: str | None
+    code: int | None
+    out_of_memory: OutOfMemory | None
+    exception: str | None
+    limit: SetLimit | None
+
+
+class Exit(NamedTuple):
+    """What its supervisor saw of its end."""
+
+    time: int
+    code: int | None
+    signal: int | None
+    out_of_memory: OutOfMemory | None
+
+
+def ending_of(end: End | None, exit: Exit | None, from_outside: bool) -> Ending:
+    """How a process ended, by what it said and what its supervisor saw, who alone recorded it where ``from_outside``."""
+    if exit is not None:
+        if exit.signal is not None:
+            return _killed(end, exit)
+        if exit.code is None:
+            return Ending("ended", finished=False)
+        if end is None and not from_outside:
+            return Ending("exited", code=exit.code, finished=False)
+        if end is None or end.kind in ("ok", "ended"):
+            return Ending("exited", code=exit.code) if exit.code else Ending("ok")
+    if end is None:
+        return Ending("unknown", finished=False)
+    error = str(end.limit) if end.kind == "stopped" and end.limit is not None else end.error
+    return Ending(end.kind, error, end.code, None, end.out_of_memory, end.kind != "stopped", end.exception, end.limit)
+
+
+def _killed(end: End | None, exit: Exit) -> Ending:
+    evidence = exit.out_of_memory if exit.signal == _SIGKILL else None
+    if end is None:
+        return Ending("killed", None, None, exit.signal, evidence, False)
+    return Ending("killed", end.error, None, exit.signal, evidence or end.out_of_memory, False, end.exception)
 
 
 def signal_name(number: int | None) -> str:

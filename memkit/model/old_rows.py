@@ -17,6 +17,9 @@ _KINDS = {
 }
 _AROUND_THE_PROGRAM = ("/memkit/run/execute.py", "/memkit/run/bootstrap.py", "/memkit/script.py", "/memkit/start.py")
 
+TAGS = {"part": "segment", "glance": "snapshot"}
+"""What rows were called before -> what they are called now."""
+
 
 def kind_of(name: str) -> str:
     """The kind of a limit whose row has none."""
@@ -39,9 +42,9 @@ def evidence(words: str, limits: Iterable[Limit]) -> OutOfMemory:
     return OutOfMemory("oom_kill", named, words=words)
 
 
-def exception_of(error: str | None) -> str | None:
+def exception_of(error: str | None, kind: str) -> str | None:
     """The name of an exception's type, where only its type and text were written."""
-    return None if error is None else error.partition(":")[0]
+    return error.partition(":")[0] if kind == "error" and error is not None else None
 
 
 def the_programs(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:

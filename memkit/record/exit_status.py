@@ -15,11 +15,15 @@ OK, NOT_KNOWN = ("ok",), ("ended",)
 SET_LIMIT = "memkit_limit"
 """The attribute of a ``MemoryError`` that was raised at a limit that was set: the fields of a ``memkit.SetLimit``."""
 
-told: tuple | None = None
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+told: tuple[object, ...] | None = None
 """How this process ends, where somebody knows that before its exit hooks run."""
 
 
-def how_it_ended(error: BaseException | None) -> tuple:
+def how_it_ended(error: BaseException | None) -> tuple[object, ...]:
     """The values of an ``end`` row for what a program raised: kind, error, code, out of memory, exception."""
     if error is None:
         return OK
@@ -35,7 +39,7 @@ def how_it_ended(error: BaseException | None) -> tuple:
         return ("error", name, None, evidence, name)
 
 
-def at_exit() -> tuple:
+def at_exit() -> tuple[object, ...]:
     """The same of this process, whose exit hooks run.
 
     ``SystemExit`` has left no trace by then, so that a success is told only of a program that somebody told of, and of a
@@ -63,9 +67,9 @@ def _uncaught() -> BaseException | None:
     return error if outermost else None
 
 
-def of_worker() -> tuple | None:
+def of_worker() -> tuple[object, ...] | None:
     """The same of a process of ``multiprocessing``, by the frame that called this while it ends; None in any other."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_name != "_bootstrap":
         frame = frame.f_back
     if frame is None or frame.f_globals.get("__name__") != "multiprocessing.process":
@@ -76,7 +80,7 @@ def of_worker() -> tuple | None:
     return _with_code(code)
 
 
-def _with_code(code: int) -> tuple:
+def _with_code(code: int) -> tuple[object, ...]:
     code &= 0xFF
     return ("exited", None, code) if code else OK
 

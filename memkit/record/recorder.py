@@ -176,7 +176,7 @@ class Recorder:
         limiting = limits.find()
         self._journal = engine.Journal(self._opened(), self.path)
         if self.is_child:
-            self._journal.begin_writes_with(file_format.part(self._pid))
+            self._journal.begin_writes_with(file_format.segment(self._pid))
         self._journal.text(
             header.of_this_process(self._argv, self.started, meter.name, self._interval, sampler.engine, scoped, limiting)
         )
@@ -184,7 +184,7 @@ class Recorder:
         if self._journal.error:
             raise JournalError(f"cannot record into {self._where()}: {os.strerror(self._journal.error)}")
         if self.follow and not self.is_child:
-            self._journal.begin_writes_with(file_format.part(0))
+            self._journal.begin_writes_with(file_format.segment(0))
         self.spans = span_rows.SpanRows(self._journal, meter.read, scoped, self.started)
         self._sampler = sampler(self._journal, meter, self._interval, self.started, scoped)
         if bound is not None:

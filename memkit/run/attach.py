@@ -156,9 +156,9 @@ def _words(process) -> list[str] | None:
     except psutil.Error:
         if not process.is_running():
             return None
-    speaker = processes.here().speaker(process.pid)
+    tid = processes.here().memory_tid(process.pid)
     try:
-        return psutil.Process(speaker).cmdline() if speaker != process.pid else []
+        return psutil.Process(tid).cmdline() if tid != process.pid else []
     except psutil.Error:
         return []
 
@@ -177,7 +177,7 @@ def _refusal(process, meter: str) -> str | None:
     import psutil
 
     try:
-        engine.Meter(meter, processes.here().speaker(process.pid))
+        engine.Meter(meter, processes.here().memory_tid(process.pid))
     except MeterError as error:
         try:
             if process.status() == psutil.STATUS_ZOMBIE:

@@ -16,7 +16,7 @@ from memkit.model import file_format
 from memkit.record import files, header
 from memkit.system import engine, limits, processes
 from memkit.system.oom import Kills
-from memkit.system.pidfd import Handle
+from memkit.system.pidfd import Pidfd
 
 _NAP = SECOND // 20
 _LONG = 3600 * SECOND
@@ -61,7 +61,7 @@ class Observed:
     def _opened(self, meter: str, fresh: bool):
         """The meter of the process; None where a fresh one ends or has ended already, and was not seen."""
         try:
-            found = engine.Meter(meter, processes.here().speaker(self.process.pid))
+            found = engine.Meter(meter, processes.here().memory_tid(self.process.pid))
             # Its number is its own for as long as it lives, and it did when the meter was opened.
             if self._handle is None or not self.ended():
                 return found
@@ -150,9 +150,9 @@ class Observed:
             self._handle.close()
 
 
-def _handle(pid: int) -> Handle | None:
+def _handle(pid: int) -> Pidfd | None:
     try:
-        return Handle(pid)
+        return Pidfd(pid)
     except OSError:
         return None
 

@@ -33,7 +33,7 @@ class Group:
         return f"<cgroup {self.name} v{self.version}, {self.folder}>"
 
     def oom_kills(self) -> int | None:
-        """Processes of this group that the kernel has killed for want of memory; None where it does not count."""
+        """Processes of this group that the kernel has killed because it was out of memory; None where it does not count."""
         for line in lines_of(os.path.join(self.folder, "memory.oom_control" if self.version == 1 else "memory.events")):
             key, _, value = line.partition(" ")
             if key == "oom_kill":
@@ -133,7 +133,7 @@ def _ancestry(path: str, folder: str, base: str, version: int) -> list[Group]:
 
 def _mounts(root: str) -> dict[int, tuple[str, str]]:
     """Version -> where its memory controller is mounted, and which group that mount shows as its top."""
-    found = {}
+    found: dict[int, tuple[str, str]] = {}
     for line in lines_of(os.path.join(root, "proc/self/mountinfo")):
         fields, _, rest = line.partition(" - ")
         kind, _, options = rest.split(" ", 2)

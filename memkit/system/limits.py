@@ -60,7 +60,7 @@ def _is_there(pid: int, proc: str) -> bool:
         return os.path.isdir(os.path.join(proc, str(pid)))
     import psutil
 
-    return psutil.pid_exists(pid)
+    return bool(psutil.pid_exists(pid))
 
 
 def limit(pid: int | None = None) -> Limit | None:

@@ -12,7 +12,7 @@ import os
 import time
 
 from memkit.model.file_format import row
-from memkit.system.pidfd import MOST, Handle, tells_apart
+from memkit.system.pidfd import MOST, Pidfd, tells_apart
 from memkit.tree.node import Member
 from memkit.tree.pss import Sum
 
@@ -253,7 +253,7 @@ class Tree:
         if self._handles >= MOST or not self._may_hold:
             return
         try:
-            member.handle = Handle(member.pid, self._guest)
+            member.handle = Pidfd(member.pid, self._guest)
             self._handles += 1
         except OSError:
             pass

@@ -210,7 +210,7 @@ def test_the_last_glance_holds_and_is_no_crossings(recorded):
     found = recorded(
         ("crossing", 2, 310, 300, "rss", "report"),
         ("stack", 2, 42, "MainThread", [["a.py", 3, "f"]]),
-        ("glance", 5),
+        ("snapshot", 5),
         ("stack", 5, 42, "MainThread", [["a.py", 4, "f"]]),
         ("glance", 7),
         ("stack", 7, 42, "MainThread", [["a.py", 5, "g"]]),

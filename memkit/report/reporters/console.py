@@ -1,10 +1,19 @@
 """The console summary: how it ended, how long it took, memory and its limits, a curve, processes, spans, and the cost."""
 
+from __future__ import annotations
+
 import os
 import sys
 from dataclasses import replace
 
 import memkit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterable, Iterator
+
+    from rich.text import Text
 
 CURVE_ROWS = 8
 MOST_SPANS = 20
@@ -15,12 +24,12 @@ _STYLES = {"text": "", "value": "bold", "remark": "yellow", "warning": "bold yel
 
 
 @memkit.hookimpl
-def memkit_add_options(parser):
+def memkit_add_options(parser: ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="print no summary")
 
 
 @memkit.hookimpl
-def memkit_report(recording, options):
+def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
     """After a run the summary goes to stderr, out of the program's way; otherwise to stdout, if that is free."""
     taken = options.command != "report" or "-" in vars(options).values()
     stream = sys.stderr if taken else sys.stdout
@@ -30,7 +39,7 @@ def memkit_report(recording, options):
     console.print(*summary(recording, console.width, unicode=_can_show(stream)), sep="\n", markup=False)
 
 
-def summary(recording, width=80, unicode=True):
+def summary(recording: memkit.Recording, width: int = 80, unicode: bool = True) -> Iterator[Text]:
     """The summary, as rich Text, a line each."""
     yield from map(_line, memkit.facts(recording))
     curve = Curve(together(recording), width, unicode)
@@ -49,7 +58,7 @@ def summary(recording, width=80, unicode=True):
     yield from map(_line, memkit.cost_facts(recording))
 
 
-def details(recording, width=80):
+def details(recording: memkit.Recording, width: int = 80) -> Iterator[Text]:
     """Where the threads were when a limit was reached, and the processes where there are several, as rich Text."""
     yield from _stacks(recording)
     if len(recording.processes) > 1:
@@ -60,7 +69,7 @@ def details(recording, width=80):
 # -- words ---------------------------------------------------------------------------------------------------------
 
 
-def _text(*parts):
+def _text(*parts: str | tuple[str, str]) -> Text:
     """A line of rich Text, from words and (words, style) pairs."""
     from rich.text import Text
 
@@ -69,23 +78,23 @@ def _text(*parts):
     return text
 
 
-def _line(fact):
+def _line(fact: memkit.Fact) -> Text:
     """A fact as rich Text: its label, and what it says."""
     return _text((f"{fact.label:<9}", "dim"), *((part.text, _STYLES[fact.emphasis or part.role]) for part in fact.parts))
 
 
-def together(recording):
+def together(recording: memkit.Recording) -> memkit.Recording:
     """The same recording with the memory of all its processes in the place of the first one's, where that is known."""
     if not recording.totals:
         return recording
     return replace(recording, samples=tuple(memkit.Sample(t.time, 0, t.memory, t.memory) for t in recording.totals))
 
 
-def _shortened(text, longest):
+def _shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
-def _spans(spans, width):
+def _spans(spans: tuple[memkit.Span, ...], width: int) -> Iterator[Text]:
     size, time = memkit.units.show_bytes, memkit.units.show_time
     largest = sorted(spans, key=lambda span: span.peak - span.before, reverse=True)[:MOST_SPANS]
     room = max(12, width - 42)
@@ -99,30 +108,30 @@ def _spans(spans, width):
         yield _text((f"and {len(spans) - MOST_SPANS} more that rose less; --csv and --json have them all", "dim"))
 
 
-def _processes(recording, width):
+def _processes(recording: memkit.Recording, width: int) -> Iterator[Text]:
     """A row for each process, those first that rose highest; those that failed stand out."""
     size, time = memkit.units.show_bytes, memkit.units.show_time
     rows = [(process, max((s.peak for s in lane), default=None), lane) for process, lane in recording.lanes]
     rows.sort(key=lambda row: -(row[1] or 0))
-    table = [("process", "parent", "started", "took", "peak", "end", "ending", "command")]
+    table: list[tuple[str, ...]] = [("process", "parent", "started", "took", "peak", "end", "ending", "command")]
     for process, peak, lane in rows[:MOST_PROCESSES]:
         took = time(None if process.ended is None else process.ended - process.started)
         started, end = time(process.started) if process.started else "0 s", lane[-1].memory if lane else None
         parent = "?" if process.parent is None else str(process.parent)
-        cells = (str(process.pid), parent, started, took, size(peak), size(end), process.ending.brief)
-        table.append((*cells, _program(process.command)))
+        numbers = (str(process.pid), parent, started, took, size(peak), size(end), process.ending.brief)
+        table.append((*numbers, _program(process.command)))
     widths = [max(map(len, column)) for column in zip(*table)]
     room = max(LEAST_COMMAND, width - sum(widths[:7]) - 7)
     failed = [False, *(process.ending.failed for process, _, _ in rows)]
     for cells, bad in zip(table, failed):
-        numbers = " ".join(f"{cell:>{wide}}" for cell, wide in zip(cells[:6], widths))
+        line = " ".join(f"{cell:>{wide}}" for cell, wide in zip(cells[:6], widths))
         style = "bold red" if bad else "dim" if cells is table[0] else ""
-        yield _text((f"{numbers} {cells[6]:<{widths[6]}} {_shortened(cells[7], room)}", style))
+        yield _text((f"{line} {cells[6]:<{widths[6]}} {_shortened(cells[7], room)}", style))
     if len(rows) > MOST_PROCESSES:
         yield from _more_processes(rows[MOST_PROCESSES:])
 
 
-def _more_processes(rows):
+def _more_processes(rows: list[tuple[memkit.Process, int | None, tuple[memkit.Sample, ...]]]) -> Iterator[Text]:
     failed = [process for process, _, _ in rows if process.ending.failed]
     named = ", ".join(f"{process.pid} {process.ending.brief}" for process in failed[:MOST_NAMED])
     more = ", ..." if len(failed) > MOST_NAMED else ""
@@ -135,14 +144,14 @@ def _more_processes(rows):
     )
 
 
-def _program(command):
+def _program(command: str) -> str:
     """What a command runs: of an interpreter the name says nothing, and the folder of another program little."""
     first, *words = command.split() or [""]
     first = os.path.basename(first)
     return " ".join(words if words and first.startswith("python") else [first, *words])
 
 
-def _can_show(stream):
+def _can_show(stream: object) -> bool:
     try:
         "▁█░┤".encode(getattr(stream, "encoding", None) or "ascii")
     except (UnicodeError, LookupError):
@@ -153,7 +162,7 @@ def _can_show(stream):
 # -- where the threads were ------------------------------------------------------------------------------------------
 
 
-def _stacks(recording):
+def _stacks(recording: memkit.Recording) -> Iterator[Text]:
     """Where the threads were when a limit was reached, the first time and the last, and before a death."""
     known = [crossing for crossing in recording.crossings if crossing.stacks]
     for crossing in [*known[:1], *known[1:][-1:]]:
@@ -166,7 +175,7 @@ def _stacks(recording):
         yield from _where(recording, f"where the threads were last seen, {before} before the end", last.stacks)
 
 
-def _where(recording, title, stacks):
+def _where(recording: memkit.Recording, title: str, stacks: Iterable[memkit.Stack]) -> Iterator[Text]:
     yield _text()
     yield _text((title, "bold"))
     stacks = sorted(stacks, key=lambda stack: stack.name != "MainThread")
@@ -177,7 +186,7 @@ def _where(recording, title, stacks):
         yield _text((f"  and {len(stacks) - MOST_STACKS:,} more threads; --json has them", "dim"))
 
 
-def _frames(frames, most, began):
+def _frames(frames: tuple[memkit.Frame, ...], most: int, began: float) -> Iterator[Text]:
     """The innermost frames with their source, where that is still what ran."""
     sources = [memkit.Source(frame.file, began) for frame in frames[:most]]
     places = [f"{os.path.basename(src.name)}:{frame.line} {frame.function}" for frame, src in zip(frames, sources)]
@@ -195,19 +204,20 @@ def _frames(frames, most, began):
 class Curve:
     """Memory over time in characters: solid up to what was read, light up to the peak in between."""
 
-    def __init__(self, recording, width, unicode=True):
+    def __init__(self, recording: memkit.Recording, width: int, unicode: bool = True):
         self._recording = recording
         self._blocks, self._light, self._axis = (" ▁▂▃▄▅▆▇█", "░", "┤") if unicode else (" ____####", ":", "|")
         self._columns = max(10, min(width - 14, 100))
 
     @property
-    def flat(self):
+    def flat(self) -> bool:
         """Whether there is nothing to see: memory kept within 2 %."""
         samples = self._recording.samples
         lowest = min((sample.memory for sample in samples), default=0)
-        return len(samples) > 1 and (self._recording.peak - lowest) * 50 < self._recording.peak
+        peak = self._recording.peak or 0
+        return len(samples) > 1 and (peak - lowest) * 50 < peak
 
-    def lines(self):
+    def lines(self) -> Iterator[Text]:
         """The rows from the top, then the time axis."""
         memory, peak = self._recording.columns(self._columns)
         top = max(max(peak), 1)
@@ -223,5 +233,5 @@ class Curve:
         end = memkit.units.show_time(self._recording.duration)
         yield _text((f"{'0 s':>14}{end:>{self._columns - 1}}", "dim"))
 
-    def _cell(self, height):
+    def _cell(self, height: float) -> str:
         return self._blocks[max(0, min(8, round(height * 8)))]
