@@ -38,10 +38,14 @@ else:
     from memkit.model.limit_events import Crossing as Crossing
     from memkit.model.limit_events import Frame as Frame
     from memkit.model.limit_events import Glance as Glance
+    from memkit.model.limit_events import NamedLimit as NamedLimit
+    from memkit.model.limit_events import SetLimit as SetLimit
     from memkit.model.limit_events import Stack as Stack
+    from memkit.model.limit_events import StackSnapshot as StackSnapshot
     from memkit.model.merging import merge as merge
     from memkit.model.metadata import About as About
     from memkit.model.mprof_file import mprof_lines as mprof_lines
+    from memkit.model.out_of_memory import OutOfMemory as OutOfMemory
     from memkit.model.overhead import Cost as Cost
     from memkit.model.overhead import Tracing as Tracing
     from memkit.model.reader import read as read
@@ -71,6 +75,10 @@ else:
     from memkit.report import pictures as pictures
     from memkit.report import transforms as transforms
     from memkit.report.dispatch import report as report
+    from memkit.report.facts import Fact as Fact
+    from memkit.report.facts import FactPart as FactPart
+    from memkit.report.facts import cost_facts as cost_facts
+    from memkit.report.facts import facts as facts
     from memkit.report.output import console as console
     from memkit.report.output import output as output
     from memkit.report.output import output_path as output_path
@@ -88,7 +96,8 @@ else:
 _HOMES = {
     "model.metadata": ("About",),
     "model.overhead": ("Cost", "Tracing"),
-    "model.limit_events": ("Crossing", "Frame", "Glance", "Stack"),
+    "model.limit_events": ("Crossing", "Frame", "Glance", "NamedLimit", "SetLimit", "Stack", "StackSnapshot"),
+    "model.out_of_memory": ("OutOfMemory",),
     "system.limit": ("Limit",),
     "report.overlay_plot": ("plot_reports",),
     "system.engine": ("peak_rss", "rss"),
@@ -108,6 +117,7 @@ _HOMES = {
     "report.output": ("console", "output", "output_path", "report_stream"),
     "report.shared_options": ("add_call_options", "add_quiet_option", "chosen_calls"),
     "report.dispatch": ("report",),
+    "report.facts": ("Fact", "FactPart", "cost_facts", "facts"),
     "record.profile": ("LineProfiler", "profile"),
     "model.reader": ("read",),
     "record.recorder": ("Recorder", "record"),

@@ -17,9 +17,9 @@ native: pending_call threads clock cpython perf_event descriptors meter peak jou
 native/sampling: own_memory layouts line_table stack_rows stacks limit_counters limit_guard sampler process_events
 native/tracing: gate thread_state hook_chain tracer code_table lines calls line_events call_events
     event_rows event_places event_log references
-system: portable engine cgroup meminfo limit limits oom pidfd processes
-model: file_format sources limit_events metadata overhead ending thread_names calls recording old_rows rows merging
-    mprof_file reader event_log_file tracker_file
+system: portable engine limit_kinds cgroup meminfo limit limits oom pidfd processes
+model: file_format sources limit_events metadata overhead out_of_memory ending thread_names calls recording old_rows
+    rows merging mprof_file reader event_log_file tracker_file
 tracing: targets monitoring_ids tracers calibration session
 tree: budget share_estimate node pss tree watch
 record: trend exit_status files header limit_guard active settings resolve child_process spans recorder profile event_log
@@ -27,7 +27,7 @@ record: trend exit_status files header limit_guard active settings resolve child
 run: signals terminal status_line progress waiting launch external any_program attach execute
     follow_entry bootstrap
 run/inject: sitecustomize
-report: output shared_options pictures transforms overlay_plot dispatch
+report: facts output shared_options pictures transforms overlay_plot dispatch
 report/reporters: call_paths console flame folded lines mprof plot plot_lines recording_json samples_csv speedscope
 cli: printing exit_codes parser options catalog recording_file report_options run attach report list clean plugins info main
 ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics
@@ -182,7 +182,7 @@ MEASURED = [
         "record/event_log",
         "record/tracker",
     ),
-    *("system/engine", "system/limits", "system/cgroup", "system/oom", "system/meminfo"),
+    *("system/engine", "system/limits", "system/limit_kinds", "system/cgroup", "system/oom", "system/meminfo"),
     *("model/file_format", "base/errors", "base/own_code", "base/units", "base/version", "base/paths", "base/descriptors"),
 ]
 

@@ -512,7 +512,7 @@ def with_rows(recording):
     how, load = Tracing("monitoring", "perf", None, 30.0, 700.0, 3, 1), Function("load.py", "load", 1)
     line, call = Line(load, 2, 3, 4, 5, 6, 7), Call(0, None, load, 1, 2, 3, 4, 5, 6, 7, 8)
     crossing = Crossing(1, 2, 3, "rss", "report", (Stack(1, "a", (Frame("load.py", 1, "load"),)),))
-    limits, totals, others = (Limit("RLIMIT_AS", 2, 1),), (Total(1, 2, 3),), (Sample(1, 2, 3, 4),)
+    limits, totals, others = (Limit("RLIMIT_AS", 2, 1, "address space"),), (Total(1, 2, 3),), (Sample(1, 2, 3, 4),)
     recording = dataclasses.replace(recording, limits=limits, crossings=(crossing,), totals=totals, others=others)
     return dataclasses.replace(recording, lines=(line,), tracing=how, calls=(call,), call_tracing=how)
 

@@ -113,7 +113,7 @@ class ProcessSource(Protocol):
     def read(self, pid: int) -> Any:
         """Memory, age and end of a process; None where there is none."""
 
-    def speaker(self, pid: int) -> int:
+    def memory_tid(self, pid: int) -> int:
         """The TID whose ``/proc`` entry has the memory: the PID, or a live thread if the main thread has exited."""
 
     def kinship(self) -> Callable[[int], list[int]]:

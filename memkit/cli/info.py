@@ -15,7 +15,7 @@ from memkit.system import cgroup, engine, limits
 
 DESCRIPTION = "Tell what memkit can measure on this machine, and why not better."
 _PEAKS = {
-    "reset": "exact{}: the kernel's mark is reset for each stretch of time",
+    "reset": "exact{}: the high-water mark is reset for each interval",
     "mark": "exact{} where the process rises above what it had been before, from samples elsewhere",
     "samples": "from samples only",
 }

@@ -5,22 +5,34 @@ No scripts and no style sheets: front ends take them out. Colours are those of t
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from html import escape
 
 from memkit.base.units import show_bytes, show_text, show_time
 from memkit.ipython import pictures
+from memkit.model.recording import Recording
 from memkit.model.sources import Source
-from memkit.report import transforms
+from memkit.report import facts, transforms
+from memkit.report.facts import Fact
 from memkit.report.reporters import call_paths, console, lines
 
 MARK = "background:rgba(230,150,30,.25);font-weight:bold"
 CELL = "padding:1px 8px;border:none;white-space:pre;vertical-align:baseline;max-width:none"
 TABLE = "border-collapse:collapse;border:none;margin:2px 0 10px 0;font:12px monospace;table-layout:auto;color:inherit"
 FAINT = "opacity:.7"
+BAD = "font-weight:bold;color:#d64545"
+ROLES = {"value": "font-weight:bold", "warning": "font-weight:bold", "bad": BAD}
 WIDTH = 100
 
 
-def mimebundle(recording, *, sort=None, hide=(), show_all=False, without=()) -> dict[str, str]:
+def mimebundle(
+    recording: Recording,
+    *,
+    sort: str | None = None,
+    hide: str | Iterable[str] = (),
+    show_all: bool = False,
+    without: Collection[str] = (),
+) -> dict[str, str]:
     """A recording as text and as HTML, by their MIME types, for any front end of Jupyter.
 
     ``sort``, ``hide`` and ``show_all`` are the options of that name for the tree of calls. ``without`` names plugins whose
@@ -31,7 +43,9 @@ def mimebundle(recording, *, sort=None, hide=(), show_all=False, without=()) -> 
     return {"text/plain": text(recording, shown, sort, without), "text/html": html(recording, shown, sort, without)}
 
 
-def text(recording, shown=None, sort=None, without=()) -> str:
+def text(
+    recording: Recording, shown: Recording | None = None, sort: str | None = None, without: Collection[str] = ()
+) -> str:
     """The summary, the tables of lines and the tree of calls, as in the terminal."""
     shown = shown or recording
     found = [] if "console" in without else list(console.summary(recording, WIDTH))
@@ -42,65 +56,81 @@ def text(recording, shown=None, sort=None, without=()) -> str:
     return show_text("\n".join(line.plain.rstrip() for line in found).lstrip("\n"))
 
 
-def html(recording, shown=None, sort=None, without=()) -> str:
+def html(
+    recording: Recording, shown: Recording | None = None, sort: str | None = None, without: Collection[str] = ()
+) -> str:
     """The same with the curve as a picture."""
     shown, summary = shown or recording, "console" not in without
     parts = []
     if summary:
-        parts += [_facts(recording), pictures.plot(transforms.together(recording)), *_details(recording), *_spans(recording)]
+        parts += [
+            _facts(facts.facts(recording)),
+            pictures.plot(transforms.together(recording)),
+            *_details(recording),
+            *_spans(recording),
+        ]
     if "lines" not in without:
         parts += _lines(recording)
     if recording.call_tracing is not None and "paths" not in without:
         parts += _calls(shown, sort, len(recording.calls) - len(shown.calls))
     if summary:
-        parts += [_faint(line.plain) for line in console.cost(recording)]
+        parts += [_faint(f"{fact.label:<9}{fact.text}") for fact in facts.cost_facts(recording)]
     return _page(parts)
 
 
-def _page(parts):
+def _page(parts: Iterable[str]) -> str:
     return show_text(f'<div style="font-size:12px;line-height:1.4;color:inherit">{"".join(parts)}</div>')
 
 
-def line_tables(recording) -> str:
+def line_tables(recording: Recording) -> str:
     """The tables of lines alone, as text."""
     return show_text("\n".join(line.plain.rstrip() for line in lines.tables(recording)).strip("\n"))
 
 
-def line_tables_html(recording, more="") -> str:
+def line_tables_html(recording: Recording, more: str = "") -> str:
     """The same as HTML, with a line more below if there is one."""
     return _page([*_lines(recording), _faint(more) if more else ""])
 
 
-def _facts(recording):
-    facts = [(line.plain[:9].strip(), line.plain[9:]) for line in console.facts(recording)]
+def _facts(facts: Iterable[Fact]) -> str:
     rows = "".join(
-        f'<tr style="background:none"><td style="{CELL};text-align:left;{FAINT}">{escape(name)}</td>'
-        f'<td style="{CELL};text-align:left;white-space:normal">{escape(words)}</td></tr>'
-        for name, words in facts
+        f'<tr style="background:none"><td style="{CELL};text-align:left;{FAINT}">{escape(fact.label)}</td>'
+        f'<td style="{CELL};text-align:left;white-space:normal">{_parts(fact)}</td></tr>'
+        for fact in facts
     )
     return f'<table style="{TABLE};font-family:sans-serif;margin-left:0">{rows}</table>'
 
 
-def _details(recording):
+def _parts(fact: Fact) -> str:
+    """What a fact says, with what stands out in it; in a color only what went wrong, for a page may be dark or light."""
+    shown = "".join(_styled(part.text, ROLES.get(part.role)) for part in fact.parts)
+    return f'<span style="{ROLES[fact.emphasis]}">{shown}</span>' if fact.emphasis else shown
+
+
+def _styled(text: str, style: str | None) -> str:
+    return f'<span style="{style}">{escape(text)}</span>' if style else escape(text)
+
+
+def _details(recording: Recording) -> Iterator[str]:
     found = [line.plain for line in console.details(recording, WIDTH)]
     if any(found):
         text = escape("\n".join(found).strip("\n"))
         yield f'<pre style="font:12px monospace;overflow-x:auto;background:none;color:inherit">{text}</pre>'
 
 
-def _faint(words):
+def _faint(words: str) -> str:
     return f'<div style="{FAINT};font-size:11px">{escape(words)}</div>'
 
 
-def _title(name, more):
+def _title(name: str, more: str) -> str:
     return f'<div style="margin-top:8px"><b style="font-family:monospace">{escape(name)}</b>\u2002{escape(more)}</div>'
 
 
-def _table(heads, rows):
+def _table(heads: Sequence[str], rows: Iterable[tuple[Iterable[str], str]]) -> str:
     """Rows are (cells, style); all columns but the last stand to the right."""
     last = len(heads) - 1
 
-    def cell(tag, place, words, more=""):
+    def cell(tag: str, place: int, words: str, more: str = "") -> str:
         side = "left" if place == last else "right"
         return f'<{tag} style="{CELL};text-align:{side};{more}">{escape(words)}</{tag}>'
 
@@ -116,7 +146,7 @@ def _table(heads, rows):
     )
 
 
-def _spans(recording):
+def _spans(recording: Recording) -> Iterator[str]:
     if not recording.spans:
         return
     most = transforms.largest_spans(recording.spans, console.MOST_SPANS)
@@ -130,7 +160,7 @@ def _spans(recording):
         yield _faint(f"and {len(recording.spans) - len(most)} more that rose less")
 
 
-def _lines(recording):
+def _lines(recording: Recording) -> Iterator[str]:
     if recording.tracing is None:
         return
     if not recording.lines:
@@ -151,7 +181,7 @@ def _lines(recording):
     yield _faint(lines.cost(recording))
 
 
-def _calls(recording, sort, hidden):
+def _calls(recording: Recording, sort: str | None, hidden: int) -> Iterator[str]:
     if not recording.calls:
         yield _faint(call_paths.none_known(recording))
         return

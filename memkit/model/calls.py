@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from memkit.model.thread_names import MOST_THREADS, without_numbers
 
@@ -64,11 +64,22 @@ _FIELDS = 8
 class Tally:
     """The rows of calls as a reader meets them. They are kept packed: there can be a million."""
 
-    def __init__(self):
-        self._places = {}
+    def __init__(self) -> None:
+        self._places: dict[int, int] = {}
         self._rows = array("q")
 
-    def take(self, id, parent, function, thread, calls, time, growth, peak, *_) -> None:
+    def take(
+        self,
+        id: int,
+        parent: int | None,
+        function: int,
+        thread: int,
+        calls: int,
+        time: int,
+        growth: int,
+        peak: int,
+        *_: object,
+    ) -> None:
         """Keep a row; a later one of the same node takes its place. TypeError or OverflowError for one that is damaged."""
         if id < 0:
             raise TypeError(id)
@@ -99,9 +110,9 @@ class Tally:
                 peak[caller] = max(peak[caller], peak[place])
             else:
                 callers[place] = -1
-        parents = [None if caller < 0 else ids[caller] for caller in callers]
+        named = [None if caller < 0 else ids[caller] for caller in callers]
         called = [functions.get(number, LOST) for number in numbers]
-        rows = zip(ids, parents, called, threads, entered, time, growth, own_time, own_growth, peak, own_peak)
+        rows = zip(ids, named, called, threads, entered, time, growth, own_time, own_growth, peak, own_peak)
         return tuple(map(Call._make, rows))
 
 
@@ -118,7 +129,10 @@ def fold(calls: tuple[Call, ...], hidden: Callable[[str], bool]) -> tuple[Call, 
     A function in C goes with its caller. Roots stay; many that only numbers tell apart become one. So do nodes that become
     the same path.
     """
-    homes, nodes, folded, gathered = {}, {}, set(), _gathered(calls)
+    homes: dict[int | None, list[Any]] = {}
+    nodes: dict[object, list[Any]] = {}
+    folded: set[int | None] = set()
+    gathered = _gathered(calls)
     for call in calls:
         home = homes.get(call.parent)
         file = call.function.file
@@ -137,9 +151,9 @@ def fold(calls: tuple[Call, ...], hidden: Callable[[str], bool]) -> tuple[Call, 
     return tuple(map(Call._make, nodes.values()))
 
 
-def _gathered(calls):
+def _gathered(calls: tuple[Call, ...]) -> dict[int, Function]:
     """What stands for threads of which there are many: the id of a root -> a function with stars for the numbers."""
-    alike = {}
+    alike: dict[Function, list[int]] = {}
     for call in calls:
         if call.parent is None:
             alike.setdefault(call.function._replace(name=without_numbers(call.function.name)), []).append(call.id)
@@ -151,7 +165,9 @@ def by_function(calls: Iterable[Call]) -> tuple[Call, ...]:
 
     ``id`` and ``thread`` are those of its first path, ``parent`` is None.
     """
-    sums, path, outermost = {}, [], {}
+    sums: dict[object, list[Any]] = {}
+    path: list[Function] = []
+    outermost: dict[Function, int] = {}
     for depth, call in walk(calls):
         while len(path) > depth:
             function = path.pop()
@@ -168,7 +184,7 @@ def by_function(calls: Iterable[Call]) -> tuple[Call, ...]:
 
 def walk(calls: Iterable[Call]) -> Iterator[tuple[int, Call]]:
     """Each call and its depth, 0 for a root: a call, then all that it called, before its neighbour."""
-    below = {}
+    below: dict[int | None, list[Call]] = {}
     for call in calls:
         below.setdefault(call.parent, []).append(call)
     ahead = [(0, call) for call in reversed(below.get(None, ()))]
@@ -178,7 +194,7 @@ def walk(calls: Iterable[Call]) -> Iterator[tuple[int, Call]]:
         ahead += [(depth + 1, following) for following in reversed(below.get(call.id, ()))]
 
 
-def _add(nodes: dict, key, call: Call) -> list:
+def _add(nodes: dict[object, list[Any]], key: object, call: Call) -> list[Any]:
     """Add a call to the node of a key, and return the node."""
     node = nodes.get(key)
     if node is None:
@@ -203,9 +219,9 @@ def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
     globs = [glob.replace("\\", "/") for glob in globs]
     patterns = [fnmatch.translate(each) for glob in globs for each in (glob, f"*/{glob}")]
     match = re.compile("|".join(patterns) or r"(?!)", re.IGNORECASE).match
-    known = {}
+    known: dict[str, bool] = {}
 
-    def matches(file):
+    def matches(file: str) -> bool:
         if file not in known:
             known[file] = match(file.replace("\\", "/")) is not None
         return known[file]

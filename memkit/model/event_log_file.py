@@ -24,7 +24,7 @@ import csv
 import os
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from memkit.base import paths
 from memkit.base.errors import FormatError
@@ -74,7 +74,7 @@ class Log:
             except OSError as error:
                 raise FormatError(f"cannot read {self.path!r}: {error.strerror}") from None
 
-    def _csv_rows(self, lines):
+    def _csv_rows(self, lines: Iterator[str]) -> Iterator[LogRow]:
         next(lines)
         for text in _whole_rows(lines, self):
             try:
@@ -82,13 +82,13 @@ class Log:
             except (ValueError, TypeError, csv.Error):
                 self.broken += 1
 
-    def _padded_rows(self, lines):
+    def _padded_rows(self, lines: Iterator[str]) -> Iterator[LogRow]:
         for line in lines:
             if not line.startswith(("FRST: ", "NEXT: ", "LAST: ")):
                 continue
             try:
                 yield _padded_row_of(line)
-            except (ValueError, AttributeError):  # a broken one
+            except ValueError:  # a broken one
                 self.broken += 1
 
 
@@ -101,14 +101,14 @@ def read_log(path: str | os.PathLike[str]) -> Log:
     return Log(path)
 
 
-def _opened(path):
+def _opened(path: str) -> BinaryIO:
     try:
         return open(path, "rb")
     except OSError as error:
         raise FormatError(f"cannot read {path!r}: {error.strerror}") from None
 
 
-def _lines_of(file):
+def _lines_of(file: BinaryIO) -> Iterator[str]:
     """The lines that were there when reading began: a log of everything would log its being read, without an end."""
     left = os.fstat(file.fileno()).st_size
     for line in file:
@@ -118,7 +118,7 @@ def _lines_of(file):
             return
 
 
-def _is_csv(path):
+def _is_csv(path: str) -> bool:
     """Whether a file is a log of memkit's own; ``FormatError`` if it is no log at all."""
     with _opened(path) as file:
         try:
@@ -134,7 +134,7 @@ def _is_csv(path):
     raise FormatError(f"{path!r} is not an event log: it begins neither as memkit's nor as pymemtrace's do")
 
 
-def _whole_rows(lines, log):
+def _whole_rows(lines: Iterator[str], log: Log) -> Iterator[str]:
     """The lines, those of one row together: a name may have a line break in it, which stands in quotes."""
     row = ""
     for line in lines:
@@ -148,22 +148,27 @@ def _whole_rows(lines, log):
     log.broken += bool(row)
 
 
-def _row_of(event, time, thread, what, file, line, function, memory, change):
-    seconds, nanoseconds = time.split(".")
+def _row_of(
+    event: str, moment: str, thread: str, what: str, file: str, line: str, function: str, memory: str, change: str
+) -> LogRow:
+    seconds, nanoseconds = moment.split(".")
     time = int(seconds) * 10**9 + int(nanoseconds)
     return LogRow(int(event), time, int(thread), what, file, int(line) if line else None, function, int(memory), int(change))
 
 
-def _padded_row_of(line):
+def _padded_row_of(line: str) -> LogRow:
     """Numbers stand at both ends; between them are names, which in pymemtrace's own logs have blanks in them."""
-    names, memory, change = line[:-1].rsplit(None, 2) if line.endswith("\n") else ()
+    names, memory, change = line[:-1].rsplit(None, 2)
     when = _WHEN.match(names)
-    event, _, seconds, micros, what = when.groups() if when else ()
-    file, number, function = _WHERE.fullmatch(names[when.end() :].rstrip(" ")).groups()
-    time, number = int(seconds) * 10**9 + int(micros) * 1000, int(number)
-    number = number if number > 0 else None
-    return LogRow(int(event), time, None, what, _plain(file), number, _plain(function), int(memory), int(change))
+    where = _WHERE.fullmatch(names[when.end() :].rstrip(" ")) if when else None
+    if when is None or where is None or not line.endswith("\n"):
+        raise ValueError(line)
+    event, _, seconds, micros, what = when.groups()
+    file, number, function = where.groups()
+    time = int(seconds) * 10**9 + int(micros) * 1000
+    place = int(number) if int(number) > 0 else None
+    return LogRow(int(event), time, None, what, _plain(file), place, _plain(function), int(memory), int(change))
 
 
-def _plain(text):
+def _plain(text: str) -> str:
     return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)

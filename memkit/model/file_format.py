@@ -4,7 +4,7 @@
 row          values                                            written
 ===========  ================================================  ====================================================
 ``memkit``   format version, object                            first; the object's keys are those of ``About``
-``part``     pid                                               before rows of a process that follows the recorded one, whose
+``segment``  pid                                               before rows of a process that follows the recorded one, whose
                                                                own rows begin with ``memkit``; 0 is the recorded one
 ``sample``   time, memory, rise, pid                           by the sampler; the rise is how far the peak since the row
                                                                before lay above memory, 0 if it is missing; a missing
@@ -20,12 +20,12 @@ row          values                                            written
              growth, peak                                      the parent has a lower number, or is null for a root
 ``call_tracing``  tracer, gate, reason, cost of a call, of a read  as ``tracing``, for calls
 ``call_reads``  readings of memory                             as ``reads``, for calls
-``limit``    name, size, used                                  when the recording begins: what limits memory
+``limit``    name, size, used, kind                            when the recording begins: what limits memory
 ``peaks``    kind, reason                                      when peaks turn out to be known in another way than the first
                                                                row says
 ``crossing``  time, memory, limit, name, action                when memory reaches what ``--limit`` says
-``glance``   time                                              when memory has risen by a 20th near a limit; stacks follow
-``stack``    time, thread, name, frames                        after a crossing or glance, where each thread is: arrays of
+``snapshot``  time                                             when memory has risen by 5 % near a limit; stacks follow
+``stack``    time, thread, name, frames                        after a crossing or snapshot, where each thread is: arrays of
                                                                file, line and function, the innermost first
 ``thread``   thread, name                                      when Python runs after a crossing
 ``process``  pid, parent, started, command                     when another process of the tree is first seen
@@ -36,8 +36,9 @@ row          values                                            written
                                                                processes are found: by ``events`` or ``looks``, and why
 ``total``    time, memory, rss, estimated, below, above        at each look at the tree: all its processes together; the
                                                                last two only where they differ
-``cost``     beats, late beats, CPU time                       about once a second: what came since the row before
-``end``      time, kind, error, code, out of memory            by the program as it ends
+``cost``     ticks, missed ticks, CPU time                     about once a second: what came since the row before
+``end``      time, kind, error, code, out of memory,           by the program as it ends; limit is the one that was set,
+             exception, limit                                  of a program that was stopped at it
 ``exit``     time, code, signal, out of memory                 by the supervisor, who saw the process end; code and signal
                                                                are null where it is not known how; out of memory is which
                                                                count of kills rose, whichever process that was
@@ -56,12 +57,12 @@ SUFFIX = ".memkit"
 BEGINNING = b'["memkit"'
 
 
-def row(*values) -> bytes:
-    """A row as it stands in the file. Values are text, numbers, None, lists of these, or bytes that are JSON already."""
+def row(*values: object) -> bytes:
+    """A row as it stands in the file. Values are text, numbers, None, lists or dicts of these, or bytes of JSON."""
     return b"[" + b",".join(map(_spell, values)) + b"]\n"
 
 
-def _spell(value) -> bytes:
+def _spell(value: object) -> bytes:
     if value is None:
         return b"null"
     if isinstance(value, str):
@@ -70,6 +71,8 @@ def _spell(value) -> bytes:
         return value
     if isinstance(value, (list, tuple)):
         return b"[" + b",".join(map(_spell, value)) + b"]"
+    if isinstance(value, dict):
+        return b"{" + b",".join(quote(key) + b":" + _spell(each) for key, each in value.items()) + b"}"
     return repr(value).encode()
 
 
@@ -82,12 +85,9 @@ def quote(text: str) -> bytes:
     return encode_basestring_ascii(text).encode()
 
 
-def header(about: dict) -> bytes:
+def header(about: dict[str, object]) -> bytes:
     """The first row. ``about`` has the keys of ``About``."""
-    pairs = []
-    for key, value in about.items():
-        pairs.append(quote(key) + b":" + _spell(value))
-    return row("memkit", VERSION, b"{" + b",".join(pairs) + b"}")
+    return row("memkit", VERSION, about)
 
 
 def origin(path: str) -> tuple[int, int] | None:
@@ -107,12 +107,12 @@ def origin(path: str) -> tuple[int, int] | None:
         return None
 
 
-def part(pid: int) -> bytes:
+def segment(pid: int) -> bytes:
     """The row before those of one of the processes that write into a recording; 0 is the recorded one."""
-    return row("part", pid)
+    return row("segment", pid)
 
 
-def append(path: str, *values, head: bytes = b"") -> None:
+def append(path: str, *values: object, head: bytes = b"") -> None:
     """Add a row, and one before it, to a file that others may be appending to, even one that ends inside a row."""
     rows = head + row(*values)
     with open(path, "a+b", buffering=0) as file:

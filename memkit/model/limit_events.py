@@ -7,8 +7,32 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from memkit.system.limits import threshold_in_words
+
 METERED = {"rss": "memory", "pss": "memory", "uss": "memory", "vms": "address space"}
 """What meters measure, in the words of :attr:`Limit.counted`."""
+
+
+class NamedLimit(NamedTuple):
+    """Which limit of memory it was."""
+
+    kind: str
+    """As :attr:`Limit.kind`."""
+    name: str
+    """As :attr:`Limit.name`."""
+    size: int
+
+
+class SetLimit(NamedTuple):
+    """The limit that was set with ``--limit``. ``str()`` of it is how a report calls it."""
+
+    threshold: int
+    share: float | None = None
+    """Which share of ``limit`` that is, 0 to 1; None where bytes were set."""
+    limit: NamedLimit | None = None
+
+    def __str__(self) -> str:
+        return f"the limit that was set, {threshold_in_words(*self)}"
 
 
 class Frame(NamedTuple):
@@ -28,11 +52,14 @@ class Stack(NamedTuple):
     """The innermost first."""
 
 
-class Glance(NamedTuple):
+class StackSnapshot(NamedTuple):
     """Where the threads were at one moment."""
 
     time: int
     stacks: tuple[Stack, ...]
+
+
+Glance = StackSnapshot  # its name before
 
 
 class Crossing(NamedTuple):

@@ -10,7 +10,8 @@ from memkit.base.errors import UsageError
 from memkit.base.units import SECOND
 from memkit.model.calls import Call
 from memkit.model.ending import Ending
-from memkit.model.recording import Cost, Line, Process, Recording, Tracing
+from memkit.model.overhead import Cost, Tracing
+from memkit.model.recording import Line, Process, Recording, Sample
 
 _ONE_BOOT = 60  # seconds by which the clock of a machine may have been set between two recordings on it
 
@@ -31,9 +32,9 @@ def merge(recordings: Iterable[Recording]) -> Recording:
     for each in recordings:
         if not isinstance(each, Recording):
             raise UsageError(f"merge() takes recordings, and {each!r} is none: read it with memkit.read(path)")
-    first, *rest = sorted(recordings, key=lambda each: each.about.began) or [None]
-    if first is None:
+    if not recordings:
         raise UsageError("merge() was given no recordings: give it at least one")
+    first, *rest = sorted(recordings, key=lambda each: each.about.began)
     return joined(replace(first, totals=(), summed=None, summed_reason=None) if rest else first, rest)
 
 
@@ -68,7 +69,7 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
     )
 
 
-def _by_time(samples: Iterable) -> tuple:
+def _by_time(samples: Iterable[Sample]) -> tuple[Sample, ...]:
     return tuple(sorted(samples, key=lambda sample: sample.time))
 
 
@@ -88,7 +89,7 @@ def _later(main: Recording, part: Recording) -> int:
 def _moved(recording: Recording, by: int) -> Recording:
     """The same recording on a clock that began so much earlier."""
 
-    def late(time):
+    def late(time: int | None) -> int | None:
         return None if time is None else time + by
 
     return replace(
@@ -103,7 +104,7 @@ def _moved(recording: Recording, by: int) -> Recording:
     )
 
 
-def _is_of(process: Process, sample) -> bool:
+def _is_of(process: Process, sample: Sample) -> bool:
     return sample.pid == process.pid and _lived(process, sample.time)
 
 
@@ -147,7 +148,7 @@ def _both(seen: Process, own: Process) -> Process:
 
 
 def _lines(everybody: list[Recording]) -> tuple[Line, ...]:
-    sums = {}
+    sums: dict[tuple[object, ...], Line] = {}
     for line in chain.from_iterable(each.lines for each in everybody):
         before = sums.get(line[:2])
         if before is None:
@@ -163,14 +164,14 @@ def _lines(everybody: list[Recording]) -> tuple[Line, ...]:
     return tuple(sorted(sums.values(), key=_place))
 
 
-def _place(line: Line) -> tuple:
+def _place(line: Line) -> tuple[str, int, str, int]:
     function = line.function
     return function.file, function.line, function.name, line.number
 
 
 def _calls(everybody: list[Recording]) -> tuple[Call, ...]:
     """The trees side by side, the roots of all but the first with the process that they are of."""
-    found = []
+    found: list[Call] = []
     for place, each in enumerate(everybody):
         base = found[-1].id + 1 if found else 0
         first = each.calls[0].id if each.calls else 0

@@ -17,7 +17,8 @@ class About(NamedTuple):
     parent: int | None
     python: str | None
     """The version of Python that it ran on; None where it was recorded from outside."""
-    host: str
+    host: str | None
+    """The machine; None where the file does not tell."""
     began: float
     """When, in seconds since the epoch."""
     clock: int
@@ -25,7 +26,7 @@ class About(NamedTuple):
     meter: str
     """What was measured: ``rss``, ``pss``, ``uss``, ``vms``, ``swap`` or a plugin's."""
     interval: int | None
-    """Nanoseconds from sample to sample; None where the beat grew with the time elapsed."""
+    """Nanoseconds from sample to sample; None where it grew with the time elapsed."""
     engine: str
     """``native`` or ``portable``: the compiled sampler, or a Python thread."""
     peaks: str

@@ -21,13 +21,14 @@ import math
 import os
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from memkit.base.errors import FormatError
 from memkit.base.units import SECOND
 from memkit.model.ending import Ending
-from memkit.model.recording import About, Process, Recording, Sample, Span
+from memkit.model.metadata import About
+from memkit.model.recording import Process, Recording, Sample, Span
 
 MIB = 1 << 20
 NOTABLE = MIB // 10
@@ -47,7 +48,7 @@ class Contents(NamedTuple):
     """MiB and time of each ``MEM`` line."""
     children: dict[str, list[tuple[float, float]]]
     """The same of ``CHLD`` lines, by pid."""
-    calls: dict[str, list[list]]
+    calls: dict[str, list[list[Any]]]
     """By name, of each ``FUNC`` line: start, end, MiB at the start, at the end, and the depth if it is there."""
     unread: int
     """Lines that are broken."""
@@ -138,7 +139,10 @@ def contents(path: str | os.PathLike[str]) -> Contents:
 
 
 def _taken(lines: Iterable[str]) -> Contents:
-    command, memory, children, calls, unread = None, [], {}, {}, 0
+    command, unread = None, 0
+    memory: list[tuple[float, float]] = []
+    children: dict[str, list[tuple[float, float]]] = {}
+    calls: dict[str, list[list[Any]]] = {}
     for line in lines:
         word, _, rest = line.partition(" ")
         if word == "CMDLINE":
@@ -159,7 +163,7 @@ def _taken(lines: Iterable[str]) -> Contents:
     return Contents(command, memory, children, calls, unread)
 
 
-def _values(line: str) -> list | None:
+def _values(line: str) -> list[Any] | None:
     """The values of a line, all but a name or pid numbers, or None where they are not what its word wants."""
     word, *values = line.split()
     if len(values) not in _SHAPES.get(word, ()):
@@ -184,7 +188,7 @@ def read(path: str | os.PathLike[str]) -> Recording:
     times += [time for calls in found.calls.values() for call in calls for time in call[:2]]
     began = min(times) if times else os.path.getmtime(path)
 
-    def since(time):
+    def since(time: float) -> int:
         return round((time - began) * 1_000_000) * 1000  # a float of today's time is no finer
 
     samples = _samples(UNKNOWN, found.memory, since)
@@ -219,18 +223,18 @@ def words_of(command: str) -> tuple[str, ...]:
     return tuple(quoted or plain for quoted, plain in _WORD.findall(command))
 
 
-def _about(argv, began):
+def _about(argv: tuple[str, ...], began: float) -> About:
     reason = "mprof writes no peaks"
     return About("mprof", argv, UNKNOWN, None, None, None, began, 0, "memory", None, "mprof", "samples", reason, None)
 
 
-def _samples(pid, series, since):
+def _samples(pid: int, series: Iterable[tuple[float, float]], since: Callable[[float], int]) -> list[Sample]:
     """In the order of time, without those of nothing, which mprof writes of a process that is gone."""
     samples = [Sample(since(time), pid, round(mib * MIB), round(mib * MIB)) for mib, time in series if mib > 0]
     return sorted(samples, key=lambda sample: sample.time)
 
 
-def _spans(calls, samples, since):
+def _spans(calls: dict[str, list[list[Any]]], samples: list[Sample], since: Callable[[float], int]) -> tuple[Span, ...]:
     times = [sample.time for sample in samples]
     spans = []
     for name, each in calls.items():

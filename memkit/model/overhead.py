@@ -35,11 +35,11 @@ class Cost(NamedTuple):
     beats: int
     """Samples taken."""
     late: int
-    """Beats that came too late to be taken."""
+    """Ticks that were missed: they came too late to be taken."""
     cpu: int | None
     """Nanoseconds of CPU of the sampler; None where it cannot be told apart."""
 
     @property
     def kept(self) -> float:
-        """The share of due beats that were taken, 0 to 1."""
+        """The share of due ticks that were taken, 0 to 1."""
         return self.beats / (self.beats + self.late) if self.beats else 1.0

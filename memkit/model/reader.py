@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any, BinaryIO
 
 from memkit.base import paths
 from memkit.base.errors import FormatError
 from memkit.model import mprof_file
 from memkit.model.file_format import BEGINNING, VERSION
 from memkit.model.merging import joined
-from memkit.model.recording import About, Recording
+from memkit.model.metadata import About
+from memkit.model.recording import Recording
 from memkit.model.rows import Rows
 
-_PART = b'["part"'
+_SEGMENTS = (b'["segment"', b'["part"')  # its name now, and before
 _CHUNK = 1 << 16  # small, so that rows die young and the garbage collector has little to do
 
 
-def read(path) -> Recording:
+def read(path: str | os.PathLike[str] | BinaryIO) -> Recording:
     """The recording in a file, whole or broken off. ``path`` is a path or an open binary file.
 
     Rows that were broken off, damaged or are unknown are passed over and counted in ``Recording.unread``. A ``.dat`` file
     of mprof's is read, too. Raises ``FormatError`` where the file is no recording at all.
     """
-    if not hasattr(path, "read"):
+    if isinstance(path, (str, os.PathLike)):
         path = paths.to_read(path)
         if mprof_file.is_mprofile(path):
             return mprof_file.read(path)
@@ -35,19 +37,19 @@ def read(path) -> Recording:
 class Reader:
     """A recording read bit by bit, while it is still being written."""
 
-    def __init__(self, path):
-        self._named = None if hasattr(path, "read") else os.fspath(path)
-        self._file = path if self._named is None else _open(self._named)
+    def __init__(self, path: str | os.PathLike[str] | BinaryIO):
+        self._named = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+        self._file = _open(path) if isinstance(path, (str, os.PathLike)) else path
         self._rest = b""
-        self._rows = None
-        self._parts = []  # what other processes wrote into the same file, by the order of their headers
-        self._writing = None  # whose rows come next; None where their header was lost
+        self._rows: Rows | None = None
+        self._parts: list[Rows] = []  # what other processes wrote into the same file, by the order of their headers
+        self._writing: Rows | None = None  # whose rows come next; None where their header was lost
         self._unread = 0
 
-    def __enter__(self):
+    def __enter__(self) -> Reader:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -72,7 +74,7 @@ class Reader:
         """The rows so far, which grow as this advances; None before the first."""
         return self._rows
 
-    def add(self, row: tuple) -> None:
+    def add(self, row: tuple[object, ...]) -> None:
         """Take in a row of the recorded process or its supervisor that did not reach the file."""
         if row and self._rows is not None:
             self._rows.take([list(row)])
@@ -85,14 +87,14 @@ class Reader:
         return joined(main, [part.recording() for part in self._parts])
 
     def _take(self, lines: list[bytes]) -> None:
-        """Give rows to those whose they are; ``part`` rows say whose the following are."""
+        """Give rows to those whose they are; ``segment`` rows say whose the following are."""
         rows = self._decoded(lines)
-        if not any(line.startswith(_PART) for line in lines):
+        if not any(line.startswith(_SEGMENTS) for line in lines):
             self._give(rows)
             return
         begun = 0
         for place, row in enumerate(rows):
-            if isinstance(row, list) and len(row) > 1 and row[0] == "part":
+            if isinstance(row, list) and len(row) > 1 and row[0] in ("segment", "part"):
                 self._give(rows[begun:place])
                 begun = place + 1
                 pid = row[1]
@@ -103,7 +105,7 @@ class Reader:
                 begun = place + 1
         self._give(rows[begun:])
 
-    def _begin_part(self, row: list) -> None:
+    def _begin_part(self, row: list[Any]) -> None:
         try:
             self._writing = Rows(self._about(row))
             self._parts.append(self._writing)
@@ -111,16 +113,16 @@ class Reader:
             self._writing = None
             self._unread += 1
 
-    def _give(self, rows: list) -> None:
+    def _give(self, rows: list[Any]) -> None:
         if self._writing is None:
             self._unread += len(rows)
         elif rows:
             self._writing.take(rows)
 
-    def _decoded(self, lines: list[bytes]) -> list:
+    def _decoded(self, lines: list[bytes]) -> list[Any]:
         """The rows; decoding many at once is several times faster than one by one."""
         try:
-            return json.loads(b"[" + b",".join(lines) + b"]")
+            return list(json.loads(b"[" + b",".join(lines) + b"]"))
         except ValueError:
             pass
         rows = []
@@ -141,7 +143,7 @@ class Reader:
             raise FormatError(self._refusal(line)) from None
         return self._about(row)
 
-    def _about(self, row: list) -> About:
+    def _about(self, row: list[Any]) -> About:
         _, version, about = row
         if version != VERSION:
             raise FormatError(
@@ -168,8 +170,8 @@ class Reader:
         return f"{self._name()} is not a memkit recording: it begins with {beginning[:20]!r}"
 
 
-def _open(path: str):
+def _open(path: str | os.PathLike[str]) -> BinaryIO:
     try:
         return open(path, "rb")
     except OSError as error:
-        raise FormatError(f"cannot read {path!r}: {error.strerror}") from None
+        raise FormatError(f"cannot read {os.fspath(path)!r}: {error.strerror}") from None

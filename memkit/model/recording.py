@@ -12,10 +12,11 @@ from typing import NamedTuple
 from memkit.base.units import show_bytes
 from memkit.model.calls import LIBRARIES, Call, Function, by_function, fold, matcher, walk
 from memkit.model.ending import Ending
-from memkit.model.limit_events import METERED, Crossing, Glance
+from memkit.model.limit_events import METERED, Crossing, StackSnapshot
 from memkit.model.limit_events import Frame as Frame
 from memkit.model.limit_events import Stack as Stack
 from memkit.model.metadata import About
+from memkit.model.out_of_memory import OutOfMemory
 from memkit.model.overhead import Cost, Tracing
 from memkit.system.limit import Limit
 
@@ -142,20 +143,24 @@ class Recording:
     limits: tuple[Limit, ...] = ()
     """What limited memory when the recording began, nearest first."""
     crossings: tuple[Crossing, ...] = ()
-    oom_kills: str | None = None
-    """Which count of processes that the kernel killed for want of memory rose meanwhile, in words, as in
-    ``Ending.out_of_memory``; it may have been any process of that group."""
-    glance: Glance | None = None
+    oom_kills: OutOfMemory | None = None
+    """Which count of out-of-memory kills rose meanwhile; any process of that group may have been killed."""
+    snapshot: StackSnapshot | None = None
     """Where the threads were when memory last rose near a limit; None where it did not come near one."""
     unread: int = 0
     """Rows that could not be read: broken off, damaged, or of a kind that this memkit does not know."""
     source: str | None = None
     """The file it was read from."""
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         command, where = self.about.command, f" in {self.source!r}" if self.source else ""
         shown = command if len(command) <= 60 else f"{command[:57]}..."
         return f"<memkit.Recording of {shown!r}{where}: {len(self.samples):,} samples, peak {show_bytes(self.peak)}>"
+
+    @property
+    def glance(self) -> StackSnapshot | None:
+        """``snapshot``, under its name before."""
+        return self.snapshot
 
     @property
     def start(self) -> int | None:
@@ -192,10 +197,10 @@ class Recording:
     def peak_is_exact(self) -> bool:
         """Whether nothing can have been higher, from the first sample to the end.
 
-        ``about.peaks`` is ``reset`` where the kernel's own mark was reset at every sample, so that every peak in the
+        ``about.peaks`` is ``reset`` where the kernel's high-water mark was reset at every sample, so that every peak in the
         recording is exact; ``mark`` where it was only read, which is exact once the process rises above what it had been
         before; ``samples`` where nothing but the readings is known. What a kill left unwritten may have been higher, and
-        so may what came after the last look at a process that was recorded from outside. How exact the kernel's mark is, is
+        so may what came after a process that is recorded from outside was last polled. How exact the high-water mark is, is
         ``about.peaks_error``.
         """
         if not self._whole:
@@ -211,8 +216,8 @@ class Recording:
         peak between two samples counts for every stretch that it may have been reached in. Where others lived on, there is
         nothing after the end of the process.
         """
-        memory, peak = [None] * count, [0] * count
-        before = 0
+        memory: list[int | None] = [None] * count
+        peak, before = [0] * count, 0
         for sample in self.samples:
             column = min(count - 1, sample.time * count // max(1, self.duration))
             memory[column] = max(memory[column] or 0, sample.memory)
@@ -231,7 +236,7 @@ class Recording:
     @property
     def functions(self) -> dict[Function, tuple[Line, ...]]:
         """The traced functions, each with its lines in order."""
-        found = {}
+        found: dict[Function, list[Line]] = {}
         for line in self.lines:
             found.setdefault(line.function, []).append(line)
         return {function: tuple(lines) for function, lines in found.items()}
@@ -267,12 +272,12 @@ class Recording:
     @property
     def lanes(self) -> tuple[tuple[Process, tuple[Sample, ...]], ...]:
         """All ``processes``, each with its samples."""
-        found = {}
+        found: dict[int, list[Sample]] = {}
         for sample in self.others:
             found.setdefault(sample.pid, []).append(sample)
         return tuple((process, self._lane(process, found.get(process.pid, ()))) for process in self.processes)
 
-    def _lane(self, process, samples):
+    def _lane(self, process: Process, samples: Iterable[Sample]) -> tuple[Sample, ...]:
         if process.pid == self.about.pid and process.started == 0:
             return self.samples
         until = float("inf") if process.ended is None else process.ended
@@ -308,7 +313,8 @@ class Recording:
         level = self.level(limit)
         if level is None or (self.totals and self.summed != "pss"):
             return None
-        return max(0, level - (self.highest_total.memory if self.totals else self.peak))
+        total = self.highest_total
+        return max(0, level - (total.memory if total is not None else self.peak or 0))
 
     @property
     def unseen(self) -> int:
@@ -337,9 +343,9 @@ class Recording:
 
     # -- in a notebook -------------------------------------------------------------------------------------------------
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """What a front end of Jupyter shows: text, and HTML with the plot and the tables."""
-        import memkit  # how it looks is the matter of a higher floor
+        import memkit  # a higher floor decides how it is shown
 
         return memkit.mimebundle(self)
 

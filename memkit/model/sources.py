@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+from typing import Any
 
 NO_NUMBER = " "
 """Of a cell that is run without going into the history: a front end asks for something on its own account."""
@@ -55,14 +56,14 @@ def running_cell() -> str | None:
     return f"In [{cell_number(shell) if numbered else NO_NUMBER}]"
 
 
-def cell_number(shell) -> int:
+def cell_number(shell: Any) -> int:
     """The number of the cell that runs now; of one without, that which IPython names its source by."""
     running = getattr(shell.displayhook, "exec_result", None)
     number = getattr(running, "execution_count", None)
-    return shell.execution_count if number is None else number
+    return int(shell.execution_count if number is None else number)
 
 
-def _shell():
+def _shell() -> Any:  # an InteractiveShell, whose package has no types
     """The IPython that runs here, or None. It is not imported for that."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython is not None else None

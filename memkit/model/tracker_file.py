@@ -12,6 +12,7 @@ from memkit.base.errors import FormatError
 from memkit.model import file_format, reader
 from memkit.model.file_format import GIB, RAISED, RETURNED
 from memkit.model.file_format import TRACKER_HEAD as HEAD
+from memkit.model.recording import Recording
 
 _TAIL = 64
 
@@ -49,7 +50,7 @@ def has_crashed_ungracefully(path: str | os.PathLike[str]) -> bool:
     return ending(path) == "broken off"
 
 
-def ending(path) -> str:
+def ending(path: str | os.PathLike[str]) -> str:
     """How it ended, in the words of ``Track.ending``."""
     path = paths.to_read(path)
     if file_format.is_recording(path):
@@ -68,7 +69,7 @@ def _last_words(tail: bytes) -> str:
     return whole.get(before.decode("ascii", "replace"), "broken off") if not last else "broken off"
 
 
-def read(path) -> Track:
+def read(path: str | os.PathLike[str]) -> Track:
     """What a tracker has written, or a recording. Damaged rows are passed over, and counted. Raises ``FormatError``."""
     path = paths.to_read(path)
     name = os.path.splitext(os.path.basename(path))[0]
@@ -91,7 +92,7 @@ def read(path) -> Track:
     return Track(name, times, sizes, ended, sum(line not in (RETURNED, RAISED) for line in lines) - len(times))
 
 
-def _of_recording(name: str, recording) -> Track:
+def _of_recording(name: str, recording: Recording) -> Track:
     times, sizes = [], []
     for sample in recording.samples:
         for size in {sample.peak: None, sample.memory: None}:
@@ -100,12 +101,12 @@ def _of_recording(name: str, recording) -> Track:
     return Track(name, times, sizes, _ending_of(recording), recording.unread)
 
 
-def _ending_of(recording) -> str:
+def _ending_of(recording: Recording) -> str:
     ended = recording.ending
     if ended.kind == "ok":
         return "completed"
     # Of a KeyboardInterrupt that nobody caught Python makes a death by SIGINT, at its own end.
-    interrupted = ended.signal == signal.SIGINT and (ended.error or "").startswith("KeyboardInterrupt")
+    interrupted = ended.signal == signal.SIGINT and ended.exception == "KeyboardInterrupt"
     return "raised" if interrupted or (ended.finished and ended.kind in ("error", "exited")) else "broken off"
 
 

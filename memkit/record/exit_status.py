@@ -1,4 +1,4 @@
-"""How a program ended, in the words of an ``end`` row: by what it raised, or as far as it can be known at its exit."""
+"""How a program ended, as the values of an ``end`` row: by what it raised, or as far as it can be known at its exit."""
 
 from __future__ import annotations
 
@@ -6,37 +6,40 @@ import _thread
 import os
 import sys
 
-from memkit.base.units import show_bytes
 from memkit.system import limits
+from memkit.system.limit_kinds import REFUSING
 
-SET = "the limit that was set"
-_REFUSING = ("RLIMIT_AS", "RLIMIT_DATA", "commit limit of this machine")
-"""The limits at which memory is refused; at the others the kernel kills."""
 _ENOMEM = 12
 """``errno.ENOMEM``, on all systems; that module is not imported here."""
 OK, NOT_KNOWN = ("ok",), ("ended",)
+SET_LIMIT = "memkit_limit"
+"""The attribute of a ``MemoryError`` that was raised at a limit that was set: the fields of a ``memkit.SetLimit``."""
 
-told: tuple | None = None
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+told: tuple[object, ...] | None = None
 """How this process ends, where somebody knows that before its exit hooks run."""
 
 
-def how_it_ended(error: BaseException | None) -> tuple:
-    """The words of an ``end`` row for what a program raised: kind, error, code, evidence of want of memory."""
+def how_it_ended(error: BaseException | None) -> tuple[object, ...]:
+    """The values of an ``end`` row for what a program raised: kind, error, code, out of memory, exception."""
     if error is None:
         return OK
     if isinstance(error, SystemExit):
         return _with_code(0 if error.code is None else error.code if isinstance(error.code, int) else 1)
     refused = _refused(error)
-    shortage = _shortage(error, refused) if refused else None
+    evidence = _evidence(error, refused) if refused else None
     name = type(error).__qualname__
     try:
         text = str(error).strip()
-        return ("error", f"{name}: {text[:500]}" if text else name, None, shortage)
+        return ("error", f"{name}: {text[:500]}" if text else name, None, evidence, name)
     except Exception:  # a broken __str__, or no memory left to call it
-        return ("error", name, None, shortage)
+        return ("error", name, None, evidence, name)
 
 
-def at_exit() -> tuple:
+def at_exit() -> tuple[object, ...]:
     """The same of this process, whose exit hooks run.
 
     ``SystemExit`` has left no trace by then, so that a success is told only of a program that somebody told of, and of a
@@ -64,9 +67,9 @@ def _uncaught() -> BaseException | None:
     return error if outermost else None
 
 
-def of_worker() -> tuple | None:
+def of_worker() -> tuple[object, ...] | None:
     """The same of a process of ``multiprocessing``, by the frame that called this while it ends; None in any other."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_name != "_bootstrap":
         frame = frame.f_back
     if frame is None or frame.f_globals.get("__name__") != "multiprocessing.process":
@@ -77,19 +80,19 @@ def of_worker() -> tuple | None:
     return _with_code(code)
 
 
-def _with_code(code: int) -> tuple:
+def _with_code(code: int) -> tuple[object, ...]:
     code &= 0xFF
     return ("exited", None, code) if code else OK
 
 
 def _refused(error: BaseException) -> str | None:
-    """What an exception is called that says that memory was refused; None for any other."""
+    """What was refused, by an exception that says that memory was: ``MemoryError``, ``ENOMEM`` or ``thread``; else None."""
     if isinstance(error, MemoryError):
         return "MemoryError"
     if isinstance(error, OSError) and error.errno == _ENOMEM:
         return "ENOMEM"
     if isinstance(error, RuntimeError) and error.args == ("can't start new thread",) and not _stack_would_fit():
-        return "refusal of a thread"  # for which there may be other reasons
+        return "thread"  # for which there may be other reasons
     return None
 
 
@@ -101,23 +104,27 @@ def _stack_would_fit() -> bool:
         stack = _thread.stack_size() or resource.getrlimit(resource.RLIMIT_STACK)[0]
         if stack == resource.RLIM_INFINITY:
             return True  # how large it is then is the C library's matter
-        return all(size - used > stack for name, size, used in limits.find() if name in _REFUSING)
+        return all(size - used > stack for _, size, used, kind in limits.find() if kind in REFUSING)
     except Exception:  # no such module, or no memory left to ask
         return True
 
 
-def _shortage(error: BaseException, refused: str) -> str:
-    """The evidence: the limit that was set, or those that may have refused memory, the nearest first.
+def _evidence(error: BaseException, refused: str) -> dict[str, object]:
+    """The fields of a ``memkit.OutOfMemory``: the limit that was set, or those that may have refused, the nearest first.
 
     How much is in use now says little: what ran has given back its own.
     """
     try:
-        if SET in str(error):
-            return SET
-        found = sorted((size - used, name, size) for name, size, used in limits.find() if name in _REFUSING)
+        reached = getattr(error, SET_LIMIT, None)
+        if reached is not None:
+            return {"cause": "limit", "set": reached}
+        found = sorted((size - used, kind, name, size) for name, size, used, kind in limits.find() if kind in REFUSING)
         most = limits.address_space_peak()
-        in_use = f", of which {show_bytes(most)} were in use" if most else ""
-        named = [f"{name} {show_bytes(size)}{in_use if name == 'RLIMIT_AS' else ''}" for _, name, size in found]
-        return "; ".join([f"an uncaught {refused}", *named])
-    except Exception:  # a broken __str__, or no memory left to ask
-        return f"an uncaught {refused}"
+        return {
+            "cause": "refused",
+            "refused": refused,
+            "limits": [limit for _, *limit in found],
+            "address_space_peak": most,
+        }
+    except Exception:  # no memory left to ask
+        return {"cause": "refused", "refused": refused}

@@ -11,10 +11,27 @@ from memkit.base.version import VERSION
 from memkit.model import file_format
 from memkit.system import engine
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Protocol
+
+    from memkit.system.limits import Found
+
+    class Watched(Protocol):
+        """A process that is recorded from outside."""
+
+        pid: int
+        parent: int | None
+        argv: tuple[str, ...]
+
+
 _UNKEPT = ("samples", "the system keeps a peak of rss only")
 
 
-def of_this_process(argv, began: int, meter: str, interval: int, sampler: str, scoped: bool, found: list) -> bytes:
+def of_this_process(
+    argv: Sequence[str] | None, began: int, meter: str, interval: int, sampler: str, scoped: bool, found: list[Found]
+) -> bytes:
     """The heading of a recording of this process that begins now.
 
     ``argv`` is None for what runs here. ``sampler`` is the engine of the sampler, ``scoped`` whether the kernel keeps a peak
@@ -25,12 +42,12 @@ def of_this_process(argv, began: int, meter: str, interval: int, sampler: str, s
         "pid": os.getpid(),
         "parent": os.getppid(),
         "python": sys.version.split()[0],
-        **_peaks(*(engine.peaks() if scoped else _UNKEPT), engine.peak_rss() if scoped else None),
+        **_peaks(engine.peaks() if scoped else _UNKEPT, engine.peak_rss() if scoped else None),
     }
     return file_format.header(about) + limits(found)
 
 
-def of_another(process, began: int, meter: str, interval: int, sampler: str, mark: int | None) -> bytes:
+def of_another(process: Watched, began: int, meter: str, interval: int, sampler: str, mark: int | None) -> bytes:
     """The first row of a recording of another process, which has a ``pid``, a ``parent`` and an ``argv``.
 
     ``mark`` is its highest resident memory before; None where the kernel does not keep that, or not of this meter.
@@ -41,7 +58,7 @@ def of_another(process, began: int, meter: str, interval: int, sampler: str, mar
         "pid": process.pid,
         "parent": process.parent,
         "python": None,
-        **_peaks(*peaks, mark),
+        **_peaks(peaks, mark),
         "recorder": os.getpid(),
     }
     return file_format.header(about)
@@ -57,7 +74,7 @@ def _running() -> list[str]:
     return sys.argv if cell is None else [cell]
 
 
-def _beginning(argv, began, meter, interval, sampler):
+def _beginning(argv: Sequence[str], began: int, meter: str, interval: int, sampler: str) -> dict[str, object]:
     return {
         "memkit": VERSION,
         "argv": argv,
@@ -71,11 +88,12 @@ def _beginning(argv, began, meter, interval, sampler):
     }
 
 
-def _peaks(kind, reason, mark):
+def _peaks(known: tuple[str, str | None], mark: int | None) -> dict[str, object]:
+    kind, reason = known
     error = None if mark is None else engine.peaks_error()
     return {"peaks": kind, "peaks_reason": reason, "mark": mark, "peaks_error": error}
 
 
-def limits(found: list) -> bytes:
-    """The rows of what limits the memory of a process, as ``headroom.find`` found it."""
+def limits(found: list[Found]) -> bytes:
+    """The rows of what limits the memory of a process, as ``limits.find`` found it."""
     return b"".join(file_format.row("limit", *limit) for limit in found)

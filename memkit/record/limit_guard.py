@@ -13,8 +13,9 @@ from memkit.base import own_code
 from memkit.base.errors import UsageError
 from memkit.base.units import SECOND, parse_bytes, show_bytes
 from memkit.model import file_format
-from memkit.record.exit_status import SET
+from memkit.record.exit_status import SET_LIMIT
 from memkit.system import cgroup, limits
+from memkit.system.limit_kinds import ADDRESS_SPACE, CGROUP, COMMIT, DATA
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,9 +42,10 @@ _AGAIN = 20  # the next crossing counts only after memory has fallen 1/20 below 
 class Bound:
     """A limit in bytes, what is measured against it, and the action when that reaches it.
 
-    ``name`` is the meter of the recording, or the limit of which this is a share. Then ``counters`` are the kernel's files
-    that tell the usage: path, key of the line or ``""`` for the first number, bytes of a unit (negative if it is subtracted
-    from ``total``), and whether it is read only when the others come near the limit.
+    ``name`` is the meter of the recording, or that of the limit of which this is a ``share``; ``of`` is that limit's kind,
+    name and size. Then ``counters`` are the kernel's files that tell the usage: path, key of the line or ``""`` for the
+    first number, bytes of a unit (negative if it is subtracted from ``total``), and whether it is read only when the others
+    come near the limit.
     """
 
     EXIT_CODE = 86
@@ -56,27 +58,29 @@ class Bound:
         threshold: int,
         meter: str,
         action: str,
-        told: str,
-        name: str | None = None,
+        share: float | None = None,
+        of: tuple[str, str, int] | None = None,
         counters: Iterable[Counter] = (),
         total: int = 0,
     ) -> None:
-        self.threshold, self.name, self.action = threshold, name or meter, action
+        self.threshold, self.name, self.action = threshold, meter if of is None else of[1], action
         self.again = threshold - threshold // _AGAIN
         name = self.name
         self.counters, self.total = tuple(counters), total
         self.words, self.last_words = (
             b"%d,%s,%s" % (threshold, file_format.quote(name), file_format.quote(done)) for done in (action, "report")
         )
-        self.ended = "stopped", f"{SET}, {told}", self.EXIT_CODE, None
+        self.fields = {"threshold": threshold, "share": share, "limit": of}
+        """Those of a ``memkit.SetLimit``."""
+        self.ended = "stopped", None, self.EXIT_CODE, None, None, self.fields
         self.ending = file_format.row(*self.ended)[1:-2]
         what = "memory" if name == "rss" else name
-        self.said = f"{what} reached %s: {SET} is {told}"
-        self.is_share = name != meter
+        self.said = f"{what} reached %s: the limit that was set is {limits.threshold_in_words(threshold, share, of)}"
+        self.is_share = of is not None
 
     def measure(self) -> int | None:
         """Bytes in use of the limit of which this is a share."""
-        return next((used for name, _, used in limits.find() if name == self.name), None)
+        return next((used for name, _, used, _ in limits.find() if name == self.name), None)
 
     def error(self, memory: int) -> str:
         """The message of the ``MemoryError``."""
@@ -94,7 +98,8 @@ class Bound:
                 return False
             frame = frame.f_back
         text = self.error(memory)  # for a class: an instance cannot be raised in another thread
-        kind = type("MemoryError", (MemoryError,), {"__module__": "builtins", "__str__": lambda _: text})
+        more = {"__module__": "builtins", "__str__": lambda _: text, SET_LIMIT: self.fields}
+        kind = type("MemoryError", (MemoryError,), more)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(main_thread), ctypes.py_object(kind))
         return True
 
@@ -209,13 +214,12 @@ def bound(limit: str | int | None, action: str | None, meter: str) -> Bound | No
     action = check(limit, action)
     size, share = parse(limit)
     if size is not None or share is None:
-        return Bound(size or 0, meter, action, show_bytes(size))
+        return Bound(size or 0, meter, action)
     nearest = min(limits.find(), key=lambda found: found[1] - found[2], default=None)
     if nearest is None:
         raise UsageError(f"limit {limit!r} is a share of nothing: no limit is known here; write a size such as 2GiB")
-    name, size, _ = nearest
-    told = f"{str(limit).strip()} of {name} ({show_bytes(size)})"
-    return Bound(int(size * share), meter, action, told, name, *_counters(name, size))
+    name, size, _, kind = nearest
+    return Bound(int(size * share), meter, action, share, (kind, name, size), *_counters(kind, name, size))
 
 
 def check(limit: str | int | None, action: str | None) -> str:
@@ -229,16 +233,16 @@ def check(limit: str | int | None, action: str | None) -> str:
     return action or "report"
 
 
-def _counters(name: str, size: int) -> tuple[list[Counter], int]:
+def _counters(kind: str, name: str, size: int) -> tuple[list[Counter], int]:
     """The files in which the kernel tells the usage of a limit, and the total that they are added to."""
-    if name == "RLIMIT_AS":
+    if kind == ADDRESS_SPACE:
         return [("/proc/self/statm", "", os.sysconf("SC_PAGESIZE"), False)], 0
-    if name == "RLIMIT_DATA":
+    if kind == DATA:
         return [("/proc/self/status", "VmData", _KIB, False)], 0
-    if name.startswith("commit"):
+    if kind == COMMIT:
         return [("/proc/meminfo", "Committed_AS", _KIB, False)], 0
-    for group in cgroup.memory_groups():
-        if name == f"cgroup {group.name}":
+    for group in cgroup.memory_groups() if kind == CGROUP else ():
+        if name == group.label:
             return _group_counters(group), 0
     found = [("/proc/meminfo", "MemAvailable", -_KIB, False), ("/proc/meminfo", "SwapFree", -_KIB, False)]
     return found, size

@@ -187,7 +187,7 @@ class Recorder:
         limiting = limits.find()
         journal = self._journal = engine.Journal(self._opened(), self.path)
         if self._is_child:
-            journal.begin_writes_with(file_format.part(self._pid))
+            journal.begin_writes_with(file_format.segment(self._pid))
         journal.text(
             header.of_this_process(self._argv, self.started, meter.name, self._interval, sampler.engine, scoped, limiting)
         )
@@ -195,7 +195,7 @@ class Recorder:
         if journal.error:
             raise JournalError(f"cannot record into {self._where()}: {os.strerror(journal.error)}")
         if self.follow and not self._is_child:
-            journal.begin_writes_with(file_format.part(0))
+            journal.begin_writes_with(file_format.segment(0))
         self.spans = SpanRows(journal, meter.read, scoped, self.started)
         self._sampler = sampler(journal, meter, self._interval, self.started, scoped)
         self._meter = meter

@@ -116,9 +116,9 @@ def _words(process: psutil.Process) -> list[str] | None:
     except psutil.Error:
         if not process.is_running():
             return None
-    speaker = processes.here().speaker(process.pid)
+    tid = processes.here().memory_tid(process.pid)
     try:
-        return list(psutil.Process(speaker).cmdline()) if speaker != process.pid else []
+        return list(psutil.Process(tid).cmdline()) if tid != process.pid else []
     except psutil.Error:
         return []
 
@@ -137,7 +137,7 @@ def _refusal(process: psutil.Process, meter: str) -> str | None:
     import psutil
 
     try:
-        engine.Meter(meter, processes.here().speaker(process.pid))
+        engine.Meter(meter, processes.here().memory_tid(process.pid))
     except MeterError as error:
         try:
             if process.status() == psutil.STATUS_ZOMBIE:

@@ -14,7 +14,7 @@ from memkit.model import file_format
 from memkit.record import files, header
 from memkit.system import engine, limits, processes
 from memkit.system.oom import Kills
-from memkit.system.pidfd import Handle
+from memkit.system.pidfd import Pidfd
 
 _FIRST_READINGS, _BETWEEN = SECOND // 500, SECOND // 20_000  # for how long they are taken, and how far apart
 
@@ -65,7 +65,7 @@ class ExternalRecording:
     def _opened(self, meter: str, fresh: bool) -> engine.Meter | None:
         """The meter of the process; None if a fresh one has ended already, before its memory could be read."""
         try:
-            found = engine.Meter(meter, processes.here().speaker(self.process.pid))
+            found = engine.Meter(meter, processes.here().memory_tid(self.process.pid))
             # If it has not ended yet, its number had not been given to another process when the meter was opened.
             if self._handle is None or not self.ended():
                 return found
@@ -154,9 +154,9 @@ class ExternalRecording:
             self._handle.close()
 
 
-def _handle(pid: int) -> Handle | None:
+def _handle(pid: int) -> Pidfd | None:
     try:
-        return Handle(pid)
+        return Pidfd(pid)
     except OSError:
         return None
 

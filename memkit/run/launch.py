@@ -144,7 +144,7 @@ def launch(
         return exit
     ended = "exit", time.monotonic_ns() - origin[1], exit.code, exit.signal, exit.out_of_memory
     try:
-        file_format.append(path, *ended, head=file_format.part(0) if followed else b"")
+        file_format.append(path, *ended, head=file_format.segment(0) if followed else b"")
     except OSError as error:
         print(f"memkit: how it ended could not be added to {path!r}: {error.strerror}", file=sys.stderr)
         return exit._replace(recorded=True, unwritten=ended)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from memkit.system.limit_kinds import CGROUP, MACHINE
+
 MUCH = 1 << 62
 """A limit that is none: version 1 says that there is none by a number near 2^63."""
 
@@ -22,11 +24,16 @@ class Group:
     def __init__(self, name: str, folder: str, version: int):
         self.name, self.folder, self.version = name, folder, version
 
-    def __repr__(self):
+    @property
+    def label(self) -> str:
+        """What it is called in a report: ``cgroup /jobs``."""
+        return f"cgroup {self.name}"
+
+    def __repr__(self) -> str:
         return f"<cgroup {self.name} v{self.version}, {self.folder}>"
 
     def oom_kills(self) -> int | None:
-        """Processes of this group that the kernel has killed for want of memory; None where it does not count."""
+        """Processes of this group that the kernel has killed because it was out of memory; None where it does not count."""
         for line in lines_of(os.path.join(self.folder, "memory.oom_control" if self.version == 1 else "memory.events")):
             key, _, value = line.partition(" ")
             if key == "oom_kill":
@@ -82,33 +89,32 @@ def memory_groups(pid: int | str = "self", root: str = "/") -> list[Group]:
     return groups
 
 
-def oom_kills(groups: list[Group], root: str = "/") -> dict[str, int]:
-    """What each group, and the whole machine, has counted so far, by a name for people."""
-    counts = {f"cgroup {group.name}": group.oom_kills() for group in groups}
+def oom_kills(groups: list[Group], root: str = "/") -> dict[tuple[str, str], int]:
+    """What each group, and the whole machine, has counted so far, by the kind and name of who counts."""
+    counts = {(CGROUP, group.label): group.oom_kills() for group in groups}
     for line in lines_of(os.path.join(root, "proc/vmstat")):
         if line.startswith("oom_kill "):
-            counts["this machine"] = int(line.split()[1])
-    return {name: count for name, count in counts.items() if count is not None}
+            counts[MACHINE, "this machine"] = int(line.split()[1])
+    return {counter: count for counter, count in counts.items() if count is not None}
 
 
 def limits(groups: list[Group]) -> dict[str, tuple[str, int]]:
     """The group whose limit each group is under, and that limit: the tightest of its own and its ancestors'."""
-    found, tightest = {}, None
+    found: dict[str, tuple[str, int]] = {}
+    tightest = None
     for group in reversed(groups):
         size = group.limit()
         if size is not None and size < MUCH and (tightest is None or size <= tightest[1]):
-            tightest = f"cgroup {group.name}", size
+            tightest = group.label, size
         if tightest is not None:
-            found[f"cgroup {group.name}"] = tightest
+            found[group.label] = tightest
     return found
 
 
-def risen(before: dict[str, int], after: dict[str, int], labels: dict[str, str] | None = None) -> str | None:
-    """That the innermost count rose which was there before, in words, or None. ``labels`` are what to call it instead."""
-    name = next((name for name in after if name in before), None)
-    if name is None or after[name] <= before[name]:
-        return None
-    return f"{(labels or {}).get(name, name)}: oom_kill rose by {after[name] - before[name]}"
+def risen(before: dict[tuple[str, str], int], after: dict[tuple[str, str], int]) -> tuple[str, str] | None:
+    """The innermost counter that was there before, if it rose; else None."""
+    counter = next((counter for counter in after if counter in before), None)
+    return counter if counter is not None and after[counter] > before[counter] else None
 
 
 def _ancestry(path: str, folder: str, base: str, version: int) -> list[Group]:
@@ -127,7 +133,7 @@ def _ancestry(path: str, folder: str, base: str, version: int) -> list[Group]:
 
 def _mounts(root: str) -> dict[int, tuple[str, str]]:
     """Version -> where its memory controller is mounted, and which group that mount shows as its top."""
-    found = {}
+    found: dict[int, tuple[str, str]] = {}
     for line in lines_of(os.path.join(root, "proc/self/mountinfo")):
         fields, _, rest = line.partition(" - ")
         kind, _, options = rest.split(" ", 2)

@@ -124,14 +124,15 @@ def sampler_for(meter: protocols.Meter) -> Callable[..., protocols.Sampler]:
 
 
 def peaks_error() -> int | None:
-    """How far a peak can be off that the kernel's mark told of, in bytes; None where there is no mark, or nothing is known.
+    """How far off a peak from the kernel's high-water mark can be, in bytes; None where there is none, or it is not known.
 
-    Nearly always it is too low. From Linux 6.2 on each CPU counts pages by itself, and adds them to the count of the process
-    once they are a batch of ``max(32, 2 * CPUs)``; the mark is made of that count alone. So it lacks up to a batch less one
-    page for each CPU that the process has run on, and for each kind of memory. Two kinds are reckoned with here: anonymous
-    memory, of which a transient is made, and mapped files, which every process has. Shared memory is a third, and would
-    add as much as one of them. A CPU on which pages were given back, a few at a time, has less than nothing to add: the mark
-    is then too high, by no more than that. A huge page is more than a batch, and added at once.
+    Nearly always it is too low. From Linux 6.2 on each CPU counts pages by itself, and adds them to the count of the
+    process once they are a batch of ``max(32, 2 * CPUs)``; the high-water mark is made of that count alone. So it lacks up
+    to a batch less one page for each CPU that the process has run on, and for each kind of memory. Two kinds are reckoned
+    with here: anonymous memory, of which a transient is made, and mapped files, which every process has. Shared memory is a
+    third, and would add as much as one of them. A CPU on which pages were given back, a few at a time, has less than
+    nothing to add: the high-water mark is then too high, by no more than that. A huge page is more than a batch, and added
+    at once.
 
     Before 6.2 each thread adds its pages after 64 page faults; what is said here is for one thread.
 
@@ -145,7 +146,7 @@ def peaks_error() -> int | None:
 
 
 def _uncounted(kernel: str, cpus: int) -> int | None:
-    """The pages that a kernel may have left out of its mark, with so many CPUs online."""
+    """The pages that a kernel may have left out of its high-water mark, with so many CPUs online."""
     try:
         version = tuple(map(int, kernel.split(".")[:2]))
     except ValueError:

@@ -1,10 +1,10 @@
-"""What one limit of memory is: its name, its size, and what is used of it."""
+"""What one limit of memory is: its kind, its name, its size, and what is used of it."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-_COUNTED = {"RLIMIT_AS": "address space", "RLIMIT_DATA": "private memory", "commit limit of this machine": "promised memory"}
+from memkit.system.limit_kinds import COUNTED, REFUSING
 
 
 class Limit(NamedTuple):
@@ -15,6 +15,8 @@ class Limit(NamedTuple):
     size: int
     used: int
     """What counts against it, by whomever it is used."""
+    kind: str
+    """``cgroup``, ``machine``, ``address space`` (``RLIMIT_AS``), ``data`` (``RLIMIT_DATA``) or ``commit``."""
 
     @property
     def left(self) -> int:
@@ -27,4 +29,9 @@ class Limit(NamedTuple):
 
         The last three count whether they were ever touched or not.
         """
-        return _COUNTED.get(self.name, "memory")
+        return COUNTED.get(self.kind, self.kind)
+
+    @property
+    def refuses(self) -> bool:
+        """Whether memory is refused where it is reached, which is a ``MemoryError``; at the others the kernel kills."""
+        return self.kind in REFUSING

@@ -9,11 +9,22 @@ from __future__ import annotations
 import os
 
 from memkit.base.errors import UsageError
+from memkit.base.units import show_bytes
 from memkit.system import cgroup
+from memkit.system.limit_kinds import ADDRESS_SPACE, CGROUP, COMMIT, DATA, MACHINE
 from memkit.system.meminfo import table
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def limits(pid: int | None = None, *, root: str = "/") -> list[Limit]:  # noqa: F821 (imported when called)
+    from memkit.system.limit import Limit
+
+    Found = tuple[str, int, int, str]
+    """The fields of a ``Limit``."""
+
+
+def limits(pid: int | None = None, *, root: str = "/") -> list[Limit]:
     """What limits the memory of a process, this one or another, the nearest first; how things stand now.
 
     Of a control group, what it uses is counted without the file pages that the kernel drops first (``inactive_file``), and
@@ -28,15 +39,15 @@ def limits(pid: int | None = None, *, root: str = "/") -> list[Limit]:  # noqa: 
     return sorted((Limit(*found) for found in find(pid, root)), key=lambda limit: limit.left)
 
 
-def find(pid: int | None = None, root: str = "/") -> list[tuple[str, int, int]]:
-    """The same as tuples of a name, the size and what is used, in no order, for the measured process."""
+def find(pid: int | None = None, root: str = "/") -> list[Found]:
+    """The same as tuples of the name, the size, what is used and the kind, in no order, for the measured process."""
     whose = "self" if pid is None else pid
     memory = table(os.path.join(root, "proc/meminfo"))
     machine = _machine(memory) if memory else _elsewhere()
     return [*_groups(whose, memory, root), *_own(whose, root), *machine, *_committed(memory, root)]
 
 
-def _check(pid, root: str) -> None:
+def _check(pid: int, root: str) -> None:
     """Refuse what is no process."""
     if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0:
         raise UsageError(f"{pid!r} is no process: give its number, or nothing for this one")
@@ -49,10 +60,10 @@ def _is_there(pid: int, proc: str) -> bool:
         return os.path.isdir(os.path.join(proc, str(pid)))
     import psutil
 
-    return psutil.pid_exists(pid)
+    return bool(psutil.pid_exists(pid))
 
 
-def limit(pid: int | None = None) -> Limit | None:  # noqa: F821
+def limit(pid: int | None = None) -> Limit | None:
     """The limit that will be reached first, if all that is used grows from here; None where nothing is known."""
     return next(iter(limits(pid)), None)
 
@@ -62,12 +73,23 @@ def address_space_peak() -> int | None:
     return table("/proc/self/status").get("VmPeak")
 
 
-def least_left(found: list[tuple[str, int, int]]) -> int:
+def least_left(found: list[Found]) -> int:
     """Bytes that are left of the nearest."""
-    return max(0, min(size - used for _, size, used in found))
+    return max(0, min(size - used for _, size, used, _ in found))
 
 
-def _groups(whose, memory: dict[str, int], root: str):
+def threshold_in_words(threshold: int, share: float | None = None, of: tuple[str, str, int] | None = None) -> str:
+    """A limit that was set: ``2.0 GiB``, or which share of which limit: ``80% of cgroup /jobs (2.0 GiB)``.
+
+    ``of`` is that limit's kind, name and size.
+    """
+    if share is None or of is None:
+        return show_bytes(threshold)
+    _, name, size = of
+    return f"{share * 100:g}% of {name} ({show_bytes(size)})"
+
+
+def _groups(whose: int | str, memory: dict[str, int], root: str) -> Iterator[Found]:
     """The control groups that have a limit. Files of version 1 and 2 mean the same, under other names."""
     swap = memory.get("SwapTotal", 0)
     for group in cgroup.memory_groups(whose, root):
@@ -76,40 +98,40 @@ def _groups(whose, memory: dict[str, int], root: str):
             continue
         room, swapped = group.swap()
         room = min(swap, room)
-        yield (f"cgroup {group.name}", size + room, used + min(swapped, room))
+        yield (group.label, size + room, used + min(swapped, room), CGROUP)
 
 
-def _own(whose, root: str):
+def _own(whose: int | str, root: str) -> Iterator[Found]:
     """The limits of the process itself."""
     status = table(os.path.join(root, f"proc/{whose}/status"))
     for line in cgroup.lines_of(os.path.join(root, f"proc/{whose}/limits")):
-        for words, name, counted in (
-            ("Max address space", "RLIMIT_AS", "VmSize"),
-            ("Max data size", "RLIMIT_DATA", "VmData"),
+        for words, name, counted, kind in (
+            ("Max address space", "RLIMIT_AS", "VmSize", ADDRESS_SPACE),
+            ("Max data size", "RLIMIT_DATA", "VmData", DATA),
         ):
             soft = line[len(words) :].split()[:1]
             if line.startswith(words) and soft and soft[0].isdigit() and counted in status:
-                yield (name, int(soft[0]), status[counted])
+                yield (name, int(soft[0]), status[counted], kind)
 
 
-def _machine(memory: dict[str, int]):
+def _machine(memory: dict[str, int]) -> Iterator[Found]:
     if "MemAvailable" in memory:
         size = memory["MemTotal"] + memory.get("SwapTotal", 0)
-        yield ("memory of this machine", size, size - memory["MemAvailable"] - memory.get("SwapFree", 0))
+        yield ("memory of this machine", size, size - memory["MemAvailable"] - memory.get("SwapFree", 0), MACHINE)
 
 
-def _committed(memory: dict[str, int], root: str):
+def _committed(memory: dict[str, int], root: str) -> Iterator[Found]:
     """What may be promised, where the kernel promises no more than there is."""
     strict = cgroup.text_of(os.path.join(root, "proc/sys/vm/overcommit_memory")).strip() == "2"
     if strict and "CommitLimit" in memory:
-        yield ("commit limit of this machine", memory["CommitLimit"], memory["Committed_AS"])
+        yield ("commit limit of this machine", memory["CommitLimit"], memory["Committed_AS"], COMMIT)
 
 
-def _elsewhere():
+def _elsewhere() -> Iterator[Found]:
     try:
         import psutil
 
         memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     except (ImportError, OSError):
         return
-    yield ("memory of this machine", memory.total + swap.total, memory.total - memory.available + swap.used)
+    yield ("memory of this machine", memory.total + swap.total, memory.total - memory.available + swap.used, MACHINE)

@@ -7,6 +7,10 @@ import os
 from memkit.base.errors import MeterError
 from memkit.system.cgroup import lines_of, text_of
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _KIB = 1024
 _AROUND, _HUGE = 1 << 16, 1 << 21
 _WITHOUT = ("", "never", "deny", "inherit")
@@ -28,13 +32,13 @@ def used() -> int:
 def total() -> int:
     """All memory that the machine has."""
     memory = meminfo()
-    return memory["MemTotal"] if memory else _psutil().total
+    return memory["MemTotal"] if memory else int(_psutil().total)
 
 
 def available() -> int:
     """What programs can still get without swapping, as the system estimates it."""
     memory = meminfo()
-    return memory["MemAvailable"] if "MemAvailable" in memory else _psutil().available
+    return memory["MemAvailable"] if "MemAvailable" in memory else int(_psutil().available)
 
 
 def meminfo() -> dict[str, int]:
@@ -76,7 +80,7 @@ def table(path: str) -> dict[str, int]:
     return found
 
 
-def _psutil():
+def _psutil() -> Any:  # its package has no types
     try:
         import psutil
 

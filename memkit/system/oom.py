@@ -1,4 +1,4 @@
-"""Kills for want of memory: whether the count of them has risen that a process is under.
+"""Out-of-memory kills: whether the count of them has risen that a process is under.
 
 Whatever memory was short of, the kernel counts the kill in the group of the process that it kills (with version 2 in those
 around it, too) and on the machine. So the innermost group that counts knows of all that concern its processes; the counts
@@ -7,8 +7,8 @@ around it know of other jobs' as well.
 
 from __future__ import annotations
 
-from memkit.base.units import show_bytes
 from memkit.system import cgroup
+from memkit.system.limit_kinds import CGROUP
 
 
 class Kills:
@@ -22,25 +22,30 @@ class Kills:
         self._groups = cgroup.memory_groups(pid, root)
         self._before = self._counts()
 
-    def risen(self) -> str | None:
-        """That the innermost count has risen, in words, or None."""
-        return cgroup.risen(self._before, self._counts(), self._labels())
+    def risen(self) -> dict[str, object] | None:
+        """That the innermost count has risen, as the fields of a ``memkit.OutOfMemory``, or None."""
+        return self._risen(self._counts())
 
-    def of_one(self) -> str | None:
+    def of_one(self) -> dict[str, object] | None:
         """The same for one of several processes, which was killed just now: no kill is told of two of them."""
         before = self._before
-        after = {name: min(count, before[name] + 1) for name, count in self._counts().items() if name in before}
-        words = cgroup.risen(before, after, self._labels())
+        after = {counter: min(count, before[counter] + 1) for counter, count in self._counts().items() if counter in before}
+        evidence = self._risen(after)
         before.update(after)
-        return words
+        return evidence
 
-    def _counts(self) -> dict[str, int]:
+    def _counts(self) -> dict[tuple[str, str], int]:
         return cgroup.oom_kills(self._groups, self._root)
 
-    def _labels(self) -> dict[str, str]:
-        """The name of each group with its limit, or with the ancestor whose limit it is under."""
-        labels = {}
-        for name, (limiting, size) in cgroup.limits(self._groups).items():
-            within = "" if name == limiting else f"{name} in "
-            labels[name] = f"{within}{limiting} ({show_bytes(size)})"
-        return labels
+    def _risen(self, after: dict[tuple[str, str], int]) -> dict[str, object] | None:
+        counter = cgroup.risen(self._before, after)
+        if counter is None:
+            return None
+        kind, name = counter
+        counts = {"before": self._before[counter], "after": after[counter]}
+        return {"cause": "oom_kill", "kind": kind, "counter": name, **counts, "limits": self._limits_of(name)}
+
+    def _limits_of(self, name: str) -> list[tuple[str, str, int]]:
+        """The limit that a group is under, its own or an ancestor's: kind, name and size."""
+        limit = cgroup.limits(self._groups).get(name)
+        return [] if limit is None else [(CGROUP, *limit)]

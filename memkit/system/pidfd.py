@@ -1,4 +1,4 @@
-"""Holds on processes: to be told of their end, and how they ended, even where that is not our child.
+"""pidfds: to be told when a process ends, and how it ended, even where it is not our child.
 
 Source: ``man 2 pidfd_open``; ``PIDFD_GET_INFO`` in ``include/uapi/linux/pidfd.h``, which tells of an end from Linux 6.15 on.
 """
@@ -17,8 +17,8 @@ _CODE_AT = 60
 _OUT_OF_THE_WAY = 896  # programs that close what they do not know begin below
 
 
-class Handle:
-    """A hold on a process: readable when it has ended. Raises ``OSError`` where there is none to be had.
+class Pidfd:
+    """A pidfd: its ``fd`` is readable when the process has ended. Raises ``OSError`` where the system gives none.
 
     ``guest`` is whether this is somebody else's process, which may close descriptors and use their numbers again.
     """
@@ -31,7 +31,7 @@ class Handle:
             self.fd = _moved_up(self.fd)
         self._what = identity(self.fd)
 
-    def ending(self) -> tuple | None:
+    def ending(self) -> tuple[int | None, int | None] | None:
         """Exit code and signal, one of them None, of a process whose end its parent knows; else None."""
         if not self.ours:
             return None
@@ -57,7 +57,7 @@ class Handle:
         self.fd = -1
 
 
-def from_status(status: int) -> tuple:
+def from_status(status: int) -> tuple[int | None, int | None]:
     """Exit code and signal from what wait() gives."""
     return (None, status & 0x7F) if status & 0x7F else (status >> 8 & 0xFF, None)
 
@@ -65,7 +65,7 @@ def from_status(status: int) -> tuple:
 def tells_apart() -> bool:
     """Whether the kernel gives each process a file of its own, so that its descriptor can be told from any other."""
     try:
-        one, other = Handle(os.getpid()), Handle(os.getppid() or 1)
+        one, other = Pidfd(os.getpid()), Pidfd(os.getppid() or 1)
     except OSError:
         return False
     apart = one._what != other._what

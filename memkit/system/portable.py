@@ -1,7 +1,7 @@
 """The same machinery without compiled code: psutil, and a Python thread. For macOS, Windows, and meters written in Python.
 
-What it cannot do: beat while a C call holds the GIL, and reset the system's record of the peak. Peaks come from
-the system's own mark where it rose (``peak_wset`` on Windows, ``ru_maxrss`` elsewhere), from samples otherwise.
+What it cannot do: sample while a C call holds the GIL, and reset the system's record of the peak. Peaks come from
+the system's high-water mark where it rose (``peak_wset`` on Windows, ``ru_maxrss`` elsewhere), from samples otherwise.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Meter:
 
     def _value(self):
         information = self._process.memory_full_info() if self.costly else self._process.memory_info()
-        if not information.vms:  # it has ended, and its parent has not asked for it yet
+        if not information.vms:  # a zombie: it exited but has not been reaped
             raise self._gone(self.pid)
         return getattr(information, self.name)
 
@@ -93,7 +93,7 @@ class CalledMeter:
 
 
 class Scope:
-    """A stretch of time whose peak is wanted; None where the system's mark did not rise in it."""
+    """A stretch of time whose peak is wanted; None where the system's high-water mark did not rise in it."""
 
     def __init__(self):
         self._mark = _mark()
@@ -278,14 +278,14 @@ class Sampler:
         self._guard = bound.watcher(self._journal, self._began)
 
     def snapshot_stacks_from(self, memory: int, stacks) -> None:
-        """Write where the threads are whenever memory rises by a 20th to a height from this on: to be said before the start.
+        """Write where the threads are whenever memory rises by 5 % to this or more: to be called before the start.
 
         ``stacks`` gives the rows of a moment.
         """
         self._near, self._stacks = memory, stacks
 
     def start(self) -> None:
-        """Take the first sample and begin to beat."""
+        """Take the first sample, and start the thread."""
         self._on = True
         self._due = time.monotonic_ns()
         self._cost_due = self._due + SECOND
@@ -343,7 +343,7 @@ class Sampler:
             rose = self._highest > self._flushed * _RISE
             if now >= flush or rose:
                 if rose and self._highest >= self._near:
-                    self._journal.row("glance", now - self._began)
+                    self._journal.row("snapshot", now - self._began)
                     self._journal.text(self._stacks(now - self._began))
                 if rose or now >= self._also_due:
                     for write in self._also:

@@ -15,7 +15,13 @@ from memkit.system.pidfd import from_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
     from memkit.base.protocols import ProcessSource
+
+    Status = tuple[int | None, int | None]
+    """Exit code and signal, one of them None."""
 
 METERS = ("rss", "pss", "uss", "vms", "swap")
 """What can be measured of other processes."""
@@ -34,7 +40,7 @@ class Reading:
     )
 
     parent: int
-    born: int
+    born: float
     """When it began, in the system's own measure: with its number what tells it from any other."""
     name: str
     image: object
@@ -42,8 +48,8 @@ class Reading:
     faults: int
     """How many of its page faults were served without the disk, since it began."""
     over: bool
-    """Whether it has ended, and nobody has asked yet how."""
-    code: tuple | None
+    """Whether it is dead, or a zombie: it exited but has not been reaped."""
+    code: Status | None
     """Exit code and signal of one that is over, one of them None; None where they may not be known."""
     rss: int
     mark: int | None
@@ -79,7 +85,17 @@ class Shares:
     """What would come free if it ended: what is private of its resident memory, and of huge pages that it asked for itself
     (``MAP_HUGETLB``), which the kernel does not count as resident."""
 
-    def __init__(self, rss, pss, private, borne=0, files=0, huge=0, mapped=0, shmem=0):
+    def __init__(
+        self,
+        rss: int,
+        pss: int,
+        private: int,
+        borne: int = 0,
+        files: int = 0,
+        huge: int = 0,
+        mapped: int = 0,
+        shmem: int = 0,
+    ):
         self.rss, self.pss, self.private, self.borne, self.files = rss, pss, private, borne, files
         self.uss = private + huge
         self.mapped, self.shmem = mapped, shmem
@@ -121,7 +137,7 @@ class Proc:
             found.over = status == _DEAD or (status == _ZOMBIE and int(fields[17]) <= 1)
             found.code = self._ending(pid, int(fields[49])) if found.over else None
             if status == _ZOMBIE and not found.over:
-                memory, fields = self._told_by(self.speaker(pid))
+                memory, fields = self._of_thread(self.memory_tid(pid))
             found.image = fields[25]
         except (OSError, ValueError, IndexError):
             return None
@@ -129,22 +145,22 @@ class Proc:
         found.mark, found.rss, found.anonymous, found.shmem, found.vms, found.swap = sizes
         return found
 
-    def _told_by(self, number: int) -> tuple:
-        """Of a process whose main thread has ended, what another thread tells of the memory."""
-        state = _content(f"{self.root}/{number}/stat")
-        return _content(f"{self.root}/{number}/status"), state.rpartition(b")")[2].split()
+    def _of_thread(self, tid: int) -> tuple[bytes, list[bytes]]:
+        """``status`` and the fields of ``stat`` of another thread, for a process whose main thread has exited."""
+        state = _content(f"{self.root}/{tid}/stat")
+        return _content(f"{self.root}/{tid}/status"), state.rpartition(b")")[2].split()
 
-    def speaker(self, pid: int) -> int:
-        """The number under which memory of a process is told: of one whose main thread has ended, that of another thread."""
-        for number in [pid, *self.threads(pid)]:
+    def memory_tid(self, pid: int) -> int:
+        """The TID whose /proc entry has the memory: the PID, or a live thread if the main thread has exited."""
+        for tid in [pid, *self.threads(pid)]:
             try:
-                if _content(f"{self.root}/{number}/statm").split()[:1] not in ([], [b"0"]):
-                    return number
+                if _content(f"{self.root}/{tid}/statm").split()[:1] not in ([], [b"0"]):
+                    return tid
             except OSError:
                 continue
         return pid
 
-    def _ending(self, pid: int, status: int) -> tuple | None:
+    def _ending(self, pid: int, status: int) -> Status | None:
         if status == 0:  # the kernel writes 0 to those who may not know, too
             try:
                 os.readlink(f"{self.root}/{pid}/ns/user")
@@ -152,12 +168,12 @@ class Proc:
                 return None
         return from_status(status)
 
-    def kinship(self):
-        """Who is whose child now: a function of a process that gives those it started and has not asked how they ended."""
+    def kinship(self) -> Callable[[int], list[int]]:
+        """Who is whose child now: a function of a process that gives its children, those that it has not reaped included."""
         return self._children if self._lists_children else _by_parent(self._all())
 
     def _children(self, pid: int) -> list[int]:
-        found = []
+        found: list[int] = []
         try:
             for thread in os.listdir(f"{self.root}/{pid}/task"):
                 found += map(int, _content(f"{self.root}/{pid}/task/{thread}/children").split())
@@ -165,7 +181,7 @@ class Proc:
             pass
         return found
 
-    def _all(self):
+    def _all(self) -> Iterator[tuple[int, int]]:
         for name in filter(str.isdigit, os.listdir(self.root)):
             try:
                 state = _content(f"{self.root}/{name}/stat")
@@ -213,10 +229,10 @@ class Proc:
         return _shares(text) if text else None
 
     def _of_another(self, pid: int, file: str) -> bytes:
-        """A file of a process whose main thread has ended, by another of its threads; empty where there is none."""
-        number = self.speaker(pid)
+        """A file of a process whose main thread has exited, by another of its threads; empty where there is none."""
+        tid = self.memory_tid(pid)
         try:
-            return b"" if number == pid else _content(f"{self.root}/{number}/{file}")
+            return b"" if tid == pid else _content(f"{self.root}/{tid}/{file}")
         except OSError:
             return b""
 
@@ -243,7 +259,7 @@ class Elsewhere:
     kind = "rss"
     page = 0
 
-    def __init__(self):
+    def __init__(self) -> None:
         import psutil
 
         self._psutil = psutil
@@ -257,10 +273,10 @@ class Elsewhere:
             process = self._psutil.Process(pid)
             with process.oneshot():
                 found.born, found.parent = self._born(process), process.ppid()
-                speaker = self.speaker(pid) if process.status() == self._psutil.STATUS_ZOMBIE else pid
-                found.over = process.status() in (self._psutil.STATUS_ZOMBIE, self._psutil.STATUS_DEAD) and speaker == pid
+                tid = self.memory_tid(pid) if process.status() == self._psutil.STATUS_ZOMBIE else pid
+                found.over = process.status() in (self._psutil.STATUS_ZOMBIE, self._psutil.STATUS_DEAD) and tid == pid
                 found.name = process.name()
-                memory = None if found.over else self._psutil.Process(speaker).memory_info()
+                memory = None if found.over else self._psutil.Process(tid).memory_info()
         except self._psutil.NoSuchProcess:
             return None
         except self._psutil.AccessDenied:
@@ -270,22 +286,22 @@ class Elsewhere:
         found.mark, found.anonymous, found.shmem = getattr(memory, "peak_wset", None), found.rss, 0
         return found
 
-    def speaker(self, pid: int) -> int:
-        """The number under which memory of a process is told: of one whose main thread has ended, that of another thread."""
+    def memory_tid(self, pid: int) -> int:
+        """The TID whose /proc entry has the memory: the PID, or a live thread if the main thread has exited."""
         try:
             process = self._psutil.Process(pid)
             if self._psutil.LINUX and process.status() == self._psutil.STATUS_ZOMBIE:
                 for thread in process.threads():
                     if thread.id != pid and self._psutil.Process(thread.id).memory_info().vms:
-                        return thread.id
+                        return int(thread.id)
         except self._psutil.Error:
             pass
         return pid
 
-    def kinship(self):
+    def kinship(self) -> Callable[[int], list[int]]:
         return _by_parent(self._all())
 
-    def _all(self):
+    def _all(self) -> Iterator[tuple[int, int]]:
         for process in self._psutil.process_iter():
             try:
                 yield process.pid, process.ppid()
@@ -308,9 +324,9 @@ class Elsewhere:
     def shares(self, pid: int) -> Shares | None:
         raise Refused(self.reason)
 
-    def _born(self, process) -> float:
+    def _born(self, process: Any) -> float:  # a psutil.Process, whose package has no types
         """When a process began, in seconds: on Linux since the machine did, which the system tells in whole seconds only."""
-        began = process.create_time()
+        began = float(process.create_time())
         return round(began - self._psutil.boot_time(), 2) if self._psutil.LINUX else began
 
     def began(self, born: float) -> int:
@@ -328,9 +344,9 @@ def here() -> ProcessSource:
     return Elsewhere()
 
 
-def _by_parent(processes):
+def _by_parent(processes: Iterable[tuple[int, int]]) -> Callable[[int], list[int]]:
     """A function of a process that gives its children, from pairs of every process and its parent."""
-    found = {}
+    found: dict[int, list[int]] = {}
     for pid, parent in processes:
         found.setdefault(parent, []).append(pid)
     return lambda pid: found.get(pid, [])

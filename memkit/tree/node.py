@@ -7,7 +7,7 @@ from memkit.tree.share_estimate import ShareEstimate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from memkit.system.pidfd import Handle
+    from memkit.system.pidfd import Pidfd
     from memkit.system.processes import Reading
 
 _YOUNG = 5_000_000  # nanoseconds
@@ -28,7 +28,7 @@ class Node:
         """When it began, in the system's own measure: with its number what tells it from any other."""
         self.image: object = None
         self.reading: Reading | None = None
-        self.handle: Handle | None = None
+        self.handle: Pidfd | None = None
         self.exited: int | None = None
         """When its main thread ended, on the monotonic clock."""
         self.checks = 0

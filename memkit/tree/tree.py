@@ -12,7 +12,7 @@ import os
 import time
 
 from memkit.model.file_format import row
-from memkit.system.pidfd import MOST, Handle, tells_apart
+from memkit.system.pidfd import MOST, Pidfd, tells_apart
 from memkit.tree.node import Node
 from memkit.tree.pss import TreeTotal
 
@@ -274,7 +274,7 @@ class Tree:
         if self._handles >= MOST or not self._may_hold:
             return
         try:
-            node.handle = Handle(node.pid, self._in_process)
+            node.handle = Pidfd(node.pid, self._in_process)
             self._handles += 1
         except OSError:
             pass

@@ -133,7 +133,7 @@ class OutsideTree:
             return None
         self._journal = engine.Journal(file, self._path)
         if self._followed:
-            self._journal.begin_writes_with(file_format.part(0))
+            self._journal.begin_writes_with(file_format.segment(0))
         tree = Tree(
             self._pid,
             self._journal,

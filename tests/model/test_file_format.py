@@ -8,7 +8,8 @@ from memkit.base.errors import FormatError
 from memkit.model import file_format, reader
 from memkit.model.calls import LOST
 from memkit.model.ending import Ending
-from memkit.model.limit_events import Glance
+from memkit.model.limit_events import Glance, NamedLimit, SetLimit
+from memkit.model.out_of_memory import OutOfMemory
 from memkit.model.recording import Call, Crossing, Frame, Function, Limit, Sample, Stack, Total, Tracing
 
 ABOUT = {
@@ -87,7 +88,7 @@ def test_samples_of_other_processes_have_lanes_of_their_own(recorded):
 
 def test_how_a_child_ended_is_told_as_far_as_it_is_known(recorded):
     ends = {(0, None): "finished", (3, None): "exited with code 3", (None, 15): "killed by SIGTERM"}
-    ends[None, None] = "ended, it is not known how"
+    ends[None, None] = "ended, exit status unknown"
     rows = [row for n, end in enumerate(ends) for row in (("process", n, 7, n, "x"), ("process_end", n, n + 1, *end))]
     assert [str(process.ending) for process in recorded(*rows).processes[1:]] == list(ends.values())
 
@@ -114,11 +115,69 @@ def test_a_row_that_did_not_reach_the_file_can_be_taken_in(recorded, tmp_path):
     ("end", "evidence"), [((None, 9), True), ((None, 11), False), ((3, None), False), ((0, None), False)]
 )
 def test_a_kill_that_was_counted_is_the_program_s_own_only_where_it_was_killed(recorded, end, evidence):
-    words = "cgroup /jobs: oom_kill rose by 1"
-    recording = recorded(("process", 99, 7, 3, "x"), ("process_end", 99, 5, None, 9, words), ("exit", 9, *end, words))
-    assert recording.oom_kills == words
-    assert recording.ending.out_of_memory == (words if evidence else None)
-    assert recording.processes[1].ending == Ending("killed", signal=9, out_of_memory=words, finished=False)
+    fields = {"cause": "oom_kill", "kind": "cgroup", "counter": "cgroup /jobs", "before": 3, "after": 4, "limits": []}
+    recording = recorded(("process", 99, 7, 3, "x"), ("process_end", 99, 5, None, 9, fields), ("exit", 9, *end, fields))
+    found = OutOfMemory("oom_kill", (), "cgroup", "cgroup /jobs", 3, 4)
+    assert recording.oom_kills == found
+    assert recording.ending.out_of_memory == (found if evidence else None)
+    assert recording.processes[1].ending == Ending("killed", signal=9, out_of_memory=found, finished=False)
+
+
+def test_what_refused_memory_comes_back_as_it_was_written(recorded):
+    fields = {
+        "cause": "refused",
+        "refused": "ENOMEM",
+        "limits": [["data", "RLIMIT_DATA", 7], ["address space", "RLIMIT_AS", 9]],
+        "address_space_peak": 8,
+        "thought of later": 1,
+    }
+    ending = recorded(("end", 9, "error", "OSError: x", None, fields, "OSError")).ending
+    limits = NamedLimit("data", "RLIMIT_DATA", 7), NamedLimit("address space", "RLIMIT_AS", 9)
+    assert ending.out_of_memory == OutOfMemory("refused", limits, refused="ENOMEM", address_space_peak=8)
+    assert ending.exception == "OSError"
+
+
+def test_the_limit_that_a_program_was_stopped_at_comes_back(recorded):
+    share = {"threshold": 80, "share": 0.8, "limit": ["cgroup", "cgroup /jobs", 100]}
+    ending = recorded(("end", 9, "stopped", None, 86, None, None, share)).ending
+    assert ending.limit == SetLimit(80, 0.8, NamedLimit("cgroup", "cgroup /jobs", 100))
+    assert ending.error == "the limit that was set, 80% of cgroup /jobs (100 B)"
+    raised = recorded(("end", 9, "error", "MemoryError", None, {"cause": "limit", "set": share}, "MemoryError")).ending
+    assert raised.out_of_memory == OutOfMemory("limit", set=ending.limit)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {},
+        {"cause": 3},
+        {"cause": "refused", "limits": [["a"]]},
+        {"cause": "limit", "set": {"share": 1}},
+        {"cause": "oom_kill", "before": "x"},
+        7,
+    ],
+)
+def test_damaged_evidence_is_counted_as_unread(recorded, damaged):
+    assert recorded(("exit", 9, None, 9, damaged)).unread == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "cause", "named"),
+    [
+        ("an uncaught MemoryError; RLIMIT_AS 1.0 GiB", "refused", ["RLIMIT_AS"]),
+        ("the limit that was set", "limit", []),
+        ("cgroup /jobs: oom_kill rose by 1", "oom_kill", ["cgroup /jobs"]),
+        ("cgroup /jobs/one in cgroup /jobs (300 B): oom_kill rose by 1", "oom_kill", ["cgroup /jobs"]),
+        ("cgroup /other: oom_kill rose by 1", "oom_kill", []),
+        ("this machine: oom_kill rose by 2", "oom_kill", ["memory of this machine"]),
+    ],
+)
+def test_evidence_that_was_written_in_words_keeps_them(recorded, words, cause, named):
+    names = ("cgroup /jobs", "cgroup /", "RLIMIT_AS", "memory of this machine")
+    found = recorded(*(("limit", name, 300, 100) for name in names), ("exit", 9, None, 9, words))
+    evidence = found.ending.out_of_memory
+    assert (evidence.cause, str(evidence)) == (cause, words)
+    assert [limit.name for limit in found.limits if evidence.names(limit)] == named
 
 
 def test_totals_and_limits_and_crossings_come_back_as_they_were_written(recorded):
@@ -134,7 +193,7 @@ def test_totals_and_limits_and_crossings_come_back_as_they_were_written(recorded
         ("stack", 9, 42, None, []),
         ("stack", 9, 43, None, [["a.py", 3]]),
     )
-    assert found.limits == (Limit("cgroup /jobs", 300, 100), Limit("RLIMIT_AS", 500, 100))
+    assert found.limits == (Limit("cgroup /jobs", 300, 100, "cgroup"), Limit("RLIMIT_AS", 500, 100, "address space"))
     assert [limit.left for limit in found.limits] == [200, 400]
     totals = (Total(5, 300, 700, 10), Total(6, 310, 700, 20, 0, 20))
     assert (found.summed, found.summed_reason, found.totals) == ("rss", "no PSS here", totals)
@@ -151,7 +210,7 @@ def test_the_last_glance_holds_and_is_no_crossings(recorded):
     found = recorded(
         ("crossing", 2, 310, 300, "rss", "report"),
         ("stack", 2, 42, "MainThread", [["a.py", 3, "f"]]),
-        ("glance", 5),
+        ("snapshot", 5),
         ("stack", 5, 42, "MainThread", [["a.py", 4, "f"]]),
         ("glance", 7),
         ("stack", 7, 42, "MainThread", [["a.py", 5, "g"]]),
@@ -279,13 +338,15 @@ def test_a_tree_of_calls_can_be_very_deep(recorded):
         ([("end", 9, "ok")], Ending("ok")),
         ([("end", 9, "ok"), ("exit", 10, 0, None, None)], Ending("ok")),
         ([("end", 9, "ok"), ("exit", 10, 4, None, None)], Ending("exited", code=4)),
-        ([("end", 9, "error", "E: x", None, "e"), ("exit", 10, 1, None, None)], Ending("error", "E: x", out_of_memory="e")),
+        ([("end", 9, "error", "E: x"), ("exit", 10, 1, None, None)], Ending("error", "E: x", exception="E")),
+        ([("end", 9, "error", "E: x", None, None, "a.E")], Ending("error", "E: x", exception="a.E")),
         ([("end", 9, "exited", None, 3), ("exit", 10, 3, None, None)], Ending("exited", code=3)),
         ([("exit", 10, 0, None, None)], Ending("exited", code=0, finished=False)),
-        ([("exit", 10, None, 9, "cgroup")], Ending("killed", signal=9, out_of_memory="cgroup", finished=False)),
+        ([("exit", 10, None, 9, None)], Ending("killed", signal=9, finished=False)),
+        ([("exit", 10, None, None, None)], Ending("ended", finished=False)),
         (
             [("end", 9, "error", "KeyboardInterrupt"), ("exit", 10, None, 2, None)],
-            Ending("killed", "KeyboardInterrupt", signal=2, finished=False),
+            Ending("killed", "KeyboardInterrupt", signal=2, finished=False, exception="KeyboardInterrupt"),
         ),
     ],
 )
@@ -348,7 +409,7 @@ def test_a_damaged_row_costs_no_other(recorded, damage):
 
 
 def test_values_that_a_newer_memkit_adds_to_a_row_are_ignored(recorded):
-    recording = recorded(("cost", 1, 0, 5, "more"), ("end", 9, "ok", None, None, None, "more"))
+    recording = recorded(("cost", 1, 0, 5, "more"), ("end", 9, "ok", None, None, None, None, None, "more"))
     assert (recording.unread, recording.ending) == (0, Ending("ok"))
 
 

@@ -41,7 +41,7 @@ def test_a_file_of_mprof_is_a_recording():
     assert len(recording.samples) == 65
     assert (recording.samples[1].time, recording.samples[1].memory) == (20_600_000, round(10.636719 * MIB))
     assert recording.peak == round(60.996094 * MIB)
-    assert (recording.peak_is_exact, str(recording.ending)) == (False, "ended, it is not known how")
+    assert (recording.peak_is_exact, str(recording.ending)) == (False, "ended, exit status unknown")
     assert (recording.unread, recording.source) == (0, str(NESTED))
 
 

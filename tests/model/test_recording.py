@@ -5,10 +5,14 @@ import dataclasses
 import pytest
 
 from memkit.model.ending import Ending, signal_name
+from memkit.model.limit_events import NamedLimit, SetLimit
+from memkit.model.out_of_memory import OutOfMemory
 from memkit.model.recording import Cost, Crossing, Limit, Process, Sample, Span, Total
+from memkit.system.limit_kinds import KINDS
 
 MIB = 1 << 20
 MS = 1_000_000
+JOBS = OutOfMemory("oom_kill", (), "cgroup", "cgroup /jobs", 3, 4)
 
 
 def test_start_end_growth_and_peak_follow_from_the_samples(made_up):
@@ -64,7 +68,7 @@ def test_a_peak_is_exact_where_the_kernel_kept_it(made_up, peaks, mark, exact):
         (Ending("ok"), "finished"),
         (Ending("error", error="ValueError: no"), "ended by an exception: ValueError: no"),
         (
-            Ending("error", error="MemoryError", out_of_memory="an uncaught MemoryError"),
+            Ending("error", error="MemoryError", out_of_memory=OutOfMemory("refused", refused="MemoryError")),
             "ended by an exception, out of memory (an uncaught MemoryError): MemoryError",
         ),
         (Ending("exited", code=3), "exited with code 3"),
@@ -73,14 +77,79 @@ def test_a_peak_is_exact_where_the_kernel_kept_it(made_up, peaks, mark, exact):
             "exited with code 3, its end unrecorded (os._exit, exec, or a full disk)",
         ),
         (
-            Ending("killed", signal=9, out_of_memory="cgroup /jobs: oom_kill rose by 1"),
+            Ending("killed", signal=9, out_of_memory=JOBS),
             "killed by SIGKILL, out of memory (cgroup /jobs: oom_kill rose by 1)",
         ),
         (Ending("killed", signal=2, error="KeyboardInterrupt"), "killed by SIGINT (KeyboardInterrupt)"),
+        (Ending("stopped", limit=SetLimit(2 << 30)), "stopped at the limit that was set, 2.0 GiB"),
+        (Ending("stopped", error="the limit that was set, 9.0 MiB"), "stopped at the limit that was set, 9.0 MiB"),
+        (Ending("ended"), "ended, exit status unknown"),
+        (Ending("detached"), "still running when the recording ended"),
     ],
 )
 def test_an_ending_says_in_a_line_how_it_was(ending, text):
     assert str(ending) == text
+
+
+@pytest.mark.parametrize(
+    ("ending", "text"),
+    [
+        (Ending("error", error="a, b: c", out_of_memory=JOBS), "ended by an exception, out of memory"),
+        (Ending("exited", code=3, finished=False), "exited with code 3"),
+        (Ending("killed", signal=9, out_of_memory=JOBS), "killed by SIGKILL, out of memory"),
+        (Ending("stopped", limit=SetLimit(9)), "stopped"),
+        (Ending("ended"), "ended"),
+        (Ending("detached"), "still running"),
+        (Ending("unknown"), "not known"),
+    ],
+)
+def test_an_ending_is_told_in_a_few_words_too(ending, text):
+    assert ending.brief == text
+
+
+GIB = 1 << 30
+SPACE = NamedLimit("address space", "RLIMIT_AS", GIB)
+SHARED = SetLimit(GIB, 0.125, NamedLimit("cgroup", "cgroup /jobs", 8 * GIB))
+REFUSED = OutOfMemory("refused", (SPACE, NamedLimit("data", "RLIMIT_DATA", 2 * GIB)), refused="thread")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "text"),
+    [
+        (JOBS, "cgroup /jobs: oom_kill rose by 1"),
+        (JOBS._replace(limits=(SHARED.limit,), after=7), "cgroup /jobs (8.0 GiB): oom_kill rose by 4"),
+        (
+            JOBS._replace(counter="cgroup /jobs/one", limits=(SHARED.limit,)),
+            "cgroup /jobs/one in cgroup /jobs (8.0 GiB): oom_kill rose by 1",
+        ),
+        (OutOfMemory("refused", refused="ENOMEM"), "an uncaught ENOMEM"),
+        (REFUSED, "an uncaught refusal of a thread; RLIMIT_AS 1.0 GiB; RLIMIT_DATA 2.0 GiB"),
+        (
+            REFUSED._replace(address_space_peak=GIB // 2),
+            "an uncaught refusal of a thread; RLIMIT_AS 1.0 GiB, of which 512.0 MiB were in use; RLIMIT_DATA 2.0 GiB",
+        ),
+        (OutOfMemory("limit", set=SHARED), "the limit that was set"),
+        (SHARED, "the limit that was set, 12.5% of cgroup /jobs (8.0 GiB)"),
+    ],
+)
+def test_evidence_is_put_into_words_from_its_fields(evidence, text):
+    assert str(evidence) == text
+
+
+@pytest.mark.parametrize(
+    ("evidence", "kinds"),
+    [
+        (JOBS, ["cgroup"]),
+        (JOBS._replace(counter="cgroup /other"), []),
+        (JOBS._replace(counter="cgroup /jobs/one", limits=(SHARED.limit,)), ["cgroup"]),
+        (OutOfMemory("oom_kill", kind="machine", counter="this machine", before=1, after=2), ["machine"]),
+        (OutOfMemory("refused"), ["address space", "data", "commit"]),
+        (OutOfMemory("limit", set=SHARED), []),
+    ],
+)
+def test_evidence_names_the_limits_that_it_speaks_of(evidence, kinds):
+    limits = [Limit("cgroup /jobs", 9, 5, "cgroup"), *(Limit("another", 9, 5, kind) for kind in KINDS)]
+    assert [limit.kind for limit in limits if evidence.names(limit)] == kinds
 
 
 def test_an_unknown_ending_says_what_that_can_mean():
@@ -121,7 +190,7 @@ def test_a_recording_without_calls_has_none_to_hide_or_sum_up(made_up):
 
 # -- limits and totals -------------------------------------------------------------------------------------------------
 
-GROUP = Limit("cgroup /jobs", 100 * MIB, 40 * MIB)
+GROUP = Limit("cgroup /jobs", 100 * MIB, 40 * MIB, "cgroup")
 
 
 def test_the_highest_total_is_the_first_of_the_highest(made_up):
@@ -139,12 +208,11 @@ def test_a_limit_is_reached_by_growth_of_what_was_left(made_up):
 
 @pytest.mark.parametrize(
     ("meter", "reckoned"),
-    [("rss", ["cgroup /jobs", "memory of this machine"]), ("vms", ["RLIMIT_AS"]), ("swap", []), ("python_heap", [])],
+    [("rss", ["cgroup", "machine"]), ("vms", ["address space"]), ("swap", []), ("python_heap", [])],
 )
 def test_a_limit_is_reckoned_only_with_what_counts_against_it(made_up, meter, reckoned):
-    names = ("cgroup /jobs", "RLIMIT_AS", "RLIMIT_DATA", "commit limit of this machine", "memory of this machine")
     recording = made_up((0, 10), meter=meter)
-    assert [name for name in names if recording.level(Limit(name, 9, 5)) is not None] == reckoned
+    assert [kind for kind in KINDS if recording.level(Limit("a limit", 9, 5, kind)) is not None] == reckoned
 
 
 def test_of_several_processes_the_memory_of_all_reaches_a_limit(made_up):
@@ -153,7 +221,7 @@ def test_of_several_processes_the_memory_of_all_reaches_a_limit(made_up):
     assert recording.level(GROUP) == (20 - 4 + 60) * MIB  # it had grown by 4 MiB before they were first looked at
     assert recording.left(GROUP) == 26 * MIB
     assert dataclasses.replace(recording, summed="rss").left(GROUP) is None
-    assert recording.level(Limit("RLIMIT_AS", 9, 5)) is None
+    assert recording.level(Limit("RLIMIT_AS", 9, 5, "address space")) is None
 
 
 def test_of_several_processes_that_were_not_summed_up_nothing_is_reckoned(tree):

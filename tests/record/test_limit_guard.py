@@ -8,6 +8,8 @@ import pytest
 import memkit
 from memkit.base.errors import UsageError
 from memkit.model import reader
+from memkit.model.limit_events import SetLimit
+from memkit.model.out_of_memory import OutOfMemory
 from memkit.record import limit_guard
 from memkit.system import engine
 
@@ -81,7 +83,7 @@ def test_raise_is_a_memory_error_in_the_main_thread(memkit_run, script):
     assert last.endswith(" MiB: the limit that was set is 120.0 MiB")
     assert "memkit" not in run.stderr
     ending = run.recording.ending
-    assert (ending.kind, ending.out_of_memory) == ("error", "the limit that was set")
+    assert (ending.kind, ending.out_of_memory) == ("error", OutOfMemory("limit", set=SetLimit(120 << 20)))
     assert [crossing.action for crossing in run.recording.crossings] == ["raise"]
 
 
@@ -541,7 +543,7 @@ def test_a_file_of_the_kernel_may_have_any_name(native_only, tmp_path):
     counter = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"\xff"))
     with open(counter, "w") as file:
         file.write("7000\n")
-    bound = limit_guard.Bound(5000, "rss", "report", "5000 B", "a group", [(counter, "", 1, False)])
+    bound = limit_guard.Bound(5000, "rss", "report", 0.5, ("cgroup", "a group", 10000), [(counter, "", 1, False)])
     rows = engine.Journal(os.open(tmp_path / "rows", os.O_WRONLY | os.O_CREAT | os.O_APPEND), None)
     Guard(rows, engine.Meter("rss"), bound, 0).end()
     rows.close()

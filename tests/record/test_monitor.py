@@ -206,9 +206,9 @@ def test_headroom_ends_at_the_nearest_limit_of_all(world, monkeypatch):
     from memkit.model.recording import Limit
 
     watch = memkit.MemoryMonitor(memory_limit="60%")
-    monkeypatch.setattr(monitor, "limit", lambda: Limit("cgroup /jobs", 4 * GIB, 3 * GIB))
+    monkeypatch.setattr(monitor, "limit", lambda: Limit("cgroup /jobs", 4 * GIB, 3 * GIB, "cgroup"))
     assert watch.headroom() == GIB
-    monkeypatch.setattr(monitor, "limit", lambda: Limit("cgroup /jobs", 64 * GIB, 3 * GIB))
+    monkeypatch.setattr(monitor, "limit", lambda: Limit("cgroup /jobs", 64 * GIB, 3 * GIB, "cgroup"))
     assert watch.headroom() == 20 * GIB
     world.used = 62.0
     assert watch.headroom() == -2 * GIB

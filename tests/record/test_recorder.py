@@ -13,6 +13,7 @@ import pytest
 
 import memkit
 from memkit.model import file_format
+from memkit.record import exit_status
 from memkit.record.exit_status import how_it_ended
 
 MIB = 1 << 20
@@ -118,7 +119,7 @@ def test_what_the_body_raises_passes_through_and_is_recorded(tmp_path):
     [
         ("", "finished", "has_completed_successfully"),
         ("raise ValueError", "ended by an exception: ValueError", "has_crashed_gracefully"),
-        ("raise SystemExit(3)", "ended, it is not known how", "has_crashed_ungracefully"),
+        ("raise SystemExit(3)", "ended, exit status unknown", "has_crashed_ungracefully"),
     ],
 )
 def test_a_recording_that_is_never_stopped_claims_no_unknown_success(plain, script, tmp_path, text, ending, asked):
@@ -532,16 +533,35 @@ class Unprintable(Exception):
         (SystemExit(3), ("exited", None, 3)),
         (SystemExit(-1), ("exited", None, 255)),
         (SystemExit("no such thing"), ("exited", None, 1)),
-        (ValueError("no"), ("error", "ValueError: no", None, None)),
-        (KeyboardInterrupt(), ("error", "KeyboardInterrupt", None, None)),
-        (MemoryError(), ("error", "MemoryError", None, "an uncaught MemoryError")),
-        (Unprintable(), ("error", "Unprintable", None, None)),
-        (OSError(2, "No such file"), ("error", "FileNotFoundError: [Errno 2] No such file", None, None)),
-        (RuntimeError("can't start new thread"), ("error", "RuntimeError: can't start new thread", None, None)),
+        (ValueError("no"), ("error", "ValueError: no", None, None, "ValueError")),
+        (KeyboardInterrupt(), ("error", "KeyboardInterrupt", None, None, "KeyboardInterrupt")),
+        (Unprintable(), ("error", "Unprintable", None, None, "Unprintable")),
+        (
+            OSError(2, "No such file"),
+            ("error", "FileNotFoundError: [Errno 2] No such file", None, None, "FileNotFoundError"),
+        ),
+        (
+            RuntimeError("can't start new thread"),
+            ("error", "RuntimeError: can't start new thread", None, None, "RuntimeError"),
+        ),
     ],
 )
 def test_what_a_program_raises_is_how_it_ended(error, row):
     assert how_it_ended(error) == row
+
+
+def test_of_an_uncaught_memory_error_what_may_have_refused_is_told(monkeypatch):
+    found = [("cgroup /jobs", 9, 1, "cgroup"), ("RLIMIT_DATA", 9, 1, "data"), ("RLIMIT_AS", 9, 5, "address space")]
+    monkeypatch.setattr(exit_status.limits, "find", lambda: found)
+    monkeypatch.setattr(exit_status.limits, "address_space_peak", lambda: 7)
+    limits = [["address space", "RLIMIT_AS", 9], ["data", "RLIMIT_DATA", 9]]
+    evidence = {"cause": "refused", "refused": "MemoryError", "limits": limits, "address_space_peak": 7}
+    assert how_it_ended(MemoryError()) == ("error", "MemoryError", None, evidence, "MemoryError")
+
+
+def test_a_memory_error_that_only_speaks_of_the_limit_is_not_the_limits(monkeypatch):
+    monkeypatch.setattr(exit_status.limits, "find", list)
+    assert how_it_ended(MemoryError("the limit that was set"))[3]["cause"] == "refused"
 
 
 def test_two_thousand_recordings_leave_nothing_behind(tmp_path):

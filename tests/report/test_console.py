@@ -6,11 +6,14 @@ import pytest
 
 import memkit
 from memkit.model.ending import Ending
+from memkit.model.out_of_memory import OutOfMemory
 from memkit.model.recording import Cost, Crossing, Frame, Limit, Span, Stack, Total
 from memkit.report.reporters.console import Curve, _program, summary
 
 MIB = 1 << 20
 MS = 1_000_000
+JOBS = OutOfMemory("oom_kill", (), "cgroup", "cgroup /jobs", 0, 1)
+OF_MACHINE = OutOfMemory("oom_kill", (), "machine", "this machine", 0, 1)
 
 
 def lines(recording, width=60, unicode=True):
@@ -61,14 +64,14 @@ def test_the_whole_summary(made_up):
 
 
 def test_the_first_line_says_how_it_ended(made_up):
-    ending = Ending("killed", signal=9, out_of_memory="cgroup /jobs: oom_kill rose by 1", finished=False)
+    ending = Ending("killed", signal=9, out_of_memory=JOBS, finished=False)
     first = lines(made_up((0, 10), ending=ending))[0]
     assert first == "memkit   load.py data.csv: killed by SIGKILL, out of memory (cgroup /jobs: oom_kill rose by 1)"
 
 
 def test_a_kill_of_another_process_of_the_group_is_a_line_of_its_own(made_up):
-    recording = replace(made_up((0, 10), ending=Ending("exited", code=9)), oom_kills="cgroup /jobs: oom_kill rose by 1")
-    shown = lines(replace(recording, limits=(Limit("cgroup /", 9, 8), Limit("cgroup /jobs", 99, 8))))
+    recording = replace(made_up((0, 10), ending=Ending("exited", code=9)), oom_kills=JOBS)
+    shown = lines(replace(recording, limits=(Limit("cgroup /", 9, 8, "cgroup"), Limit("cgroup /jobs", 99, 8, "cgroup"))))
     assert shown[:2] == [
         "memkit   load.py data.csv: exited with code 9",
         "kills    cgroup /jobs: oom_kill rose by 1 while it ran",
@@ -80,7 +83,7 @@ def test_a_kill_of_another_process_of_the_group_is_a_line_of_its_own(made_up):
 
 
 def test_a_child_that_was_killed_for_want_of_memory_stands_out(tree):
-    ending = Ending("killed", signal=9, out_of_memory="this machine: oom_kill rose by 1", finished=False)
+    ending = Ending("killed", signal=9, out_of_memory=OF_MACHINE, finished=False)
     shown = lines(tree([(0, 10), (9, 10)], {77: ([(1, 20), (4, 20)], ending)}, [(0, 10, 10), (9, 30, 30)]))
     assert shown[:2] == ["memkit   load.py data.csv: finished", "kills    this machine: oom_kill rose by 1 while it ran"]
     assert any("  77   4242 " in line and "killed by SIGKILL, out of memory work.py" in line for line in shown)
@@ -98,18 +101,18 @@ def test_an_exact_peak_says_how_far_it_can_be_off(made_up):
 
     assert peak(507_904) == "exact to 0.5 MiB"
     assert peak(4096) == peak(None) == "exact"
-    assert peak(507_904, peaks="samples").startswith("the highest that was seen")
+    assert peak(507_904, peaks="samples").startswith("highest seen")
 
 
 def test_a_peak_that_may_have_been_higher_says_so(made_up):
     shown = lines(made_up((0, 10), (5, 12), peaks="samples", peaks_reason="no clear_refs"))
-    assert "the highest that was seen; between two samples it may have been higher (no clear_refs)" in shown[3]
+    assert "highest seen; between two samples it may have been higher (no clear_refs)" in shown[3]
 
 
 def test_what_a_kill_left_unwritten_is_no_part_of_the_claim(made_up):
     killed = Ending("killed", signal=9, finished=False)
     shown = lines(made_up((0, 10), (5, 12), took=80, ending=killed))
-    assert shown[3] == "peak     12.0 MiB, reached by 5.00 ms, the highest on disk; the last 75.0 ms did not get there"
+    assert shown[3] == "peak     12.0 MiB, reached by 5.00 ms, highest recorded; the last 75.0 ms were lost"
 
 
 def test_a_recording_without_samples_says_so(made_up):
@@ -120,9 +123,9 @@ def test_a_recording_without_samples_says_so(made_up):
     ]
 
 
-def test_late_beats_and_unread_rows_are_shown(made_up):
+def test_missed_ticks_and_unread_rows_are_shown(made_up):
     shown = lines(replace(made_up((0, 10), (9, 11)), cost=Cost(1998, 2, None), unread=3))
-    assert any(line.startswith("cost     2 samples, 2 late") for line in shown)
+    assert any(line.startswith("cost     2 samples, 2 missed ticks") for line in shown)
     assert any("3 rows of the recording are broken or unknown" in line for line in shown)
 
 
@@ -192,9 +195,10 @@ def test_markup_in_a_command_line_is_text(made_up, capsys):
 # -- limits ----------------------------------------------------------------------------------------------------------
 
 GIB = 1 << 30
-GROUP = Limit("cgroup /jobs", 2 * GIB, GIB)
-SPACE = Limit("RLIMIT_AS", 3 * GIB, 2 * GIB + 5)
-MACHINE = Limit("memory of this machine", 16 * GIB, 4 * GIB)
+GROUP = Limit("cgroup /jobs", 2 * GIB, GIB, "cgroup")
+ALONE = " (counting this program only)"
+SPACE = Limit("RLIMIT_AS", 3 * GIB, 2 * GIB + 5, "address space")
+MACHINE = Limit("memory of this machine", 16 * GIB, 4 * GIB, "machine")
 
 
 def limits_of(recording, *limits):
@@ -204,13 +208,14 @@ def limits_of(recording, *limits):
 def test_the_nearest_limit_is_shown_with_what_the_program_left_of_it(made_up):
     recording = made_up((0, 10), (5, 20, 266), (9, 20))
     assert limits_of(recording, GROUP, MACHINE) == [
-        "limit    cgroup /jobs, 2.0 GiB: 1.0 GiB left at the start; this program's growth left 768.0 MiB at the peak"
+        f"limit    cgroup /jobs, 2.0 GiB: 1.0 GiB left at the start; 768.0 MiB were still free at the peak{ALONE}"
     ]
     assert limits_of(recording) == []
 
 
 @pytest.mark.parametrize(
-    ("peak", "words"), [(834, "left only 200.0 MiB at"), (1034, "left nothing at"), (9000, "left nothing at")]
+    ("peak", "words"),
+    [(834, "; only 200.0 MiB were still"), (1034, "; nothing was still"), (9000, "; nothing was still")],
 )
 def test_a_limit_that_was_near_stands_out(made_up, peak, words):
     recording = replace(made_up((0, 10), (5, 20, peak)), limits=(GROUP,))
@@ -221,8 +226,8 @@ def test_a_limit_that_was_near_stands_out(made_up, peak, words):
 
 def test_where_memory_may_have_been_higher_less_may_have_been_left(made_up):
     recording = made_up((0, 10), (5, 266), peaks="samples")
-    assert "left at most 768.0 MiB" in limits_of(recording, GROUP)[0]
-    assert "left no more than 200.0 MiB" in limits_of(made_up((0, 10), (5, 834), peaks="samples"), GROUP)[0]
+    assert "; at most 768.0 MiB were still free" in limits_of(recording, GROUP)[0]
+    assert "; no more than 200.0 MiB were still free" in limits_of(made_up((0, 10), (5, 834), peaks="samples"), GROUP)[0]
 
 
 def test_a_limit_of_something_else_is_shown_with_the_nearest_of_memory(made_up):
@@ -235,9 +240,11 @@ def test_a_limit_of_something_else_is_shown_with_the_nearest_of_memory(made_up):
 
 def test_address_space_is_reckoned_with_where_it_was_measured(made_up):
     first, *others = limits_of(made_up((0, 10), (5, 522), meter="vms"), SPACE, GROUP)
-    assert first.endswith("this program's growth left 512.0 MiB at the peak")
+    assert first.endswith(f"; 512.0 MiB were still free at the peak{ALONE}")
     assert others == []
-    assert limits_of(made_up((0, 10), meter="vms"), GROUP)[0].endswith("what was left at the peak cannot be told from vms")
+    assert limits_of(made_up((0, 10), meter="vms"), GROUP)[0].endswith(
+        "what was still free at the peak cannot be told from vms"
+    )
 
 
 @pytest.mark.parametrize(("ending", "style"), [(Ending("detached"), "bold"), (Ending("error", "E"), "bold red")])
@@ -248,21 +255,23 @@ def test_an_ending_stands_out_where_something_went_wrong(made_up, ending, style)
 
 def test_without_samples_only_the_start_is_known(made_up):
     assert limits_of(made_up(), GROUP)[0].endswith(
-        "1.0 GiB left at the start; what was left at the peak cannot be told without samples"
+        "1.0 GiB left at the start; what was still free at the peak cannot be told without samples"
     )
 
 
 @pytest.mark.parametrize(
     ("evidence", "name"),
     [
-        ("cgroup /jobs: oom_kill rose by 1", "cgroup /jobs"),
-        ("this machine: oom_kill rose by 2", "memory of this machine"),
-        ("an uncaught MemoryError", "RLIMIT_AS"),
+        (JOBS, "cgroup /jobs"),
+        (OF_MACHINE, "memory of this machine"),
+        (OutOfMemory("refused"), "RLIMIT_AS"),
     ],
 )
 def test_a_limit_that_the_ending_names_stands_out(made_up, evidence, name):
     ending = Ending("killed", signal=9, out_of_memory=evidence, finished=False)
-    recording = replace(made_up((0, 10), ending=ending), limits=(Limit("cgroup /", GIB, GIB), GROUP, SPACE, MACHINE))
+    recording = replace(
+        made_up((0, 10), ending=ending), limits=(Limit("cgroup /", GIB, GIB, "cgroup"), GROUP, SPACE, MACHINE)
+    )
     shown = [line for line in summary(recording) if line.plain.startswith("limit")]
     assert [line.plain[9:].split(",")[0] for line in shown] == ["cgroup /", name]
     assert [any(span.style == "bold red" for span in line.spans) for line in shown] == [False, True]
@@ -271,7 +280,7 @@ def test_a_limit_that_the_ending_names_stands_out(made_up, evidence, name):
 def test_of_processes_summed_by_their_shares_the_headroom_is_that_of_all(made_up):
     totals = (Total(2 * MS, 30 * MIB, 40 * MIB), Total(5 * MS, 542 * MIB, 800 * MIB))
     recording = replace(made_up((0, 10), (2, 12), (5, 20)), totals=totals, summed="pss")
-    assert limits_of(recording, GROUP)[0].endswith("this program's growth left about 510.0 MiB at the peak")
+    assert limits_of(recording, GROUP)[0].endswith(f"; about 510.0 MiB were still free at the peak{ALONE}")
     assert limits_of(replace(recording, summed="rss"), GROUP)[0].endswith("cannot be told from the sum of RSS")
     assert limits_of(recording, SPACE)[0].endswith("; it counts address space, of each process by itself")
 
@@ -371,7 +380,7 @@ def test_what_a_tree_misses_is_said(small_tree):
     assert lines(refused)[3].endswith("48.0 MiB (smaps_rollup of process 5: permission denied)")
     looked = replace(small_tree, seen="looks", seen_reason="perf_event_open: not permitted")
     assert lines(looked)[4] == (
-        "seen     by looking: processes that came and went between two looks are missing (perf_event_open: not permitted)"
+        "seen     by polling: processes that came and went between two polls are missing (perf_event_open: not permitted)"
     )
     assert not any(line.startswith("seen") for line in lines(replace(small_tree, seen="events")))
 

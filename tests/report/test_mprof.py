@@ -34,7 +34,7 @@ def test_every_report_takes_a_file_of_mprof(memkit, tmp_path):
     words = ["--csv", "a.csv", "--json", "a.json", "--plot", "a.svg"]
     done = memkit("report", str(CHILDREN), *words)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "python kids.py: ended, it is not known how" in done.stdout
+    assert "python kids.py: ended, exit status unknown" in done.stdout
     assert "between two samples it may have been higher" in done.stdout
     assert (tmp_path / "a.csv").read_text().splitlines()[1].split(",")[1:] == [
         "0",

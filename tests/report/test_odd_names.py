@@ -43,7 +43,7 @@ def odd(called):
         spans=(Span(ODD, 7, 0, 0, 5 * MS, 0, 8, 9 * MIB),),
         lines=(Line(function, 2, 1, MS, MIB, 9 * MIB, 9 * MIB),),
         tracing=Tracing("monitoring", "perf", None, 20.0, 400.0, 5, 5),
-        limits=(Limit(f"cgroup /{ODD}", 99 * MIB, MIB),),
+        limits=(Limit(f"cgroup /{ODD}", 99 * MIB, MIB, "cgroup"),),
         crossings=(Crossing(MS, 9 * MIB, 8 * MIB, f"cgroup /{ODD}", "report"),),
     )
 

@@ -157,8 +157,8 @@ def test_drawing_leaves_no_figure_in_pyplot(made_up, tmp_path):
 
 # -- limits ------------------------------------------------------------------------------------------------------------
 
-GROUP = Limit("cgroup /jobs", 100 * MIB, 40 * MIB)
-MACHINE = Limit("memory of this machine", 32 << 30, 8 << 30)
+GROUP = Limit("cgroup /jobs", 100 * MIB, 40 * MIB, "cgroup")
+MACHINE = Limit("memory of this machine", 32 << 30, 8 << 30, "machine")
 IN_WORDS = "cgroup /jobs, 100.0 MiB: 60.0 MiB left at the start"
 
 
@@ -182,7 +182,7 @@ def test_a_limit_that_is_far_away_is_a_note_and_squeezes_no_curve(made_up):
 
 
 def test_a_limit_of_something_else_than_was_measured_is_a_note(made_up):
-    space = Limit("RLIMIT_AS", 200 * MIB, 190 * MIB)
+    space = Limit("RLIMIT_AS", 200 * MIB, 190 * MIB, "address space")
     axes = axes_of(replace(made_up((0, 10), (5, 30)), limits=(space, GROUP)))
     assert levels(axes) == [70]
     assert "RLIMIT_AS, 200.0 MiB: 10.0 MiB left at the start (counts address space)" in texts(axes)
@@ -204,7 +204,7 @@ def test_a_note_stands_clear_of_what_is_drawn(made_up):
 
 def test_limits_of_several_recordings_have_their_colours_each_drawn_once(made_up):
     recording = replace(made_up((0, 10), (5, 30)), limits=(GROUP,))
-    axes = axes_of(recording, replace(recording, limits=(Limit("cgroup /", 103 * MIB, 40 * MIB),)))
+    axes = axes_of(recording, replace(recording, limits=(Limit("cgroup /", 103 * MIB, 40 * MIB, "cgroup"),)))
     assert levels(axes) == [70, 73]
     first, second = [line.get_color() for line in axes.lines if list(line.get_xdata()) == [0, 1]]
     assert (first, second) == (axes.lines[0].get_color(), axes.lines[2].get_color())
@@ -339,7 +339,7 @@ def test_a_lane_ends_with_a_question_mark_where_the_end_is_unknown(tree):
 def test_dollar_signs_are_no_mathematics(small_tree, made_up, tmp_path):
     odd = "echo $a^$"
     processes = tuple(process._replace(command=odd) for process in small_tree.processes)
-    limits = (Limit(f"cgroup /{odd}", 9, 5),)
+    limits = (Limit(f"cgroup /{odd}", 9, 5, "cgroup"),)
     recording = replace(small_tree, processes=processes, limits=limits, spans=(Span(odd, 7, 0, 0, 8 * MS, 0, 0, 1),))
     memkit.report(recording, plot=tmp_path / "a.png", quiet=True)
     died = made_up((0, 10), (5, 20), argv=(odd,), ending=Ending("error", error=odd))

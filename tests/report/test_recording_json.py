@@ -5,19 +5,24 @@ from dataclasses import replace
 
 import memkit
 from memkit.model.ending import Ending
+from memkit.model.limit_events import NamedLimit, SetLimit
+from memkit.model.out_of_memory import OutOfMemory
 from memkit.model.recording import Crossing, Frame, Limit, Span, Stack, Total
 
 MIB = 1 << 20
+KILLS = OutOfMemory("oom_kill", (), "cgroup", "cgroup /x", 0, 1)
 
 
 def test_the_document_holds_the_whole_recording(made_up, tmp_path):
-    ending = Ending("killed", signal=9, out_of_memory="cgroup /x: oom_kill rose by 1", finished=False)
+    ending = Ending("killed", signal=9, out_of_memory=KILLS, finished=False)
     recording = made_up((0, 1), (1, 2, 9), spans=[Span("load", 7, 0, 5, None, 10, None, 12)], ending=ending)
     memkit.report(recording, json=tmp_path / "a.json", quiet=True)
     document = json.loads((tmp_path / "a.json").read_text())
     assert document["format"] == 1
     assert document["about"]["argv"] == ["load.py", "data.csv"]
     assert document["ending"]["text"] == "killed by SIGKILL, out of memory (cgroup /x: oom_kill rose by 1)"
+    assert document["ending"]["out_of_memory"] == "cgroup /x: oom_kill rose by 1"
+    assert document["ending"]["evidence"] == {**KILLS._asdict(), "limits": []}
     assert document["samples"] == [sample._asdict() for sample in recording.samples]
     assert document["spans"] == [{**recording.spans[0]._asdict(), "growth": None}]
     assert (document["peak"], document["peak_is_exact"], document["growth"]) == (9 << 20, False, 1 << 20)
@@ -31,12 +36,25 @@ def test_an_empty_recording_is_a_document_too(made_up, tmp_path):
 
 
 def test_kills_for_want_of_memory_are_there(made_up, tmp_path):
-    memkit.report(replace(made_up((0, 1)), oom_kills="cgroup /x: oom_kill rose by 1"), json=tmp_path / "a.json", quiet=True)
-    assert json.loads((tmp_path / "a.json").read_text())["oom_kills"] == "cgroup /x: oom_kill rose by 1"
+    memkit.report(replace(made_up((0, 1)), oom_kills=KILLS), json=tmp_path / "a.json", quiet=True)
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert document["oom_kills"] == "cgroup /x: oom_kill rose by 1"
+    assert document["oom_kills_evidence"] == {**KILLS._asdict(), "limits": []}
+
+
+def test_the_limit_that_a_program_was_stopped_at_is_there(made_up, tmp_path):
+    limit = SetLimit(5, 0.5, NamedLimit("cgroup", "cgroup /x", 10))
+    memkit.report(made_up((0, 1), ending=Ending("stopped", limit=limit)), json=tmp_path / "a.json", quiet=True)
+    document = json.loads((tmp_path / "a.json").read_text())
+    of = {"kind": "cgroup", "name": "cgroup /x", "size": 10}
+    assert document["ending"]["limit"] == {"threshold": 5, "share": 0.5, "limit": of}
 
 
 def test_limits_are_there_with_how_near_they_were(made_up, tmp_path):
-    group, space = Limit("cgroup /jobs", 100 * MIB, 40 * MIB), Limit("RLIMIT_AS", 200 * MIB, 90 * MIB)
+    group, space = (
+        Limit("cgroup /jobs", 100 * MIB, 40 * MIB, "cgroup"),
+        Limit("RLIMIT_AS", 200 * MIB, 90 * MIB, "address space"),
+    )
     stack = Stack(7, "MainThread", (Frame("load.py", 3, "load"),))
     crossing = Crossing(5, 90 * MIB, 80 * MIB, "cgroup /jobs", "raise", (stack,))
     recording = replace(made_up((0, 10), (1, 30)), limits=(group, space), crossings=(crossing,))

@@ -226,7 +226,7 @@ def test_a_process_whose_main_thread_has_ended_is_recorded_by_another(leaderless
     assert recording.about.argv == tuple(leaderless.args)
     assert min(recording.start, recording.totals[0].memory) >= 50 * MIB
     assert [process.command for process in recording.processes] == [" ".join(leaderless.args)]
-    assert str(recording.ending) == ("exited with code 5" if engine.NAME == "native" else "ended, it is not known how")
+    assert str(recording.ending) == ("exited with code 5" if engine.NAME == "native" else "ended, exit status unknown")
 
 
 # -- its end -----------------------------------------------------------------------------------------------------------
@@ -240,13 +240,13 @@ def test_the_end_of_the_process_ends_the_recording(target, attach, command, endi
     target.begin(command) if command else target.process.kill()
     errors, recording = attached.done()
     known = engine.NAME == "native"  # its parent has not asked yet, and only /proc tells
-    ending = ending if known else "ended, it is not known how"
+    ending = ending if known else "ended, exit status unknown"
     assert str(recording.ending) == ending
     assert errors.splitlines()[0].endswith(f": {ending}")
     assert all(sample.memory > 0 for sample in recording.samples)
     assert not recording.peak_is_exact
     if known and engine.peaks()[0] != "samples":
-        assert re.search(r"the highest that was seen; the last [\d.]+ \S+ were not\n", errors)
+        assert re.search(r"highest seen; the last [\d.]+ \S+ were not seen\n", errors)
 
 
 def test_an_end_that_the_kernel_does_not_tell_is_not_known(made_up, tmp_path):

@@ -121,7 +121,7 @@ grow(8)
     assert by_root == {"<thread MainThread>": 8, f"<thread MainThread of process {child}>": 16}
 
 
-UNKNOWN = "ended, it is not known how"
+UNKNOWN = "ended, exit status unknown"
 LEAVES = "import sys; sys.exit(3)"
 DIVIDES = "ended by an exception: ZeroDivisionError: division by zero"
 MARKS = "try:\n    1 / 0\nexcept ArithmeticError as error:\n    import sys; sys.last_exc = sys.last_value = error"

@@ -18,7 +18,7 @@ SECOND = 1_000_000_000
 @pytest.fixture
 def rows(about, monkeypatch):
     """The rows of a recording that is being made, of a process that has 3 GiB left."""
-    monkeypatch.setattr(limits, "limit", lambda pid: Limit("cgroup /", 8 << 30, 5 << 30))
+    monkeypatch.setattr(limits, "limit", lambda pid: Limit("cgroup /", 8 << 30, 5 << 30, "cgroup"))
     return Rows(about)
 
 

@@ -92,21 +92,23 @@ def test_without_control_groups_there_are_none(machine):
     assert names(machine("", "", {})) == []
 
 
+INNER, OUTER, MACHINE = ("cgroup", "cgroup /a/b"), ("cgroup", "cgroup /a"), ("machine", "this machine")
+
+
 def test_the_innermost_count_is_the_evidence():
-    before = {"cgroup /a/b": 1, "cgroup /a": 4, "this machine": 9}
-    assert cgroup.risen(before, {"cgroup /a/b": 2, "cgroup /a": 5, "this machine": 10}) == "cgroup /a/b: oom_kill rose by 1"
-    assert cgroup.risen(before, {"cgroup /a/b": 1, "cgroup /a": 5, "this machine": 11}) is None
+    before = {INNER: 1, OUTER: 4, MACHINE: 9}
+    assert cgroup.risen(before, {INNER: 2, OUTER: 5, MACHINE: 10}) == INNER
+    assert cgroup.risen(before, {INNER: 1, OUTER: 5, MACHINE: 11}) is None
     assert cgroup.risen(before, before) is None
 
 
 def test_where_the_innermost_count_is_gone_or_new_the_next_one_is_the_evidence():
-    before = {"cgroup /a/b": 1, "cgroup /a": 4, "this machine": 9}
-    assert cgroup.risen(before, {"cgroup /a": 5, "this machine": 11}) == "cgroup /a: oom_kill rose by 1"
-    after = {"cgroup /new": 7, "this machine": 11}
-    assert cgroup.risen({"this machine": 9}, after) == "this machine: oom_kill rose by 2"
-    assert cgroup.risen({}, {"cgroup /new": 7}) is None
+    before = {INNER: 1, OUTER: 4, MACHINE: 9}
+    assert cgroup.risen(before, {OUTER: 5, MACHINE: 11}) == OUTER
+    assert cgroup.risen({MACHINE: 9}, {INNER: 7, MACHINE: 11}) == MACHINE
+    assert cgroup.risen({}, {INNER: 7}) is None
 
 
 def test_the_machine_counts_too(machine):
     root = machine("", "", {}, vmstat="nr_free_pages 5\noom_kill 12\n")
-    assert cgroup.oom_kills(cgroup.memory_groups(root=root), root) == {"this machine": 12}
+    assert cgroup.oom_kills(cgroup.memory_groups(root=root), root) == {MACHINE: 12}

@@ -17,7 +17,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's files a
 def machine(tmp_path):
     """Write the files of a machine, name -> text, with one of 16 GiB of which 12 are left; what limits a process there."""
 
-    def write(files, pid=None):
+    def limits_of(files, pid=None):
         usual = {
             "proc/meminfo": f"MemTotal: {16 << 20} kB\nMemAvailable: {12 << 20} kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
             "proc/self/status": "VmSize:\t  2048 kB\nVmData:\t  1024 kB\n",
@@ -28,7 +28,7 @@ def machine(tmp_path):
             place.write_text(text)
         return limits.limits(pid, root=str(tmp_path))
 
-    return write
+    return limits_of
 
 
 V2 = {
@@ -49,7 +49,7 @@ V1 = {
     "sys/fs/cgroup/memory/jobs/memory.usage_in_bytes": f"{GIB}\n",
     "sys/fs/cgroup/memory/jobs/memory.stat": f"inactive_file 5\ntotal_inactive_file {GIB // 4}\n",
 }
-THE_MACHINE = Limit("memory of this machine", 16 * GIB, 4 * GIB)
+THE_MACHINE = Limit("memory of this machine", 16 * GIB, 4 * GIB, "machine")
 
 
 @pytest.mark.parametrize("pid", ["x", -1, 0, 1.5, True, 99999999])
@@ -66,15 +66,15 @@ def test_a_machine_limits_what_nothing_else_does(machine):
 
 def test_swap_is_part_of_what_a_machine_has(machine):
     memory = f"MemTotal: {16 << 20} kB\nMemAvailable: {12 << 20} kB\nSwapTotal: {4 << 20} kB\nSwapFree: {1 << 20} kB\n"
-    assert machine({"proc/meminfo": memory}) == [Limit("memory of this machine", 20 * GIB, 7 * GIB)]
+    assert machine({"proc/meminfo": memory}) == [Limit("memory of this machine", 20 * GIB, 7 * GIB, "machine")]
 
 
 def test_the_limit_of_a_group_can_sit_in_an_ancestor(machine):
-    assert machine(V2) == [Limit("cgroup /jobs", 4 * GIB, 3 * GIB - GIB // 2), THE_MACHINE]
+    assert machine(V2) == [Limit("cgroup /jobs", 4 * GIB, 3 * GIB - GIB // 2, "cgroup"), THE_MACHINE]
 
 
 def test_groups_of_version_1_count_the_pages_of_their_descendants_too(machine):
-    assert machine(V1) == [Limit("cgroup /jobs", 2 * GIB, GIB - GIB // 4), THE_MACHINE]
+    assert machine(V1) == [Limit("cgroup /jobs", 2 * GIB, GIB - GIB // 4, "cgroup"), THE_MACHINE]
 
 
 SWAP = {"proc/meminfo": f"MemTotal: {16 << 20} kB\nMemAvailable: {12 << 20} kB\nSwapTotal: {8 << 20} kB\nSwapFree: 9 kB\n"}
@@ -91,13 +91,13 @@ SWAP = {"proc/meminfo": f"MemTotal: {16 << 20} kB\nMemAvailable: {12 << 20} kB\n
 )
 def test_a_group_that_may_swap_has_that_much_more(machine, files, size, used):
     found = machine({**V2, **SWAP, **{f"sys/fs/cgroup/jobs/{name}": text for name, text in files.items()}})
-    assert found[0] == Limit("cgroup /jobs", size * GIB, int(used * GIB))
+    assert found[0] == Limit("cgroup /jobs", size * GIB, int(used * GIB), "cgroup")
 
 
 def test_memory_and_swap_together_limit_a_group_of_version_1(machine):
     both = {"memory.memsw.limit_in_bytes": str(3 * GIB), "memory.memsw.usage_in_bytes": str(GIB + 5)}
     found = machine({**V1, **SWAP, **{f"sys/fs/cgroup/memory/jobs/{name}": text for name, text in both.items()}})
-    assert found[0] == Limit("cgroup /jobs", 3 * GIB, GIB - GIB // 4 + 5)
+    assert found[0] == Limit("cgroup /jobs", 3 * GIB, GIB - GIB // 4 + 5, "cgroup")
 
 
 def test_the_limits_of_a_process_count_address_space_and_data(machine):
@@ -107,7 +107,7 @@ def test_the_limits_of_a_process_count_address_space_and_data(machine):
         "Max address space         4194304              unlimited            bytes     \n"
         "Max resident set          4096                 unlimited            bytes     \n"
     )
-    data, space = Limit("RLIMIT_DATA", 1 << 20, 1 << 20), Limit("RLIMIT_AS", 4 << 20, 2 << 20)
+    data, space = Limit("RLIMIT_DATA", 1 << 20, 1 << 20, "data"), Limit("RLIMIT_AS", 4 << 20, 2 << 20, "address space")
     assert machine({"proc/self/limits": text}) == [data, space, THE_MACHINE]
     assert data.left == 0
 
@@ -117,12 +117,12 @@ def test_of_another_process_its_own_files_are_read(machine):
         "proc/42/status": "VmSize: 8 kB\n",
         "proc/42/limits": "Max address space         16384              unlimited            bytes     \n",
     }
-    assert machine(files, pid=42) == [Limit("RLIMIT_AS", 16384, 8192), THE_MACHINE]
+    assert machine(files, pid=42) == [Limit("RLIMIT_AS", 16384, 8192, "address space"), THE_MACHINE]
 
 
 def test_a_kernel_that_promises_no_more_than_there_is_limits_by_that(machine):
     memory = f"MemTotal: {16 << 20} kB\nMemAvailable: {12 << 20} kB\nCommitLimit: {8 << 20} kB\nCommitted_AS: {7 << 20} kB\n"
-    commit = Limit("commit limit of this machine", 8 * GIB, 7 * GIB)
+    commit = Limit("commit limit of this machine", 8 * GIB, 7 * GIB, "commit")
     strict = {"proc/meminfo": memory, "proc/sys/vm/overcommit_memory": "2\n"}
     assert machine(strict) == [commit, THE_MACHINE]
     assert machine({**strict, "proc/sys/vm/overcommit_memory": "0\n"}) == [THE_MACHINE]
@@ -168,7 +168,7 @@ def test_every_recording_says_what_limited_it():
 
 
 def test_info_lists_the_limits_the_nearest_first(monkeypatch):
-    found = [Limit("RLIMIT_AS", 4 * GIB, 3 * GIB), Limit("cgroup /jobs", 8 * GIB, 2 * GIB)]
+    found = [Limit("RLIMIT_AS", 4 * GIB, 3 * GIB, "address space"), Limit("cgroup /jobs", 8 * GIB, 2 * GIB, "cgroup")]
     monkeypatch.setattr(limits, "limits", lambda: found)
     assert [text for subject, text in info.facts() if subject == "limit"] == [
         "RLIMIT_AS: 4.0 GiB, 3.0 GiB used, 1.0 GiB left; counts address space; the first to be reached where all grow alike",

@@ -1,4 +1,4 @@
-"""Kills for want of memory, counted in file trees as systems of the second version of control groups have them."""
+"""Out-of-memory kills, counted in file trees as systems of the second version of control groups have them."""
 
 import shutil
 
@@ -32,15 +32,20 @@ def counted(tmp_path):
     return count
 
 
-INNER, OUTER = "cgroup /jobs/seven in cgroup /jobs (300.0 MiB)", "cgroup /jobs (300.0 MiB)"
+INNER, OUTER = "cgroup /jobs/seven", "cgroup /jobs"
+
+
+def rose(counter, before, after):
+    counts = {"before": before, "after": after}
+    return {"cause": "oom_kill", "kind": "cgroup", "counter": counter, **counts, "limits": [("cgroup", OUTER, 300 * MIB)]}
 
 
 def test_the_innermost_count_is_named_with_the_limit_that_it_is_under(counted):
     kills = Kills(root=counted(1, 4, 9))
     assert kills.risen() is None
     counted(3, 6, 11)
-    assert kills.risen() == f"{INNER}: oom_kill rose by 2"
-    assert kills.risen() == f"{INNER}: oom_kill rose by 2"
+    assert kills.risen() == rose(INNER, 1, 3)
+    assert kills.risen() == rose(INNER, 1, 3)
 
 
 def test_what_other_jobs_lost_is_no_news_of_a_process(counted):
@@ -54,13 +59,13 @@ def test_where_the_group_is_gone_the_one_around_it_tells(counted, tmp_path):
     kills = Kills(root=counted(1, 4, 9))
     counted(2, 5, 10)
     shutil.rmtree(tmp_path / "sys/fs/cgroup/jobs/seven")
-    assert kills.risen() == kills.of_one() == f"{OUTER}: oom_kill rose by 1"
+    assert kills.risen() == kills.of_one() == rose(OUTER, 4, 5)
 
 
 def test_no_kill_is_told_of_two_processes(counted):
     kills = Kills(root=counted(1, 4, 9))
     assert kills.of_one() is None
     counted(3, 6, 11)
-    assert [kills.of_one() for _ in range(3)] == [f"{INNER}: oom_kill rose by 1"] * 2 + [None]
+    assert [kills.of_one() for _ in range(3)] == [rose(INNER, 1, 2), rose(INNER, 2, 3), None]
     counted(3, 7, 12)
     assert kills.of_one() is None

@@ -209,7 +209,7 @@ class Hold:
 @pytest.fixture
 def unasked(machine, tree, monkeypatch):
     """The hold on process 200, which has ended after 2 ms, and whose parent has not asked yet how."""
-    monkeypatch.setattr("memkit.tree.tree.Handle", Hold)
+    monkeypatch.setattr("memkit.tree.tree.Pidfd", Hold)
     machine.has(200, 100, mib=5)
     tree.at(1)
     found = tree._nodes[200].handle
@@ -639,7 +639,7 @@ def test_how_a_child_ended_is_known_after_it_was_asked(mine):
     waits, lets_go = os.pipe()
     pid = forked(lambda: os.read(waits, 1) and os._exit(5))
     mine.now()
-    hold = pidfd.Handle(pid)
+    hold = pidfd.Pidfd(pid)
     os.write(lets_go, b".")
     os.waitpid(pid, 0)
     told = hold.ending()

@@ -201,7 +201,9 @@ cdef class Guard:
         if self.guard.action != RAISE:
             return 0
         unit, name = (1 << 30, "GiB") if self.guard.reached >= 1 << 30 else (1 << 20, "MiB")
-        PyErr_SetObject(MemoryError, self.bound.said.replace("%s", f"{self.guard.reached / unit:.1f} {name}", 1))
+        error = MemoryError(self.bound.said.replace("%s", f"{self.guard.reached / unit:.1f} {name}", 1))
+        error.memkit_limit = self.bound.fields      # by which the end of the recording knows it
+        PyErr_SetObject(MemoryError, error)
         return -1
 
     cdef void name_threads(self) except *:

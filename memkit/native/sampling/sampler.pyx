@@ -193,7 +193,7 @@ cdef void write_stack_snapshot(sampler_t *s, int64_t time) noexcept nogil:
     """Write where the threads are: should the program die now, this is what ran last."""
     cdef int64_t row[1]
     row[0] = time - s.began
-    journal_row(s.journal, b"glance", row, 1)
+    journal_row(s.journal, b"snapshot", row, 1)
     stacks_write(s.stacks, s.journal, time - s.began)
 
 

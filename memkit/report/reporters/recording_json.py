@@ -54,8 +54,9 @@ def document(recording: memkit.Recording) -> Iterator[str]:
             for limit in recording.limits
         ],
         "crossings": [_crossing(recording, crossing) for crossing in recording.crossings],
-        "oom_kills": recording.oom_kills,
-        "glance": recording.glance and {"time": recording.glance.time, "stacks": _stacks(recording.glance.stacks)},
+        "oom_kills": recording.oom_kills and str(recording.oom_kills),
+        "oom_kills_evidence": _evidence(recording.oom_kills),
+        "glance": recording.snapshot and {"time": recording.snapshot.time, "stacks": _stacks(recording.snapshot.stacks)},
         "summed": recording.summed,
         "summed_reason": recording.summed_reason,
         "seen": recording.seen,
@@ -88,4 +89,22 @@ def _array(key: str, objects: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def _ending(ending: memkit.Ending) -> dict[str, Any]:
-    return {**ending._asdict(), "text": str(ending)}
+    evidence = ending.out_of_memory
+    return {
+        **ending._asdict(),
+        "out_of_memory": str(evidence) if evidence else None,
+        "evidence": _evidence(evidence),
+        "limit": _set_limit(ending.limit),
+        "text": str(ending),
+    }
+
+
+def _evidence(evidence: memkit.OutOfMemory | None) -> dict[str, Any] | None:
+    if evidence is None:
+        return None
+    limits = [limit._asdict() for limit in evidence.limits]
+    return {**evidence._asdict(), "limits": limits, "set": _set_limit(evidence.set)}
+
+
+def _set_limit(limit: memkit.SetLimit | None) -> dict[str, Any] | None:
+    return None if limit is None else {**limit._asdict(), "limit": limit.limit and limit.limit._asdict()}
