@@ -1,8 +1,8 @@
-"""Whether memory can have changed since it was last read, for a fraction of the price of reading it.
+"""Whether memory can have changed since it was last read, at a fraction of the cost of a reading.
 
 Resident memory rises only through a page fault and falls only through an unmapping, which takes microseconds. So memory is
-read only if this thread has faulted since the last read, or has been gone for more than two microseconds. How a fault is
-noticed:
+read only if this thread has had a page fault since the last check, or if that was more than two microseconds ago. How a
+fault is noticed:
 
 ==========  =============================================================  ===========================================
 engine      check                                                          needs
@@ -12,8 +12,8 @@ engine      check                                                          needs
 ``always``  none: memory is read each time                                 nothing
 ==========  =============================================================  ===========================================
 
-What the first two can miss is an unmapping of fewer than some twenty pages, and a fault in the kernel of a page or two;
-changes as small as that may add up for 50 microseconds before the next read finds them.
+The first two can miss an unmapping of fewer than about 20 pages, and one or two page faults inside the kernel. Changes that
+small may add up for 50 microseconds, until the next reading finds them.
 """
 
 from libc.errno cimport errno
@@ -66,7 +66,7 @@ cdef void gate_open(gate_t *gate) noexcept nogil:
     memset(gate, 0, sizeof(gate_t))
     gate.fd = -1
     gate.engine = preferred
-    if gate.engine == PERF and map_faults(gate):        # no descriptor left for this thread, or refused half-way
+    if gate.engine == PERF and map_faults(gate):        # no descriptor left, or refused meanwhile
         gate.engine = RUSAGE
 
 
@@ -84,7 +84,7 @@ cdef void gate_close(gate_t *gate) noexcept nogil:
 # -- all threads -------------------------------------------------------------------------------------------------------
 
 cdef int64_t both_clocks(uint64_t *tick) noexcept nogil:
-    """The time and the tick of one moment: the best of three, for the thread may be stopped between the two readings."""
+    """The time and the tick of one moment: the best of three, since the thread may be preempted between the two."""
     cdef uint64_t before, took, least = <uint64_t>-1
     cdef int64_t time, best = 0
     for _ in range(3):
@@ -98,7 +98,7 @@ cdef int64_t both_clocks(uint64_t *tick) noexcept nogil:
 
 
 cdef double nanoseconds_per_tick() noexcept nogil:
-    """The length of a tick, measured over as long a time as there has been."""
+    """The length of a tick, measured since the calibration."""
     cdef uint64_t tick
     cdef int64_t time = both_clocks(&tick)
     return <double>(time - first_time) / (tick - first_tick) if tick != first_tick else 1.0
@@ -113,18 +113,18 @@ cdef void calibrate() noexcept nogil:
     rules.stale = <uint64_t>(STALE / nanoseconds_per_tick())
 
 
-def probe(str wished=""):
-    """Choose the engine for all threads to come: the one wished for, or the best that works here.
+def probe(str forced=""):
+    """Choose the engine for threads from now on: the one that is forced, or the best that works here.
 
-    Raises ``UsageError`` for an engine that there is not, and ``MeterError`` for one that does not work here.
+    Raises ``UsageError`` for an unknown engine, and ``MeterError`` for one that does not work here.
     """
     global preferred, refusal
     cdef gate_t gate
-    if wished and wished not in NAMES:
-        raise UsageError(f"MEMKIT_GATE is {wished!r}: write {', '.join(NAMES[:-1])} or {NAMES[-1]}, or leave it out")
+    if forced and forced not in NAMES:
+        raise UsageError(f"MEMKIT_GATE is {forced!r}: write {', '.join(NAMES[:-1])} or {NAMES[-1]}, or leave it out")
     if not first_time:
         calibrate()
-    preferred = NAMES.index(wished) if wished else PERF
+    preferred = NAMES.index(forced) if forced else PERF
     refusal = 0
     if preferred == PERF:
         refusal = map_faults(&gate)
@@ -132,12 +132,12 @@ def probe(str wished=""):
             preferred = RUSAGE
         else:
             gate_close(&gate)
-    if wished == "perf" and refusal:
+    if forced == "perf" and refusal:
         raise MeterError(f"MEMKIT_GATE is 'perf', but perf_event_open is refused here: {strerror(refusal).decode()}")
 
 
 def chosen():
-    """The engine in use for new threads, and why not a better one: ``(name, reason or None)``."""
+    """The engine for new threads, and why it is not a better one: ``(name, reason or None)``."""
     if preferred < 0:
         probe()
     reason = f"perf_event_open: {strerror(refusal).decode()}" if refusal else None

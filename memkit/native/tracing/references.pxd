@@ -1,4 +1,4 @@
-# Objects that begin and end, as Python 3.13 and later tell of them.
+# Objects that are created and destroyed, as Python 3.13 and later report them.
 
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
