@@ -1,6 +1,6 @@
-"""What the interpreter tells of calls, and what is made of it.
+"""The tracer of calls: it takes the events of the interpreter, and keeps the tree of call paths.
 
-Two engines: callbacks for ``sys.monitoring``, which ``memkit.tracing.tracers`` registers, and a profile function.
+There are two engines: callbacks for ``sys.monitoring``, which ``memkit.tracing.tracers`` registers, and a profile hook.
 """
 
 from cpython.exc cimport PyErr_Occurred
@@ -9,10 +9,10 @@ from libc.stdint cimport int64_t, uint64_t
 
 from memkit.base.errors import MeterError
 from memkit.native.tracing.calls cimport (
-    calls_close, calls_flush, calls_open, calls_t, child_of, join_thread, leave_to, node_t, own_thread, pop, push,
-    settle, thread_t,
+    calls_close, calls_flush, calls_open, calls_t, charge, child_of, join_thread, known_thread, node_t, pop, push,
+    thread_t, unwind_to,
 )
-from memkit.native.tracing.code_table cimport NOT_WANTED, UNKNOWN, code_t, index_of, note, want
+from memkit.native.tracing.code_table cimport NOT_WANTED, UNKNOWN, add_code, code_info_t, index_of, set_index
 from memkit.native.cpython cimport (
     METH_FASTCALL, Py_DECREF, Py_INCREF, Py_None, Py_TYPE, PyCFunction, PyCFunction_Check, PyCFunction_New,
     PyCFunctionObject, PyCodeObject, PyFrame_GetCode, PyFrame_GetLasti, PyFrameObject, PyMethodDef,
@@ -23,45 +23,45 @@ from memkit.native.tracing.gate import NAMES
 from memkit.native.journal cimport Journal, journal_t
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
 from memkit.native.tracing.hook_chain cimport PROFILE
-from memkit.native.tracing.tracer cimport Tracer, raise_what_is_set, set_again
-from memkit.native.tracing.thread_state cimport SLOTS, look_cost, worst_gate
+from memkit.native.tracing.tracer cimport Tracer, raise_pending, set_if_programs
+from memkit.native.tracing.thread_state cimport SLOTS, least_read_cost, worst_gate
 
 
-# -- what both engines do ----------------------------------------------------------------------------------------------
+# -- both engines ------------------------------------------------------------------------------------------------------
 
 cdef inline thread_t *this_thread(Calls me) noexcept:
-    cdef thread_t *t = own_thread(&me.calls)
+    cdef thread_t *t = known_thread(&me.calls)
     return t if t != NULL else me.join()
 
 
 cdef inline node_t *callee(Calls me, thread_t *t, PyObject *code, PyObject *builtin) noexcept:
-    """The node of what is called now, or NULL: it is not to be in the tree. ``builtin`` is NULL for Python code."""
+    """The node of what is called now; NULL: it is not in the tree. ``builtin`` is NULL for Python code."""
     cdef node_t *node = t.top.recent
     return node if node != NULL and node.code == <void *>code else me.find(t, code, builtin)
 
 
-cdef inline void go_in(Calls me, thread_t *t, node_t *node, PyObject *code, bint begins, uint64_t time) noexcept:
-    settle(&me.calls, t, max(time, t.since))        # which may have begun anew meanwhile, see Calls.find
+cdef inline void begin_call(Calls me, thread_t *t, node_t *node, PyObject *code, bint begins, uint64_t time) noexcept:
+    charge(&me.calls, t, max(time, t.since))        # later than `time` if Python ran meanwhile, see Calls.find
     if push(&me.calls, t, node, code):
         node.calls += begins
 
 
-cdef inline void outside(Calls me, thread_t *t, uint64_t time) noexcept:
-    """Something begins or ends that is not in the tree; what returned before has had the time to free its locals."""
-    if t.left != NULL:
-        settle(&me.calls, t, max(time, t.since))
+cdef inline void untraced_event(Calls me, thread_t *t, uint64_t time) noexcept:
+    """A call begins or ends that is not in the tree: by now, the last call that returned has freed its locals."""
+    if t.returned != NULL:
+        charge(&me.calls, t, max(time, t.since))
 
 
-cdef inline void go_out(Calls me, thread_t *t, PyObject *code, uint64_t time) noexcept:
+cdef inline void end_call(Calls me, thread_t *t, PyObject *code, uint64_t time) noexcept:
     if t.depth > 1 and t.stack[t.depth - 1].code == <void *>code:
-        settle(&me.calls, t, time)
+        charge(&me.calls, t, time)
         pop(&me.calls, t)
-    elif not (t.depth > 1 and index_of(&me.calls.codes, code) >= 0 and leave_to(&me.calls, t, code, time)):
-        outside(me, t, time)
+    elif not (t.depth > 1 and index_of(&me.calls.codes, code) >= 0 and unwind_to(&me.calls, t, code, time)):
+        untraced_event(me, t, time)
 
 
-cdef inline PyObject *definition(PyObject *callable) noexcept:
-    """What stays the same of a C function, however it is bound; NULL for anything else."""
+cdef inline PyObject *method_definition(PyObject *callable) noexcept:
+    """The method definition of a C function, the same however it is bound; NULL for anything else."""
     if PyCFunction_Check(callable):
         return <PyObject *>(<PyCFunctionObject *>callable).m_ml
     if Py_TYPE(callable) == &PyMethodDescr_Type:
@@ -71,26 +71,26 @@ cdef inline PyObject *definition(PyObject *callable) noexcept:
 
 # -- sys.monitoring ----------------------------------------------------------------------------------------------------
 
-cdef inline PyObject *done() noexcept:
+cdef inline PyObject *return_none() noexcept:
     Py_INCREF(Py_None)
     return Py_None
 
 
-cdef inline PyObject *unless_raised() noexcept:
-    """What is returned where nothing was done: an exception that is set is the program's."""
-    return done() if PyErr_Occurred() == NULL else NULL
+cdef inline PyObject *return_none_unless_raised() noexcept:
+    """The result of a callback that did nothing: NULL if an exception of the program is set."""
+    return return_none() if PyErr_Occurred() == NULL else NULL
 
 
-cdef inline PyObject *never_again(Calls me) noexcept:
-    """The same where code has turned out to be none that is wanted."""
+cdef inline PyObject *return_disable(Calls me) noexcept:
+    """Disable the event for this code object; NULL if an exception of the program is set."""
     if PyErr_Occurred() != NULL:
         return NULL
     Py_INCREF(<PyObject *>me.disable)
     return <PyObject *>me.disable
 
 
-cdef bint goes_in(Calls me, PyObject *code, bint begins) noexcept:
-    """Code begins or goes on; False: see ``never_again``."""
+cdef bint on_begin(Calls me, PyObject *code, bint begins) noexcept:
+    """A call begins or is resumed; False: see ``return_disable``."""
     cdef uint64_t time = ticks()
     cdef thread_t *t
     cdef node_t *node
@@ -102,23 +102,23 @@ cdef bint goes_in(Calls me, PyObject *code, bint begins) noexcept:
     node = callee(me, t, code, NULL)
     if node == NULL:
         return PyErr_Occurred() == NULL and (not me.on or index_of(&me.calls.codes, code) != NOT_WANTED)
-    go_in(me, t, node, code, begins, time)
+    begin_call(me, t, node, code, begins, time)
     return True
 
 
 cdef PyObject *on_start(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
     cdef Calls me = <Calls>self
-    return done() if goes_in(me, args[0], True) else never_again(me)
+    return return_none() if on_begin(me, args[0], True) else return_disable(me)
 
 
 cdef PyObject *on_resume(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
     cdef Calls me = <Calls>self
-    return done() if goes_in(me, args[0], False) else never_again(me)
+    return return_none() if on_begin(me, args[0], False) else return_disable(me)
 
 
 cdef PyObject *on_throw(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
     cdef Calls me = <Calls>self
-    return done() if goes_in(me, args[0], False) else unless_raised()
+    return return_none() if on_begin(me, args[0], False) else return_none_unless_raised()
 
 
 cdef PyObject *on_leave(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
@@ -127,46 +127,46 @@ cdef PyObject *on_leave(PyObject *self, PyObject **args, Py_ssize_t count) noexc
     cdef uint64_t time = ticks()
     cdef thread_t *t
     if me.on:
-        t = own_thread(&me.calls)
+        t = known_thread(&me.calls)
         if t != NULL:
-            go_out(me, t, args[0], time)
-    return done()
+            end_call(me, t, args[0], time)
+    return return_none()
 
 
 cdef PyObject *on_c_call(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    """CALL, of anything that can be called."""
+    """CALL, of any callable."""
     cdef Calls me = <Calls>self
     cdef uint64_t time = ticks()
-    cdef PyObject *function = definition(args[2])
+    cdef PyObject *function = method_definition(args[2])
     cdef thread_t *t
     cdef node_t *node
     if function == NULL or not me.on or index_of(&me.calls.codes, args[0]) == NOT_WANTED:
-        return done()
+        return return_none()
     t = this_thread(me)
     node = callee(me, t, function, args[2]) if t != NULL else NULL
     if node == NULL:
-        return unless_raised()
-    go_in(me, t, node, function, True, time)
-    return done()
+        return return_none_unless_raised()
+    begin_call(me, t, node, function, True, time)
+    return return_none()
 
 
 cdef PyObject *on_c_leave(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
     """C_RETURN and C_RAISE."""
     cdef Calls me = <Calls>self
     cdef uint64_t time = ticks()
-    cdef PyObject *function = definition(args[2])
+    cdef PyObject *function = method_definition(args[2])
     cdef thread_t *t
     if function != NULL and me.on:
-        t = own_thread(&me.calls)
+        t = known_thread(&me.calls)
         if t != NULL:
-            go_out(me, t, function, time)
-    return done()
+            end_call(me, t, function, time)
+    return return_none()
 
 
 # -- sys.setprofile ----------------------------------------------------------------------------------------------------
 
 cdef int on_frame(Calls me, thread_t *t, PyFrameObject *frame, int what, uint64_t time) noexcept:
-    """0, or -1 with an exception that is the program's."""
+    """0, or -1 with an exception that the program raised."""
     cdef PyCodeObject *code = PyFrame_GetCode(frame)
     cdef node_t *node
     cdef int index, raised = 0
@@ -176,23 +176,23 @@ cdef int on_frame(Calls me, thread_t *t, PyFrameObject *frame, int what, uint64_
             raised = -(PyErr_Occurred() != NULL)
         else:
             index = index_of(&me.calls.codes, code)
-            go_in(me, t, node, <PyObject *>code, PyFrame_GetLasti(frame) == me.calls.codes.wanted[index].begins, time)
+            begin_call(me, t, node, <PyObject *>code, PyFrame_GetLasti(frame) == me.calls.codes.infos[index].begins, time)
     else:
-        go_out(me, t, <PyObject *>code, time)
+        end_call(me, t, <PyObject *>code, time)
     Py_DECREF(<PyObject *>code)
     return raised
 
 
 cdef int on_builtin(Calls me, thread_t *t, PyFrameObject *frame, int what, PyObject *callable, uint64_t time) noexcept:
-    """The same."""
-    cdef PyObject *function = definition(callable)
+    """0, or -1 with an exception that the program raised."""
+    cdef PyObject *function = method_definition(callable)
     cdef PyCodeObject *code
     cdef node_t *node
     cdef int raised = 0
     if function == NULL:
         return 0
     if what != PyTrace_C_CALL:
-        go_out(me, t, function, time)
+        end_call(me, t, function, time)
         return 0
     code = PyFrame_GetCode(frame)
     if index_of(&me.calls.codes, code) != NOT_WANTED:
@@ -200,7 +200,7 @@ cdef int on_builtin(Calls me, thread_t *t, PyFrameObject *frame, int what, PyObj
         if node == NULL:
             raised = -(PyErr_Occurred() != NULL)
         else:
-            go_in(me, t, node, function, True, time)
+            begin_call(me, t, node, function, True, time)
     Py_DECREF(<PyObject *>code)
     return raised
 
@@ -213,7 +213,7 @@ definitions[3] = PyMethodDef(b"on_leave", <PyCFunction>on_leave, METH_FASTCALL, 
 definitions[4] = PyMethodDef(b"on_c_call", <PyCFunction>on_c_call, METH_FASTCALL, NULL)
 definitions[5] = PyMethodDef(b"on_c_leave", <PyCFunction>on_c_leave, METH_FASTCALL, NULL)
 
-# -- the thin class ----------------------------------------------------------------------------------------------------
+# -- the class ---------------------------------------------------------------------------------------------------------
 
 cdef void write_calls(void *calls, journal_t *journal, int64_t memory, bint whole) noexcept nogil:
     calls_flush(<calls_t *>calls, journal, memory, whole)
@@ -222,21 +222,20 @@ cdef void write_calls(void *calls, journal_t *journal, int64_t memory, bint whol
 cdef class Calls(Tracer):
     """The tree of all call paths.
 
-    ``describe`` is called once with each code object that is met, and returns None where it is not to be in the tree, or
-    the number of the function, whether the tree may begin there, and the last instruction of a frame that begins;
-    ``describe_builtin`` with each C function, and returns its number; ``describe_thread`` in each thread, and returns a
-    number for its root and the system's number of the thread. ``more`` is the function of what is beyond the limit,
-    ``fault_brings`` how many bytes one page fault can bring at most.
-    ``disable`` is ``sys.monitoring.DISABLE``.
+    ``describe`` is called once with each code object, and returns None if it is not to be in the tree; otherwise the number
+    of the function, whether the tree may begin there, and the last instruction of a frame that begins. ``describe_builtin``
+    is called once with each C function, and returns its number, ``describe_thread`` in each thread, and returns the function
+    of its root and its TID. ``more`` is the function of the paths beyond the limit, ``fault_bytes`` how many bytes one page
+    fault can bring at most. ``disable`` is ``sys.monitoring.DISABLE``.
     """
 
     cdef calls_t calls
     cdef object describe, describe_builtin, describe_thread, disable
     cdef bint builtins, everywhere
-    cdef list kept                  # code objects that are known
+    cdef list kept                  # code objects whose addresses are in the table
 
     def __cinit__(
-        self, Meter meter, describe, describe_builtin, describe_thread, int more, bint everywhere, int64_t fault_brings,
+        self, Meter meter, describe, describe_builtin, describe_thread, int more, bint everywhere, int64_t fault_bytes,
         disable=None,
     ):
         self.kind = PROFILE
@@ -251,12 +250,12 @@ cdef class Calls(Tracer):
             raise MeterError(f"calls are being traced {SLOTS} times over already: stop one of the recordings")
         if refused:
             raise MemoryError
-        self.calls.more, self.calls.fault_brings = more, fault_brings
+        self.calls.more, self.calls.fault_bytes = more, fault_bytes
         if meter_open(&self.calls.tracer.meter):
             raise MeterError(f"meter {meter.name!r} cannot be read")
 
     cdef int handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
-        """What the profile function is told of."""
+        """An event of the profile hook."""
         cdef uint64_t time = ticks()
         cdef thread_t *t = this_thread(self) if self.on else NULL
         if t == NULL:
@@ -268,40 +267,40 @@ cdef class Calls(Tracer):
         return 0
 
     cdef thread_t *join(self) noexcept:
-        """Have a root for the calling thread; NULL perhaps with an exception that is the program's."""
+        """Attach the calling thread with a root; NULL: not attached, perhaps with an exception that the program raised."""
         cdef int number = -1, thread = 0
         raised = None
-        self.inside += 1
+        self.running_python += 1
         try:
             number, thread = self.describe_thread()
         except BaseException as error:
             number, raised = -1, error
-        set_again(raised)
-        self.come_out()
+        set_if_programs(raised)
+        self.python_returned()
         return join_thread(&self.calls, number, thread) if self.on and number >= 0 else NULL
 
     cdef node_t *find(self, thread_t *t, PyObject *code, PyObject *builtin) noexcept:
         cdef int index = index_of(&self.calls.codes, code)
         if index == UNKNOWN:
-            settle(&self.calls, t, ticks())     # before the journal gives the GIL to another thread, which would read memory
-            index = self.discover(code, builtin)
+            charge(&self.calls, t, ticks())     # Python may give the GIL to a thread that reads memory
+            index = self.classify(code, builtin)
             if not self.on:
-                return NULL                     # and the thread's state may be another tracer's by now
+                return NULL                     # the thread's state may be another tracer's by now
             t.since = ticks()
         if index < 0:
             return NULL
-        if not self.everywhere and t.depth == 1 and not self.calls.codes.wanted[index].target:
-            outside(self, t, ticks())
+        if not self.everywhere and t.depth == 1 and not self.calls.codes.infos[index].target:
+            untraced_event(self, t, ticks())
             return NULL
-        return child_of(&self.calls, t.top, code, self.calls.codes.wanted[index].number)
+        return child_of(&self.calls, t.top, code, self.calls.codes.infos[index].number)
 
-    cdef int discover(self, PyObject *code, PyObject *builtin) noexcept:
-        """Ask what is to be known of code, and remember the answer; UNKNOWN with an exception that is the program's."""
-        cdef code_t *about = NULL
+    cdef int classify(self, PyObject *code, PyObject *builtin) noexcept:
+        """Ask about a code object or C function, and remember the answer; UNKNOWN with an exception of the program."""
+        cdef code_info_t *info = NULL
         cdef int index = NOT_WANTED, number = -1, begins = 0
         cdef bint target = False
         raised = None
-        self.inside += 1
+        self.running_python += 1
         try:
             if builtin != NULL:
                 number = self.describe_builtin(<object>builtin)
@@ -312,59 +311,59 @@ cdef class Calls(Tracer):
                     number, target, begins = answer
         except BaseException as error:
             number, raised = -1, error
-        if set_again(raised):
+        if set_if_programs(raised):
             index = UNKNOWN
         elif number < 0:
-            note(&self.calls.codes, code, NOT_WANTED)
+            set_index(&self.calls.codes, code, NOT_WANTED)
         else:
-            about = want(&self.calls.codes, code, 0, 0)
-        if about != NULL:
-            about.number, about.target, about.begins = number, target, begins
+            info = add_code(&self.calls.codes, code, 0, 0)
+        if info != NULL:
+            info.number, info.target, info.begins = number, target, begins
             index = self.calls.codes.count - 1
-        self.come_out()
+        self.python_returned()
         return index
 
     def callbacks(self):
-        """What to register with ``sys.monitoring``: start, resume, throw, leave, call and leaving of C functions."""
+        """The callbacks for ``sys.monitoring``: start, resume, throw, leave, call and end of C functions."""
         return tuple([PyCFunction_New(&definitions[i], self) for i in range(6)])
 
     def start(self):
-        """Give every call its share from now on, until ``stop``; this thread has a root from now."""
+        """Count from now on, until ``stop``. This thread is attached at once."""
         Tracer.start(self)
         this_thread(self)
-        raise_what_is_set()
+        raise_pending()
 
     def enter(self, code):
-        """Code has just begun in this thread, before that could be told of."""
+        """Count a call that has just begun in this thread, whose event came before it was traced."""
         cdef thread_t *t = this_thread(self) if self.on else NULL
         cdef node_t *node = callee(self, t, <PyObject *>code, NULL) if t != NULL else NULL
         if node != NULL:
-            go_in(self, t, node, <PyObject *>code, True, ticks())
-        raise_what_is_set()
+            begin_call(self, t, node, <PyObject *>code, True, ticks())
+        raise_pending()
 
     def settle(self):
-        """Give what runs in this thread its share up to now."""
-        cdef thread_t *t = own_thread(&self.calls)
+        """Charge the running call of this thread up to now."""
+        cdef thread_t *t = known_thread(&self.calls)
         if t != NULL:
-            settle(&self.calls, t, ticks())
+            charge(&self.calls, t, ticks())
 
     def read_cost(self):
-        """Nanoseconds that one reading takes: the least of some."""
+        """Nanoseconds that a reading takes, the least of twenty."""
         cdef thread_t *t = this_thread(self)
-        raise_what_is_set()
-        return 0.0 if t == NULL else look_cost(&self.calls.tracer, &t.watch)
+        raise_pending()
+        return 0.0 if t == NULL else least_read_cost(&self.calls.tracer, &t.state)
 
     def flush(self, Journal journal):
-        """Write all totals that have changed, and what runs now."""
+        """Write all totals that have changed, with running calls."""
         with nogil:
             calls_flush(&self.calls, &journal.journal, meter_read(&self.calls.tracer.meter), True)
 
     @property
     def gate(self):
-        """The gate of the threads that are traced, if they all could have it."""
+        """The slowest gate engine of the traced threads."""
         return NAMES[worst_gate(&self.calls.tracer)]
 
-    cdef void release(self) noexcept:
+    cdef void free_all(self) noexcept:
         calls_close(&self.calls)
         meter_close(&self.calls.tracer.meter)
 

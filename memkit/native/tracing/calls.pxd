@@ -1,106 +1,106 @@
-# What each call path did to memory: a tree of nodes, summed up in C; written as totals by whoever flushes.
+# Calls, time, growth and peak of each call path: a tree of nodes, written as totals by a flush.
 
 from libc.stdint cimport int64_t, uint64_t
 
-from memkit.native.tracing.code_table cimport codes_t
+from memkit.native.tracing.code_table cimport code_table_t
 from memkit.native.tracing.gate cimport must_read
 from memkit.native.journal cimport journal_t
-from memkit.native.tracing.thread_state cimport tracer_t, watch_look, watch_t
+from memkit.native.tracing.thread_state cimport tracer_t, read_memory, thread_state_t
 
 cdef enum:
-    MOST_NODES = 262144         # beyond these, what is new is summed up under one more node for each that there is
-    CHUNK = 4096                # nodes in a piece of memory, which never moves
-    CHUNKS = 128                # of twice as many nodes
+    MOST_NODES = 262144         # further paths share one node under each node that there is
+    CHUNK = 4096                # nodes in one allocation, which never moves
+    CHUNKS = 128                # room for twice MOST_NODES
 
-cdef struct node_t:             # a call path: its own sums, without what it calls
+cdef struct node_t:             # a call path: its own sums, without its callees
     int id
     int parent                  # of its caller, or -1
     int function                # the number in the journal
     int thread
-    void *code                  # what was called: a code object, or a C function's definition
-    node_t *recent              # what it called last
+    void *code                  # the callee: a code object, or a C function's method definition
+    node_t *recent              # the node that it called last
     int64_t calls
     uint64_t time               # ticks
     int64_t growth
     int64_t peak
-    uint64_t written_time       # what stands in the journal already
+    uint64_t written_time       # as in the journal
     int64_t written_growth
     int64_t written_peak
 
-cdef struct call_t:             # something that runs
+cdef struct call_t:             # a running call
     node_t *node
-    void *code                  # which is not the node's where that stands for further paths
-    int64_t entry               # memory when it began or went on
+    void *code                  # not that of the node if the node is shared by further paths
+    int64_t entry               # memory when it began or was resumed
 
 cdef struct thread_t:
-    watch_t watch               # first, for each is made from the other
-    node_t *top                 # what runs
-    uint64_t since              # when it began or went on
+    thread_state_t state        # must be first: pointers to either are cast to the other
+    node_t *top                 # the running call
+    uint64_t since              # when it was last charged
     call_t *stack               # from the root to the top
-    node_t *left                # what returned just now, having grown memory; its locals are still to be freed
-    int64_t left_grew
+    node_t *returned            # what has just returned and had grown memory: its locals are freed next
+    int64_t returned_growth
     int depth
-    int room
+    int capacity
 
 cdef struct calls_t:
     tracer_t tracer
-    int64_t memory              # up to which growth has been given to one of the threads, once
-    int64_t fault_brings        # bytes, at most
-    codes_t codes
+    int64_t memory              # the part of memory that has been credited to a thread
+    int64_t fault_bytes         # bytes that one page fault can bring, at most
+    code_table_t codes
     node_t *chunks[CHUNKS]
     int count
     int *places                 # ids + 1 of nodes, hashed by parent and code
-    int size                    # a power of two, never full
-    int more                    # the function of what is beyond MOST_NODES
+    int size                    # a power of two; at least half of it is free
+    int more                    # the function of the paths beyond MOST_NODES
     double tick                 # nanoseconds
-    int64_t full_due            # nanoseconds, when everything that changed is written again
+    int64_t full_due            # nanoseconds, when all changes are written again, small ones too
 
-# -- all but the flush and the sums under the GIL
+# -- under the GIL, but for what is nogil
 
-cdef int calls_open(calls_t *calls) noexcept                    # 0, or -1: too many, -2: no memory
-cdef void calls_close(calls_t *calls) noexcept                  # nothing may flush or call any more
-cdef thread_t *own_thread(calls_t *calls) noexcept              # the calling thread's state, or NULL: it is to join
+cdef int calls_open(calls_t *calls) noexcept                    # 0; -1: SLOTS are open, -2: no memory
+cdef void calls_close(calls_t *calls) noexcept                  # no flush or event may follow
+cdef thread_t *known_thread(calls_t *calls) noexcept              # NULL: the calling thread is not attached
 cdef thread_t *join_thread(calls_t *calls, int function, int thread) noexcept       # NULL: no memory
-# Totals that have changed since the last time; of those that changed little only now and then, unless the whole is wanted.
+# Writes totals that have changed since the last flush; small changes only now and then, unless `whole`.
 cdef void calls_flush(calls_t *calls, journal_t *journal, int64_t memory, bint whole) noexcept nogil
 
 cdef node_t *child_of(calls_t *calls, node_t *parent, void *code, int function) noexcept    # NULL: no memory
-cdef bint make_room(thread_t *t) noexcept
-cdef void give(calls_t *calls, thread_t *t) noexcept nogil         # what memory changed by, to what is to have it
-cdef bint leave_to(calls_t *calls, thread_t *t, void *code, uint64_t time) noexcept nogil
+cdef bint grow_stack(thread_t *t) noexcept                      # False: no memory
+cdef void credit(calls_t *calls, thread_t *t) noexcept nogil         # the change of memory, to the calls that caused it
+cdef bint unwind_to(calls_t *calls, thread_t *t, void *code, uint64_t time) noexcept nogil      # False: no such call
 
 
-cdef inline uint64_t settle(calls_t *calls, thread_t *t, uint64_t time) noexcept nogil:
-    """Give what runs its share; the time to go on with is returned."""
+cdef inline uint64_t charge(calls_t *calls, thread_t *t, uint64_t time) noexcept nogil:
+    """Charge the running call up to now, and return the time from which the next one counts."""
     cdef node_t *top = t.top
     cdef int64_t peak
     top.time += time - t.since
-    if must_read(&t.watch.gate, time):
-        peak = watch_look(&calls.tracer, &t.watch)
-        if t.watch.memory != calls.memory:
-            give(calls, t)
+    if must_read(&t.state.gate, time):
+        peak = read_memory(&calls.tracer, &t.state)
+        if t.state.memory != calls.memory:
+            credit(calls, t)
         top.peak = max(top.peak, peak)
-        time = t.watch.gate.asked       # reading is not the program's time
-    t.left = NULL
+        time = t.state.gate.checked_at       # the reading does not count as the program's time
+    t.returned = NULL
     t.since = time
     return time
 
 
 cdef inline bint push(calls_t *calls, thread_t *t, node_t *node, void *code) noexcept:
-    """What runs calls something, or goes on with it."""
-    if t.depth == t.room and not make_room(t):
+    """A call begins or is resumed; False: no memory."""
+    if t.depth == t.capacity and not grow_stack(t):
         return False
     t.stack[t.depth].node, t.stack[t.depth].code, t.stack[t.depth].entry = node, code, calls.memory
     t.depth += 1
     t.top = node
-    node.peak = max(node.peak, t.watch.memory)
+    node.peak = max(node.peak, t.state.memory)
     return True
 
 
 cdef inline void pop(calls_t *calls, thread_t *t) noexcept nogil:
-    """What runs is over; the root is not taken off."""
+    """The running call ends; it is not the root."""
     t.depth -= 1
-    t.left_grew = calls.memory - t.stack[t.depth].entry
-    if t.left_grew > 0:
-        t.left = t.top
+    t.returned_growth = calls.memory - t.stack[t.depth].entry
+    if t.returned_growth > 0:
+        t.returned = t.top
     t.top = t.stack[t.depth - 1].node

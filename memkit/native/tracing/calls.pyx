@@ -1,24 +1,25 @@
-"""What each call path does to memory: calls, time, growth and peak, summed up in C.
+"""Calls, time, growth and peak of each call path, summed up in C.
 
-A node stands for a path: a function as called by the path of its parent. Its sums are its own, without what it calls: what
-happens between two events belongs to the node that runs then. So nothing is counted twice, whatever way a call ends, and
-what a path did with all that it called is the sum of its part of the tree, which the reader works out.
+A node is a call path: a function, called from the path of its parent. Its sums are its own, without its callees: what
+happens between two events belongs to the node that runs. So nothing is counted twice, whichever way a call ends, and the
+reader gets the sums with callees by adding up the subtree.
 
-Each thread has a root of its own, or shares one with threads like it. What memory grew by is given once, to a thread that
-reads it and has faulted since it last did, without which no thread grows memory; what memory shrank by goes to the next that
-reads. So all trees together grow by what the process does. A node is made at the first call of its path and keeps its place;
-there is a limit to their number.
+Each thread has a root, or shares one with threads of the same kind. Growth is credited once, to a thread that reads memory
+and has had page faults since its last reading, without which it cannot have grown memory. Freed memory is credited to the
+next thread that reads. So the growth of all trees is that of the process. A node is made at the first call of its path and
+never moves; their number is limited.
 """
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawRealloc
 from libc.stdint cimport int64_t, uint64_t
 
 from memkit.native.clock cimport MILLISECOND, now
-from memkit.native.tracing.code_table cimport codes_close, codes_open
+from memkit.native.tracing.code_table cimport code_table_close, code_table_open
 from memkit.native.tracing.gate cimport nanoseconds_per_tick, ticks
 from memkit.native.journal cimport NOTHING, journal_row, journal_t
 from memkit.native.tracing.thread_state cimport (
-    OF_CALLS, SLOTS, is_open, new_reads, tracer_close, tracer_open, watch_join, watch_part, watch_t, watches,
+    OF_CALLS, SLOTS, attach_thread, detach_thread, is_open, new_reads, thread_state_t, thread_states, tracer_close,
+    tracer_open,
 )
 
 cdef extern from *:
@@ -34,66 +35,66 @@ cdef extern from *:
 
 cdef enum:
     FIRST_SIZE = 4096
-    FIRST_ROOM = 64
-    MUCH = 256 * 1024           # a change of memory that is written at the next flush
-    ROW = 60                    # bytes of a row, about
-    ROWS_RATE = 100             # bytes a millisecond that rows of lesser changes may add to the file
+    FIRST_CAPACITY = 64
+    LARGE = 256 * 1024           # a change of memory that the next flush writes
+    ROW = 60                    # bytes of a row, roughly
+    ROWS_RATE = 100             # bytes a millisecond that rows of smaller changes may add to the file
 
 
 # -- threads -----------------------------------------------------------------------------------------------------------
 
-cdef bint make_room(thread_t *t) noexcept:
-    cdef int room = 2 * t.room if t.room else FIRST_ROOM
-    cdef call_t *stack = <call_t *>PyMem_RawRealloc(t.stack, room * sizeof(call_t))
+cdef bint grow_stack(thread_t *t) noexcept:
+    cdef int capacity = 2 * t.capacity if t.capacity else FIRST_CAPACITY
+    cdef call_t *stack = <call_t *>PyMem_RawRealloc(t.stack, capacity * sizeof(call_t))
     if stack == NULL:
         return False
-    t.stack, t.room = stack, room
+    t.stack, t.capacity = stack, capacity
     return True
 
 
-cdef thread_t *own_thread(calls_t *calls) noexcept:
+cdef thread_t *known_thread(calls_t *calls) noexcept:
     cdef thread_t *t = <thread_t *>current[calls.tracer.slot]
-    return t if t != NULL and t.watch.generation == calls.tracer.generation else NULL
+    return t if t != NULL and t.state.generation == calls.tracer.generation else NULL
 
 
 cdef thread_t *join_thread(calls_t *calls, int function, int thread) noexcept:
-    """The calling thread's state, made ready with a root whose function names it."""
-    cdef thread_t *t = <thread_t *>watch_join(&calls.tracer, sizeof(thread_t))
+    """Attach the calling thread, with a root whose function names it."""
+    cdef thread_t *t = <thread_t *>attach_thread(&calls.tracer, sizeof(thread_t))
     cdef node_t *root
     if t == NULL:
         return NULL
-    root = child_of(calls, NULL, NULL, function) if t.room or make_room(t) else NULL
+    root = child_of(calls, NULL, NULL, function) if t.capacity or grow_stack(t) else NULL
     if root == NULL:
-        watch_part(&t.watch)
+        detach_thread(&t.state)
         return NULL
     if root.calls == 0:         # threads may share a root
         root.thread = thread
     root.calls += 1
-    root.peak = max(root.peak, t.watch.memory)
+    root.peak = max(root.peak, t.state.memory)
     if calls.memory < 0:
-        calls.memory = t.watch.memory
+        calls.memory = t.state.memory
     t.stack[0].node = t.top = root
-    t.stack[0].code = t.left = NULL
+    t.stack[0].code = t.returned = NULL
     t.depth = 1
     t.since = ticks()
     current[calls.tracer.slot] = t
     return t
 
 
-cdef void give(calls_t *calls, thread_t *t) noexcept nogil:
-    """Give a thread the growth that its page faults explain; the rest is another's, who has yet to read it.
+cdef void credit(calls_t *calls, thread_t *t) noexcept nogil:
+    """Credit a thread with the growth that its page faults explain; the rest is that of another thread, which will read it.
 
-    What shrinks right after a return are the locals of what returned, as far as that had grown: the interpreter frees them
-    when it has told of the return.
+    Memory that is freed right after a return was that of the locals, up to what the call had grown: the interpreter frees
+    them after the event of the return.
     """
-    cdef int64_t change = t.watch.memory - calls.memory
+    cdef int64_t change = t.state.memory - calls.memory
     cdef int64_t freed
     if change > 0:
-        change = min(change, t.watch.news * calls.fault_brings)
+        change = min(change, t.state.new_faults * calls.fault_bytes)
     calls.memory += change
-    if change < 0 and t.left != NULL:
-        freed = max(change, -t.left_grew)
-        t.left.growth += freed
+    if change < 0 and t.returned != NULL:
+        freed = max(change, -t.returned_growth)
+        t.returned.growth += freed
         change -= freed
     t.top.growth += change
 
@@ -105,7 +106,7 @@ cdef inline node_t *node_at(calls_t *calls, int id) noexcept nogil:
 
 
 cdef inline int place_of(calls_t *calls, int *places, int size, int parent, void *code, int function) noexcept nogil:
-    """Where the id of a child is, or would be. Roots have no code, and are told apart by their functions."""
+    """The place of a child's id, or the free place for it. Roots have no code, and differ by their functions."""
     cdef uint64_t key = (<uint64_t>code >> 4) ^ (<uint64_t>(parent + 1) << 20) ^ (<uint64_t>function if code == NULL else 0)
     cdef int place = <int>(key * <uint64_t>0x9E3779B97F4A7C15 >> 33) & (size - 1)
     cdef node_t *node
@@ -151,7 +152,7 @@ cdef node_t *new_node(calls_t *calls, node_t *parent, void *code, int function) 
 
 
 cdef node_t *child_of(calls_t *calls, node_t *parent, void *code, int function) noexcept:
-    """The node of a path, made at its first call; beyond the limit, the one of all further paths from there."""
+    """The node of a path, made at its first call; beyond the limit, the one that further paths share."""
     cdef int id = parent.id if parent != NULL else -1
     cdef int place
     cdef node_t *node
@@ -173,15 +174,15 @@ cdef node_t *child_of(calls_t *calls, node_t *parent, void *code, int function) 
     return node
 
 
-cdef bint leave_to(calls_t *calls, thread_t *t, void *code, uint64_t time) noexcept nogil:
-    """Take off the stack what vanished without an event, down to a call of some code, which is left; if there is one."""
+cdef bint unwind_to(calls_t *calls, thread_t *t, void *code, uint64_t time) noexcept nogil:
+    """End the calls above the innermost call of some code, which ended without an event, and that call too."""
     cdef int place = t.depth - 1
     while place > 0 and t.stack[place].code != code:
         place -= 1
     if place <= 0:
         return False
-    settle(calls, t, time)
-    t.left = NULL
+    charge(calls, t, time)
+    t.returned = NULL
     t.depth = place
     t.top = t.stack[place - 1].node
     return True
@@ -192,7 +193,7 @@ cdef bint leave_to(calls_t *calls, thread_t *t, void *code, uint64_t time) noexc
 cdef void write_node(
     calls_t *calls, journal_t *journal, node_t *node, uint64_t time, int64_t growth, int64_t peak
 ) noexcept nogil:
-    """Write a row, and before it those of callers that the journal does not have."""
+    """Write a row, after those of its callers that are not in the journal yet."""
     cdef int64_t row[8]
     cdef node_t *caller
     if node.parent >= 0:
@@ -205,36 +206,36 @@ cdef void write_node(
     journal_row(journal, b"call", row, 8)
 
 
-cdef inline bint much(int64_t value, int64_t written) noexcept nogil:
-    return value - written >= MUCH or written - value >= MUCH
+cdef inline bint is_large(int64_t value, int64_t written) noexcept nogil:
+    return value - written >= LARGE or written - value >= LARGE
 
 
 cdef void write_running(calls_t *calls, journal_t *journal, int64_t memory, bint whole) noexcept nogil:
-    """Write what the calls that run now have done so far, which the next flush does not build on.
+    """Write what the running calls have done so far; the next flush computes it from scratch.
 
-    Their threads go on meanwhile, so this may be off by what they are just doing. Memory is given to the one that was heard
-    of last: no other can have run Python code since.
+    Their threads go on meanwhile, so this may miss what they are just doing. The change of memory is credited to the thread
+    with the latest event: no other can have run Python code since.
     """
-    cdef watch_t *watch
+    cdef thread_state_t *state
     cdef thread_t *t
     cdef thread_t *last = NULL
     cdef node_t *top
     cdef int64_t peak, growth, running
     for last_found in range(2):
-        watch = watches(&calls.tracer)
-        while watch != NULL:
-            t = <thread_t *>watch
+        state = thread_states(&calls.tracer)
+        while state != NULL:
+            t = <thread_t *>state
             top = load_node(t.top)
-            if top != NULL and watch.generation == calls.tracer.generation:
+            if top != NULL and state.generation == calls.tracer.generation:
                 if not last_found:
                     last = t if last == NULL or t.since > last.since else last
                 else:
-                    peak = max(max(top.peak, memory if t == last else 0), watch.scope.peak)
+                    peak = max(max(top.peak, memory if t == last else 0), state.scope.peak)
                     growth = top.growth + (memory - calls.memory if t == last else 0)
-                    if whole or much(growth, top.written_growth) or much(peak, top.written_peak):
-                        running = max(<int64_t>(ticks() - t.since), <int64_t>0)     # it may have begun anew just now
+                    if whole or is_large(growth, top.written_growth) or is_large(peak, top.written_peak):
+                        running = max(<int64_t>(ticks() - t.since), <int64_t>0)     # it may have been charged just now
                         write_node(calls, journal, top, top.time + running, growth, peak)
-            watch = watch.next
+            state = state.next
 
 
 cdef void calls_flush(calls_t *calls, journal_t *journal, int64_t memory, bint whole) noexcept nogil:
@@ -249,7 +250,7 @@ cdef void calls_flush(calls_t *calls, journal_t *journal, int64_t memory, bint w
         if whole:
             if node.time == node.written_time and node.growth == node.written_growth and node.peak == node.written_peak:
                 continue
-        elif not much(node.growth, node.written_growth) and not much(node.peak, node.written_peak):
+        elif not is_large(node.growth, node.written_growth) and not is_large(node.peak, node.written_peak):
             continue
         rows += 1
         write_node(calls, journal, node, node.time, node.growth, node.peak)
@@ -268,23 +269,23 @@ cdef int calls_open(calls_t *calls) noexcept:
     calls.count, calls.more, calls.full_due, calls.memory = 0, -1, 0, -1
     if not tracer_open(&calls.tracer, OF_CALLS):
         return -1
-    if not codes_open(&calls.codes) or not grow_places(calls):
+    if not code_table_open(&calls.codes) or not grow_places(calls):
         calls_close(calls)
         return -2
     return 0
 
 
 cdef void calls_close(calls_t *calls) noexcept:
-    cdef watch_t *watch
+    cdef thread_state_t *state
     cdef int chunk
     if not is_open(&calls.tracer):
         return
-    watch = watches(&calls.tracer)
-    while watch != NULL:
-        (<thread_t *>watch).top = NULL
-        watch = watch.next
+    state = thread_states(&calls.tracer)
+    while state != NULL:
+        (<thread_t *>state).top = NULL
+        state = state.next
     tracer_close(&calls.tracer)
-    codes_close(&calls.codes)
+    code_table_close(&calls.codes)
     for chunk in range(CHUNKS):
         PyMem_RawFree(calls.chunks[chunk])
         calls.chunks[chunk] = NULL

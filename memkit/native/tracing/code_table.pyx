@@ -1,6 +1,6 @@
-"""Which code objects are wanted, found by identity: two functions with equal code are two functions.
+"""A hash table of code objects, by identity: two functions with equal code objects are two functions.
 
-All of it happens under the GIL; a reader never sees a table half made.
+It is read and changed under the GIL only.
 """
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawRealloc
@@ -9,28 +9,28 @@ cdef enum:
     SMALLEST = 256
 
 
-cdef bint codes_open(codes_t *codes) noexcept:
-    codes.wanted, codes.count, codes.filled = NULL, 0, 0
+cdef bint code_table_open(code_table_t *codes) noexcept:
+    codes.infos, codes.count, codes.filled = NULL, 0, 0
     codes.size = SMALLEST
     codes.keys = <void **>PyMem_RawCalloc(codes.size, sizeof(void *))
     codes.values = <int *>PyMem_RawCalloc(codes.size, sizeof(int))
     return codes.keys != NULL and codes.values != NULL
 
 
-cdef void codes_close(codes_t *codes) noexcept:
+cdef void code_table_close(code_table_t *codes) noexcept:
     cdef int i
     for i in range(codes.count):
-        PyMem_RawFree(codes.wanted[i].row_at)
-        PyMem_RawFree(codes.wanted[i].totals)
-        PyMem_RawFree(codes.wanted[i])
-    PyMem_RawFree(codes.wanted)
+        PyMem_RawFree(codes.infos[i].row_at)
+        PyMem_RawFree(codes.infos[i].totals)
+        PyMem_RawFree(codes.infos[i])
+    PyMem_RawFree(codes.infos)
     PyMem_RawFree(codes.keys)
     PyMem_RawFree(codes.values)
-    codes.wanted, codes.keys, codes.values, codes.count = NULL, NULL, NULL, 0
+    codes.infos, codes.keys, codes.values, codes.count = NULL, NULL, NULL, 0
 
 
-cdef bint grow(codes_t *codes) noexcept:
-    cdef codes_t larger
+cdef bint grow(code_table_t *codes) noexcept:
+    cdef code_table_t larger
     cdef int i, place
     larger.size = codes.size * 2
     larger.keys = <void **>PyMem_RawCalloc(larger.size, sizeof(void *))
@@ -49,7 +49,7 @@ cdef bint grow(codes_t *codes) noexcept:
     return True
 
 
-cdef bint note(codes_t *codes, void *code, int value) noexcept:
+cdef bint set_index(code_table_t *codes, void *code, int value) noexcept:
     cdef int place
     if codes.filled * 2 >= codes.size and not grow(codes):
         return False
@@ -59,29 +59,29 @@ cdef bint note(codes_t *codes, void *code, int value) noexcept:
     return True
 
 
-cdef code_t *want(codes_t *codes, void *code, int rows, int units) noexcept:
-    cdef code_t **wanted = <code_t **>PyMem_RawRealloc(codes.wanted, (codes.count + 1) * sizeof(code_t *))
-    cdef code_t *about
-    if wanted == NULL:
+cdef code_info_t *add_code(code_table_t *codes, void *code, int rows, int units) noexcept:
+    cdef code_info_t **infos = <code_info_t **>PyMem_RawRealloc(codes.infos, (codes.count + 1) * sizeof(code_info_t *))
+    cdef code_info_t *info
+    if infos == NULL:
         return NULL
-    codes.wanted = wanted
-    about = <code_t *>PyMem_RawCalloc(1, sizeof(code_t))
-    if about == NULL:
+    codes.infos = infos
+    info = <code_info_t *>PyMem_RawCalloc(1, sizeof(code_info_t))
+    if info == NULL:
         return NULL
-    about.code, about.count, about.units, about.lead = code, rows, units, -1
-    about.row_at = <int *>PyMem_RawCalloc(max(1, units), sizeof(int))
-    about.totals = <total_t *>PyMem_RawCalloc(max(1, rows), sizeof(total_t))
-    if about.row_at == NULL or about.totals == NULL or not note(codes, code, codes.count):
-        PyMem_RawFree(about.row_at)
-        PyMem_RawFree(about.totals)
-        PyMem_RawFree(about)
+    info.code, info.count, info.units, info.lead = code, rows, units, -1
+    info.row_at = <int *>PyMem_RawCalloc(max(1, units), sizeof(int))
+    info.totals = <total_t *>PyMem_RawCalloc(max(1, rows), sizeof(total_t))
+    if info.row_at == NULL or info.totals == NULL or not set_index(codes, code, codes.count):
+        PyMem_RawFree(info.row_at)
+        PyMem_RawFree(info.totals)
+        PyMem_RawFree(info)
         return NULL
-    wanted[codes.count] = about
+    infos[codes.count] = info
     codes.count += 1
-    return about
+    return info
 
 
-cdef void forget_unwanted(codes_t *codes) noexcept:
+cdef void forget_not_wanted(code_table_t *codes) noexcept:
     cdef int i
     for i in range(codes.size):
         if codes.values[i] == NOT_WANTED:

@@ -1,4 +1,4 @@
-# Can memory have changed since the last read? One inlined question, per thread.
+# The gate: whether memory can have changed since it was last read. One inlined check, for each thread.
 
 from libc.stdint cimport uint64_t
 
@@ -30,32 +30,32 @@ cdef extern from *:
         return usage.ru_minflt + usage.ru_majflt;
     }
     """
-    uint64_t ticks "memkit_ticks"() noexcept nogil          # of the processor's steady counter
+    uint64_t ticks "memkit_ticks"() noexcept nogil          # of the processor's constant-rate counter
     long thread_faults "memkit_faults"() noexcept nogil     # page faults of the calling thread
 
 cdef struct gate_t:
     int engine
-    uint64_t asked              # ticks, when the question was last asked
-    uint64_t read               # ticks, when memory was last read
-    volatile uint64_t *head     # PERF: grows with each fault of the thread
+    uint64_t checked_at         # ticks, at the last check
+    uint64_t read_at            # ticks, at the last reading
+    volatile uint64_t *head     # PERF: increases at each page fault of the thread
     uint64_t last_head
     long last_faults            # RUSAGE
     int fd
-    uint64_t event              # the kernel's number of it, by which the descriptor is known again
+    uint64_t event              # its id, to tell whether the descriptor is still this event
     void *ring
 
-cdef struct rules_t:            # in ticks, the same for all threads
-    uint64_t step               # longer than this between two questions: anything may have happened
-    uint64_t stale              # longer than this since the last read: small changes may have added up
+cdef struct rules_t:            # ticks; the same for all threads
+    uint64_t step               # after more than this since the last check, memory is read
+    uint64_t stale              # after more than this since the last reading: small changes may have added up
 
 cdef rules_t rules
 
 # Whether to read memory now; `time` is ticks().
 cdef inline bint must_read(gate_t *gate, uint64_t time) noexcept nogil:
-    cdef bint slow = time - gate.asked > rules.step or time - gate.read > rules.stale
+    cdef bint slow = time - gate.checked_at > rules.step or time - gate.read_at > rules.stale
     cdef uint64_t head
     cdef long faults
-    gate.asked = time
+    gate.checked_at = time
     if gate.engine == PERF:
         head = gate.head[0]
         if head == gate.last_head and not slow:
@@ -67,9 +67,9 @@ cdef inline bint must_read(gate_t *gate, uint64_t time) noexcept nogil:
             if faults == gate.last_faults:
                 return False
             gate.last_faults = faults
-    gate.read = time
+    gate.read_at = time
     return True
 
-cdef void gate_open(gate_t *gate) noexcept nogil            # for the calling thread, with the best engine it can have
+cdef void gate_open(gate_t *gate) noexcept nogil            # for the calling thread; RUSAGE where PERF is refused
 cdef void gate_close(gate_t *gate) noexcept nogil
 cdef double nanoseconds_per_tick() noexcept nogil

@@ -1,8 +1,8 @@
-"""Whether memory can have changed since it was last read, for a fraction of the price of reading it.
+"""Whether memory can have changed since it was last read, at a fraction of the cost of a reading.
 
 Resident memory rises only through a page fault and falls only through an unmapping, which takes microseconds. So memory is
-read only if this thread has faulted since the last read, or has been gone for more than two microseconds. How a fault is
-noticed:
+read only if this thread has had a page fault since the last check, or if that was more than two microseconds ago. How a
+fault is noticed:
 
 ==========  =============================================================  ===========================================
 engine      check                                                          needs
@@ -66,7 +66,7 @@ cdef void gate_open(gate_t *gate) noexcept nogil:
     memset(gate, 0, sizeof(gate_t))
     gate.fd = -1
     gate.engine = preferred
-    if gate.engine == PERF and map_faults(gate):        # no descriptor left for this thread, or refused half-way
+    if gate.engine == PERF and map_faults(gate):        # no descriptor left, or refused meanwhile
         gate.engine = RUSAGE
 
 
@@ -84,7 +84,7 @@ cdef void gate_close(gate_t *gate) noexcept nogil:
 # -- all threads -------------------------------------------------------------------------------------------------------
 
 cdef int64_t both_clocks(uint64_t *tick) noexcept nogil:
-    """The time and the tick of one moment: the best of three, for the thread may be stopped between the two readings."""
+    """The time and the tick of one moment: the best of three, since the thread may be preempted between the two."""
     cdef uint64_t before, took, least = <uint64_t>-1
     cdef int64_t time, best = 0
     for _ in range(3):
@@ -98,7 +98,7 @@ cdef int64_t both_clocks(uint64_t *tick) noexcept nogil:
 
 
 cdef double nanoseconds_per_tick() noexcept nogil:
-    """The length of a tick, measured over as long a time as there has been."""
+    """The length of a tick, measured since the calibration."""
     cdef uint64_t tick
     cdef int64_t time = both_clocks(&tick)
     return <double>(time - first_time) / (tick - first_tick) if tick != first_tick else 1.0
@@ -137,7 +137,7 @@ def probe(str requested=""):
 
 
 def chosen():
-    """The engine in use for new threads, and why not a better one: ``(name, reason or None)``."""
+    """The engine for new threads, and why it is not a better one: ``(name, reason or None)``."""
     if preferred < 0:
         probe()
     reason = f"perf_event_open: {strerror(refusal).decode()}" if refusal else None

@@ -1,6 +1,6 @@
-"""What the interpreter tells of the lines that run, and what is made of it.
+"""The tracer of lines: it takes the events of the interpreter, and keeps their sums.
 
-Two engines: callbacks for ``sys.monitoring``, which ``memkit.tracing.tracers`` registers, and a trace function.
+There are two engines: callbacks for ``sys.monitoring``, which ``memkit.tracing.tracers`` registers, and a trace hook.
 """
 
 from cpython.exc cimport PyErr_Occurred
@@ -8,7 +8,9 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
 from memkit.base.errors import MeterError
-from memkit.native.tracing.code_table cimport NOT_WANTED, UNKNOWN, code_t, forget_unwanted, index_of, note, row_of, want
+from memkit.native.tracing.code_table cimport (
+    NOT_WANTED, UNKNOWN, add_code, code_info_t, forget_not_wanted, index_of, row_of, set_index,
+)
 from memkit.native.cpython cimport (
     METH_FASTCALL, Py_DECREF, Py_INCREF, Py_None, PyCFunction, PyCFunction_New, PyCodeObject, PyFrame_GetCode,
     PyFrame_GetLineNumber, PyFrameObject, PyLong_AsLong, PyMethodDef, PyTrace_CALL, PyTrace_LINE, PyTrace_RETURN,
@@ -17,101 +19,101 @@ from memkit.native.tracing.gate cimport ticks
 from memkit.native.tracing.gate import NAMES
 from memkit.native.journal cimport Journal, journal_t
 from memkit.native.tracing.lines cimport (
-    activation_t, begin_line, end_line, enter, leave, leave_all, leave_down_to, line_t, lines_close, lines_flush,
-    lines_open, lines_t, table_t, this_thread, thread_t,
+    activation_t, begin_line, end_line, enter, forget_activations, leave, line_t, lines_close, lines_flush, lines_open,
+    lines_t, table_t, this_thread, thread_t, unwind_to,
 )
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
 from memkit.native.tracing.hook_chain cimport TRACE
-from memkit.native.tracing.tracer cimport Tracer, raise_what_is_set, set_again
-from memkit.native.tracing.thread_state cimport SLOTS, look_cost, watch_t, watches, worst_gate
+from memkit.native.tracing.tracer cimport Tracer, raise_pending, set_if_programs
+from memkit.native.tracing.thread_state cimport SLOTS, least_read_cost, thread_state_t, thread_states, worst_gate
 
 cdef enum:
-    MOST_UNWANTED = 100000      # code objects that are kept alive so as to be known again
+    MOST_UNWANTED = 100000      # code objects that are kept alive, so that their addresses stay theirs
 
 
 # -- sys.monitoring ----------------------------------------------------------------------------------------------------
 
-cdef inline PyObject *done() noexcept:
+cdef inline PyObject *return_none() noexcept:
     Py_INCREF(Py_None)
     return Py_None
 
 
-cdef inline PyObject *never_again(Lines me) noexcept:
-    """What is returned once code has turned out to be none that is wanted, or has an exception set that is the program's."""
+cdef inline PyObject *return_disable(Lines me) noexcept:
+    """Disable the event for this code object; NULL where an exception of the program is set."""
     if PyErr_Occurred() != NULL:
         return NULL
     Py_INCREF(<PyObject *>me.disable)
     return <PyObject *>me.disable
 
 
-cdef bint on_top(lines_t *lines, thread_t *t, void *code, uint64_t time) noexcept:
-    """Whether the activation on top is one of a code object, once those are gone that vanished without an event."""
+cdef bint unwind_to_code(lines_t *lines, thread_t *t, void *code, uint64_t time) noexcept:
+    """Take off what ended without an event, down to an activation of a code object; False: it has none."""
     cdef int index
-    if t.depth and t.stack[t.depth - 1].table.about.code == code:
+    if t.depth and t.stack[t.depth - 1].table.info.code == code:
         return True
     index = index_of(&lines.codes, code)
     if index < 0 or index >= t.known or t.tables[index] == NULL or t.tables[index].top < 0:
         return False
-    leave_down_to(lines, t, t.tables[index].top, time)
+    unwind_to(lines, t, t.tables[index].top, time)
     return True
 
 
 cdef PyObject *on_start(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    """PY_START: every code object is met here once, and those that are not wanted never again."""
+    """PY_START. At a code object that is not wanted, the event comes once."""
     cdef Lines me = <Lines>self
     cdef lines_t *lines = &me.lines
     cdef uint64_t time = ticks()
     cdef thread_t *t
     cdef int index
     if not me.on:
-        return done()
+        return return_none()
     index = index_of(&lines.codes, args[0])
     if index == UNKNOWN:
-        index = me.discover(<object>args[0])
+        index = me.classify(<object>args[0])
         if index == UNKNOWN:
             return NULL
     if not me.on:
-        return done()
+        return return_none()
     if index < 0:
-        return never_again(me)
+        return return_disable(me)
     t = this_thread(lines)
     if t != NULL:
         enter(lines, t, index, -1, time)
-    return done()
+    return return_none()
 
 
-cdef bint goes_on(Lines me, PyObject **args) noexcept:
-    """A generator or coroutine goes on in the line where it was suspended; False: see ``never_again``."""
+cdef bint resume_code(Lines me, PyObject **args) noexcept:
+    """A generator or coroutine is resumed in the line where it was suspended; False: see ``return_disable``."""
     cdef lines_t *lines = &me.lines
     cdef uint64_t time = ticks()
-    cdef code_t *about
+    cdef code_info_t *info
     cdef thread_t *t
     cdef int index, unit
     if not me.on:
         return True
     index = index_of(&lines.codes, args[0])
     if index == UNKNOWN:
-        index = me.discover(<object>args[0])
+        index = me.classify(<object>args[0])
         if index == UNKNOWN:
             return False
     if not me.on or index < 0:
         return not me.on
     t = this_thread(lines)
     if t != NULL:
-        about = lines.codes.wanted[index]
+        info = lines.codes.infos[index]
         unit = PyLong_AsLong(args[1]) // 2
-        enter(lines, t, index, about.row_at[unit] if unit < about.units else 0, time)
+        enter(lines, t, index, info.row_at[unit] if unit < info.units else 0, time)
     return True
 
 
 cdef PyObject *on_resume(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
     cdef Lines me = <Lines>self
-    return done() if goes_on(me, args) else never_again(me)
+    return return_none() if resume_code(me, args) else return_disable(me)
 
 
 cdef PyObject *on_throw(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
     cdef Lines me = <Lines>self
-    return done() if goes_on(me, args) or PyErr_Occurred() == NULL else NULL
+    return return_none() if resume_code(me, args) or PyErr_Occurred() == NULL else NULL
 
 
 cdef PyObject *on_line(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
@@ -122,71 +124,71 @@ cdef PyObject *on_line(PyObject *self, PyObject **args, Py_ssize_t count) noexce
     cdef activation_t *a
     cdef int index
     if not me.on:
-        return done()
+        return return_none()
     t = this_thread(lines)
     if t == NULL:
-        return done()
-    if not (t.depth and t.stack[t.depth - 1].table.about.code == args[0]) and not on_top(lines, t, args[0], time):
-        # It was running when tracing began.
+        return return_none()
+    if not (t.depth and t.stack[t.depth - 1].table.info.code == args[0]) and not unwind_to_code(lines, t, args[0], time):
+        # It was running already when tracing began.
         index = index_of(&lines.codes, args[0])
         if index < 0 or enter(lines, t, index, -2, time) == NULL:
-            return done()
+            return return_none()
     a = &t.stack[t.depth - 1]
     if a.row >= 0:
         time = end_line(lines, t, time)
-        begin_line(t, a, row_of(a.table.about, PyLong_AsLong(args[1])), time)
-    else:       # what came before the first line is the first line's
-        a.row = row_of(a.table.about, PyLong_AsLong(args[1]))
+        begin_line(t, a, row_of(a.table.info, PyLong_AsLong(args[1])), time)
+    else:       # what happened before the first line is charged to it
+        a.row = row_of(a.table.info, PyLong_AsLong(args[1]))
     a.table.lines[a.row].hits += 1
-    return done()
+    return return_none()
 
 
 cdef PyObject *on_leave(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    """PY_RETURN, PY_YIELD and PY_UNWIND; the last one comes from all code there is."""
+    """PY_RETURN, PY_YIELD and PY_UNWIND, which comes from all code."""
     cdef Lines me = <Lines>self
     cdef lines_t *lines = &me.lines
     cdef uint64_t time = ticks()
     cdef thread_t *t
     if me.on:
         t = this_thread(lines)
-        if t != NULL and t.depth and on_top(lines, t, args[0], time):
+        if t != NULL and t.depth and unwind_to_code(lines, t, args[0], time):
             time = end_line(lines, t, time)
             leave(t, time)
-    return done()
+    return return_none()
 
 
 # -- sys.settrace ------------------------------------------------------------------------------------------------------
 
-cdef bint bring_up(lines_t *lines, thread_t *t, int index, PyFrameObject *frame, uint64_t time) noexcept:
-    """Whether the activation on top is that of a frame of some code, once those are gone that vanished without an event."""
+cdef bint unwind_to_frame(lines_t *lines, thread_t *t, int index, PyFrameObject *frame, uint64_t time) noexcept:
+    """Take off what ended without an event, down to the activation of a frame; False: it has none."""
     cdef int place = t.tables[index].top if index < t.known and t.tables[index] != NULL else -1
     while place >= 0 and t.stack[place].frame != <void *>frame:
         place = t.stack[place].outer
     if place < 0:
         return False
-    leave_down_to(lines, t, place, time)
+    unwind_to(lines, t, place, time)
     return True
 
 
 cdef activation_t *enter_frame(lines_t *lines, thread_t *t, int index, PyFrameObject *frame, uint64_t time) noexcept:
-    cdef code_t *about = lines.codes.wanted[index]
+    cdef code_info_t *info = lines.codes.infos[index]
     cdef int line = PyFrame_GetLineNumber(frame)
-    # At a resumption the frame stands where it was suspended, at a start on the line of the def.
-    cdef int row = -1 if line == (<PyCodeObject *>about.code).co_firstlineno else row_of(about, line)
+    # A resumed frame is at the line where it was suspended, one that begins at the line of the def.
+    cdef int row = -1 if line == (<PyCodeObject *>info.code).co_firstlineno else row_of(info, line)
     cdef activation_t *a = enter(lines, t, index, row, time)
     if a != NULL:
         a.frame = frame
     return a
 
 
-cdef void on_wanted(lines_t *lines, thread_t *t, int index, PyFrameObject *frame, int what, uint64_t time) noexcept:
-    """An event of code whose lines are wanted."""
+cdef void on_traced_code(lines_t *lines, thread_t *t, int index, PyFrameObject *frame, int what, uint64_t time) noexcept:
+    """An event of traced code."""
     cdef activation_t *a
     cdef bint known
     if what == PyTrace_CALL:
         enter_frame(lines, t, index, frame, time)
         return
-    known = t.depth and (t.stack[t.depth - 1].frame == <void *>frame or bring_up(lines, t, index, frame, time))
+    known = t.depth and (t.stack[t.depth - 1].frame == <void *>frame or unwind_to_frame(lines, t, index, frame, time))
     if what == PyTrace_RETURN:
         if known:
             time = end_line(lines, t, time)
@@ -200,9 +202,9 @@ cdef void on_wanted(lines_t *lines, thread_t *t, int index, PyFrameObject *frame
         a = &t.stack[t.depth - 1]
         if a.row >= 0:
             time = end_line(lines, t, time)
-            begin_line(t, a, row_of(a.table.about, PyFrame_GetLineNumber(frame)), time)
+            begin_line(t, a, row_of(a.table.info, PyFrame_GetLineNumber(frame)), time)
     if a.row < 0:
-        a.row = row_of(a.table.about, PyFrame_GetLineNumber(frame))
+        a.row = row_of(a.table.info, PyFrame_GetLineNumber(frame))
     a.table.lines[a.row].hits += 1
 
 
@@ -213,7 +215,7 @@ definitions[2] = PyMethodDef(b"on_line", <PyCFunction>on_line, METH_FASTCALL, NU
 definitions[3] = PyMethodDef(b"on_leave", <PyCFunction>on_leave, METH_FASTCALL, NULL)
 definitions[4] = PyMethodDef(b"on_throw", <PyCFunction>on_throw, METH_FASTCALL, NULL)
 
-# -- the thin class ----------------------------------------------------------------------------------------------------
+# -- the class ---------------------------------------------------------------------------------------------------------
 
 cdef void write_lines(void *lines, journal_t *journal, int64_t memory, bint whole) noexcept nogil:
     lines_flush(<lines_t *>lines, journal, memory)
@@ -222,14 +224,14 @@ cdef void write_lines(void *lines, journal_t *journal, int64_t memory, bint whol
 cdef class Lines(Tracer):
     """The sums of all traced lines.
 
-    ``wanted`` is called once with each code object that is met, and returns None, or what its rows are to be: the number of
-    the function, the first line, how many lines, the row of each code unit, and the code object in whose book it is entered,
-    which was met before, or None. ``disable`` is ``sys.monitoring.DISABLE``.
+    ``wanted`` is called once with each code object, and returns None if it is not to be traced; otherwise the number of the
+    function, the first line, the count of lines, the row of each code unit, and the code object whose account it shares, for
+    which ``wanted`` was called before, or None. ``disable`` is ``sys.monitoring.DISABLE``.
     """
 
     cdef lines_t lines
     cdef object wanted, disable
-    cdef readonly list kept         # code objects that are traced
+    cdef readonly list kept         # traced code objects
     cdef list unwanted
 
     def __cinit__(self, Meter meter, wanted, disable=None):
@@ -248,7 +250,7 @@ cdef class Lines(Tracer):
             raise MeterError(f"meter {meter.name!r} cannot be read")
 
     cdef int handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
-        """What the trace function is told of."""
+        """An event of the trace hook."""
         cdef uint64_t time = ticks()
         cdef PyCodeObject *code
         cdef thread_t *t
@@ -258,112 +260,112 @@ cdef class Lines(Tracer):
         code = PyFrame_GetCode(frame)
         index = index_of(&self.lines.codes, code)
         if index == UNKNOWN:
-            index = self.discover(<object><PyObject *>code)
+            index = self.classify(<object><PyObject *>code)
         Py_DECREF(<PyObject *>code)
         if index >= 0 and self.on:
             t = this_thread(&self.lines)
             if t != NULL:
-                on_wanted(&self.lines, t, index, frame, what, time)
+                on_traced_code(&self.lines, t, index, frame, what, time)
         return -1 if index == UNKNOWN else 0
 
-    cdef int discover(self, object code) noexcept:
-        """Ask whether a code object is wanted, and remember the answer; UNKNOWN with an exception that is the program's."""
+    cdef int classify(self, object code) noexcept:
+        """Call ``wanted``, and remember its answer; UNKNOWN with an exception that the program raised."""
         cdef int index = UNKNOWN
         raised = answer = None
-        self.inside += 1
+        self.running_python += 1
         try:
             answer = self.wanted(code)
         except BaseException as error:
             raised = error
-        if not set_again(raised):
-            index = NOT_WANTED if answer is None else self.learn(code, answer)
-            if answer is None and self.disable is None:     # sys.settrace would ask again at each call
-                self.remember_unwanted(code)
-        self.come_out()
+        if not set_if_programs(raised):
+            index = NOT_WANTED if answer is None else self.describe_lines(code, answer)
+            if answer is None and self.disable is None:     # sys.settrace has an event at each call
+                self.remember_not_wanted(code)
+        self.python_returned()
         return index
 
-    cdef int learn(self, object code, object answer) noexcept:
-        """Note what is to be known of a code object that is wanted; its index, or NOT_WANTED where that fails."""
-        cdef code_t *about
+    cdef int describe_lines(self, object code, object answer) noexcept:
+        """Enter a code object with what ``wanted`` returned; its index, or NOT_WANTED if that fails."""
+        cdef code_info_t *info
         cdef int i, number, first, count
         try:
             number, first, count, rows, lead = answer
             self.kept.append(code)          # so that no other code object takes its address
-            about = want(&self.lines.codes, <void *>code, count, len(rows))
-            if about == NULL:
+            info = add_code(&self.lines.codes, <void *>code, count, len(rows))
+            if info == NULL:
                 return NOT_WANTED
-            about.number, about.first = number, first
-            about.lead = -1 if lead is None else index_of(&self.lines.codes, <void *>lead)
-            for i in range(about.units):
-                about.row_at[i] = rows[i]
+            info.number, info.first = number, first
+            info.lead = -1 if lead is None else index_of(&self.lines.codes, <void *>lead)
+            for i in range(info.units):
+                info.row_at[i] = rows[i]
             return self.lines.codes.count - 1
         except Exception:                   # there may be no memory left for this
             if index_of(&self.lines.codes, <void *>code) >= 0:
-                note(&self.lines.codes, <void *>code, NOT_WANTED)
+                set_index(&self.lines.codes, <void *>code, NOT_WANTED)
             return NOT_WANTED
 
-    cdef void remember_unwanted(self, object code) noexcept:
+    cdef void remember_not_wanted(self, object code) noexcept:
         if len(self.unwanted) >= MOST_UNWANTED:
-            forget_unwanted(&self.lines.codes)
+            forget_not_wanted(&self.lines.codes)
             self.unwanted = []
         self.unwanted.append(code)
-        note(&self.lines.codes, <void *>code, NOT_WANTED)
+        set_index(&self.lines.codes, <void *>code, NOT_WANTED)
 
     def trace(self, code):
-        """Trace a code object whatever was said of it before."""
+        """Trace a code object; ``wanted`` is called again if it was not wanted before."""
         if self.on and index_of(&self.lines.codes, <void *>code) < 0:
-            self.discover(code)
-            raise_what_is_set()
+            self.classify(code)
+            raise_pending()
 
     def pause(self):
-        """Count nothing for the moment; what runs now will have begun when it is next met."""
+        """Count nothing until ``resume``. What runs now counts from its next event after that."""
         self.on = False
-        leave_all(&self.lines)
+        forget_activations(&self.lines)
 
     def resume(self):
         Tracer.start(self)
 
     def sums(self):
-        """What the lines came to that have ended: for each thread and code object; see ``memkit.tracing.tracers``."""
-        cdef watch_t *watch = watches(&self.lines.tracer)
+        """The sums of the lines that have ended, for each thread and code object; see ``memkit.tracing.tracers``."""
+        cdef thread_state_t *state = thread_states(&self.lines.tracer)
         cdef table_t *table
         cdef line_t *line
         cdef int i
         found = []
-        while watch != NULL:
-            table = (<thread_t *>watch).first
+        while state != NULL:
+            table = (<thread_t *>state).first
             while table != NULL:
                 rows = []
-                for i in range(table.about.count):
+                for i in range(table.info.count):
                     line = &table.lines[i]
                     if line.ended:
-                        rows.append((table.about.first + i, line.hits, line.growth, line.memory, line.first, line.ended))
+                        rows.append((table.info.first + i, line.hits, line.growth, line.memory, line.first, line.ended))
                 entries = table.first_entered, table.first_entry, table.last_entered, table.last_entry
-                found.append((<object><PyObject *>table.about.code, table.calls, entries, rows))
+                found.append((<object><PyObject *>table.info.code, table.calls, entries, rows))
                 table = table.next
-            watch = watch.next
+            state = state.next
         return found
 
     def callbacks(self):
-        """What to register with ``sys.monitoring``: start, resume, line, leave, throw."""
+        """The callbacks for ``sys.monitoring``: start, resume, line, leave, throw."""
         return tuple([PyCFunction_New(&definitions[i], self) for i in range(5)])
 
     def read_cost(self):
-        """Nanoseconds that one reading takes: the least of some."""
+        """Nanoseconds that a reading takes, the least of twenty."""
         cdef thread_t *t = this_thread(&self.lines)
-        return 0.0 if t == NULL else look_cost(&self.lines.tracer, &t.watch)
+        return 0.0 if t == NULL else least_read_cost(&self.lines.tracer, &t.state)
 
     def flush(self, Journal journal):
-        """Write the totals that have changed, lines that run now among them."""
+        """Write the totals that have changed, with running lines."""
         with nogil:
             lines_flush(&self.lines, &journal.journal, meter_read(&self.lines.tracer.meter))
 
     @property
     def gate(self):
-        """The gate of the threads that are traced, if they all could have it."""
+        """The slowest gate engine of the traced threads."""
         return NAMES[worst_gate(&self.lines.tracer)]
 
-    cdef void release(self) noexcept:
+    cdef void free_all(self) noexcept:
         lines_close(&self.lines)
         meter_close(&self.lines.tracer.meter)
 

@@ -1,4 +1,4 @@
-# What a tracer keeps of each thread: its gate, its scope, and memory as it was last read.
+# What a tracer keeps for each thread: its gate, its peak scope, and memory at the last reading.
 
 from libc.stdint cimport int64_t
 
@@ -10,39 +10,39 @@ cdef enum:
     OF_LINES = 0                # kinds of tracers
     OF_CALLS = 1
     KINDS = 2
-    SLOTS = 8                   # tracers of a kind at a time
+    SLOTS = 8                   # tracers of a kind at the same time
 
-cdef struct watch_t:            # the head of a tracer's own struct for a thread
+cdef struct thread_state_t:     # the first field of the struct that a tracer has for a thread
     gate_t gate
     scope_t scope
-    int64_t memory              # when it was last read
+    int64_t memory              # at the last reading
     long faults
-    long news                   # page faults of the thread between the last two readings
+    long new_faults             # page faults of the thread between the last two readings
     int64_t reads
-    bint busy                   # belongs to a thread that lives
-    int64_t generation          # of the tracer that it was last made ready for
-    watch_t *next
+    bint owned                  # by a thread that has not ended
+    int64_t generation          # of the tracer that it is attached to
+    thread_state_t *next
 
 cdef struct tracer_t:
     int kind
     int slot
-    bint scoped                 # the meter is one that the kernel keeps a peak of
-    int64_t generation          # 0 before it is open, and below once it is closed: no watch is of it
+    bint scoped                 # the kernel keeps a high-water mark of what the meter reads
+    int64_t generation          # 0: not open yet, -1: closed; no thread state has either
     int64_t written_reads
     meter_t meter
 
-# -- all but what is nogil under the GIL
+# -- under the GIL, but for what is nogil
 
-cdef bint tracer_open(tracer_t *tracer, int kind) noexcept      # False: too many of them
-cdef void tracer_close(tracer_t *tracer) noexcept               # nothing may read any more; the watches stay
-cdef watch_t *watches(tracer_t *tracer) noexcept nogil          # of all threads that there were, linked; closed: NULL
-# The calling thread's, made ready; NULL: no memory, or the tracer is closed.
-cdef watch_t *watch_join(tracer_t *tracer, size_t size) noexcept
-cdef void watch_part(watch_t *watch) noexcept                   # it is not ready after all, and will join anew
-cdef int64_t watch_look(tracer_t *tracer, watch_t *watch) noexcept nogil    # read memory: the peak since the last time
-cdef int64_t new_reads(tracer_t *tracer) noexcept nogil         # readings since this was last asked
+cdef bint tracer_open(tracer_t *tracer, int kind) noexcept      # False: SLOTS are open
+cdef void tracer_close(tracer_t *tracer) noexcept               # no reading may follow; the thread states stay
+cdef thread_state_t *thread_states(tracer_t *tracer) noexcept nogil          # of all threads, linked; NULL: none, or closed
+# The state of the calling thread, ready for use; NULL: no memory, or the tracer is closed.
+cdef thread_state_t *attach_thread(tracer_t *tracer, size_t size) noexcept
+cdef void detach_thread(thread_state_t *state) noexcept                   # it is not ready, and will be attached again
+cdef int64_t read_memory(tracer_t *tracer, thread_state_t *state) noexcept nogil    # the peak since the last reading
+cdef int64_t new_reads(tracer_t *tracer) noexcept nogil         # since the last call
 cdef int worst_gate(tracer_t *tracer) noexcept nogil
-cdef double look_cost(tracer_t *tracer, watch_t *watch) noexcept    # nanoseconds, the least of some
+cdef double least_read_cost(tracer_t *tracer, thread_state_t *state) noexcept    # nanoseconds a reading
 
 
 cdef inline bint is_open(tracer_t *tracer) noexcept nogil:

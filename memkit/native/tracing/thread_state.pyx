@@ -1,8 +1,8 @@
-"""What a tracer keeps of each thread: its gate, its scope, and memory as it was last read.
+"""What a tracer keeps for each thread: its gate, its peak scope, and memory at the last reading.
 
-The line tracer and the call tracer each put this at the head of what they keep of a thread. It outlives the thread, for its
-sums are still to be written, and the next thread that comes goes on with it; what it holds of the system is given back when
-the thread ends.
+It is the first field of the structs that the line tracer and the call tracer have for a thread. The struct outlives the
+thread, since its sums are still to be written, and is used again by the next thread that begins. Its descriptors and
+mappings are closed when the thread ends.
 """
 
 from cpython.mem cimport PyMem_RawCalloc
@@ -25,59 +25,59 @@ cdef extern from *:
     int pthread_key_create(pthread_key_t *, void (*)(void *) noexcept nogil) nogil
     int pthread_setspecific(pthread_key_t, const void *) nogil
     void *pthread_getspecific(pthread_key_t) nogil
-    void publish "memkit_publish"(watch_t *, watch_t *) noexcept nogil
-    watch_t *load "memkit_load"(watch_t *) noexcept nogil
+    void publish "memkit_publish"(thread_state_t *, thread_state_t *) noexcept nogil
+    thread_state_t *load "memkit_load"(thread_state_t *) noexcept nogil
 
-cdef tracer_t *in_use[KINDS][SLOTS]
-cdef watch_t *known[KINDS][SLOTS]       # never freed: a thread may come back to its own at any time
-cdef pthread_key_t keys[KINDS][SLOTS]   # by which a thread finds its own, and which tells of its end
-cdef bint begun = False
+cdef tracer_t *tracers[KINDS][SLOTS]
+cdef thread_state_t *states[KINDS][SLOTS]       # never freed: a thread may use its own at any time
+cdef pthread_key_t keys[KINDS][SLOTS]   # of a thread's own state; its destructor runs when the thread ends
+cdef bint initialised = False
 cdef pthread_mutex_t lock
 cdef int64_t generations = 0
 
 
-# -- threads that end, and forks ---------------------------------------------------------------------------------------
+# -- end of a thread, and forks ----------------------------------------------------------------------------------------
 
-cdef void give_back(watch_t *watch) noexcept nogil:
-    """Take from a thread what it holds of the system."""
-    gate_close(&watch.gate)
-    if watch.scope.open:
-        scope_close(&watch.scope)
-    watch.generation = 0
+cdef void close_state(thread_state_t *state) noexcept nogil:
+    """Close what a thread has open."""
+    gate_close(&state.gate)
+    if state.scope.open:
+        scope_close(&state.scope)
+    state.generation = 0
 
 
-cdef void at_thread_end(void *mine) noexcept nogil:
-    cdef watch_t *watch = <watch_t *>mine
+cdef void at_thread_end(void *own) noexcept nogil:
+    cdef thread_state_t *state = <thread_state_t *>own
     pthread_mutex_lock(&lock)
-    give_back(watch)
-    watch.busy = False
+    close_state(state)
+    state.owned = False
     pthread_mutex_unlock(&lock)
 
 
 cdef void in_forked_child() noexcept nogil:
-    """The rings of the parent's events are not mapped here, and any lock may be held for ever; begin anew."""
+    """The rings of the parent's perf events are not mapped here, and nobody may ever release the lock; start afresh."""
     cdef int kind, slot
-    cdef watch_t *mine
-    cdef watch_t *watch
+    cdef thread_state_t *own
+    cdef thread_state_t *state
     pthread_mutex_init(&lock, NULL)
     for kind in range(KINDS):
         for slot in range(SLOTS):
-            mine = <watch_t *>pthread_getspecific(keys[kind][slot])
-            watch = known[kind][slot]
-            while watch != NULL:
-                watch.gate.ring = NULL              # something else may be there
-                gate_close(&watch.gate)
-                watch.generation = 0
-                watch.busy = watch == mine          # no other thread has come along
-                watch = watch.next
+            own = <thread_state_t *>pthread_getspecific(keys[kind][slot])
+            state = states[kind][slot]
+            while state != NULL:
+                state.gate.ring = NULL              # other memory may be mapped there
+                gate_close(&state.gate)
+                state.generation = 0
+                state.owned = state == own          # there is no other thread here
+                state = state.next
 
 
-cdef void begin() noexcept:
-    global begun
+cdef void initialise() noexcept:
+    global initialised
     cdef int kind, slot
-    if begun:
+    if initialised:
         return
-    begun = True
+    initialised = True
     for kind in range(KINDS):
         for slot in range(SLOTS):
             pthread_key_create(&keys[kind][slot], at_thread_end)
@@ -89,111 +89,111 @@ cdef void begin() noexcept:
 
 cdef bint tracer_open(tracer_t *tracer, int kind) noexcept:
     global generations
-    begin()
+    initialise()
     tracer.kind, tracer.slot = kind, 0
-    while tracer.slot < SLOTS and in_use[kind][tracer.slot] != NULL:
+    while tracer.slot < SLOTS and tracers[kind][tracer.slot] != NULL:
         tracer.slot += 1
     if tracer.slot == SLOTS:
         return False
     generations += 1
     tracer.generation = generations
-    in_use[kind][tracer.slot] = tracer
+    tracers[kind][tracer.slot] = tracer
     return True
 
 
 cdef void tracer_close(tracer_t *tracer) noexcept:
-    cdef watch_t *watch
+    cdef thread_state_t *state
     pthread_mutex_lock(&lock)
-    watch = known[tracer.kind][tracer.slot]
-    while watch != NULL:
-        give_back(watch)
-        watch.reads = 0
-        watch = watch.next
+    state = states[tracer.kind][tracer.slot]
+    while state != NULL:
+        close_state(state)
+        state.reads = 0
+        state = state.next
     pthread_mutex_unlock(&lock)
-    in_use[tracer.kind][tracer.slot] = NULL
-    tracer.generation = -1          # the slot may be another tracer's from now on
+    tracers[tracer.kind][tracer.slot] = NULL
+    tracer.generation = -1          # another tracer may have the slot from now on
 
 
-cdef watch_t *watches(tracer_t *tracer) noexcept nogil:
-    return load(known[tracer.kind][tracer.slot]) if is_open(tracer) else NULL
+cdef thread_state_t *thread_states(tracer_t *tracer) noexcept nogil:
+    return load(states[tracer.kind][tracer.slot]) if is_open(tracer) else NULL
 
 
-cdef watch_t *watch_join(tracer_t *tracer, size_t size) noexcept:
-    cdef watch_t *watch
+cdef thread_state_t *attach_thread(tracer_t *tracer, size_t size) noexcept:
+    cdef thread_state_t *state
     if not is_open(tracer):
         return NULL
-    watch = <watch_t *>pthread_getspecific(keys[tracer.kind][tracer.slot])
-    if watch == NULL:
-        watch = known[tracer.kind][tracer.slot]
-        while watch != NULL and watch.busy:
-            watch = watch.next
-    if watch == NULL:
-        watch = <watch_t *>PyMem_RawCalloc(1, size)
-        if watch == NULL:
+    state = <thread_state_t *>pthread_getspecific(keys[tracer.kind][tracer.slot])
+    if state == NULL:
+        state = states[tracer.kind][tracer.slot]
+        while state != NULL and state.owned:
+            state = state.next
+    if state == NULL:
+        state = <thread_state_t *>PyMem_RawCalloc(1, size)
+        if state == NULL:
             return NULL
-        watch.next = known[tracer.kind][tracer.slot]
-        publish(known[tracer.kind][tracer.slot], watch)
-    watch.busy = True
-    watch.generation = tracer.generation
-    gate_open(&watch.gate)
+        state.next = states[tracer.kind][tracer.slot]
+        publish(states[tracer.kind][tracer.slot], state)
+    state.owned = True
+    state.generation = tracer.generation
+    gate_open(&state.gate)
     if tracer.scoped:
-        scope_open(&watch.scope)
-    watch.memory = meter_read(&tracer.meter)
-    watch.faults = thread_faults()
-    pthread_setspecific(keys[tracer.kind][tracer.slot], watch)
-    return watch
+        scope_open(&state.scope)
+    state.memory = meter_read(&tracer.meter)
+    state.faults = thread_faults()
+    pthread_setspecific(keys[tracer.kind][tracer.slot], state)
+    return state
 
 
-cdef void watch_part(watch_t *watch) noexcept:
+cdef void detach_thread(thread_state_t *state) noexcept:
     pthread_mutex_lock(&lock)
-    give_back(watch)
+    close_state(state)
     pthread_mutex_unlock(&lock)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
 
-cdef int64_t watch_look(tracer_t *tracer, watch_t *watch) noexcept nogil:
-    """Read memory; where something moved, learn the peak since the last time."""
+cdef int64_t read_memory(tracer_t *tracer, thread_state_t *state) noexcept nogil:
+    """Read memory; if it or the count of page faults changed, read the high-water mark too."""
     cdef int64_t memory = meter_read(&tracer.meter)
     cdef long faults = thread_faults()
     cdef int64_t peak = memory
-    watch.reads += 1
-    watch.news = faults - watch.faults
-    if memory != watch.memory or watch.news:
-        watch.faults = faults
+    state.reads += 1
+    state.new_faults = faults - state.faults
+    if memory != state.memory or state.new_faults:
+        state.faults = faults
         if tracer.scoped:
-            peak = max(memory, scope_take(&watch.scope, memory))
+            peak = max(memory, scope_take(&state.scope, memory))
     if memory >= 0:
-        watch.memory = memory
-    watch.gate.asked = ticks()
+        state.memory = memory
+    state.gate.checked_at = ticks()
     return peak
 
 
 cdef int64_t new_reads(tracer_t *tracer) noexcept nogil:
-    cdef watch_t *watch = watches(tracer)
+    cdef thread_state_t *state = thread_states(tracer)
     cdef int64_t reads = 0
-    while watch != NULL:
-        reads += watch.reads
-        watch = watch.next
+    while state != NULL:
+        reads += state.reads
+        state = state.next
     reads, tracer.written_reads = reads - tracer.written_reads, reads
     return reads
 
 
 cdef int worst_gate(tracer_t *tracer) noexcept nogil:
-    """The worst gate that one of the threads has."""
-    cdef watch_t *watch = watches(tracer)
+    """The slowest engine that one of the threads uses."""
+    cdef thread_state_t *state = thread_states(tracer)
     cdef int worst = 0
-    while watch != NULL:
-        if watch.generation == tracer.generation:
-            worst = max(worst, watch.gate.engine)
-        watch = watch.next
+    while state != NULL:
+        if state.generation == tracer.generation:
+            worst = max(worst, state.gate.engine)
+        state = state.next
     return worst
 
 
-cdef double look_cost(tracer_t *tracer, watch_t *watch) noexcept:
+cdef double least_read_cost(tracer_t *tracer, thread_state_t *state) noexcept:
     cdef uint64_t before, best = <uint64_t>-1
     for _ in range(20):
         before = ticks()
-        watch_look(tracer, watch)
+        read_memory(tracer, state)
         best = min(best, ticks() - before)
     return best * nanoseconds_per_tick()

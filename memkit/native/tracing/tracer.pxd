@@ -1,17 +1,18 @@
-# What the tracers of lines and of calls have in common: a beginning, an end, and Python that they run in between.
+# The base of the tracers of lines and of calls: start, stop and close, at any time and from any thread.
 
 from memkit.native.journal cimport writer_t
 from memkit.native.tracing.hook_chain cimport HookChain
 
-# Of what came up while Python ran for a tracer: whether an exception, or None, is the program's, which is then set again.
-cdef bint set_again(object error) noexcept
-cdef int raise_what_is_set() except -1      # that exception
+# Of an exception that was raised while Python ran for a tracer, or None: sets it again if the program raised it, and returns
+# whether it did.
+cdef bint set_if_programs(object error) noexcept
+cdef int raise_pending() except -1              # raises the exception that is set, if one is
 
 
 cdef class Tracer(HookChain):
-    cdef bint on                    # whether what it is told of is to be counted
-    cdef int inside                 # threads that run Python for us, and may have lost the GIL there
+    cdef bint on                    # whether events are counted
+    cdef int running_python         # threads that run Python for the tracer, where they may lose the GIL
     cdef bint closing
     cdef writer_t sums_writer       # set by the subclass
-    cdef void come_out(self) noexcept
-    cdef void release(self) noexcept
+    cdef void python_returned(self) noexcept
+    cdef void free_all(self) noexcept           # may be called more than once

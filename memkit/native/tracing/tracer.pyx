@@ -1,6 +1,6 @@
-"""What the tracers of lines and of calls have in common: a beginning, an end, and Python that they run in between.
+"""The base of the tracers of lines and of calls: start, stop and close, at any time and from any thread.
 
-They are told of events by callbacks of ``sys.monitoring``, or hold the place of a trace or profile function.
+Events come from callbacks of ``sys.monitoring``, or from a trace or profile hook.
 """
 
 from cpython.exc cimport PyErr_Occurred
@@ -14,10 +14,10 @@ cdef extern from "Python.h":
     void PyErr_SetObject(object, object) noexcept
 
 
-cdef bint is_the_programs(object error) noexcept:
-    """Whether it was the program's handler of a signal that raised, as Ctrl-C has it do; else the error is ours.
+cdef bint is_programs(object error) noexcept:
+    """Whether a signal handler of the program raised an exception, as at Ctrl-C; otherwise it is memkit's own.
 
-    A handler in Python shows in the traceback as a call that was given the very frame which it interrupted.
+    In the traceback, a handler in Python is a call that has the frame which it interrupted as an argument.
     """
     if not isinstance(error, Exception):
         return True
@@ -34,14 +34,14 @@ cdef bint is_the_programs(object error) noexcept:
     return False
 
 
-cdef bint set_again(object error) noexcept:
-    if error is None or not is_the_programs(error):
-        return False                # ours is never the program's trouble
+cdef bint set_if_programs(object error) noexcept:
+    if error is None or not is_programs(error):
+        return False                # the program must not see an error of memkit's
     PyErr_SetObject(type(error), error)
     return True
 
 
-cdef int raise_what_is_set() except -1:
+cdef int raise_pending() except -1:
     return -1 if PyErr_Occurred() != NULL else 0
 
 
@@ -50,11 +50,11 @@ cdef void drop_tracer(object capsule) noexcept:
 
 
 cdef class Tracer(HookChain):
-    """Something that sums up what it is told of, from ``start`` to ``stop``; then ``close`` gives all back.
+    """Sums up events from ``start`` to ``stop``; ``close`` frees its memory.
 
-    It may be stopped and closed whenever Python runs, and the interpreter keeps no reference to the callback that it calls.
-    So a callback holds one to the tracer for as long as it runs; Python runs for it only between ``inside += 1`` and
-    ``come_out``, and after that nothing of the tracer's memory is there unless it is still on.
+    It may be stopped and closed whenever Python runs, and the interpreter holds no reference to the callback that it calls.
+    So a callback holds a reference to the tracer while it runs. Python runs for it only between ``running_python += 1`` and
+    ``python_returned``; after that, the tracer's memory may be used only if it is still on.
     """
 
     def start(self):
@@ -62,7 +62,7 @@ cdef class Tracer(HookChain):
         self.on = not self.closing
 
     def stop(self):
-        """Count no more, and give back the places in the threads."""
+        """Count no further event, and put the hooks back that were there before."""
         self.on = False
         HookChain.stop(self)
 
@@ -74,17 +74,17 @@ cdef class Tracer(HookChain):
         return capsule
 
     def close(self):
-        """Give everything back. Nothing may flush any more, and whatever calls back finds us off."""
+        """Free all memory and descriptors. No flush may follow; callbacks that still come do nothing."""
         self.on = False
         self.closing = True
-        if not self.inside:
-            self.release()
+        if not self.running_python:
+            self.free_all()
 
-    cdef void come_out(self) noexcept:
-        """Running Python for us is over. Whoever is the last makes up for a close meanwhile."""
-        self.inside -= 1
-        if self.closing and not self.inside:
-            self.release()
+    cdef void python_returned(self) noexcept:
+        """Python has run for the tracer. The last thread that returns does a ``close`` that came meanwhile."""
+        self.running_python -= 1
+        if self.closing and not self.running_python:
+            self.free_all()
 
-    cdef void release(self) noexcept:
-        """Give back memory and descriptors; more than once does no harm."""
+    cdef void free_all(self) noexcept:
+        """Free memory and descriptors."""
