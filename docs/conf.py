@@ -11,8 +11,15 @@ html_title = f"memkit {VERSION}"
 highlight_language = "none"
 autodoc_member_order = "bysource"
 html_show_copyright = False
+# Types of other projects, and two that have no page of their own.
+nitpick_ignore_regex = [("py:class", r"(?!memkit\.).*|memkit\.base\.protocols\.Option|memkit\.report\.transforms\.T")]
 nitpick_ignore = [
-    ("py:class", name) for name in ("datetime.datetime", "collections.abc.Iterable", "collections.abc.Iterator")
+    ("py:class", name)
+    for name in (
+        *("datetime.datetime", "collections.abc.Iterable", "collections.abc.Iterator"),
+        *("Namespace", "InteractiveShell"),
+        *("Meters", "OptionParser", "Registry"),
+    )
 ]
 
 

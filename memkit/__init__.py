@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from memkit.base.errors import MeterError as MeterError
     from memkit.base.errors import UsageError as UsageError
     from memkit.base.hookspecs import hookimpl as hookimpl
+    from memkit.base.protocols import OptionParser as OptionParser
     from memkit.ipython.html import mimebundle as mimebundle
+    from memkit.ipython.mem_watcher import Measurements as Measurements
+    from memkit.ipython.mem_watcher import MemWatcher as MemWatcher
     from memkit.ipython.memit import MemitResult as MemitResult
-    from memkit.ipython.watching import Measurements as Measurements
-    from memkit.ipython.watching import MemWatcher as MemWatcher
     from memkit.model.ending import Ending as Ending
     from memkit.model.event_log_file import Log as Log
     from memkit.model.event_log_file import LogRow as LogRow
@@ -65,11 +66,17 @@ if TYPE_CHECKING:
     from memkit.record.tracker import Tracker as Tracker
     from memkit.record.tracker import get_used_ram as get_used_ram
     from memkit.record.trend import TimeToLimit as TimeToLimit
+    from memkit.report import pictures as pictures
+    from memkit.report import transforms as transforms
     from memkit.report.dispatch import report as report
     from memkit.report.output import console as console
     from memkit.report.output import output as output
     from memkit.report.output import output_path as output_path
+    from memkit.report.output import report_stream as report_stream
     from memkit.report.overlay_plot import plot_reports as plot_reports
+    from memkit.report.shared_options import add_call_options as add_call_options
+    from memkit.report.shared_options import add_quiet_option as add_quiet_option
+    from memkit.report.shared_options import chosen_calls as chosen_calls
     from memkit.system.engine import peak_rss as peak_rss
     from memkit.system.engine import rss as rss
     from memkit.system.limit import Limit as Limit
@@ -87,6 +94,7 @@ _HOMES = {
     "record.event_log": ("EventLog",),
     "system.limits": ("limit", "limits"),
     "base.hookspecs": ("hookimpl",),
+    "base.protocols": ("OptionParser",),
     "model.event_log_file": ("Log", "LogRow", "read_log"),
     "model.ending": ("Ending",),
     "model.merging": ("merge",),
@@ -94,8 +102,9 @@ _HOMES = {
     "model.mprof_file": ("mprof_lines",),
     "ipython.html": ("mimebundle",),
     "ipython.memit": ("MemitResult",),
-    "ipython.watching": ("Measurements", "MemWatcher"),
-    "report.output": ("console", "output", "output_path"),
+    "ipython.mem_watcher": ("Measurements", "MemWatcher"),
+    "report.output": ("console", "output", "output_path", "report_stream"),
+    "report.shared_options": ("add_call_options", "add_quiet_option", "chosen_calls"),
     "report.dispatch": ("report",),
     "record.profile": ("LineProfiler", "profile"),
     "model.reader": ("read",),
@@ -119,7 +128,9 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [*sorted(_HOME_OF), "units"]
+_MODULES = {"pictures": "report.pictures", "transforms": "report.transforms", "units": "base.units"}
+
+__all__ = [*sorted(_HOME_OF), *_MODULES]
 
 # For %load_ext memkit: IPython asks for these, nobody else does.
 _HOME_OF |= {"load_ipython_extension": "ipython", "unload_ipython_extension": "ipython"}
@@ -128,8 +139,8 @@ _HOME_OF |= {"load_ipython_extension": "ipython", "unload_ipython_extension": "i
 def __getattr__(name):
     from importlib import import_module
 
-    if name == "units":
-        return import_module("memkit.base.units")
+    if name in _MODULES:
+        return import_module(f"memkit.{_MODULES[name]}")
     if name == "__version__":
         return import_module("memkit.base.version").VERSION
     if name not in _HOME_OF:

@@ -1,4 +1,4 @@
-"""What more than one test file needs."""
+"""Fixtures that several test files use."""
 
 import atexit
 import builtins
@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import textwrap
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -30,7 +31,7 @@ from engines import TRACERS, environment
 MIB = 1 << 20
 MS = 1_000_000
 
-# A shell has what it runs in the background ignore Ctrl-C, and so would every program that a test starts.
+# A shell makes background jobs ignore SIGINT, and every program that a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -58,7 +59,7 @@ def about():
 
 @pytest.fixture
 def made_up(about):
-    """A function that makes a recording by hand: samples are (milliseconds, MiB) or (milliseconds, MiB, peak MiB)."""
+    """A function that builds a recording: samples are (milliseconds, MiB) or (milliseconds, MiB, peak MiB)."""
 
     def make(*samples, spans=(), ending=Ending("ok"), took=None, source=None, **changes):  # noqa: B008
         rows = tuple(Sample(int(t * MS), 4242, int(m * MIB), int((*p, m)[0] * MIB)) for t, m, *p in samples)
@@ -78,11 +79,11 @@ def made_up(about):
 
 @pytest.fixture
 def tree(made_up):
-    """A function that makes a recording of a process and those that it started.
+    """A function that builds a recording of a process and its children.
 
-    ``main`` are samples as in ``made_up``; ``children`` are pids with samples and, where they did not finish, an ending;
-    each lives from its first sample to its last. ``totals`` are (milliseconds, MiB together, MiB of RSS) and, where that
-    matters, the MiB by which they may be off.
+    ``main`` are samples as in ``made_up``. ``children`` maps pids to samples and, if the child did not finish, an ending;
+    each child lives from its first sample to its last. ``totals`` are (milliseconds, MiB of all processes, MiB of RSS),
+    optionally with the error in MiB.
     """
 
     def make(main, children, totals, summed="pss", reason=None, **changes):
@@ -108,11 +109,11 @@ def tree(made_up):
 
 @pytest.fixture
 def called(made_up):
-    """A function that makes a recording of calls.
+    """A function that builds a recording of calls.
 
-    Each is (depth, function, own growth in MiB) and then, as far as they matter, calls, own milliseconds, own peak in MiB.
-    They stand in the order of the tree: a call is made by the nearest one above it that is less deep. A function is
-    ``name`` of ``load.py``, or ``file:name``; what is no identifier, such as ``numpy.ones``, has no file.
+    Each call is (depth, function, own growth in MiB), optionally with calls, own milliseconds and own peak in MiB. They are
+    in the order of the tree: the caller is the nearest call above with a smaller depth. A function is ``name`` of
+    ``load.py``, or ``file:name``; a name that is no identifier, such as ``numpy.ones``, has no file.
     """
 
     def make(*rows, tracing=True, growth=0, **changes):
@@ -139,21 +140,21 @@ def called(made_up):
 
 @pytest.fixture
 def native_only():
-    """Skips where the portable engine is in use, for what only compiled code can do."""
+    """Skips with the portable engine, for tests of what only compiled code can do."""
     if engine.NAME != "native":
         pytest.skip(f"needs the native engine; this is the portable one: {engine.REASON}")
 
 
 @pytest.fixture
 def exact_peaks(native_only):
-    """Skips where the kernel does not let its record of the peak be reset."""
+    """Skips if the high-water mark cannot be reset."""
     if engine.peaks()[0] != "reset":
         pytest.skip(f"needs exact peaks: {engine.peaks()[1]}")
 
 
 @pytest.fixture(autouse=True)
 def nothing_stays_on():
-    """No test leaves a recording going on, or stops one around it: the suite itself may be recorded."""
+    """No test leaves a recording active, or stops one that was active before it: the suite itself may be recorded."""
     before = active.everything()
     yield
     left = [each for each in active.everything() if each not in before]
@@ -165,19 +166,19 @@ def nothing_stays_on():
 
 # -- memory of a known size ------------------------------------------------------------------------------------------
 #
-# By mmap, since the C library may serve even 30 MiB from memory that was freed before and is resident still: once a block
-# has been freed, glibc takes blocks of that size from its heap (M_MMAP_THRESHOLD in man 3 mallopt).
+# With mmap, because the C library may serve even 30 MiB from freed memory that is still resident: once a block has been
+# freed, glibc allocates blocks of that size on its heap (M_MMAP_THRESHOLD in man 3 mallopt).
 
 
 @pytest.fixture
 def touched():
-    """A function that takes so many MiB and writes into every page; closing what it returns gives them back."""
+    """A function that maps so many MiB and writes into every page; closing the result unmaps them."""
     return _touched
 
 
 @pytest.fixture
 def spike():
-    """A function that takes so many MiB in that way and gives them back at once."""
+    """A function that maps so many MiB in the same way and unmaps them at once."""
     return lambda megabytes: _touched(megabytes).close()
 
 
@@ -196,13 +197,13 @@ def _touched(megabytes):
 
 @pytest.fixture(params=TRACERS)
 def tracer(request):
-    """Each of the engines of tracing."""
+    """Each of the tracing engines."""
     return request.param
 
 
 @pytest.fixture
 def python(tmp_path):
-    """A function that runs a text of Python in a process of its own, and returns what it printed as JSON."""
+    """A function that runs Python code in a new process, and returns the JSON that it printed."""
 
     def run(text, tracer="", gate="", flags=(), **more):
         (tmp_path / "under_test.py").write_text(text)
@@ -228,7 +229,7 @@ SETTINGS = {"capture_output": True, "text": True, "timeout": 60, "stdin": subpro
 
 @pytest.fixture
 def script(tmp_path):
-    """A function that writes a program into the folder where programs run, and returns its name."""
+    """A function that writes a program into the directory where programs run, and returns its name."""
 
     def write(text, name="program.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -240,13 +241,13 @@ def script(tmp_path):
 
 @pytest.fixture
 def program(tmp_path):
-    """A function that copies one of ``tests/programs`` into that folder, and returns its name."""
+    """A function that copies one of ``tests/programs`` into that directory, and returns its name."""
     return lambda name: shutil.copy(PROGRAMS / name, tmp_path) and name
 
 
 @pytest.fixture
 def many_descriptors():
-    """So many descriptors that every other has a number that ``select.select`` does not know."""
+    """Opens descriptors until new ones have numbers above 1023, which ``select.select`` does not support."""
     resource = pytest.importorskip("resource", reason="descriptors are limited elsewhere than on Windows")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = 1200
@@ -264,7 +265,7 @@ def many_descriptors():
 
 @pytest.fixture
 def leaderless():
-    """A process whose main thread has ended, while another goes on with 50 MiB."""
+    """A process whose main thread has exited, while another thread runs and holds 50 MiB."""
     words = [sys.executable, str(PROGRAMS / "leaderless.py"), f"leaderless-{time.monotonic_ns()}"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "took\n"
@@ -274,10 +275,10 @@ def leaderless():
 
 @pytest.fixture
 def plain(tmp_path):
-    """A function that runs ``python`` there, as if there were no memkit."""
+    """A function that runs ``python`` there, without memkit."""
 
     def run(*words, flags=(), **settings):
-        # Python and memkit-run straighten the path of the interpreter; ours may have been called by a crooked one.
+        # Python and memkit-run normalise the path of the interpreter; sys.executable need not be normalised.
         return subprocess.run([os.path.normpath(sys.executable), *flags, *words], **_settings(tmp_path, settings))
 
     return run
@@ -285,7 +286,7 @@ def plain(tmp_path):
 
 @pytest.fixture
 def installed():
-    """The words that start memkit-run, for tests that start it in their own way."""
+    """The command line of memkit-run, for tests that start it themselves."""
     return [sys.executable, _installed("memkit-run")]
 
 
@@ -301,7 +302,7 @@ def memkit(tmp_path):
 
 @pytest.fixture
 def memkit_run(tmp_path):
-    """A function that runs ``memkit-run`` there. What it returns has the ``recording`` too, or None."""
+    """A function that runs ``memkit-run`` there. The result also has the ``recording``, or None."""
 
     def run(*words, flags=(), options=("-q",), path="run.memkit", **settings):
         command = [sys.executable, *flags, _installed("memkit-run"), "-o", path, *options, *words]
@@ -315,9 +316,9 @@ def memkit_run(tmp_path):
 
 @pytest.fixture
 def same(plain, memkit_run):
-    """A function that runs a program plainly and under memkit, and asserts that nobody could tell the difference.
+    """A function that runs a program with and without memkit, and asserts that output and exit code are the same.
 
-    It returns the run under memkit. The shell's 128 + N is the exit code of a program that signal N killed.
+    It returns the run under memkit. If signal N killed the program, the exit code is 128 + N, as in a shell.
     """
 
     def run(*words, options=("-q",), **settings):
@@ -332,7 +333,7 @@ def same(plain, memkit_run):
 
 
 def _installed(command):
-    """The script that pip made of an entry point."""
+    """The console script that pip installed for an entry point."""
     return os.path.join(sysconfig.get_path("scripts"), command)
 
 
@@ -351,13 +352,13 @@ def _settings(folder, settings):
 
 
 class Shell:
-    """A shell of IPython, and what it prints."""
+    """An IPython shell and its output."""
 
     def __init__(self, ip, capsys):
         self.ip, self._capsys = ip, capsys
 
     def __call__(self, cell, **settings):
-        """Run a cell as if it were typed; returns what was printed, on both streams."""
+        """Run a cell as if it were typed, and return its standard output."""
         self._capsys.readouterr()
         self.result = self.ip.run_cell(cell, store_history=settings.pop("store_history", True), **settings)
         printed = self._capsys.readouterr()
@@ -367,14 +368,14 @@ class Shell:
 
     @property
     def state(self):
-        """What an extension could leave behind."""
+        """The magics and event callbacks, which an extension could leave behind."""
         magics = {kind: set(named) for kind, named in self.ip.magics_manager.magics.items()}
         return magics, {event: list(called) for event, called in self.ip.events.callbacks.items()}
 
 
 @pytest.fixture
 def shell(capsys, tmp_path, monkeypatch):
-    """A shell of IPython with ``touched`` and ``spike``, in this process, and nothing of it afterwards."""
+    """An IPython shell in this process with ``touched`` and ``spike``, removed without a trace afterwards."""
     IPython = pytest.importorskip("IPython", reason="needs IPython: pip install ipython")
     from IPython.core import async_helpers
     from IPython.core.interactiveshell import InteractiveShell
@@ -405,7 +406,27 @@ def shell(capsys, tmp_path, monkeypatch):
 
 @pytest.fixture
 def loaded(shell):
-    """A shell with the extension."""
+    """A shell with the extension loaded."""
     assert shell("%load_ext memkit.ipython") == ""
     yield shell
     shell("%unload_ext memkit.ipython")
+
+
+@pytest.fixture
+def install_plugin(tmp_path, monkeypatch):
+    """A function that installs a distribution of one module, from its source and its entry point's name."""
+    monkeypatch.syspath_prepend(tmp_path)
+    modules = []
+
+    def install(source, name="stranger"):
+        module = f"{name}_module"
+        modules.append(module)
+        (tmp_path / f"{module}.py").write_text("import memkit\n" + textwrap.dedent(source))
+        info = tmp_path / f"{name}-1.5.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-distribution\nVersion: 1.5\n")
+        (info / "entry_points.txt").write_text(f"[memkit]\n{name} = {module}\n")
+
+    yield install
+    for module in modules:
+        sys.modules.pop(module, None)

@@ -1,4 +1,4 @@
-"""The floors: imports go strictly down, and what must stay light stays light. Read from the sources, compiled ones too."""
+"""Imports go strictly down the rooms, and light modules stay light. Read from the sources, compiled modules included."""
 
 import ast
 import re
@@ -11,29 +11,31 @@ import memkit
 ROOT = Path(memkit.__file__).parent
 # From the ground up, a line a folder: a module imports from the lines above its own, and on its own line from those before.
 FLOORS = """
-base: errors version locks descriptors paths units decorators hookspecs plugins
+base: own_code errors version locks descriptors paths units decorators protocols hookspecs hook_calls commands
+    entry_points plugins
 native: pending_call threads clock cpython perf_event descriptors meter peak journal
 native/sampling: own_memory layouts line_table stack_rows stacks limit_counters limit_guard sampler process_events
 native/tracing: gate thread_state hook_chain tracer code_table lines calls line_events call_events
     event_rows event_places event_log references
 system: portable engine cgroup meminfo limit limits oom pidfd processes
-model: file_format sources limit_events metadata overhead ending calls recording rows merging mprof_file reader
-    event_log_file tracker_file
-tracing: targets monitoring_ids tracers tracer_set
-tree: pss node tree watch
-record: trend exit_status files header limit_guard span_rows active names child_process recorder spans profile event_log
-    tracker monitor memory_usage
-run: signals terminal status_line launch external any_program attach progress execute follow_entry
-    bootstrap
+model: file_format sources limit_events metadata overhead ending thread_names calls recording old_rows rows merging
+    mprof_file reader event_log_file tracker_file
+tracing: targets monitoring_ids tracers calibration session
+tree: budget share_estimate node pss tree watch
+record: trend exit_status files header limit_guard active settings resolve child_process spans recorder profile event_log
+    tracker monitor memory_reader memory_usage
+run: signals terminal status_line progress waiting launch external any_program attach execute
+    follow_entry bootstrap
 run/inject: sitecustomize
-report: output overlay_plot dispatch
-report/reporters: calls console csvfile flame folded jsonfile lines mprof plot plotlines speedscope
-cli: parser options catalog info main
-ipython: pictures magic_args cell_source settle measurement html memit watching cells magics
-compat: typed stamps ipython_memwatcher memon memory_time_tracker
+report: output shared_options pictures transforms overlay_plot dispatch
+report/reporters: call_paths console flame folded lines mprof plot plot_lines recording_json samples_csv speedscope
+cli: printing exit_codes parser options catalog recording_file report_options run attach report list clean plugins info main
+ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics
+compat: script_or_module function_timestamps ipython_memwatcher memon memory_time_tracker
 compat/pymemtrace: textlog references tracers cPyMemTrace cpymemtrace_decs
-compat/memory_profiler: backends codemap sums slowlines stopper table stamps profiler running magics __main__
-compat/mprof: profiles watching following plot flame picture running commands __main__
+compat/memory_profiler: backends code_map line_sums python_tracer memory_breakpoint table
+    time_stamper profiler command magics __main__
+compat/mprof: profiles process_memory dat_file plot flame picture run_command commands __main__
 """
 FLOORS = [row.split(": ") for row in FLOORS.replace("\n    ", " ").strip().split("\n")]
 PLACE_OF = {}
@@ -55,7 +57,7 @@ MODULES = {module_of(path).removesuffix(".__init__") for path in SOURCES}
 
 
 def imports(path, top_level_only=False):
-    """The modules that a source file imports, inside functions too; what it uses of ``import memkit`` counts by its home."""
+    """The modules that a source file imports, inside functions too; ``memkit.NAME`` counts as its home module."""
     if path.suffix != ".py":
         return set(re.findall(r"^\s*(?:from|cimport|import)\s+([\w.]+)", path.read_text(), re.MULTILINE))
     tree = ast.parse(path.read_text())
@@ -73,11 +75,11 @@ def imports(path, top_level_only=False):
 
 
 def home_of(name):
-    """The module that a name of the front door comes from; the name itself where it is a module's."""
+    """The module that defines a public name; the name itself if it is a module."""
     public = name.removeprefix("memkit.")
     if public.startswith("__"):
         return "memkit"
-    return "memkit.base.units" if public == "units" else f"memkit.{memkit._HOME_OF.get(public, public)}"
+    return f"memkit.{(memkit._HOME_OF | memkit._MODULES).get(public, public)}"
 
 
 def room(path):
@@ -92,6 +94,12 @@ def test_memkit_has_twelve_rooms_and_a_front_door():
     found = {path.relative_to(ROOT).parts[0] for path in [*SOURCES, ROOT / "py.typed"]}
     rooms = {"base", "native", "system", "model", "tracing", "tree", "record", "run", "report", "cli", "ipython", "compat"}
     assert found == {"__init__.py", "__main__.py", "py.typed"} | rooms
+
+
+def test_contributing_lists_the_rooms_from_the_top_down():
+    text = (ROOT.parent / "CONTRIBUTING.rst").read_text().partition("Imports go strictly down this list:")[2]
+    listed = re.findall(r"^    (\w+)  ", text.partition("\n\nAbove them")[0], re.MULTILINE)
+    assert listed[::-1] == [folder for folder, _ in FLOORS if "/" not in folder]
 
 
 INSIDE = [path for path in SOURCES if path not in DOOR]
@@ -118,13 +126,13 @@ NATIVE = [path for path in SOURCES if room(path) == "native" and path.stem != "_
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=named(SOURCES))
-def test_reporting_measures_nothing_and_recording_reports_nothing(path):
+def test_reporting_imports_neither_record_nor_run(path):
     if room(path) == "report":
         assert {other.split(".")[1] for other in imports(path) if other.startswith("memkit.")}.isdisjoint({"record", "run"})
 
 
 @pytest.mark.parametrize("path", NATIVE, ids=named(NATIVE))
-def test_every_compiled_function_states_what_it_does_on_failure(path):
+def test_every_cdef_function_states_its_failure_clause(path):
     unwrapped = re.sub(r"(?<=[(,])\n\s*|\n\s*(?=\))", "", path.read_text())
     for line in unwrapped.splitlines():
         if re.match(r"cdef (?!class|struct|enum|extern|readonly|object)[^=(]*\(", line):
@@ -132,8 +140,8 @@ def test_every_compiled_function_states_what_it_does_on_failure(path):
 
 
 @pytest.mark.parametrize("path", NATIVE, ids=named(NATIVE))
-def test_a_compiled_line_is_no_longer_than_any_other(path):
-    # ruff, which sees to the others, does not read these.
+def test_lines_of_compiled_modules_have_at_most_125_characters(path):
+    # ruff checks the others, but does not read these.
     assert [line for line in path.read_text().splitlines() if len(line) > 125] == []
 
 
@@ -141,7 +149,7 @@ REPORTERS = [path for path in (ROOT / "report" / "reporters").iterdir() if path.
 
 
 @pytest.mark.parametrize("path", REPORTERS, ids=named(REPORTERS))
-def test_reporters_use_the_front_door_and_nothing_deeper(path):
+def test_reporters_import_memkit_and_nothing_deeper(path):
     assert not re.search(r"^\s*(from memkit|import memkit\.)", path.read_text(), re.MULTILINE)
 
 
@@ -152,11 +160,11 @@ PYTHON = [path for path in SOURCES if path.suffix == ".py"]
 def test_heavy_packages_are_imported_by_the_function_that_needs_them(path):
     found = {name.partition(".")[0] for name in imports(path, top_level_only=True)}
     if path.name == "magics.py":
-        found.remove("IPython")  # which is there before it; see below
+        found.remove("IPython")  # which is loaded before it; see below
     assert not found & HEAVY
 
 
-def test_the_magics_are_imported_where_ipython_is_there_already():
+def test_the_magics_are_imported_only_where_ipython_is_loaded():
     importing = {module_of(path) for path in PYTHON if "memkit.ipython.magics" in imports(path) and room(path) != "compat"}
     assert importing == {"memkit.ipython.__init__"}
     assert "memkit.ipython.magics" not in imports(ROOT / "ipython" / "__init__.py", top_level_only=True)
@@ -166,41 +174,53 @@ MEASURED = [
     *("run/bootstrap", "run/execute", "record/recorder", "record/files", "record/exit_status", "record/spans"),
     *(
         "record/header",
-        "record/span_rows",
+        "record/active",
+        "record/settings",
+        "record/resolve",
         "record/child_process",
         "record/limit_guard",
         "record/event_log",
         "record/tracker",
     ),
     *("system/engine", "system/limits", "system/cgroup", "system/oom", "system/meminfo"),
-    *("model/file_format", "base/errors", "base/units", "base/version", "base/paths", "base/descriptors"),
+    *("model/file_format", "base/errors", "base/own_code", "base/units", "base/version", "base/paths", "base/descriptors"),
 ]
 
 
 @pytest.mark.parametrize("name", MEASURED)
-def test_the_measured_process_imports_nothing_that_weighs(name):
+def test_the_measured_process_imports_only_light_modules(name):
     light = {"__future__", "_signal", "_thread", "atexit", "itertools", "os", "stat", "sys", "time", "memkit"}
     found = {name.partition(".")[0] for name in imports(ROOT / f"{name}.py", top_level_only=True)}
     assert found <= light
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=named(SOURCES))
-def test_a_file_can_be_held_in_the_head(path):
+def test_a_file_has_at_most_400_lines(path):
     assert len(path.read_text().splitlines()) <= 400
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=named(PYTHON))
-def test_a_function_fits_on_a_screen(path):
+def test_a_function_has_at_most_50_lines(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno < 50, f"{path.name}: {node.name}"
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=named(PYTHON))
-def test_every_module_says_what_it_is(path):
+def test_every_module_has_a_docstring_or_a_heading_comment(path):
     text = path.read_text()
     assert ast.get_docstring(ast.parse(text)) or text.startswith("# ")
 
 
-def test_no_module_is_a_lumber_room():
+def test_no_module_is_called_utils_common_helpers_or_misc():
     assert not {path.stem for path in SOURCES} & {"utils", "common", "helpers", "misc"}
+
+
+TESTS = sorted(file for folder in ("tests", "plugins") for file in (ROOT.parent / folder).rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT.parent)))
+def test_the_name_of_a_test_has_at_most_70_characters(path):
+    tree = ast.walk(ast.parse(path.read_text()))
+    names = [node.name for node in tree if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    assert [name for name in names if name.startswith("test_") and len(name) > 70] == []

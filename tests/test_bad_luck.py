@@ -1,4 +1,4 @@
-"""Kills, full disks, forks, threads, storms of signals, bad plugins: the program goes on, and so does the recording."""
+"""Kills, full disks, forks, threads, frequent signals, faulty plugins: the program continues, and so does the recording."""
 
 import json
 import os
@@ -17,7 +17,7 @@ FLUSH = 250 * MS
 
 
 def rows_of(path):
-    """The rows of a finished recording, each of which must be one."""
+    """The rows of a finished recording; each line must be a valid row."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -25,7 +25,7 @@ def rows_of(path):
 
 
 @pytest.mark.parametrize("moment", [0.3, 0.45, 0.7, 1.1])
-def test_a_kill_loses_at_most_a_quarter_of_a_second(memkit_run, script, tmp_path, moment):
+def test_a_kill_loses_at_most_250_ms(memkit_run, script, tmp_path, moment):
     text = f"""
 import os, time
 began = time.monotonic()
@@ -37,7 +37,7 @@ os.kill(os.getpid(), 9)
     run = memkit_run(script(text), options=["-q", "--interval", "1ms"])
     assert run.returncode == 128 + signal.SIGKILL
     died = int(run.stdout) - run.recording.about.clock
-    # A busy machine wakes the sampler late; twice the time is still far from what an unflushed buffer would lose.
+    # A busy machine wakes the sampler late. Twice the time is still far less than an unflushed buffer would lose.
     assert died - run.recording.samples[-1].time <= 2 * FLUSH
     assert run.recording.unread == 0
     assert len(run.recording.samples) == (tmp_path / "run.memkit").read_bytes().count(b'\n["sample"')
@@ -74,11 +74,11 @@ def test_a_full_disk_changes_nothing_for_the_program(plain, memkit_run, script, 
     assert "rows did not reach" in line
     assert "File too large" in line
     assert len(run.recording.samples) > 20
-    assert run.recording.duration >= 700 * MS  # the supervisor, who has no limit, says when it ended
+    assert run.recording.duration >= 700 * MS  # the supervisor has no limit and writes when it ended
 
 
-def test_a_disk_that_is_full_before_the_first_row_ends_is_one_clear_error(installed, tmp_path):
-    words = [*installed, "-o", "run.memkit", "-c", "print('ran')", "x" * 2000]  # which are in the first row
+def test_a_disk_too_full_for_the_first_row_is_one_clear_error(installed, tmp_path):
+    words = [*installed, "-o", "run.memkit", "-c", "print('ran')", "x" * 2000]  # the arguments are in the first row
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     done = subprocess.run(
         words,
@@ -104,7 +104,7 @@ ENDS_LATER = "import time; time.sleep(0.8); raise SystemExit(3)"
         (["--program", sys.executable, "-c", ENDS_LATER], "exited with code 3"),
     ],
 )
-def test_an_end_that_found_no_room_is_reported_all_the_same(installed, tmp_path, words, ending):
+def test_an_ending_that_could_not_be_written_is_still_reported(installed, tmp_path, words, ending):
     limited = ["sh", "-c", 'ulimit -f 6; exec "$@"', "sh", *installed, "-o", "run.memkit", "--interval", "1ms"]
     run = subprocess.run([*limited, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert run.returncode == 3
@@ -145,7 +145,7 @@ sys.exit(3)
 
 
 @pytest.mark.parametrize("more", [[], ["--children"]], ids=["alone", "children"])
-def test_a_disk_that_stays_full_costs_rows_and_nothing_else(small_disk, memkit_run, script, more):
+def test_a_disk_that_stays_full_loses_rows_and_nothing_else(small_disk, memkit_run, script, more):
     run = memkit_run(script(FILLS_THE_DISK), path="disk/run.memkit", options=["-q", "--interval", "1ms", *more])
     assert (run.returncode, run.stdout) == (3, "result\n")
     assert "Traceback" not in run.stderr
@@ -201,12 +201,12 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("flags", [["-X", "dev", "-W", "error"], ["-X", "dev", "-W", "always"]], ids=" ".join)
-def test_python_does_not_warn_of_a_fork_beside_threads(native_only, same, script, flags):
-    # From Python 3.12 on it does where it counts more than one thread, after the fork and, in 3.13, after its hooks.
+def test_python_does_not_warn_of_a_fork_in_a_process_with_threads(native_only, same, script, flags):
+    # From Python 3.12 on it warns if it counts more than one thread, after the fork and, in 3.13, after the fork hooks.
     same(script(SINGLE), flags=flags)
 
 
-def test_a_fork_from_a_thread_while_others_work_stops_nothing(memkit_run, script, tmp_path):
+def test_a_fork_from_a_thread_stops_no_other_thread(memkit_run, script, tmp_path):
     text = """
 import os, threading, memkit
 def work(number):
@@ -231,7 +231,7 @@ print("done")
     assert all(span.end is not None for span in run.recording.spans)
 
 
-def test_a_fork_that_records_itself_does_so_into_its_own_file(memkit_run, script, tmp_path):
+def test_a_forked_child_can_record_itself_into_its_own_file(memkit_run, script, tmp_path):
     text = """
 import os, sys, memkit
 pid = os.fork()
@@ -252,7 +252,7 @@ with memkit.span("parent"):
     assert child.peak - child.start >= 7 << 20
 
 
-def test_other_processes_write_nothing_into_the_recording(memkit_run, program, tmp_path):
+def test_workers_of_a_pool_write_nothing_into_the_recording(memkit_run, program, tmp_path):
     run = memkit_run(program("pools.py"), "fork", "spawn", options=["-q", "--interval", "1ms"])
     assert run.returncode == 0
     rows = rows_of(tmp_path / "run.memkit")
@@ -287,7 +287,7 @@ for thread in threads: thread.join()
     assert all(span.end >= span.start for span in spans)
 
 
-def test_a_storm_of_signals_stops_neither_the_sampling_nor_the_program(memkit_run, script):
+def test_frequent_signals_stop_neither_the_sampler_nor_the_program(memkit_run, script):
     text = """
 import signal, time
 caught = 0
@@ -308,7 +308,7 @@ print(caught > 50)
     assert len(late) > 20
 
 
-# -- programs that do what they like with files ----------------------------------------------------------------------
+# -- programs that close, delete and overwrite files -------------------------------------------------------------------
 
 CLOSES_ALL = """
 import os, sys, time
@@ -330,7 +330,7 @@ print("done")
 
 
 @pytest.mark.parametrize("count, interval, fewest", [(40, "1ms", 20), (930, "100ms", 1)])
-def test_a_program_may_close_every_descriptor_and_use_them_for_its_own(
+def test_a_program_may_close_all_descriptors_and_reuse_their_numbers(
     native_only, memkit_run, script, count, interval, fewest
 ):
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= count + 20:
@@ -344,7 +344,7 @@ def test_a_program_may_close_every_descriptor_and_use_them_for_its_own(
     assert all(1 << 20 < sample.memory < 1 << 30 for sample in run.recording.samples)
 
 
-def test_a_program_may_go_to_another_folder(memkit_run, script, tmp_path):
+def test_a_program_may_change_its_working_directory(memkit_run, script, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     run = memkit_run(script("import os\nos.chdir('elsewhere')\nprint('there')"), options=["-q", "--csv", "a.csv"])
     assert (run.returncode, run.stdout, run.stderr) == (0, "there\n", "")
@@ -353,14 +353,14 @@ def test_a_program_may_go_to_another_folder(memkit_run, script, tmp_path):
     assert os.listdir(tmp_path / "elsewhere") == []
 
 
-def test_a_recording_that_the_program_deletes_is_told_of(memkit_run, script):
+def test_a_recording_that_the_program_deletes_is_reported(memkit_run, script):
     run = memkit_run(script("import os\nos.unlink('run.memkit')\nprint('gone')\nraise SystemExit(3)"))
     assert (run.returncode, run.stdout, run.recording) == (3, "gone\n", None)
     (line,) = run.stderr.splitlines()
     assert "run.memkit" in line
 
 
-def test_a_recording_that_the_program_overwrites_is_told_of(memkit_run, script):
+def test_a_recording_that_the_program_overwrites_is_reported(memkit_run, script):
     run = memkit_run(script("open('run.memkit', 'w').write('mine')\nraise SystemExit(3)"))
     assert run.returncode == 3
     assert "Traceback" not in run.stderr
@@ -391,7 +391,7 @@ def memkit_report(recording, options):
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    """A function that installs a plugin for this test: a module, and what pip would write about it."""
+    """A function that installs a plugin for this test: a module, and the metadata that pip would write."""
     folder = tmp_path / "site"
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])))
 
@@ -405,7 +405,7 @@ def plugin(tmp_path, monkeypatch):
     return install
 
 
-def test_a_plugin_of_a_stranger_is_found_and_asked(plugin, memkit_run, memkit):
+def test_an_installed_plugin_is_found_and_called(plugin, memkit_run, memkit):
     plugin("stranger", WORKS)
     assert memkit_run("-c", "pass", options=["-q", "--stranger"]).stdout == "stranger True ok\n"
     assert "stranger memkit-stranger 1.5 active" in " ".join(memkit("plugins").stdout.split())
@@ -416,7 +416,7 @@ def test_a_plugin_of_a_stranger_is_found_and_asked(plugin, memkit_run, memkit):
 
 @pytest.mark.parametrize("error", ["ValueError('two\\\\nlines')", "SystemExit(9)", "MemoryError", "NameError"])
 @pytest.mark.parametrize("hook", ["add_options(parser)", "report(recording)", "meters()"])
-def test_a_plugin_that_fails_harms_no_other(plugin, memkit_run, tmp_path, hook, error):
+def test_a_plugin_that_fails_does_not_affect_the_others(plugin, memkit_run, tmp_path, hook, error):
     name, _, arguments = hook[:-1].partition("(")
     plugin("bad", FAILS.format(hook=name, arguments=arguments, error=error))
     plugin("stranger", WORKS)
@@ -438,7 +438,7 @@ def test_a_plugin_that_fails_harms_no_other(plugin, memkit_run, tmp_path, hook, 
 @pytest.mark.parametrize(
     "text", ["1 / 0", "import no_such_module", "raise SystemExit(9)", "x = = 1", "import memkit\nmemkit.nothing"]
 )
-def test_a_plugin_that_cannot_be_loaded_harms_no_other(plugin, memkit_run, memkit, text):
+def test_a_plugin_that_cannot_be_loaded_does_not_affect_the_others(plugin, memkit_run, memkit, text):
     plugin("bad", text)
     plugin("stranger", WORKS)
     run = memkit_run("-c", "print('ran')", options=["-q", "--stranger"])
@@ -467,7 +467,7 @@ def memkit_report(recording, options):
 """
 
 
-def test_the_command_that_is_named_for_a_report_that_failed_makes_it(plugin, memkit_run, installed, tmp_path):
+def test_the_command_printed_for_a_failed_report_makes_it(plugin, memkit_run, installed, tmp_path):
     plugin("ink", FAILS_AT_FIRST)
     options = ["-q", "--ink", "the report's.txt", "-p", "no:plot"]
     run = memkit_run("-c", "pass", "--ink", "x", options=options, path="a run.memkit", env={**os.environ, "NO_INK": "1"})
@@ -479,7 +479,7 @@ def test_the_command_that_is_named_for_a_report_that_failed_makes_it(plugin, mem
     assert (tmp_path / "the report's.txt").read_text() == "-c pass --ink x\n"
 
 
-def test_a_report_that_fails_leaves_another_exit_code_alone(plugin, memkit_run, memkit):
+def test_a_failed_report_does_not_replace_the_exit_code_of_the_program(plugin, memkit_run, memkit):
     plugin("bad", FAILS.format(hook="report", arguments="recording", error="ValueError(1)"))
     run = memkit_run("-c", "raise SystemExit(7)")
     assert run.returncode == 7
@@ -496,7 +496,7 @@ def test_a_plugin_that_fails_to_follow_is_asked_again_and_harms_nothing(plugin, 
     assert run.stderr.splitlines() == ["memkit: plugin 'bad' failed: ValueError: 1; it is asked again in a second"]
 
 
-def test_a_plugin_may_follow_a_program_that_runs(plugin, memkit_run):
+def test_a_plugin_can_follow_a_running_program(plugin, memkit_run):
     text = "print('seen', len(recording.samples) > 50, flush=True)"
     plugin("good", f"import memkit\n@memkit.hookimpl\ndef memkit_follow(recording): {text}")
     run = memkit_run("-c", "import time; time.sleep(1.5); print('ran')", options=["-q", "--interval", "5ms"])
@@ -519,7 +519,7 @@ def memkit_meters():
 """
 
 
-def test_a_meter_of_a_plugin_is_measured_in_the_program(plugin, memkit_run):
+def test_the_meter_of_a_plugin_is_read_in_the_measured_process(plugin, memkit_run):
     plugin("meter", METER.format(then="pass"))
     run = memkit_run("-c", "import time; time.sleep(0.2)", options=["-q", "--meter", "calls"])
     assert (run.returncode, run.stderr) == (0, "")
@@ -529,7 +529,7 @@ def test_a_meter_of_a_plugin_is_measured_in_the_program(plugin, memkit_run):
     assert memory == sorted(memory)
 
 
-def test_a_meter_that_fails_later_ends_nothing(plugin, memkit_run):
+def test_a_meter_that_fails_later_does_not_stop_the_program(plugin, memkit_run):
     plugin("meter", METER.format(then="if calls > 3: raise ValueError"))
     run = memkit_run("-c", "import time; time.sleep(0.1); print('ran')", options=["-q", "--meter", "calls"])
     assert (run.returncode, run.stdout, run.recording.ending.kind) == (0, "ran\n", "ok")
@@ -558,11 +558,11 @@ def test_a_meter_that_fails_at_once_is_refused(plugin, memkit_run):
         "memkit.get_used_ram()",
     ],
 )
-def test_without_a_descriptor_left_there_is_one_clear_error(plain, script, text):
+def test_without_a_free_descriptor_there_is_one_clear_error(plain, script, text):
     pytest.importorskip("resource")
     program = f"""
 import memkit, os, resource
-# What is imported when it is needed is there.
+# Load everything that is imported on first use.
 with memkit.MemoryMonitor(), memkit.Tracker("t.csv", scope="tree"), memkit.record(limit="50%"):
     pass
 resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))

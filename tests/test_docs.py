@@ -1,7 +1,8 @@
-"""The documentation is true: its examples run, and nothing that is there goes unmentioned."""
+"""The documentation is true and complete: its examples run, and every public thing is documented."""
 
 import argparse
 import dataclasses
+import inspect
 import itertools
 import json
 import os
@@ -19,25 +20,26 @@ import memkit
 from memkit.base import hookspecs
 from memkit.cli import main
 from memkit.model import file_format
-from memkit.model.limit_events import Crossing, Frame, Limit, Stack
+from memkit.model.limit_events import Crossing, Frame, Stack
 from memkit.model.recording import About, Call, Function, Line, Sample, Total, Tracing
 from memkit.model.rows import TAKE
 from memkit.record import event_log
-from memkit.report.reporters import calls, csvfile, jsonfile, lines
+from memkit.report.reporters import call_paths, lines, recording_json, samples_csv
 from memkit.system import engine
+from memkit.system.limit import Limit
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 ONELINE = DOCS / "examples" / "memkit-oneline"
 PAGES = sorted([ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *DOCS.rglob("*.rst")])
-COMMANDS = ["run", *main._COMMANDS]
+COMMANDS = list(main.COMMANDS)
 
 # -- what is on a page -----------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass
 class Block:
-    """A piece of a page that stands in a directive: code, or a file that is included."""
+    """A block of a page in a directive: code, or an included file."""
 
     page: Path
     line: int
@@ -51,12 +53,12 @@ class Block:
 
     @property
     def runs(self):
-        """Whether a reader would run it as it stands; a captioned block is a file, which some command runs."""
+        """Whether a reader would run it as it is; a block with a caption is a file, which a command runs."""
         return self.directive == "code-block" and (self.kind == "console" or (self.kind == "python" and not self.caption))
 
     @property
     def traces(self):
-        """Whether lines or calls are traced in it, or it reads what a page about that has recorded."""
+        """Whether it traces lines or calls, or reads what a page about tracing has recorded."""
         return self.page.name in ("lines.rst", "calls.rst") or bool(
             re.search(r"--(\w+-)?(lines|calls)|(lines|calls)=|MEMKIT_GATE|profile|EventLog|call-log|pymemtrace", self.text)
         )
@@ -114,7 +116,7 @@ def commands_of(block):
 
 
 def labels(lines):
-    """The words that lines begin with, without numbers, curves and what is indented."""
+    """The first words of lines, without numbers, curves and indented lines."""
     return {match[0] for line in lines if (match := re.match(r"[A-Za-z][\w.\-]*", line))}
 
 
@@ -126,7 +128,7 @@ _COMMAND_WORDS = {"memkit": "-m memkit", "memkit-run": "-m memkit run", "mprof":
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory):
-    """Folders for PATH: the console scripts beside this interpreter, or what stands in for them."""
+    """Directories for PATH: the console scripts beside this interpreter, or replacements for them."""
     folder = tmp_path_factory.mktemp("programs")
     for name, words in _COMMAND_WORDS.items():
         program = folder / name
@@ -137,7 +139,7 @@ def programs(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def oneline(tmp_path_factory):
-    """A folder that the plugin of the documentation was installed into."""
+    """A directory with the plugin of the documentation installed."""
     target = tmp_path_factory.mktemp("site")
     source = tmp_path_factory.mktemp("source")  # a build leaves files behind in its source
     for file in ONELINE.iterdir():
@@ -160,7 +162,7 @@ def environment(programs, *folders):
 
 
 class Reader:
-    """Somebody who goes through a page from the top in an empty folder and does what it says."""
+    """Runs the blocks of a page from the top, in an empty directory, as a reader would."""
 
     def __init__(self, page, folder, environment):
         self.folder, self._environment = folder, environment
@@ -168,7 +170,7 @@ class Reader:
         self._outcomes = {}
 
     def outcome(self, block):
-        """What running a block of the page gave: for each of its commands the command, exit code, output and errors."""
+        """The result of running a block: for each of its commands the command, exit code, output and errors."""
         while block.line not in self._outcomes:
             following = self._ahead.pop(0)
             self._outcomes[following.line] = self._do(following)
@@ -203,7 +205,7 @@ class Reader:
 
 @pytest.fixture(scope="session")
 def outcome(tmp_path_factory, programs, request):
-    """A function that runs a block, after those before it on its page, in a folder that the page has to itself."""
+    """A function that runs a block, after those before it on its page, in a directory of its own for each page."""
     readers = {}
 
     def run(block):
@@ -235,18 +237,18 @@ def test_every_command_in_the_docs_runs_and_exits_as_the_page_says(block, outcom
 
 @posix
 @pytest.mark.parametrize("block", of_kind("console"))
-def test_the_output_in_the_docs_has_the_lines_of_the_real_one(block, outcome):
+def test_every_label_in_shown_output_is_in_the_real_output(block, outcome):
     for command, _, output, errors in outcome(block):
         missing = labels(command.output) - labels((output + errors).splitlines())
         assert not missing, f"$ {command.text}\n{output}{errors}"
 
 
-def test_no_command_of_memkit_is_shown_where_it_is_not_run():
+def test_every_memkit_command_in_the_docs_is_in_a_block_that_runs():
     shown = [line for block in BLOCKS if not block.runs for line in block.text.splitlines()]
     assert [line for line in shown if re.match(r"\s*(\$ )?memkit(-run)? \S", line) and ": " not in line] == []
 
 
-def test_every_file_that_a_page_has_the_reader_write_is_used_on_it():
+def test_every_file_that_a_page_defines_is_used_on_it():
     for block in BLOCKS:
         name = block.caption or (Path(block.kind).name if block.directive == "literalinclude" else None)
         if name and name != "conftest.py" and block.page.name != "plugins.rst":  # there it is installed instead
@@ -255,7 +257,7 @@ def test_every_file_that_a_page_has_the_reader_write_is_used_on_it():
             assert name in words, f"{block}: {name}"
 
 
-def test_no_example_shows_a_path_of_somebody_s_machine():
+def test_no_example_shows_a_path_of_a_real_machine():
     for block in BLOCKS:
         paths = set(re.findall(r"(?<![\w.])/(?:home|tmp|root|work|Users)/\S*", block.text))
         assert all(path.startswith("/home/ada/") for path in paths), str(block)
@@ -266,7 +268,7 @@ def test_no_example_shows_a_path_of_somebody_s_machine():
 
 @pytest.fixture
 def tool(programs, oneline, tmp_path):
-    """A function that runs ``python -m memkit`` in an empty folder where the example plugin is installed."""
+    """A function that runs ``python -m memkit`` in an empty directory, with the example plugin installed."""
 
     def run(*words, folders=(), stderr=subprocess.PIPE):
         words = [sys.executable, "-m", "memkit", *words]
@@ -293,50 +295,127 @@ def test_the_example_plugin_writes_a_line_for_each_recording_of_a_report(tool):
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["-c b = 1", "-c a = 1"]
 
 
-def test_the_example_plugin_is_inert_without_its_option(tool):
+def test_the_example_plugin_does_nothing_without_its_option(tool):
     done = tool("run", "-q", "-o", "a.memkit", "-c", "pass")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_example_plugin_can_be_left_out(tool):
+def test_the_example_plugin_can_be_disabled(tool):
     done = tool("run", "-p", "no:oneline", "--oneline", "-", "-c", "pass")
     assert done.returncode == 2
     assert "unknown option '--oneline'" in done.stderr
 
 
+HOOKS = [name for name in vars(hookspecs) if name.startswith("memkit_")]
+PLUGINS = {
+    block.caption.removesuffix(".py"): block for block in BLOCKS if block.page.name == "plugins.rst" and block.caption
+}
+"""The examples on the page about plugins: module -> block."""
+
+
 @pytest.fixture
-def further(tmp_path_factory):
-    """A folder where the further examples of the page about plugins are installed."""
-    folder = tmp_path_factory.mktemp("further")
-    for block in BLOCKS:
-        if block.page.name == "plugins.rst" and block.caption:
-            (folder / block.caption).write_text(block.text, encoding="utf-8")
-    about = folder / "further-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: further\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[memkit]\ntell = memkit_tell\nheap = memkit_heap\n")
-    return folder
+def with_example(tmp_path, tool):
+    """A function that runs memkit where one of the further examples of the page about plugins is installed."""
+
+    def run(module, *words, **settings):
+        folder = tmp_path / "further"
+        about = folder / "further-1.0.dist-info"
+        about.mkdir(parents=True, exist_ok=True)
+        for name, block in PLUGINS.items():
+            (folder / f"{name}.py").write_text(block.text, encoding="utf-8")
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: further\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(f"[memkit]\nfurther = {module}\n")
+        return tool(*words, folders=[folder], **settings)
+
+    return run
 
 
-def test_the_example_of_a_meter_measures(tool, tmp_path, further):
+def example_of_options(run, folder):
+    words = ("memkit_budget", "run", "-q", "-o", "a.memkit", "--budget")
+    assert run(*words, "1GiB", "-c", "pass").returncode == 0
+    done = run(*words, "1MiB", "-c", "pass")
+    assert done.returncode == 1
+    assert re.match(
+        r"memkit: plugin 'further' failed: the peak, [\d.]+ MiB, is above the budget; the recording", done.stderr
+    )
+
+
+def example_of_a_report(run, folder):
+    for name, size in (("small", 1), ("large", 50)):
+        assert run("memkit_highest", "run", "-q", "-o", f"{name}.memkit", "-c", f"b'x' * ({size} << 20)").returncode == 0
+    done = run("memkit_highest", "report", "-q", "--highest", "small.memkit", "large.memkit")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "large.memkit\n", "")
+
+
+def example_of_following(run, folder):
+    # The program goes on until it is told of, and gives up at last.
+    program = "import os, time; any(os.path.getsize('told') or time.sleep(0.1) for _ in range(300)) or exit(1)"
+    with open(folder / "told", "w") as told:
+        done = run("memkit_tell", "run", "-q", "-o", "a.memkit", "--tell", "-c", program, stderr=told)
+    assert done.returncode == 0
+    assert re.match(r"[\d.]+ MiB\n", (folder / "told").read_text())
+
+
+def example_of_a_meter(run, folder):
     program = "import python_heap, time; kept = bytes(50_000_000)"
-    done = tool("run", "-q", "-o", "a.memkit", "--meter", "python_heap", "-c", program, folders=[further])
+    done = run("memkit_heap", "run", "-q", "-o", "a.memkit", "--meter", "python_heap", "-c", program)
     assert (done.returncode, done.stderr) == (0, "")
-    recording = memkit.read(tmp_path / "a.memkit")
+    recording = memkit.read(folder / "a.memkit")
     assert recording.about.meter == "python_heap"
     assert 50_000_000 <= recording.growth < 51_000_000
 
 
-def test_the_example_of_following_tells_the_memory_while_the_program_runs(tool, tmp_path, further):
-    # The program goes on until it is told of, and gives up at last.
-    program = "import os, time; any(os.path.getsize('told') or time.sleep(0.1) for _ in range(300)) or exit(1)"
-    with open(tmp_path / "told", "w") as told:
-        done = tool("run", "-q", "-o", "a.memkit", "--tell", "-c", program, folders=[further], stderr=told)
-    assert done.returncode == 0
-    assert re.match(r"[\d.]+ MiB\n", (tmp_path / "told").read_text())
+def example_of_a_command(run, folder):
+    assert run("memkit_peak", "run", "-q", "-o", "a.memkit", "-c", "pass").returncode == 0
+    done = run("memkit_peak", "peak", "a.memkit")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{memkit.read(folder / 'a.memkit').peak}\n", "")
+    assert "  peak      Print the peak of a recording, in bytes.\n" in run("memkit_peak", "--help").stdout
 
 
-# -- nothing goes unmentioned ----------------------------------------------------------------------------------------
+def example_of_a_magic(run, folder):
+    pytest.importorskip("IPython")
+    program = (
+        "from IPython.core.interactiveshell import InteractiveShell as Shell; shell = Shell.instance()\n"
+        "shell.run_line_magic('load_ext', 'memkit'); print(shell.run_line_magic('rss', ''))"
+    )
+    done = run("memkit_rss", "run", "-q", "-o", "a.memkit", "-c", program)
+    assert re.fullmatch(r"[\d.]+ MiB\n", done.stdout), done.stderr
+
+
+EXAMPLES = {
+    "memkit_add_options": example_of_options,
+    "memkit_report": example_of_a_report,
+    "memkit_follow": example_of_following,
+    "memkit_meters": example_of_a_meter,
+    "memkit_register_commands": example_of_a_command,
+    "memkit_load_ipython": example_of_a_magic,
+}
+
+
+@posix
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_example_of_a_hook_does_what_the_page_says(hook, with_example, tmp_path):
+    tried = set()
+
+    def run(module, *words, **settings):
+        tried.add(module)
+        return with_example(module, *words, **settings)
+
+    EXAMPLES[hook](run, tmp_path)
+    [module] = tried
+    assert f"def {hook}(" in PLUGINS[module].text
+    assert f":caption: {module}.py" in sections_of("plugins.rst")[hook]
+
+
+def test_the_example_of_a_wrapper_runs_around_the_reports(with_example, tmp_path):
+    done = with_example("memkit_banner", "run", "-q", "-o", "a.memkit", "--csv", "-", "-c", "pass")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, head, *_, last = done.stdout.splitlines()
+    assert (first, last) == ("reports on 1 recordings", "end of reports")
+    assert head == ",".join(samples_csv.HEAD)
+
+
+# -- everything is documented ---------------------------------------------------------------------------------------
 
 
 def text_of(name):
@@ -354,7 +433,7 @@ class Found(Exception):
 
 
 def options_of(command, monkeypatch):
-    """The options that the parser of a command has, by all their spellings."""
+    """The options of the parser of a command, in all their spellings."""
 
     def stop(parser, words):
         raise Found(parser)
@@ -395,9 +474,13 @@ def test_every_option_that_is_documented_exists(monkeypatch):
     assert set(documented) <= existing
 
 
-@pytest.mark.parametrize("hook", [name for name in vars(hookspecs) if name.startswith("memkit_")])
-def test_every_hook_is_documented(hook):
-    assert re.search(rf"^\.\. autofunction:: memkit\.hookspecs\.{hook}$", text_of("plugins.rst"), re.MULTILINE)
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_is_documented_with_its_parameters_and_their_types(hook):
+    text = " ".join(sections_of("plugins.rst")[hook].split())
+    assert f".. autofunction:: memkit.base.hookspecs.{hook} " in text
+    for name, parameter in inspect.signature(getattr(hookspecs, hook)).parameters.items():
+        assert f"``{name}: {parameter.annotation}``" in text.partition("Called")[0]
+    assert " Process " in text.partition(" Called ")[2]
 
 
 def test_every_row_of_the_journal_is_in_the_file_format():
@@ -425,7 +508,7 @@ def keys_in(value):
 
 
 def with_rows(recording):
-    """The recording with rows that were never recorded: a line, a call, a limit that was crossed, another process."""
+    """The recording with made-up rows: a line, a call, a limit, a crossing, a sample of another process."""
     how, load = Tracing("monitoring", "perf", None, 30.0, 700.0, 3, 1), Function("load.py", "load", 1)
     line, call = Line(load, 2, 3, 4, 5, 6, 7), Call(0, None, load, 1, 2, 3, 4, 5, 6, 7, 8)
     crossing = Crossing(1, 2, 3, "rss", "report", (Stack(1, "a", (Frame("load.py", 1, "load"),)),))
@@ -437,13 +520,13 @@ def with_rows(recording):
 def test_every_key_of_the_json_document_is_documented():
     with memkit.record() as run, memkit.span("here"):
         pass
-    document = json.loads("".join(jsonfile.document(with_rows(run.recording))))
-    del document["about"]  # the page sends the reader to the file format
+    document = json.loads("".join(recording_json.document(with_rows(run.recording))))
+    del document["about"]  # the page refers to the file format
     assert {key for key in keys_in(document) if f"``{key}``" not in text_of("reference/json.rst")} == set()
 
 
 def test_every_column_of_the_csv_file_is_documented_in_order():
-    assert tuple(re.findall(r"^    \* - ``(\w+)``$", text_of("howto/numbers.rst"), re.MULTILINE)) == csvfile.HEAD
+    assert tuple(re.findall(r"^    \* - ``(\w+)``$", text_of("howto/numbers.rst"), re.MULTILINE)) == samples_csv.HEAD
 
 
 def test_every_column_of_the_csv_file_of_lines_is_documented_in_order(tmp_path):
@@ -457,7 +540,7 @@ def test_every_column_of_the_csv_file_of_lines_is_documented_in_order(tmp_path):
 def test_every_column_of_the_csv_file_of_calls_is_documented_in_order(tmp_path):
     with memkit.record() as run:
         pass
-    calls.write_csv(with_rows(run.recording), str(tmp_path / "calls.csv"))
+    call_paths.write_csv(with_rows(run.recording), str(tmp_path / "calls.csv"))
     head = (tmp_path / "calls.csv").read_text().splitlines()[0]
     assert ",".join(re.findall(r"^    \* - ``(\w+)``$", text_of("howto/calls.rst"), re.MULTILINE)) == head
 
@@ -491,6 +574,13 @@ def test_the_commands_of_the_readme_name_what_exists():
     assert set(re.findall(r"\.\[(\w+)\]", readme)) <= set(project["optional-dependencies"])
     for path in re.findall(r"(?:docs/[\w./-]+|[A-Z]+\.rst)", readme):
         assert (ROOT / path.rstrip(".")).exists() or path == "docs/_build", path
+
+
+def test_every_path_in_contributing_exists():
+    text = (ROOT / "CONTRIBUTING.rst").read_text(encoding="utf-8")
+    paths = set(re.findall(r"``((?:memkit|tests|docs|plugins|\.ci)/[\w./*-]*)``", text))
+    assert len(paths) > 20
+    assert [path for path in sorted(paths) if not any(ROOT.glob(path.rstrip("/")))] == []
 
 
 def test_the_documentation_builds_without_a_warning(tmp_path):

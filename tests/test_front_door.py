@@ -1,4 +1,4 @@
-"""The names that ``import memkit`` gives, and what that costs."""
+"""The public names of ``memkit``, and what importing it loads."""
 
 import ast
 import os
@@ -15,19 +15,19 @@ def run(code, **environment):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, **environment).stdout
 
 
-def test_every_name_on_the_door_opens():
+def test_every_public_name_can_be_loaded():
     for name in memkit.__all__:
         assert getattr(memkit, name) is not None
     assert set(memkit.__all__) < set(dir(memkit))
 
 
-def test_the_names_for_type_checkers_are_the_names_on_the_door():
+def test_type_checkers_see_exactly_the_public_names():
     tree = ast.parse(Path(memkit.__file__).read_text())
     [block] = [node for node in tree.body if isinstance(node, ast.If)]
     assert sorted(alias.asname for node in block.body for alias in node.names) == sorted(memkit.__all__)
 
 
-def test_every_public_name_says_what_it_is():
+def test_every_public_name_has_a_docstring():
     silent = [name for name in memkit.__all__ if not (getattr(memkit, name).__doc__ or "").strip()]
     assert silent == []
 
@@ -37,19 +37,19 @@ def test_an_unknown_name_is_an_attribute_error():
         memkit.recrod  # noqa: B018
 
 
-# The packages that have the name of a function, and the one module that has two names.
+# Two packages have the name of a function, and one module has two names.
 FRONT = [
     *("memkit", "memkit.base", "memkit.base.errors", "memkit.base.units"),
     *("memkit.record", "memkit.report", "memkit.units"),
 ]
 
 
-def test_importing_memkit_imports_next_to_nothing():
+def test_importing_memkit_imports_only_errors_and_units():
     code = "import sys; before = set(sys.modules); import memkit; print(sorted(set(sys.modules) - before))"
     assert run(code).strip() == str(FRONT)
 
 
-def test_the_measured_process_is_not_burdened(native_only):
+def test_the_measured_process_imports_no_heavy_module(native_only):
     code = (
         "import sys; before = set(sys.modules); import memkit.run.execute;"
         "print(sorted(name for name in set(sys.modules) - before if not name.startswith(('memkit', '_cython'))))"
@@ -57,13 +57,13 @@ def test_the_measured_process_is_not_burdened(native_only):
     assert set(eval(run(code))) <= {"__future__", "atexit", "cython_runtime"}
 
 
-def test_the_version_is_the_distributions():
+def test_the_version_is_that_of_the_distribution():
     from importlib.metadata import version
 
     assert memkit.__version__ == version("memkit-profiler")
 
 
-def test_one_number_in_bytes(touched):
+def test_rss_and_peak_rss_are_in_bytes(touched):
     before = memkit.rss()
     block = touched(30)
     assert memkit.rss() - before == pytest.approx(30 << 20, abs=1 << 20)
@@ -71,13 +71,13 @@ def test_one_number_in_bytes(touched):
     block.close()
 
 
-def test_the_peak_can_start_anew(exact_peaks, spike):
+def test_the_peak_can_be_reset(exact_peaks, spike):
     spike(60)
     high = memkit.peak_rss(reset=True)
     assert high - memkit.peak_rss() > 30 << 20
 
 
-def test_where_the_peak_cannot_start_anew_it_says_so():
+def test_a_peak_that_cannot_be_reset_is_a_meter_error():
     code = "import memkit\ntry: memkit.peak_rss(reset=True)\nexcept memkit.MeterError as error: print(error)"
     said = run(code, env={**os.environ, "MEMKIT_ENGINE": "portable"})
     assert "cannot be reset here" in said

@@ -7,38 +7,45 @@ import inspect
 
 from memkit.base.errors import UsageError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+    from typing import Any, Protocol
 
-def around_calls(function, manager):
+    Manager = Callable[[], AbstractContextManager[object]]
+
+    class Recorder(Protocol):
+        """What one call of a decorated function begins and ends."""
+
+        def start(self, *, join: bool) -> bool:
+            """Begin, or join what goes on; whether it was begun here."""
+
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None:
+            """End it."""
+
+
+def around_calls(function: Callable[..., Any], manager: Manager) -> Callable[..., Any]:
     """The function, with ``manager()`` entered around each call.
 
     A coroutine function is a coroutine function still, and the context stays open until it ends, as it does for
     generators and asynchronous generators until they are exhausted or closed.
     """
     if inspect.iscoroutinefunction(function):
-
-        async def wrapped(*args, **kwargs):
-            with manager():
-                return await function(*args, **kwargs)
-
+        wrapped = _around_coroutine(function, manager)
     elif inspect.isasyncgenfunction(function):
         wrapped = _around_asynchronous_generator(function, manager)
-
     elif inspect.isgeneratorfunction(function):
-
-        def wrapped(*args, **kwargs):
-            with manager():
-                return (yield from function(*args, **kwargs))
-
+        wrapped = _around_generator(function, manager)
     else:
-
-        def wrapped(*args, **kwargs):
-            with manager():
-                return function(*args, **kwargs)
-
+        wrapped = _around_function(function, manager)
     return functools.wraps(function)(wrapped)
 
 
-def decorated(function, manager):
+def decorated(function: Any, manager: Manager) -> Any:
     """The same for a decorator that says so where it is given anything else, and that goes through what a class makes of it.
 
     Raises ``UsageError``.
@@ -50,8 +57,32 @@ def decorated(function, manager):
     return around_calls(function, manager)
 
 
-def _around_asynchronous_generator(function, manager):
-    async def wrapped(*args, **kwargs):
+def _around_function(function: Callable[..., Any], manager: Manager) -> Callable[..., Any]:
+    def wrapped(*args: object, **kwargs: object) -> Any:
+        with manager():
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+def _around_coroutine(function: Callable[..., Any], manager: Manager) -> Callable[..., Any]:
+    async def wrapped(*args: object, **kwargs: object) -> Any:
+        with manager():
+            return await function(*args, **kwargs)
+
+    return wrapped
+
+
+def _around_generator(function: Callable[..., Any], manager: Manager) -> Callable[..., Any]:
+    def wrapped(*args: object, **kwargs: object) -> Generator[Any, Any, Any]:
+        with manager():
+            return (yield from function(*args, **kwargs))
+
+    return wrapped
+
+
+def _around_asynchronous_generator(function: Callable[..., Any], manager: Manager) -> Callable[..., Any]:
+    async def wrapped(*args: object, **kwargs: object) -> AsyncGenerator[Any, Any]:
         with manager():
             generator = function(*args, **kwargs)
             try:
@@ -76,12 +107,12 @@ def _around_asynchronous_generator(function, manager):
 class OneCall:
     """One call of a decorated function: what ``start(join=True)`` begins lasts as long, unless a call around it began it."""
 
-    def __init__(self, manager):
+    def __init__(self, manager: Recorder):
         self._manager = manager
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self._mine = self._manager.start(join=True)
 
-    def __exit__(self, *error):
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._mine:
-            self._manager.__exit__(*error)
+            self._manager.__exit__(kind, error, trace)

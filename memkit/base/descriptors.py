@@ -43,7 +43,7 @@ def writable(descriptor: int) -> bool:
     return any(not event & select.POLLNVAL for _, event in poll.poll(0))
 
 
-def identity(fd: int) -> tuple | None:
+def identity(fd: int) -> tuple[int, int, int, int] | None:
     """What a descriptor leads to, which tells whether a program has closed it and used its number again; None if closed."""
     try:
         found = os.fstat(fd)

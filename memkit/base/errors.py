@@ -9,7 +9,21 @@
     └── JournalError    rows could not be written
 """
 
+from __future__ import annotations
+
 import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Protocol
+
+    class Journal(Protocol):
+        """What rows are written to."""
+
+        error: int
+        """The errno that the first failed write had; 0 if none has failed."""
+        lost: int
 
 
 class MemkitError(Exception):
@@ -32,20 +46,23 @@ class JournalError(MemkitError):
     """Rows that did not reach the file; what did is safe."""
 
 
-def lost_rows(journal, where: str, rows: str = "rows") -> JournalError:
+def lost_rows(journal: Journal, where: str, rows: str = "rows") -> JournalError:
     """What to raise of a journal that has an error: so many of its rows did not reach a place."""
     reason = os.strerror(journal.error)
     return JournalError(f"{journal.lost} {rows} did not reach {where}: {reason}; what was written before can be read")
 
 
-def in_a_line(error: Exception) -> str:
-    """What somebody is told of an error: of memkit's own as it is, of any other with its type."""
-    return str(error) if isinstance(error, MemkitError) else f"{type(error).__name__}: {error}"
+def in_a_line(error: BaseException) -> str:
+    """What somebody is told of an error: of memkit's own its text, of any other its type and the first line of its text."""
+    if isinstance(error, MemkitError):
+        return str(error)
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
-def nearest(word, known):
+def nearest(word: str, known: Iterable[str]) -> str:
     """A hint such as `` (did you mean 'rss'?)`` for a misspelled word, or nothing."""
     from difflib import get_close_matches
 
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import pluggy
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from memkit.base.protocols import Meters, OptionParser, Recording, Registry
+
 hookspec = pluggy.HookspecMarker("memkit")
 hookimpl = pluggy.HookimplMarker("memkit")
 
 
 @hookspec
-def memkit_add_options(parser):
+def memkit_add_options(parser: OptionParser) -> None:
     """Add command-line options; their values come back in ``options``.
 
     ``parser`` has argparse's ``add_argument``. An option must be inert by default: a plugin acts when its own was given.
@@ -21,7 +29,7 @@ def memkit_add_options(parser):
 
 
 @hookspec
-def memkit_report(recording, recordings, options):
+def memkit_report(recording: Recording, recordings: tuple[Recording, ...], options: Namespace) -> None:
     """Report on finished recordings.
 
     Take ``recording`` to be called once for each, or ``recordings`` (a tuple) to be called once with all of them.
@@ -29,15 +37,27 @@ def memkit_report(recording, recordings, options):
 
 
 @hookspec
-def memkit_follow(recording, options):
-    """Called about once a second while a process is recorded by a command, with what has been recorded so far."""
+def memkit_follow(recording: Recording, options: Namespace) -> None:
+    """Called about once a second while a process is recorded by a command, with what has been recorded so far.
+
+    One that fails is not called again for that recording.
+    """
 
 
 @hookspec
-def memkit_meters():
+def memkit_meters() -> Meters:  # type: ignore[empty-body]  # a specification has none
     """Further meters: a dict of name -> module-level callable that returns bytes, for ``--meter NAME``."""
 
 
 @hookspec
-def memkit_load_ipython(shell):
+def memkit_register_commands(commands: Registry) -> None:
+    """Add commands: ``commands.add("NAME", command)`` makes ``memkit NAME``.
+
+    A command is an object, or a module, with a ``description``, ``add_options(parser)`` for an argparse parser, and
+    ``run(options)``, which returns the exit code.
+    """
+
+
+@hookspec
+def memkit_load_ipython(shell: InteractiveShell) -> None:
     """``%load_ext memkit`` was typed: register magics, and functions at events, with the ``shell`` of IPython."""

@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import stat
 
-from memkit.base.errors import FormatError, UsageError
+from memkit.base.errors import FormatError, MemkitError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
-def text_of(path, refusal=UsageError) -> str:
+def text_of(path: AnyPath, refusal: type[MemkitError] = UsageError) -> str:
     """A path as text. Raises ``refusal`` for what can be none."""
     try:
         text = os.fsdecode(path)
@@ -22,7 +28,7 @@ def text_of(path, refusal=UsageError) -> str:
     return text
 
 
-def to_read(path) -> str:
+def to_read(path: AnyPath) -> str:
     """A path as text, of something that can be read more than once. Raises ``FormatError``: opening a pipe would wait."""
     text = text_of(path, FormatError)
     try:
@@ -56,7 +62,7 @@ def working_folder() -> str | None:
         return None
 
 
-def absolute(path) -> str:
+def absolute(path: AnyPath) -> str:
     """The same from the root on. Raises ``UsageError``."""
     text = text_of(path)
     try:

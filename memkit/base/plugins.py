@@ -1,4 +1,4 @@
-"""Plugins: found by entry point, listed, and called one by one, so that one that fails harms no other.
+"""The plugins of one command: found, loaded, listed and called.
 
 ``MEMKIT_DISABLE_PLUGIN_AUTOLOAD=1`` leaves those of other distributions out.
 """
@@ -6,21 +6,25 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
-import traceback
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib.metadata import entry_points
 from typing import NamedTuple
 
-import pluggy
+from memkit.base import entry_points
+from memkit.base.commands import Commands
+from memkit.base.entry_points import EntryPoint
+from memkit.base.errors import UsageError, in_a_line, nearest
 
-from memkit.base import hookspecs
-from memkit.base.errors import MemkitError, UsageError, nearest
-from memkit.base.units import printable
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any, TextIO
 
-GROUP = "memkit"
-OWN = "memkit-profiler"
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from memkit.base.hook_calls import Hooks
+    from memkit.base.protocols import Complain, MeterFunction, Recording
 
 
 class Plugin(NamedTuple):
@@ -36,49 +40,52 @@ class Plugin(NamedTuple):
 
 
 class Plugins:
-    """The plugins of one command: those that entry points name, without those ``disabled``.
+    """The plugins of one command: memkit's ``reporters``, and those that entry points name, without those ``disabled``.
 
-    ``complain`` is told in a line what went wrong with one.
+    ``complain`` is told in a line what went wrong with one. Where there are none, pluggy is not imported.
     """
 
-    def __init__(self, disabled=(), complain=None):
+    def __init__(self, disabled: Collection[str] = (), complain: Complain | None = None, *, reporters: bool = True):
         self._complain = complain or _to_stderr
-        self._manager = pluggy.PluginManager(GROUP)
-        self._manager.add_hookspecs(hookspecs)
-        self.found: list[Plugin] = []
-        self.failures = 0
-        self._broken = False
-        self._options = []
         self._disabled = disabled
-        self._words = None
-        points = sorted(entry_points(group=GROUP), key=lambda point: (not _is_own(point), point.name))
-        for point in points:
-            self._load(point, point.name in disabled)
+        self._options: list[argparse.Action] = []
+        self._words: list[str] | None = None
+        self._hooks: Hooks | None = None
+        points = [*(entry_points.own() if reporters else ()), *entry_points.others()]
+        loaded = [(point, *self._loaded(point)) for point in points]
+        # pluggy calls first what was registered last, and reports come in the order of the names.
+        self.found = [self._registered(*each) for each in reversed(loaded)][::-1]
 
-    def _load(self, point, disabled: bool) -> None:
-        name, owner = point.name, point.dist
-        about = (name, owner.metadata["Name"] if owner else "?", owner.version if owner else "?")
-        if disabled:
-            self.found.append(Plugin(*about, (), "disabled"))
-            return
-        if os.environ.get("MEMKIT_DISABLE_PLUGIN_AUTOLOAD", "0") not in ("", "0") and not _is_own(point):
-            self.found.append(Plugin(*about, (), "disabled by MEMKIT_DISABLE_PLUGIN_AUTOLOAD"))
-            return
+    def _loaded(self, point: EntryPoint) -> tuple[object, str]:
+        """A plugin that was imported, or None, and its state so far."""
+        if point.name in self._disabled:
+            return None, "disabled"
+        if os.environ.get("MEMKIT_DISABLE_PLUGIN_AUTOLOAD", "0") not in ("", "0") and not point.is_own:
+            return None, "disabled by MEMKIT_DISABLE_PLUGIN_AUTOLOAD"
         try:
-            plugin = point.load()
-            self._manager.register(plugin, name)
-            self._manager.check_pending()
+            return point.load(), "active"
         except (Exception, SystemExit) as error:
-            if self._manager.has_plugin(name):
-                self._manager.unregister(name=name)
-            reason = f"cannot be loaded: {_shortly(error)}"
-            self.found.append(Plugin(*about, (), reason))
-            self._complain(f"plugin {name!r} of {about[1]} {reason}; disable it with -p no:{name}")
-            return
-        hooks = sorted(caller.name for caller in self._manager.get_hookcallers(plugin) or ())
-        self.found.append(Plugin(*about, tuple(hooks), "active"))
+            return None, self._unloaded(point, error)
 
-    def check_names(self, names) -> None:
+    def _registered(self, point: EntryPoint, plugin: object, state: str) -> Plugin:
+        about = point.name, point.distribution, point.version
+        if state != "active":
+            return Plugin(*about, (), state)
+        if self._hooks is None:
+            from memkit.base.hook_calls import Hooks
+
+            self._hooks = Hooks(self._complain)
+        try:
+            return Plugin(*about, self._hooks.register(plugin, point.name), state)
+        except (Exception, SystemExit) as error:
+            return Plugin(*about, (), self._unloaded(point, error))
+
+    def _unloaded(self, point: EntryPoint, error: BaseException) -> str:
+        reason = f"cannot be loaded: {in_a_line(error)}"
+        self._complain(f"plugin {point.name!r} of {point.distribution} {reason}; disable it with -p no:{point.name}")
+        return reason
+
+    def check_names(self, names: Iterable[str]) -> None:
         """Raise ``UsageError`` for a name that no plugin has."""
         known = [plugin.name for plugin in self.found]
         for name in names:
@@ -87,12 +94,20 @@ class Plugins:
 
     def has(self, hook: str) -> bool:
         """Whether any plugin implements a hook."""
-        return bool(getattr(self._manager.hook, hook).get_hookimpls())
+        return self._hooks is not None and self._hooks.has(hook)
 
-    def add_options(self, parser) -> None:
+    def _call(self, hook: str, consequence: str, **known: object) -> list[Any]:
+        return [] if self._hooks is None else self._hooks.call(hook, consequence, **known)
+
+    def _failures(self, hook: str) -> int:
+        return 0 if self._hooks is None else self._hooks.failures.get(hook, 0)
+
+    # -- options -----------------------------------------------------------------------------------------------------------
+
+    def add_options(self, parser: argparse._ActionsContainer) -> None:
         """Let each plugin add its options to an argparse parser or group."""
         before = len(parser._actions)
-        self._each("memkit_add_options", {"parser": parser}, "its options are missing")
+        self._call("memkit_add_options", "its options are missing", parser=parser)
         self._options = parser._actions[before:]
 
     def remember(self, words: list[str]) -> None:
@@ -107,22 +122,24 @@ class Plugins:
                 self._words.append(word if known[word[:2]].nargs != 0 else word[:2])
             elif name in known:
                 self._words.append(word)
-                most = {None: 1, "?": 1, "*": len(rest), "+": len(rest)}.get(known[name].nargs, known[name].nargs)
+                most = _most_values(known[name].nargs, len(rest))
                 while not equals and most and rest and (rest[0] == "-" or not rest[0].startswith("-")):
                     self._words.append(rest.pop(0))
                     most -= 1
 
-    def _again(self, recordings: tuple) -> str:
+    def _again(self, recordings: tuple[Recording, ...]) -> str:
         """What to say of a report that failed: the command that makes it again, for a shell."""
-        files = [recording.source for recording in recordings]
-        if self._words is None or None in files:
+        files = [recording.source for recording in recordings if recording.source is not None]
+        if self._words is None or len(files) < len(recordings):
             return "the recording is safe"
+        import shlex
+
         words = [os.path.join(".", file) if file.startswith("-") else file for file in files]
         return (
             f"the recording is safe, make this report again with: {shlex.join(['memkit', 'report', *words, *self._words])}"
         )
 
-    def options(self, command: str, given: dict):
+    def options(self, command: str, given: Mapping[str, object]) -> argparse.Namespace:
         """The plugins' options as ``command`` would have them, with the values of those ``given`` by name.
 
         Raises ``UsageError`` for an unknown name, and for a value that its option refuses.
@@ -136,81 +153,72 @@ class Plugins:
         for name, value in given.items():
             if name not in actions:
                 raise UsageError(f"unknown option {name!r}{nearest(name, actions)}; there are {', '.join(sorted(actions))}")
-            convert = actions[name].type
-            setattr(options, name, convert(value) if convert and isinstance(value, (str, os.PathLike)) else value)
+            convert: Any = actions[name].type
+            setattr(options, name, convert(value) if callable(convert) and isinstance(value, (str, os.PathLike)) else value)
         return options
 
-    def report(self, recordings, options) -> int:
-        """Let each plugin report on recordings; return how many failed.
-
-        Raises ``UsageError``, before any of them begins, for an option of one recording where there are not one.
-        """
-        recordings = tuple(recordings)
-        self._refuse_several(recordings, options)
-        again = self._again(recordings)
-        failed = 0
-        with _spelled(sys.stdout, sys.stderr):
-            for implementation in self._implementations("memkit_report"):
-                rounds = [None] if "recording" not in implementation.argnames else recordings
-                for recording in rounds:
-                    known = {"recording": recording, "recordings": recordings, "options": options}
-                    failed += not self._call(implementation, known, again)
-        if self._broken:  # the others have made their reports
-            raise BrokenPipeError
-        return failed
-
-    def _refuse_several(self, recordings: tuple, options) -> None:
+    def _refuse_several(self, recordings: tuple[Recording, ...], options: object) -> None:
         for action in self._options:
             given = getattr(options, action.dest, None) != action.default
             if given and len(recordings) != 1 and getattr(action, "one_recording", False):
                 name = action.option_strings[-1]
                 raise UsageError(f"{name} takes one recording, not {len(recordings)}: make a report of each")
 
-    def follow(self, recording, options) -> None:
-        """Let each plugin look at a recording that is being made."""
-        self._each("memkit_follow", {"recording": recording, "options": options}, "it is asked again in a second")
+    # -- the other hooks ---------------------------------------------------------------------------------------------------
 
-    def load_ipython(self, shell) -> None:
+    def report(self, recordings: Iterable[Recording], options: object) -> int:
+        """Let each plugin report on recordings; return how many failed, those that failed as they followed included.
+
+        Raises ``UsageError``, before any of them begins, for an option of one recording where there are not one.
+        """
+        recordings = tuple(recordings)
+        self._refuse_several(recordings, options)
+        before = self._failures("memkit_report")
+        with _spelled(sys.stdout, sys.stderr):
+            self._call(
+                "memkit_report", self._again(recordings), recording=recordings, recordings=recordings, options=options
+            )
+        if self._hooks is not None and self._hooks.reader_went_away:  # the others have made their reports
+            raise BrokenPipeError
+        return self._failures("memkit_report") - before + self._failures("memkit_follow")
+
+    def follow(self, recording: Recording, options: object) -> None:
+        """Let each plugin look at a recording that is being made; one that fails is not called again."""
+        self._call("memkit_follow", "it is not called again", recording=recording, options=options)
+
+    def load_ipython(self, shell: InteractiveShell) -> None:
         """Let each plugin add to a shell of IPython."""
-        self._each("memkit_load_ipython", {"shell": shell}, "its magics are missing")
+        self._call("memkit_load_ipython", "its magics are missing", shell=shell)
 
-    def meters(self) -> dict:
+    def meters(self) -> dict[str, MeterFunction]:
         """The meters of all plugins: name -> callable."""
-        found = {}
-        for implementation in self._implementations("memkit_meters"):
-            results = []
-            self._call(implementation, {}, "its meters are missing", results.append)
-            for meters in results:
-                found.update(meters or {})
+        return {
+            name: meter for meters in self._call("memkit_meters", "its meters are missing") for name, meter in meters.items()
+        }
+
+    def commands(self, own: Iterable[str]) -> Commands:
+        """The commands of all plugins, none of which has the name of one of memkit's ``own``."""
+        hooks = self._hooks
+        found = Commands(own, lambda: None if hooks is None else hooks.caller)
+        self._call("memkit_register_commands", "its command is missing", commands=found)
         return found
 
-    def _implementations(self, hook: str):
-        # pluggy calls the last registered first; reports come in the order of the names.
-        return list(getattr(self._manager.hook, hook).get_hookimpls())
 
-    def _each(self, hook: str, known: dict, consequence: str) -> None:
-        for implementation in self._implementations(hook):
-            self._call(implementation, known, consequence)
+def _most_values(nargs: int | str | None, words: int) -> int:
+    """How many of some words that follow an option can be its values."""
+    if isinstance(nargs, int):
+        return nargs
+    return 1 if nargs in (None, "?") else words
 
-    def _call(self, implementation, known: dict, consequence: str, take=None) -> bool:
-        try:
-            result = implementation.function(*(known[name] for name in implementation.argnames))
-        except (Exception, SystemExit) as error:
-            if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
-                self._broken = True  # standard output went away: nobody's fault; rich makes it an exit
-                return True
-            self.failures += 1
-            if not isinstance(error, MemkitError) and os.environ.get("MEMKIT_DEBUG"):
-                traceback.print_exc()
-            self._complain(f"plugin {implementation.plugin_name!r} failed: {_shortly(error)}; {consequence}")
-            return False
-        if take:
-            take(result)
-        return True
+
+def _to_stderr(text: str) -> None:
+    from memkit.base.hook_calls import to_stderr
+
+    to_stderr(text)
 
 
 @contextmanager
-def _spelled(*streams):
+def _spelled(*streams: TextIO) -> Iterator[None]:
     """What the encoding of a stream cannot spell is a backslash and its code meanwhile: names may be anything."""
     before = [(stream, stream.errors) for stream in streams if hasattr(stream, "reconfigure") and not stream.closed]
     for stream, _ in before:
@@ -222,22 +230,6 @@ def _spelled(*streams):
             _reconfigure(stream, errors)
 
 
-def _reconfigure(stream, errors):
+def _reconfigure(stream: Any, errors: str | None) -> None:
     with suppress(OSError, ValueError):  # it went away, which is told to whoever writes or flushes
         stream.reconfigure(errors=errors)
-
-
-def _is_own(point) -> bool:
-    return point.dist is not None and point.dist.metadata["Name"] == OWN
-
-
-def _shortly(error: Exception) -> str:
-    if isinstance(error, MemkitError):
-        return str(error)
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
-
-
-def _to_stderr(text: str) -> None:
-    if sys.stderr is not None:
-        print(printable(f"memkit: {text}"), file=sys.stderr)

@@ -19,7 +19,7 @@ def recordings_in(folder: str) -> list[str]:
     return sorted((path for path in paths if file_format.is_recording(path)), key=os.path.getmtime)
 
 
-def row_of(file: str) -> tuple:
+def row_of(file: str) -> tuple[str, ...]:
     try:
         recording = read(file)
     except FormatError as error:
@@ -40,6 +40,7 @@ def is_growing(file: str) -> bool:
     import psutil
 
     try:
-        return psutil.Process(recording.about.recorder or recording.about.pid).create_time() <= recording.about.began + 1
+        born: float = psutil.Process(recording.about.recorder or recording.about.pid).create_time()
     except psutil.Error:
         return False
+    return born <= recording.about.began + 1

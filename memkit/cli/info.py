@@ -1,4 +1,4 @@
-"""What can be measured on this machine, and why not better."""
+"""``memkit info``: what can be measured on this machine, and why not better."""
 
 from __future__ import annotations
 
@@ -9,13 +9,23 @@ import sysconfig
 from memkit.base.errors import MeterError
 from memkit.base.units import show_bytes, show_error
 from memkit.base.version import VERSION
+from memkit.cli.parser import Parser
+from memkit.cli.printing import print_table
 from memkit.system import cgroup, engine, limits
 
+DESCRIPTION = "Tell what memkit can measure on this machine, and why not better."
 _PEAKS = {
     "reset": "exact{}: the kernel's mark is reset for each stretch of time",
     "mark": "exact{} where the process rises above what it had been before, from samples elsewhere",
     "samples": "from samples only",
 }
+
+
+def command(name: str, words: list[str]) -> int:
+    """Print what can be measured here."""
+    Parser(name, DESCRIPTION).parse(words)
+    print_table(("", ""), facts())
+    return 0
 
 
 def facts() -> list[tuple[str, str]]:
@@ -32,8 +42,8 @@ def facts() -> list[tuple[str, str]]:
         except MeterError as error:
             found.append((f"meter {name}", f"not here: {error}"))
     kind, reason = engine.peaks()
-    error = show_error(engine.peaks_error())
-    found.append(("peaks", _PEAKS[kind].format(error and f" to {error}") + _because(reason)))
+    bound = show_error(engine.peaks_error())
+    found.append(("peaks", _PEAKS[kind].format(bound and f" to {bound}") + _because(reason)))
     found += _tracing()
     found += _limits()
     for group in cgroup.memory_groups():
@@ -60,16 +70,17 @@ def _tracing() -> list[tuple[str, str]]:
     if engine.NAME != "native":
         return [("tracing", "not here: lines and calls need the native engine")]
     try:
+        from memkit.native.tracing import gate
         from memkit.tracing import tracers
     except MeterError as error:
         return [("tracing", f"not here: {error}")]
-    gate, reason = tracers.gate.chosen()
-    return [("tracing", f"lines and calls by {tracers.engine()}"), ("gate", gate + _because(reason))]
+    name, reason = gate.chosen()
+    return [("tracing", f"lines and calls by {tracers.engine()}"), ("gate", name + _because(reason))]
 
 
 def _limits() -> list[tuple[str, str]]:
     """What limits a program that is started here, nearest first."""
-    found = []
+    found: list[tuple[str, str]] = []
     for limit in limits.limits():
         sizes = f"{show_bytes(limit.size)}, {show_bytes(limit.used)} used, {show_bytes(limit.left)} left"
         first = "" if found else "; the first to be reached where all grow alike"

@@ -7,10 +7,11 @@ import argparse
 from memkit.base.errors import UsageError
 from memkit.base.units import parse_bytes, parse_interval
 from memkit.record import limit_guard
+from memkit.record.settings import RunSettings
 from memkit.system.processes import METERS
 
 
-def add_run_options(parser) -> None:
+def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of memkit itself; plugins add theirs."""
     parser.usage = f"{parser.prog} [options] (script.py | -m module | -c code | --program command) [arguments]"
     parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="run a module")
@@ -28,7 +29,7 @@ def add_run_options(parser) -> None:
     _add_tracing_options(parser)
 
 
-def _add_recording_options(parser):
+def _add_recording_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
@@ -55,7 +56,7 @@ def _add_recording_options(parser):
     )
 
 
-def _add_options_of_processes(parser):
+def _add_options_of_processes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--live",
         action="store_true",
@@ -86,7 +87,7 @@ def _add_options_of_processes(parser):
     )
 
 
-def _add_tracing_options(parser):
+def _add_tracing_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lines",
         metavar="TARGET",
@@ -118,7 +119,7 @@ def _add_tracing_options(parser):
     )
 
 
-def check(options) -> None:
+def check(options: argparse.Namespace) -> None:
     """Refuse options that say nothing without another. Raises ``UsageError``."""
     if options.trigger is not None and options.call_log is None:
         raise UsageError("--trigger goes with --call-log FILE, which says where to log")
@@ -136,27 +137,24 @@ def check(options) -> None:
             raise UsageError(f"--{name} looks into the interpreter of a Python program; --program is recorded from outside")
 
 
-def settings(options, path: str, meter: str) -> dict[str, str]:
-    """What the measured process is to be told; ``memkit.run.execute`` reads it."""
-    told = {"path": path, "interval": options.interval, "meter": meter}
-    told |= {name: "\n".join(getattr(options, name)) for name in ("lines", "calls") if getattr(options, name) is not None}
-    told |= {name: "" for name in ("c_calls", "no_peak_reset", "follow") if getattr(options, name)}
-    texts = ("call_log", "trigger", "limit", "on_limit")
-    told |= {name: str(getattr(options, name)) for name in texts if getattr(options, name) is not None}
-    return told
+def settings(options, path: str, meter: str) -> RunSettings:
+    """What the measured process is to be told; the tree is the supervisor's to watch."""
+    names = ("interval", "lines", "calls", "c_calls", "follow", "limit", "on_limit", "call_log", "trigger")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    return RunSettings(path=path, meter=meter, peak_reset=not options.no_peak_reset, **given)
 
 
-def _log_path(text):
+def _log_path(text: str) -> str:
     from memkit.record import event_log
 
     return event_log.checked(text)
 
 
-def _limit(text):
+def _limit(text: str) -> str:
     limit_guard.parse(text)
     return text
 
 
-def _interval(text):
+def _interval(text: str) -> str:
     parse_interval(text)
     return text

@@ -6,6 +6,10 @@ import argparse
 
 from memkit.base.errors import UsageError, nearest
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 _WITHOUT_VALUE = ("--lines", "--calls")
 """They take what follows an ``=`` and nothing else: in ``--lines script.py`` the script is what is to be run."""
 _PROGRAM = ("-m", "-c", "-", "--", "--program")
@@ -16,10 +20,17 @@ _DASHES = "\0--"
 class Parser(argparse.ArgumentParser):
     """A parser that raises ``UsageError``, and names the nearest option for one it does not know."""
 
-    def __init__(self, **settings):
+    def __init__(self, prog: str, description: str, usage: str | None = None):
         super().__init__(
-            **settings, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False
+            prog,
+            usage,
+            description,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            add_help=False,
         )
+        self.ours: list[str] = []
+        """The words of the last command line before the program."""
         self.add_argument("-h", "--help", action="help", help="show this help")
 
     def parse(self, words: list[str]) -> argparse.Namespace:
@@ -43,7 +54,7 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(f"unknown {kind} {word!r}{nearest(word, known)}; see {self.prog} --help")
         return options
 
-    def _words_before_program(self, words):
+    def _words_before_program(self, words: list[str]) -> int:
         """How many words are options of ours and their values."""
         place = 0
         while place < len(words) and words[place].startswith("-") and words[place] not in _PROGRAM:
@@ -55,5 +66,5 @@ class Parser(argparse.ArgumentParser):
             place += 2 if has_value else 1
         return place
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import memkit
-from memkit.ipython.watching import MIB, Measurements, line
+from memkit.ipython.mem_watcher import MIB, Measurements, line
 
 __all__ = ["MemWatcher"]
 

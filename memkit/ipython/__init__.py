@@ -25,7 +25,7 @@ def load_ipython_extension(shell) -> None:
 
 def unload_ipython_extension(shell) -> None:
     """Stop watching, and take away what loading brought."""
-    from memkit.ipython.watching import active
+    from memkit.ipython.mem_watcher import active
 
     watcher = active(shell)
     if watcher is not None:

@@ -12,11 +12,11 @@ from dataclasses import replace
 
 import memkit
 from memkit.base.errors import MeterError, UsageError
-from memkit.cli import main, options
+from memkit.cli import options, report_options, run
 from memkit.ipython.cell_source import Typed, end, harmless, profile_is_there
 from memkit.record import files
 from memkit.record.exit_status import how_it_ended
-from memkit.record.recorder import Recorder
+from memkit.record.recorder import Recorder, record
 from memkit.tracing.targets import Targets
 
 _ABOUT = "Record a cell and show what it did to memory: its curve, its lines and those of the functions in it."
@@ -51,7 +51,7 @@ class RecordedCell:
         except ValueError as error:
             raise UsageError(f"{line!r}: {error}") from None
         try:
-            parser, self._plugins, self._options = main.parsed("%%memkit", _ABOUT, words, _add_options)
+            parser, self._plugins, self._options = report_options.parsed("%%memkit", _ABOUT, words, _add_options)
         except SystemExit:  # --help
             return
         if cell is None:
@@ -66,10 +66,10 @@ class RecordedCell:
         if chosen.live:
             raise UsageError("--live is for memkit-run: below a cell there is no bottom row of a terminal")
         options.check(chosen)
-        main.place_of_meter(chosen.meter, self._plugins)
+        run.place_of_meter(chosen.meter, self._plugins)
         if chosen.output is not None:
             files.place_for(chosen.output, "")
-        main.check_outputs(parser, chosen, [chosen.output] if chosen.output else [])
+        report_options.check_outputs(parser, chosen, [chosen.output] if chosen.output else [])
         self.typed = Typed(shell, cell, "the cell is empty", valued=True)
         self._recorder = self._made()
         self._log = None
@@ -91,12 +91,12 @@ class RecordedCell:
             settings["calls"] = _checked([code, *filter(None, chosen.calls)])
         lines = _checked([code, *others])
         try:
-            return Recorder(chosen.output, lines=lines, **settings)
+            return record(chosen.output, lines=lines, **settings)
         except MeterError as error:
             if chosen.lines is not None or chosen.calls is not None:
                 raise
             self._remark = f"no lines: {error}"
-            return Recorder(chosen.output, **settings)
+            return record(chosen.output, **settings)
 
     def begin(self) -> None:
         """Begin to record. The log begins last, and ends first, so that it has nothing of how the recording does."""

@@ -10,7 +10,8 @@ from html import escape
 from memkit.base.units import show_bytes, show_text, show_time
 from memkit.ipython import pictures
 from memkit.model.sources import Source
-from memkit.report.reporters import calls, console, lines
+from memkit.report import transforms
+from memkit.report.reporters import call_paths, console, lines
 
 MARK = "background:rgba(230,150,30,.25);font-weight:bold"
 CELL = "padding:1px 8px;border:none;white-space:pre;vertical-align:baseline;max-width:none"
@@ -37,7 +38,7 @@ def text(recording, shown=None, sort=None, without=()) -> str:
     if recording.tracing is not None and "lines" not in without:
         found += lines.tables(recording)
     if recording.call_tracing is not None and "paths" not in without:
-        found += calls.page(shown, sort, len(recording.calls) - len(shown.calls))
+        found += call_paths.page(shown, sort, len(recording.calls) - len(shown.calls))
     return show_text("\n".join(line.plain.rstrip() for line in found).lstrip("\n"))
 
 
@@ -46,7 +47,7 @@ def html(recording, shown=None, sort=None, without=()) -> str:
     shown, summary = shown or recording, "console" not in without
     parts = []
     if summary:
-        parts += [_facts(recording), pictures.plot(console.together(recording)), *_details(recording), *_spans(recording)]
+        parts += [_facts(recording), pictures.plot(transforms.together(recording)), *_details(recording), *_spans(recording)]
     if "lines" not in without:
         parts += _lines(recording)
     if recording.call_tracing is not None and "paths" not in without:
@@ -118,9 +119,9 @@ def _table(heads, rows):
 def _spans(recording):
     if not recording.spans:
         return
-    most = sorted(recording.spans, key=lambda span: span.before - span.peak)[: console.MOST_SPANS]
+    most = transforms.largest_spans(recording.spans, console.MOST_SPANS)
     rows = []
-    for span in sorted(most, key=lambda span: span.start):
+    for span in most:
         took = "unfinished" if span.end is None else show_time(span.duration)
         growth = "?" if span.growth is None else show_bytes(span.growth, sign=True)
         rows.append(((took, growth, show_bytes(span.peak), "  " * span.depth + span.label), ""))
@@ -152,23 +153,24 @@ def _lines(recording):
 
 def _calls(recording, sort, hidden):
     if not recording.calls:
-        yield _faint(calls.none_known(recording))
+        yield _faint(call_paths.none_known(recording))
         return
-    tree = calls.Tree(recording.calls, sort)
-    yield _title("calls", tree.title.removeprefix("calls "))
+    paths = transforms.MainPaths(recording.calls, sort)
+    yield _title("calls", call_paths.title(paths).removeprefix("calls "))
     rows, shown = [], 0
-    for depth, call in tree.rows():
+    for depth, call in paths.rows():
         indent = "  " * depth
         if isinstance(call, list):
             shown += len(call)
-            rows.append(((*[""] * len(calls.TREE), f"{indent}... {len(call):,} calls between"), FAINT))
+            rows.append(((*[""] * len(call_paths.TREE), f"{indent}... {len(call):,} calls between"), FAINT))
             continue
         shown += 1
-        place = f"  {calls.place(call.function)}".rstrip()
-        rows.append(((*tree.cells(call), f"{indent}{call.function.name}{place}"), MARK if tree.stands_out(call) else ""))
-    yield _table((*(name for name, _ in calls.TREE), "function"), rows)
-    if left := tree.left_out(shown):
+        place = f"  {call_paths.place(call.function)}".rstrip()
+        cells = (*call_paths.cells(paths, call), f"{indent}{call.function.name}{place}")
+        rows.append((cells, MARK if paths.stands_out(call) else ""))
+    yield _table((*(name for name, _ in call_paths.TREE), "function"), rows)
+    if left := call_paths.left_out(paths, shown):
         yield _faint(left)
     if hidden:
         yield _faint(f"{hidden:,} more, of libraries and the like, counted with their callers")
-    yield _faint(calls.cost(recording))
+    yield _faint(call_paths.cost(recording))

@@ -13,9 +13,9 @@ import memkit
 from memkit.base.units import show_bytes
 from memkit.ipython.cell_source import Typed, end, harmless, profile_is_there, tell
 from memkit.ipython.magic_args import number, split
+from memkit.ipython.mem_watcher import active
 from memkit.ipython.memit import Children, memit
 from memkit.ipython.settle import give_back
-from memkit.ipython.watching import active
 from memkit.tracing.targets import Targets
 
 

@@ -69,7 +69,7 @@ class _Curve:
     def __init__(self):
         self._file = self._journal = None
         try:
-            self._file = files.Nameless()
+            self._file = files.UnnamedFile()
             self._journal = engine.Journal(self._file.writer())
             meter = engine.Meter("rss")
             self._sampler = engine.Sampler(self._journal, meter, 0, time.monotonic_ns(), engine.peaks()[0] != "samples")

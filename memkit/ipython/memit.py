@@ -95,7 +95,7 @@ def memit(run, *, repeat=1, timeout=None, interval=0.1, include_children=False) 
 
 def children_memory() -> int:
     """Resident memory of all children and their children together, in bytes; pages that they share count for each."""
-    from memkit.record.memory_usage import children_of
+    from memkit.record.memory_reader import children_of
 
     return sum(size for _, size in children_of(None))
 

@@ -1,41 +1,45 @@
 """Memory over time as SVG: a whole plot of a recording, and a curve as small as a word. No scripts, no fonts, any theme.
 
-Lines and words are in the colour of the text around them; the two colours of their own can be told from white and from
-black.
+Lines and words are in the colour of the text around them; the colours of the palette that it uses stand out from white and
+from black.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
-from memkit.base.units import SECOND, scale, show_bytes, show_error, show_time
+from memkit.base.units import scale, show_bytes, show_error, show_time
+from memkit.model.recording import Recording, Span
+from memkit.report import transforms
+from memkit.report.pictures import FAILED, MEMORY, PEAK, shorten, time_unit
 
-MEMORY, PEAK, DEATH = "#3b8fd4", "#e07b39", "#d64545"
 WIDTH, HEIGHT = 760, 250
 LEFT, RIGHT, TOP, BOTTOM = 74, 16, 26, 34
 COLUMNS = 600
 SPAN_ROW, MOST_SPANS, MOST_LEVELS = 17, 40, 6
-UNITS = ((1e-6, "µs", 1e-3), (1e-3, "ms", 1), (1, "s", 600), (60, "min", 36_000), (3600, "h", float("inf")))
-"""Of times: seconds, name, and up to how many seconds it is the one."""
+SIZE_STEPS = (1, 2, 2.5, 5, 10)
 LETTER = 6.7
-"""The width of a letter, about, in the plot's small print."""
+"""The width of a letter of the smallest text, about."""
 SPARK_WIDTH, SPARK_HEIGHT = 90, 16
 STILL = 1 << 20
 """A curve that moves by less than this is drawn as one that hardly moves."""
 
 
-def sparkline(samples, before: int, duration: int) -> str:
+def sparkline(samples: Iterable[tuple[int, int, int]], before: int, duration: int) -> str:
     """A small curve of (time, memory, peak) rows, from the lowest to the highest; ``before`` is memory at the start."""
     points = [(0, before, before), *samples]
     low = min(memory for _, memory, _ in points)
     high = max(max(peak for *_, peak in points), low + STILL)
     end = max(duration, points[-1][0], 1)
 
-    def place(time, memory):
+    def place(time: int, memory: int) -> str:
         x = 1 + (SPARK_WIDTH - 2) * time / end
         return f"{x:.1f},{SPARK_HEIGHT - 2 - (SPARK_HEIGHT - 4) * (memory - low) / (high - low):.1f}"
 
-    along, above, last = [], [], before
+    along: list[str] = []
+    above: list[tuple[int, int, int]] = []
+    last = before
     for time, memory, peak in _thinned(points):
         if peak > memory:
             above.append((time, max(memory, last), peak))
@@ -52,19 +56,19 @@ def sparkline(samples, before: int, duration: int) -> str:
     )
 
 
-def _thinned(points):
-    """At most as many points as there are dots: of those that fall together the last, with the highest peak."""
+def _thinned(points: Sequence[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
+    """At most as many points as there are dots: of those that share a dot the last, with the highest peak."""
     step = -(-len(points) // SPARK_WIDTH)
     for first in range(0, len(points), step):
         group = points[first : first + step]
         yield group[-1][0], group[-1][1], max(max(memory, peak) for _, memory, peak in group)
 
 
-def plot(recording) -> str:
-    """The curve of a recording, solid up to what was read and light up to the peak in between, with its spans above it."""
+def plot(recording: Recording) -> str:
+    """The curve of a recording, solid up to what was read and light up to the peak between samples, with spans above it."""
     if not recording.samples:
         return ""
-    spans = sorted(recording.spans, key=lambda span: span.before - span.peak)[:MOST_SPANS]
+    spans = transforms.largest_spans(recording.spans, MOST_SPANS)
     levels = min(MOST_LEVELS, max((span.depth for span in spans), default=-1) + 1)
     canvas = _Canvas(recording, TOP + levels * SPAN_ROW)
     parts = [*_grid(canvas), *_areas(canvas, recording), *_highest(canvas, recording), *_ending(canvas, recording)]
@@ -78,66 +82,66 @@ def plot(recording) -> str:
 class _Canvas:
     """Where things are on the picture."""
 
-    def __init__(self, recording, top: int):
+    def __init__(self, recording: Recording, top: int):
         self.top, self.height = top, HEIGHT + top - TOP
         self.duration = max(recording.duration, 1)
-        most = max(recording.peak, 4)
+        most = max(recording.peak or 0, 4)
         unit, self.unit = scale(most)
-        self.step = _step(most / unit, 4) * unit
+        self.step = _step(most / unit, 4, SIZE_STEPS) * unit
         self.most = self.step * -(-most // self.step)
         self.size = unit
 
-    def x(self, time) -> float:
+    def x(self, time: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * min(time / self.duration, 1)
 
-    def y(self, memory) -> float:
+    def y(self, memory: float) -> float:
         return self.height - BOTTOM - (self.height - BOTTOM - self.top) * memory / self.most
 
 
-def _step(most: float, count: int) -> float:
-    """A round step of which about so many make up a range."""
+def _step(most: float, count: int, steps: Sequence[float]) -> float:
+    """A step of which about so many make up a range: one of ``steps``, of 1 to 10, times a power of ten."""
     rough = max(most, 1e-9) / count
     power = 10.0
     while power > rough:
         power /= 10
     while power * 10 <= rough:
         power *= 10
-    return next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough)
+    return next(power * factor for factor in steps if power * factor >= rough)
 
 
-def _text(x, y, words, anchor="start", more="", hint="") -> str:
+def _text(x: float, y: float, words: str, anchor: str = "start", more: str = "", hint: str = "") -> str:
     hint = f"<title>{escape(hint)}</title>" if hint else ""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="currentColor" {more}>{hint}{escape(words)}</text>'
 
 
-def _line(x1, y1, x2, y2, more) -> str:
+def _line(x1: float, y1: float, x2: float, y2: float, more: str) -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" {more}/>'
 
 
-def _grid(canvas):
+def _grid(canvas: _Canvas) -> Iterator[str]:
     steps = round(canvas.most / canvas.step)
     for number in range(steps + 1):
         memory = number * canvas.step
         y = canvas.y(memory)
         yield _line(LEFT, y, WIDTH - RIGHT, y, f'stroke="currentColor" stroke-opacity="{0.5 if not number else 0.15}"')
         yield _text(LEFT - 8, y + 4, f"{memory / canvas.size:g} {canvas.unit}", "end", 'fill-opacity=".8"')
-    seconds = canvas.duration / SECOND
-    unit, name = next((unit, name) for unit, name, most in UNITS if seconds < most)
-    step = _step(seconds / unit, 6)
-    for number in range(int(seconds / unit / step + 1e-9) + 1):
-        x = canvas.x(number * step * unit * SECOND)
+    unit = time_unit(canvas.duration)
+    length = canvas.duration / unit.size
+    step = _step(length, 6, unit.steps)
+    for number in range(int(length / step + 1e-9) + 1):
+        x = canvas.x(number * step * unit.size)
         bottom = canvas.height - BOTTOM
         yield _line(x, bottom, x, bottom + 4, 'stroke="currentColor" stroke-opacity=".5"')
         if x < WIDTH - RIGHT - 14:
-            yield _text(x, bottom + 16, f"{number * step:g} {name}" if number else "0", "middle", 'fill-opacity=".8"')
+            yield _text(x, bottom + 16, f"{number * step:g} {unit.name}" if number else "0", "middle", 'fill-opacity=".8"')
 
 
-def _areas(canvas, recording):
+def _areas(canvas: _Canvas, recording: Recording) -> Iterator[str]:
     memory, peak = recording.columns(COLUMNS)
     width = (WIDTH - LEFT - RIGHT) / COLUMNS
     bottom, right = canvas.y(0), WIDTH - RIGHT
 
-    def edge(values):
+    def edge(values: Sequence[int]) -> Iterator[str]:
         for place, value in enumerate(values):
             x, y = LEFT + place * width, canvas.y(value)
             yield f"{x:.1f},{y:.1f} {x + width:.1f},{y:.1f}"
@@ -150,8 +154,10 @@ def _areas(canvas, recording):
     yield f'<polyline points="{curve}" fill="none" stroke="{MEMORY}" stroke-width="1.5"/>'
 
 
-def _highest(canvas, recording):
+def _highest(canvas: _Canvas, recording: Recording) -> Iterator[str]:
     high = recording.highest
+    if high is None:
+        return
     share = high.time / canvas.duration
     error = show_error(recording.about.peaks_error) if recording.peak_is_exact else ""
     words = f"peak {show_bytes(high.peak)}" + (f" ±{error}" if error else "" if recording.peak_is_exact else " (seen)")
@@ -159,15 +165,16 @@ def _highest(canvas, recording):
     yield _text(canvas.x(high.time), canvas.y(high.peak) - 6, words, anchor, 'font-weight="bold"')
 
 
-def _ending(canvas, recording):
+def _ending(canvas: _Canvas, recording: Recording) -> Iterator[str]:
     if not recording.ending.failed:
         return
-    x, y = canvas.x(recording.samples[-1].time) - 5, canvas.y(recording.end)
-    yield _line(x - 5, y - 5, x + 5, y + 5, f'stroke="{DEATH}" stroke-width="2.5"')
-    yield _line(x - 5, y + 5, x + 5, y - 5, f'stroke="{DEATH}" stroke-width="2.5"')
+    last = recording.samples[-1]
+    x, y = canvas.x(last.time) - 5, canvas.y(last.memory)
+    yield _line(x - 5, y - 5, x + 5, y + 5, f'stroke="{FAILED}" stroke-width="2.5"')
+    yield _line(x - 5, y + 5, x + 5, y - 5, f'stroke="{FAILED}" stroke-width="2.5"')
 
 
-def _span(canvas, span, levels):
+def _span(canvas: _Canvas, span: Span, levels: int) -> Iterator[str]:
     """A bracket above the curve; the outermost stand highest."""
     left, right = canvas.x(span.start), canvas.x(canvas.duration if span.end is None else span.end)
     y = canvas.top - TOP + 12 - (levels - 1 - span.depth) * SPAN_ROW
@@ -176,6 +183,5 @@ def _span(canvas, span, levels):
     room = int((right - left) / LETTER)
     label = span.label if span.end is not None else f"{span.label} (unfinished)"
     if room >= 3:
-        label = label if len(label) <= room else label[: room - 1] + "…"
         hint = f"{span.label}: {show_time(span.duration)}"
-        yield _text((left + right) / 2, y - 3, label, "middle", 'font-size="10"', hint)
+        yield _text((left + right) / 2, y - 3, shorten(label, room), "middle", 'font-size="10"', hint)

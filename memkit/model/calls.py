@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
 from typing import NamedTuple
+
+from memkit.model.thread_names import MOST_THREADS, without_numbers
 
 LIBRARIES = (
     *("<frozen *", "*/site-packages/*", "*/dist-packages/*"),
@@ -54,8 +55,6 @@ class Call(NamedTuple):
     """The highest memory while it ran itself, and nothing that it called."""
 
 
-MOST_THREADS = 8
-"""More threads than these become one where only numbers tell their names apart."""
 LOST = Function("", "<lost>", 0)
 """Stands for a function whose row was lost."""
 
@@ -143,14 +142,8 @@ def _gathered(calls):
     alike = {}
     for call in calls:
         if call.parent is None:
-            name = "".join("*" if digits else text for digits, text in _runs(call.function.name))
-            alike.setdefault(call.function._replace(name=name), []).append(call.id)
+            alike.setdefault(call.function._replace(name=without_numbers(call.function.name)), []).append(call.id)
     return {id: function for function, ids in alike.items() if len(ids) > MOST_THREADS for id in ids}
-
-
-def _runs(text):
-    """The parts of a text: (whether it is digits, the part)."""
-    return ((digits, "".join(part)) for digits, part in groupby(text, str.isdigit))
 
 
 def by_function(calls: Iterable[Call]) -> tuple[Call, ...]:

@@ -38,6 +38,8 @@ class About(NamedTuple):
     """How far a peak that is exact can be off, in bytes, by the way in which the kernel counts: nearly always too low."""
     recorder: int | None = None
     """The process that recorded it from outside; None where it recorded itself."""
+    package: str | None = None
+    """The folder of the memkit that made it, with a separator at its end: frames of files in it are memkit's own."""
 
     @property
     def command(self) -> str:

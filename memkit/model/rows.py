@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from operator import attrgetter
 
+from memkit.model import old_rows
 from memkit.model.calls import Function, Tally
 from memkit.model.ending import Ending
 from memkit.model.limit_events import Crossing, Frame, Glance, Stack
@@ -127,7 +128,7 @@ class Rows:
 
     def _stack(self, time, thread, name, frames, *_):
         frames = tuple(Frame("" + file, line + 0, "" + function) for file, line, function in frames)
-        stack = Stack(thread, name, _the_programs(frames))
+        stack = Stack(thread, name, _the_programs(frames, self.about.package))
         if time == self._glance:
             self._last_seen.append(stack)
         else:
@@ -294,15 +295,14 @@ class Rows:
         return processes
 
 
-_OUTERMOST = ("/memkit/run/execute.py", "/memkit/run/bootstrap.py", "/memkit/script.py", "/memkit/start.py")
-
-
-def _the_programs(frames):
-    """Frames without those of ``memkit-run`` around the program."""
-    for place, frame in enumerate(frames):
-        if frame.file.replace("\\", "/").endswith(_OUTERMOST):
-            return frames[:place] or frames
-    return frames
+def _the_programs(frames, package):
+    """Frames without those of ``memkit-run`` around the program. ``package`` is the folder of the memkit that made them."""
+    if package is None:
+        return old_rows.the_programs(frames)
+    count = len(frames)
+    while count and frames[count - 1].file.startswith(package):
+        count -= 1
+    return frames[:count] or frames
 
 
 def _child_ending(code, signal, out_of_memory):

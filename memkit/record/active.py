@@ -1,4 +1,4 @@
-"""What is recorded and watched in this process now, and what befalls that with it: its exit, and its forks."""
+"""What is at work in this process now, and the only place where the exit of the process and its forks are hooked."""
 
 from __future__ import annotations
 
@@ -11,73 +11,129 @@ from memkit.base.errors import in_a_line
 from memkit.record import exit_status
 from memkit.system import engine
 
-recorders: list = []
-"""Those that are recording now, oldest first."""
-watchers: list = []
-"""Trackers and monitors that are at work now: the same befalls them, and spans and lines are none of their business."""
-lock = _thread.RLock()  # a signal handler may record, too
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, Protocol
+
+    from memkit.tracing.targets import Target
+
+    class Spans(Protocol):
+        """What writes the spans of one recording."""
+
+        def begin(self, label: str, thread: int, depth: int) -> int: ...
+        def end(self, number: int) -> None: ...
+        def begin_call(self) -> tuple[Any, int, int | None]: ...  # the first is the engine's
+        def end_call(self, label: str, begun: tuple[Any, int, int | None], *, even_if_unchanged: bool) -> None: ...
+
+    class Active(Protocol):
+        """A recorder, tracker, monitor or event log."""
+
+        def end(self, *ending: object) -> None:
+            """End, since the process exits: kind, error, code and evidence, as in an ``end`` row."""
+
+        def before_fork(self) -> None:
+            """Have no thread, so that the fork copies no lock that one holds."""
+
+        def after_fork_in_parent(self) -> None:
+            """Go on."""
+
+        def after_fork_in_child(self) -> None:
+            """Release what the parent goes on using."""
+
+    class ActiveRecorder(Active, Protocol):
+        """A recorder, as the modules see it that the recorder itself is built on."""
+
+        path: str | None
+        started: int
+
+        @property
+        def spans(self) -> Spans: ...
+        @property
+        def follow(self) -> bool: ...
+        @property
+        def running(self) -> bool: ...
+        def trace(self, function: Target) -> None: ...
+        def flush(self) -> None: ...
+        def follow_fork(self) -> None: ...
+
+
+recorders: list[ActiveRecorder] = []
+"""Recorders that are recording, the oldest first. Spans and traced lines go into all of these."""
+others: list[Active] = []
+"""Trackers, monitors and event logs that are running."""
+lock = _thread.RLock()  # reentrant: a signal handler may start or stop a recording
 _hooked = False
-_forking = None  # the frame that forks
-_WARNS = sys.version_info >= (3, 12)  # Python warns of a fork with other threads about
+_forking: FrameType | None = None  # the frame that calls os.fork
+_FORK_WARNS = sys.version_info >= (3, 12)  # Python warns if other threads exist at a fork
 
 
-def install_hooks() -> None:
-    """See to it, once, that all of these end with the process, and that a forked child makes none of them its own."""
-    global _hooked
-    if not _hooked:
-        _hooked = True
-        atexit.register(_at_exit)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
-            if _WARNS:  # from a count of threads after these hooks have run: one that starts later warns nobody
-                os.register_at_fork(after_in_parent=engine.PendingCall(_when_forked))
+def everything() -> list[Active]:
+    """All that is running."""
+    return [*recorders, *others]
 
 
 def may_reset(wanted: bool) -> bool:
-    """Whether somebody who begins now may have the kernel's mark reset, who wants it or not: nobody there may mind."""
+    """Whether the kernel's high-water mark may be reset: only if no one who is running asked to leave it alone."""
     return wanted and all(getattr(each, "peak_reset", True) for each in everything())
 
 
-def everything() -> list:
-    """All that are at work now."""
-    return [*recorders, *watchers]
+def install_hooks() -> None:
+    """Install the hooks for exit and fork, once."""
+    global _hooked
+    if _hooked:
+        return
+    _hooked = True
+    atexit.register(_at_exit)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+        if _FORK_WARNS:
+            # Python counts the threads after these hooks: threads that start once the fork is over cause no warning.
+            os.register_at_fork(after_in_parent=engine.PendingCall(_when_fork_is_over))
+
+
+# -- exit --------------------------------------------------------------------------------------------------------------
 
 
 def _at_exit() -> None:
     ending = exit_status.at_exit()
     failed = []
-    for each in everything():
+    for each in reversed(everything()):  # event logs first: they leave out how a recording ends
         try:
             each.end(*ending)
-        except Exception as error:  # the others are to end, too
+        except Exception as error:  # the others must still end
             failed.append(error)
     if sys.stderr is not None:
-        for error in failed:
-            print(f"memkit: {in_a_line(error)}", file=sys.stderr)
+        for failure in failed:
+            print(f"memkit: {in_a_line(failure)}", file=sys.stderr)
+
+
+# -- fork --------------------------------------------------------------------------------------------------------------
 
 
 def _before_fork() -> None:
-    # A fork with other threads about would copy their locks in any state, and may be warned of.
+    # With other threads running, the child would get copies of their locks in any state, and Python may warn.
     global _forking
     lock.acquire()
     _forking = sys._getframe(1)
-    for recorder in everything():
-        recorder.pause()
+    for each in everything():
+        each.before_fork()
 
 
-def _after_fork() -> None:
+def _after_fork_in_parent() -> None:
     lock.release()
-    if not _WARNS or len(sys._current_frames()) > 1:  # it warns anyway, and the main thread may not run for long
+    if not _FORK_WARNS or len(sys._current_frames()) > 1:  # it warns anyway, and the main thread may not run for long
         _resume()
 
 
-def _when_forked(_=None) -> int:
+def _when_fork_is_over(_: object = None) -> int:
     here = sys._getframe(1)
-    while here is not None and here is not _forking:
-        here = here.f_back
-    if here is not None and here is not sys._getframe(1) and len(sys._current_frames()) == 1:
-        # A hook of another library is running. Python 3.11 would call this for ever there, in a function that is traced.
-        engine.PendingCall(_when_forked)()
+    frame: FrameType | None = here
+    while frame is not None and frame is not _forking:
+        frame = frame.f_back
+    if frame is not None and frame is not here and len(sys._current_frames()) == 1:
+        # Another library's fork hook is running. Python 3.11 would call this forever in a traced function.
+        engine.PendingCall(_when_fork_is_over)()
         return 0
     _resume()
     return 0
@@ -87,19 +143,19 @@ def _resume() -> None:
     global _forking
     _forking = None
     with lock:
-        for recorder in everything():
-            recorder.resume()
+        for each in everything():
+            each.after_fork_in_parent()
 
 
-def _in_child() -> None:
+def _after_fork_in_child() -> None:
     global lock, _forking
-    _forking = None  # what the parent has put off until its fork is over is nothing of this process's
+    _forking = None  # the parent's delayed resume is not this process's
     followed = [recorder for recorder in recorders if recorder.follow]
     for each in everything():
-        each.forget()
+        each.after_fork_in_child()
     recorders.clear()
-    watchers.clear()
+    others.clear()
     exit_status.told = None
     lock = _thread.RLock()
     for recorder in followed:
-        recorder.in_child()
+        recorder.follow_fork()

@@ -1,8 +1,9 @@
 """Python programs that a recorded one starts, and that record themselves into the same file.
 
-A forked child goes on where its parent stood, by the hook in ``ongoing``. One that is spawned finds ``MEMKIT_FOLLOW`` in
-its environment and, first on ``PYTHONPATH``, the folder ``run/inject`` whose ``sitecustomize`` calls ``begin``. Both write
-into the file of the recording, each write begun with a ``part`` row.
+A forked child continues its parent's recording from the fork hook in ``active``. A spawned one finds ``MEMKIT_FOLLOW`` in
+its environment and, first on ``PYTHONPATH``, the folder ``run/inject``, whose ``sitecustomize`` calls
+``run.follow_entry.begin``. Each process writes into the file of the recording, and begins each write with a row that
+says which process it is.
 """
 
 from __future__ import annotations
@@ -12,109 +13,132 @@ import sys
 
 from memkit.base.errors import JournalError, MemkitError, UsageError
 from memkit.record import exit_status
+from memkit.record.settings import RunSettings, Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Protocol
+
+    class ChildRecorder(Protocol):
+        """The recorder of a child process."""
+
+        @property
+        def running(self) -> bool: ...
+        @property
+        def is_mine(self) -> bool: ...
+        def start(self) -> bool: ...
+        def stop(self, *ending: object) -> None: ...
+
 
 VARIABLE = "MEMKIT_FOLLOW"
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "run", "inject")
-SEPARATOR = "\x1f"  # between settings: no path or target has one
+_SEPARATOR = "\x1f"  # between the words of the settings: no path or target has one
 _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
+_set_by_program: ChildEnvironment | None = None  # rather than by memkit-run
 
-_invited = None  # by the program itself, and not by whoever measures it
 
+class ChildEnvironment:
+    """The two environment variables that make spawned children record themselves, set as long as a recording runs.
 
-class Invitation:
-    """What tells spawned children to follow: two variables of the environment, as long as a recording goes on.
-
-    A program that is followed, or that ``memkit-run`` follows, may invite as it does without that: the nearest counts.
+    ``settings`` are for the child. ``by_program`` is whether the program itself asked for it, not ``memkit-run``: only one
+    recording of the program's own can be followed, and it comes before the one that ``memkit-run`` makes.
     """
 
-    def __init__(self, recorder):
-        if _invited is not None:
+    def __init__(self, settings: Settings, by_program: bool) -> None:
+        if _set_by_program is not None:
             raise UsageError("children of this process follow another recording already: only one can be followed")
-        self._is_the_programs = recorder.arguments["argv"] is None
-        words = [_PYTHON, *(f"{name}={value}" for name, value in _settings(recorder).items())]
+        self._by_program = by_program
         before = os.environ.get("PYTHONPATH")
-        self._mine = {VARIABLE: SEPARATOR.join(words), "PYTHONPATH": FOLDER + (os.pathsep + before if before else "")}
-        self._before = {VARIABLE: os.environ.get(VARIABLE), "PYTHONPATH": before}
-        self._sent = False
+        self._ours = {
+            VARIABLE: _SEPARATOR.join([_PYTHON, *_child_settings(settings).to_words()]),
+            "PYTHONPATH": FOLDER + (os.pathsep + before if before else ""),
+        }
+        self._before: dict[str, str | None] = {VARIABLE: os.environ.get(VARIABLE), "PYTHONPATH": before}
+        self._is_set = False
 
-    def send(self) -> None:
-        """Have it in the environment from now on."""
-        global _invited
-        if self._is_the_programs:
-            _invited = self
-        os.environ.update(self._mine)
-        self._sent = True
+    def set(self) -> None:
+        """Set the variables."""
+        global _set_by_program
+        if self._by_program:
+            _set_by_program = self
+        os.environ.update(self._ours)
+        self._is_set = True
 
-    def withdraw(self) -> None:
-        """Leave the environment as it was, but for what the program changed itself."""
-        global _invited
-        if _invited is self:
-            _invited = None
-        for name, value in self._mine.items() if self._sent else ():
-            if os.environ.get(name) == value:
-                if self._before[name] is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = self._before[name]
+    def restore(self) -> None:
+        """Set the variables back to what they were, except those that the program has changed meanwhile."""
+        global _set_by_program
+        if _set_by_program is self:
+            _set_by_program = None
+        if not self._is_set:
+            return
+        for name, value in self._ours.items():
+            before = self._before[name]
+            if os.environ.get(name) != value:
+                continue
+            if before is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = before
 
 
-def _settings(recorder) -> dict[str, str]:
-    """What a spawned child is told, to make a recorder like this one."""
-    given = recorder.arguments
-    if not isinstance(given["meter"], str):
+def _child_settings(settings: Settings) -> RunSettings:
+    """The settings as a spawned child is to find them: targets as text, and whether ``@profile`` needs no import."""
+    if not isinstance(settings.meter, str):
         raise UsageError("record(follow=True) needs a meter with a name: spawned children find it by that")
-    told = {"path": recorder.path, "interval": str(given["interval"]), "meter": given["meter"]}
-    switches = {
-        "c_calls": given["c_calls"],
-        "no_peak_reset": not given["peak_reset"],
-        "all_calls": recorder.call_targets is True,
-        "profile": hasattr(sys.modules["builtins"], "profile"),
-    }
-    told |= {name: "" for name, wanted in switches.items() if wanted}
-    for name, targets in (("lines", recorder.targets), ("calls", recorder.call_targets)):
-        if targets is not None and targets is not True:
-            told[name] = "\n".join(targets.texts())
-    return told
+    profile = "" if hasattr(sys.modules["builtins"], "profile") else None
+    texts = {name: _texts(getattr(settings, name)) for name in ("lines", "calls")}
+    return RunSettings(**{**vars(settings), **texts, "profile": profile})
 
 
-def start(recorder) -> None:
-    """Start the recording of a child; where that cannot be, say so in a line and let the program run."""
+def _texts(targets: object) -> object:
+    return targets.texts() if hasattr(targets, "texts") else targets
+
+
+def settings_from_environment() -> RunSettings:
+    """The settings that the parent has left for this process."""
+    _, *words = os.environ[VARIABLE].split(_SEPARATOR)
+    return RunSettings.from_words(words)
+
+
+def start(recorder: ChildRecorder) -> None:
+    """Start the recording of a child; if that is not possible, say so in one line and let the program run."""
     try:
         recorder.start()
     except (MemkitError, OSError) as error:
         if sys.stderr is not None:
             print(f"memkit: process {os.getpid()} does not record itself: {error}", file=sys.stderr)
         return
-    if "--multiprocessing-fork" in sys.orig_argv:  # it was spawned
-        _learn_from_multiprocessing(__import__("threading"))
+    if "--multiprocessing-fork" in sys.orig_argv:  # multiprocessing has spawned it
+        _note_end_of_worker(__import__("threading"))
     if "multiprocessing.util" in sys.modules:
-        sys.modules["multiprocessing.util"].register_after_fork(recorder, _end_with_multiprocessing)
+        sys.modules["multiprocessing.util"].register_after_fork(recorder, _stop_with_multiprocessing)
 
 
-def _end_with_multiprocessing(recorder) -> None:
-    """Have ``multiprocessing`` end a recording in the child that it has just forked, the last thing that it does.
+def _stop_with_multiprocessing(recorder: ChildRecorder) -> None:
+    """Have ``multiprocessing`` stop the recording as the last thing in the child that it has just forked.
 
-    Until Python 3.12 such a child runs no exit hooks of Python.
+    Until Python 3.12 such a child does not run ``atexit`` hooks.
     """
     if recorder.running and recorder.is_mine:
-        sys.modules["multiprocessing.util"].Finalize(None, stop, args=(recorder,), exitpriority=-1000)
-        _learn_from_multiprocessing(sys.modules["threading"])
+        sys.modules["multiprocessing.util"].Finalize(None, _stop, args=(recorder,), exitpriority=-1000)
+        _note_end_of_worker(sys.modules["threading"])
 
 
-def _learn_from_multiprocessing(threading) -> None:
-    """Have it tell how its worker ends while it knows: it waits for threads then, and has forgotten it by the exit hooks."""
+def _note_end_of_worker(threading: ModuleType) -> None:
+    """Note how the worker ends when Python waits for its threads: by the ``atexit`` hooks that is no longer known."""
 
-    def learn():
+    def note() -> None:
         exit_status.told = exit_status.of_worker() or exit_status.told
 
     register = getattr(threading, "_register_atexit", None)
     if register is not None:
-        register(learn)
+        register(note)
 
 
-def stop(recorder) -> None:
-    """End the recording of a child that ends, saying how."""
+def _stop(recorder: ChildRecorder) -> None:
+    """Stop the recording of a child that ends, with how it ends."""
     try:
         recorder.stop(*(exit_status.of_worker() or exit_status.at_exit()))
     except JournalError as lost:

@@ -12,11 +12,15 @@ from memkit.base.errors import JournalError, UsageError
 from memkit.model import file_format
 from memkit.system import engine
 
-_PATIENCE = 1  # seconds
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from io import BytesIO
+
+_CLAIM_SECONDS = 1
 
 
 def _refuse_special(path: str, *allowed: int) -> None:
-    """Refuse what is there and is no regular file, nor ``allowed``: opening a pipe, for one, waits for a reader."""
+    """Refuse what is neither a regular file nor ``allowed``: opening a pipe, for example, waits for a reader."""
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)
     except OSError:
@@ -27,9 +31,9 @@ def _refuse_special(path: str, *allowed: int) -> None:
 
 
 def table_path(path: str, head: str, kind: str) -> str:
-    """The absolute path of a CSV file that may be written: none yet, an empty one, or one that begins with ``head``.
+    """The absolute path of a CSV file that may be written: a new one, an empty one, or one that begins with ``head``.
 
-    ``kind`` says what that is: an "event log". Raises ``UsageError``.
+    ``kind`` names such files in the error: "event log". Raises ``UsageError``.
     """
     path = paths.absolute(paths.to_write(path))
     _refuse_special(path, stat.S_IFCHR)
@@ -46,7 +50,7 @@ def table_path(path: str, head: str, kind: str) -> str:
 
 
 def opened_table(path: str, head: str, kind: str) -> int:
-    """A descriptor that appends to such a file, which is empty now."""
+    """A descriptor that appends to such a file, after emptying it."""
     path = table_path(path, head, kind)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     try:
@@ -59,10 +63,10 @@ def opened_table(path: str, head: str, kind: str) -> int:
     return fd
 
 
-def begun_table(path: str, head: str, kind: str, offset: int | None = None):
-    """The journal of such a file, whose first line is written. ``offset`` is that of ``engine.Journal``.
+def begun_table(path: str, head: str, kind: str, offset: int | None = None) -> engine.Journal:
+    """The journal of such a file, whose first line has been written. ``offset`` is that of ``engine.Journal``.
 
-    Raises ``UsageError``, and ``JournalError`` where the file takes nothing.
+    Raises ``UsageError``, and ``JournalError`` if the file cannot be written into.
     """
     table = engine.Journal(opened_table(path, head, kind), path, offset)
     table.text(f"{head}\n".encode())
@@ -74,7 +78,7 @@ def begun_table(path: str, head: str, kind: str, offset: int | None = None):
 
 
 def place_for(given: str | None, program: str) -> tuple[str, bool]:
-    """Where to record, and whether the file was made just now to hold the name."""
+    """The path to record into, and whether an empty file was created there to reserve the name."""
     if given is not None:
         if given == "-":
             raise UsageError("-o -: a recording is a file that both processes write; give it a name")
@@ -117,14 +121,14 @@ def opened(path: str) -> int:
 
 
 def _claim(fd: int, path: str) -> None:
-    """Refuse a file into which somebody writes, and have others refuse it from now on. Raises ``UsageError``."""
-    until = time.monotonic() + _PATIENCE
+    """Lock a file that nobody else is writing into. Raises ``UsageError`` if somebody is."""
+    until = time.monotonic() + _CLAIM_SECONDS
     while not engine.lock(fd, True):
         if time.monotonic() > until:
             os.close(fd)
             raise UsageError(f"{path!r} is being written already: give each that writes a file of its own")
-        time.sleep(0.01)  # a forked child may be about to let go of it
-    engine.lock(fd, False)  # with those who join
+        time.sleep(0.01)  # a forked child may be about to close it
+    engine.lock(fd, False)  # shared with the processes that join
 
 
 def joined(path: str) -> int:
@@ -137,8 +141,8 @@ def joined(path: str) -> int:
     return fd
 
 
-def opened_nameless() -> int:
-    """A descriptor that appends to a file that goes with it; see :class:`Nameless`."""
+def opened_unnamed() -> int:
+    """A descriptor that appends to a temporary file without a name; see :class:`UnnamedFile`."""
     from tempfile import TemporaryFile
 
     with TemporaryFile(buffering=0) as file:
@@ -150,52 +154,53 @@ def opened_nameless() -> int:
     return fd
 
 
-class Nameless:
-    """A file that is there as long as this is. Raises ``OSError`` where the system refuses one.
+class UnnamedFile:
+    """A temporary file that exists as long as this object. Raises ``OSError`` if the system refuses one.
 
-    The program may close the descriptor, and have another file under its number: that one is left alone.
+    The program may close the descriptor and open another file under its number: that one is left alone.
     """
 
-    def __init__(self):
-        self._fd = opened_nameless()
+    def __init__(self) -> None:
+        self._fd: int | None = opened_unnamed()
         self._identity = identity(self._fd)
 
     @property
     def is_there(self) -> bool:
-        """Whether the program has left it alone."""
+        """Whether the descriptor is still this file's."""
         return self._fd is not None and identity(self._fd) == self._identity
 
     def writer(self) -> int:
-        """A descriptor of its own for whoever appends to it."""
-        return os.dup(self._fd)
+        """Another descriptor that appends to it."""
+        return os.dup(self._descriptor())
 
     def empty(self) -> None:
-        """Begin anew."""
-        os.ftruncate(self._fd, 0)
+        """Truncate it."""
+        os.ftruncate(self._descriptor(), 0)
 
-    def contents(self):
-        """What has been written so far, as a file. Raises ``JournalError`` where the program has closed it.
-
-        Reading must not move the place where the sampler writes.
-        """
-        from io import BytesIO
-
-        if not self.is_there:
+    def _descriptor(self) -> int:
+        if self._fd is None or not self.is_there:
             raise JournalError(
                 "the program closed the temporary file of the recording: give the recording a file of its own"
             )
-        size = os.fstat(self._fd).st_size
-        if hasattr(os, "pread"):
-            return BytesIO(os.pread(self._fd, size, 0))
-        os.lseek(self._fd, 0, os.SEEK_SET)
-        return BytesIO(os.read(self._fd, size))
+        return self._fd
+
+    def contents(self) -> BytesIO:
+        """What has been written so far. Raises ``JournalError`` if the program has closed the file."""
+        from io import BytesIO
+
+        fd = self._descriptor()
+        size = os.fstat(fd).st_size
+        if hasattr(os, "pread"):  # which does not move the offset at which the sampler writes
+            return BytesIO(os.pread(fd, size, 0))
+        os.lseek(fd, 0, os.SEEK_SET)
+        return BytesIO(os.read(fd, size))
 
     def close(self) -> None:
-        """Give it back; harmless when that has been done."""
-        if self.is_there:
+        """Close it, unless that has been done."""
+        if self._fd is not None and self.is_there:
             os.close(self._fd)
         self._fd = None
 
-    def __del__(self):
+    def __del__(self) -> None:
         if getattr(self, "_fd", None) is not None:
             self.close()

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+from memkit.base import own_code
 from memkit.base.version import VERSION
 from memkit.model import file_format
 from memkit.system import engine
@@ -66,6 +67,7 @@ def _beginning(argv, began, meter, interval, sampler):
         "meter": meter,
         "interval": interval or None,
         "engine": sampler,
+        "package": own_code.PACKAGE,
     }
 
 

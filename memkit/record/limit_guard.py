@@ -1,6 +1,6 @@
-"""The limit that is set with ``--limit`` or ``record(limit=...)``: what it is, and what is measured against it.
+"""The limit of ``--limit`` and ``record(limit=...)``: its size, what is measured against it, and the action at it.
 
-It is watched by the sampler; this is what the sampler is told of it.
+The sampler watches it: the native one by itself, with what a ``Bound`` tells, the portable one with a ``Watcher``.
 """
 
 from __future__ import annotations
@@ -9,53 +9,58 @@ import os
 import sys
 import time
 
+from memkit.base import own_code
 from memkit.base.errors import UsageError
 from memkit.base.units import SECOND, parse_bytes, show_bytes
 from memkit.model import file_format
 from memkit.record.exit_status import SET
 from memkit.system import cgroup, limits
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import FrameType
+
+    from memkit.system.cgroup import Group
+    from memkit.system.engine import Journal
+
+    Counter = tuple[str, str, int, bool]  # path, key of the line, bytes of a unit, whether it is read only near the limit
+
 ACTIONS = ("report", "raise", "stop")
-_HERE = os.path.dirname(os.path.abspath(__file__))
 _KIB = 1024
-_FASTEST = 10  # bytes a nanosecond: no program fills memory faster
-# A look from here takes Python, psutil and the GIL: it is less often than one of native/guard.pyx can be, which looks every
-# 2 ms, and one in a hundred parts of the time would be too little for it.
+_FASTEST = 10  # bytes per nanosecond: no program fills memory faster
+# A poll from here takes Python, psutil and the GIL, so it is rarer than the native one, which comes every 2 ms, and takes a
+# larger share of the time.
 _SOONEST = SECOND // 200
-_READING_SHARE = 20  # a look at what counts against a limit may take one part in so many of the time
+_READING_COST = 20  # a poll takes no more than 1/20 of the time
 _MOST_CROSSINGS = 100
 _MOST = 1 << 60  # bytes
-_AGAIN = 20  # memory has to fall one part in so many below the limit before the next crossing counts
+_AGAIN = 20  # the next crossing counts only after memory has fallen 1/20 below the limit
 
 
 class Bound:
-    """A limit in bytes, what is measured against it, and what is done when that reaches it.
+    """A limit in bytes, what is measured against it, and the action when that reaches it.
 
-    ``name`` is the meter of the recording, or the limit of which this is a share; then ``counters`` are the kernel's files
-    that tell what is used: path, key of the line or ``""`` for the first number, bytes of a unit (below 0 for what is to be
-    taken off ``total``), and whether it is read only when the others come near the limit.
+    ``name`` is the meter of the recording, or the limit of which this is a share. Then ``counters`` are the kernel's files
+    that tell the usage: path, key of the line or ``""`` for the first number, bytes of a unit (negative if it is subtracted
+    from ``total``), and whether it is read only when the others come near the limit.
     """
 
     EXIT_CODE = 86
-    """Of a program that is stopped at its limit."""
-    NOT_IN = frozenset(
-        os.path.join(_HERE, f"{name}.py")
-        for name in (
-            "recorder",
-            "ongoing",
-            "tracers",
-            "tracing",
-            "spanrows",
-            "files",
-            "heading",
-            "eventlog",
-            "follow",
-            "journal",
-        )
-    )
-    """Code in which nothing may be raised: a recording would lose its end."""
+    """The exit code of a program that is stopped at its limit."""
+    NOT_IN = own_code.uninterruptible
+    """Code that must not be interrupted by an exception: the recording would lose its end."""
 
-    def __init__(self, threshold: int, meter: str, action: str, told: str, name=None, counters=(), total: int = 0):
+    def __init__(
+        self,
+        threshold: int,
+        meter: str,
+        action: str,
+        told: str,
+        name: str | None = None,
+        counters: Iterable[Counter] = (),
+        total: int = 0,
+    ) -> None:
         self.threshold, self.name, self.action = threshold, name or meter, action
         self.again = threshold - threshold // _AGAIN
         name = self.name
@@ -70,32 +75,32 @@ class Bound:
         self.is_share = name != meter
 
     def measure(self) -> int | None:
-        """Bytes that count against the limit of which it is a share."""
+        """Bytes in use of the limit of which this is a share."""
         return next((used for name, _, used in limits.find() if name == self.name), None)
 
     def error(self, memory: int) -> str:
-        """What is said of memory that has reached it."""
+        """The message of the ``MemoryError``."""
         return self.said.replace("%s", show_bytes(memory), 1)
 
     def throw(self, memory: int) -> bool:
-        """Have the main thread raise ``MemoryError``, from another thread; False where it must not just now."""
+        """Raise ``MemoryError`` in the main thread, from another thread; False if that is not safe just now."""
         import ctypes
         import threading
 
-        frame = sys._current_frames().get(threading.main_thread().ident)
+        main_thread = threading.main_thread().ident or 0
+        frame: FrameType | None = sys._current_frames().get(main_thread)
         while frame is not None:
             if frame.f_code.co_filename in self.NOT_IN:
                 return False
             frame = frame.f_back
-        text = self.error(memory)  # only a class can be raised there
+        text = self.error(memory)  # for a class: an instance cannot be raised in another thread
         kind = type("MemoryError", (MemoryError,), {"__module__": "builtins", "__str__": lambda _: text})
-        main = ctypes.c_ulong(threading.main_thread().ident)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(main, ctypes.py_object(kind))
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(main_thread), ctypes.py_object(kind))
         return True
 
-    def watcher(self, rows, began: int) -> Watcher:
-        """Who watches it from a Python thread."""
-        return Watcher(self, rows, began)
+    def watcher(self, journal: Journal, began: int) -> Watcher:
+        """Watches it from a Python thread."""
+        return Watcher(self, journal, began)
 
     @staticmethod
     def quote(text: str) -> str:
@@ -104,14 +109,15 @@ class Bound:
 
     @staticmethod
     def stacks(time: int) -> bytes:
-        """Rows that say where the threads are, as far as Python knows; a thread of memkit's own is left out."""
+        """The rows of a stack snapshot: where Python's threads are, except memkit's own."""
         threading = sys.modules.get("threading")
         known = dict(threading._active) if threading is not None else {}
         rows = []
-        for ident, frame in sys._current_frames().items():
+        for ident, top in sys._current_frames().items():
             thread = known.get(ident)
             name = getattr(thread, "_name", None)
             frames = []
+            frame: FrameType | None = top
             while frame is not None:
                 frames.append((frame.f_code.co_filename, frame.f_lineno or 0, frame.f_code.co_qualname))
                 frame = frame.f_back
@@ -121,19 +127,19 @@ class Bound:
 
 
 class Watcher:
-    """A limit that the portable sampler watches, as the native one does; here stacks wait for the GIL, too."""
+    """Watches a limit for the portable sampler. Unlike those of the native one, its stack snapshots wait for the GIL."""
 
-    def __init__(self, bound: Bound, rows, began: int):
-        self._bound, self._journal, self._began = bound, rows, began
-        self._crossed, self._crossings = False, 0
-        self._reached = None
-        self._owed = False  # an exception that could not be raised when it was due
+    def __init__(self, bound: Bound, journal: Journal, began: int) -> None:
+        self._bound, self._journal, self._began = bound, journal, began
+        self._above, self._crossings = False, 0
+        self._reached = 0  # the memory at the last crossing
+        self._pending = False  # whether an exception could not be raised when it was due
         self.due = 0
 
     def look(self, now: int, memory: int | None, cost: int) -> bool:
-        """Whether memory has just reached the limit; the sampler's meter said ``memory``, after ``cost`` of CPU time."""
-        if self._owed:
-            self._owed = not self._bound.throw(self._reached)
+        """Whether memory has just reached the limit. The sampler has read ``memory``, which took ``cost`` of CPU time."""
+        if self._pending:
+            self._pending = not self._bound.throw(self._reached)
         if self._bound.is_share:
             if now < self.due:
                 return False
@@ -141,41 +147,41 @@ class Watcher:
             memory = self._bound.measure()
             cost = time.thread_time_ns() - began
         left = max(0, self._bound.threshold - (memory or 0))
-        self.due = now + max(_SOONEST, min(left // _FASTEST, SECOND), cost * _READING_SHARE)
+        self.due = now + max(_SOONEST, min(left // _FASTEST, SECOND), cost * _READING_COST)
         if memory is None or memory < self._bound.threshold:
-            self._crossed = self._crossed and not (memory is not None and memory < self._bound.again)
+            self._above = self._above and not (memory is not None and memory < self._bound.again)
             return False
-        before, self._crossed = self._crossed, True
+        before, self._above = self._above, True
         if not before:
             self._reached = memory
         return not before
 
     def write(self, now: int) -> None:
-        """The rows of a crossing."""
+        """Write the rows of a crossing."""
         self._crossings += 1
         if self._crossings <= _MOST_CROSSINGS:
             row = b'["crossing",%d,%d,%s]\n' % (now - self._began, self._reached, self._bound.words)
             self._journal.text(row + self._bound.stacks(now - self._began))
 
     def end(self, now: int, memory: int | None, cost: int) -> None:
-        """Look a last time; nothing is done any more about what was reached meanwhile, but it is known."""
+        """Poll for the last time: a crossing is still written, but no action follows."""
         self.due = 0
         if self.look(now, memory, cost):
             row = b'["crossing",%d,%d,%s]\n' % (now - self._began, self._reached, self._bound.last_words)
             self._journal.text(row)
 
     def act(self) -> None:
-        """Do what is to be done; all rows are in the file."""
+        """Take the action, once all rows are in the file."""
         if self._bound.action == "raise":
-            self._owed = not self._bound.throw(self._reached)
+            self._pending = not self._bound.throw(self._reached)
         elif self._bound.action == "stop":
             self._journal.text(b'["end",%d,%s]\n' % (time.monotonic_ns() - self._began, self._bound.ending))
             self._journal.flush()
             os._exit(self._bound.EXIT_CODE)
 
 
-def parse(limit) -> tuple[int | None, float | None]:
-    """Bytes, or a share of what really limits memory. Raises ``UsageError``."""
+def parse(limit: str | int) -> tuple[int | None, float | None]:
+    """A limit in bytes and None, or None and a share of what really limits memory. Raises ``UsageError``."""
     share = None
     if isinstance(limit, str) and limit.strip().endswith("%"):
         try:
@@ -196,24 +202,24 @@ def parse(limit) -> tuple[int | None, float | None]:
     return size, None
 
 
-def bound(limit, action: str | None, meter: str) -> Bound | None:
-    """What ``record(limit=..., on_limit=...)`` asks for, or None. Raises ``UsageError``."""
+def bound(limit: str | int | None, action: str | None, meter: str) -> Bound | None:
+    """The limit of ``record(limit=..., on_limit=...)``, or None. Raises ``UsageError``."""
     if limit is None:
         return None
     action = check(limit, action)
     size, share = parse(limit)
-    if size is not None:
-        return Bound(size, meter, action, show_bytes(size))
+    if size is not None or share is None:
+        return Bound(size or 0, meter, action, show_bytes(size))
     nearest = min(limits.find(), key=lambda found: found[1] - found[2], default=None)
     if nearest is None:
         raise UsageError(f"limit {limit!r} is a share of nothing: no limit is known here; write a size such as 2GiB")
     name, size, _ = nearest
-    told = f"{limit.strip()} of {name} ({show_bytes(size)})"
+    told = f"{str(limit).strip()} of {name} ({show_bytes(size)})"
     return Bound(int(size * share), meter, action, told, name, *_counters(name, size))
 
 
-def check(limit, action: str | None) -> str:
-    """The action that is meant, where both make sense. Raises ``UsageError``."""
+def check(limit: str | int | None, action: str | None) -> str:
+    """The action, ``report`` by default. Raises ``UsageError`` if limit or action make no sense."""
     if limit is not None:
         parse(limit)
     if action is not None and limit is None:
@@ -223,8 +229,8 @@ def check(limit, action: str | None) -> str:
     return action or "report"
 
 
-def _counters(name: str, size: int) -> tuple[list, int]:
-    """Where the kernel tells what is used of a limit that ``headroom`` found, and what to begin with."""
+def _counters(name: str, size: int) -> tuple[list[Counter], int]:
+    """The files in which the kernel tells the usage of a limit, and the total that they are added to."""
     if name == "RLIMIT_AS":
         return [("/proc/self/statm", "", os.sysconf("SC_PAGESIZE"), False)], 0
     if name == "RLIMIT_DATA":
@@ -238,8 +244,10 @@ def _counters(name: str, size: int) -> tuple[list, int]:
     return found, size
 
 
-def _group_counters(group) -> list:
-    file = lambda name: os.path.join(group.folder, name)  # noqa: E731
+def _group_counters(group: Group) -> list[Counter]:
+    def file(name: str) -> str:
+        return os.path.join(group.folder, name)
+
     if group.version == 2:
         found = [(file("memory.current"), "", 1, False)]
         if group.swap()[0]:

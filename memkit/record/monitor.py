@@ -1,4 +1,4 @@
-"""Watching how much memory is in use: how far it is from a limit, when it will get there, and a call when it does."""
+"""Watching memory in use: how far it is from a limit, when it will reach it, and a callback when it does."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ from memkit.record.trend import RECENT, TimeToLimit, time_until
 from memkit.system import cgroup, engine, meminfo
 from memkit.system.limits import limit
 
-_LEAST_SIZE = 1 << 20  # bytes: a smaller number is meant as per cent
-_HYSTERESIS = 20  # a limit is crossed again after memory has been below it by one part in so many
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    C = TypeVar("C", bound=Callable[[], object])
+
+_LEAST_SIZE = 1 << 20  # bytes: a smaller number is a percentage
+_HYSTERESIS = 20  # the next crossing counts only after memory has been 1/20 below the limit
 
 
 class MemoryMonitor:
-    """Watches memory in use from a thread of its own: a context manager, or ``start`` and ``stop``.
+    """Watches memory in use with a thread: a context manager, or ``start`` and ``stop``.
 
     ::
 
@@ -29,18 +36,19 @@ class MemoryMonitor:
                     time.sleep(1)
                 launch(job)
 
-    ``interval`` is seconds between two readings, or text such as ``"100ms"``. ``memory_limit`` is per cent of ``total_mem``,
-    a number or text such as ``"80%"``; or a size, text such as ``"2GiB"`` or bytes from a mebibyte on. ``of``: ``"system"``
-    is the whole machine, less what is available; ``"cgroup"`` the group of this process that is nearest to its limit,
-    without the file pages that the kernel drops first; ``"process"`` resident memory of this one. ``total_mem`` is memory of
-    the machine, or the limit of the group if that is less; for a process that of the smallest of its groups.
+    ``interval`` is seconds between two readings, or text such as ``"100ms"``. ``memory_limit`` is a percentage of
+    ``total_mem``, a number or text such as ``"80%"``; or a size, text such as ``"2GiB"``, or bytes if 1 MiB or more. ``of``:
+    ``"system"`` is the whole machine, less what is available; ``"cgroup"`` the control group of this process that is nearest
+    to its limit, without the file pages that the kernel drops first; ``"process"`` resident memory of this process.
+    ``total_mem`` is the memory of the machine, or the limit of the group if that is less; for a process that of the smallest
+    of its groups.
 
-    Readings are in the middle of their intervals, by the monotonic clock, so that as many are recorded as intervals pass;
-    those that came too late to be taken are counted in ``missed``. The thread ends with the program at the latest. Raises
-    ``UsageError`` for arguments that make no sense, and ``MeterError`` where there is no control group to watch.
+    Readings are taken in the middle of the intervals, by the monotonic clock, so that as many are recorded as intervals
+    pass; missed ones are counted in ``missed``. The thread ends with the program at the latest. Raises ``UsageError`` for
+    arguments that make no sense, and ``MeterError`` if there is no control group to watch.
     """
 
-    def __init__(self, interval: float | str = 0.1, memory_limit: float | str = 50, *, of: str = "system"):
+    def __init__(self, interval: float | str = 0.1, memory_limit: float | str = 50, *, of: str = "system") -> None:
         self._interval = parse_interval(interval, auto=False)
         self.of = of
         self._used, self.total_mem = _source(of)
@@ -48,29 +56,29 @@ class MemoryMonitor:
         self.is_recording = False
         """Whether readings go into ``history``."""
         self.history: list[float] = []
-        """What was read while recording, in per cent of ``total_mem``."""
+        """The readings while recording, in per cent of ``total_mem``."""
         self.max_mem = 0.0
         """The highest reading, in per cent."""
         self.missed = 0
-        """Readings that came too late to be taken, since the last start."""
-        self._recent = deque(maxlen=RECENT)
-        self._watches = []
+        """How many readings were missed since the last start."""
+        self._recent: deque[tuple[int, int]] = deque(maxlen=RECENT)  # time and bytes
+        self._watches: list[_Watch] = []
         self._wake = threading.Condition()
-        self._thread = None
+        self._thread: threading.Thread | None = None
         self._calling = self._began = False
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<memkit.MemoryMonitor of {self.of}, {'running' if self.is_running() else 'not running'}>"
 
     # -- begin and end -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to watch; the first reading is taken before this returns. Harmless when it is running."""
+        """Begin to watch, unless it is running; the first reading is taken before this returns."""
         active.install_hooks()
         with active.lock:
             if self.is_running():
                 return
-            self._wake = threading.Condition()  # a forked child may have a copy that is locked for ever
+            self._wake = threading.Condition()  # in a forked child the copy may be locked for ever
             self._thread, self._calling = None, False
             self._recent.clear()
             self.missed = 0
@@ -82,26 +90,26 @@ class MemoryMonitor:
             except RuntimeError as error:
                 self._thread = None
                 raise MemkitError(f"cannot watch memory: {error}") from error
-            active.watchers.append(self)
+            active.others.append(self)
             self._began = True
 
     def stop(self) -> None:
-        """Watch no more; what was found out stays. Harmless when it is not running."""
+        """Stop, unless it is not running; the results stay."""
         with active.lock:
             if not self.is_running():
                 return
-            active.watchers.remove(self)
+            active.others.remove(self)
         self.pause()
 
     close = stop
 
-    def end(self, *_) -> None:
+    def end(self, *_: object) -> None:
         """End with the process."""
         self.stop()
 
     def is_running(self) -> bool:
-        """Whether it is watching now; not so in a forked child."""
-        return self in active.watchers
+        """Whether it is watching; False in a forked child."""
+        return self in active.others
 
     def is_shutdown(self) -> bool:
         """Whether it has been stopped."""
@@ -111,21 +119,21 @@ class MemoryMonitor:
         self.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def forget(self) -> None:
-        """There is nothing that a forked child would have to give back."""
+    def after_fork_in_child(self) -> None:
+        """The thread is the parent's, and there is nothing else."""
 
     def pause(self) -> None:
-        """Have no thread for the moment, as during a fork."""
+        """End the thread, as during a fork, until ``resume``."""
         thread = self._thread
         if thread is None:
             return
         with self._wake:
-            self._thread = None  # by which it knows that it is to end
+            self._thread = None  # this tells the thread to end
             self._wake.notify_all()
-            # What a callback does may take its time, or wait for whoever called this.
+            # A callback may take long, or wait for the caller of this.
             busy = self._calling
         if not busy and thread is not threading.current_thread():
             from memkit.system.portable import wait_for_end
@@ -138,6 +146,8 @@ class MemoryMonitor:
             self._thread = threading.Thread(target=self._run, name="memkit monitor", daemon=True)
             self._thread.start()
 
+    before_fork, after_fork_in_parent = pause, resume
+
     def _run(self) -> None:
         me = threading.current_thread()
         while True:
@@ -146,9 +156,9 @@ class MemoryMonitor:
                     self._wake.wait(ahead / SECOND)
                 if self._thread is not me:
                     return
-            self._beat()
+            self._tick()
 
-    def _beat(self) -> None:
+    def _tick(self) -> None:
         with self._wake:
             now = time.monotonic_ns()
             missed = (now - self._due) // self._interval
@@ -156,7 +166,7 @@ class MemoryMonitor:
             self._due += (missed + 1) * self._interval
         try:
             used = self._read(now)
-        except (MeterError, OSError):  # the program is out of descriptors for a moment, for instance
+        except (MeterError, OSError):  # for instance, the program is out of descriptors for a moment
             return
         if used is None:
             return
@@ -164,19 +174,19 @@ class MemoryMonitor:
             self.history.append(self._percent(used))
         with self._wake:
             if self._thread is not threading.current_thread():
-                return  # stopped, or about to fork: whoever did that waits, and a callback might wait for them
+                return  # the thread that stopped this, or forks, is waiting: a callback might wait for it in turn
             crossed = [watch.callback for watch in self._watches if watch.crossed(used)]
             self._calling = bool(crossed)
         for callback in crossed:
             try:
                 callback()
-            except BaseException:  # it is not the monitor's, and must not end it
+            except BaseException:  # an error of the callback, which must not end the monitor
                 threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
         with self._wake:
             self._calling = False
 
     def _read(self, now: int) -> int | None:
-        """Memory in use, noted; None where the system does not tell, as of a control group that was removed."""
+        """Read and keep memory in use; None if the system does not tell, for instance if the control group was removed."""
         used = self._used()
         if used is not None:
             self.max_mem = max(self.max_mem, self._percent(used))
@@ -197,7 +207,7 @@ class MemoryMonitor:
         return self._percent(self._in_use())
 
     def start_recording(self) -> None:
-        """Put readings into ``history`` from now on, the first after half an interval."""
+        """Add readings to ``history`` from now on, the first after half an interval."""
         with self._wake:
             if not self.is_recording:
                 self._due = time.monotonic_ns() + self._interval // 2
@@ -205,27 +215,27 @@ class MemoryMonitor:
             self._wake.notify_all()
 
     def stop_recording(self) -> None:
-        """Leave ``history`` as it is from now on."""
+        """Add no more readings to ``history``."""
         self.is_recording = False
 
     def clear_recording_history(self) -> None:
-        """Forget what was recorded."""
+        """Empty ``history``."""
         self.history = []
 
     def reset_max_memory(self) -> None:
-        """Let ``max_mem`` begin anew from what is in use now."""
+        """Set ``max_mem`` to what is in use now."""
         self.max_mem = self.current_usage
 
     def memory_available(self) -> bool:
-        """Whether more of the same will stay below the limit: the mean of ``history`` and its spread together.
+        """Whether the mean of ``history`` plus its range is below the limit.
 
-        The spread is the highest less the lowest. Where nothing was recorded, what is in use now is compared instead.
+        The range is the highest less the lowest. If ``history`` is empty, what is in use now is compared.
         """
         history = list(self.history) or [self.current_usage]
         return sum(history) / len(history) + max(history) - min(history) < self._limit.percent
 
     def headroom(self) -> int:
-        """Bytes until the limit is reached, negative above it; fewer where ``memkit.limit()`` is nearer than that."""
+        """Bytes until the limit is reached, negative above it; or until that of ``memkit.limit()`` if it is nearer."""
         left = self._limit.size - self._in_use()
         nearest = limit()
         return left if nearest is None else min(left, nearest.left)
@@ -233,16 +243,16 @@ class MemoryMonitor:
     def time_to_limit(self) -> TimeToLimit | None:
         """When ``headroom()`` will be used up, by the trend of the last 128 readings.
 
-        None while memory does not grow, while there are fewer than 16 readings, and when this is not running.
+        None if memory does not grow, if there are fewer than 16 readings, or if this is not running.
         """
         return time_until(self.headroom(), list(self._recent)) if self.is_running() else None
 
-    def on_limit(self, callback, *, hysteresis: float | str | None = None):
-        """Have ``callback()`` called once each time that memory in use rises to the limit, by the monitor's thread.
+    def on_limit(self, callback: C, *, hysteresis: float | str | None = None) -> C:
+        """Have the monitor's thread call ``callback()`` each time that memory in use rises to the limit.
 
-        It is called again only after memory has been below the limit by more than ``hysteresis``, per cent or a size as
-        ``memory_limit`` is, or else a twentieth of the limit. What it raises goes to ``threading.excepthook``, and the
-        monitor goes on; readings that come due while it runs are missed. Returns the callback, to serve as a decorator.
+        It is called again only after memory has been below the limit by more than ``hysteresis``, a percentage or a size
+        like ``memory_limit``; 1/20 of the limit by default. Its exceptions go to ``threading.excepthook``, and the monitor
+        goes on; readings that are due while it runs are missed. Returns the callback, so that it can be used as a decorator.
         """
         if not callable(callback):
             raise UsageError(f"{callback!r} cannot be called: give on_limit a function without arguments")
@@ -260,14 +270,14 @@ class MemoryMonitor:
 
 
 class _Watch:
-    """Somebody who is to be called when memory crosses a limit."""
+    """A callback, and whether memory is above its limit."""
 
-    def __init__(self, callback, high: int, low: int):
+    def __init__(self, callback: Callable[[], object], high: int, low: int) -> None:
         self.callback, self._high, self._low = callback, high, low
         self._above = False
 
     def crossed(self, used: int) -> bool:
-        """Whether it has been crossed from below just now."""
+        """Whether memory has just reached the limit."""
         if self._above:
             self._above = used >= self._low
             return False
@@ -276,14 +286,14 @@ class _Watch:
 
 
 class _Size:
-    """A size, and how much that is of a whole."""
+    """A size in bytes, and in per cent of a whole."""
 
-    def __init__(self, size: int, percent: float):
+    def __init__(self, size: int, percent: float) -> None:
         self.size, self.percent = size, percent
 
 
-def _size(given, whole: int, name: str) -> _Size:
-    """What was given in per cent of a whole, or in bytes."""
+def _size(given: float | str, whole: int, name: str) -> _Size:
+    """The size for a percentage of a whole, or for bytes."""
     number = given.strip().removesuffix("%") if isinstance(given, str) else given
     try:
         if isinstance(given, int) and given >= _LEAST_SIZE:
@@ -293,14 +303,14 @@ def _size(given, whole: int, name: str) -> _Size:
             raise TypeError
         return _Size(int(whole * percent / 100), percent)
     except ValueError:
-        size = parse_bytes(given)
+        size = parse_bytes(str(given))
         return _Size(size, 100 * size / whole)
     except (TypeError, OverflowError):
         raise UsageError(f"{name} {given!r} is neither 0 to 100 per cent nor a size: write 80, '80%' or '2GiB'") from None
 
 
-def _source(of: str):
-    """What reads the memory in use, and how much there is of it in all, in bytes."""
+def _source(of: str) -> tuple[Callable[[], int | None], int]:
+    """A function that reads the memory in use, and the total memory, in bytes."""
     if of == "system":
         total = meminfo.total()
         return (lambda: total - meminfo.available()), total
@@ -310,9 +320,9 @@ def _source(of: str):
         return engine.rss, min([meminfo.total(), *(size for _, size in limited)])
     if of != "cgroup":
         raise UsageError(f"of={of!r}: a monitor watches system, cgroup or process")
-    told = [(size - group.used(), group, size) for group, size in limited if group.used() is not None]
-    if told:
-        _, group, size = min(told, key=lambda each: each[0])
+    known = [(size - used, group, size) for group, size in limited if (used := group.used()) is not None]
+    if known:
+        _, group, size = min(known, key=lambda each: each[0])
         return group.used, min(size, meminfo.total())
     for group, _ in groups:
         if group.used() is not None:

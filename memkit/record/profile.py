@@ -1,4 +1,4 @@
-"""``@memkit.profile`` and ``memkit.LineProfiler``: functions whose lines are traced because the source says so."""
+"""``@memkit.profile`` and ``memkit.LineProfiler``: line tracing that is written into the source."""
 
 from __future__ import annotations
 
@@ -12,58 +12,76 @@ from memkit.base.units import SECOND
 from memkit.record import active
 from memkit.record.exit_status import how_it_ended
 from memkit.record.recorder import Recorder
+from memkit.record.settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, FrameType, TracebackType
+    from typing import Any, TypeVar
+
+    from memkit.model.recording import Recording
+    from memkit.record.active import ActiveRecorder, Spans
+    from memkit.tracing.targets import OneTarget
+
+    F = TypeVar("F")  # a function, method, property or the like
+    Function = TypeVar("Function", bound=Callable[..., Any])
 
 SHORT = SECOND // 1000
-"""A call that is shorter, and leaves memory as it was, is counted in the lines, but leaves no span."""
-_given_up = False  # tracing was refused, and it has been said
+"""A call that is shorter, and does not change memory, leaves no span. Its lines count all the same."""
+_given_up = False  # tracing was refused, and the user has been told
 
 
-def profile(function):
-    """Trace a function's lines: a decorator, for functions, coroutine functions, generators, and methods and properties.
+def profile(function: F) -> F:
+    """Trace a function's lines: a decorator, for functions, coroutine functions, generators, methods and properties.
 
-    Where a recording is going on, under ``memkit-run`` or inside ``memkit.record()``, the lines go into it, and every
-    outermost call of a millisecond or more, or that changed memory, leaves a span; every thread and every coroutine has
-    outermost calls of its own. Where none is, the call is recorded for itself, and its table is printed on stderr when it
-    ends, by an exception or not. Calls that overlap share one recording, which ends with the last of them.
+    While a recording is running, under ``memkit-run`` or inside ``memkit.record()``, the lines go into it, and each
+    outermost call that takes a millisecond or more, or changes memory, leaves a span; each thread and each coroutine has
+    outermost calls of its own. Otherwise the call gets a recording of its own, and its table is printed on stderr when it
+    ends, also by an exception. Calls that overlap share a recording, which ends with the last of them.
 
-    ``MEMKIT_PROFILE=0`` in the environment makes it do nothing at all. Where lines cannot be traced, on the portable
-    engine for instance, one line on stderr says why, and functions run as if it were not there. Raises ``UsageError`` for
-    what has no Python code, and for a class, whose methods are to be decorated one by one.
+    ``MEMKIT_PROFILE=0`` in the environment switches it off. Where lines cannot be traced, on the portable engine for
+    instance, one line on stderr says why, and functions run as if they were not decorated. Raises ``UsageError`` for what
+    has no Python code, and for a class, whose methods must be decorated one by one.
     """
     if os.environ.get("MEMKIT_PROFILE", "") == "0":
         return function
+    wrapped: Any
     if isinstance(function, property):
-        parts = [each and profile(each) for each in (function.fget, function.fset, function.fdel)]
-        return type(function)(*parts, function.__doc__)
+        accessors = [each and profile(each) for each in (function.fget, function.fset, function.fdel)]
+        kind: Any = type(function)
+        wrapped = kind(*accessors, function.__doc__)
+        return wrapped  # type: ignore[no-any-return]  # of the same type
     if isinstance(function, (staticmethod, classmethod)):
-        return type(function)(profile(function.__func__))
+        wrapped = type(function)(profile(function.__func__))
+        return wrapped  # type: ignore[no-any-return]  # of the same type
     from memkit.base.decorators import decorated
     from memkit.tracing.targets import codes_of
 
     state = _Profiled(function)
     wrapped = decorated(function, state.call)
     state.codes = codes_of(function)
-    return wrapped
+    return wrapped  # type: ignore[no-any-return]  # of the same type
 
 
 class _Profiled:
-    """A decorated function: which recordings know it, and which of its calls have not ended."""
+    """A decorated function: the recordings that trace it, and its calls that have not ended."""
 
-    def __init__(self, function):
+    def __init__(self, function: Any) -> None:
         self.function = function
         self.label = getattr(function, "__qualname__", repr(function))
-        self.known = set()
-        self.open = set()
-        self.codes = []
+        self.traced_by: set[tuple[ActiveRecorder, int]] = set()  # recorders, and when they were started
+        self.open: set[_Call] = set()
+        self.codes: list[CodeType] = []
 
-    def call(self):
+    def call(self) -> _Call:
         return _Call(self)
 
     def is_running_here(self) -> bool:
-        """Whether a call of it is on this thread's stack: those of other threads are not, nor what is suspended."""
+        """Whether a call of it is on this thread's stack; calls of other threads and suspended ones do not count."""
         if not self.open:
             return False
-        frame = sys._getframe(2)
+        frame: FrameType | None = sys._getframe(2)
         while frame is not None:
             if any(frame.f_code is code for code in self.codes):
                 return True
@@ -74,19 +92,19 @@ class _Profiled:
 class _Call:
     """One call of a decorated function."""
 
-    def __init__(self, state: _Profiled):
+    def __init__(self, state: _Profiled) -> None:
         self._state = state
-        self._own = None
-        self._begun = []
+        self._own: _OwnRecording | None = None
+        self._begun: list[tuple[Spans, tuple[Any, int, int | None]]] = []
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         if _given_up:
             return
         outermost = not self._state.is_running_here()
         self._state.open.add(self)
         try:
             self._begin(outermost)
-        except (MemkitError, OSError) as error:  # measuring must not end what is measured
+        except (MemkitError, OSError) as error:  # the program goes on
             _give_up(error)
 
     def _begin(self, outermost: bool) -> None:
@@ -96,54 +114,54 @@ class _Call:
             self._own = _joined(self, state.function)
             running = list(active.recorders)
         for each in running:
-            if (each, each.started) not in state.known:
+            if (each, each.started) not in state.traced_by:
                 each.trace(state.function)
-                state.known = {pair for pair in state.known if pair[0].running} | {(each, each.started)}
+                state.traced_by = {pair for pair in state.traced_by if pair[0].running} | {(each, each.started)}
         if outermost:
             self._when = time.monotonic_ns()
             own = self._own.recorder if self._own is not None else None
             self._begun = [(each.spans, each.spans.begin_call()) for each in running if each is not own]
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._state.open.discard(self)
         if self._begun:
             long = time.monotonic_ns() - self._when >= SHORT
             for spans, begun in self._begun:
-                spans.end_call(self._state.label, begun, even_if_still=long)
+                spans.end_call(self._state.label, begun, even_if_unchanged=long)
         if self._own is not None:
             _leave(self, self._own, error)
 
 
-# -- where nothing is recorded -----------------------------------------------------------------------------------------
+# -- while nothing else is recorded ------------------------------------------------------------------------------------
 
 
-class _Own:
-    """A recording that a call began because there was none, and that lasts until all calls that came into it have ended."""
+class _OwnRecording:
+    """A recording that a call has begun because there was none, and that ends with the last call during it."""
 
-    def __init__(self, function):
+    def __init__(self, function: Any) -> None:
         self.pid = os.getpid()
-        self.calls = set()
-        self.recorder = Recorder(lines=[function])
+        self.calls: set[_Call] = set()
+        self.recorder = Recorder(Settings(lines=[function]))
         self.recorder.start()
 
 
-_own = None  # the one that goes on, if any
+_own: _OwnRecording | None = None  # the one that is running
 
 
-def _joined(call: _Call, function) -> _Own | None:
-    """The recording of our own that a call came into, begun for it if nothing is recorded."""
+def _joined(call: _Call, function: Any) -> _OwnRecording | None:
+    """The own recording that a call belongs to, begun for it if nothing is recorded; None if there is another."""
     global _own
     with active.lock:
         if not list(active.recorders):
-            _own = _Own(function)
+            _own = _OwnRecording(function)
         if _own is None or not _own.recorder.running:
             return None
         _own.calls.add(call)
         return _own
 
 
-def _leave(call: _Call, own: _Own, error: BaseException | None) -> None:
-    """The last call ends the recording and prints its tables; a forked child leaves both to its parent."""
+def _leave(call: _Call, own: _OwnRecording, error: BaseException | None) -> None:
+    """End the recording with its last call, and print its tables; a forked child leaves that to its parent."""
     global _own
     with active.lock:
         own.calls.discard(call)
@@ -155,11 +173,13 @@ def _leave(call: _Call, own: _Own, error: BaseException | None) -> None:
         except JournalError as lost:
             _say(str(lost))
     if sys.stderr is not None:
-        with suppress(BrokenPipeError):  # nobody reads stderr any more, and the program may not mind
-            _show(own.recorder.recording, "profile", _say)
+        with suppress(BrokenPipeError):  # nobody reads stderr any more, which is not the program's failure
+            recording = own.recorder.recording
+            if recording is not None:
+                _show(recording, "profile", _say)
 
 
-def _show(recording, command: str, complain=None) -> None:
+def _show(recording: Recording, command: str, complain: Callable[[str], None] | None = None) -> None:
     """Print the tables of a recording, without its summary."""
     from memkit.base.plugins import Plugins
 
@@ -168,7 +188,7 @@ def _show(recording, command: str, complain=None) -> None:
 
 
 def _give_up(error: Exception) -> None:
-    """Say once why nothing is traced, and let decorated functions run as if they were not decorated."""
+    """Tell the user once why nothing is traced. From now on functions run as if they were not decorated."""
     global _given_up
     if not _given_up:
         _given_up = True
@@ -182,7 +202,7 @@ def _say(text: str) -> None:
 
 
 class LineProfiler(Recorder):
-    """Traces the lines of chosen functions while it is on: a context manager, and a decorator.
+    """Traces the lines of chosen functions while it is running: a context manager, and a decorator.
 
     ::
 
@@ -195,20 +215,26 @@ class LineProfiler(Recorder):
     Targets are those of ``memkit.record(lines=...)``. As a decorator it adds the function and records its calls.
     """
 
-    def __init__(self, *targets, path=None, interval="auto", meter="rss"):
+    def __init__(
+        self,
+        *targets: OneTarget,
+        path: str | os.PathLike[str] | None = None,
+        interval: str | float = "auto",
+        meter: str | Callable[[], int | None] = "rss",
+    ) -> None:
         from memkit.tracing.targets import Targets
 
-        super().__init__(path, interval=interval, meter=meter, lines=Targets(list(targets)))
+        super().__init__(Settings(path=path, interval=interval, meter=meter, lines=Targets(list(targets))))
 
-    def add(self, target) -> None:
-        """Trace one more, now or when it is next switched on."""
+    def add(self, target: OneTarget) -> None:
+        """Trace one more target, from now on or from the next start."""
         self.trace(target)
 
-    def __call__(self, function):
+    def __call__(self, function: Function) -> Function:
         self.add(function)
         return super().__call__(function)
 
     def show(self) -> None:
-        """Print the tables of what was recorded last, and nothing else; ``memkit.report`` has the summary too."""
+        """Print the tables of the last recording, without the summary that ``memkit.report`` prints, too."""
         if self.recording is not None:
             _show(self.recording, "report")

@@ -1,6 +1,6 @@
-"""Tracking memory over a block into a CSV file, whose last line says how the block ended.
+"""Tracking the memory of a block into a CSV file, whose last line says how the block ended.
 
-It runs inside the program under measurement, so it imports next to nothing.
+This runs in the measured process, so it imports as little as possible.
 """
 
 from __future__ import annotations
@@ -17,33 +17,41 @@ from memkit.model.file_format import TRACKER_HEAD as HEAD
 from memkit.record import active, files
 from memkit.system import engine, meminfo, processes
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any, TypeVar
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
 _KIND = "tracker's file"
 _BETWEEN = 0.1  # seconds between two readings, where some are averaged
 
 
 class Tracker:
-    """Writes memory over the time of a block into a CSV file: a context manager, and a decorator.
+    """Writes the memory of a block over time into a CSV file: a context manager, and a decorator.
 
     ::
 
         with memkit.Tracker("train.csv"):
             train()
 
-    Each row is ``delta,ram``: seconds since the block began and GiB, in the file as soon as it is taken. A peak between two
-    rows that stands out from both by more than 0.1 % is a row of its own, at the time of the second and before it. The last
-    row is ``0,0`` once the block has ended, after that ``-1,-1`` where it raised anything, ``SystemExit`` too, and neither
-    after a kill: ``has_completed_successfully``, ``has_crashed_gracefully`` and ``has_crashed_ungracefully`` tell.
+    Each row is ``delta,ram``: seconds since the block began and GiB, written to the file at once. A peak between two rows
+    that is higher than both by more than 0.1 % is a row of its own, before the second and at its time. The last row is
+    ``0,0`` if the block has ended, followed by ``-1,-1`` if it raised an exception, even ``SystemExit``; after a kill there
+    is neither. ``has_completed_successfully``, ``has_crashed_gracefully`` and ``has_crashed_ungracefully`` tell which.
 
-    ``scope``: ``"process"`` is resident memory of this one, with exact peaks and from a native thread where memkit was
-    compiled; ``"system"`` what is in use on the whole machine; ``"tree"`` this process with all its descendants, of each its
-    share. ``interval``: seconds from row to row, text such as ``"10ms"``, or ``"auto"``, which begins at 1 ms and grows with
-    the time elapsed, to some 6000 rows for a day. ``calibrate``: subtract what memory was before the block, one reading or
-    the mean of ``calibration_seconds``. ``start_delay`` and ``end_delay``: seconds to wait before the block and after it;
+    ``scope``: ``"process"`` is resident memory of this process, with exact peaks and a native thread where memkit was
+    compiled; ``"system"`` what is in use on the whole machine; ``"tree"`` this process and all its descendants, each with
+    its share. ``interval``: seconds from row to row, text such as ``"10ms"``, or ``"auto"``, which begins at 1 ms and grows
+    with the time elapsed, to some 6000 rows for a day. ``calibrate``: subtract the memory before the block, one reading or
+    the mean over ``calibration_seconds``. ``start_delay`` and ``end_delay``: seconds to wait before the block and after it;
     ``afterwards`` is memory during the latter. ``peak_reset``: as for ``memkit.record``.
 
-    A file of the same kind is replaced, any other left alone. It can be used again once it has ended. Raises ``UsageError``
-    for a path that cannot be written and ``MeterError`` where memory cannot be read, both before the block begins, and after
-    it ``JournalError`` if rows were lost, unless the block raised something itself.
+    A file of the same kind is replaced, any other refused. A tracker can be used again once it has ended. Raises
+    ``UsageError`` for a path that cannot be written and ``MeterError`` if memory cannot be read, both before the block
+    begins, and after it ``JournalError`` if rows were lost, unless the block raised an exception itself.
     """
 
     def __init__(
@@ -57,14 +65,14 @@ class Tracker:
         start_delay: float = 0,
         end_delay: float = 0,
         peak_reset: bool = True,
-    ):
+    ) -> None:
         if callable(path):
             raise UsageError("Tracker() takes a path: write @memkit.Tracker('file.csv')")
         self.path = paths.absolute(path)
         self.calibration: tuple[float, float] | None = None
-        """Mean and standard deviation in bytes of what is subtracted, or None."""
+        """Mean and standard deviation, in bytes, of what is subtracted; None without ``calibrate``."""
         self.afterwards: tuple[float, float] | None = None
-        """The same of memory after the block, less what is subtracted; None until then, and where it cannot be read."""
+        """The same of memory after the block, less what is subtracted; None before, and if it cannot be read."""
         self._read = _reading(scope)
         self._scope = scope
         self._interval = parse_interval(interval)
@@ -73,20 +81,20 @@ class Tracker:
         if self._delays[0] and not calibrate:
             raise UsageError(f"calibration_seconds={calibration_seconds!r} goes with calibrate=True, which says what for")
         self.peak_reset = peak_reset
-        self._journal = None
+        self._journal: Any = None  # an engine.Journal since the first start
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<memkit.Tracker {'tracking' if self.running else 'not tracking'}, {self.path}>"
 
     @property
     def running(self) -> bool:
-        """Whether it is tracking now."""
-        return self in active.watchers
+        """Whether it is tracking."""
+        return self in active.others
 
     def start(self, *, join: bool = False) -> bool:
         """Begin a new file; its first row is there before this returns.
 
-        With ``join``, return False where it is tracking already, instead of raising ``UsageError``.
+        With ``join``, return False if it is tracking already, instead of raising ``UsageError``.
         """
         active.install_hooks()
         if join and self.running:
@@ -103,13 +111,13 @@ class Tracker:
             self._refuse_a_path_in_use()
             try:
                 self._begin()
-            except (OSError, RuntimeError) as error:  # there is no descriptor or no thread left, for instance
+            except (OSError, RuntimeError) as error:  # for instance, the process is out of descriptors or threads
                 raise MemkitError(f"cannot track: {error}") from error
-            active.watchers.append(self)
+            active.others.append(self)
         return True
 
     def _refuse_a_path_in_use(self) -> None:
-        if any(getattr(other, "path", None) == self.path for other in (*active.watchers, *active.recorders)):
+        if any(getattr(other, "path", None) == self.path for other in (*active.others, *active.recorders)):
             raise UsageError(f"{self.path!r} is being written already: give each tracker a file of its own")
 
     def _begin(self) -> None:
@@ -128,68 +136,71 @@ class Tracker:
             raise
 
     def stop(self, *, raised: bool | None = False) -> None:
-        """End, saying whether the block raised something, or nothing of that for None.
+        """End, unless it is not tracking, as in a forked child.
 
-        Harmless when it is not tracking, as in a forked child.
+        ``raised`` is whether the block raised an exception; None if that is not known.
         """
         with active.lock:
-            if self not in active.watchers:
+            if self not in active.others:
                 return
-            active.watchers.remove(self)
-            if self._pid != os.getpid():  # forked by C code, which ran no hook
+            active.others.remove(self)
+            if self._pid != os.getpid():  # forked by C code, which runs no hooks
                 return
             self._sampler.stop()
         if raised is not None:
             self._journal.text(f"{RETURNED}\n{RAISED}\n".encode() if raised else f"{RETURNED}\n".encode())
-        there = os.path.exists(self.path)
+        exists = os.path.exists(self.path)
         self._journal.close()
         try:
             mean, spread = self._measured(self._delays[-1])
             self.afterwards = mean - self._offset(), spread
-        except (MeterError, OSError):  # it is none of the block's
+        except (MeterError, OSError):  # no failure of the block
             pass
         if self._journal.error:
             raise lost_rows(self._journal, repr(self.path))
-        if not there:
+        if not exists:
             raise JournalError(f"{self.path!r} is gone: somebody removed it while it was being written")
 
-    def forget(self) -> None:
-        """Hold nothing of the file: this is a forked child."""
-        self._journal.close()
-
-    def end(self, kind: str, *_) -> None:
-        """End with the process; where it is not known how that ends, or that it was stopped, neither is said."""
+    def end(self, *ending: object) -> None:
+        """End with the process. If it is not known how that ends, the file does not say how the block ended."""
+        kind = str(ending[0]) if ending else ""
         self.stop(raised={"ok": False, "error": True, "exited": True}.get(kind))
 
-    def pause(self) -> None:
-        """Have no thread of its own for the moment, as during a fork."""
+    def before_fork(self) -> None:
+        """End the sampler's thread until the fork is over."""
         self._sampler.pause()
 
-    def resume(self) -> None:
+    def after_fork_in_parent(self) -> None:
+        """Start it again."""
         self._sampler.resume()
+
+    def after_fork_in_child(self) -> None:
+        """Close the file, which is the parent's."""
+        self._journal.close()
 
     def __enter__(self) -> Tracker:
         self.start()
         return self
 
-    def __exit__(self, kind, error, _) -> None:
-        raised = kind is not None and not issubclass(kind, GeneratorExit)  # a generator of which nobody wanted more
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        raised = kind is not None and not issubclass(kind, GeneratorExit)  # a generator that was closed before its end
         try:
             self.stop(raised=raised)
         except JournalError:
             if not raised:  # the program's own exception matters more
                 raise
 
-    def __call__(self, function):
+    def __call__(self, function: F) -> F:
         from memkit.base.decorators import OneCall, decorated
 
-        return decorated(function, lambda: OneCall(self))
+        wrapped: F = decorated(function, lambda: OneCall(self))
+        return wrapped
 
     def _offset(self) -> float:
         return self.calibration[0] if self.calibration else 0
 
     def _measured(self, seconds: float) -> tuple[float, float]:
-        """Mean and standard deviation of memory over a time; of one reading where there is none."""
+        """Mean and standard deviation of memory over so many seconds; of one reading for 0."""
         until = time.monotonic() + seconds
         found = [self._read()]
         while time.monotonic() < until:
@@ -202,17 +213,17 @@ class Tracker:
 def _tree() -> int:
     """Memory of this process and all its descendants, in bytes.
 
-    Of each its share is counted (PSS: a page that several processes have in common counts once), or its resident memory
-    where the system does not tell the share. Processes whose parent has ended are no descendants any more.
+    For each its share is counted (PSS: a page that several processes share counts once), or its resident memory if the
+    system does not tell the share. A process whose parent has ended is not a descendant any more.
     """
     source = processes.Proc() if sys.platform == "linux" else processes.Elsewhere()
-    family, children = [os.getpid()], source.kinship()
-    for each in family:  # grows as it is gone through
-        family += children(each)
-    return sum(_share(source, pid) for pid in family)
+    tree, children = [os.getpid()], source.kinship()
+    for pid in tree:  # which grows meanwhile
+        tree += children(pid)
+    return sum(_share(source, pid) for pid in tree)
 
 
-def _share(source, pid: int) -> int:
+def _share(source: processes.Proc | processes.Elsewhere, pid: int) -> int:
     try:
         shares = source.shares(pid)
         return shares.pss if shares is not None else 0
@@ -225,17 +236,17 @@ _SCOPES = {"process": engine.rss, "system": meminfo.used, "tree": _tree}
 
 
 def get_used_ram(scope: str = "system") -> float:
-    """GiB in use now, as a tracker's rows have it: of the whole machine, or of another ``scope`` of ``memkit.Tracker``."""
+    """GiB in use now, as in a tracker's rows: of the whole machine, or of another ``scope`` of ``memkit.Tracker``."""
     return _reading(scope)() / GIB
 
 
-def _reading(scope: str):
+def _reading(scope: str) -> Callable[[], int]:
     if not isinstance(scope, str) or scope not in _SCOPES:
         raise UsageError(f"unknown scope {scope!r}: write {', '.join(_SCOPES)}")
     return _SCOPES[scope]
 
 
-def _seconds(given) -> float:
+def _seconds(given: float | str) -> float:
     seconds = parse_time(given) / 1e9
     if seconds < 0:
         raise UsageError(f"{given!r} is no time to wait: write seconds, 0 or more")

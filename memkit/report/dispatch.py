@@ -6,8 +6,18 @@ from memkit.base.errors import MemkitError
 from memkit.base.plugins import Plugins
 from memkit.model.recording import Recording
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
 
-def report(recording, *, command="report", without=(), **options) -> None:
+
+def report(
+    recording: Recording | Iterable[Recording],
+    *,
+    command: str = "report",
+    without: Collection[str] = (),
+    **options: object,
+) -> None:
     """Report on a recording as the commands do: ``memkit.report(recording, csv="a.csv", plot="b.png")``.
 
     ``recording`` is a ``Recording`` or several; the options are those of ``memkit report``, with ``_`` for ``-`` and
@@ -15,7 +25,7 @@ def report(recording, *, command="report", without=(), **options) -> None:
     an unknown option or plugin, a value that its option refuses, and several recordings for a report of one, and
     ``MemkitError`` where a report could not be made.
     """
-    complaints = []
+    complaints: list[str] = []
     plugins = Plugins(without, complain=complaints.append)
     plugins.check_names(without)
     recordings = (recording,) if isinstance(recording, Recording) else tuple(recording)

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast, overload
 
 from memkit.base import paths
 from memkit.base.errors import MemkitError, UsageError
 from memkit.model.file_format import SUFFIX, is_recording
 
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from contextlib import AbstractContextManager
+    from typing import BinaryIO, Literal
+
+    from rich.console import Console
+
 NOTEBOOK_WIDTH = 100
-"""Of text in a notebook, in characters: there is no terminal that could be asked."""
+"""Of text in a notebook, in characters: there is no terminal to ask."""
 _SOURCES = (".py", ".pyw", ".pyx", ".ipynb", SUFFIX)
 
 
-def output_path(text) -> str:
+def output_path(text: str | os.PathLike[str]) -> str:
     """The type of an option that names a file to write: refuses, before anything runs, one that cannot be written.
 
     ``-`` is standard output. Raises ``UsageError``.
@@ -28,13 +37,21 @@ def output_path(text) -> str:
     return paths.to_write(path)
 
 
-@contextmanager
-def output(path, *, binary: bool = False):
+@overload
+def output(path: str | os.PathLike[str], *, binary: Literal[True]) -> AbstractContextManager[BinaryIO]: ...
+@overload
+def output(path: str | os.PathLike[str], *, binary: Literal[False] = False) -> AbstractContextManager[TextIO]: ...
+def output(path: str | os.PathLike[str], *, binary: bool = False) -> Any:
     """A file open for writing, which takes its name only when all has been written.
 
-    ``path`` is a name, or ``-`` for standard output. Text is UTF-8; what UTF-8 cannot spell, as
-    in the name of a file that was none, is a backslash and its code. Raises ``MemkitError`` where the system refuses.
+    ``path`` is a name, or ``-`` for standard output. Text is UTF-8; a byte of a file's name that is not UTF-8 is written
+    as a backslash and its code. Raises ``MemkitError`` where the system refuses.
     """
+    return _output(path, binary)
+
+
+@contextmanager
+def _output(path: str | os.PathLike[str], binary: bool) -> Iterator[IO[Any]]:
     if path == "-":
         yield sys.stdout.buffer if binary else sys.stdout
         return
@@ -42,8 +59,7 @@ def output(path, *, binary: bool = False):
     regular = not os.path.exists(path) or os.path.isfile(path)
     written = f"{path}.part-{os.getpid()}" if regular else path
     try:
-        text = {} if binary else {"encoding": "utf-8", "newline": "", "errors": "backslashreplace"}
-        with open(written, "wb" if binary else "w", **text) as file:
+        with _opened(written, binary) as file:
             yield file
         if regular:
             os.replace(written, path)
@@ -55,7 +71,25 @@ def output(path, *, binary: bool = False):
         raise
 
 
-def console(stream):
+def _opened(path: str, binary: bool) -> IO[Any]:
+    if binary:
+        return open(path, "wb")
+    return open(path, "w", encoding="utf-8", newline="", errors="backslashreplace")
+
+
+def report_stream(options: Namespace) -> TextIO | None:
+    """The stream for a report that is printed; None where ``--quiet`` was given or there is no such stream.
+
+    After a run that is stderr, out of the program's way, and where an option writes its report to standard output (``-``)
+    too; otherwise stdout.
+    """
+    taken = options.command != "report" or "-" in vars(options).values()
+    # Without its standard streams (pythonw) Python has None in their place.
+    stream = cast("TextIO | None", sys.stderr if taken else sys.stdout)
+    return None if getattr(options, "quiet", False) else stream
+
+
+def console(stream: TextIO) -> Console:
     """A ``Console`` of rich for a report that is printed on ``stream``, as wide as the terminal.
 
     In a notebook, too, it prints on the stream, without colours; each print is a message of its own there, so print a report
@@ -65,8 +99,14 @@ def console(stream):
         from rich.console import Console
     except ImportError:
         raise MemkitError("a printed report needs rich: python -m pip install rich, or write --quiet") from None
-    settings = {"file": stream, "highlight": False, "soft_wrap": True}
-    found = Console(**settings)
-    if found.is_jupyter:  # left alone it would display each print as HTML by itself, whatever the stream
-        found = Console(**settings, force_jupyter=False, force_terminal=False, width=NOTEBOOK_WIDTH)
-    return found
+    found = Console(file=stream, highlight=False, soft_wrap=True)
+    if not found.is_jupyter:
+        return found
+    return Console(  # one for notebooks would display each print as HTML by itself, whatever the stream
+        file=stream,
+        highlight=False,
+        soft_wrap=True,
+        force_jupyter=False,
+        force_terminal=False,
+        width=NOTEBOOK_WIDTH,
+    )

@@ -1,4 +1,4 @@
-"""Running a program that need not be Python, recorded from outside with all that it starts."""
+"""Running any program, Python or not: it is recorded from outside, with all processes that it starts."""
 
 from __future__ import annotations
 
@@ -9,64 +9,80 @@ import shutil
 import subprocess
 
 from memkit.base.errors import MemkitError, UsageError
-from memkit.run.external import Another, Observed, wait
-from memkit.run.launch import Exit, Program, exit_of, signals_are_the_programs
-from memkit.tree.watch import Outside, family_of, signals_blocked
+from memkit.run.external import EndingNotWritten, ExternalProcess, ExternalRecording
+from memkit.run.launch import Exit, Program, exit_of
+from memkit.run.signals import forwarding
+from memkit.run.waiting import wait
+from memkit.tree.watch import OutsideTree, events_of_threads, signals_blocked
 
-_LONGEST = 256  # bytes of a first line that the kernel looks at
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memkit.run.progress import Progress
+
+_SHEBANG_BYTES = 256  # of a first line that the kernel reads
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """Exit codes, as a shell gives them."""
 
 
-def run(program: Program, path: str, interval: int, meter: str, onlookers, complain) -> Exit:
+class CannotRun(UsageError):
+    """The command cannot be run; ``code`` is the exit code that a shell has for that."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def run(
+    program: Program, path: str, interval: int, meter: str, progress: Progress, complain: Callable[[str], object]
+) -> Exit:
     """Run a program to its end, and record it into ``path``.
 
-    ``complain`` is told in a line what could not be recorded: the program runs all the same. Raises ``UsageError`` where the
-    command cannot be run, with the exit code for that as its ``code``.
+    What cannot be recorded is one line to ``complain``, and the program runs all the same. Raises ``CannotRun``.
     """
     words = [program.target, *program.arguments]
-    family = family_of()  # before it is started: it inherits what tells of it
-    with signals_are_the_programs() as forward_to:
+    events = events_of_threads()  # before the program is started: it inherits them
+    with forwarding() as forward_to:
         process = _started(words)
-        with signals_blocked():  # or a thread that samples would take those that are listened for below
-            observed = _observed(process, words, path, interval, meter, complain)
+        with signals_blocked():  # or the sampling thread would handle signals that the listener waits for
+            recording = _recording(process, words, path, interval, meter, complain)
         forward_to(process)
-        if observed is not None:
-            _watch(
-                observed, onlookers, Outside(process.pid, path, " ".join(words), interval, meter, False, family), complain
-            )
+        if recording is not None:
+            tree = OutsideTree(process.pid, path, " ".join(words), interval, meter, False, events)
+            _wait(recording, progress, tree, complain)
         process.wait()
     exit = exit_of(process)
-    if observed is None:
+    if recording is None:
         return exit
     try:
-        observed.end(exit.code, exit.signal)
+        recording.end(exit.code, exit.signal)
     except MemkitError as error:
         complain(str(error))
-        exit = exit._replace(unwritten=getattr(error, "unwritten", ()))
+        if isinstance(error, EndingNotWritten):
+            exit = exit._replace(unwritten=error.unwritten)
     return exit._replace(recorded=True)
 
 
-def _started(words: list[str]) -> subprocess.Popen:
-    """The process, once it runs the command and nothing of ours."""
+def _started(words: list[str]) -> subprocess.Popen[bytes]:
+    """The process, once it has executed the command."""
     try:
         return subprocess.Popen(words, close_fds=False)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
-        refusal = UsageError(f"cannot run {words[0]!r}: {_why(words[0]) if missing else error.strerror}")
-        refusal.code = NOT_FOUND if missing else NOT_EXECUTABLE
-        raise refusal from None
+        reason = _why_not_found(words[0]) if missing else error.strerror
+        raise CannotRun(f"cannot run {words[0]!r}: {reason}", NOT_FOUND if missing else NOT_EXECUTABLE) from None
 
 
-def _why(command: str) -> str:
-    """Why there is nothing to be run, in words: of a file that is there, what is to run it is not."""
+def _why_not_found(command: str) -> str:
+    """Why a command was not found. If its file exists, its interpreter or loader does not."""
     path = shutil.which(command)
     if path is None:
         shell = f"; for a line of a shell write --program sh -c {shlex.quote(command)}" if " " in command else ""
         return os.strerror(errno.ENOENT) + shell
     try:
         with open(path, "rb") as file:
-            first = file.readline(_LONGEST)
+            first = file.readline(_SHEBANG_BYTES)
     except OSError:
         first = b""
     words = first[2:].split() if first.startswith(b"#!") else []
@@ -75,18 +91,25 @@ def _why(command: str) -> str:
     return "what it needs to be run, such as the loader of its libraries, is not there"
 
 
-def _observed(process, words, path, interval, meter, complain) -> Observed | None:
+def _recording(
+    process: subprocess.Popen[bytes],
+    words: list[str],
+    path: str,
+    interval: int,
+    meter: str,
+    complain: Callable[[str], object],
+) -> ExternalRecording | None:
+    target = ExternalProcess(process.pid, os.getpid(), tuple(words))
     try:
-        return Observed(Another(process.pid, os.getpid(), tuple(words)), path, interval, meter, fresh=True)
+        return ExternalRecording(target, path, interval, meter, fresh=True)
     except MemkitError as error:
         complain(f"{words[0]!r} runs, but is not recorded: {error}")
         return None
 
 
-def _watch(observed: Observed, onlookers, tree: Outside, complain) -> None:
-    if onlookers:
-        onlookers.pid = observed.process.pid
-    wait(observed, onlookers, tree)
+def _wait(recording: ExternalRecording, progress: Progress, tree: OutsideTree, complain: Callable[[str], object]) -> None:
+    progress.pid = recording.process.pid
+    wait(recording, progress, tree)
     try:
         tree.close()
     except MemkitError as error:

@@ -1,4 +1,4 @@
-"""Attaching to a process that runs already: finding it, and recording it until it ends or somebody stops that."""
+"""Attaching to a running process: finding it, and recording it until it ends or the user stops the recording."""
 
 from __future__ import annotations
 
@@ -8,112 +8,71 @@ import time
 from contextlib import contextmanager
 
 from memkit.base.errors import MeterError, UsageError
-from memkit.base.units import parse_interval, parse_time
-from memkit.run.external import Another, Observed, wait
+from memkit.run.external import ExternalProcess, ExternalRecording
 from memkit.run.launch import as_typed, interpreter_flags
-from memkit.run.status_line import shown
+from memkit.run.status_line import shortened
+from memkit.run.waiting import wait
 from memkit.system import engine, processes
-from memkit.tree.watch import Outside, family_around
+from memkit.tree.watch import OutsideTree, events_of_tree
 
-INSIDE = ("--lines", "--calls", "--c-calls", "--call-log", "--trigger", "--follow", "--limit", "--no-peak-reset")
-"""Options of ``memkit-run`` that act in the interpreter of the program."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    import psutil
+
+    from memkit.run.progress import Progress
+
 _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
-_LONGEST = 110
-
-
-def add_attach_options(parser) -> None:
-    """Add the options of ``memkit attach``; plugins add theirs."""
-    parser.usage = f"{parser.prog} [options] (PID | NAME)"
-    parser.add_argument("process", metavar="PID|NAME", help="a process: its number, or a part of its name or command line")
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="FILE",
-        help="record into FILE, not into one here that is named after the process and the time",
-    )
-    parser.add_argument(
-        "--duration", metavar="TIME", type=_duration, help="end the recording after so long, such as 60 or 10min"
-    )
-    parser.add_argument(
-        "--interval",
-        metavar="SECONDS",
-        type=parse_interval,
-        default="auto",
-        help="time from sample to sample, such as 0.01 or 10ms; auto (the default) begins at 1 ms and grows with time",
-    )
-    parser.add_argument(
-        "--meter", metavar="NAME", default="rss", help="what to measure: rss (the default), pss, uss, vms or swap"
-    )
-    parser.add_argument(
-        "--children", action="store_true", help="record all that the process has started, too, and what they use together"
-    )
-    parser.add_argument(
-        "--live", action="store_true", help="show memory now, its peak and what is left on the bottom row of the terminal"
-    )
-
-
-def refuse_inside(words: list[str]) -> None:
-    """Refuse options of ``memkit-run`` that cannot be had from outside. Raises ``UsageError``."""
-    for word in words:
-        if word.partition("=")[0] in INSIDE:
-            raise UsageError(
-                f"{word}: a process that runs already is looked at from outside, so there is none of that; "
-                "start it with memkit-run instead"
-            )
-
-
-def _duration(text):
-    time = parse_time(text)
-    if time <= 0:
-        raise UsageError(f"--duration {text!r}: give it some time, such as 60 or 10min, or leave it out")
-    return time
+_LONGEST_COMMAND = 110  # columns, in a list of processes
 
 
 # -- finding it --------------------------------------------------------------------------------------------------------
 
 
-def find(word: str, meter: str) -> Another:
-    """The process of a number, or the one whose name or command line has a word in it. Raises ``UsageError``.
+def find(word: str, meter: str) -> ExternalProcess:
+    """The process with a number, or the only one with a word in its name or command line. Raises ``UsageError``.
 
-    This process is not among them, nor are those that it was started by, nor others of memkit's commands.
+    The search leaves out this process, its ancestors and memkit's commands.
     """
     if meter not in engine.METERS:
         raise UsageError(f"meter {meter!r} cannot be read from outside; there are {', '.join(engine.METERS)}")
     if word.isascii() and word.isdecimal():
-        return _numbered(int(word), meter)
+        return _with_pid(int(word), meter)
     if not word:
         raise UsageError("the name of the process is empty")
-    fitting, refusals = [], []
-    for process, found in _with(word):
+    matches, refusals = [], []
+    for process, found in _with_word(word):
         refusal = _refusal(process, meter)
         if refusal is None:
-            fitting.append(found)
+            matches.append(found)
         else:
             refusals.append(refusal)
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        lines = "\n".join(f"{process.pid:>8}  {shown(' '.join(process.argv), _LONGEST)}" for process in fitting)
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        lines = "\n".join(f"{each.pid:>8}  {shortened(' '.join(each.argv), _LONGEST_COMMAND)}" for each in matches)
         raise UsageError(
-            f"{len(fitting)} processes have {word!r} in their name or command; give the number of one:\n{lines}"
+            f"{len(matches)} processes have {word!r} in their name or command; give the number of one:\n{lines}"
         )
     if refusals:
         raise UsageError(refusals[0])
     raise UsageError(f"there is no process with {word!r} in its name or command")
 
 
-def _with(word: str):
-    """The processes that have a word in their name or command line, as psutil's and as ours."""
+def _with_word(word: str) -> Iterator[tuple[psutil.Process, ExternalProcess]]:
+    """The processes that have a word in their name or command line."""
     import psutil
 
-    around = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+    left_out = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
     for process in psutil.process_iter():
-        found = None if process.pid in around else _another(process)
+        found = None if process.pid in left_out else _external(process)
         if found and (word in _name(process) or word in " ".join(found.argv)) and not _is_memkit(found):
             yield process, found
 
 
-def _numbered(pid: int, meter: str) -> Another:
+def _with_pid(pid: int, meter: str) -> ExternalProcess:
     import psutil
 
     if pid == os.getpid():
@@ -122,8 +81,8 @@ def _numbered(pid: int, meter: str) -> Another:
         process = psutil.Process(pid) if pid else None
     except (psutil.Error, OverflowError):
         process = None
-    found = process and _another(process)
-    if not found:
+    found = None if process is None else _external(process)
+    if found is None:
         raise UsageError(f"there is no process {pid}")
     refusal = _refusal(process, meter)
     if refusal is not None:
@@ -131,25 +90,26 @@ def _numbered(pid: int, meter: str) -> Another:
     return found
 
 
-def _another(process) -> Another | None:
-    """A process of psutil's; None where it has just gone."""
+def _external(process: psutil.Process) -> ExternalProcess | None:
+    """The process with its command line; None if it has just ended."""
     import psutil
 
     try:
         words = _words(process)
         if words is None:
             return None
-        return Another(process.pid, process.ppid(), tuple(as_typed(words)) if any(words) else (process.name(),))
+        return ExternalProcess(process.pid, process.ppid(), tuple(as_typed(words)) if any(words) else (process.name(),))
     except psutil.Error:
         return None
 
 
-def _words(process) -> list[str] | None:
-    """The command line of a process, of one whose main thread has ended by another thread; None where it has just gone."""
+def _words(process: psutil.Process) -> list[str] | None:
+    """The command line of a process; None if it has just ended. If only its main thread has ended, another thread has it."""
     import psutil
 
     try:
-        if words := process.cmdline():
+        words: list[str] = process.cmdline()
+        if words:
             return words
     except psutil.AccessDenied:
         return []
@@ -158,22 +118,22 @@ def _words(process) -> list[str] | None:
             return None
     speaker = processes.here().speaker(process.pid)
     try:
-        return psutil.Process(speaker).cmdline() if speaker != process.pid else []
+        return list(psutil.Process(speaker).cmdline()) if speaker != process.pid else []
     except psutil.Error:
         return []
 
 
-def _name(process) -> str:
+def _name(process: psutil.Process) -> str:
     import psutil
 
     try:
-        return process.name()
+        return str(process.name())
     except psutil.Error:
         return ""
 
 
-def _refusal(process, meter: str) -> str | None:
-    """Why the memory of a process cannot be read, in a line; None where it can."""
+def _refusal(process: psutil.Process, meter: str) -> str | None:
+    """Why the memory of a process cannot be read, in one line; None if it can."""
     import psutil
 
     try:
@@ -181,9 +141,9 @@ def _refusal(process, meter: str) -> str | None:
     except MeterError as error:
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
-                return f"process {process.pid} has ended already, and waits for its parent to ask how"
+                return f"process {process.pid} is a zombie: it has exited, but its parent has not reaped it"
             if not process.cmdline() and not process.memory_info().vms:
-                return f"process {process.pid} ({process.name()}) is a part of the kernel: it has no memory of its own"
+                return f"process {process.pid} ({process.name()}) is a kernel thread: it has no memory of its own"
             theirs = f"process {process.pid} ({process.name()}) of user {process.username()}"
         except psutil.Error:
             return str(error)
@@ -191,10 +151,10 @@ def _refusal(process, meter: str) -> str | None:
     return None
 
 
-def _is_memkit(process: Another) -> bool:
-    """Whether a process is a command of memkit's; what ``memkit-run`` has started is not."""
+def _is_memkit(process: ExternalProcess) -> bool:
+    """Whether a process is one of memkit's commands. What ``memkit-run`` has started is not."""
     first, *rest = process.argv
-    flags = interpreter_flags([*rest, ""])  # any program may end with an option to which Python's own would have a word
+    flags = interpreter_flags([*rest, ""])  # the last word may look like an option of Python's that takes an argument
     script, *more = rest[len(flags) :] or [""]
     ran = more[:1] if script == "-m" else [script.removeprefix("-m")]
     return any(os.path.basename(word).removesuffix(".exe") in ("memkit", "memkit-run") for word in (first, *ran))
@@ -203,58 +163,60 @@ def _is_memkit(process: Another) -> bool:
 # -- recording it ------------------------------------------------------------------------------------------------------
 
 
-def record(process: Another, path: str, options, onlookers) -> None:
-    """Record a process until it ends, a signal asks to stop, or its time is up."""
+def record(process: ExternalProcess, path: str, options: argparse.Namespace, progress: Progress) -> None:
+    """Record a process until it ends, a signal asks to stop, or ``options.duration`` is over."""
     interval = options.interval
-    with _asked_to_stop() as asked:
+    with _stopped_by_signals() as stop:
         try:
-            observed = Observed(process, path, interval, options.meter)
+            recording = ExternalRecording(process, path, interval, options.meter)
         except MeterError as error:
             raise UsageError(str(error)) from None
-        onlookers.pid = process.pid
+        progress.pid = process.pid
         until = None if options.duration is None else time.monotonic_ns() + options.duration
         tree = _tree(process, path, interval, options.meter) if options.children else None
         try:
-            wait(observed, onlookers, tree, until, asked)
+            wait(recording, progress, tree, until, stop)
             if tree is not None:
                 tree.close()
         finally:
-            observed.end(*observed.ending()) if observed.ended() else observed.detach()
+            recording.end(*recording.ending()) if recording.ended() else recording.detach()
 
 
-def _tree(process: Another, path: str, interval: int, meter: str) -> Outside:
-    family = family_around(process.pid, processes.here())
-    return Outside(process.pid, path, " ".join(process.argv), interval, meter, False, family)
+def _tree(process: ExternalProcess, path: str, interval: int, meter: str) -> OutsideTree:
+    events = events_of_tree(process.pid, processes.here())
+    return OutsideTree(process.pid, path, " ".join(process.argv), interval, meter, False, events)
 
 
-class Asked:
-    """Whether a signal has asked to stop."""
+class StopRequest:
+    """Whether a signal has asked to stop; the descriptor is readable then."""
 
-    def __init__(self):
-        self.yet = False
-        self.descriptor, self._wake = os.pipe()
+    def __init__(self) -> None:
+        self.made = False
+        self.descriptor, self._write = os.pipe()
 
-    def stop(self, *_):
-        if not self.yet:
-            self.yet = True
-            os.write(self._wake, b"x")
+    def make(self, *_: object) -> None:
+        """A signal handler."""
+        if not self.made:
+            self.made = True
+            os.write(self._write, b"x")
 
-    def close(self):
+    def close(self) -> None:
+        """Close the pipe."""
         os.close(self.descriptor)
-        os.close(self._wake)
+        os.close(self._write)
 
 
 @contextmanager
-def _asked_to_stop():
-    """While a process is recorded: Ctrl-C, SIGTERM and SIGHUP end the recording in order."""
-    asked, before = Asked(), {}
+def _stopped_by_signals() -> Iterator[StopRequest]:
+    """Ctrl-C, SIGTERM and SIGHUP end the recording in order."""
+    request, before = StopRequest(), {}
     for name in _STOPPING:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, asked.stop)
+            before[number] = signal.signal(number, request.make)
     try:
-        yield asked
+        yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        asked.close()
+        request.close()

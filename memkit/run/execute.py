@@ -1,58 +1,63 @@
-"""Running somebody's program as ``__main__``, as the interpreter itself would, with a recording around it.
+"""Running a program as ``__main__``, just as the interpreter would, and recording it.
 
-This is the body of the measured process: ``memkit.run.launch`` starts an interpreter on ``bootstrap.py``, which
-calls ``main``.
+``memkit.run.launch`` starts an interpreter on ``bootstrap.py``, which calls ``main`` here: this is the measured process.
 """
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]  # typeshed has signal only, which imports enum
 import os
 import sys
 
-from memkit.base import paths
+from memkit.base import own_code, paths
 from memkit.base.errors import MemkitError
 from memkit.record import exit_status
-from memkit.record.names import meter_at, object_at
 from memkit.record.recorder import Recorder
+from memkit.record.resolve import meter_at, object_at
+from memkit.record.settings import RunSettings
 
-_OWN_FILES = (__file__, os.path.join(os.path.dirname(__file__), "bootstrap.py"))
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+    from typing import Any, NoReturn, TypeVar
+
+    from memkit.record.event_log import EventLog
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
 _WORDS = {"script": (), "input": (), "module": ("-m",), "code": ("-c",)}
 _INPUT = "<stdin>"
 REFUSED = 2
 """The exit code where there is nothing to run."""
 
-_log = None
-"""The event log, which waits until the program begins."""
+_log: EventLog | None = None
+"""The event log, which is paused until the program begins."""
 
 
 def main() -> None:
     """Record the program that the command line names: its mode, its target, settings, ``--``, and its arguments.
 
-    The mode is ``script``, ``input``, ``module`` or ``code``, the target what that is. Settings are ``name=value``:
-    ``path``, ``interval`` and ``meter``; ``lines`` and ``calls``, a target on each line, an empty one for the program's own
-    code or for all calls; and, whatever their value, ``c_calls``, ``no_peak_reset`` and ``follow``; ``limit`` and
-    ``on_limit`` are those of ``record``, ``call_log`` and ``trigger`` the arguments of ``EventLog``;
-    ``profile`` is what ``@profile`` is to be, as ``package.module:name``.
+    The mode is ``script``, ``input``, ``module`` or ``code``; the settings are words as ``RunSettings`` makes them.
     """
     mode, target, *words = sys.argv[1:]
     split = words.index("--")
-    settings, arguments = dict(word.split("=", 1) for word in words[:split]), words[split + 1 :]
-    path = settings["path"]
+    settings, arguments = RunSettings.from_words(words[:split]), words[split + 1 :]
+    path = str(settings.path)
     _look_like_plain_python(mode, target, arguments)
     try:
         recorder = _recorder(mode, target, settings, arguments)
-        told = settings.get("profile")
-        sys.modules["builtins"].profile = object_at(told) if told else profile_without_import
+        profile = object_at(settings.profile) if settings.profile else profile_without_import
+        vars(sys.modules["builtins"])["profile"] = profile
         if mode == "module":
-            _refuse_unknown_module(target, sure=os.path.exists(path) and os.path.getsize(path) > 0)
+            _refuse_unknown_module(target, replaces=os.path.exists(path) and os.path.getsize(path) > 0)
         _make_log(settings)
         recorder.start()
     except MemkitError as error:
         _refuse(str(error))
-    _open_log(recorder)
+    _start_log(recorder, path)
     try:
-        _let_interrupts_in()
+        _restore_interrupts()
         {"script": run_script, "input": run_input, "module": run_module, "code": run_code}[mode](target)
         exit_status.told = exit_status.OK
     except BaseException as error:
@@ -65,35 +70,25 @@ def main() -> None:
         raise
 
 
-def _recorder(mode: str, target: str, settings: dict[str, str], arguments: list[str]) -> Recorder:
-    lines, calls = (settings[name].split("\n") if name in settings else None for name in ("lines", "calls"))
-    return Recorder(
-        settings["path"],
-        interval=settings["interval"],
-        meter=meter_at(settings["meter"]),
-        lines=[text or _own_code(mode, target) for text in lines or ()],
-        calls=calls if calls is not None and all(calls) else calls is not None,
-        c_calls="c_calls" in settings,
-        peak_reset="no_peak_reset" not in settings,
-        follow="follow" in settings,
-        limit=settings.get("limit"),
-        on_limit=settings.get("on_limit"),
-        argv=[*_WORDS[mode], target, *arguments],
-    )
+def _recorder(mode: str, target: str, settings: RunSettings, arguments: list[str]) -> Recorder:
+    settings.meter = meter_at(str(settings.meter))
+    if isinstance(settings.lines, list):  # of texts: an empty one is for the program's own code
+        settings.lines = [text or _own_code(mode, target) for text in settings.lines]
+    return Recorder(settings, argv=[*_WORDS[mode], target, *arguments])
 
 
-def _make_log(settings: dict[str, str]) -> None:
+def _make_log(settings: RunSettings) -> None:
     global _log
-    if "call_log" in settings:
+    if settings.call_log is not None:
         from memkit.record.event_log import EventLog
 
-        _log = EventLog(settings["call_log"], trigger=settings.get("trigger"))
+        _log = EventLog(settings.call_log, trigger=settings.trigger)
         for frame in (sys._getframe(), sys._getframe(2)):
             _log.leave_out(frame.f_code)
 
 
-def _open_log(recorder: Recorder) -> None:
-    """Begin the log after the recording, so that it ends first, and has nothing of how that ends."""
+def _start_log(recorder: Recorder, path: str) -> None:
+    """Start the log after the recording, so that it ends first and has no events of how the recording ends."""
     if _log is None:
         return
     try:
@@ -101,83 +96,83 @@ def _open_log(recorder: Recorder) -> None:
         _log.pause()
     except MemkitError as error:
         recorder.stop()
-        os.unlink(recorder.path)
+        os.unlink(path)
         _refuse(str(error))
 
 
-def _begins() -> None:
-    """The next thing that happens is the program's."""
+def _program_begins() -> None:
+    """To be called right before the program's first event."""
     if _log is not None:
         _log.resume()
 
 
-# -- the ways to name a program --------------------------------------------------------------------------------------
+# -- ways to name a program ------------------------------------------------------------------------------------------
 
 
 def run_script(path: str) -> None:
     """Run a file, or the ``__main__`` of a directory or zip archive."""
     if _holds_modules(path):
-        sys.path.insert(0, _absolute(path))  # even where the script's folder would be kept out
-        _run_module("__main__", named=False)
+        sys.path.insert(0, _absolute(path))  # even with -P, which keeps a script's folder out
+        _run_module("__main__", alter_argv=False)
         return
     from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 
     whole = _absolute(path)
     _put_first(os.path.dirname(os.path.realpath(path)))
     loader = SourcelessFileLoader if path.endswith(".pyc") else SourceFileLoader
-    space = sys.modules["__main__"].__dict__
-    space.update(__file__=whole, __loader__=loader("__main__", whole))
+    namespace = sys.modules["__main__"].__dict__
+    namespace.update(__file__=whole, __loader__=loader("__main__", whole))
     if sys.version_info < (3, 15):
-        space["__cached__"] = None
+        namespace["__cached__"] = None
     if loader is SourcelessFileLoader:
-        code = space["__loader__"].get_code("__main__")
+        code = namespace["__loader__"].get_code("__main__")
     else:
         import io
 
         with io.open_code(whole) as file:
             source = file.read()
         code = compile(source, whole, "exec", dont_inherit=True)
-    _begins()
-    exec(code, space)
+    _program_begins()
+    exec(code, namespace)
 
 
 def run_input(_: str) -> None:
-    """Run what can be read from standard input: all of it, as the interpreter does."""
-    space = sys.modules["__main__"].__dict__
-    space["__file__"] = _INPUT
+    """Run the text on standard input, after reading all of it, as the interpreter does."""
+    namespace = sys.modules["__main__"].__dict__
+    namespace["__file__"] = _INPUT
     if sys.version_info < (3, 15):
-        space["__cached__"] = None
+        namespace["__cached__"] = None
     code = compile(sys.stdin.buffer.read(), _INPUT, "exec", dont_inherit=True)
-    _begins()
-    exec(code, space)
+    _program_begins()
+    exec(code, namespace)
 
 
 def run_module(name: str) -> None:
     """Run a module or package by its dotted name."""
-    _run_module(name, named=True)
+    _run_module(name, alter_argv=True)
 
 
 def run_code(text: str) -> None:
-    """Run a text of code."""
+    """Run a string of code."""
     if sys.version_info >= (3, 14):
         from textwrap import dedent
 
         text = dedent(text)
-    if sys.version_info >= (3, 13):  # tracebacks show the lines of -c
+    if sys.version_info >= (3, 13):  # where tracebacks show the lines of -c
         import linecache
 
         linecache.cache["<string>"] = (len(text), None, text.splitlines(keepends=True), "<string>")
     code = compile(text, "<string>", "exec", dont_inherit=True)
-    _begins()
+    _program_begins()
     exec(code, sys.modules["__main__"].__dict__)
 
 
-def _run_module(name: str, named: bool) -> None:
+def _run_module(name: str, alter_argv: bool) -> None:
     import runpy
 
-    # The function that the interpreter calls for -m; run_module would put a stand-in for __main__ into sys.modules.
-    _begins()
-    runpy._run_module_as_main(name, alter_argv=named)
+    # The function that the interpreter calls for -m; run_module would put another module into sys.modules["__main__"].
+    _program_begins()
+    runpy._run_module_as_main(name, alter_argv=alter_argv)  # type: ignore[attr-defined]  # it is private
 
 
 # -- what the program sees ---------------------------------------------------------------------------------------------
@@ -193,16 +188,16 @@ def _look_like_plain_python(mode: str, target: str, arguments: list[str]) -> Non
         _put_first("")
     elif mode == "module" and (folder := paths.working_folder()):
         _put_first(folder)
-    space = sys.modules["__main__"].__dict__
-    for name in [name for name in space if not name.startswith("__")]:
-        del space[name]
-    del space["__file__"]
-    space.pop("__cached__", None)
-    space["__loader__"] = sys.modules["builtins"].__loader__
+    namespace = sys.modules["__main__"].__dict__
+    for name in [name for name in namespace if not name.startswith("__")]:
+        del namespace[name]
+    del namespace["__file__"]
+    namespace.pop("__cached__", None)
+    namespace["__loader__"] = sys.modules["builtins"].__loader__
 
 
-def _let_interrupts_in() -> None:
-    """Have Ctrl-C raise KeyboardInterrupt as usual; ``bootstrap.py`` let it end the process instead."""
+def _restore_interrupts() -> None:
+    """Have Ctrl-C raise KeyboardInterrupt again; ``bootstrap.py`` has had it end the process."""
     if _signal.getsignal(_signal.SIGINT) == _signal.SIG_DFL:
         _signal.signal(_signal.SIGINT, _signal.default_int_handler)
 
@@ -213,15 +208,16 @@ def _put_first(folder: str) -> None:
 
 
 def _absolute(path: str) -> str:
-    # As the interpreter does it: joined, not normalised.
+    # As the interpreter does it: joined, but not normalised.
     return path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
 
 
-def profile_without_import(function):
-    """``@profile`` without an import, as memory_profiler's users know it."""
+def profile_without_import(function: F) -> F:
+    """``@profile`` without an import, as in memory_profiler."""
     from memkit.record.profile import profile
 
-    return profile(function)
+    decorated: F = profile(function)
+    return decorated
 
 
 def _own_code(mode: str, target: str) -> str:
@@ -246,18 +242,19 @@ def _holds_modules(path: str) -> bool:
     return False
 
 
-# -- what goes wrong ---------------------------------------------------------------------------------------------------
+# -- what can go wrong -------------------------------------------------------------------------------------------------
 
 
-def _refuse(reason: str) -> None:
+def _refuse(reason: str) -> NoReturn:
     print(f"memkit-run: {reason}", file=sys.stderr)
     sys.exit(REFUSED)
 
 
-def _refuse_unknown_module(name: str, sure: bool) -> None:
-    """Refuse a module that cannot be found; where it must be ``sure``, one that cannot without importing its package.
+def _refuse_unknown_module(name: str, replaces: bool) -> None:
+    """Refuse a module that cannot be found.
 
-    An earlier recording is about to be replaced then, which a slip of the pen must not cost.
+    If the recording ``replaces`` an earlier one, which a mistyped name must not destroy, the module must be found down to
+    its file. Otherwise its package is enough: the rest is known only when that is imported.
     """
     from importlib.util import find_spec
 
@@ -265,41 +262,51 @@ def _refuse_unknown_module(name: str, sure: bool) -> None:
 
     top = name.partition(".")[0]
     try:
-        found = find_spec(top)
+        spec = find_spec(top)
     except (ImportError, ValueError):
-        found = None
-    if found is not None and sure:
-        package = found.submodule_search_locations is not None and name == top
-        found = find_module(f"{name}.__main__") or (None if package else find_module(name))
-    if not top or found is None:
+        spec = None
+    found = spec is not None
+    if spec is not None and replaces:
+        is_package = spec.submodule_search_locations is not None and name == top
+        found = bool(find_module(f"{name}.__main__") or (not is_package and find_module(name)))
+    if not top or not found:
         _refuse(f"there is no module named {name!r} to run: check the name, and that {sys.executable} has it")
 
 
 def _refused_by_runpy(error: BaseException) -> str | None:
-    """What runpy says where it found nothing to run; it says so by SystemExit, with the interpreter's name before it."""
+    """What runpy says if it finds nothing to run: the text of a SystemExit, without the interpreter's name before it."""
     start = f"{sys.executable}: "
     if not isinstance(error, SystemExit) or not isinstance(error.code, str) or not error.code.startswith(start):
         return None
     trace = error.__traceback__
-    while trace.tb_next is not None:
+    while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return error.code.removeprefix(start) if trace.tb_frame.f_code.co_name == "_run_module_as_main" else None
+    raised_by = None if trace is None else trace.tb_frame.f_code.co_name
+    return error.code.removeprefix(start) if raised_by == "_run_module_as_main" else None
 
 
-def hide_own_frames(files=_OWN_FILES) -> None:
-    """Have the traceback shown as it would be without memkit, by whatever hook the program chose."""
+def hide_own_frames(files: Iterable[str] = ()) -> None:
+    """Leave memkit's frames out of the traceback of an uncaught exception, whichever hook the program has set.
+
+    ``files`` are further ones to leave out.
+    """
     hook = sys.excepthook
+    hidden = frozenset(files)
 
-    def show(kind, error, trace):
+    def is_hidden(file: str) -> bool:
+        return own_code.is_own(file) or file in hidden
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         sys.excepthook = hook
-        while trace is not None and trace.tb_frame.f_code.co_filename in files:
+        while trace is not None and is_hidden(trace.tb_frame.f_code.co_filename):
             trace = trace.tb_next
         sys.last_traceback = trace
         try:
             hook(kind, error.with_traceback(trace), trace)
-        except Exception as failure:  # as the interpreter says it
+        except Exception as failure:  # in the words of the interpreter
             print("Error in sys.excepthook:", file=sys.stderr)
-            sys.__excepthook__(type(failure), failure.with_traceback(failure.__traceback__.tb_next), None)
+            inner = failure.__traceback__.tb_next if failure.__traceback__ is not None else None
+            sys.__excepthook__(type(failure), failure.with_traceback(inner), None)
             print("\nOriginal exception was:", file=sys.stderr)
             sys.__excepthook__(kind, error, trace)
 

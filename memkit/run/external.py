@@ -1,12 +1,10 @@
-"""Recording another process from outside: its memory, and how it ended as far as that can be known."""
+"""Recording another process from outside: its memory, and how it ended as far as that is known."""
 
 from __future__ import annotations
 
 import os
-import select
 import sys
 import time
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from memkit.base.descriptors import readable
@@ -18,12 +16,10 @@ from memkit.system import engine, limits, processes
 from memkit.system.oom import Kills
 from memkit.system.pidfd import Handle
 
-_NAP = SECOND // 20
-_LONG = 3600 * SECOND
-_YOUTH, _BETWEEN = SECOND // 500, SECOND // 20_000
+_FIRST_READINGS, _BETWEEN = SECOND // 500, SECOND // 20_000  # for how long they are taken, and how far apart
 
 
-class Another(NamedTuple):
+class ExternalProcess(NamedTuple):
     """A process that is not this one."""
 
     pid: int
@@ -31,15 +27,23 @@ class Another(NamedTuple):
     argv: tuple[str, ...]
 
 
-class Observed:
-    """A recording of a process from outside, from its making until ``end``.
+class EndingNotWritten(JournalError):
+    """Rows were lost, and ``unwritten``, the row that says how the process ended, may be one of them."""
 
-    ``path`` is the file, ``interval`` nanoseconds or 0 for a beat that grows, ``meter`` a name. ``fresh`` is whether the
-    process has just been started, so that all it ever was belongs to the recording. Raises ``MeterError`` where its memory
-    cannot be read.
+    def __init__(self, message: str, unwritten: tuple[object, ...]) -> None:
+        super().__init__(message)
+        self.unwritten = unwritten
+
+
+class ExternalRecording:
+    """A recording of a process from outside; it begins when this is made.
+
+    ``path`` is the file, ``interval`` nanoseconds or 0 for one that grows, ``meter`` a name. ``fresh`` is whether the
+    process has just been started, so that the recording includes its memory from the beginning. Raises ``MeterError`` if
+    its memory cannot be read.
     """
 
-    def __init__(self, process: Another, path: str, interval: int, meter: str, fresh: bool = False):
+    def __init__(self, process: ExternalProcess, path: str, interval: int, meter: str, fresh: bool = False) -> None:
         self.process, self.path = process, path
         self._handle = _handle(process.pid)
         self._meter = self._opened(meter, fresh)
@@ -58,11 +62,11 @@ class Observed:
         if self._journal.error:
             raise JournalError(f"cannot record into {path!r}: {os.strerror(self._journal.error)}")
 
-    def _opened(self, meter: str, fresh: bool):
-        """The meter of the process; None where a fresh one ends or has ended already, and was not seen."""
+    def _opened(self, meter: str, fresh: bool) -> engine.Meter | None:
+        """The meter of the process; None if a fresh one has ended already, before its memory could be read."""
         try:
             found = engine.Meter(meter, processes.here().speaker(self.process.pid))
-            # Its number is its own for as long as it lives, and it did when the meter was opened.
+            # If it has not ended yet, its number had not been given to another process when the meter was opened.
             if self._handle is None or not self.ended():
                 return found
             refusal = MeterError(f"process {self.process.pid} has just ended")
@@ -74,27 +78,28 @@ class Observed:
         raise refusal
 
     def _first_readings(self) -> list[tuple[int, int]]:
-        """Moments and memory of a fresh process: it may not live until there is a file, and a thread that samples."""
-        found, due, until = [], 0, time.monotonic_ns() + _YOUTH
+        """Times and memory of a fresh process, which may end before there are a file and a sampling thread."""
+        found: list[tuple[int, int]] = []
+        due, until = 0, time.monotonic_ns() + _FIRST_READINGS
         while (moment := time.monotonic_ns()) < until:
             if moment >= due:
-                memory = self._meter.read()
+                memory = self._meter.read() if self._meter is not None else None
                 if not memory:
                     break
                 found.append((moment, memory))
                 due = moment + _BETWEEN
-            time.sleep(0)  # others may run; a timer may take a millisecond
+            time.sleep(0)  # let others run; a longer sleep may take a millisecond
         return found
 
     def _is_ending(self) -> bool:
-        """Whether the process has ended, or is about to: its memory goes before others are told of its end."""
+        """Whether the process has ended or is about to: its memory is freed before its end is visible."""
         if self._handle is not None and self.ended():
             return True
         found = processes.here().read(self.process.pid)
-        # Elsewhere than on Linux a size of 0 may mean that it is not told.
+        # On other systems than Linux, a size of 0 may mean that it is not known.
         return found is not None and (found.over or (found.vms == 0 and sys.platform == "linux"))
 
-    def _started(self, interval: int, mark: int | None):
+    def _started(self, interval: int, mark: int | None) -> engine.Sampler:
         peaks = (mark is not None, mark or 0, engine.peaks_error() or 1 << 20)
         sampler = engine.Sampler(self._journal, self._meter, interval, self._began, *peaks)
         try:
@@ -105,8 +110,8 @@ class Observed:
 
     @property
     def descriptor(self) -> int | None:
-        """What becomes readable when the process has ended; None where the system has no such thing."""
-        return self._handle and self._handle.fd
+        """Readable once the process has ended; None where the system has no such descriptor."""
+        return self._handle.fd if self._handle is not None else None
 
     def ended(self) -> bool:
         """Whether the process has ended."""
@@ -114,11 +119,11 @@ class Observed:
             return bool(readable([self._handle.fd]))
         return self._meter is None or self._meter.read() is None
 
-    def ending(self) -> tuple:
-        """Exit code and signal of the process that has ended, as far as they can be known by others than its parent."""
-        found = processes.here().read(self.process.pid)  # it may be waiting for its parent to ask
-        told = found.code if found is not None and found.over else None
-        return told or (self._handle and self._handle.ending()) or (None, None)
+    def ending(self) -> tuple[int | None, int | None]:
+        """Exit code and signal of the process that has ended, None if only its parent knows them."""
+        found = processes.here().read(self.process.pid)  # it may be a zombie
+        code = found.code if found is not None and found.over else None
+        return code or (self._handle.ending() if self._handle is not None else None) or (None, None)
 
     def end(self, code: int | None = None, killed: int | None = None) -> None:
         """End the recording of a process that has ended, with its exit code and signal as far as they are known."""
@@ -130,22 +135,21 @@ class Observed:
         """End the recording of a process that goes on."""
         self._finish("end", None, "detached")
 
-    def _finish(self, kind, moment, *values) -> None:
+    def _finish(self, kind: str, moment: int | None, *values: object) -> None:
         if self._sampler is not None:
             self._sampler.stop()
         if self._sampler is not None and self._sampler.hwm_was_reset:
-            reason = "the mark of the process was reset, by itself or as it became another program"
+            reason = "the process reset its high-water mark, or executed another program"
             self._journal.text(file_format.row("peaks", "samples", reason))
         moment = time.monotonic_ns() - self._began if moment is None else moment
         self._journal.text(file_format.row(kind, moment, *values))
         self._journal.close()
         self.close()
         if self._journal.error:
-            lost = lost_rows(self._journal, repr(self.path))
-            lost.unwritten = (kind, moment, *values)  # it may be one of them
-            raise lost
+            raise EndingNotWritten(str(lost_rows(self._journal, repr(self.path))), (kind, moment, *values))
 
     def close(self) -> None:
+        """Release the hold on the process."""
         if self._handle is not None:
             self._handle.close()
 
@@ -161,42 +165,3 @@ def _mark_of(pid: int) -> int:
     """The highest resident memory of a process so far; 0 where it is gone."""
     found = processes.here().read(pid)
     return found.mark or 0 if found else 0
-
-
-# -- waiting -----------------------------------------------------------------------------------------------------------
-
-
-def wait(observed: Observed, onlookers, tree=None, until: int | None = None, asked=None) -> None:
-    """Wait until a process has ended, while it is looked at.
-
-    ``tree`` is what watches what it has started; ``until`` a moment at which to stop waiting; ``asked`` has a ``descriptor``
-    that becomes readable when somebody wants that, and is true ``yet`` then.
-    """
-    with _either(observed.descriptor, asked and asked.descriptor) as descriptor:
-        while not (asked and asked.yet):
-            now = time.monotonic_ns()
-            if observed.ended() or (until is not None and now >= until):
-                return
-            nap = _LONG if descriptor is not None and observed.descriptor is not None else _NAP
-            soon = nap if onlookers.wait is None else min(nap, int(onlookers.wait * SECOND))
-            due = min(now + soon, until or now + soon)
-            if tree is not None:
-                tree.until(due, descriptor)
-            elif descriptor is not None:
-                readable([descriptor], due - now)
-            else:
-                time.sleep((due - now) / SECOND)
-            onlookers.look()
-
-
-@contextmanager
-def _either(*descriptors):
-    """A descriptor that is readable when one of some others is; None where the system has no such thing."""
-    if not hasattr(select, "epoll"):
-        yield None
-        return
-    with select.epoll() as both:
-        for descriptor in descriptors:
-            if descriptor is not None:
-                both.register(descriptor, select.EPOLLIN)
-        yield both.fileno()

@@ -1,33 +1,33 @@
-"""Starting the measured process, waiting for it, and naming how it ended.
+"""Starting the measured process, waiting for its end, and adding to the recording how it ended.
 
-The parent of a program under memkit does nothing while the program runs but wait, pass signals on, and call the
-plugins that want to look about once a second.
+While the program runs, its parent only waits, forwards signals, watches what the program starts, and shows progress.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from typing import NamedTuple
 
-from memkit.base.descriptors import readable
+from memkit.base import own_code
 from memkit.base.errors import JournalError
-from memkit.base.units import SECOND
 from memkit.model import file_format
-from memkit.run.signals import Listener
+from memkit.record.settings import RunSettings
+from memkit.run.signals import forwarding
+from memkit.run.waiting import Child, wait
 from memkit.system.oom import Kills
 
-_FLAGS = {"script": (), "input": (), "module": ("-m",), "code": ("-c",)}  # mode -> how an interpreter is told of it
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memkit.run.progress import Progress
+    from memkit.tree.watch import OutsideTree
+
+_FLAGS = {"script": (), "input": (), "module": ("-m",), "code": ("-c",)}  # by the mode of a program
 _BOOTSTRAP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bootstrap.py")
-_NAMES = (os.path.join("memkit", "run", "bootstrap.py"), os.path.join("memkit", "start.py"))  # the second before 0.6
-_FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
-_OF_TERMINALS = ("SIGINT", "SIGQUIT")
-_LOOK_EVERY = SECOND
-_NAP = SECOND // 20
 
 
 class Program(NamedTuple):
@@ -40,7 +40,7 @@ class Program(NamedTuple):
 
     @property
     def words(self) -> str:
-        """How somebody would type it, in one line."""
+        """How a user types it, in one line."""
         flag = _FLAGS.get(self.mode, ())
         return " ".join(" ".join([*flag, self.target, *self.arguments]).split())
 
@@ -53,29 +53,28 @@ class Exit(NamedTuple):
     out_of_memory: str | None
     """Which count of kills for want of memory rose meanwhile: the process itself is meant where ``SIGKILL`` ended it."""
     recorded: bool = False
-    """Whether it lived to begin its recording."""
-    unwritten: tuple = ()
-    """The row that says how it ended, where that did not reach the recording."""
+    """Whether it began its recording before it ended."""
+    unwritten: tuple[object, ...] = ()
+    """The row that says how it ended, if that could not be added to the recording."""
 
     @property
     def status(self) -> int:
         """The exit code for a shell: 128 + N after signal N."""
-        return self.code if self.signal is None else 128 + self.signal
+        return 128 + self.signal if self.signal is not None else self.code or 0
 
 
-def command(program: Program, settings: dict[str, str], interpreter: list[str] | None = None) -> list[str]:
-    """The words that start a program under measurement, with the flags that this interpreter was started with.
+def command(program: Program, settings: RunSettings, interpreter: list[str] | None = None) -> list[str]:
+    """The command line that runs a program under measurement; ``memkit.run.execute.main`` reads it.
 
-    ``settings`` are those of ``memkit.run.execute.main``; ``interpreter`` is another one, with its flags.
+    ``interpreter`` is the interpreter with its flags; without it, this one with the flags that it was started with.
     """
     interpreter = interpreter or [sys.executable, *interpreter_flags(sys.orig_argv[1:])]
-    words = [f"{name}={value}" for name, value in settings.items()]
-    return [*interpreter, _BOOTSTRAP, program.mode, program.target, *words, "--", *program.arguments]
+    return [*interpreter, _BOOTSTRAP, program.mode, program.target, *settings.to_words(), "--", *program.arguments]
 
 
 def as_typed(words: list[str]) -> list[str]:
     """The words of a process; of one that ``command`` started those of the program, as if it ran by itself."""
-    start = next((place for place, word in enumerate(words) if word.endswith(_NAMES)), None)
+    start = next((place for place, word in enumerate(words) if own_code.is_of_any(word)), None)
     if start is None or len(words) < start + 4 or words[start + 1] not in _FLAGS or "--" not in words[start + 3 :]:
         return words
     arguments = words[words.index("--", start + 3) + 1 :]
@@ -83,8 +82,8 @@ def as_typed(words: list[str]) -> list[str]:
 
 
 def interpreter_flags(words: list[str]) -> list[str]:
-    """The interpreter's own options at the beginning of its command line."""
-    flags = []
+    """The interpreter's own options, at the beginning of its arguments."""
+    flags: list[str] = []
     rest = iter(words)
     for word in rest:
         if not word.startswith("-") or word == "-":
@@ -111,27 +110,34 @@ class Children(NamedTuple):
     """How the processes that a program starts are to be recorded."""
 
     command: str
-    """What the program itself runs, in one line."""
+    """The command line of the program itself."""
     interval: int
-    """Nanoseconds from look to look, 0 for a beat that grows."""
+    """Nanoseconds from poll to poll, 0 for an interval that grows."""
     meter: str
 
 
-def launch(words: list[str], path: str, onlookers=None, children: Children | None = None, *, followed: bool = False) -> Exit:
+def launch(
+    words: list[str],
+    path: str,
+    progress: Progress | None = None,
+    children: Children | None = None,
+    *,
+    followed: bool = False,
+) -> Exit:
     """Run a command to its end and add to the recording in ``path`` how it ended.
 
-    ``onlookers`` are called meanwhile: see ``supervisor.onlookers``. ``children`` is whether and how what it starts is
-    recorded, too. ``followed`` is whether other processes write into the recording themselves.
+    ``progress`` is shown meanwhile. ``children`` is how the processes that it starts are recorded, if at all. ``followed``
+    is whether other processes write into the recording themselves.
     """
     kills = Kills()
-    watched_as = _watching(path, children, followed) if children else None
-    with signals_are_the_programs() as forward_to:
-        # Inherited descriptors are the program's: a shell's <(...), a socket that was activated.
+    tree_of = _tree_of_later_process(path, children, followed) if children else None
+    with forwarding() as forward_to:
+        # The program inherits all descriptors: a shell's <(...), a socket of socket activation.
         process = subprocess.Popen(words, close_fds=False)
         forward_to(process)
-        if onlookers:
-            onlookers.pid = process.pid
-        _wait(process, onlookers, watched_as and watched_as(process.pid))
+        if progress:
+            progress.pid = process.pid
+        _wait(process, progress, tree_of(process.pid) if tree_of is not None else None)
     exit = exit_of(process, kills)
     origin = file_format.origin(path)
     if origin is None or origin[0] != process.pid:
@@ -145,93 +151,29 @@ def launch(words: list[str], path: str, onlookers=None, children: Children | Non
     return exit._replace(recorded=True)
 
 
-def _watching(path: str, children: Children, followed: bool):
-    """What makes the watch of a process that is started afterwards, by this thread: it inherits what tells of it."""
-    from memkit.tree.watch import Outside, family_of
+def _tree_of_later_process(path: str, children: Children, followed: bool) -> Callable[[int], OutsideTree]:
+    """Makes the tree of a process that this thread starts afterwards, and that inherits the kernel's events."""
+    from memkit.tree.watch import OutsideTree, events_of_threads
 
-    family = family_of()
-    return lambda pid: Outside(pid, path, *children, followed, family)
+    events = events_of_threads()
+    return lambda pid: OutsideTree(pid, path, *children, followed, events)
 
 
-def exit_of(process: subprocess.Popen, kills: Kills | None = None) -> Exit:
+def exit_of(process: subprocess.Popen[bytes], kills: Kills | None = None) -> Exit:
     """How a process has ended; ``kills`` are those since it was started, if they are to be told."""
     code, killed = (process.returncode, None) if process.returncode >= 0 else (None, -process.returncode)
-    return Exit(code, killed, kills and kills.risen())
+    return Exit(code, killed, kills.risen() if kills is not None else None)
 
 
-def _wait(process: subprocess.Popen, onlookers, watch) -> None:
-    """Wait for the end of a process, look at what it starts, and let others look at the recording."""
-    if not onlookers and watch is None:
-        process.wait()
-        return
-    with end_of(process) as ended:
-        while not ended(time.monotonic_ns() + (round(onlookers.wait * SECOND) if onlookers else _LOOK_EVERY), watch):
-            if onlookers:
-                onlookers.look()
+def _wait(process: subprocess.Popen[bytes], progress: Progress | None, tree: OutsideTree | None) -> None:
+    """Wait for the end of a process, and reap it."""
+    if progress or tree is not None:
+        with Child(process) as child:
+            wait(child, progress, tree)
     process.wait()
-    if watch is None:
+    if tree is None:
         return
     try:
-        watch.close()
+        tree.close()
     except JournalError as error:
         print(f"memkit: {error}", file=sys.stderr)
-
-
-@contextmanager
-def end_of(process: subprocess.Popen):
-    """A function that waits until a moment for the end of a process, watching its tree if any, and says whether it came."""
-    try:
-        fd = os.pidfd_open(process.pid)
-    except (AttributeError, OSError):
-
-        def ended(due, watch=None):  # it looks twenty times a second
-            try:
-                if watch is not None:
-                    watch.until(min(due, time.monotonic_ns() + _NAP))
-                return process.wait(0 if watch is not None else (due - time.monotonic_ns()) / SECOND) is not None
-            except subprocess.TimeoutExpired:
-                return False
-
-        yield ended
-        return
-
-    def ended(due, watch=None):
-        if watch is not None:
-            return watch.until(due, fd)
-        return bool(readable([fd], max(0, due - time.monotonic_ns())))
-
-    try:
-        yield ended
-    finally:
-        os.close(fd)
-
-
-@contextmanager
-def signals_are_the_programs():
-    """While a program runs: what a terminal sends reaches it without us, what is sent to us alone is passed on."""
-    started, waiting = [], []
-
-    def forward(number, _):
-        (started[0].send_signal if started else waiting.append)(number)
-
-    def forward_to(process):
-        started.append(process)
-        for number in waiting:
-            process.send_signal(number)
-        listener.start()  # now, since what it holds back would be held back in the program
-
-    handlers = dict.fromkeys(_FORWARDED, forward) | dict.fromkeys(_OF_TERMINALS, lambda *_: None)
-    before = {}
-    for name, handler in handlers.items():
-        number = getattr(signal, name, None)
-        # One that was ignored from the start (nohup) is ignored by the program too; a handler would undo that.
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, handler)
-    numbers = {getattr(signal, name, None) for name in _OF_TERMINALS} & before.keys()
-    listener = Listener(numbers, lambda number: started[0].send_signal(number))
-    try:
-        yield forward_to
-    finally:
-        listener.stop()
-        for number, handler in before.items():
-            signal.signal(number, handler)

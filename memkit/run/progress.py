@@ -1,4 +1,4 @@
-"""Those who look at a recording while it is made: plugins once a second, the status line more often."""
+"""What is called with a recording while it is made: plugins about once a second, the status line more often."""
 
 from __future__ import annotations
 
@@ -7,77 +7,105 @@ from contextlib import contextmanager
 
 from memkit.base.errors import FormatError
 from memkit.base.plugins import Plugins
+from memkit.base.units import SECOND
 from memkit.model import file_format
 from memkit.model.reader import Reader
 from memkit.run import status_line, terminal
 
-FOLLOW_EVERY = 1.0
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+FOLLOW_EVERY = SECOND
+"""Nanoseconds between two calls of ``memkit_follow``."""
 
 
-class Onlookers:
-    """What is to be called with the recording in ``path`` meanwhile, and how often. True if there is any."""
+class _Task:
+    """A function that is called with the reader of the recording again and again."""
 
-    def __init__(self, path: str):
-        self.pid = None
-        """The process that the recording will be of: another's is an older one, which is about to be replaced."""
+    def __init__(self, every: int, function: Callable[[Reader], object]) -> None:
+        self.every, self.function = every, function
+        self.due = time.monotonic_ns() + every
+
+
+class Progress:
+    """The functions to be called with the recording in ``path`` while it is made, and when. True if there are any."""
+
+    def __init__(self, path: str) -> None:
+        self.pid: int | None = None
+        """The process that the recording is of. A recording of another is an earlier one, about to be replaced."""
         self._path = path
-        self._reader = None
-        self._each = []  # [seconds, when next, function]
+        self._reader: Reader | None = None
+        self._tasks: list[_Task] = []
 
-    def add(self, every: float, look) -> None:
-        """Have ``look`` called with the ``Reader`` of the recording every so many seconds."""
-        self._each.append([every, time.monotonic() + every, look])
+    def add(self, every: int, function: Callable[[Reader], object]) -> None:
+        """Have a function called with the ``Reader`` of the recording every so many nanoseconds."""
+        self._tasks.append(_Task(every, function))
 
-    def __bool__(self):
-        return bool(self._each)
+    def __bool__(self) -> bool:
+        return bool(self._tasks)
 
     @property
-    def wait(self) -> float | None:
-        """Seconds until the next is to be called; None where there is nobody."""
-        return max(0.0, min(due for _, due, _ in self._each) - time.monotonic()) if self._each else None
+    def next_due(self) -> int | None:
+        """When the next function is to be called, on ``time.monotonic_ns``; None if there is none."""
+        return min((task.due for task in self._tasks), default=None)
 
-    def look(self) -> None:
-        """Call those whose time has come."""
-        for each in self._each:
-            if time.monotonic() >= each[1]:
-                if self._advanced():
-                    each[2](self._reader)
-                each[1] = time.monotonic() + each[0]
+    def poll(self) -> None:
+        """Call the functions that are due."""
+        for task in self._tasks:
+            if time.monotonic_ns() >= task.due:
+                reader = self._advanced()
+                if reader is not None:
+                    task.function(reader)
+                task.due = time.monotonic_ns() + task.every
 
-    def _advanced(self) -> bool:
-        """Whether there is a recording yet, all of which has been read."""
+    def _advanced(self) -> Reader | None:
+        """The reader, which has read all rows so far; None if there is no recording yet."""
         try:
             if self._reader is None:
                 origin = file_format.origin(self._path)
                 if origin is None or origin[0] != self.pid:
-                    return False
+                    return None
                 self._reader = Reader(self._path)
             self._reader.advance()
-        except (FormatError, ValueError, OSError):  # the program has not got so far, or removed it
-            return False
-        return self._reader.rows is not None
+        except (FormatError, ValueError, OSError):  # the program has not begun the file, or has removed it
+            return None
+        return self._reader if self._reader.rows is not None else None
 
     def close(self) -> None:
+        """Close the file."""
         if self._reader is not None:
             self._reader.close()
 
 
 @contextmanager
-def onlookers(path: str, plugins: Plugins, options, complain):
-    """Those who look at the recording in ``path``; ``complain`` is told in a line where there is nothing to draw on."""
-    them = Onlookers(path)
+def progress_of(
+    path: str, plugins: Plugins, options: argparse.Namespace, complain: Callable[[str], object]
+) -> Iterator[Progress]:
+    """The progress that the options ask for; ``complain`` gets one line if there is no terminal for the status line."""
+    progress = Progress(path)
     if plugins.has("memkit_follow"):
-        them.add(FOLLOW_EVERY, lambda reader: plugins.follow(reader.recording(), options))
+        progress.add(FOLLOW_EVERY, lambda reader: plugins.follow(reader.recording(), options))
     try:
         if not options.live:
-            yield them
+            yield progress
             return
         with terminal.bottom_row() as row:
             if row is None:
                 complain("--live: there is no terminal to draw on, so nothing is drawn")
             else:
-                status = status_line.Status(status_line.can_show_blocks())
-                them.add(status_line.EVERY, lambda reader: status.look(reader.rows) and row.show(status.text))
-            yield them
+                _add_status_line(progress, row)
+            yield progress
     finally:
-        them.close()
+        progress.close()
+
+
+def _add_status_line(progress: Progress, row: terminal.BottomRow) -> None:
+    status = status_line.StatusLine(status_line.can_show_blocks())
+
+    def draw(reader: Reader) -> None:
+        if reader.rows is not None and status.update(reader.rows):
+            row.show(status.text)
+
+    progress.add(status_line.EVERY, draw)

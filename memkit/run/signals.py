@@ -1,8 +1,9 @@
-"""Who sent a signal that terminals send: a terminal, or somebody else, to all of a group of processes, or one to this alone.
+"""Signals while a program runs: those that the program does not get by itself are forwarded to it.
 
-The first two have reached the other processes of the group already. The kernel tells a terminal's signal from a process's,
-but not whom it was for: that is known by a process of our own in the group, which does nothing, and for which the same
-signal waits then, too.
+A terminal sends a signal to all processes of its foreground job, so the program has it already. Another process may send it
+to the whole group, which includes the program, or to this process alone: only then it must be forwarded. The kernel tells
+whether a terminal or a process has sent it, but not to whom. To find out, a probe is kept in the same process group, a
+process that does nothing and blocks all signals: one that was sent to the group is pending there.
 """
 
 from __future__ import annotations
@@ -12,85 +13,135 @@ import os
 import signal
 import threading
 import time
+from contextlib import contextmanager
 
-_IDLE = "/bin/cat"  # it waits for the end of a pipe that nobody writes into, and that ends with us
-_MOMENT = 0.01  # in which a signal to a group reaches all of it
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterable, Iterator
+    from types import FrameType
+    from typing import Any
+
+_FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+_OF_TERMINALS = ("SIGINT", "SIGQUIT")
+_PROBE = "/bin/cat"  # it waits for the end of a pipe that nobody writes into, and that closes when this process ends
+_DELIVERY_SECONDS = 0.01  # within which a signal to a group reaches all of it
+
+
+@contextmanager
+def forwarding() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Forward signals to a program, while it runs: yields a function to be called with its process once it was started."""
+    started: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []  # signals that came before the program was started
+
+    def forward(number: int, _: FrameType | None) -> None:
+        if started:
+            started[0].send_signal(number)
+        else:
+            early.append(number)
+
+    def forward_to(process: subprocess.Popen[bytes]) -> None:
+        started.append(process)
+        for number in early:
+            process.send_signal(number)
+        listener.start()  # not earlier: the program would inherit the signals that are blocked for it
+
+    handlers = dict.fromkeys(_FORWARDED, forward) | dict.fromkeys(_OF_TERMINALS, lambda *_: None)
+    before: dict[int, Any] = {}
+    for name, handler in handlers.items():
+        number = getattr(signal, name, None)
+        # The program inherits a signal that is ignored (nohup) as ignored; with a handler it would not.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, handler)
+    numbers = {number for number in before if signal.Signals(number).name in _OF_TERMINALS}
+    listener = Listener(numbers, lambda number: started[0].send_signal(number))
+    try:
+        yield forward_to
+    finally:
+        listener.stop()
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 class Listener:
-    """Has a thread wait for signals, in place of their handlers, and pass on those that were for this process alone."""
+    """A thread that waits for signals, in place of their handlers, and forwards those sent to this process alone."""
 
-    def __init__(self, numbers, pass_on):
+    def __init__(self, numbers: Iterable[int], forward: Callable[[int], None]) -> None:
         self._numbers = set(numbers)
-        self._pass_on = pass_on
-        self._peer = self._thread = None
-        self._over = False
+        self._forward = forward
+        self._thread: threading.Thread | None = None
+        self._stopping = False
 
     def start(self) -> None:
-        """Begin to listen, where the system can tell who sent a signal; elsewhere the handlers stay what they are."""
+        """Start the thread, on systems that tell who sent a signal; on others the handlers stay as they are."""
         if not self._numbers or not hasattr(signal, "sigwaitinfo") or not os.path.exists("/proc/self/status"):
             return
         try:
-            self._peer = _Peer()
+            self._probe = _Probe()
         except (AttributeError, OSError):
             return
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # all others are the main thread's
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # the main thread handles all others
         thread = threading.Thread(target=self._run, name="memkit signals", daemon=True)
         try:
             thread.start()
             self._thread = thread
-        except RuntimeError:  # there is no thread to be had
-            self._peer.end()
+        except RuntimeError:  # the system refuses another thread
+            self._probe.end()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before | self._numbers if self._thread else before)
 
     def stop(self) -> None:
-        """Leave signals to their handlers."""
-        if self._thread is None:
+        """End the thread, and leave signals to their handlers again."""
+        if self._thread is None or self._thread.ident is None:
             return
-        self._over = True
+        self._stopping = True
         signal.pthread_kill(self._thread.ident, next(iter(self._numbers)))
         self._thread.join()
-        self._peer.end()
+        self._probe.end()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers)
 
     def _run(self) -> None:
-        while not self._over:
-            sent = signal.sigwaitinfo(self._numbers)
-            if self._over:
+        while not self._stopping:
+            info = signal.sigwaitinfo(self._numbers)
+            if self._stopping:
                 return
-            if sent.si_code <= 0 and not self._was_for_all(sent.si_signo):
-                self._pass_on(sent.si_signo)
+            from_process = info.si_code <= 0
+            if from_process and not self._was_for_group(info.si_signo):
+                self._forward(info.si_signo)
 
-    def _was_for_all(self, number: int) -> bool:
+    def _was_for_group(self, number: int) -> bool:
         try:
-            if not self._peer.has(number):
-                time.sleep(_MOMENT)
-                if not self._peer.has(number):
+            if not self._probe.has_pending(number):
+                time.sleep(_DELIVERY_SECONDS)
+                if not self._probe.has_pending(number):
                     return False
-            self._begin_anew()
-        except OSError:  # it is gone, or there can be no other
+            self._renew_probe()
+        except OSError:  # the probe is gone, or cannot be started again
             return False
         return True
 
-    def _begin_anew(self) -> None:
-        """Have a peer for which nothing waits. What comes meanwhile, right after a signal to all, is taken for one, too."""
-        while any(self._peer.has(number) for number in self._numbers):
-            former, self._peer = self._peer, _Peer()
+    def _renew_probe(self) -> None:
+        """Replace the probe until nothing is pending. A signal that comes meanwhile is taken as one to the group, too."""
+        while any(self._probe.has_pending(number) for number in self._numbers):
+            former, self._probe = self._probe, _Probe()
             former.end()
             while signal.sigtimedwait(self._numbers, 0) is not None:
                 pass
 
 
-class _Peer:
-    """A process in our group for which signals wait, so that it can be seen which were for all of the group."""
+class _Probe:
+    """A process in this process group, with all signals blocked, so that those sent to the group stay pending."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         read, self._write = os.pipe()
         silent = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
         try:
             self._pid = os.posix_spawn(
-                _IDLE, ["cat"], {}, file_actions=[(os.POSIX_SPAWN_DUP2, read, 0), *silent], setsigmask=signal.valid_signals()
+                _PROBE,
+                ["cat"],
+                {},
+                file_actions=[(os.POSIX_SPAWN_DUP2, read, 0), *silent],
+                setsigmask=signal.valid_signals(),
             )
         except BaseException:
             os.close(self._write)
@@ -99,14 +150,14 @@ class _Peer:
             os.close(read)
 
     def end(self) -> None:
-        """Have it no more."""
+        """Kill it and reap it."""
         os.close(self._write)
-        with contextlib.suppress(OSError):  # somebody else may have waited for it
+        with contextlib.suppress(OSError):  # somebody else may have reaped it
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
 
-    def has(self, number: int) -> bool:
-        """Whether a signal waits for it."""
+    def has_pending(self, number: int) -> bool:
+        """Whether a signal is pending for it."""
         with open(f"/proc/{self._pid}/status") as file:
             pending = next((line.split()[1] for line in file if line.startswith("ShdPnd:")), "0")
         return bool(int(pending, 16) >> (number - 1) & 1)

@@ -1,4 +1,4 @@
-"""The status line of a program that runs: memory now, its peak, what is left, a small curve, the line that runs."""
+"""The status line of a running program: memory now, its peak, what is left, a small curve, the line that runs."""
 
 from __future__ import annotations
 
@@ -11,34 +11,46 @@ from memkit.base.errors import UsageError
 from memkit.base.units import SECOND, printable, show_bytes
 from memkit.system import limits
 
-EVERY = 0.25
-"""Seconds from drawing to drawing."""
-_LIMIT_EVERY = 1.0
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memkit.model.calls import Function
+    from memkit.model.recording import Sample, Total
+    from memkit.model.rows import Rows
+    from memkit.system.limit import Limit
+
+    LineKey = tuple[Function, int]  # and the number of the line
+
+EVERY = SECOND // 4
+"""Nanoseconds from drawing to drawing."""
+_LIMIT_EVERY = 1.0  # seconds
 _MOST_BINS = 20
 _FIRST_BIN = SECOND // 4
 _BLOCKS, _PLAIN_BLOCKS = "▁▂▃▄▅▆▇█", "_.,-~=*#"
-_LONGEST_PLACE = 40
-_NEARLY = 0.9
+_LONGEST_LINE_NAME = 40
+_NEARLY_ALL = 0.9
 
 
-class Status:
-    """What a recording that is being made says of the program now."""
+class StatusLine:
+    """The text of the status line, from the rows of a recording that is being made."""
 
-    def __init__(self, unicode: bool = True):
+    def __init__(self, unicode: bool = True) -> None:
         self._blocks = _BLOCKS if unicode else _PLAIN_BLOCKS
-        self._rows = None
-        self._curve = Bins()
-        self._place = Place()
-        self._left = None
+        self._memory = 0
+        self._processes: int | None = None
+        self._curve = Curve()
+        self._running_line = RunningLine()
+        self._left: Limit | None = None
         self._left_due = 0.0
 
-    def look(self, rows) -> bool:
-        """Take in what is new among the ``Rows`` of a recording; False where nothing is known yet."""
-        self._rows = rows
+    def update(self, rows: Rows) -> bool:
+        """Read the rows that are new; False if there is no sample yet."""
         if not rows.heights:
             return False
+        self._memory, self._processes = rows.heights[-1].memory, rows.living
         self._curve.take(rows.heights)
-        self._place.take(rows.line_times())
+        self._running_line.take(rows.line_times())
         if time.monotonic() >= self._left_due:
             try:
                 self._left = limits.limit(rows.about.pid)
@@ -48,54 +60,52 @@ class Status:
         return True
 
     def text(self, columns: int) -> str:
-        """The line, in at most so many columns: what matters least is left out first."""
-        alive = self._rows.living
-        peak, place = self._curve.highest, self._place.running
-        parts = [  # in their order on the line, each with how little it matters
+        """The line, in at most so many columns: the least important parts are left out first."""
+        parts = [  # in their order on the line; the higher the number, the sooner it is left out
             (6, "memkit"),
-            (0, show_bytes(self._rows.heights[-1].memory)),
-            (1, f"peak {show_bytes(peak)}"),
-            (2, self._left and f"left {show_bytes(self._left.left)}"),
+            (0, show_bytes(self._memory)),
+            (1, f"peak {show_bytes(self._curve.highest)}"),
+            (2, f"left {show_bytes(self._left.left)}" if self._left is not None else ""),
             (5, self._curve.drawn(self._blocks)),
-            (4, alive and f"{alive} process{'es' * (alive > 1)}"),
-            (3, place and shown(place, _LONGEST_PLACE)),
+            (4, f"{self._processes} process{'es' * (self._processes > 1)}" if self._processes else ""),
+            (3, shortened(self._running_line.text, _LONGEST_LINE_NAME)),
         ]
         kept = [part for part in parts if part[1]]
         while len(kept) > 1 and _width("  ".join(text for _, text in kept)) > columns:
             kept.remove(max(kept))
-        return shown("  ".join(text for _, text in kept), columns)
+        return shortened("  ".join(text for _, text in kept), columns)
 
 
-class Bins:
-    """A curve in a few equal stretches of time, each with its highest memory; they are joined as it gets longer."""
+class Curve:
+    """A curve of at most 20 bins of equal length, each with its highest memory; pairs are joined as the curve grows."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._taken = 0
         self._length = _FIRST_BIN
-        self._highest = []
+        self._highest: list[int | None] = []
 
     @property
     def highest(self) -> int:
-        """The highest of all."""
+        """The highest memory of all."""
         return max(height for height in self._highest if height is not None)
 
-    def take(self, rows) -> None:
-        """Take in the rows that were appended to a list of samples or totals since the last call."""
+    def take(self, rows: Sequence[Sample] | Sequence[Total]) -> None:
+        """Add the rows that were appended to a list of samples or totals since the last call."""
         for row in rows[self._taken :]:
             self._put(row.time, max(row.memory, getattr(row, "peak", 0)))
         self._taken = len(rows)
 
     def _put(self, moment: int, height: int) -> None:
         while moment // self._length >= _MOST_BINS:
-            pairs = [self._highest[place : place + 2] for place in range(0, len(self._highest), 2)]
+            pairs = [self._highest[at : at + 2] for at in range(0, len(self._highest), 2)]
             self._highest = [max((height for height in pair if height is not None), default=None) for pair in pairs]
             self._length *= 2
-        place = moment // self._length
-        self._highest += [None] * (place + 1 - len(self._highest))
-        self._highest[place] = max(self._highest[place] or 0, height)
+        index = moment // self._length
+        self._highest += [None] * (index + 1 - len(self._highest))
+        self._highest[index] = max(self._highest[index] or 0, height)
 
     def drawn(self, blocks: str) -> str:
-        """One of the blocks for each stretch, from none of the highest to all of it."""
+        """One of the blocks for each bin: the first for no memory, the last for the highest."""
         top, known, text = max(self.highest, 1), 0, ""
         for height in self._highest:
             known = known if height is None else height
@@ -103,31 +113,31 @@ class Bins:
         return text
 
 
-class Place:
-    """Where a program is, as far as traced lines tell."""
+class RunningLine:
+    """The traced line that the program runs, by the time that each line has run."""
 
-    def __init__(self):
-        self._times = {}
-        self.running = None
-        """The line that ran between the last two writings of sums, as text."""
+    def __init__(self) -> None:
+        self._times: dict[LineKey, int] = {}
+        self.text = ""
+        """The line that ran between the last two flushes."""
 
-    def take(self, times: dict) -> None:
-        """Take in how long each line has run.
+    def take(self, times: dict[LineKey, int]) -> None:
+        """Read how long each line has run so far.
 
-        The time of a line is with all that it called: of those that ran nearly all the while the one that has run least
-        before was called last.
+        The time of a line includes what it calls. Among the lines that ran nearly all of the time since the last flush, the
+        innermost is the one with the least time before.
         """
         ran = {line: time - self._times.get(line, 0) for line, time in times.items() if time != self._times.get(line)}
         if not ran:
             return
         self._times = times
         longest = max(ran.values())
-        function, number = min((line for line in ran if ran[line] >= longest * _NEARLY), key=times.get)
-        self.running = f"{os.path.basename(function.file)}:{number} {function.name}"
+        function, number = min((line for line in ran if ran[line] >= longest * _NEARLY_ALL), key=lambda line: times[line])
+        self.text = f"{os.path.basename(function.file)}:{number} {function.name}"
 
 
-def shown(text: str, columns: int) -> str:
-    """Text for a terminal, in at most so many columns: what would command the terminal is a question mark."""
+def shortened(text: str, columns: int) -> str:
+    """Text cut to at most so many columns of a terminal, with a question mark for each control character."""
     found, width = "", 0
     for letter in printable(text).replace("\t", "?"):
         width += _width(letter)
@@ -142,7 +152,7 @@ def _width(text: str) -> int:
 
 
 def can_show_blocks() -> bool:
-    """Whether the terminal is likely to show what is not ASCII."""
+    """Whether the encoding of stderr has the block characters."""
     try:
         _BLOCKS.encode(getattr(sys.stderr, "encoding", None) or "ascii")
     except (UnicodeError, LookupError):

@@ -288,6 +288,9 @@ class Elsewhere:
             except self._psutil.Error:
                 continue
 
+    def shmem(self) -> None:
+        """It is not known."""
+
     def newest(self) -> None:
         return None
 

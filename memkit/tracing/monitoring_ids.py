@@ -1,28 +1,32 @@
-"""What tracers of any kind ask of the interpreter."""
+"""Tool ids of ``sys.monitoring``, and how a frame's start is told from a resumption."""
 
 from __future__ import annotations
 
 import sys
 
-NAMELESS = (4, 3)
-"""The tool numbers that belong to no kind of tool: others are a debugger's, coverage's, a profiler's, an optimizer's."""
-_TOOL_IDS = (*NAMELESS, 2, 5, 1, 0)  # the others' are left to them as long as there is one that is not
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
+
+UNASSIGNED = (4, 3)
+"""The tool ids without a purpose: the others are for debuggers, coverage, profilers and optimizers."""
+_TOOL_IDS = (*UNASSIGNED, 2, 5, 1, 0)  # in the order in which they are tried
 
 
 def free_tool() -> int | None:
-    """A tool number of ``sys.monitoring`` that nobody has, taken; None where all six are at work."""
-    for number in _TOOL_IDS:
+    """Take a tool id that nobody uses, and return it; None if all six are in use."""
+    for tool in _TOOL_IDS:
         try:
-            sys.monitoring.use_tool_id(number, "memkit")
+            sys.monitoring.use_tool_id(tool, "memkit")
         except ValueError:
             continue
-        return number
+        return tool
     return None
 
 
-def last_instruction_at_start(code) -> int:
-    """The last instruction of a frame that begins, by which a start is told from a resumption."""
+def last_instruction_at_start(code: CodeType) -> int:
+    """The offset of the first ``RESUME``: ``f_lasti`` of a frame that starts, while one that is resumed has another."""
     from opcode import opmap
 
     resume, text = opmap["RESUME"], code.co_code
-    return next((place for place in range(0, len(text), 2) if text[place] == resume), 0)
+    return next((offset for offset in range(0, len(text), 2) if text[offset] == resume), 0)

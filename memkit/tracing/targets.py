@@ -1,19 +1,19 @@
-"""Which code is to be traced: names and objects in, a question that can be asked of any code object out.
+"""Targets, names and objects that say what is to be traced, and whether a code object is one of them.
 
 ===============================  =====================================================================================
-target                           what it wants
+target                           what is traced
 ===============================  =====================================================================================
 a function, method, class        its code; of a class, every function in it. Decorators, properties, ``partial`` and the
-                                 like are looked through
+                                 like are unwrapped
 a code object                    itself
 a module, ``"package.module"``   everything in its file
-``"package.module:name"``        a function or class of that module, by its qualified name; globs are welcome
+``"package.module:name"``        a function or class of that module, by its qualified name; globs are allowed
 ``"file.py"``, ``"src/*.py"``    everything in the files
 ``"file.py:name"``               a function or class in the file
 ===============================  =====================================================================================
 
-What is nested in something wanted is wanted as well, and has a table of its own: inner functions, lambdas, comprehensions.
-A name need not be imported yet: it is known when it first runs.
+Code that is nested in a target (inner functions, lambdas, comprehensions) is traced as well, and has a table of its own.
+A module need not be imported yet: its code is recognised when it first runs.
 """
 
 from __future__ import annotations
@@ -23,21 +23,31 @@ import sys
 
 from memkit.base.errors import UsageError, nearest
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ast
+    from collections.abc import Callable, Iterable
+    from types import CodeType, ModuleType
+    from typing import Any, TypeGuard
+
+    OneTarget = str | ModuleType | CodeType | type | Callable[..., Any] | property | staticmethod[..., Any]
+    Target = OneTarget | Iterable[OneTarget]
+
 _WRAPPERS = ("__wrapped__", "__func__", "func", "fget", "fset", "fdel")
 
 
 class Targets:
-    """A set of targets; ``wants(code)`` says whether a code object is among them. Raises ``UsageError`` for nonsense."""
+    """A set of targets. Raises ``UsageError`` for what cannot be one."""
 
-    def __init__(self, targets=()):
-        self._codes: dict[int, object] = {}
-        self._named: list = []
+    def __init__(self, targets: object = ()) -> None:
+        self._codes: dict[int, CodeType] = {}
+        self._named: list[CodeType] = []
         self._places: list[_Place] = []
-        for target in [targets] if isinstance(targets, str) or not _is_group(targets) else targets:
+        for target in targets if _is_group(targets) else [targets]:
             self.add(target)
 
-    def add(self, target) -> None:
-        """Want one more."""
+    def add(self, target: object) -> None:
+        """Add one more."""
         if isinstance(target, str):
             self._places.append(_Place(target))
         elif isinstance(target, type(sys)):
@@ -47,35 +57,35 @@ class Targets:
                 self._codes[id(code)] = code
                 self._named.append(code)
 
-    def wants(self, code) -> bool:
-        """Whether this code object, not one that is equal to it, is wanted."""
+    def wants(self, code: CodeType) -> bool:
+        """Whether this very code object is a target, or nested in one."""
         if id(code) in self._codes:
-            self._want_nested(code)
+            self._add_nested(code)
             return True
         return any(place.holds(code) for place in self._places)
 
-    def _want_nested(self, code) -> None:
+    def _add_nested(self, code: CodeType) -> None:
         for constant in code.co_consts:
             if isinstance(constant, type(code)):
                 self._codes[id(constant)] = constant
 
     def texts(self) -> list[str]:
-        """The same targets in words, for another process."""
+        """The same targets as text, for another process."""
         named = [f"{code.co_filename}:{code.co_qualname}" for code in self._named]
         return [*(place.text() for place in self._places), *named]
 
     def check(self, folder: str | None = None, *, now: bool = False) -> None:
-        """Raise ``UsageError`` for a name that its file does not have, with the nearest that it does have.
+        """Raise ``UsageError`` for a name that is not in its file, with the most similar one that is.
 
-        ``folder`` is where modules are looked for before ``sys.path``. A module of a package may be none yet, unless it is
-        to be there ``now``.
+        Modules are searched in ``folder`` before ``sys.path``. A module inside a package may appear later, unless it must
+        exist ``now``.
         """
         for place in self._places:
             place.check(folder, now)
 
 
-def codes_of(target) -> list:
-    """The code objects of a callable or class, through whatever is wrapped around them; of a code object itself."""
+def codes_of(target: object) -> list[CodeType]:
+    """The code objects of a callable or class, through all that wraps them; a code object itself."""
     if isinstance(target, type(codes_of.__code__)):
         return [target]
     found = _search(target, set())
@@ -84,7 +94,7 @@ def codes_of(target) -> list:
     return found
 
 
-def _search(target, seen: set) -> list:
+def _search(target: Any, seen: set[int]) -> list[CodeType]:
     if id(target) in seen:
         return []
     seen.add(id(target))
@@ -95,47 +105,54 @@ def _search(target, seen: set) -> list:
     code = getattr(target, "__code__", None)
     if code is not None and not found:
         return [code]
-    call = getattr(type(target), "__call__", None)  # noqa: B004 (of the type: an instance that can be called)
+    call = getattr(type(target), "__call__", None)  # noqa: B004 (of the type: for callable instances)
     if not found and not isinstance(target, type) and hasattr(call, "__code__"):
         return _search(call, seen)
     return found
 
 
-def _may_hold(value) -> bool:
+def _may_hold(value: object) -> bool:
     return callable(value) or hasattr(value, "fget") or hasattr(value, "__func__") or hasattr(value, "func")
 
 
-def _is_group(targets) -> bool:
+def _is_group(targets: object) -> TypeGuard[Iterable[object]]:
     return isinstance(targets, (list, tuple, set, frozenset))
 
 
 class _Place:
-    """A file, or several by a glob, and perhaps a name in it."""
+    """A file, or several by a glob, or a module; and perhaps a name in it."""
 
-    def __init__(self, text: str):
+    def __init__(self, text: str) -> None:
         self._text = text
+        self._name: str
         where, _, self._name = text.partition(":") if not _is_drive(text) else _split_drive(text)
         if not where or (":" in text and not self._name):
             raise UsageError(f"target {text!r}: write file.py, file.py:name, package.module or package.module:name")
         is_file = where.endswith(".py") or os.sep in where or where.startswith("<") or os.path.isfile(where)
-        self._path = os.path.abspath(where) if is_file and not where.startswith("<") else where if is_file else None
-        self._module = None if is_file else where
+        self._path: str | None = None
+        self._module: str | None = None
+        if is_file:
+            self._path = where if where.startswith("<") else os.path.abspath(where)
+        else:
+            self._module = where
         if self._module and not all(part.isidentifier() for part in where.split(".")):
             raise UsageError(f"target {text!r}: {where!r} is neither a file nor the name of a module")
         self._known: dict[str, bool] = {}
 
     @classmethod
-    def of_file(cls, path: str | None, owner) -> _Place:
+    def of_file(cls, path: str | None, owner: object) -> _Place:
+        """The file of a module."""
         if not path:
             raise UsageError(f"{owner!r} is not made of Python source, so none of its lines can be traced")
         return cls(path)
 
     def text(self) -> str:
-        """What it was made of, without what depends on the current folder."""
-        where = self._module or self._path
+        """The text that it was made of, independent of the current folder."""
+        where = self._module or self._path or ""
         return f"{where}:{self._name}" if self._name else where
 
-    def holds(self, code) -> bool:
+    def holds(self, code: CodeType) -> bool:
+        """Whether a code object is in it."""
         file = code.co_filename
         if file not in self._known:
             self._known[file] = self._is_file(file)
@@ -145,10 +162,11 @@ class _Place:
         if self._path is not None:
             whole = file if file.startswith("<") else os.path.abspath(file)
             return whole == self._path or _matches(whole, self._path) or _same(whole, self._path)
-        origin = find_module(self._module)
+        module = self._module or ""
+        origin = find_module(module)
         if origin is not None:
             return os.path.abspath(file) == origin
-        steps = self._module.replace(".", os.sep)
+        steps = module.replace(".", os.sep)
         return file.endswith((f"{os.sep}{steps}.py", f"{os.sep}{steps}{os.sep}__init__.py"))
 
     def _is_named(self, name: str) -> bool:
@@ -157,10 +175,11 @@ class _Place:
         return any(head == self._name or _matches(head, self._name) for head in heads)
 
     def check(self, folder: str | None, now: bool) -> None:
+        """Raise ``UsageError`` if it does not exist; see ``Targets.check``."""
         if self._path is not None and not _is_glob(self._path) and not self._path.startswith("<"):
             if not os.path.exists(self._path):
                 raise UsageError(f"target {self._text!r}: there is no file {self._path!r}")
-            file = self._path
+            file: str | None = self._path
         elif self._module is not None:
             file = find_module(self._module, folder) or find_module(self._module)
             if file is None and self._module not in sys.builtin_module_names and (now or "." not in self._module):
@@ -183,7 +202,7 @@ def _is_drive(text: str) -> bool:
     return len(text) > 2 and text[1] == ":" and text[2] in "\\/"
 
 
-def _split_drive(text: str):
+def _split_drive(text: str) -> tuple[str, str, str]:
     where, colon, name = text[2:].partition(":")
     return text[:2] + where, colon, name
 
@@ -208,9 +227,9 @@ def _same(one: str, other: str) -> bool:
 
 
 def find_module(name: str, folder: str | None = None) -> str | None:
-    """The file of a module by its dotted name, without importing anything; None where it cannot be told.
+    """The file of a module by its dotted name, found without importing anything; None if that is not possible.
 
-    ``folder`` is looked into before ``sys.path``.
+    ``folder`` is searched before ``sys.path``.
     """
     known = sys.modules.get(name) if folder is None else None
     if known is not None:
@@ -226,11 +245,11 @@ def find_module(name: str, folder: str | None = None) -> str | None:
         if spec is None:
             return None
         places = spec.submodule_search_locations
-    return os.path.abspath(spec.origin) if spec.origin and spec.has_location else None
+    return os.path.abspath(spec.origin) if spec is not None and spec.origin and spec.has_location else None
 
 
 def names_in(file: str) -> list[str]:
-    """The qualified names of the functions and classes in a source file; empty where it cannot be read."""
+    """The qualified names of the functions and classes in a source file; none if it cannot be read."""
     import ast
 
     try:
@@ -238,9 +257,9 @@ def names_in(file: str) -> list[str]:
             tree = ast.parse(source.read())
     except (OSError, SyntaxError, ValueError):
         return []
-    found = []
+    found: list[str] = []
 
-    def walk(node, before):
+    def walk(node: ast.AST, before: str) -> None:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 found.append(before + child.name)

@@ -1,9 +1,8 @@
-"""Tracing lines and calls: finding code objects that are wanted, and having the interpreter tell what runs in them.
+"""The tracers of lines and of calls: they switch the interpreter's events on and hand them to the compiled modules.
 
-Two engines: ``sys.monitoring`` from Python 3.12 on, for lines with events only in the code that is wanted, so that
-everything else runs at full speed; and the trace and profile functions (``PyEval_SetTrace``, ``PyEval_SetProfile``), which
-every Python has.
-``MEMKIT_TRACER=monitoring`` or ``settrace`` forces one.
+There are two engines: ``sys.monitoring`` from Python 3.12 on, for lines with events only in the code that is wanted, so
+that other code runs at full speed; and the trace and profile functions (``PyEval_SetTrace``, ``PyEval_SetProfile``), which
+every Python has. ``MEMKIT_TRACER=monitoring`` or ``settrace`` forces one.
 """
 
 from __future__ import annotations
@@ -12,11 +11,29 @@ import _thread
 import os
 import sys
 
+from memkit.base import own_code
 from memkit.base.errors import MeterError, UsageError
 from memkit.model import file_format
+from memkit.model.thread_names import MOST_THREADS, without_numbers
 from memkit.system import engine as engines
 from memkit.system import meminfo
-from memkit.tracing.monitoring_ids import NAMELESS, free_tool, last_instruction_at_start
+from memkit.tracing.monitoring_ids import UNASSIGNED, free_tool, last_instruction_at_start
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, FrameType
+    from typing import Any, Protocol
+
+    from memkit.system.engine import Journal, Meter, Sampler
+
+    TraceFunction = Callable[[FrameType, str, object], object]
+
+    class Rows(Protocol):
+        """What rows are written into."""
+
+        def text(self, rows: bytes) -> None: ...
+
 
 with engines.compiled("tracing of lines and calls"):
     from memkit.native.tracing import gate
@@ -24,61 +41,69 @@ with engines.compiled("tracing of lines and calls"):
     from memkit.native.tracing.line_events import Lines
 
 ENGINES = ("monitoring", "settrace")
-_MOST_ALIKE = 8  # threads with a tree of their own, of those that only numbers tell apart
-_OWN_FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
 def engine() -> str:
     """The tracing engine in use: the one that ``MEMKIT_TRACER`` names, or the best that this Python has."""
-    wished = os.environ.get("MEMKIT_TRACER", "")
-    if wished and wished not in ENGINES:
-        raise UsageError(f"MEMKIT_TRACER is {wished!r}: write {' or '.join(ENGINES)}, or leave it out")
-    if wished == "monitoring" and not hasattr(sys, "monitoring"):
+    forced = os.environ.get("MEMKIT_TRACER", "")
+    if forced and forced not in ENGINES:
+        raise UsageError(f"MEMKIT_TRACER is {forced!r}: write {' or '.join(ENGINES)}, or leave it out")
+    if forced == "monitoring" and not hasattr(sys, "monitoring"):
         raise MeterError(f"MEMKIT_TRACER is 'monitoring', which Python {sys.version.split()[0]} has not: it came with 3.12")
-    return wished or ("monitoring" if hasattr(sys, "monitoring") else "settrace")
+    return forced or ("monitoring" if hasattr(sys, "monitoring") else "settrace")
 
 
 def check() -> None:
-    """Raise ``UsageError`` or ``MeterError`` if the gate or the engine that the environment names cannot be had."""
+    """Raise ``UsageError`` or ``MeterError`` if the gate or the engine that the environment names does not work here."""
     gate.probe(os.environ.get("MEMKIT_GATE", ""))
     engine()
 
 
-class Functions:
-    """The numbers of functions in a recording."""
+def gate_in_use() -> tuple[str, str | None]:
+    """The gate in use, and why it is not a better one."""
+    name: str
+    reason: str | None
+    name, reason = gate.chosen()
+    return name, reason
 
-    def __init__(self, rows):
+
+class Functions:
+    """Numbers the functions of a recording."""
+
+    def __init__(self, rows: Rows) -> None:
         self._rows = rows
         self._count = 0
 
     def add(self, file: str, name: str, line: int) -> int:
-        """Write down one more; its number is returned."""
+        """Write the row of one more function, and return its number."""
         number, self._count = self._count, self._count + 1
         self._rows.text(file_format.row("function", number, file, name, line))
         return number
 
 
 class Tracer:
-    """What has the interpreter call a native object, ``self._native``, for what runs in all threads, and stop it again."""
+    """Has the interpreter pass the events of all threads to a compiled object, ``self._native``."""
 
     function = "settrace"
-    """Of ``sys`` and ``threading``: sets the function that the interpreter calls where there is no ``sys.monitoring``."""
+    """The function of ``sys`` and ``threading`` that installs a trace or profile function, without ``sys.monitoring``."""
+    _native: Any
 
-    def __init__(self):
+    def __init__(self) -> None:
         check()
         self.engine = engine()
         self._started = False
-        self._thread_hook = None
+        self._thread_hook: TraceFunction | None = None
+        self._hook_before: TraceFunction | None = None
         self._tool = free_tool() if self.engine == "monitoring" else None
         if self._tool is None:
-            self.engine = self.function  # asked for, or all that there is, or six other tools are at work
+            self.engine = self.function  # it was asked for, is all that there is, or all six tool ids are taken
         self._disable = sys.monitoring.DISABLE if self._tool is not None else None
 
-    def _callbacks(self) -> dict:
-        """What is to be called for each event of ``sys.monitoring``."""
+    def _callbacks(self) -> dict[int, Callable[..., object]]:
+        """The callback for each event of ``sys.monitoring``."""
         raise NotImplementedError
 
-    def _events(self) -> tuple:
+    def _events(self) -> tuple[int, ...]:
         """The events that are wanted of all code."""
         raise NotImplementedError
 
@@ -94,23 +119,24 @@ class Tracer:
         for event, callback in self._callbacks().items():
             sys.monitoring.register_callback(self._tool, event, callback)
         sys.monitoring.set_events(self._tool, sum(self._events()))
-        sys.monitoring.restart_events()  # an earlier tracer with this number may have put code aside that is wanted now
+        sys.monitoring.restart_events()  # an earlier tracer with this id may have disabled events that are wanted now
 
     def stop(self) -> None:
-        """Trace no more, and give the tool number back."""
+        """Trace no more, and free the tool id."""
+        self._started = False
         self._native.stop()
         if self._tool is not None:
             sys.monitoring.set_events(self._tool, 0)
             for event in self._callbacks():
                 sys.monitoring.register_callback(self._tool, event, None)
-            self._forget_code()
+            self._clear_local_events()
             sys.monitoring.free_tool_id(self._tool)
             return
         threading = sys.modules.get("threading")
-        if getattr(threading, self._hook_name(), None) is self._thread_hook is not None:
+        if self._thread_hook is not None and getattr(threading, self._hook_name(), None) is self._thread_hook:
             getattr(threading, self.function)(self._hook_before)
 
-    def _forget_code(self) -> None:
+    def _clear_local_events(self) -> None:
         """Switch off the events of single code objects."""
 
     def _hook_name(self) -> str:
@@ -123,91 +149,97 @@ class Tracer:
         self._hook_before = before = getattr(threading, self._hook_name())
         set_function = getattr(sys, self.function)
 
-        def trace_new_thread(frame, event, argument):
-            set_function(before)  # this function itself was put there, and is not to be chained
-            self._native.take()
-            self._begun(frame, event)
+        def trace_new_thread(frame: FrameType, event: str, argument: object) -> object:
+            set_function(before)  # threading has set this function itself, which must not be chained
+            if self._native.take():
+                self._thread_began(frame, event)
             return before(frame, event, argument) if before is not None else None
 
         self._thread_hook = trace_new_thread
         getattr(threading, self.function)(trace_new_thread)
 
-    def _begun(self, frame, event: str) -> None:
-        """A new thread is traced from here on; this event will not be told of again."""
+    def _thread_began(self, frame: FrameType, event: str) -> None:
+        """A new thread is traced from here on, but this event of it does not reach the native object."""
 
-    def writer(self, sampler):
-        """What a sampler of either kind needs to write the sums before a flush."""
+    def writer(self, sampler: Sampler) -> object:
+        """What a sampler of either kind calls to write the sums before a flush."""
         return self._native.writer() if sampler.engine == "native" else self._native.flush
 
-    def flush(self, rows) -> None:
+    def flush(self, journal: Journal) -> None:
         """Write all sums into a journal."""
-        self._native.flush(rows)
+        self._native.flush(journal)
 
     def read_cost(self) -> float:
         """Nanoseconds that a reading of memory takes."""
-        return self._native.read_cost()
+        return float(self._native.read_cost())
 
     def close(self) -> None:
-        """Give back all memory and descriptors. Nothing may flush any more."""
+        """Free all memory and descriptors. No flush may follow."""
         self._native.close()
 
 
 class LineTracer(Tracer):
-    """Traces the lines of the code objects that ``wanted`` says yes to. ``meter`` is a native ``Meter``.
+    """Traces the lines of the code objects for which ``wanted`` is true. ``meter`` is a native ``Meter``.
 
-    ``lead`` tells of a code object in whose book it is entered, or None for its own: what is entered in one book counts
-    each byte once, on the line that really grew, as a recursion does.
+    ``lead`` returns the code object whose account a code object shares, or None for an account of its own. Code objects
+    that share an account count each byte once, on the line that really grew, as the frames of a recursion do.
     """
 
-    def __init__(self, functions: Functions, meter, wanted, lead=lambda code: None):
+    def __init__(
+        self,
+        functions: Functions,
+        meter: Meter,
+        wanted: Callable[[CodeType], bool],
+        lead: Callable[[CodeType], CodeType | None] = lambda code: None,
+    ) -> None:
         super().__init__()
         self._functions = functions
         self._wanted = wanted
         self._lead = lead
         self._native = Lines(meter, self._describe, self._disable)
 
-    def add(self, code) -> None:
+    def add(self, code: CodeType) -> None:
         """Trace a code object from now on."""
         self._native.trace(code)
         if self._started and self._tool is not None:
-            sys.monitoring.restart_events()  # its start may have been met already, and put aside
+            sys.monitoring.restart_events()  # its start event may have been disabled already
 
     @property
     def can_pause(self) -> bool:
-        """Whether a pause costs nobody anything.
+        """Whether the tracer may stay installed during a pause.
 
-        A trace function would slow the program down all the while, and a debugger, coverage or a profiler may want a tool
-        number that is theirs.
+        A trace function would slow the program down, and a tool id of a debugger, coverage or a profiler may be wanted.
         """
-        return self._tool in NAMELESS
+        return self._tool in UNASSIGNED
 
     def pause(self) -> None:
-        """Trace nothing for the moment."""
+        """Trace nothing until ``resume``."""
         self._native.pause()
 
     def resume(self) -> None:
         """Go on after a pause."""
         self._native.resume()
 
-    def sums(self) -> list[tuple]:
-        """What the lines that have ended came to, for each thread and code object that ran in it.
+    def sums(self) -> list[tuple[Any, ...]]:
+        """The sums of the lines that have ended, for each thread and each code object that ran in it.
 
         Each is the code object, how often it began, a tuple of when it first and last did and memory then (time, bytes,
-        time, bytes), and its lines: number, hits, growth, memory, when it first began and last ended. Times are ticks of one
-        clock.
+        time, bytes), and its lines: number, hits, growth, memory, when it first began and last ended. Times are ticks of the
+        native clock.
         """
-        return self._native.sums()
+        return list(self._native.sums())
 
     def start(self) -> None:
         super().start()
         if self._tool is not None:
-            for frame in sys._current_frames().values():  # what runs already has no start to come
+            for top in sys._current_frames().values():  # code that runs already will have no start event
+                frame: FrameType | None = top
                 while frame is not None:
                     self._native.trace(frame.f_code)
                     frame = frame.f_back
 
-    def _describe(self, code):
-        """What the rows of a code object are, if it is wanted; asked once for each."""
+    def _describe(self, code: CodeType) -> tuple[int, int, int, list[int], CodeType | None] | None:
+        """Number, first line, count of lines, line of each instruction, lead; None if not wanted. Called once for each."""
         if not self._wanted(code):
             return None
         lines = [line for _, _, line in code.co_lines() if line]
@@ -218,7 +250,7 @@ class LineTracer(Tracer):
             if line:
                 row_at[start // 2 : end // 2] = [line - first] * (end // 2 - start // 2)
         number = self._functions.add(code.co_filename, code.co_qualname, code.co_firstlineno)
-        if self._tool is not None:
+        if self._tool is not None and self._started:  # it may have been stopped meanwhile: the number is another's then
             events = sys.monitoring.events
             local = events.LINE | events.PY_START | events.PY_RESUME | events.PY_RETURN | events.PY_YIELD
             sys.monitoring.set_local_events(self._tool, code, local)
@@ -227,7 +259,7 @@ class LineTracer(Tracer):
             self._native.trace(lead)
         return number, first, last - first + 1, row_at, lead
 
-    def _callbacks(self):
+    def _callbacks(self) -> dict[int, Callable[..., object]]:
         events = sys.monitoring.events
         start, resume, line, leave, throw = self._native.callbacks()
         return {
@@ -240,29 +272,37 @@ class LineTracer(Tracer):
             events.PY_UNWIND: leave,
         }
 
-    def _events(self):
+    def _events(self) -> tuple[int, ...]:
         events = sys.monitoring.events
         return events.PY_START, events.PY_RESUME, events.PY_UNWIND, events.PY_THROW
 
-    def _forget_code(self):
+    def _clear_local_events(self) -> None:
+        assert self._tool is not None
         for code in self._native.kept:
             sys.monitoring.set_local_events(self._tool, code, 0)
 
 
 class CallTracer(Tracer):
-    """Traces the calls of all threads, or those under the code objects that ``wanted`` says yes to.
+    """Traces the calls of all threads, or only calls under the code objects for which ``wanted`` is true.
 
-    ``builtins`` is whether functions in C are to be in the tree too. ``meter`` is a native ``Meter``.
+    ``builtins`` is whether functions in C are calls of their own. ``meter`` is a native ``Meter``.
     """
 
     function = "setprofile"
 
-    def __init__(self, functions: Functions, meter, wanted=None, builtins: bool = False):
+    def __init__(
+        self,
+        functions: Functions,
+        meter: Meter,
+        wanted: Callable[[CodeType], bool] | None = None,
+        builtins: bool = False,
+    ) -> None:
         super().__init__()
         self._functions = functions
         self._wanted = wanted
         self._builtins = builtins
-        self._alike, self._shared = {}, {}
+        self._threads: dict[str, int] = {}  # a thread's name without its numbers: how many had it
+        self._shared_roots: dict[str, int] = {}  # the same: the function of the root that further ones share
         more = functions.add("", "<more paths>", 0)
         describe_builtin = self._describe_builtin if builtins else None
         self._native = Calls(
@@ -280,19 +320,19 @@ class CallTracer(Tracer):
         self._native.settle()
         super().stop()
 
-    def _describe(self, code):
-        """What is to be known of a code object, or None for memkit's own; asked once for each."""
-        if code.co_filename.startswith(_OWN_FOLDER):
+    def _describe(self, code: CodeType) -> tuple[int, bool, int] | None:
+        """Number, whether it is a target, first instruction; None for memkit's own code. Called once for each."""
+        if own_code.is_own(code.co_filename):
             return None
         target = self._wanted is not None and self._wanted(code)
         number = self._functions.add(code.co_filename, code.co_qualname, code.co_firstlineno)
         return number, target, -1 if self._tool is not None else last_instruction_at_start(code)
 
-    def _begun(self, frame, event):
+    def _thread_began(self, frame: FrameType, event: str) -> None:
         if event == "call":
             self._native.enter(frame.f_code)
 
-    def _describe_builtin(self, function) -> int:
+    def _describe_builtin(self, function: Callable[..., object]) -> int:
         name = function.__qualname__
         module = getattr(function, "__module__", None)
         if isinstance(module, str) and module != "builtins":
@@ -300,21 +340,22 @@ class CallTracer(Tracer):
         return self._functions.add("", name, 0)
 
     def _describe_thread(self) -> tuple[int, int]:
-        """The function of this thread's root, and the thread's number. Many threads that only numbers tell apart share one.
+        """The function that is the root of this thread's tree, and the thread's number.
 
-        A server that starts a thread for each request would have as many trees as it has requests.
+        Threads whose names differ only in numbers share a root when there are many: otherwise a server that starts a thread
+        for each request would have a tree for each request.
         """
         number = _thread.get_native_id()
         name = _name_of_this_thread() or str(number)
-        kind = _without_numbers(name)
-        alike = self._alike[kind] = self._alike.get(kind, 0) + 1
-        if alike <= _MOST_ALIKE:
+        kind = without_numbers(name)
+        count = self._threads[kind] = self._threads.get(kind, 0) + 1
+        if count <= MOST_THREADS:
             return self._functions.add("", f"<thread {name}>", 0), number
-        if kind not in self._shared:
-            self._shared[kind] = self._functions.add("", f"<thread {kind}>", 0)
-        return self._shared[kind], number
+        if kind not in self._shared_roots:
+            self._shared_roots[kind] = self._functions.add("", f"<thread {kind}>", 0)
+        return self._shared_roots[kind], number
 
-    def _callbacks(self):
+    def _callbacks(self) -> dict[int, Callable[..., object]]:
         events = sys.monitoring.events
         start, resume, throw, leave, call, c_leave = self._native.callbacks()
         found = {
@@ -329,29 +370,21 @@ class CallTracer(Tracer):
             found |= {events.CALL: call, events.C_RETURN: c_leave, events.C_RAISE: c_leave}
         return found
 
-    def _events(self):
+    def _events(self) -> tuple[int, ...]:
         events = sys.monitoring.events
         python = events.PY_START, events.PY_RESUME, events.PY_THROW, events.PY_RETURN, events.PY_YIELD, events.PY_UNWIND
         return (*python, events.CALL) if self._builtins else python
 
 
 def _name_of_this_thread() -> str | None:
-    """What ``threading`` calls it; a thread that has just begun is not in its list yet, but in the first frame."""
+    """The name in ``threading``. A thread that has just begun is not in its list yet, but in its own first frame."""
     threading = sys.modules.get("threading")
     if threading is None:
         return "MainThread" if len(sys._current_frames()) == 1 else None
     known = threading._active.get(_thread.get_ident())
     if known is None:
-        frame = sys._getframe()
+        frame: FrameType = sys._getframe()
         while frame.f_back is not None:
             frame = frame.f_back
         known = frame.f_locals.get("self") if frame.f_code is threading.Thread._bootstrap.__code__ else None
     return getattr(known, "name", None)
-
-
-def _without_numbers(name: str) -> str:
-    """A name with a star for each number in it."""
-    starred = "".join("*" if letter.isdigit() else letter for letter in name)
-    while "**" in starred:
-        starred = starred.replace("**", "*")
-    return starred

@@ -1,80 +1,74 @@
-"""The processes of a tree, each with what was written about it last."""
+"""One process of a tree, and its rows: its memory, written only when that changes."""
 
 from __future__ import annotations
 
 from memkit.model.file_format import row
-from memkit.tree.pss import Part
+from memkit.tree.share_estimate import ShareEstimate
 
-_YOUTH = 5_000_000  # nanoseconds
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from memkit.system.pidfd import Handle
+    from memkit.system.processes import Reading
+
+_YOUNG = 5_000_000  # nanoseconds
 
 
-class Member:
-    """A process of the tree."""
+class Node:
+    """A process of the tree. Times are nanoseconds since the recording began."""
 
     __slots__ = (
-        *(
-            "at",
-            "began",
-            "born",
-            "checks",
-            "command",
-            "exited",
-            "first",
-            "handle",
-            "held",
-            "image",
-            "mark",
-            "part",
-            "pid",
-            "reading",
-        ),
-        *("refused", "root", "unnamed", "written"),
+        *("born", "checks", "command", "exited", "handle", "image", "mark", "pid", "reading", "refused", "root", "share"),
+        *("_first", "_memory", "_unchanged_until", "_written_at", "began", "new_image"),
     )
 
-    def __init__(self, pid: int, began: int, root: bool, forked: bool):
+    def __init__(self, pid: int, began: int, root: bool, forked: bool) -> None:
         self.pid, self.began, self.root = pid, began, root
-        self.part = Part(forked)
-        self.born = self.image = self.reading = self.handle = None
-        self.exited = None
-        """When its main thread is known to have ended."""
+        self.share = ShareEstimate(forked)
+        self.born: int | None = None
+        """When it began, in the system's own measure: with its number what tells it from any other."""
+        self.image: object = None
+        self.reading: Reading | None = None
+        self.handle: Handle | None = None
+        self.exited: int | None = None
+        """When its main thread ended, on the monotonic clock."""
         self.checks = 0
-        """How often it was looked at since."""
+        """How often it was checked since then whether it has ended."""
         self.command = ""
-        self.unnamed = None
-        """When it began to run another program, and the short name of that, while its words are not known."""
+        self.new_image: tuple[int, str] | None = None
+        """When it executed another program, and the short name of that, until its command line is known."""
         self.mark = 0
-        """The system's mark of its memory, up to which all has been written."""
-        self.written = self.at = self.held = None
-        """Memory in its last row, and when that was; when it was seen to be that still."""
-        self.first = None
-        """The first reading of it and when that was, as long as it is young."""
+        """The high-water mark of its memory that has been written."""
         self.refused = False
         """Whether its shares may not be read."""
+        self._memory: int | None = None  # in its last row
+        self._written_at = 0  # when that was
+        self._unchanged_until: int | None = None  # until when it was the same, if that is not written yet
+        self._first: tuple[Reading, int] | None = None  # the first reading, and when, as long as the process is young
 
-    def young(self, moment: int) -> bool:
-        """Whether it may be about to execute a program, and have its parent's very memory until then (vfork)."""
-        return self.part.forked and self.written is None and moment - self.began < _YOUTH
+    def is_young(self, moment: int) -> bool:
+        """Whether it may be about to execute a program, and share all memory with its parent until then (vfork)."""
+        return self.share.forked and self._memory is None and moment - self.began < _YOUNG
 
-    def take(self, reading, moment: int, meter: str) -> bytes:
-        """Note how it is, and return rows with what is new about its memory."""
+    def take(self, reading: Reading, moment: int, meter: str) -> bytes:
+        """Keep a reading, and return the rows of what has changed."""
         self.reading = reading
-        if self.young(moment):
-            self.first = self.first or (reading, moment)
+        if self.is_young(moment):
+            self._first = self._first or (reading, moment)
             return b""
-        return self._first(meter) + self._rows(reading, moment, meter)
+        return self._first_rows(meter) + self._rows(reading, moment, meter)
 
     def last(self, meter: str) -> bytes:
-        """A row that says until when memory was what it was in the row before; empty where that says nothing new."""
-        return self._first(meter) + self._held()
+        """The row that says until when memory was as in the row before; empty if there is nothing to say."""
+        return self._first_rows(meter) + self._unchanged_row()
 
-    def _first(self, meter):
-        """What was seen of it while it was young, now that it turned out to be its own."""
-        if self.first is None:
+    def _first_rows(self, meter: str) -> bytes:
+        """The rows of the first reading of a young process, once it is known to keep the memory that it was forked with."""
+        if self._first is None:
             return b""
-        (reading, moment), self.first = self.first, None
-        return self._rows(reading, moment, meter) if self.part.forked else b""
+        (reading, moment), self._first = self._first, None
+        return self._rows(reading, moment, meter) if self.share.forked else b""
 
-    def _rows(self, reading, moment, meter):
+    def _rows(self, reading: Reading, moment: int, meter: str) -> bytes:
         memory = self._measured(reading, meter)
         if memory is None:
             return b""
@@ -83,23 +77,24 @@ class Member:
             if reading.mark > self.mark:
                 peak = max(peak, reading.mark)
             self.mark = reading.mark
-        if memory == self.written and peak == memory:
-            self.held = moment if moment > self.at else None
+        if memory == self._memory and peak == memory:
+            self._unchanged_until = moment if moment > self._written_at else None
             return b""
-        rows = self._held() + self._sample(moment, memory, peak - memory)
-        self.written, self.at = memory, moment
+        rows = self._unchanged_row() + self._sample(moment, memory, peak - memory)
+        self._memory, self._written_at = memory, moment
         return rows
 
-    def _held(self):
-        if self.held is None:
+    def _unchanged_row(self) -> bytes:
+        if self._unchanged_until is None or self._memory is None:
             return b""
-        moment, self.held = self.held, None
-        return self._sample(moment, self.written, 0)
+        moment, self._unchanged_until = self._unchanged_until, None
+        return self._sample(moment, self._memory, 0)
 
-    def _measured(self, reading, meter):
-        if meter in ("pss", "uss"):
-            return getattr(self.part, meter) if self.part.known else None
-        return getattr(reading, meter)
+    def _measured(self, reading: Reading, meter: str) -> int | None:
+        if meter in ("pss", "uss") and not self.share.known:
+            return None
+        memory: int | None = getattr(self.share if meter in ("pss", "uss") else reading, meter)
+        return memory
 
-    def _sample(self, moment, memory, rise):
+    def _sample(self, moment: int, memory: int, rise: int) -> bytes:
         return row("sample", moment, memory, rise, *(() if self.root else (self.pid,)))

@@ -1,9 +1,9 @@
-"""A process and all its descendants: when each began and how it ended, its memory, and the memory of all together.
+"""A process and all its descendants: when each began and how it ended, its memory, and their total.
 
-Where the kernel tells of births and ends as they happen nothing that lived is missed; elsewhere
-the tree is searched, often while it changes and rarely while it does not, and what came and went between two searches is
-not seen. A process that was seen once stays in the tree when its parent ends. What is seen is written as ``process``,
-``command``, ``sample``, ``process_end``, ``process_left``, ``tree`` and ``total`` rows.
+Where the kernel reports forks and exits as events, no process is missed. Elsewhere the tree is searched, often while it
+changes and rarely while it does not: a process that begins and ends between two searches is missed. A process stays in the
+tree when its parent ends. The rows are ``process``, ``command``, ``sample``, ``process_end``, ``process_left``, ``tree`` and
+``total``.
 """
 
 from __future__ import annotations
@@ -13,352 +13,383 @@ import time
 
 from memkit.model.file_format import row
 from memkit.system.pidfd import MOST, Handle, tells_apart
-from memkit.tree.node import Member
-from memkit.tree.pss import Sum
+from memkit.tree.node import Node
+from memkit.tree.pss import TreeTotal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from memkit.system.engine import Journal
+    from memkit.system.oom import Kills
+    from memkit.system.processes import Reading
+    from memkit.tree.pss import ProcessSource
+
+    ExitStatus = tuple[int | None, int | None]  # code and signal
+
+    class ProcessEvents(Protocol):
+        """The kernel's events of processes: (time, kind, thread, process, parent or name of the program)."""
+
+        descriptors: list[int]
+        lost: int
+
+        def events(self) -> list[tuple[int, str, int, int, int | str]]: ...
+        def close(self) -> None: ...
+
 
 _MILLISECOND = 1_000_000
 _SECOND = 1000 * _MILLISECOND
-_SHORTEST, _AUTO_GROWTH = 10 * _MILLISECOND, 434  # of a beat that grows as that of the sampler does
-_EAGER = _MILLISECOND  # after something happened
-_LOOKS_SHARE = 50  # looking takes no more than one part in so many of the time
-_REMEMBERED = 1000  # of those that have ended
+_SHORTEST, _AUTO_GROWTH = 10 * _MILLISECOND, 434  # of an interval that grows as the sampler's does
+_SOON = _MILLISECOND  # the first interval after an event
+_POLL_COST = 50  # polling takes no more than 1/50 of the time
+_REMEMBERED = 1000  # processes that have ended
 _SIGKILL = 9
-_PATIENCE = _SECOND  # with a parent that does not ask how its child ended
-_CHECKS = 8  # how often a process that is about to end is looked at
+_REAP_WAIT = _SECOND  # for a parent to reap its child
+_CHECKS = 8  # how often a process is checked whose main thread has ended
 
 
 class Tree:
-    """The descendants of a process, and itself.
+    """A process and its descendants.
 
-    ``pid`` is its number, ``journal`` takes the rows, ``source`` reads processes, ``origin`` is the moment on
-    ``time.monotonic_ns`` that rows count from. ``command`` is what it runs, where its own words do not tell; ``interval``
-    nanoseconds from look to look, or 0 for a beat that grows; ``family`` tells of births and ends, and is closed with the
-    tree; ``seen`` is why there is none. ``kills`` are those for want of memory, where that is to be told. ``whole`` is
-    whether the process itself is to be written about, which one that records itself is not; ``guest`` whether it is this
-    very process, and not one that memkit looks at from outside.
+    ``pid`` is the process, ``journal`` takes the rows, ``source`` reads processes, ``origin`` is the time on
+    ``time.monotonic_ns`` that rows count from. ``command`` is its command line, if the system knows another one;
+    ``interval`` nanoseconds from poll to poll, or 0 for one that grows; ``events`` are the kernel's, closed with the tree,
+    and ``reason`` is why there are none. ``kills`` are the kernel's counts of out-of-memory kills. ``with_root`` is whether
+    there are rows about the process itself, which are not needed if it records itself; ``in_process`` is whether it is the
+    process that runs this code.
     """
 
     def __init__(
         self,
-        pid,
-        journal,
-        source,
+        pid: int,
+        journal: Journal,
+        source: ProcessSource,
         *,
-        origin,
-        command=None,
-        interval=0,
-        meter="rss",
-        family=None,
-        seen=None,
-        kills=None,
-        whole=False,
-        guest=False,
-    ):
-        self._journal, self._source, self._family, self._kills = journal, source, family, kills
+        origin: int,
+        command: str | None = None,
+        interval: int = 0,
+        meter: str = "rss",
+        events: ProcessEvents | None = None,
+        reason: str | None = None,
+        kills: Kills | None = None,
+        with_root: bool = False,
+        in_process: bool = False,
+    ) -> None:
+        self._journal, self._source, self._events, self._kills = journal, source, events, kills
         self._origin, self._interval, self._meter = origin, interval, meter
-        self._whole, self._guest = whole, guest
-        self._excluded = () if guest else (os.getpid(),)
-        self._rows = []
-        self._members = {}  # pid: member
-        self._done = {}  # pid: when it began, of what has ended and may still be found
-        self._leaving = []
-        self._unasked = []  # those that have ended, while only their parents may know how, and when each did
+        self._with_root, self._in_process = with_root, in_process
+        self._excluded = () if in_process else (os.getpid(),)
+        self._rows: list[bytes] = []
+        self._nodes: dict[int, Node] = {}
+        self._done: dict[int, int | None] = {}  # pid: when it began, of processes that have ended and may still be listed
+        self._exiting: list[Node] = []  # their main threads have ended
+        self._unreaped: list[tuple[Node, int]] = []  # ended when? How they ended only their parents know so far
         self._lost = 0
         self._handles = 0
-        self._may_hold = not guest or tells_apart()  # or a descriptor of the program's might be closed for ours
-        self._newest = None
-        self._sum = Sum(source, origin)
-        self._said = None  # how it is added up, as it was written last
+        self._may_hold = not in_process or tells_apart()  # otherwise a descriptor of the program's might be closed
+        self._newest: int | None = None
+        self._total = TreeTotal(source, origin)
+        self._tree_row: tuple[str | None, ...] | None = None  # the last one
         self._searched = 0
-        self._known = 0  # until when whatever began has been found
-        self._looked = origin
+        self._known = 0  # all processes that began before have been found
+        self._polled = origin
         self._search_due = self._earliest = self.due = 0
-        self._eager = _EAGER
-        self._seen = ("events", None) if family else ("looks", seen)
+        self._pause = _SOON
+        self._seen: tuple[str, str | None] = ("events", None) if events else ("looks", reason)  # the words of a tree row
         self._root = pid
-        self._words = source.command(pid)  # a fork of it has the same
-        self._command = command or self._words
+        self._root_command = source.command(pid)  # its forks have the same
+        self._command = command or self._root_command
 
-    # -- looking -------------------------------------------------------------------------------------------------------
+    # -- polling -------------------------------------------------------------------------------------------------------
 
-    def look(self, now: int | None = None) -> int:
-        """See what has happened, and write it down; return when to look again, at the latest."""
+    def poll(self, now: int | None = None) -> int:
+        """Write what has happened; return the time by which to poll again."""
         now = time.monotonic_ns() if now is None else now
-        if self._said is None:
+        if self._tree_row is None:
             self._adopt(self._root, None, now, True)
-            self._sum.begin(self._root)
-        self._ask_again(now)
-        if self._family:
-            self._take_events()
-        self._check_the_leaving(now)
+            self._total.begin(self._root)
+        self._ask_unreaped(now)
+        if self._events:
+            self._take_events(self._events)
+        self._check_exiting()
         if now >= self._search_due:
             self._search(now)
-        self._sum.knows(self._members.values(), now if self._family else self._known)
+        self._total.all_known(self._nodes.values(), now if self._events else self._known)
         if now >= self.due:
-            self._look_at_all(now)
+            self._read_all(now)
         self._write()
         return self.next
 
     @property
     def next(self) -> int:
-        """When to look again, at the latest."""
-        soon = [self._looked + _EAGER] if self._leaving else []
+        """The time by which to poll again."""
+        soon = [self._polled + _SOON] if self._exiting else []
         return min(self.due, self._search_due, *soon)
 
     def close(self) -> None:
-        """Look for the last time."""
+        """Poll for the last time."""
         now = time.monotonic_ns()
         self.due = now
         self._search_due = max(self._search_due, now + 1)
-        self.look(now)
-        self._ask_again(now, for_the_last_time=True)
-        self._rows.append(self._sum.last())
-        for member in self._members.values():
-            self._rows.append(member.last(self._meter))
-            if not member.root:
-                self._rows.append(row("process_left", member.pid, now - self._origin))
-            if member.handle:
-                member.handle.close()
+        self.poll(now)
+        self._ask_unreaped(now, last_time=True)
+        self._rows.append(self._total.last())
+        for node in self._nodes.values():
+            self._rows.append(node.last(self._meter))
+            if not node.root:
+                self._rows.append(row("process_left", node.pid, now - self._origin))
+            if node.handle:
+                node.handle.close()
         self._write()
-        if self._family:
-            self._family.close()
+        if self._events:
+            self._events.close()
 
     @property
     def descriptors(self) -> list[int]:
-        """What becomes readable when something has happened."""
-        if self._family:
-            return self._family.descriptors
-        return [member.handle.fd for member in self._members.values() if member.handle and member.handle.ours]
+        """Readable when something has happened."""
+        if self._events:
+            return self._events.descriptors
+        return [node.handle.fd for node in self._nodes.values() if node.handle and node.handle.ours]
 
-    def _write(self):
-        if self._said != (said := (self._sum.kind, self._sum.reason, *self._seen)):
-            self._said = said
-            self._rows.append(row("tree", *said))
+    def _write(self) -> None:
+        if self._tree_row != (tree_row := (self._total.kind, self._total.reason, *self._seen)):
+            self._tree_row = tree_row
+            self._rows.append(row("tree", *tree_row))
         if any(self._rows):
             self._journal.text(b"".join(self._rows))
             self._rows.clear()
             self._journal.flush()
 
-    # -- who there is --------------------------------------------------------------------------------------------------
+    # -- the processes -------------------------------------------------------------------------------------------------
 
-    def _take_events(self):
-        events = self._family.events()
-        if self._family.lost > self._lost:
-            self._lost = self._family.lost
+    def _take_events(self, source: ProcessEvents) -> None:
+        events = source.events()
+        if source.lost > self._lost:
+            self._lost = source.lost
             self._seen = "events", f"{self._lost} records of the kernel were lost: more happened than there was room for"
             self._search_due = 0
         for at, kind, thread, pid, other in events:
-            member = self._members.get(pid)
+            node = self._nodes.get(pid)
             if kind == "fork":
-                theirs = pid != other and other in self._members and pid not in self._excluded
-                if theirs and (member is None or not self._lives(member)):  # searching may have found it just now
-                    self._adopt(pid, other, at, False)
-            elif member is None:
+                is_new = pid != other and other in self._nodes and pid not in self._excluded
+                if is_new and (node is None or not self._lives(node)):  # a search may have found it just now
+                    self._adopt(pid, int(other), at, False)
+            elif node is None:
                 continue
             elif kind == "exec":
-                self._executed(member, at, other)
-            elif thread == pid or member.exited is not None:
-                member.exited = at
-                member.checks = 0
-                self._leaving.append(member)
+                self._executed(node, at, str(other))
+            elif thread == pid or node.exited is not None:
+                node.exited = at
+                node.checks = 0
+                self._exiting.append(node)
 
-    def _lives(self, member):
-        """Whether a process is still the one that it was; where it is not, its end was lost, and is written now."""
-        reading = self._source.read(member.pid)
-        if reading is not None and reading.born == member.born:
+    def _lives(self, node: Node) -> bool:
+        """Whether the pid is still that of this process. If not, the event of its end was lost, and is written now."""
+        reading = self._source.read(node.pid)
+        if reading is not None and reading.born == node.born:
             return True
-        self._end(member, time.monotonic_ns(), reading)
+        self._end(node, time.monotonic_ns(), reading)
         return False
 
-    def _check_the_leaving(self, now):
-        """Whether those whose main thread has ended have other threads still."""
-        leaving, self._leaving = self._leaving, []
-        for member in leaving:
-            if self._members.get(member.pid) is not member:
+    def _check_exiting(self) -> None:
+        """End the processes whose main thread has ended, unless they have other threads still."""
+        exiting, self._exiting = self._exiting, []
+        for node in exiting:
+            if self._nodes.get(node.pid) is not node or node.exited is None:
                 continue
-            reading = self._source.read(member.pid)
-            if reading is None or reading.over or reading.born != member.born:
-                self._end(member, member.exited, reading)
+            reading = self._source.read(node.pid)
+            if reading is None or reading.over or reading.born != node.born:
+                self._end(node, node.exited, reading)
                 continue
-            member.checks += 1
-            if member.checks < _CHECKS:
-                self._leaving.append(member)
+            node.checks += 1
+            if node.checks < _CHECKS:
+                self._exiting.append(node)
 
-    def _search(self, now):
-        """Find processes by asking each that is known for its children; where events tell of them, now and then only."""
+    def _search(self, now: int) -> None:
+        """Find new children of all known processes. With events, this only makes up for those that were lost."""
         newest = self._source.newest()
         began = time.thread_time_ns()
-        quiet = newest is not None and newest == self._newest
-        if not quiet or now - self._searched > _SECOND:
+        nothing_new = newest is not None and newest == self._newest
+        if not nothing_new or now - self._searched > _SECOND:
             self._newest = newest
-            children, waiting = self._source.kinship(), list(self._members)
+            children, waiting = self._source.kinship(), list(self._nodes)
             for pid in waiting:
                 for child in children(pid):
-                    known = self._members.get(child)
-                    if known is None and child not in self._excluded and self._adopt(child, pid, now, True):
+                    if child not in self._nodes and child not in self._excluded and self._adopt(child, pid, now, True):
                         waiting.append(child)
             self._searched = now
             if len(self._done) > _REMEMBERED:
                 self._done = {pid: born for pid, born in self._done.items() if self._source.read(pid) is not None}
         self._known = now
         cost = time.thread_time_ns() - began
-        pause = _SECOND if self._family else min(self._eager, _SHORTEST)
-        self._search_due = now + max(pause, cost * _LOOKS_SHARE)
+        pause = _SECOND if self._events else min(self._pause, _SHORTEST)
+        self._search_due = now + max(pause, cost * _POLL_COST)
 
-    def _adopt(self, pid, parent, at, found):
-        """Take a process in; ``found`` is whether it was found by searching, so that its beginning is not known well."""
+    def _adopt(self, pid: int, parent: int | None, at: int, found: bool) -> Node | None:
+        """Add a process. ``found`` is whether a search found it, so that its beginning is only known to a tick."""
         reading = self._source.read(pid)
         if found and (reading is None or self._done.get(pid) == reading.born):
             return None
         self._done.pop(pid, None)
-        elder = self._members.get(parent)
-        forked = not found
-        if found and elder is not None:
-            forked = reading.parent == parent and reading.image is not None and reading.image == elder.image
+        elder = self._nodes.get(parent) if parent is not None else None
+        forked = not found or _has_image_of(elder, reading)
         if forked and elder is not None:
-            elder.part.has_forked = True
+            elder.share.has_forked = True
         began = at - self._origin
-        if found:
-            began = min(self._told(reading, elder), began)
-        member = self._members[pid] = Member(pid, began, parent is None, forked)
-        member.command = self._command_of(pid) or (f"({reading.name})" if reading else elder.command)
+        if found and reading is not None:
+            began = min(self._began(reading, elder), began)
+        node = self._nodes[pid] = Node(pid, began, parent is None, forked)
+        unnamed = f"({reading.name})" if reading is not None else elder.command if elder is not None else ""
+        node.command = self._command_of(pid) or unnamed
         if reading is not None:
-            member.born, member.image = reading.born, reading.image
-            # What its mark was before the recording is no news.
-            member.mark = 0 if began >= 0 and parent is not None else reading.mark or 0
-        self._hold(member)
-        if not member.root:
-            self._rows.append(row("process", pid, parent, began, member.command))
-        self._stir()
+            node.born, node.image = reading.born, reading.image
+            # The peak of a process that began before the recording is not part of it.
+            node.mark = 0 if began >= 0 and parent is not None else reading.mark or 0
+        self._hold(node)
+        if not node.root:
+            self._rows.append(row("process", pid, parent, began, node.command))
+        self._poll_soon()
         if reading is not None:
             if reading.over:
-                self._end(member, at, reading)
+                self._end(node, at, reading)
             else:
-                self._take(member, at if found else time.monotonic_ns(), reading)
-        return member
+                self._take(node, at if found else time.monotonic_ns(), reading)
+        return node
 
-    def _told(self, reading, elder):
-        """When a process began, as far as the system tells and the tree knows."""
+    def _began(self, reading: Reading, elder: Node | None) -> int:
+        """When a process began: as the system tells, but not before its parent did, nor before the last search."""
         began = self._source.began(reading.born) - self._origin
-        if -self._source.tick < began < 0:  # it is up to a tick too early
+        if -self._source.tick < began < 0:  # the system's time is up to a tick too early
             began = 0
-        # It was not there when somebody looked.
-        return max([began, *([elder.began] if elder else []), *([self._searched - self._origin] if self._searched else [])])
+        bounds = [elder.began] if elder is not None else []
+        if self._searched:
+            bounds.append(self._searched - self._origin)
+        return max([began, *bounds])
 
-    def _command_of(self, pid):
-        words = self._source.command(pid)
-        return self._command if words == self._words else words
+    def _command_of(self, pid: int) -> str:
+        command = self._source.command(pid)
+        return self._command if command == self._root_command else command
 
-    def _hold(self, member):
+    def _hold(self, node: Node) -> None:
         if self._handles >= MOST or not self._may_hold:
             return
         try:
-            member.handle = Handle(member.pid, self._guest)
+            node.handle = Handle(node.pid, self._in_process)
             self._handles += 1
         except OSError:
             pass
 
-    def _executed(self, member, at, name):
-        """It runs another program from now on, whose words may not be there yet."""
-        member.part.executed()
-        member.mark = 0
-        member.unnamed = (at, name)
-        reading = self._source.read(member.pid)
-        if reading is not None and reading.born == member.born:
-            member.image = reading.image
-        self._name(member)
-        self._stir()
+    def _executed(self, node: Node, at: int, name: str) -> None:
+        """A process has executed another program, whose command line may not be readable yet."""
+        node.share.executed()
+        node.mark = 0
+        node.new_image = (at, name)
+        reading = self._source.read(node.pid)
+        if reading is not None and reading.born == node.born:
+            node.image = reading.image
+        self._name(node)
+        self._poll_soon()
 
-    def _name(self, member, over=False):
-        at, name = member.unnamed
-        command = self._command_of(member.pid) or (f"({name})" if over else "")
+    def _name(self, node: Node, over: bool = False) -> None:
+        """Write the command line of the program that a process has executed, if it is readable by now."""
+        if node.new_image is None:
+            return
+        at, name = node.new_image
+        command = self._command_of(node.pid) or (f"({name})" if over else "")
         if command:
-            member.unnamed = None
-            member.command = command
-            if not member.root:
-                self._rows.append(row("command", member.pid, at - self._origin, command))
+            node.new_image = None
+            node.command = command
+            if not node.root:
+                self._rows.append(row("command", node.pid, at - self._origin, command))
 
-    def _end(self, member, at, reading):
-        """Write that a process has ended, and how, as far as anybody knows."""
-        del self._members[member.pid]
-        known = reading is not None and reading.born == member.born
-        if known:
-            self._done[member.pid] = member.born
-        elif reading is not None:  # its number was used again, perhaps by one of the tree
+    def _end(self, node: Node, at: int, reading: Reading | None) -> None:
+        """Write that a process has ended, and how if that is known."""
+        del self._nodes[node.pid]
+        is_same = reading is not None and reading.born == node.born
+        if is_same:
+            self._done[node.pid] = node.born
+        elif reading is not None:  # its pid was used again, perhaps for a process of the tree
             self._newest = None
-        self._sum.without(member.part)
-        if member.unnamed:
-            self._name(member, over=True)
-        self._rows.append(member.last(self._meter))
-        code = (known and reading.code) or (member.handle and member.handle.ending())
-        if known and not code and member.handle:
-            self._unasked.append((member, at))
+        self._total.without(node.share)
+        self._name(node, over=True)
+        self._rows.append(node.last(self._meter))
+        status = reading.code if reading is not None and is_same else None
+        if status is None and node.handle is not None:
+            status = node.handle.ending()
+        if is_same and not status and node.handle:
+            self._unreaped.append((node, at))
         else:
-            self._tell_end(member, at, code)
-        self._stir()
+            self._write_end(node, at, status)
+        self._poll_soon()
 
-    def _ask_again(self, now, for_the_last_time=False):
-        """Whether the system tells by now how processes ended of which only their parents knew."""
-        unasked, self._unasked = self._unasked, []
-        for member, at in unasked:
-            code = member.handle.ending()
-            if code or for_the_last_time or now - at > _PATIENCE:
-                self._tell_end(member, at, code)
+    def _ask_unreaped(self, now: int, last_time: bool = False) -> None:
+        """Write how processes ended that have been reaped by now, since when the system tells."""
+        unreaped, self._unreaped = self._unreaped, []
+        for node, at in unreaped:
+            status = node.handle.ending() if node.handle is not None else None
+            if status or last_time or now - at > _REAP_WAIT:
+                self._write_end(node, at, status)
             else:
-                self._unasked.append((member, at))
+                self._unreaped.append((node, at))
 
-    def _tell_end(self, member, at, code):
-        if member.handle:
-            member.handle.close()
+    def _write_end(self, node: Node, at: int, code: ExitStatus | None) -> None:
+        if node.handle:
+            node.handle.close()
             self._handles -= 1
-        if not member.root:
+        if not node.root:
             why = (self._kills.of_one(),) if self._kills and code and code[1] == _SIGKILL else ()
-            moment = max(at - self._origin, member.began)
-            self._rows.append(row("process_end", member.pid, moment, *(code or (None, None)), *why))
+            moment = max(at - self._origin, node.began)
+            self._rows.append(row("process_end", node.pid, moment, *(code or (None, None)), *why))
 
-    def _stir(self):
-        """Something has happened: look again soon."""
-        self._sum.changed = True
-        self._eager = _EAGER
+    def _poll_soon(self) -> None:
+        """Something has happened: shorten the interval."""
+        self._total.changed = True
+        self._pause = _SOON
         if not self._interval:
-            self.due = min(self.due, max(self._looked + _EAGER, self._earliest))
-        if not self._family:
-            self._search_due = min(self._search_due, self._searched + _EAGER)
+            self.due = min(self.due, max(self._polled + _SOON, self._earliest))
+        if not self._events:
+            self._search_due = min(self._search_due, self._searched + _SOON)
 
-    # -- memory --------------------------------------------------------------------------------------------------------
+    # -- their memory --------------------------------------------------------------------------------------------------
 
-    def _look_at_all(self, now):
+    def _read_all(self, now: int) -> None:
         began = time.thread_time_ns()
-        self._looked = now
-        for member in list(self._members.values()):
-            reading = self._source.read(member.pid)
-            if reading is not None and member.born is None and not reading.over:  # it was not there yet
-                member.born, member.image = reading.born, reading.image
-            if reading is None or reading.over or reading.born != member.born:
-                self._end(member, member.exited or now, reading)
+        self._polled = now
+        for node in list(self._nodes.values()):
+            reading = self._source.read(node.pid)
+            if reading is not None and node.born is None and not reading.over:  # it could not be read when it was added
+                node.born, node.image = reading.born, reading.image
+            if reading is None or reading.over or reading.born != node.born:
+                self._end(node, node.exited or now, reading)
                 continue
-            if reading.image != member.image and not self._family:
-                self._executed(member, now, reading.name)
-            if member.unnamed:
-                self._name(member)
-            self._take(member, now, reading)
-        looked = time.thread_time_ns() - began
-        if self._members:
-            self._rows.append(self._sum.look(self._members.values(), now))
-        self._earliest = now + looked * _LOOKS_SHARE
-        self.due = max(self._earliest, self._next_beat(now))
+            if reading.image != node.image and not self._events:
+                self._executed(node, now, reading.name)
+            self._name(node)
+            self._take(node, now, reading)
+        cost = time.thread_time_ns() - began
+        if self._nodes:
+            self._rows.append(self._total.poll(self._nodes.values(), now))
+        self._earliest = now + cost * _POLL_COST
+        self.due = max(self._earliest, self._next_due(now))
 
-    def _next_beat(self, now):
+    def _next_due(self, now: int) -> int:
         if self._interval:
             missed = max(0, now - self.due) // self._interval if self.due else 0
             return (self.due or now) + (missed + 1) * self._interval
-        beat = min(self._eager, max(_SHORTEST, (now - self._origin) // _AUTO_GROWTH))
-        self._eager = min(self._eager * 2, _SECOND)
-        return now + beat
+        interval = min(self._pause, max(_SHORTEST, (now - self._origin) // _AUTO_GROWTH))
+        self._pause = min(self._pause * 2, _SECOND)
+        return now + interval
 
-    def _take(self, member, now, reading):
-        """Note how a process is, and write what is new about its memory."""
-        if member.root and not self._whole:
-            member.reading = reading
+    def _take(self, node: Node, now: int, reading: Reading) -> None:
+        """Keep the reading of a process, and write what has changed of its memory."""
+        if node.root and not self._with_root:
+            node.reading = reading
         else:
-            self._rows.append(member.take(reading, now - self._origin, self._meter))
+            self._rows.append(node.take(reading, now - self._origin, self._meter))
+
+
+def _has_image_of(elder: Node | None, reading: Reading | None) -> bool:
+    """Whether a process runs the program of its parent, and so was forked and has not executed another."""
+    if elder is None or reading is None:
+        return False
+    return reading.parent == elder.pid and reading.image is not None and reading.image == elder.image

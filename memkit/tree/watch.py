@@ -1,8 +1,8 @@
-"""Waiting for what happens in a process tree, and looking at it when there is something to see."""
+"""Watching a process tree: poll it when something has happened or an interval is over, while waiting for something else."""
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]  # typeshed has signal only, which imports enum
 import _thread
 import os
 import sys
@@ -13,20 +13,30 @@ from memkit.base.errors import MeterError, lost_rows
 from memkit.model import file_format
 from memkit.system import engine, processes
 from memkit.system.oom import Kills
-from memkit.tree.pss import Budget
+from memkit.tree.budget import Budget
 from memkit.tree.tree import Tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memkit.system.engine import Journal
+    from memkit.tree.pss import ProcessSource
+    from memkit.tree.tree import ProcessEvents
+
+    EventsOrReason = tuple[ProcessEvents | None, str | None]  # the events, or why there are none
 
 _MILLISECOND = 1_000_000
 _SECOND = 1000 * _MILLISECOND
-_LISTENING_SHARE = 0.05  # events may take this part of the time; when they take more they wait for a while
-_LISTENING_START, _LISTENING_MOST, _DEAF = 20 * _MILLISECOND, 50 * _MILLISECOND, 5 * _MILLISECOND
-_UNBEGUN = 2 * _MILLISECOND
+_EVENTS_SHARE = 0.05  # of the time may be spent on events; beyond that they are left waiting for a while
+_EVENTS_START, _EVENTS_MOST, _EVENTS_PAUSE = 20 * _MILLISECOND, 50 * _MILLISECOND, 5 * _MILLISECOND
+_UNTIL_FILE = 2 * _MILLISECOND  # between two checks whether the recording has begun
 
 
-def family_of(threads=(0,)) -> tuple:
-    """What tells of the births and ends of all that some threads start, and None; or None, and why there is none.
+def events_of_threads(threads: Sequence[int] = (0,)) -> EventsOrReason:
+    """The kernel's events of all processes that some threads start, and None; or None, and why there are none.
 
-    ``threads`` are their numbers, 0 for the thread that calls.
+    ``threads`` are their ids, 0 for the calling thread.
     """
     if engine.NAME != "native":
         return None, engine.REASON
@@ -38,65 +48,69 @@ def family_of(threads=(0,)) -> tuple:
         return None, str(error)
 
 
-def family_around(pid: int, source) -> tuple:
-    """The same for a process that runs already, and for all that it has started so far."""
+def events_of_tree(pid: int, source: ProcessSource) -> EventsOrReason:
+    """The same for a running process and all its descendants."""
     if not isinstance(source, processes.Proc):
         return None, engine.REASON
     found, children = [pid], source.kinship()
     for each in found:
         found += [child for child in children(each) if child not in found and child != os.getpid()]
-    return family_of([thread for each in found for thread in source.threads(each)])
+    return events_of_threads([thread for each in found for thread in source.threads(each)])
 
 
-class Watch:
-    """A tree that is looked at while somebody waits for something else."""
+class TreeWatch:
+    """Polls a tree while it waits for something else."""
 
-    def __init__(self, tree: Tree):
+    def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self._listening = Budget(_LISTENING_SHARE, _LISTENING_START, _LISTENING_MOST)
+        self._budget = Budget(_EVENTS_SHARE, _EVENTS_START, _EVENTS_MOST)
 
     def until(self, deadline: int, descriptor: int | None = None) -> bool:
         """Watch until a moment on ``time.monotonic_ns``, or until a descriptor is readable; return whether it is."""
         while True:
             began = time.thread_time_ns()
-            due = self.tree.look()
-            self._listening.spend(time.thread_time_ns() - began)
+            due = self.tree.poll()
+            self._budget.spend(time.thread_time_ns() - began)
             now = time.monotonic_ns()
             if now >= deadline:
                 return bool(descriptor is not None and readable([descriptor]))
-            others = self.tree.descriptors
-            if not self._listening.allows(now):
-                others, due = [], max(due, now + _DEAF)
-            wanted = others if descriptor is None else [descriptor, *others]
+            events = self.tree.descriptors
+            if not self._budget.allows(now):
+                events, due = [], max(due, now + _EVENTS_PAUSE)
+            wanted = events if descriptor is None else [descriptor, *events]
             if descriptor in readable(wanted, max(0, min(due, deadline) - now)):
                 return True
 
 
-class Outside:
-    """Watches what a process has started that records itself into a file: rows are added to that, once it is there.
+class OutsideTree:
+    """Watches the tree of another process, and adds its rows to the recording of that, once the file has begun.
 
-    ``command`` is what it runs, ``followed`` is whether what it starts writes into the file itself;
-    ``family`` is what ``family_of`` gave to the thread that started the process, before it did.
+    ``command`` is the process's command line; ``followed`` is whether its children write into the file, too; ``events`` is
+    what ``events_of_threads`` returned to the thread that has started the process, before it did.
     """
 
-    def __init__(self, pid: int, path: str, command: str, interval: int, meter: str, followed: bool, family: tuple):
+    def __init__(
+        self, pid: int, path: str, command: str, interval: int, meter: str, followed: bool, events: EventsOrReason
+    ) -> None:
         self._pid, self._path, self._command = pid, path, command
+        self._interval, self._meter = interval, meter
         self._followed = followed
-        self._settings = interval, meter, *family
-        self._journal = None
-        self._watch = None
+        self._events, self._reason = events
+        self._journal: Journal | None = None
+        self._watch: TreeWatch | None = None
         self._failed = False
 
     def until(self, deadline: int, descriptor: int | None = None) -> bool:
-        """As ``Watch.until``. Nothing that goes wrong with looking keeps it from waiting."""
+        """As ``TreeWatch.until``. It goes on waiting if polling fails."""
         while True:
             now = time.monotonic_ns()
             if now >= deadline:
                 return False
             try:
-                if self._watch is not None or self._begin():
-                    return self._watch.until(deadline, descriptor)
-                pause = _UNBEGUN
+                watch = self._watch or self._begin()
+                if watch is not None:
+                    return watch.until(deadline, descriptor)
+                pause = _UNTIL_FILE
             except Exception as error:
                 self._give_up(error)
                 pause = _SECOND
@@ -104,19 +118,19 @@ class Outside:
             if descriptor in readable(waited_for, min(pause, deadline - now)):
                 return True
 
-    def _give_up(self, error):
+    def _give_up(self, error: Exception) -> None:
         self._watch, self._failed = None, True
         print(f"memkit: what it starts is no longer recorded: {type(error).__name__}: {error}", file=sys.stderr)
 
-    def _begin(self) -> bool:
-        found = None if self._failed else file_format.origin(self._path)
-        if found is None or found[0] != self._pid:
-            return False
-        interval, meter, family, seen = self._settings
+    def _begin(self) -> TreeWatch | None:
+        """Begin to watch; None if the recording has not begun yet."""
+        origin = None if self._failed else file_format.origin(self._path)
+        if origin is None or origin[0] != self._pid:
+            return None
         try:
             file = os.open(self._path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
         except OSError:
-            return False
+            return None
         self._journal = engine.Journal(file, self._path)
         if self._followed:
             self._journal.begin_writes_with(file_format.part(0))
@@ -124,22 +138,23 @@ class Outside:
             self._pid,
             self._journal,
             processes.here(),
-            origin=found[1],
+            origin=origin[1],
             command=self._command,
-            interval=interval,
-            meter=meter,
-            family=family,
-            seen=seen,
+            interval=self._interval,
+            meter=self._meter,
+            events=self._events,
+            reason=self._reason,
             kills=Kills(self._pid),
         )
-        self._watch = Watch(tree)
-        return True
+        self._watch = TreeWatch(tree)
+        return self._watch
 
     def close(self) -> None:
-        """Look for the last time. Raises ``JournalError`` if rows were lost."""
+        """Poll for the last time. Raises ``JournalError`` if rows were lost."""
         try:
-            if self._watch is not None or self._begin():
-                self._watch.tree.close()
+            watch = self._watch or self._begin()
+            if watch is not None:
+                watch.tree.close()
         except Exception as error:
             self._give_up(error)
         if self._journal is None:
@@ -149,13 +164,13 @@ class Outside:
             raise lost_rows(self._journal, repr(self._path), "rows about what it started")
 
 
-class Inside:
-    """A thread that watches the descendants of the very process it runs in, for ``record(children=True)``."""
+class TreeThread:
+    """A thread that watches the descendants of its own process, for ``record(children=True)``."""
 
-    def __init__(self, journal, origin: int, interval: int, meter: str):
+    def __init__(self, journal: Journal, origin: int, interval: int, meter: str) -> None:
         source = processes.here()
         me = os.getpid()
-        family, why = family_around(me, source)
+        events, reason = events_of_tree(me, source)
         self._tree = Tree(
             me,
             journal,
@@ -163,53 +178,52 @@ class Inside:
             origin=origin,
             interval=interval,
             meter=meter,
-            family=family,
-            seen=why,
+            events=events,
+            reason=reason,
             kills=Kills(),
-            guest=True,
+            in_process=True,
         )
-        self._watch = Watch(self._tree)
+        self._watch = TreeWatch(self._tree)
         self._stopping = False
-        self._done = None
-        self._wake = None
+        self._running: tuple[_thread.LockType, WakePipe] | None = None
 
     def start(self) -> None:
-        """Look for the first time, and begin to watch."""
-        self._tree.look()
+        """Poll for the first time, and start the thread."""
+        self._tree.poll()
         self.resume()
 
     def resume(self) -> None:
         """Start the thread, unless it runs."""
-        if self._done is not None:
+        if self._running is not None:
             return
         self._stopping = False
-        self._wake = Pipe()
-        self._done = _thread.allocate_lock()
-        self._done.acquire()
+        done, wake = self._running = _thread.allocate_lock(), WakePipe()
+        done.acquire()
         with signals_blocked():
-            _thread.start_new_thread(self._run, (self._done, self._wake))
+            _thread.start_new_thread(self._run, (done, wake))
 
     def pause(self) -> None:
-        """End the thread, so that a fork finds none."""
-        if self._done is None:
+        """End the thread, as before a fork."""
+        if self._running is None:
             return
+        done, wake = self._running
         self._stopping = True
-        self._wake.write()
-        self._done.acquire()
-        self._done = None
-        self._wake.close()
+        wake.write()
+        done.acquire()
+        self._running = None
+        wake.close()
 
     def stop(self) -> None:
-        """End the thread, and look for the last time."""
+        """End the thread, and poll for the last time."""
         self.pause()
         self._tree.close()
 
-    def _run(self, done, wake) -> None:
+    def _run(self, done: _thread.LockType, wake: WakePipe) -> None:
         try:
             while not self._stopping:
                 end = wake.end
-                # Where the program has closed what wakes us, the flag is looked at now and then.
-                self._watch.until(time.monotonic_ns() + (_SECOND if end is not None else _DEAF), end)
+                # If the program has closed the pipe, the flag is polled.
+                self._watch.until(time.monotonic_ns() + (_SECOND if end is not None else _EVENTS_PAUSE), end)
         except Exception as error:
             if sys.stderr is not None:
                 print(f"memkit: its children are no longer recorded: {type(error).__name__}: {error}", file=sys.stderr)
@@ -218,43 +232,46 @@ class Inside:
 
 
 class signals_blocked:
-    """While a thread is started: signals are for the threads of the program, and interrupt what these wait for."""
+    """Starts a thread with all signals blocked, so that the kernel delivers them to the program's threads."""
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         if hasattr(_signal, "pthread_sigmask"):
             self._before = _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if hasattr(_signal, "pthread_sigmask"):
             _signal.pthread_sigmask(_signal.SIG_SETMASK, self._before)
 
 
-class Pipe:
-    """What wakes a thread, in a process that may close any descriptor and use its number again."""
+class WakePipe:
+    """A pipe that wakes a thread, in a program that may close any descriptor and use its number again."""
 
-    def __init__(self):
+    def __init__(self) -> None:
+        self._ends: tuple[int, ...]
         try:
             self._ends = os.pipe()
         except OSError:
             self._ends = ()
-        self._what = [identity(end) for end in self._ends]
+        self._identities = [identity(end) for end in self._ends]
 
     @property
     def end(self) -> int | None:
-        """What to wait for, or None where it is there no longer."""
+        """The end to wait for; None if the program has closed it."""
         import select
 
-        return self._ends[0] if self._ours(0) and self._ours(1) and hasattr(select, "poll") else None
+        return self._ends[0] if self._is_ours(0) and self._is_ours(1) and hasattr(select, "poll") else None
 
     def write(self) -> None:
-        if self._ours(1):
+        """Wake the thread."""
+        if self._is_ours(1):
             os.write(self._ends[1], b".")
 
     def close(self) -> None:
-        for number in range(len(self._ends)):
-            if self._ours(number):
-                os.close(self._ends[number])
+        """Close both ends, if they are still this pipe's."""
+        for index in range(len(self._ends)):
+            if self._is_ours(index):
+                os.close(self._ends[index])
         self._ends = ()
 
-    def _ours(self, number: int) -> bool:
-        return bool(self._ends) and identity(self._ends[number]) == self._what[number]
+    def _is_ours(self, index: int) -> bool:
+        return bool(self._ends) and identity(self._ends[index]) == self._identities[index]

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from memkit.base.descriptors import identity, readable, writable
-from memkit.run import launch
+from memkit.run.waiting import Child
 
 HOUR = 3600 * 1_000_000_000
 
@@ -46,11 +46,11 @@ def test_a_terminal_takes_something_unless_it_is_held(request, low):
 
 def test_the_end_of_a_process_is_awaited(many_descriptors):
     words = [sys.executable, "-c", "input()"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE) as process, launch.end_of(process) as ended:
-        assert not ended(time.monotonic_ns())
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process, Child(process) as child:
+        assert not child.ended()
         process.stdin.write(b"\n")
         process.stdin.flush()
-        assert ended(time.monotonic_ns() + HOUR)
+        assert child.ended_by(time.monotonic_ns() + HOUR)
 
 
 def test_a_number_that_is_used_again_is_told_from_what_it_was(tmp_path):

@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-import textwrap
 
 import pytest
 
@@ -13,32 +12,12 @@ SAFE = "the recording is safe, make this report again with:"
 OWN = ["console", "csv", "flame", "folded", "json", "lines", "paths", "plot", "plot-lines", "speedscope"]
 
 
-@pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """A function that installs a distribution of one module, from its source and its entry point's name."""
-    monkeypatch.syspath_prepend(tmp_path)
-    modules = []
-
-    def install(source, name="stranger"):
-        module = f"{name}_module"
-        modules.append(module)
-        (tmp_path / f"{module}.py").write_text("import memkit\n" + textwrap.dedent(source))
-        info = tmp_path / f"{name}-1.5.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-distribution\nVersion: 1.5\n")
-        (info / "entry_points.txt").write_text(f"[memkit]\n{name} = {module}\n")
-
-    yield install
-    for module in modules:
-        sys.modules.pop(module, None)
-
-
 def found(plugins):
     return {plugin.name: plugin for plugin in plugins.found}
 
 
-def test_what_ships_with_memkit_is_found_as_a_strangers_would_be(installed):
-    installed("@memkit.hookimpl\ndef memkit_report(recording): pass")
+def test_what_ships_with_memkit_is_found_as_a_strangers_would_be(install_plugin):
+    install_plugin("@memkit.hookimpl\ndef memkit_report(recording): pass")
     plugins = found(Plugins())
     assert set(OWN) < set(plugins)
     assert {plugins[name].distribution for name in OWN} == {"memkit-profiler"}
@@ -59,9 +38,9 @@ def test_leaving_out_what_there_is_not_is_refused_with_the_nearest_name():
 @pytest.mark.parametrize(
     ("value", "state"), [("1", "disabled by MEMKIT_DISABLE_PLUGIN_AUTOLOAD"), ("0", "active"), ("", "active")]
 )
-def test_strangers_can_be_kept_out_by_the_environment(installed, monkeypatch, value, state):
+def test_strangers_can_be_kept_out_by_the_environment(install_plugin, monkeypatch, value, state):
     monkeypatch.setenv("MEMKIT_DISABLE_PLUGIN_AUTOLOAD", value)
-    installed("@memkit.hookimpl\ndef memkit_report(recording): pass")
+    install_plugin("@memkit.hookimpl\ndef memkit_report(recording): pass")
     plugins = found(Plugins())
     assert plugins["stranger"].state == state
     assert plugins["console"].state == "active"
@@ -77,8 +56,8 @@ def test_strangers_can_be_kept_out_by_the_environment(installed, monkeypatch, va
         ("@memkit.hookimpl\ndef memkit_reprot(recording): pass", "PluginValidationError"),
     ],
 )
-def test_a_plugin_that_cannot_be_loaded_is_named_and_left_out(installed, source, reason):
-    installed(source)
+def test_a_plugin_that_cannot_be_loaded_is_named_and_left_out(install_plugin, source, reason):
+    install_plugin(source)
     said = []
     plugins = Plugins(complain=said.append)
     assert len(said) == 1
@@ -106,8 +85,8 @@ class Options:
     csv = json = mprof = plot = csv_lines = plot_lines = csv_calls = flame = folded = speedscope = None
 
 
-def test_a_report_is_called_for_each_recording_or_once_with_all(installed, made_up):
-    installed(
+def test_a_report_is_called_for_each_recording_or_once_with_all(install_plugin, made_up):
+    install_plugin(
         """
         calls = []
         @memkit.hookimpl
@@ -115,7 +94,7 @@ def test_a_report_is_called_for_each_recording_or_once_with_all(installed, made_
         """,
         "single",
     )
-    installed(
+    install_plugin(
         """
         calls = []
         @memkit.hookimpl
@@ -129,8 +108,8 @@ def test_a_report_is_called_for_each_recording_or_once_with_all(installed, made_
     assert sys.modules["plural_module"].calls == [(one, two)]
 
 
-def test_an_option_of_one_recording_refuses_several_before_any_report_is_made(installed, made_up, capsys):
-    installed(
+def test_an_option_of_one_recording_refuses_several_before_any_report_is_made(install_plugin, made_up, capsys):
+    install_plugin(
         """
         @memkit.hookimpl
         def memkit_add_options(parser):
@@ -148,9 +127,9 @@ def test_an_option_of_one_recording_refuses_several_before_any_report_is_made(in
     assert capsys.readouterr().out.count("finished") == 2
 
 
-def test_a_report_that_fails_is_named_with_the_command_that_makes_it_again(installed, made_up):
-    installed("@memkit.hookimpl\ndef memkit_report(recording): raise RuntimeError('no ink')", "broken")
-    installed("calls = []\n@memkit.hookimpl\ndef memkit_report(recording): calls.append(1)", "whole")
+def test_a_report_that_fails_is_named_with_the_command_that_makes_it_again(install_plugin, made_up):
+    install_plugin("@memkit.hookimpl\ndef memkit_report(recording): raise RuntimeError('no ink')", "broken")
+    install_plugin("calls = []\n@memkit.hookimpl\ndef memkit_report(recording): calls.append(1)", "whole")
     said = []
     plugins = Plugins(complain=said.append)
     plugins.remember([])
@@ -196,10 +175,10 @@ def memkit_report(recordings): raise RuntimeError("no ink")
         ("--flag -- --csv a.csv", " --flag"),
     ],
 )
-def test_the_command_that_makes_a_report_again_has_the_options_that_were_given(installed, made_up, words, again):
+def test_the_command_that_makes_a_report_again_has_the_options_that_were_given(install_plugin, made_up, words, again):
     import argparse
 
-    installed(MANY_OPTIONS)
+    install_plugin(MANY_OPTIONS)
     said = []
     plugins = Plugins({"plot-lines"}, complain=said.append)
     plugins.add_options(argparse.ArgumentParser())
@@ -210,16 +189,16 @@ def test_the_command_that_makes_a_report_again_has_the_options_that_were_given(i
     assert line == f"plugin 'stranger' failed: RuntimeError: no ink; {SAFE} {command}{again}"
 
 
-def test_a_recording_without_a_file_has_no_command_that_reports_on_it(installed, made_up):
-    installed(MANY_OPTIONS)
+def test_a_recording_without_a_file_has_no_command_that_reports_on_it(install_plugin, made_up):
+    install_plugin(MANY_OPTIONS)
     with pytest.raises(memkit.MemkitError, match=r"failed: RuntimeError: no ink; the recording is safe$"):
         memkit.report(made_up((0, 1)), quiet=True)
 
 
-def test_every_hook_may_fail_and_the_others_go_on(installed, made_up):
+def test_every_hook_may_fail_and_the_others_go_on(install_plugin, made_up):
     import argparse
 
-    installed(
+    install_plugin(
         """
         @memkit.hookimpl
         def memkit_add_options(parser): raise ValueError("a")
@@ -230,7 +209,7 @@ def test_every_hook_may_fail_and_the_others_go_on(installed, made_up):
         """,
         "broken",
     )
-    installed("@memkit.hookimpl\ndef memkit_meters(): return {'shelf': len}", "whole")
+    install_plugin("@memkit.hookimpl\ndef memkit_meters(): return {'shelf': len}", "whole")
     said = []
     plugins = Plugins(complain=said.append)
     parser = argparse.ArgumentParser()
@@ -241,10 +220,33 @@ def test_every_hook_may_fail_and_the_others_go_on(installed, made_up):
     assert [line.partition(";")[0] for line in said] == [f"plugin 'broken' failed: ValueError: {letter}" for letter in "abc"]
 
 
-def test_two_plugins_with_the_same_option_do_not_stop_each_other(installed):
+def test_a_follower_that_fails_is_told_once_and_counts_as_a_failed_report(install_plugin, made_up):
+    install_plugin("@memkit.hookimpl\ndef memkit_follow(recording): raise ValueError('lost')", "broken")
+    install_plugin("calls = []\n@memkit.hookimpl\ndef memkit_follow(recording): calls.append(recording)", "whole")
+    said = []
+    plugins = Plugins(complain=said.append)
+    one, two = made_up((0, 1)), made_up((0, 2))
+    plugins.follow(one, Options)
+    plugins.follow(two, Options)
+    assert said == ["plugin 'broken' failed: ValueError: lost; it is not called again"]
+    assert sys.modules["whole_module"].calls == [one, two]
+    assert plugins.report([two], Options) == 1
+
+
+def test_meters_that_are_no_dict_are_named_and_left_out(install_plugin):
+    install_plugin("@memkit.hookimpl\ndef memkit_meters(): return [1]", "broken")
+    install_plugin("@memkit.hookimpl\ndef memkit_meters(): return {'shelf': len}", "whole")
+    said = []
+    assert Plugins(complain=said.append).meters() == {"shelf": len}
+    assert said == [
+        "plugin 'broken' failed: TypeError: memkit_meters returned [1], which is no dict; its meters are missing"
+    ]
+
+
+def test_two_plugins_with_the_same_option_do_not_stop_each_other(install_plugin):
     import argparse
 
-    installed("@memkit.hookimpl\ndef memkit_add_options(parser): parser.add_argument('--csv')", "greedy")
+    install_plugin("@memkit.hookimpl\ndef memkit_add_options(parser): parser.add_argument('--csv')", "greedy")
     said = []
     parser = argparse.ArgumentParser()
     Plugins(complain=said.append).add_options(parser)
@@ -278,7 +280,7 @@ def test_a_value_that_its_option_refuses_is_refused_from_python_too(made_up):
         memkit.report(made_up((0, 1)), plot="a.bmp")
 
 
-def test_a_report_that_fails_is_an_error_from_python(made_up, installed):
-    installed("@memkit.hookimpl\ndef memkit_report(recording): raise RuntimeError('no ink')", "broken")
+def test_a_report_that_fails_is_an_error_from_python(made_up, install_plugin):
+    install_plugin("@memkit.hookimpl\ndef memkit_report(recording): raise RuntimeError('no ink')", "broken")
     with pytest.raises(memkit.MemkitError, match="'broken' failed: RuntimeError: no ink"):
         memkit.report(made_up((0, 1)), quiet=True)

@@ -21,6 +21,7 @@ import paired
 import watchers
 
 import memkit
+from memkit.record.settings import RunSettings
 from memkit.run.launch import Program, command
 
 LIMIT = 400 << 20
@@ -56,7 +57,7 @@ def one_crossing(rate: int, way: str) -> tuple[float, float, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "run.memkit")
         words = ["1" if not rate else str(rate), str(LIMIT), way]
-        settings = {"path": str(path), "interval": "auto", "meter": "rss", "limit": str(LIMIT)}
+        settings = RunSettings(path=str(path), limit=str(LIMIT))
         program = Program("script", str(watchers.PROGRAMS / "grow.py"), words)
         process = subprocess.Popen(command(program, settings), stdout=subprocess.PIPE, text=True)
         written = when_written(path, process)
@@ -101,7 +102,7 @@ def spin(seconds: float, limit: int | None) -> tuple[float, int]:
     """The share of a core that the sampler took, and the highest memory."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "run.memkit")
-        settings = {"path": str(path), "interval": "auto", "meter": "rss"} | ({} if limit is None else {"limit": str(limit)})
+        settings = RunSettings(path=str(path), limit=None if limit is None else str(limit))
         program = Program("script", str(watchers.PROGRAMS / "spin.py"), [str(seconds)])
         subprocess.run(command(program, settings), stdout=subprocess.DEVNULL, check=True)
         recording = memkit.read(path)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import paired
 
+from memkit.record.settings import RunSettings
 from memkit.run.launch import Program, command
 
 PAIRS = 31
@@ -76,7 +77,7 @@ def ways(script: str, folder: str) -> dict[str, list[str]]:
     recording = os.path.join(folder, "run.memkit")
     return {
         "python": [sys.executable, script],
-        "measured process": command(Program("script", script, []), recording, "auto", "rss", True, None),
+        "measured process": command(Program("script", script, []), RunSettings(path=recording)),
         "memkit-run --quiet": [sys.executable, "-c", COMMAND, "--quiet", "-o", recording, script],
         "memkit-run": [sys.executable, "-c", COMMAND, "-o", recording, script],
     }

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import memkit
+from memkit.record.settings import RunSettings
 from memkit.run.launch import Program, command
 
 PROGRAMS = Path(__file__).with_name("programs")
@@ -64,7 +65,7 @@ def under_memkit(script: str, *words: str, interval: str) -> Watch:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "run.memkit")
         program = Program("script", str(PROGRAMS / script), list(words))
-        told = answer(command(program, path, interval, "rss", True, None))
+        told = answer(command(program, RunSettings(path=path, interval=interval)))
         recording = memkit.read(path)
     began = recording.about.began
     rows = _since(told, [(began + sample.time / 1e9, sample.peak) for sample in recording.samples])
@@ -76,7 +77,8 @@ def cost_under_memkit(script: str, *words: str, interval: str) -> memkit.Cost:
     """What recording took in the process that ``memkit-run`` starts."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "run.memkit")
-        answer(command(Program("script", str(PROGRAMS / script), list(words)), path, interval, "rss", True, None))
+        program = Program("script", str(PROGRAMS / script), list(words))
+        answer(command(program, RunSettings(path=path, interval=interval)))
         return memkit.read(path).cost
 
 

@@ -504,3 +504,9 @@ def test_nothing_that_a_file_is_called_commands_the_terminal(memkit, memkit_run,
         assert "\x1b" not in done.stdout
     refused = memkit("report", "\x1b[31m")
     assert "\x1b" not in refused.stderr
+
+
+@pytest.mark.parametrize("ending", ["sys.exit(3)", "raise ValueError", "os.kill(os.getpid(), 9)"])
+def test_a_program_that_fails_is_reported_on_all_the_same(memkit_run, tmp_path, ending):
+    assert memkit_run("--csv", "a.csv", "-c", f"import os, sys; {ending}", options=()).stderr.count("\npeak ") == 1
+    assert (tmp_path / "a.csv").read_text().startswith("time")

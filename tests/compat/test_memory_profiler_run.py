@@ -63,7 +63,7 @@ def test_a_program_that_exits_has_its_table_and_its_code(run):
 def test_a_program_that_raises_has_its_table_and_its_traceback(run):
     done = run("@profile\ndef f():\n    raise KeyError('gone')\nf()\n")
     assert done.returncode == 1 and [row[0] for row in table(done.stdout)] == [1, 3]
-    assert "runpy" not in done.stderr and "running.py" not in done.stderr
+    assert "runpy" not in done.stderr and "command.py" not in done.stderr
     assert done.stderr.splitlines()[1].endswith('example.py", line 4, in <module>')
 
 

@@ -15,8 +15,8 @@ from memkit.base.errors import MeterError
 from memkit.compat import mprof as module
 from memkit.compat.mprof import profiles
 from memkit.compat.mprof.commands import _run_parser
-from memkit.compat.mprof.following import DatFile, Inside, Outside
-from memkit.compat.mprof.watching import Replacement, Watch
+from memkit.compat.mprof.dat_file import DatFile, Inside, Outside
+from memkit.compat.mprof.process_memory import Replacement, Watch
 from memkit.model import mprof_file
 from memkit.system import engine
 

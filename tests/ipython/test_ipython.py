@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 import memkit
-from memkit.report.reporters import flame, plotlines
+from memkit.report.reporters import flame, plot_lines
 from memkit.system import engine
 
 pytest.importorskip("IPython", reason="needs IPython: pip install ipython")
@@ -368,7 +368,7 @@ def test_a_cell_has_one_name_in_all_that_is_shown(loaded, tmp_path):
     assert ";load (In [2]:2)" in (tmp_path / "folded").read_text()
     assert '"file": "In [2]"' in (tmp_path / "scope").read_text()
     run = loaded.ip.user_ns["run"]
-    assert any(text == "load  In [2]:2" for text, _, heading in plotlines.rows_of(run) if heading)
+    assert any(text == "load  In [2]:2" for text, _, heading in plot_lines.rows_of(run) if heading)
     assert "In [2]:2" in {flame._place(call.function) for call in run.calls if call.function.name == "load"}
 
 

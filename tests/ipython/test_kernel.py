@@ -14,7 +14,7 @@ from memkit.system import engine
 pytest.importorskip("ipykernel", reason="needs a kernel of Jupyter: pip install ipykernel")
 manager = pytest.importorskip("jupyter_client.manager", reason="needs a client of Jupyter: pip install nbclient")
 
-EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "notebook.ipynb"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "notebook.ipynb"
 LINE = re.compile(r"In \[(\d+)\] used (-?[\d.]+) MiB RAM in ([\d.]+)s, peaked ([\d.]+) MiB above current")
 TAKE = """
 import mmap

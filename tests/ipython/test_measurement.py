@@ -65,7 +65,7 @@ def test_without_a_file_or_a_thread_there_is_no_curve(monkeypatch):
     def refuse(*_):
         raise OSError("no")
 
-    monkeypatch.setattr(files, "opened_nameless", refuse)
+    monkeypatch.setattr(files, "opened_unnamed", refuse)
     measured = Stretch(curve=True).end()
     assert measured.samples == ()
     assert measured.peak >= measured.after

@@ -8,6 +8,7 @@ import pytest
 from memkit.ipython.pictures import HEIGHT, WIDTH, plot, sparkline
 from memkit.model.ending import Ending
 from memkit.model.recording import Span
+from memkit.report.pictures import FAILED
 
 MIB = 1 << 20
 MS = 1_000_000
@@ -96,7 +97,7 @@ def test_spans_stand_above_the_curve_with_their_names(made_up):
     [("ok", 0), ("ended", 0), ("detached", 0), ("unknown", 0), ("error", 2), ("stopped", 2), ("killed", 2)],
 )
 def test_a_death_is_marked_and_no_other_ending(made_up, kind, strokes):
-    assert plot(made_up((0, 10), (5, 20), ending=Ending(kind))).count("#d64545") == strokes
+    assert plot(made_up((0, 10), (5, 20), ending=Ending(kind))).count(FAILED) == strokes
 
 
 @pytest.mark.parametrize(
@@ -123,3 +124,16 @@ def test_everything_is_within_the_picture(made_up, samples):
 
 def test_a_recording_without_samples_has_no_plot(made_up):
     assert plot(made_up()) == ""
+
+
+@pytest.mark.parametrize(
+    ("took", "times"),
+    [
+        (50, ["0", "10 ms", "20 ms", "30 ms", "40 ms"]),
+        (150_000, ["0", "50 s", "100 s"]),
+        (14_000_000, ["0", "1 h", "2 h", "3 h"]),
+    ],
+)
+def test_the_axis_of_time_has_the_unit_of_other_pictures(made_up, took, times):
+    found = texts(plot(made_up((0, 10), (took, 20))))
+    assert [text for text in found if re.fullmatch(r"0|[\d.]+ (ms|s|min|h)", text)] == times

@@ -2,7 +2,8 @@
 
 import pytest
 
-from memkit.model.calls import LIBRARIES, MOST_THREADS, matcher
+from memkit.model.calls import LIBRARIES, matcher
+from memkit.model.thread_names import MOST_THREADS
 
 MIB = 1 << 20
 MAIN = "<thread MainThread>"

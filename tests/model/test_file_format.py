@@ -28,6 +28,7 @@ ABOUT = {
     "mark": 3,
     "peaks_error": 4,
     "recorder": None,
+    "package": "/usr/lib/memkit/",
 }
 
 
@@ -462,3 +463,18 @@ def test_whatever_is_in_a_file_it_is_read_or_refused(tmp_path, recorded):
         roots = sum(call.growth for call in recording.calls if call.parent is None)
         assert sum(call.own_growth for call in recording.hiding("a.py").calls) == roots
         assert sum(call.own_growth for call in recording.called) == roots
+
+
+@pytest.mark.parametrize(
+    ("files", "kept"),
+    [
+        (["a.py", "/usr/lib/memkit/anew/moved.py", "/usr/lib/memkit/x.py"], ["a.py"]),
+        (["/usr/lib/memkit/in_between.py", "a.py", "/usr/lib/memkit/x.py"], ["/usr/lib/memkit/in_between.py", "a.py"]),
+        (["/usr/lib/memkit/x.py"], ["/usr/lib/memkit/x.py"]),
+        (["a.py", "/home/me/memkit/run/execute.py"], ["a.py", "/home/me/memkit/run/execute.py"]),
+    ],
+)
+def test_a_stack_is_without_what_called_the_program(recorded, files, kept):
+    rows = ("crossing", 5, 9, 8, "rss", "report"), ("stack", 5, 7, "t", [[file, 1, "f"] for file in files])
+    [crossing] = recorded(*rows).crossings
+    assert [frame.file for frame in crossing.stacks[0].frames] == kept

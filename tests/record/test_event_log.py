@@ -118,7 +118,7 @@ def test_memory_that_a_c_function_takes_lands_on_its_return(python):
     assert rows[1].change == pytest.approx(8 * MIB, abs=MIB / 4)
 
 
-def test_a_row_is_written_where_memory_differs_by_the_trigger_and_changes_add_up(python):
+def test_rows_differ_by_the_trigger_and_their_changes_add_up(python):
     text = KEEP + "import memkit\nwith memkit.EventLog('log.csv', trigger=65536):\n"
     text += "    for size in (4096, 8192, 65536, 131072):\n        kept = [keep(size) for _ in range(20)]\n"
     _, rows = python(text)
@@ -310,12 +310,12 @@ except memkit.JournalError as error:
 resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 def refuse():
     raise RuntimeError("there is no thread left")
-log._follow_threads = refuse
+log._hook_new_threads = refuse
 try:
     log.start()
 except RuntimeError as error:
     print(error, log.running)
-del log._follow_threads
+del log._hook_new_threads
 with log:
     print(log.running)
 """
@@ -534,7 +534,7 @@ def test_a_profile_and_a_trace_function_go_on_beside_it_and_are_put_back(python)
     assert of(rows, "f") == [("CALL", 7), ("LINE", 7), ("RETURN", 7)]
 
 
-def test_a_tool_that_is_used_for_a_moment_and_puts_back_what_it_found_stops_no_log(python):
+def test_a_tool_that_restores_the_trace_function_does_not_stop_the_log(python):
     text = (
         SEEN
         + """

@@ -85,7 +85,7 @@ def test_raise_is_a_memory_error_in_the_main_thread(memkit_run, script):
     assert [crossing.action for crossing in run.recording.crossings] == ["raise"]
 
 
-def test_a_program_that_catches_the_error_goes_on_and_is_told_again_when_it_has_fallen_and_risen(memkit_run, script):
+def test_the_error_is_raised_again_after_memory_has_fallen_and_risen(memkit_run, script):
     text = """
 import time
 for _ in range(3):
@@ -121,7 +121,7 @@ print("alive")
     assert (run.returncode, run.stdout) == (0, "alive\n") or "MemoryError" in run.stderr  # it may have fallen below between
 
 
-def test_stop_ends_the_program_with_a_code_of_its_own_and_all_that_was_known(memkit_run, script):
+def test_stop_ends_the_program_with_code_86_and_keeps_the_recording(memkit_run, script):
     text = """
 import atexit, memkit
 atexit.register(print, "at exit")
@@ -200,7 +200,7 @@ threading.Thread(target=work, name='a "wörker"').start()
 """
 
 
-def test_while_the_main_thread_waits_for_a_lock_a_worker_is_caught_in_the_act(memkit_run, script):
+def test_stacks_show_the_worker_while_the_main_thread_waits_for_a_lock(memkit_run, script):
     text = GROWS + WORKER + "begin.release()\nlock.acquire()\nfor _ in range(1000): pass\nprint('done')"
     run = memkit_run(script(text), options=limited("150MiB"))
     assert (run.returncode, run.stdout, run.stderr) == (0, "done\n", "")
@@ -241,7 +241,7 @@ except MemoryError:
     assert (run.returncode, run.stdout, run.stderr) == (0, "raised\n", "")
 
 
-def test_what_is_raised_names_the_memory_that_crossed_not_what_is_left_when_it_is_raised(memkit_run, script):
+def test_the_error_names_the_memory_at_the_crossing(memkit_run, script):
     text = """
 import threading, time
 def work():
@@ -312,7 +312,7 @@ def test_a_program_that_becomes_another_is_watched_until_then(memkit_run, script
     assert run.returncode == 7 and len(run.recording.crossings) == 1
 
 
-def test_what_was_reached_just_before_the_end_is_told_though_nothing_is_done_about_it(tmp_path, touched):
+def test_a_crossing_just_before_the_end_is_written_without_an_action(tmp_path, touched):
     limit = memkit.rss() + 8 * MIB
     with memkit.record(tmp_path / "own.memkit", limit=limit, on_limit="raise") as run:
         run._sampler.pause()  # so that nobody looks before
@@ -386,7 +386,7 @@ for _ in range(int(sys.argv[2])):
 # -- with what else there is -------------------------------------------------------------------------------------------
 
 
-def test_what_lines_and_calls_did_so_far_is_in_the_file_when_a_program_is_stopped(native_only, memkit_run, script):
+def test_a_stopped_program_leaves_the_sums_of_lines_and_calls(native_only, memkit_run, script):
     name = script(GROWS + "kept = grow(4000)")
     run = memkit_run(name, options=limited("150MiB", "stop", "--lines", "--calls"))
     assert run.returncode == 86
@@ -500,7 +500,7 @@ def test_options_that_make_no_sense_are_refused_in_one_line(memkit_run, options,
 
 
 def test_a_share_of_nothing_is_refused(monkeypatch):
-    monkeypatch.setattr(limit_guard.headroom, "find", lambda *_: [])
+    monkeypatch.setattr(limit_guard.limits, "find", lambda *_: [])
     with pytest.raises(UsageError, match="limit '80%' is a share of nothing"):
         memkit.record(limit="80%").start()
 

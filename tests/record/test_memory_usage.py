@@ -11,7 +11,7 @@ import pytest
 
 import memkit
 from memkit.base.errors import MeterError, UsageError
-from memkit.record import files, memory_usage
+from memkit.record import files, memory_reader, memory_usage
 from memkit.system import engine
 
 MIB = 1 << 20
@@ -176,7 +176,7 @@ def test_the_children_after_one_that_vanished_are_still_counted(monkeypatch):
             return type("Memory", (), {"rss": self.pid})
 
     monkeypatch.setattr(psutil.Process, "children", lambda self, recursive: [Child(7), Child(1), Child(9)])
-    assert memory_usage.children_of(None) == [(7, 7), (9, 9)]
+    assert memory_reader.children_of(None) == [(7, 7), (9, 9)]
 
 
 def test_the_highest_alone():
@@ -300,7 +300,7 @@ def test_a_call_that_cannot_be_recorded_has_memory_at_both_ends(monkeypatch, tou
     def refuse():
         raise FileNotFoundError(2, "No usable temporary directory found")
 
-    monkeypatch.setattr(files, "opened_nameless", refuse)
+    monkeypatch.setattr(files, "opened_unnamed", refuse)
     found, kept = memkit.memory_usage((touched, (30,)), retval=True)
     assert found[1] - found[0] == pytest.approx(30, abs=CLOSE) and len(found) == 2
     kept.close()

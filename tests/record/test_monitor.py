@@ -38,7 +38,7 @@ def world(monkeypatch):
     """That machine, to which a monitor made here belongs; nothing else limits memory there."""
     made = World()
     monkeypatch.setattr(monitor, "time", made)
-    monkeypatch.setattr(monitor, "machine", made)
+    monkeypatch.setattr(monitor, "meminfo", made)
     monkeypatch.setattr(monitor, "limit", lambda: None)
     return made
 
@@ -67,7 +67,7 @@ def wake(watch, world, moment):
     """The thread wakes at this moment, and takes a reading if one is due."""
     world.now = moment
     if moment >= watch._due:
-        watch._beat()
+        watch._tick()
 
 
 def pass_time(watch, world, until):
@@ -148,7 +148,7 @@ def test_the_highest_is_of_all_readings_and_can_begin_anew(watching, world):
         ([45.0, 45.0, 47.5, 47.5], True),
     ],
 )
-def test_memory_is_available_while_the_mean_and_the_spread_are_below_the_limit(watching, history, available):
+def test_memory_is_available_while_mean_plus_range_is_below_the_limit(watching, history, available):
     watch = watching(memory_limit=50)
     watch.history = history
     assert watch.memory_available() is available
@@ -440,7 +440,7 @@ def test_a_group_that_is_gone_leaves_no_reading_and_an_error_for_who_asks(watchi
 
 
 @pytest.mark.parametrize("error", [memkit.MeterError("no descriptor is left"), OSError(24, "Too many open files")])
-def test_memory_that_cannot_be_read_for_a_moment_leaves_no_reading_and_the_monitor_goes_on(watching, world, error):
+def test_a_failed_reading_is_left_out_and_the_monitor_goes_on(watching, world, error):
     def fail():
         raise error
 

@@ -259,13 +259,13 @@ except KeyError as error:
 """
 
 
-def test_where_lines_cannot_be_traced_alone_it_says_so_once_and_does_nothing(alone):
+def test_without_tracing_a_decorated_function_says_so_once_and_runs(alone):
     text = "import asyncio\nfrom memkit import profile\n" + CALLS_OF_EVERY_KIND
     assert alone(text, MEMKIT_ENGINE="portable") == ("0 [5] 7\n'mine'\n", REFUSED)
 
 
 @pytest.mark.parametrize("head", ["", "from memkit import profile\n"])
-def test_where_lines_cannot_be_traced_under_memkit_run_it_says_so_once_and_does_nothing(script, memkit_run, head):
+def test_without_tracing_memkit_run_says_so_once_and_runs_the_program(script, memkit_run, head):
     name = script("import asyncio\n" + head + CALLS_OF_EVERY_KIND)
     done = memkit_run(name, env={**os.environ, "MEMKIT_ENGINE": "portable"})
     assert (done.returncode, done.stdout, done.stderr) == (0, "0 [5] 7\n'mine'\n", REFUSED)
@@ -430,7 +430,7 @@ def scopes(monkeypatch):
     return Watched
 
 
-def test_what_watches_the_peak_of_a_call_ends_with_the_call_whatever_happens(scopes):
+def test_the_scope_of_a_call_is_closed_however_the_call_ends(scopes):
     run, again = memkit.record(), memkit.record()
 
     @memkit.profile
@@ -486,7 +486,7 @@ def test_every_thread_has_outermost_calls_of_its_own():
     assert two.start < one.end
 
 
-def test_a_recursion_in_one_thread_is_one_call_while_another_thread_is_inside():
+def test_a_recursion_is_one_call_even_with_another_thread_inside():
     inside, done = threading.Event(), threading.Event()
 
     @memkit.profile
@@ -568,7 +568,7 @@ work(True)
 """
 
 
-def test_alone_calls_that_overlap_share_a_recording_that_ends_with_the_last(alone):
+def test_overlapping_calls_share_a_recording_that_ends_with_the_last(alone):
     _, err = alone(OVERLAP)
     whole = {9: 2, 10: 1, 11: 1, 12: 1, 13: 1, 14: 4, 15: 3}
     assert tables(err) == [("work", whole), ("work", {9: 1, 10: 1, 11: 1})]

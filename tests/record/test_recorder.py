@@ -58,7 +58,7 @@ def test_a_file_that_took_the_number_of_a_closed_descriptor_is_left_alone(tmp_pa
     with run:
         pass
     theirs = os.open(tmp_path / "theirs", os.O_RDWR)
-    os.dup2(theirs, number := run._nameless._fd)
+    os.dup2(theirs, number := run._unnamed._fd)
     with pytest.raises(memkit.JournalError, match="closed the temporary file"):
         run.recording  # noqa: B018
     del run
@@ -71,7 +71,7 @@ def test_a_recorder_whose_temporary_file_was_closed_can_be_used_again():
     run = memkit.record()
     with run:
         pass
-    os.close(run._nameless._fd)
+    os.close(run._unnamed._fd)
     with run:
         pass
     assert run.recording.ending.kind == "ok"
@@ -121,9 +121,7 @@ def test_what_the_body_raises_passes_through_and_is_recorded(tmp_path):
         ("raise SystemExit(3)", "ended, it is not known how", "has_crashed_ungracefully"),
     ],
 )
-def test_what_was_started_and_never_stopped_claims_no_success_that_is_not_known(
-    plain, script, tmp_path, text, ending, asked
-):
+def test_a_recording_that_is_never_stopped_claims_no_unknown_success(plain, script, tmp_path, text, ending, asked):
     plain(script(f"import memkit\nmemkit.record('r.memkit').start()\nmemkit.Tracker('t.csv').start()\n{text}\n"))
     assert str(memkit.read(tmp_path / "r.memkit").ending) == ending
     for path in (tmp_path / "r.memkit", tmp_path / "t.csv"):

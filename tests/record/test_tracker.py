@@ -160,7 +160,7 @@ def test_every_number_of_bytes_can_be_read_back(table, path):
     assert [round(float(line.split(",")[1]) * GIB) for line in path.read_text().splitlines()] == sizes
 
 
-def test_a_peak_that_stands_out_from_both_its_neighbours_is_a_row_before_the_second(table, path):
+def test_a_peak_above_both_its_neighbours_is_a_row_before_the_second(table, path):
     journal = table()
     for memory, rise in ((1000, 0), (1000, 1), (1000, 2), (3000, 0), (1000, 2003), (1000, 2004)):
         journal.row("sample", 1, memory * MIB, rise * MIB)
@@ -251,7 +251,7 @@ def test_a_day_leaves_few_rows_and_every_peak(path, monkeypatch):
     assert max(size for _, size in found) == max(day.spikes.values())
 
 
-def test_what_a_look_between_two_rows_saw_is_a_peak_even_where_the_kernel_keeps_none(path, monkeypatch):
+def test_a_poll_between_two_rows_finds_a_peak_without_the_kernel(path, monkeypatch):
     day = Day({})
     memory, high = day.memory, range(80_000 * SECOND, 80_001 * SECOND)
     day.memory = lambda: 2000 * MIB if day.now in high else 2500 * MIB if day.now < SECOND else memory() // 8
@@ -565,7 +565,7 @@ inside.wait()"""
     assert ended(path) == ended(path.with_name("other.csv")) == COMPLETED
 
 
-def test_memory_that_cannot_be_read_after_the_block_is_no_error_of_the_block(path):
+def test_a_failed_reading_after_the_block_is_no_error_of_the_block(path):
     def refuse():
         raise memkit.MeterError("no descriptor is left")
 
@@ -659,10 +659,10 @@ def test_a_clock_that_is_set_back_changes_nothing(path, monkeypatch):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
-def test_a_disk_that_is_full_from_the_beginning_is_told_before_the_block_begins():
+def test_a_full_disk_is_an_error_before_the_block_begins():
     with pytest.raises(memkit.JournalError, match="cannot write '/dev/full': No space left"), memkit.Tracker("/dev/full"):
         pytest.fail("it ran")
-    assert active.watchers == []
+    assert active.others == []
 
 
 def test_a_start_that_failed_is_no_obstacle_to_the_next(plain, script, path):

@@ -6,7 +6,8 @@ import re
 import pytest
 
 import memkit
-from memkit.report.reporters.folded import MOST_LEVELS, stacks
+from memkit.report.reporters.folded import lines
+from memkit.report.transforms import MOST_LEVELS
 
 MIB = 1 << 20
 MAIN = "<thread MainThread>"
@@ -14,7 +15,7 @@ MAIN = "<thread MainThread>"
 
 def test_each_stack_that_grew_is_a_line_with_its_own_growth(called):
     recording = called((0, MAIN, 0), (1, "main", 2), (2, "numpy.ones", 3), (1, "free", -5), (2, "keep", 1))
-    assert list(stacks(recording)) == [
+    assert list(lines(recording)) == [
         f"{MAIN};main (load.py:10) {2 * MIB}\n",
         f"{MAIN};main (load.py:10);numpy.ones {3 * MIB}\n",
         f"{MAIN};free (load.py:10);keep (load.py:10) {MIB}\n",
@@ -23,7 +24,7 @@ def test_each_stack_that_grew_is_a_line_with_its_own_growth(called):
 
 def test_names_cannot_break_a_line_or_a_stack(called):
     recording = called((0, MAIN, 0), (1, "a;b\nc\td 7", 1), (2, "/x;y/é.py:<lambda>", 1))
-    first, second = stacks(recording)
+    first, second = lines(recording)
     assert first == f"{MAIN};a:b c d 7 {MIB}\n"
     assert second == f"{MAIN};a:b c d 7;<lambda> (é.py:10) {MIB}\n"
     for line in (first, second):
@@ -48,7 +49,7 @@ def test_libraries_are_counted_with_their_callers_unless_all_is_asked_for(called
 
 def test_what_is_very_deep_counts_as_the_call_at_the_greatest_depth(called):
     walks = [(1 + k, "walk", 0) for k in range(5000)]
-    kept, deep = stacks(called((0, MAIN, 0), *walks[:5], (6, "keep", 1), *walks[5:], (5001, "deep", 2)))
+    kept, deep = lines(called((0, MAIN, 0), *walks[:5], (6, "keep", 1), *walks[5:], (5001, "deep", 2)))
     assert kept == f"{MAIN}{';walk (load.py:10)' * 5};keep (load.py:10) {MIB}\n"
     assert deep == f"{MAIN}{';walk (load.py:10)' * (MOST_LEVELS - 1)} {2 * MIB}\n"
 

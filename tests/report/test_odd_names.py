@@ -11,8 +11,9 @@ import memkit
 from memkit.ipython.html import line_tables, line_tables_html
 from memkit.model.calls import Function
 from memkit.model.ending import Ending
-from memkit.model.limit_events import Crossing, Limit
+from memkit.model.limit_events import Crossing
 from memkit.model.recording import Line, Span, Tracing
+from memkit.system.limit import Limit
 
 MIB = 1 << 20
 MS = 1_000_000

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import memkit
-from memkit.report import overlay_plot
+from memkit.report import pictures
 
 HEAD = "delta,ram\n"
 MIB = 1 << 20
@@ -86,12 +86,12 @@ def test_a_recording_is_drawn_beside_them(report, tmp_path):
     assert shown(figure)[1][1][-1] == run.recording.end / MIB
 
 
-def test_files_of_the_same_name_are_told_apart_by_their_folders(report, tmp_path):
+def test_files_of_the_same_name_are_shown_with_their_folders(report, tmp_path):
     figure = memkit.plot_reports([report({0: 1}, name=name) for name in ("x/t.csv", "y/t.csv", "u.csv")])
     assert legend(figure) == [str(tmp_path / "x/t"), str(tmp_path / "y/t"), "u"]
 
 
-def test_rows_that_are_damaged_are_told_of(report):
+def test_damaged_rows_are_counted_in_the_legend(report):
     [path] = [report({0: 1, 1: 2}, "2,nothing\n3,nan\n0,0\n")]
     assert legend(memkit.plot_reports(path)) == ["t (2 rows unread)"]
 
@@ -103,7 +103,7 @@ def test_a_name_that_no_encoding_can_spell_is_spelled_out(report):
     assert legend(figure) == [r"n\udcff"]
 
 
-def test_many_are_told_apart_by_colour_and_stroke(report):
+def test_many_curves_differ_by_colour_and_stroke(report):
     figure = memkit.plot_reports([report({0: 1, 1: 2}, name=f"{number}.csv") for number in range(20)])
     looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
     assert len(looks) == 20
@@ -152,6 +152,6 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_read(tmp_path, monke
 
 
 def test_without_matplotlib_there_is_one_clear_error(report, monkeypatch):
-    monkeypatch.setattr(overlay_plot, "find_spec", lambda name: None)
-    with pytest.raises(memkit.UsageError, match="plot_reports needs matplotlib: python -m pip install matplotlib"):
+    monkeypatch.setattr(pictures, "find_spec", lambda name: None)
+    with pytest.raises(memkit.UsageError, match="a picture needs matplotlib: python -m pip install matplotlib"):
         memkit.plot_reports(report({0: 1}))

@@ -202,7 +202,7 @@ def test_a_note_stands_clear_of_what_is_drawn(made_up):
     assert bracket < note.y0 < note.y1 <= frame.y1
 
 
-def test_limits_of_several_recordings_have_their_colours_and_the_same_one_is_drawn_once(made_up):
+def test_limits_of_several_recordings_have_their_colours_each_drawn_once(made_up):
     recording = replace(made_up((0, 10), (5, 30)), limits=(GROUP,))
     axes = axes_of(recording, replace(recording, limits=(Limit("cgroup /", 103 * MIB, 40 * MIB),)))
     assert levels(axes) == [70, 73]
@@ -329,7 +329,7 @@ def test_processes_of_which_no_total_is_known_have_a_curve_each(small_tree):
     assert IN_WORDS in texts(axes)
 
 
-def test_a_lane_ends_with_a_question_mark_where_its_process_was_seen_for_the_last_time(tree):
+def test_a_lane_ends_with_a_question_mark_where_the_end_is_unknown(tree):
     children = {5: ([(2, 20), (4, 30)], Ending("unknown", finished=False))}
     lanes = draw([tree([(0, 10), (8, 10)], children, [(0, 8, 10), (4, 30, 40), (8, 9, 10)])]).axes[1]
     assert [(mark.get_text(), mark.xy) for mark in lanes.texts] == [("?", (4, 1))]

@@ -9,7 +9,8 @@ import tarfile
 import pytest
 
 import memkit
-from memkit.report.reporters.speedscope import MOST_LEVELS, document
+from memkit.report.reporters.speedscope import document
+from memkit.report.transforms import MOST_LEVELS
 
 MIB = 1 << 20
 MS = 1_000_000
@@ -52,7 +53,7 @@ def test_a_file_keeps_the_rules_of_the_format(called):
     check(made(called((0, MAIN, 0, 1, 0))))  # nothing grew, nothing took time
 
 
-def test_samples_are_stacks_in_the_order_of_the_tree_weighted_by_what_each_did_itself(called):
+def test_samples_are_stacks_in_tree_order_weighted_by_what_each_did_itself(called):
     found = made(called((0, MAIN, 0, 1, 0), (1, "a", 2, 1, 5), (2, "b", 3, 1, 0), (1, "c", 1, 1, 7), (2, "a", -1, 1, 1)))
     growth, time, back = found["profiles"]
     assert [frame["name"] for frame in found["shared"]["frames"]] == [MAIN, "a", "b", "c"]
@@ -60,7 +61,7 @@ def test_samples_are_stacks_in_the_order_of_the_tree_weighted_by_what_each_did_i
     assert growth["samples"] == [[0, 1], [0, 1, 2], [0, 3]]
     assert (time["name"], time["unit"], time["weights"]) == ("time", "nanoseconds", [5 * MS, 7 * MS, MS])
     assert time["samples"] == [[0, 1], [0, 3], [0, 3, 1]]
-    assert (back["name"], back["unit"], back["weights"]) == ("given back", "bytes", [MIB])
+    assert (back["name"], back["unit"], back["weights"]) == ("freed", "bytes", [MIB])
     assert back["samples"] == [[0, 3, 1]]
     assert found["name"] == "load.py data.csv"
 
@@ -71,7 +72,7 @@ def test_what_is_very_deep_counts_as_the_call_at_the_greatest_depth(called):
     assert sample == [0, *[1] * (MOST_LEVELS - 1)]
 
 
-def test_where_nothing_was_given_back_there_is_no_such_profile(called):
+def test_where_nothing_was_freed_there_is_no_such_profile(called):
     assert [profile["name"] for profile in made(called((0, MAIN, 1)))["profiles"]] == ["growth", "time"]
 
 
@@ -186,7 +187,7 @@ def test_speedscope_itself_loads_the_file(called, imported, tmp_path):
     }
     assert (time["name"], time["unit"], time["total"]) == ("time", "nanoseconds", 1538 * MS)
     assert time["frames"]["main"] == [30 * MS, 1537 * MS]
-    assert (back["name"], back["unit"], back["total"]) == ("given back", "bytes", 12 * MIB)
+    assert (back["name"], back["unit"], back["total"]) == ("freed", "bytes", 12 * MIB)
 
 
 def test_speedscope_itself_loads_a_file_in_which_nothing_grew(called, imported, tmp_path):

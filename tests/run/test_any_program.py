@@ -13,7 +13,7 @@ import pytest
 from memkit.base.errors import MeterError
 from memkit.model import file_format, reader
 from memkit.record import header
-from memkit.run.external import Another, Observed
+from memkit.run.external import ExternalProcess, ExternalRecording
 from memkit.system import engine
 
 MIB = 1 << 20
@@ -78,7 +78,7 @@ def unasked():
     """A process that has ended, and has no memory any more, but has not been asked how it ended."""
     process = subprocess.Popen(["true"])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    yield Another(process.pid, os.getpid(), ("true",))
+    yield ExternalProcess(process.pid, os.getpid(), ("true",))
     process.wait()
 
 
@@ -87,13 +87,13 @@ def unasked():
 def test_a_program_whose_memory_is_gone_before_its_end_is_told_is_recorded(unasked, tmp_path, monkeypatch, meter):
     if meter == "pss" and meter not in engine.METERS:
         pytest.skip("needs pss, which is of Linux")
-    monkeypatch.setattr(Observed, "ended", lambda self: False)  # as the kernel has it, between the two
-    Observed(unasked, str(tmp_path / "run.memkit"), 0, meter, fresh=True).end(0)
+    monkeypatch.setattr(ExternalRecording, "ended", lambda self: False)  # as the kernel has it, between the two
+    ExternalRecording(unasked, str(tmp_path / "run.memkit"), 0, meter, fresh=True).end(0)
     recording = reader.read(tmp_path / "run.memkit")
     assert (recording.about.pid, recording.ending.kind, recording.samples) == (unasked.pid, "ok", ())
 
 
-def test_a_program_that_ends_as_its_recording_begins_has_the_memory_that_it_had(tmp_path, monkeypatch):
+def test_a_program_that_ends_at_once_has_the_memory_that_it_had(tmp_path, monkeypatch):
     words = [sys.executable, "-c", "print(flush=True); input()"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
@@ -105,8 +105,8 @@ def test_a_program_that_ends_as_its_recording_begins_has_the_memory_that_it_had(
             return write(*arguments)
 
         monkeypatch.setattr(header, "of_another", end_first)
-        target = Another(process.pid, os.getpid(), tuple(words))
-        Observed(target, str(tmp_path / "run.memkit"), 0, "rss", fresh=True).end(None, 9)
+        target = ExternalProcess(process.pid, os.getpid(), tuple(words))
+        ExternalRecording(target, str(tmp_path / "run.memkit"), 0, "rss", fresh=True).end(None, 9)
     recording = reader.read(tmp_path / "run.memkit")
     assert recording.samples[0].time == 0
     assert min(sample.memory for sample in recording.samples) > MIB
@@ -118,9 +118,9 @@ def test_a_program_that_lives_and_does_not_tell_is_refused(tmp_path, monkeypatch
         raise MeterError("Permission denied")
 
     monkeypatch.setattr(engine, "Meter", refuse)
-    me = Another(os.getpid(), os.getppid(), ("python",))
+    me = ExternalProcess(os.getpid(), os.getppid(), ("python",))
     with pytest.raises(MeterError, match="Permission denied"):
-        Observed(me, str(tmp_path / "run.memkit"), 0, "pss", fresh=True)
+        ExternalRecording(me, str(tmp_path / "run.memkit"), 0, "pss", fresh=True)
     assert os.listdir(tmp_path) == []
 
 

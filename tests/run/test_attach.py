@@ -14,7 +14,7 @@ import pytest
 
 from memkit.model import file_format, reader
 from memkit.run import attach as attach_module
-from memkit.run.external import Another
+from memkit.run.external import ExternalProcess
 from memkit.system import engine
 
 MIB = 1 << 20
@@ -187,7 +187,7 @@ def test_a_peak_is_not_called_exact_where_the_process_forgot_its_own(target, att
     target.do("forget_peak", "take 30")
     _, recording = attached.done(signal.SIGINT)
     assert recording.about.peaks == "samples"
-    assert "the mark of the process was reset" in recording.about.peaks_reason
+    assert "the process reset its high-water mark" in recording.about.peaks_reason
     assert not recording.peak_is_exact
 
 
@@ -315,14 +315,14 @@ def test_another_memkit_that_attaches_is_not_what_was_asked_for(target, attach, 
 )
 def test_memkit_is_known_by_what_an_interpreter_runs(flags):
     attaches = ["python", *flags, "memkit" if flags and flags[-1].endswith("m") else "/bin/memkit", "attach", "job"]
-    assert attach_module._is_memkit(Another(1, 1, tuple(attaches)))
+    assert attach_module._is_memkit(ExternalProcess(1, 1, tuple(attaches)))
 
 
 @pytest.mark.parametrize(
     "words", ["memkitten", "python -W ignore job.py memkit", "python -m job memkit", "job -X", "job -W", "python -c memkit"]
 )
 def test_what_has_memkit_among_its_arguments_is_not_memkit(words):
-    assert not attach_module._is_memkit(Another(1, 1, tuple(words.split())))
+    assert not attach_module._is_memkit(ExternalProcess(1, 1, tuple(words.split())))
 
 
 @pytest.mark.parametrize("word", ["²", "١", f"1_0_{os.getpid()}"], ids=["raised", "arabic", "python"])
@@ -338,14 +338,16 @@ def test_a_number_that_no_process_has_is_one_line(refused, words):
 def test_a_process_that_has_ended_is_refused(target, refused):
     target.process.kill()
     target.until(psutil.STATUS_ZOMBIE)
-    assert refused(target.pid) == [f"memkit: process {target.pid} has ended already, and waits for its parent to ask how"]
+    assert refused(target.pid) == [
+        f"memkit: process {target.pid} is a zombie: it has exited, but its parent has not reaped it"
+    ]
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/2/comm"), reason="no part of the kernel is seen from here")
+@pytest.mark.skipif(not os.path.exists("/proc/2/comm"), reason="no kernel thread is visible here")
 def test_a_part_of_the_kernel_is_refused(refused):
     if Path("/proc/2/comm").read_text() != "kthreadd\n":
         pytest.skip("process 2 is a program here")
-    assert refused(2) == ["memkit: process 2 (kthreadd) is a part of the kernel: it has no memory of its own"]
+    assert refused(2) == ["memkit: process 2 (kthreadd) is a kernel thread: it has no memory of its own"]
 
 
 AS_NOBODY = """

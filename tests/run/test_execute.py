@@ -73,7 +73,7 @@ def test_a_program_sees_what_it_would_see_without_memkit(same, named, way):
     assert run.recording.ending.kind == "ok"
 
 
-def test_a_program_from_standard_input_sees_what_it_would_see_without_memkit(same):
+def test_a_program_from_standard_input_sees_no_difference(same):
     run = same("-", "one", "-q", "--", "-m", input=MIRROR)
     assert json.loads(run.stdout)["argv"] == ["-", "one", "-q", "--", "-m"]
     assert run.recording.about.argv == ("-", "one", "-q", "--", "-m")
@@ -243,7 +243,7 @@ def test_a_folder_that_fails_says_what_it_would_say_without_memkit(same, script,
     same("app")
 
 
-def test_a_syntax_error_of_a_module_of_the_program_is_shown_as_without_memkit(same, script):
+def test_a_syntax_error_in_a_module_is_shown_as_without_memkit(same, script):
     script("x = = 1", "broken.py")
     same(script("import broken"))
 
@@ -269,7 +269,7 @@ def test_a_source_in_another_encoding_is_read_in_it(same, tmp_path):
     same("program.py")
 
 
-def test_a_module_that_cannot_be_imported_by_its_package_fails_with_one_line(memkit_run, script):
+def test_a_module_whose_package_cannot_import_it_fails_with_one_line(memkit_run, script):
     script("import no_such_thing", "package/__init__.py")
     script("", "package/__main__.py")
     run = memkit_run("-m", "package")

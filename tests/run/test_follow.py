@@ -241,7 +241,7 @@ os.execv(sys.executable, [sys.executable, __file__, "again"])
 
 @pytest.mark.skipif(not hasattr(os, "execv") or sys.platform == "win32", reason="nothing replaces itself here")
 @pytest.mark.parametrize(("options", "told"), [([], UNKNOWN), (["--children"], "exited with code 3")])
-def test_a_child_that_becomes_another_program_is_one_process_that_ends_once(memkit_run, script, options, told):
+def test_a_child_that_executes_another_program_stays_one_process(memkit_run, script, options, told):
     # Without compiled code processes are looked for, and how one ended is known of those that were found before.
     last = f"import time; time.sleep({0 if engine.NAME == 'native' else 2}); raise SystemExit(3)"
     child = f"import os, sys; os.execv(sys.executable, [sys.executable, '-c', {last!r}])"
@@ -259,7 +259,7 @@ def test_a_python_that_ignores_its_environment_is_left_alone(memkit_run, script)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a working directory cannot be removed here")
-def test_in_a_folder_that_is_gone_a_relative_place_on_the_path_is_left_alone(python):
+def test_a_relative_path_entry_stays_if_the_folder_is_gone(python):
     text = """
 import json, os, sys
 from memkit.record import child_process
@@ -380,7 +380,7 @@ def test_a_refused_recording_leaves_the_file_and_the_process_as_they_were(tmp_pa
         pass
     before = path.read_bytes()
     if refused == "followed":
-        monkeypatch.setattr(child_process, "_invited", "somebody")
+        monkeypatch.setattr(child_process, "_set_by_program", "somebody")
     traced = {"lines": grown} if engine.NAME == "native" else {}
     meter = (lambda: 5) if refused == "meter" else "rss"
     threads, environment, tools = threads_at_work(), dict(os.environ), busy_tools()
@@ -392,11 +392,11 @@ def test_a_refused_recording_leaves_the_file_and_the_process_as_they_were(tmp_pa
 
 
 @TASKS
-def test_whatever_goes_wrong_as_a_recording_begins_nothing_of_it_stays_at_work(tmp_path, monkeypatch):
+def test_a_recording_that_fails_to_begin_leaves_nothing_running(tmp_path, monkeypatch):
     def fail(*_):
         raise MemoryError
 
-    monkeypatch.setattr(child_process.Invitation, "send", fail)
+    monkeypatch.setattr(child_process.ChildEnvironment, "set", fail)
     traced = {"lines": grown} if engine.NAME == "native" else {}
     recorder = memkit.record(tmp_path / "a.memkit", follow=True, children=True, **traced)
     threads, tools = threads_at_work(), busy_tools()

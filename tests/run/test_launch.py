@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from memkit.model import file_format, reader
+from memkit.record.settings import RunSettings
 from memkit.run import launch
 
 
@@ -249,7 +250,7 @@ def test_a_signal_to_memkit_reaches_the_program(started, name):
     assert err.splitlines()[0] == f"memkit   program.py {name}: exited with code 7"
 
 
-def test_a_program_that_does_not_handle_a_signal_dies_of_it_and_is_reported(started):
+def test_a_program_killed_by_a_forwarded_signal_is_reported(started):
     process = started(WAITING)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
@@ -275,7 +276,7 @@ TOLD_APART = pytest.mark.skipif(
 @TOLD_APART
 @pytest.mark.parametrize("name", ["SIGINT", "SIGQUIT"])
 @pytest.mark.parametrize("options", [(), ("--children",), ("--program", sys.executable)])
-def test_what_a_terminal_would_send_is_passed_on_where_a_process_sends_it_to_memkit_alone(started, options, name):
+def test_a_terminal_signal_to_memkit_alone_is_forwarded(started, options, name):
     process = started(WAITING, name, options=options)
     wait_for_listener(process.pid)
     process.send_signal(getattr(signal, name))
@@ -299,7 +300,7 @@ for line in sys.stdin:
 
 
 @TOLD_APART
-def test_a_signal_to_all_is_not_passed_on_again_and_one_to_memkit_alone_is_still(started):
+def test_a_signal_to_the_group_is_not_forwarded_a_second_time(started):
     process = started(COUNTING, stdin=subprocess.PIPE)
     wait_for_listener(process.pid)
     for number in range(1, 4):
@@ -502,7 +503,7 @@ def test_an_interrupt_in_a_terminal_is_reported_on(installed, script, tmp_path):
     ],
 )
 def test_a_program_under_measurement_can_be_told_as_it_was_typed(program, words):
-    started = launch.command(program, {"path": "run.memkit", "lines": "a\nb"}, ["python", "-X", "dev"])
+    started = launch.command(program, RunSettings(path="run.memkit", lines=["a", "b"]), ["python", "-X", "dev"])
     assert launch.as_typed(started) == ["python", "-X", "dev", *words]
 
 

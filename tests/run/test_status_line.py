@@ -8,7 +8,7 @@ from memkit.model.calls import Function
 from memkit.model.recording import Limit, Sample
 from memkit.model.rows import Rows
 from memkit.run import status_line
-from memkit.run.status_line import Bins, Place, Status, shown
+from memkit.run.status_line import Curve, RunningLine, StatusLine, shortened
 from memkit.system import limits
 
 MIB = 1 << 20
@@ -24,13 +24,13 @@ def rows(about, monkeypatch):
 
 def taken(rows, *values):
     rows.take(json.loads(json.dumps(values)))
-    status = Status(unicode=False)
-    assert status.look(rows)
+    status = StatusLine(unicode=False)
+    assert status.update(rows)
     return status
 
 
 def test_nothing_is_said_before_anything_is_known(rows):
-    assert not Status().look(rows)
+    assert not StatusLine().update(rows)
 
 
 def test_the_line_says_how_it_stands(rows):
@@ -61,13 +61,13 @@ def test_what_matters_least_is_left_out_first(rows):
 
 
 def test_text_for_a_terminal_cannot_command_it():
-    assert shown("a\x1b[2Jb\nc\x9b", 80) == "a?[2Jb?c?"
-    assert shown("abc", 2) == "ab"
-    assert shown("大文字", 5) == "大文"
+    assert shortened("a\x1b[2Jb\nc\x9b", 80) == "a?[2Jb?c?"
+    assert shortened("abc", 2) == "ab"
+    assert shortened("大文字", 5) == "大文"
 
 
 def test_the_curve_is_as_short_however_long_the_run():
-    bins, samples = Bins(), []
+    bins, samples = Curve(), []
     for second in range(0, 4000, 3):
         samples.append(Sample(second * SECOND, 1, second * MIB, second * MIB))
         bins.take(samples)
@@ -79,17 +79,17 @@ def test_the_curve_is_as_short_however_long_the_run():
 
 
 def test_a_stretch_without_a_sample_is_as_high_as_that_before():
-    bins = Bins()
+    bins = Curve()
     bins.take([Sample(0, 1, 8, 8), Sample(SECOND, 1, 4, 4)])
     assert bins.drawn("12345678") == "88885"
 
 
-def test_the_line_that_ran_is_the_innermost_of_those_that_ran_all_the_while():
+def test_the_running_line_is_the_innermost_that_ran_all_the_time():
     main, load = Function("/src/app.py", "main", 1), Function("/src/load.py", "load", 1)
-    place = Place()
-    place.take({(main, 3): 100, (main, 4): 5})
-    assert place.running == "app.py:3 main"
-    place.take({(main, 3): 100, (main, 4): 1005, (load, 7): 980, (load, 8): 20})
-    assert place.running == "load.py:7 load"
-    place.take({(main, 3): 100, (main, 4): 1005, (load, 7): 980, (load, 8): 20})
-    assert place.running == "load.py:7 load"
+    line = RunningLine()
+    line.take({(main, 3): 100, (main, 4): 5})
+    assert line.text == "app.py:3 main"
+    line.take({(main, 3): 100, (main, 4): 1005, (load, 7): 980, (load, 8): 20})
+    assert line.text == "load.py:7 load"
+    line.take({(main, 3): 100, (main, 4): 1005, (load, 7): 980, (load, 8): 20})
+    assert line.text == "load.py:7 load"

@@ -264,7 +264,7 @@ def test_a_job_in_the_background_draws_nothing(on_terminal):
 def test_output_that_is_held_holds_nobody_up(on_terminal, tmp_path):
     text = "import os, time\nprint('ready', flush=True)\ninput()\ntime.sleep(1)\nopen('over', 'w').close()\ninput()"
     terminal = on_terminal(text, "--live")
-    terminal.until(drawn)
+    terminal.until(lambda screen: "ready" in screen.transcript and drawn(screen))
     terminal.type("\n\x13")
     while not os.path.exists(tmp_path / "over"):
         terminal.read(0.05)

@@ -17,7 +17,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's files a
 def machine(tmp_path):
     """Write the files of a machine, name -> text, with one of 16 GiB of which 12 are left; what limits a process there."""
 
-    def limits(files, pid=None):
+    def write(files, pid=None):
         usual = {
             "proc/meminfo": f"MemTotal: {16 << 20} kB\nMemAvailable: {12 << 20} kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
             "proc/self/status": "VmSize:\t  2048 kB\nVmData:\t  1024 kB\n",
@@ -28,7 +28,7 @@ def machine(tmp_path):
             place.write_text(text)
         return limits.limits(pid, root=str(tmp_path))
 
-    return limits
+    return write
 
 
 V2 = {

@@ -97,7 +97,7 @@ def calls(python):
     return lambda text, *words, **more: python(HEAD + text, *words, **more)
 
 
-def test_growth_time_and_peak_are_with_all_that_was_called_and_own_ones_without(calls, tracer, exact_peaks):
+def test_sums_include_what_was_called_and_own_sums_do_not(calls, tracer, exact_peaks):
     of = calls(
         """
 def outer():
@@ -196,7 +196,7 @@ show(run)
     assert not any(path.startswith(("after/", "work/key/", "work/after/")) for path in of)
 
 
-def test_a_suspended_generator_is_not_charged_and_goes_on_in_the_path_of_who_resumes_it(calls, tracer):
+def test_a_suspended_generator_is_charged_to_the_path_that_resumes_it(calls, tracer):
     of = calls(
         """
 def numbers():
@@ -225,7 +225,7 @@ show(run)
     assert of["second/numbers"][GROWTH] == pytest.approx(2 * MIB, abs=CLOSE)
 
 
-def test_locals_that_are_freed_after_the_return_are_given_back_by_the_function(calls, tracer, exact_peaks):
+def test_locals_freed_after_the_return_count_for_the_function(calls, tracer, exact_peaks):
     of = calls(
         """
 def holds():

@@ -66,7 +66,7 @@ def growths(of):
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_line_takes_no_longer_than_there_was_time_and_its_peak_is_no_lower_than_memory(by_memkit, program):
+def test_a_line_has_no_impossible_time_or_peak(by_memkit, program):
     _, of = by_memkit
     threads = 3 if program == "threads" else 1
     for name, _, number, hits, took, _, memory, peak in of[program]["columns"]:
@@ -429,7 +429,7 @@ print(json.dumps([sum(line.hits for line in each.recording.lines) for each in (o
     assert python(text, tracer) == ([2, 2] if order == "first" else [3, 1])
 
 
-def test_as_many_recordings_as_there_is_room_for_and_one_more_is_one_clear_error(python, tracer):
+def test_one_recording_more_than_fits_is_one_clear_error(python, tracer):
     text = """
 import memkit
 

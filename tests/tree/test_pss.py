@@ -13,8 +13,8 @@ import memkit
 from memkit import Total
 from memkit.system import processes
 from memkit.system.processes import Proc, Reading, Shares
-from memkit.tree.node import Member
-from memkit.tree.pss import Sum
+from memkit.tree.node import Node
+from memkit.tree.pss import TreeTotal
 
 MIB = 1 << 20
 MS = 1_000_000
@@ -100,14 +100,14 @@ class Watcher:
 
     def __init__(self, machine, allowed=lambda: False):
         self.machine, self.members, self.now = machine, {}, 0
-        self.sum = Sum(machine, 0)
-        self.sum._budget = self.sum._haste = Allowance(allowed)
+        self.sum = TreeTotal(machine, 0)
+        self.sum._budget = self.sum._urgent_budget = Allowance(allowed)
 
     def look(self):
         """MiB: the total, what it was at least, and what at most."""
         self._update()
         self.sum._written = None
-        *_, last = map(json.loads, self.sum.look(self.members.values(), self.now).splitlines())
+        *_, last = map(json.loads, self.sum.poll(self.members.values(), self.now).splitlines())
         total = Total(*last[1:])
         return total.memory / MIB, total.least / MIB, total.most / MIB
 
@@ -120,10 +120,10 @@ class Watcher:
     def _update(self):
         self.now += 10 * MS
         for pid in [pid for pid in self.members if pid not in self.machine.own]:
-            self.sum.without(self.members.pop(pid).part)
+            self.sum.without(self.members.pop(pid).share)
         for pid in self.machine.own:
             if pid not in self.members:
-                self.members[pid] = Member(pid, 0, False, False)
+                self.members[pid] = Node(pid, 0, False, False)
                 self.members[pid].born = 0
             self.members[pid].reading = self.machine.read(pid)
 
@@ -136,7 +136,7 @@ def watched(*pids, stock=True):
 
 
 @pytest.mark.parametrize("kind", ["shmem", "mapped"])
-def test_what_a_single_process_has_more_of_shared_memory_and_files_counts_at_once(kind):
+def test_growth_of_shared_memory_of_a_single_process_counts_at_once(kind):
     machine, watcher = watched(1)
     watcher.read()
     machine.make("a", 480, 1, kind=kind)
@@ -165,7 +165,7 @@ def test_what_is_attached_to_counts_once_though_it_is_not_read():
     assert watcher.look() == (516, 516, 516)  # there is no more on the whole machine
 
 
-def test_new_shared_memory_of_several_counts_as_far_as_the_machine_has_more():
+def test_new_shared_memory_counts_as_far_as_the_machine_has_more():
     machine, watcher = watched(1, 2, 3)
     watcher.read()
     machine.make("a", 480, 1, 2)
@@ -174,7 +174,7 @@ def test_new_shared_memory_of_several_counts_as_far_as_the_machine_has_more():
 
 
 @pytest.mark.parametrize(("holders", "known"), [((1,), 480), ((1, 2, 3), 480), ((), 0)])
-def test_where_the_machine_does_not_tell_what_must_be_new_to_the_tree_counts(holders, known):
+def test_without_the_machines_total_only_what_must_be_new_counts(holders, known):
     machine, watcher = watched(1, 2, 3, stock=False)
     machine.make("a", 480, *holders)
     watcher.read()
@@ -195,7 +195,7 @@ def test_memory_that_is_handed_over_stays():
     assert (memory, least) == (504, 24)
 
 
-def test_what_several_give_back_is_gone_and_what_one_gives_back_may_be_borne_by_others():
+def test_memory_freed_by_one_process_may_move_into_other_shares():
     machine, watcher = watched(1, 2)
     machine.make("a", 480, 1, 2)
     watcher.read()
@@ -221,13 +221,13 @@ def test_faults_of_a_fork_that_are_of_shared_memory_are_no_copies():
     machine.faults[2] = 1  # of its own, so that it shares the other 39 with its parent
     machine.attach(2, "a")
     watcher._update()
-    watcher.members[2].part.forked = True
+    watcher.members[2].share.forked = True
     memory, least, most = watcher.look()
     assert (memory, least) == (493, 492)
     assert most >= 493
 
 
-def test_what_one_that_has_ended_shared_is_borne_by_others_and_no_more_than_that():
+def test_the_share_of_an_ended_process_moves_to_the_others():
     machine, watcher = watched(1, 2)
     machine.make("a", 480, 1, 2)
     watcher.read()
@@ -238,7 +238,7 @@ def test_what_one_that_has_ended_shared_is_borne_by_others_and_no_more_than_that
 def test_much_that_is_in_doubt_is_read_though_the_time_for_it_is_spent():
     machine, watcher = watched(1)
     watcher.read()
-    watcher.sum._haste = Allowance(lambda: True)
+    watcher.sum._urgent_budget = Allowance(lambda: True)
     machine.make("a", 1, 1)
     assert watcher.look() == (13, 12, 13)
     machine.make("b", 480, 1)
@@ -246,7 +246,7 @@ def test_much_that_is_in_doubt_is_read_though_the_time_for_it_is_spent():
 
 
 @pytest.mark.parametrize("kind", ["shmem", "mapped"])
-def test_what_is_being_given_back_while_shares_are_read_counts_until_it_is_gone(kind, monkeypatch):
+def test_memory_freed_during_a_reading_counts_until_it_is_gone(kind, monkeypatch):
     machine, watcher = watched(1)
     machine.make("a", 480, 1, kind=kind)
     machine.begin(1, 240)
@@ -323,16 +323,16 @@ say()
 
 
 @linux
-def test_shared_memory_of_a_real_process_counts_at_once_and_the_kernels_sum_is_within_the_bounds(native_only):
+def test_the_kernels_sum_is_within_the_bounds_for_real_shared_memory(native_only):
     with subprocess.Popen([sys.executable, "-c", FILLS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         source, totals, truths = processes.here(), [], []
-        member, sums = Member(child.pid, 0, True, False), Sum(source, 0)
+        member, sums = Node(child.pid, 0, True, False), TreeTotal(source, 0)
         for step in range(4):
             child.stdout.readline()
             member.reading = source.read(child.pid)
             member.born = member.reading.born
-            sums._budget = sums._haste = Allowance(lambda step=step: step == 0)
-            totals.append(Total(*json.loads(sums.look([member], step).splitlines()[-1])[1:]))
+            sums._budget = sums._urgent_budget = Allowance(lambda step=step: step == 0)
+            totals.append(Total(*json.loads(sums.poll([member], step).splitlines()[-1])[1:]))
             truths.append(source.shares(child.pid).pss)
             child.stdin.write(b"\n")
             child.stdin.flush()

@@ -19,7 +19,7 @@ from memkit.base.errors import UsageError
 from memkit.system import engine, pidfd, processes
 from memkit.system.processes import Proc, Reading, Refused, Shares
 from memkit.tree import watch
-from memkit.tree.pss import Part
+from memkit.tree.share_estimate import ShareEstimate
 from memkit.tree.tree import Tree
 
 MIB = 1 << 20
@@ -120,7 +120,7 @@ def tree(machine):
 
     def at(milliseconds, *tags):
         made._search_due = made.due = 0
-        made.look(milliseconds * MS)
+        made.poll(milliseconds * MS)
         return made.book.take(*tags)
 
     made.at = at
@@ -146,7 +146,7 @@ def test_a_process_did_not_begin_before_the_look_that_did_not_see_it(tree, machi
     assert tree.at(9, "process") == [["process", 200, 100, 5 * MS, "job 200"]]
 
 
-def test_what_began_less_than_a_tick_of_the_system_before_the_recording_began_with_it(tree, machine):
+def test_a_begin_within_a_tick_before_the_recording_is_its_begin(tree, machine):
     machine.tick = 10 * MS
     machine.has(100, born=-50)
     machine.has(200, 100, born=-9)
@@ -195,7 +195,7 @@ class Hold:
 
     fd, ours = -1, False
 
-    def __init__(self, pid, guest):
+    def __init__(self, pid, in_process):
         self.told = None
         self.closed = 0
 
@@ -212,14 +212,14 @@ def unasked(machine, tree, monkeypatch):
     monkeypatch.setattr("memkit.tree.tree.Handle", Hold)
     machine.has(200, 100, mib=5)
     tree.at(1)
-    found = tree._members[200].handle
+    found = tree._nodes[200].handle
     machine.has(200, 100, over=True, mib=0)
     assert tree.at(2, "process_end", "total") == [["total", 2 * MS, 10 * MIB, 10 * MIB, 0]]  # it counts no longer
     assert tree.at(900, "process_end") == []
     return found
 
 
-def test_a_tree_waits_until_the_parent_of_a_process_has_asked_how_it_ended(machine, tree, unasked):
+def test_a_tree_waits_until_a_zombie_was_reaped(machine, tree, unasked):
     machine.loses(200)
     machine.has(200, 100, born=950)  # its number is used again
     unasked.told = (3, None)
@@ -227,7 +227,7 @@ def test_a_tree_waits_until_the_parent_of_a_process_has_asked_how_it_ended(machi
     assert unasked.closed == 1
 
 
-def test_a_tree_does_not_wait_long_for_a_parent_to_ask_how_a_process_ended(tree, unasked):
+def test_a_tree_waits_a_second_at_most_for_a_zombie(tree, unasked):
     assert tree.at(1003, *LIVES) == [["process_end", 200, 2 * MS, None, None]]
     unasked.told = (3, None)
     assert tree.at(1004, *LIVES) == []
@@ -235,24 +235,24 @@ def test_a_tree_does_not_wait_long_for_a_parent_to_ask_how_a_process_ended(tree,
 
 
 @pytest.mark.parametrize("told", [(3, None), None])
-def test_the_last_look_tells_of_ends_about_which_nobody_has_asked(tree, unasked, told):
+def test_the_last_poll_writes_the_ends_of_zombies(tree, unasked, told):
     unasked.told = told
     tree.close()
     assert tree.book.take("process_end") == [["process_end", 200, 2 * MS, *(told or (None, None))]]
     assert unasked.closed == 1
 
 
-def test_a_killed_process_has_the_evidence_that_memory_was_short_if_there_is_any(machine):
+def test_a_killed_process_has_the_evidence_of_out_of_memory(machine):
     counted = iter(["cgroup /jobs: oom_kill rose by 1", None])
     kills = SimpleNamespace(of_one=lambda: next(counted))
     tree = Tree(100, Book(), machine, origin=0, interval=10 * MS, kills=kills)
     for pid in (200, 300, 400):
         machine.has(pid, 100)
-    tree.look(MS)
+    tree.poll(MS)
     for pid, code in ((200, (None, 15)), (300, (None, 9)), (400, (None, 9))):
         machine.has(pid, 100, over=True, code=code, mib=0)
     tree.due = 0
-    tree.look(2 * MS)
+    tree.poll(2 * MS)
     assert tree._journal.take("process_end") == [
         ["process_end", 200, 2 * MS, None, 15],
         ["process_end", 300, 2 * MS, None, 9, "cgroup /jobs: oom_kill rose by 1"],
@@ -271,7 +271,7 @@ def test_what_runs_when_the_recording_ends_is_said_to(machine):
     tree = Tree(100, Book(), machine, origin=0, interval=10 * MS)
     machine.has(200, 100)
     machine.has(300, 200)
-    tree.look(MS)
+    tree.poll(MS)
     machine.has(200, 100, over=True, code=(0, None), mib=0)
     tree.close()
     rows = tree._journal.take("process_end", "process_left")
@@ -329,7 +329,7 @@ def test_a_fork_of_which_no_shares_were_read_counts_with_what_it_touched(tree, m
     assert tree.at(2, "total") == [["total", 2 * MS, 1001 * MIB, 2000 * MIB, MIB]]
 
 
-def test_a_child_with_its_parents_memory_is_not_measured_before_it_executes_a_program(tree, machine):
+def test_a_vforked_child_is_not_measured_before_it_executes(tree, machine):
     tree.at(1)
     machine.has(200, 100, born=2, mib=1000, image=100)
     assert tree.at(2, "sample") == []
@@ -356,7 +356,7 @@ def test_pages_that_may_have_been_copied_are_in_doubt(tree, machine):
     assert tree.at(2, "total") == [["total", 2 * MS, 505 * MIB, 1000 * MIB, 2 * MIB, 0, 2 * MIB]]
 
 
-def test_what_a_fork_that_is_not_known_yet_may_bear_is_in_doubt_until_it_is_known(tree, machine):
+def test_the_share_of_an_unknown_fork_is_an_error_until_it_is_known(tree, machine):
     machine.has(100, mib=200)
     machine.known[100] = (100 * MIB, 0, 100 * MIB)  # it has just forked
     *_, memory, _, doubt = tree.at(1, "total")[-1]
@@ -369,14 +369,14 @@ def test_what_a_fork_that_is_not_known_yet_may_bear_is_in_doubt_until_it_is_know
     assert tree.at(300, "total") == []
 
 
-def test_what_somebody_outside_the_tree_bears_is_in_doubt_only_until_that_is_known(tree, machine):
+def test_the_share_of_a_stranger_is_an_error_only_until_that_is_known(tree, machine):
     machine.has(100, mib=200)
     machine.known[100] = (100 * MIB, 0, 100 * MIB)  # it is a fork itself, of a process that was not asked for
     tree.at(1)
     assert tree.at(100, "total")[-1][2:] == [100 * MIB, 200 * MIB, 0]
 
 
-def test_a_second_fork_that_is_not_known_yet_is_in_doubt_though_the_first_is_read(tree, machine):
+def test_a_second_unknown_fork_is_an_error_though_the_first_is_read(tree, machine):
     machine.has(100, mib=300)
     tree.at(1)
     tree.at(100)
@@ -396,7 +396,7 @@ def test_the_end_of_a_fork_leaves_no_doubt_about_the_next_one(tree, machine):
     del machine.known[100]
     tree.at(300)
     machine.known[100] = (150 * MIB, 0, 150 * MIB)
-    tree._sum._fresh = None
+    tree._total._read_at = None
     *_, memory, _, doubt = tree.at(310, "total")[-1]
     assert (memory, doubt) == (225 * MIB, 75 * MIB)
 
@@ -432,7 +432,7 @@ def test_a_process_that_has_given_all_back_to_end_is_no_total(tree, machine):
     assert tree.at(2, "total") == []
 
 
-def test_where_one_process_refuses_its_own_memory_stands_in_and_that_is_said(tree, machine):
+def test_a_process_that_refuses_its_shares_counts_with_its_own_memory(tree, machine):
     machine.has(200, 100, mib=30, anonymous=20 * MIB)
     machine.known[200] = None
     *_, total, said = tree.at(1, "total", "tree")
@@ -441,7 +441,7 @@ def test_where_one_process_refuses_its_own_memory_stands_in_and_that_is_said(tre
     assert "process 200 (job 200): Permission denied" in said[2]
 
 
-def test_where_the_process_itself_refuses_the_total_is_a_sum_of_rss_and_says_so(tree, machine):
+def test_if_the_root_refuses_its_shares_the_total_is_a_sum_of_rss(tree, machine):
     machine.known[100] = None
     machine.has(200, 100, mib=30)
     rows = tree.at(1)
@@ -461,7 +461,7 @@ def test_a_process_may_vanish_at_any_moment(machine):
         tree = Tree(100, Book(), left, origin=0, interval=10 * MS)
         for milliseconds in (10, 20, 30):
             tree._search_due = 0
-            tree.look(milliseconds * MS)
+            tree.poll(milliseconds * MS)
         rows = tree._journal.take(*LIVES)
         assert ["process", 300, 100, 0, "job 300"] in rows
         if left.asked <= asked:  # it was never asked so often, and lived
@@ -593,17 +593,19 @@ def below():
 def mine(request, native_only):
     """A tree below this process, by events of the kernel and without; it tells of what is started from now on."""
     source = processes.here()
-    family, why = watch.family_around(os.getpid(), source) if request.param == "events" else (None, "not asked")
-    if request.param == "events" and family is None:
-        pytest.skip(f"needs events: {why}")
-    made = Tree(os.getpid(), Book(), source, origin=time.monotonic_ns(), interval=MS, family=family, seen=why, guest=True)
-    made.look()
-    made.events = family is not None
+    events, reason = watch.events_of_tree(os.getpid(), source) if request.param == "events" else (None, "not asked")
+    if request.param == "events" and events is None:
+        pytest.skip(f"needs events: {reason}")
+    made = Tree(
+        os.getpid(), Book(), source, origin=time.monotonic_ns(), interval=MS, events=events, reason=reason, in_process=True
+    )
+    made.poll()
+    made.events = events is not None
     elder = {row[1] for row in made._journal.take("process")}
 
     def now(*tags):
         made._search_due = made.due = 0
-        made.look()
+        made.poll()
         return [row for row in made._journal.take(*tags) if row[0] not in LIVES or row[1] not in elder]
 
     made.now = now
@@ -687,7 +689,7 @@ def test_forks_of_a_large_process_count_once(mine, touched, fork_that_waits):
     memory = touched(100)
     pids = [fork_that_waits() for _ in range(3)]
     time.sleep(0.02)  # they are no longer taken for programs that have not begun
-    mine._sum._fresh = None
+    mine._total._read_at = None
     rows = mine.now("total")
     family = {os.getpid(), *below()}
     assert family >= set(pids)
@@ -699,7 +701,7 @@ def test_forks_of_a_large_process_count_once(mine, touched, fork_that_waits):
 
 
 @linux
-def test_the_truth_lies_within_the_total_when_a_process_forks_as_it_is_read(mine, touched, fork_that_waits, monkeypatch):
+def test_the_bounds_hold_when_a_process_forks_during_a_reading(mine, touched, fork_that_waits, monkeypatch):
     memory = touched(200)
     pids, shares = [], mine._source.shares
 
@@ -709,7 +711,7 @@ def test_the_truth_lies_within_the_total_when_a_process_forks_as_it_is_read(mine
         return shares(pid)
 
     monkeypatch.setattr(mine._source, "shares", read_after_a_fork)
-    mine._sum._fresh = None
+    mine._total._read_at = None
     rows = []
     while not (pids and rows and rows[-1][4] < 10 * MIB):
         rows += mine.now("total")
@@ -740,7 +742,7 @@ def test_huge_pages_that_a_process_asked_for_are_its_own_and_not_resident(tmp_pa
     shares = Proc(str(tmp_path)).shares(101)
     assert (shares.rss, shares.pss, shares.private, shares.uss) == (100 << 10, 70 << 10, 50 << 10, (4096 + 50) << 10)
     machine.has(101, 10)
-    part = Part(forked=False)
+    part = ShareEstimate(forked=False)
     part.read(shares, machine.read(101))
     assert (part.uss, part.shared) == (shares.uss, 20 << 10)
 
@@ -873,8 +875,8 @@ def test_a_process_records_its_own_children():
     assert {sample.pid for sample in run.recording.samples} == {os.getpid()}
 
 
-def test_where_events_are_refused_that_is_said(monkeypatch):
-    monkeypatch.setattr(watch, "family_around", lambda *_: (None, "perf_event_open: Permission denied"))
+def test_the_reason_why_events_are_refused_is_recorded(monkeypatch):
+    monkeypatch.setattr(watch, "events_of_tree", lambda *_: (None, "perf_event_open: Permission denied"))
     elder = below()
     with memkit.record(children=True) as run:
         subprocess.run([sys.executable, "-c", f"import time; time.sleep({LONG})"])

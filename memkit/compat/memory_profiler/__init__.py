@@ -1,10 +1,10 @@
 """memory_profiler's names, on memkit; those that need IPython, psutil or a program to run are loaded when first used."""
 
 from memkit.compat.memory_profiler.backends import _get_child_memory, _get_memory, choose_backend
-from memkit.compat.memory_profiler.codemap import CodeMap
+from memkit.compat.memory_profiler.code_map import CodeMap
 from memkit.compat.memory_profiler.profiler import LineProfiler, profile
-from memkit.compat.memory_profiler.stamps import TimeStamper
 from memkit.compat.memory_profiler.table import LogFile, show_results
+from memkit.compat.memory_profiler.time_stamper import TimeStamper
 from memkit.record.memory_usage import memory_usage
 
 __version__ = "0.61.0"
@@ -35,10 +35,10 @@ __all__ = [
 _ELSEWHERE = {
     "MemitResult": ("memkit.ipython.memit", "MemitResult"),
     "MemoryProfilerMagics": ("memkit.compat.memory_profiler.magics", "MemoryProfilerMagics"),
-    "_find_script": ("memkit.compat.memory_profiler.running", "_find_script"),
-    "exec_with_profiler": ("memkit.compat.memory_profiler.running", "exec_with_profiler"),
+    "_find_script": ("memkit.compat.memory_profiler.command", "_find_script"),
+    "exec_with_profiler": ("memkit.compat.memory_profiler.command", "exec_with_profiler"),
     "psutil": ("psutil", None),
-    "run_module_with_profiler": ("memkit.compat.memory_profiler.running", "run_module_with_profiler"),
+    "run_module_with_profiler": ("memkit.compat.memory_profiler.command", "run_module_with_profiler"),
 }
 
 

@@ -1,5 +1,5 @@
 """``python -m memkit.compat.memory_profiler``."""
 
-from memkit.compat.memory_profiler.running import main
+from memkit.compat.memory_profiler.command import main
 
 main()

@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 
-from memkit.record.memory_usage import BACKENDS, MIB, Reader, children_of
+from memkit.record.memory_reader import BACKENDS, MIB, Reader, children_of
 from memkit.system import engine
 
 

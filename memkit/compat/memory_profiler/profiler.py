@@ -11,9 +11,9 @@ import weakref
 
 from memkit.base.errors import MeterError, UsageError
 from memkit.compat.memory_profiler.backends import choose_backend
-from memkit.compat.memory_profiler.codemap import CodeMap
-from memkit.compat.memory_profiler.sums import Sums, leads_of
-from memkit.record.memory_usage import BACKENDS, Reader
+from memkit.compat.memory_profiler.code_map import CodeMap
+from memkit.compat.memory_profiler.line_sums import Sums, leads_of
+from memkit.record.memory_reader import BACKENDS, Reader
 from memkit.system import engine
 
 _lock = _thread.RLock()
@@ -115,7 +115,7 @@ class LineProfiler:
     def enable(self):
         """Begin to trace."""
         if self.max_mem is not None:
-            from memkit.compat.memory_profiler.stopper import Stopper
+            from memkit.compat.memory_profiler.memory_breakpoint import Stopper
 
             self._stop = self._stop or Stopper(self)
             self._stop.start()
@@ -186,7 +186,7 @@ def _tracer(profiler):
             return tracers.LineTracer(tracers.Functions(_Nowhere()), engine.Meter(meter), wanted, lead)
         except MeterError:  # more of them than there is room for, or the compiled tracer cannot be loaded
             pass
-    from memkit.compat.memory_profiler.slowlines import SlowLines
+    from memkit.compat.memory_profiler.python_tracer import SlowLines
 
     if profiler.backend == "tracemalloc":
         import tracemalloc

@@ -22,7 +22,7 @@ from memkit.compat.mprof.profiles import (
     get_profiles,
     read_mprofile_file,
 )
-from memkit.compat.mprof.running import find_first_process, get_cmd_line
+from memkit.compat.mprof.run_command import find_first_process, get_cmd_line
 
 __all__ = [
     "ALL_ACTIONS",

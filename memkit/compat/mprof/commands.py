@@ -83,7 +83,7 @@ def run_action() -> None:
     if not options.program:
         print("A program to run must be provided. Use -h for help")
         sys.exit(FAILED)
-    from memkit.compat.mprof.running import run
+    from memkit.compat.mprof.run_command import run
 
     if code := run(options):
         sys.exit(code)

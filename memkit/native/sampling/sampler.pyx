@@ -249,6 +249,7 @@ cdef class Sampler:
     cdef Journal journal
     cdef Meter meter
     cdef Guard guard
+    cdef list capsules          # of the writers
     cdef pid_t home             # the process that made it; in one forked from it any lock may be held for ever
     cdef pid_t owner            # the process that the thread is of
     cdef bint running
@@ -302,7 +303,7 @@ cdef class Sampler:
         for capsule in capsules:
             PyCapsule_GetPointer(capsule, b"memkit.writer")         # raises for anything else
         if self.home != getpid():
-            self.sampler.writers = NULL
+            self.sampler.writers, self.capsules = NULL, None
             return
         self.lock()
         for capsule in capsules:
@@ -311,6 +312,7 @@ cdef class Sampler:
         self.sampler.writers = first
         self.sampler.sums_due = 0
         pthread_mutex_unlock(&self.sampler.lock)
+        self.capsules = capsules            # releases those before, which may run Python
 
     cdef void lock(self) noexcept:
         with nogil:

@@ -5,7 +5,6 @@ Two engines: callbacks for ``sys.monitoring``, which ``memkit.tracing.tracers`` 
 
 from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
-from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint64_t
 
 from memkit.base.errors import MeterError
@@ -21,10 +20,10 @@ from memkit.native.cpython cimport (
 )
 from memkit.native.tracing.gate cimport ticks
 from memkit.native.tracing.gate import NAMES
-from memkit.native.journal cimport Journal, journal_t, writer_t
+from memkit.native.journal cimport Journal, journal_t
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
 from memkit.native.tracing.hook_chain cimport PROFILE
-from memkit.native.tracing.tracer cimport Tracer, raise_what_is_set
+from memkit.native.tracing.tracer cimport Tracer, raise_what_is_set, set_again
 from memkit.native.tracing.thread_state cimport SLOTS, look_cost, worst_gate
 
 
@@ -90,13 +89,11 @@ cdef inline PyObject *never_again(Calls me) noexcept:
     return <PyObject *>me.disable
 
 
-cdef bint goes_in(PyObject *self, PyObject *code, bint begins) noexcept:
+cdef bint goes_in(Calls me, PyObject *code, bint begins) noexcept:
     """Code begins or goes on; False: see ``never_again``."""
-    cdef Calls me = <Calls>self
     cdef uint64_t time = ticks()
     cdef thread_t *t
     cdef node_t *node
-    cdef int index
     if not me.on:
         return True
     t = this_thread(me)
@@ -104,24 +101,24 @@ cdef bint goes_in(PyObject *self, PyObject *code, bint begins) noexcept:
         return PyErr_Occurred() == NULL
     node = callee(me, t, code, NULL)
     if node == NULL:
-        index = index_of(&me.calls.codes, code)
-        if index == UNKNOWN and PyErr_Occurred() != NULL:
-            return False
-        return not me.on or index != NOT_WANTED
+        return PyErr_Occurred() == NULL and (not me.on or index_of(&me.calls.codes, code) != NOT_WANTED)
     go_in(me, t, node, code, begins, time)
     return True
 
 
 cdef PyObject *on_start(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    return done() if goes_in(self, args[0], True) else never_again(<Calls>self)
+    cdef Calls me = <Calls>self
+    return done() if goes_in(me, args[0], True) else never_again(me)
 
 
 cdef PyObject *on_resume(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    return done() if goes_in(self, args[0], False) else never_again(<Calls>self)
+    cdef Calls me = <Calls>self
+    return done() if goes_in(me, args[0], False) else never_again(me)
 
 
 cdef PyObject *on_throw(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    return done() if goes_in(self, args[0], False) else unless_raised()
+    cdef Calls me = <Calls>self
+    return done() if goes_in(me, args[0], False) else unless_raised()
 
 
 cdef PyObject *on_leave(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
@@ -234,7 +231,6 @@ cdef class Calls(Tracer):
     """
 
     cdef calls_t calls
-    cdef writer_t rows
     cdef object describe, describe_builtin, describe_thread, disable
     cdef bint builtins, everywhere
     cdef list kept                  # code objects that are known
@@ -244,6 +240,7 @@ cdef class Calls(Tracer):
         disable=None,
     ):
         self.kind = PROFILE
+        self.sums_writer.write, self.sums_writer.whose = write_calls, &self.calls
         self.describe, self.describe_builtin, self.describe_thread = describe, describe_builtin, describe_thread
         self.builtins, self.everywhere, self.disable, self.kept = describe_builtin is not None, everywhere, disable, []
         self.calls.tracer.scoped = meter.name == "rss"
@@ -279,9 +276,9 @@ cdef class Calls(Tracer):
             number, thread = self.describe_thread()
         except BaseException as error:
             number, raised = -1, error
-        if not self.come_out(raised) or number < 0:
-            return NULL
-        return join_thread(&self.calls, number, thread)
+        set_again(raised)
+        self.come_out()
+        return join_thread(&self.calls, number, thread) if self.on and number >= 0 else NULL
 
     cdef node_t *find(self, thread_t *t, PyObject *code, PyObject *builtin) noexcept:
         cdef int index = index_of(&self.calls.codes, code)
@@ -289,7 +286,7 @@ cdef class Calls(Tracer):
             settle(&self.calls, t, ticks())     # before the journal gives the GIL to another thread, which would read memory
             index = self.discover(code, builtin)
             if not self.on:
-                return NULL
+                return NULL                     # and the thread's state may be another tracer's by now
             t.since = ticks()
         if index < 0:
             return NULL
@@ -300,8 +297,8 @@ cdef class Calls(Tracer):
 
     cdef int discover(self, PyObject *code, PyObject *builtin) noexcept:
         """Ask what is to be known of code, and remember the answer; UNKNOWN with an exception that is the program's."""
-        cdef code_t *about
-        cdef int number = -1, begins = 0
+        cdef code_t *about = NULL
+        cdef int index = NOT_WANTED, number = -1, begins = 0
         cdef bint target = False
         raised = None
         self.inside += 1
@@ -315,16 +312,17 @@ cdef class Calls(Tracer):
                     number, target, begins = answer
         except BaseException as error:
             number, raised = -1, error
-        if not self.come_out(raised):
-            return UNKNOWN if PyErr_Occurred() != NULL else NOT_WANTED
-        if number < 0:
+        if set_again(raised):
+            index = UNKNOWN
+        elif number < 0:
             note(&self.calls.codes, code, NOT_WANTED)
-            return NOT_WANTED
-        about = want(&self.calls.codes, code, 0, 0)
-        if about == NULL:
-            return NOT_WANTED
-        about.number, about.target, about.begins = number, target, begins
-        return self.calls.codes.count - 1
+        else:
+            about = want(&self.calls.codes, code, 0, 0)
+        if about != NULL:
+            about.number, about.target, about.begins = number, target, begins
+            index = self.calls.codes.count - 1
+        self.come_out()
+        return index
 
     def callbacks(self):
         """What to register with ``sys.monitoring``: start, resume, throw, leave, call and leaving of C functions."""
@@ -332,13 +330,13 @@ cdef class Calls(Tracer):
 
     def start(self):
         """Give every call its share from now on, until ``stop``; this thread has a root from now."""
-        self.on = True
+        Tracer.start(self)
         this_thread(self)
         raise_what_is_set()
 
     def enter(self, code):
         """Code has just begun in this thread, before that could be told of."""
-        cdef thread_t *t = this_thread(self)
+        cdef thread_t *t = this_thread(self) if self.on else NULL
         cdef node_t *node = callee(self, t, <PyObject *>code, NULL) if t != NULL else NULL
         if node != NULL:
             go_in(self, t, node, <PyObject *>code, True, ticks())
@@ -355,11 +353,6 @@ cdef class Calls(Tracer):
         cdef thread_t *t = this_thread(self)
         raise_what_is_set()
         return 0.0 if t == NULL else look_cost(&self.calls.tracer, &t.watch)
-
-    def writer(self):
-        """A capsule for ``Sampler.flush_also``, good as long as this object lives."""
-        self.rows.write, self.rows.whose = write_calls, &self.calls
-        return PyCapsule_New(&self.rows, b"memkit.writer", NULL)
 
     def flush(self, Journal journal):
         """Write all totals that have changed, and what runs now."""

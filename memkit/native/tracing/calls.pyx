@@ -18,7 +18,7 @@ from memkit.native.tracing.code_table cimport codes_close, codes_open
 from memkit.native.tracing.gate cimport nanoseconds_per_tick, ticks
 from memkit.native.journal cimport NOTHING, journal_row, journal_t
 from memkit.native.tracing.thread_state cimport (
-    OF_CALLS, SLOTS, new_reads, tracer_close, tracer_open, watch_join, watch_part, watch_t, watches,
+    OF_CALLS, SLOTS, is_open, new_reads, tracer_close, tracer_open, watch_join, watch_part, watch_t, watches,
 )
 
 cdef extern from *:
@@ -277,7 +277,7 @@ cdef int calls_open(calls_t *calls) noexcept:
 cdef void calls_close(calls_t *calls) noexcept:
     cdef watch_t *watch
     cdef int chunk
-    if calls.tracer.slot < 0:
+    if not is_open(&calls.tracer):
         return
     watch = watches(&calls.tracer)
     while watch != NULL:

@@ -26,7 +26,7 @@ cdef void codes_close(codes_t *codes) noexcept:
     PyMem_RawFree(codes.wanted)
     PyMem_RawFree(codes.keys)
     PyMem_RawFree(codes.values)
-    codes.count = 0
+    codes.wanted, codes.keys, codes.values, codes.count = NULL, NULL, NULL, 0
 
 
 cdef bint grow(codes_t *codes) noexcept:

@@ -9,7 +9,7 @@ from memkit.native.meter cimport meter_t
 from memkit.native.tracing.event_places cimport place_t
 from memkit.native.tracing.event_rows cimport row_t
 from memkit.native.tracing.gate cimport gate_t
-from memkit.native.tracing.hook_chain cimport Seat
+from memkit.native.tracing.hook_chain cimport HookChain
 
 cdef enum:
     MOST_OWN = 8
@@ -34,8 +34,8 @@ cdef class EventLog:
     cdef row_t row
     cdef tuple own              # names of files that are not the program's
     cdef PyObject *own_files[MOST_OWN]
-    cdef readonly Seat calls
-    cdef readonly Seat lines
+    cdef readonly HookChain calls
+    cdef readonly HookChain lines
 
     cdef void leave_gate(self) noexcept
     cdef bint poll(self) noexcept                   # whether memory was read, since it can have changed

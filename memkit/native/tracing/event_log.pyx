@@ -26,7 +26,7 @@ from memkit.native.threads cimport pthread_atfork
 from memkit.native.tracing.event_places cimport is_from, locate, place_t, text_of
 from memkit.native.tracing.event_rows cimport event_t, format_csv, format_padded, row_close
 from memkit.native.tracing.gate cimport gate_close, gate_open, must_read, ticks
-from memkit.native.tracing.hook_chain cimport PROFILE, TRACE, Seat
+from memkit.native.tracing.hook_chain cimport PROFILE, TRACE, HookChain
 
 cdef extern from "Python.h":
     void Py_XDECREF(PyObject *)
@@ -48,7 +48,7 @@ cdef enum:
 
 # -- what the interpreter calls ----------------------------------------------------------------------------------------
 
-cdef class Calls(Seat):
+cdef class Calls(HookChain):
     """Calls and returns, of Python and of C."""
 
     cdef EventLog log
@@ -58,7 +58,7 @@ cdef class Calls(Seat):
         return 0
 
 
-cdef class TracedLines(Seat):
+cdef class TracedLines(HookChain):
     """Lines and exceptions; calls and returns too, unless a profile function gets them."""
 
     cdef EventLog log
@@ -112,9 +112,9 @@ cdef class EventLog:
         self.gated = PyThreadState_Get().id
         self.started = now()
         self.active = True
-        for seat in (self.calls, self.lines):
-            if seat is not None:
-                seat.take_all() if all_threads else seat.take()
+        for chain in (self.calls, self.lines):
+            if chain is not None:
+                chain.take_all() if all_threads else chain.take()
 
     def pause(self):
         self.active = False
@@ -125,11 +125,12 @@ cdef class EventLog:
     def stop(self):
         """Log nothing more, and take the functions out of the interpreter again."""
         self.active = False
-        for seat in (self.lines, self.calls):
-            if seat is not None:
-                seat.stop()
-        Py_XDECREF(self.before.code)
+        for chain in (self.lines, self.calls):
+            if chain is not None:
+                chain.stop()
+        cdef PyObject *code = self.before.code
         self.before.code = NULL
+        Py_XDECREF(code)            # which may run Python
 
     def close(self):
         """Close the descriptors, after ``stop``."""

@@ -5,7 +5,6 @@ Two engines: callbacks for ``sys.monitoring``, which ``memkit.tracing.tracers`` 
 
 from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
-from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uint64_t
 
 from memkit.base.errors import MeterError
@@ -16,14 +15,14 @@ from memkit.native.cpython cimport (
 )
 from memkit.native.tracing.gate cimport ticks
 from memkit.native.tracing.gate import NAMES
-from memkit.native.journal cimport Journal, journal_t, writer_t
+from memkit.native.journal cimport Journal, journal_t
 from memkit.native.tracing.lines cimport (
     activation_t, begin_line, end_line, enter, leave, leave_all, leave_down_to, line_t, lines_close, lines_flush,
     lines_open, lines_t, table_t, this_thread, thread_t,
 )
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
 from memkit.native.tracing.hook_chain cimport TRACE
-from memkit.native.tracing.tracer cimport Tracer, raise_what_is_set
+from memkit.native.tracing.tracer cimport Tracer, raise_what_is_set, set_again
 from memkit.native.tracing.thread_state cimport SLOTS, look_cost, watch_t, watches, worst_gate
 
 cdef enum:
@@ -81,9 +80,8 @@ cdef PyObject *on_start(PyObject *self, PyObject **args, Py_ssize_t count) noexc
     return done()
 
 
-cdef bint goes_on(PyObject *self, PyObject **args) noexcept:
+cdef bint goes_on(Lines me, PyObject **args) noexcept:
     """A generator or coroutine goes on in the line where it was suspended; False: see ``never_again``."""
-    cdef Lines me = <Lines>self
     cdef lines_t *lines = &me.lines
     cdef uint64_t time = ticks()
     cdef code_t *about
@@ -107,11 +105,13 @@ cdef bint goes_on(PyObject *self, PyObject **args) noexcept:
 
 
 cdef PyObject *on_resume(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    return done() if goes_on(self, args) else never_again(<Lines>self)
+    cdef Lines me = <Lines>self
+    return done() if goes_on(me, args) else never_again(me)
 
 
 cdef PyObject *on_throw(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    return done() if goes_on(self, args) or PyErr_Occurred() == NULL else NULL
+    cdef Lines me = <Lines>self
+    return done() if goes_on(me, args) or PyErr_Occurred() == NULL else NULL
 
 
 cdef PyObject *on_line(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
@@ -228,13 +228,13 @@ cdef class Lines(Tracer):
     """
 
     cdef lines_t lines
-    cdef writer_t rows
     cdef object wanted, disable
     cdef readonly list kept         # code objects that are traced
     cdef list unwanted
 
     def __cinit__(self, Meter meter, wanted, disable=None):
         self.kind = TRACE
+        self.sums_writer.write, self.sums_writer.whose = write_lines, &self.lines
         self.wanted, self.disable, self.kept, self.unwanted = wanted, disable, [], []
         self.lines.tracer.scoped = meter.name == "rss"
         self.lines.tracer.meter = meter.meter
@@ -268,19 +268,19 @@ cdef class Lines(Tracer):
 
     cdef int discover(self, object code) noexcept:
         """Ask whether a code object is wanted, and remember the answer; UNKNOWN with an exception that is the program's."""
+        cdef int index = UNKNOWN
         raised = answer = None
         self.inside += 1
         try:
             answer = self.wanted(code)
         except BaseException as error:
             raised = error
-        if not self.come_out(raised):
-            return UNKNOWN if PyErr_Occurred() != NULL else NOT_WANTED
-        if answer is None:
-            if self.disable is None:        # sys.settrace would ask again at each call
+        if not set_again(raised):
+            index = NOT_WANTED if answer is None else self.learn(code, answer)
+            if answer is None and self.disable is None:     # sys.settrace would ask again at each call
                 self.remember_unwanted(code)
-            return NOT_WANTED
-        return self.learn(code, answer)
+        self.come_out()
+        return index
 
     cdef int learn(self, object code, object answer) noexcept:
         """Note what is to be known of a code object that is wanted; its index, or NOT_WANTED where that fails."""
@@ -321,7 +321,7 @@ cdef class Lines(Tracer):
         leave_all(&self.lines)
 
     def resume(self):
-        self.on = True
+        Tracer.start(self)
 
     def sums(self):
         """What the lines came to that have ended: for each thread and code object; see ``memkit.tracing.tracers``."""
@@ -352,11 +352,6 @@ cdef class Lines(Tracer):
         """Nanoseconds that one reading takes: the least of some."""
         cdef thread_t *t = this_thread(&self.lines)
         return 0.0 if t == NULL else look_cost(&self.lines.tracer, &t.watch)
-
-    def writer(self):
-        """A capsule for ``Sampler.flush_also``, good as long as this object lives."""
-        self.rows.write, self.rows.whose = write_lines, &self.lines
-        return PyCapsule_New(&self.rows, b"memkit.writer", NULL)
 
     def flush(self, Journal journal):
         """Write the totals that have changed, lines that run now among them."""

@@ -20,7 +20,7 @@ from memkit.native.tracing.code_table cimport codes_close, codes_open, total_t
 from memkit.native.tracing.gate cimport must_read, nanoseconds_per_tick, ticks
 from memkit.native.journal cimport journal_row, journal_t
 from memkit.native.tracing.thread_state cimport (
-    OF_LINES, SLOTS, new_reads, tracer_close, tracer_open, watch_join, watch_look, watch_part, watch_t, watches,
+    OF_LINES, SLOTS, is_open, new_reads, tracer_close, tracer_open, watch_join, watch_look, watch_part, watch_t, watches,
 )
 
 cdef extern from *:
@@ -320,7 +320,7 @@ cdef void free_tables(thread_t *t) noexcept:
 
 cdef void lines_close(lines_t *lines) noexcept:
     cdef watch_t *watch
-    if lines.tracer.slot < 0:
+    if not is_open(&lines.tracer):
         return
     watch = watches(&lines.tracer)
     while watch != NULL:

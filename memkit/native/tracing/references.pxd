@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t
 
 from memkit.native.journal cimport Journal
 from memkit.native.tracing.event_rows cimport row_t
+from memkit.native.tracing.hook_chain cimport HookChain
 from memkit.native.meter cimport meter_t
 
 cdef enum:
@@ -27,11 +28,10 @@ cdef struct lives_t:            # objects that were created and are not destroye
     size_t used
 
 
-cdef class References:
+cdef class References(HookChain):
     cdef Journal journal        # None: they are only counted
     cdef meter_t meter
     cdef int64_t memory         # at the last row, -1 before any
-    cdef bint on
     cdef bint paused            # ends are noted, but nothing is written or counted
     cdef bint busy              # the objects that are made here are not the program's
     cdef bint builtins
@@ -42,9 +42,6 @@ cdef class References:
     cdef row_t row
     cdef readonly int64_t count_new
     cdef readonly int64_t count_del
-    cdef int (*before)(PyObject *, int, void *) noexcept
-    cdef void *before_data
-    cdef object before_kept
 
     cdef kind_t *kind_of(self, PyObject *thing) noexcept
     cdef bint decide(self, PyObject *thing, const char *name, bint heap) noexcept

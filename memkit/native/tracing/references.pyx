@@ -20,20 +20,14 @@ from memkit.native.clock cimport MILLISECOND, now, process_cpu
 from memkit.native.cpython cimport PyCodeObject, PyThreadState_Get
 from memkit.native.tracing.event_places cimport text_of
 from memkit.native.journal cimport Journal, journal_flush, journal_text
-from memkit.native.tracing.event_rows cimport reference_t, row_close, format_reference
+from memkit.native.tracing.event_rows cimport format_reference, reference_t, row_close
+from memkit.native.tracing.hook_chain cimport REFERENCE, HookChain, reference_hook_t
 from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
 
 cdef extern from *:
     """
     #if PY_VERSION_HEX >= 0x030D0000
       #define memkit_has_references 1
-      static int memkit_set_tracer(int (*function)(PyObject *, int, void *), void *data) {
-          return PyRefTracer_SetTracer((PyRefTracer)function, data);
-      }
-      typedef int (*memkit_tracer)(PyObject *, int, void *);
-      static memkit_tracer memkit_get_tracer(void **data) {
-          return (memkit_tracer)PyRefTracer_GetTracer(data);
-      }
       /* Not the frame object, which would have to be made. */
       static PyObject *memkit_current_code(int *line) {
           struct _PyInterpreterFrame *frame = PyThreadState_Get()->current_frame;
@@ -47,19 +41,13 @@ cdef extern from *:
       }
     #else
       #define memkit_has_references 0
-      typedef int (*memkit_tracer)(PyObject *, int, void *);
-      static int memkit_set_tracer(memkit_tracer function, void *data) { return -1; }
-      static memkit_tracer memkit_get_tracer(void **data) { return NULL; }
       static PyObject *memkit_current_code(int *line) { return NULL; }
     #endif
     #define memkit_is_heap(type) ((type)->tp_flags & Py_TPFLAGS_HEAPTYPE)
     """
-    ctypedef int (*tracer_t "memkit_tracer")(PyObject *, int, void *) noexcept
     ctypedef struct PyTypeObject:
         const char *tp_name
     bint has_references "memkit_has_references"
-    int set_tracer "memkit_set_tracer"(tracer_t, void *)
-    tracer_t get_tracer "memkit_get_tracer"(void **)
     PyObject *current_code "memkit_current_code"(int *)
     bint is_heap "memkit_is_heap"(PyTypeObject *)
     PyTypeObject *Py_TYPE(PyObject *)
@@ -147,19 +135,19 @@ cdef int on_reference(PyObject *thing, int event, void *data) noexcept:
     if thing == NULL:           # Python 3.14: another function has been set; the one that we pass events on to knows already
         return 0
     me = <References><PyObject *>data
-    if me.on and not me.busy:
+    if not (me.stopped or me.busy):
         me.busy = True
         if event == CREATED:
             me.begun(thing)
         elif event == ENDED:
             me.ended(thing)
         me.busy = False
-    if me.before != NULL:
-        me.before(thing, event, me.before_data)
+    if me.links != NULL:
+        (<reference_hook_t>me.links.hook.function)(thing, event, me.links.hook.argument)
     return 0
 
 
-cdef class References:
+cdef class References(HookChain):
     """Counts the objects that are created and destroyed, and writes a row for each into ``journal``, if that is not None.
 
     ``included`` and ``excluded`` are names of types as bytes; where ``included`` is None these are all but the excluded
@@ -169,6 +157,7 @@ cdef class References:
     def __cinit__(self, Journal journal, Meter meter, included, tuple excluded, bint builtins, tuple own):
         if not has_references:
             raise MeterError("references can be traced from Python 3.13 on: earlier versions do not report them")
+        self.kind, self.function = REFERENCE, <void *>on_reference
         self.journal, self.included, self.excluded, self.builtins = journal, included, excluded, builtins
         self.own = own
         self.memory = -1
@@ -179,26 +168,15 @@ cdef class References:
 
     def start(self):
         """Trace every object from now on."""
-        self.before = get_tracer(&self.before_data)
-        if self.before == on_reference:
-            self.before_kept = <object><PyObject *>self.before_data
-        if set_tracer(on_reference, <void *>self):
+        self.take()
+        if not self.is_installed():
             raise MeterError("references cannot be traced")
-        self.on = True
-        Py_INCREF(self)         # the interpreter does not count the one that it has
+        Py_INCREF(self)         # the interpreter does not count its own reference
 
     def stop(self):
-        cdef void *data = NULL
-        self.on = False
-        if get_tracer(&data) == on_reference and data == <void *>self:
-            while self.before == on_reference and not (<References><PyObject *>self.before_data).on:
-                self.skip(<References><PyObject *>self.before_data)         # that one has ended meanwhile
-            set_tracer(self.before, self.before_data)
-            self.before = NULL
-            Py_DECREF(self)     # otherwise another tool calls us still, and may do so for ever
-
-    def skip(self, References other):
-        self.before, self.before_data, self.before_kept = other.before, other.before_data, other.before_kept
+        self.stopped = True
+        if self.restore():
+            Py_DECREF(self)     # otherwise another hook goes on calling ours, for an unknown time
 
     def pause(self):
         self.paused = True

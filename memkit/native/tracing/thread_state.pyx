@@ -94,7 +94,6 @@ cdef bint tracer_open(tracer_t *tracer, int kind) noexcept:
     while tracer.slot < SLOTS and in_use[kind][tracer.slot] != NULL:
         tracer.slot += 1
     if tracer.slot == SLOTS:
-        tracer.slot = -1
         return False
     generations += 1
     tracer.generation = generations
@@ -112,15 +111,18 @@ cdef void tracer_close(tracer_t *tracer) noexcept:
         watch = watch.next
     pthread_mutex_unlock(&lock)
     in_use[tracer.kind][tracer.slot] = NULL
-    tracer.slot = -1
+    tracer.generation = -1          # the slot may be another tracer's from now on
 
 
 cdef watch_t *watches(tracer_t *tracer) noexcept nogil:
-    return load(known[tracer.kind][tracer.slot])
+    return load(known[tracer.kind][tracer.slot]) if is_open(tracer) else NULL
 
 
 cdef watch_t *watch_join(tracer_t *tracer, size_t size) noexcept:
-    cdef watch_t *watch = <watch_t *>pthread_getspecific(keys[tracer.kind][tracer.slot])
+    cdef watch_t *watch
+    if not is_open(tracer):
+        return NULL
+    watch = <watch_t *>pthread_getspecific(keys[tracer.kind][tracer.slot])
     if watch == NULL:
         watch = known[tracer.kind][tracer.slot]
         while watch != NULL and watch.busy:

@@ -4,8 +4,11 @@ They are told of events by callbacks of ``sys.monitoring``, or hold the place of
 """
 
 from cpython.exc cimport PyErr_Occurred
+from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_New, PyCapsule_SetContext
 
-from memkit.native.tracing.hook_chain cimport Seat
+from memkit.native.cpython cimport Py_DECREF, Py_INCREF
+from memkit.native.tracing.hook_chain cimport HookChain
 
 cdef extern from "Python.h":
     void PyErr_SetObject(object, object) noexcept
@@ -31,21 +34,44 @@ cdef bint is_the_programs(object error) noexcept:
     return False
 
 
+cdef bint set_again(object error) noexcept:
+    if error is None or not is_the_programs(error):
+        return False                # ours is never the program's trouble
+    PyErr_SetObject(type(error), error)
+    return True
+
+
 cdef int raise_what_is_set() except -1:
     return -1 if PyErr_Occurred() != NULL else 0
 
 
-cdef class Tracer(Seat):
-    """Something that sums up what it is told of, from ``start`` to ``stop``; then ``close`` gives all back."""
+cdef void drop_tracer(object capsule) noexcept:
+    Py_DECREF(<PyObject *>PyCapsule_GetContext(capsule))
+
+
+cdef class Tracer(HookChain):
+    """Something that sums up what it is told of, from ``start`` to ``stop``; then ``close`` gives all back.
+
+    It may be stopped and closed whenever Python runs, and the interpreter keeps no reference to the callback that it calls.
+    So a callback holds one to the tracer for as long as it runs; Python runs for it only between ``inside += 1`` and
+    ``come_out``, and after that nothing of the tracer's memory is there unless it is still on.
+    """
 
     def start(self):
         """Count from now on, until ``stop``."""
-        self.on = True
+        self.on = not self.closing
 
     def stop(self):
         """Count no more, and give back the places in the threads."""
         self.on = False
-        Seat.stop(self)
+        HookChain.stop(self)
+
+    def writer(self):
+        """A capsule for ``Sampler.flush_also``, with a reference to this tracer. Take it back before ``close``."""
+        capsule = PyCapsule_New(&self.sums_writer, b"memkit.writer", drop_tracer)
+        PyCapsule_SetContext(capsule, <void *>self)
+        Py_INCREF(<PyObject *>self)
+        return capsule
 
     def close(self):
         """Give everything back. Nothing may flush any more, and whatever calls back finds us off."""
@@ -54,19 +80,11 @@ cdef class Tracer(Seat):
         if not self.inside:
             self.release()
 
-    cdef bint come_out(self, object error) noexcept:
-        """Running Python for us is over; whether we go on. Whoever is the last makes up for a close meanwhile.
-
-        ``error`` is what came up in it, or None: the program's is set again for the program, ours is never its trouble.
-        """
-        cdef bint theirs = error is not None and is_the_programs(error)
+    cdef void come_out(self) noexcept:
+        """Running Python for us is over. Whoever is the last makes up for a close meanwhile."""
         self.inside -= 1
         if self.closing and not self.inside:
             self.release()
-        if theirs:
-            PyErr_SetObject(type(error), error)
-            return False
-        return self.on
 
     cdef void release(self) noexcept:
         """Give back memory and descriptors; more than once does no harm."""

@@ -1,1 +1,1 @@
-"""The reporters that ship with memkit: plugins like any stranger's, which use the front door and nothing deeper."""
+"""The reporters that ship with memkit: plugins like those of others, which import ``memkit`` and nothing deeper."""

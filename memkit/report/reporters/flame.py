@@ -1,31 +1,33 @@
 """``--flame``: the tree of calls as a picture, callers above what they called, as wide as they grew."""
 
-import os
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import memkit
 
-SUFFIXES = (".png", ".svg", ".pdf")
-NOISE = 128 << 10
-"""Growth below this tells nothing; where all of it is, the picture is by time."""
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 NARROWEST = 1 / 1200
-"""The share of the width below which a box is left out: about a dot."""
+"""The share of the width below which a box is left out: about a pixel."""
 MOST_LEVELS = 40
-LONGEST_CHAIN = 7
-"""Of more boxes than this below each other, all nearly as wide, those in the middle become one."""
 SHORTEST = 6
-"""Names are not shortened to less than so many characters, but left out."""
+"""A name with room for fewer characters is left out rather than shortened."""
 WIDTH, LEVEL, FONT = 12.0, 0.27, 7.5
 """Inches, inches, points."""
 ADVANCE = 0.64
-"""The width of a character of DejaVu Sans Mono, rounded up to dots, as a share of the font's size."""
-SHRINKAGE, GAP = "#a9d8b8", "#e3e3e3"
+"""The width of a character of DejaVu Sans Mono as a share of the font's size, rounded up to pixels."""
 
 
 class Box(NamedTuple):
     """A call in the picture, or several of a chain in one. Left and width are shares of the whole."""
 
-    call: object
+    call: memkit.Call
     left: float
     width: float
     level: int
@@ -33,57 +35,46 @@ class Box(NamedTuple):
     """How many calls it stands for, where these are the middle of a chain."""
 
 
-def picture_path(text):
-    """The type of ``--flame``: a file that can be written, of a kind that can be drawn."""
-    path = memkit.output_path(text)
-    if os.path.splitext(path)[1].lower() not in SUFFIXES:
-        raise memkit.UsageError(f"cannot tell the kind of picture from {path!r}: end it in {', '.join(SUFFIXES)}")
-    return path
-
-
 @memkit.hookimpl
-def memkit_add_options(parser):
+def memkit_add_options(parser: memkit.OptionParser) -> None:
+    memkit.add_call_options(parser)
     parser.add_argument(
         "--flame",
         metavar="FILE",
-        type=picture_path,
+        type=memkit.pictures.path,
         help="draw the tree of calls by growth, or by time with --sort time, into a .png, .svg or .pdf file",
     ).one_recording = True
 
 
 @memkit.hookimpl
-def memkit_report(recording, options):
+def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
     if not options.flame:
         return
     if not recording.calls:
         raise memkit.UsageError("--flame has nothing to draw: no calls were traced; record with --calls")
-    hide, all = getattr(options, "hide", None), getattr(options, "show_all", False)
-    shown = recording.hiding(hide or (), libraries=not all)
-    try:
-        figure = draw(shown, by_time=getattr(options, "sort", None) == "time")
-    except ImportError:
-        raise memkit.MemkitError("--flame needs matplotlib: python -m pip install matplotlib") from None
-    kind = os.path.splitext(options.flame)[1][1:].lower()
-    with memkit.output(options.flame, binary=True) as file:
-        figure.savefig(file, format=kind)
+    figure = draw(memkit.chosen_calls(recording, options), by_time=options.sort == "time")
+    memkit.pictures.save(figure, options.flame)
 
 
 # -- where the boxes are -------------------------------------------------------------------------------------------
 
 
 class Layout:
-    """The boxes of a tree of calls: ``boxes``, and in ``narrow`` and ``deep`` how many were left out for what reason.
+    """The boxes of a tree of calls: ``boxes``, and how many calls were left out as too ``narrow`` or too ``deep``.
 
-    A box is as wide as its call grew or shrank, or as the boxes below it are together, if that is more: where one gives
-    back what another one took, both are there, though their caller kept nothing.
+    A box is as wide as its call grew or shrank, or as the boxes below it are together, if that is more: where one frees what
+    another allocated, both are there, though their caller kept nothing.
     """
 
-    def __init__(self, calls, by_time=False):
+    def __init__(self, calls: Sequence[memkit.Call], by_time: bool = False):
         roots = [call for call in calls if call.parent is None]
-        self.by = "time" if by_time or max(abs(call.growth) for call in roots) < NOISE else "growth"
+        nothing_grew = max(abs(call.growth) for call in roots) < memkit.transforms.NOISE
+        self.by = "time" if by_time or nothing_grew else "growth"
         self._calls = {call.id: call for call in calls}
-        self._widths, self._below = {}, {}
-        self.boxes, self.deep = [], 0
+        self._widths: dict[int, int] = {}
+        self._below: dict[int | None, list[int]] = {}
+        self.boxes: list[Box] = []
+        self.deep = 0
         least = max(1, sum(abs(getattr(call, self.by)) for call in roots) * NARROWEST)
         for call in reversed(calls):
             width = abs(getattr(call, self.by))
@@ -93,9 +84,10 @@ class Layout:
         self._place()
         self.narrow = len(calls) - self.deep - sum(max(1, box.between) for box in self.boxes)
 
-    def _place(self):
+    def _place(self) -> None:
         whole = sum(self._widths[root] for root in self._below.get(None, ())) or 1
-        ahead, left = [], 0.0
+        ahead: list[tuple[int, float, int]] = []
+        left = 0.0
         for root in self._ordered(None):
             ahead.append((root, left, 0))
             left += self._widths[root] / whole
@@ -104,8 +96,7 @@ class Layout:
             if self._widths[id] / whole < NARROWEST:
                 continue
             chain = self._chain(id)
-            shown = chain if len(chain) <= LONGEST_CHAIN else [*chain[:3], chain[3:-3], *chain[-3:]]
-            for each in shown:
+            for each in memkit.transforms.cut_chain(chain):
                 first, between = (each[0], len(each)) if isinstance(each, list) else (each, 0)
                 if level < MOST_LEVELS:
                     self.boxes.append(Box(self._calls[first], left, self._widths[first] / whole, level, between))
@@ -116,14 +107,14 @@ class Layout:
                 ahead.append((below, left, level))
                 left += self._widths[below] / whole
 
-    def _ordered(self, id):
-        """What is below a call, what grew most first, what shrank last."""
+    def _ordered(self, id: int | None) -> list[int]:
+        """The calls below one: what grew most first, what shrank last."""
         return sorted(self._below.get(id, ()), key=lambda below: -getattr(self._calls[below], self.by))
 
-    def _chain(self, id):
-        """A call and those after it, as long as each makes only one that is there, and nearly as wide."""
+    def _chain(self, id: int) -> list[int]:
+        """A call and those below it, as long as each has a single box below it, nearly as wide."""
         chain = [id]
-        while len(below := self._below.get(id, ())) == 1 and self._widths[below[0]] >= 0.9 * self._widths[id]:
+        while len(below := self._below.get(id, [])) == 1 and self._widths[below[0]] >= 0.9 * self._widths[id]:
             [id] = below
             chain.append(id)
         return chain
@@ -132,37 +123,36 @@ class Layout:
 # -- the picture ---------------------------------------------------------------------------------------------------
 
 
-def draw(recording, by_time=False):
+def draw(recording: memkit.Recording, by_time: bool = False) -> Figure:
     """A matplotlib ``Figure`` of the calls of a recording: growth, or time, across; peaks in colour."""
-    from matplotlib.figure import Figure
-
+    pictures = memkit.pictures
     layout = Layout(recording.calls, by_time)
     levels = 1 + max((box.level for box in layout.boxes), default=0)
     height = 1.25 + LEVEL * levels
-    figure = Figure(figsize=(WIDTH, height), dpi=120)
+    figure = pictures.new_figure(height, width=WIDTH, layout=False)
     axes = figure.add_axes((0.01, 0.75 / height, 0.98, LEVEL * levels / height))
     axes.set_xlim(0, 1)
     axes.set_ylim(levels, 0)
     axes.axis("off")
     colour = _Colours(recording.calls)
     _draw_boxes(axes, layout, colour)
-    figure.text(0.01, 1 - 0.15 / height, _shortened(_title(recording, layout), 150), fontsize=11, va="top", parse_math=False)
+    figure.text(0.01, 1 - 0.15 / height, _on_a_line(_title(recording, layout), 150), fontsize=11, va="top", parse_math=False)
     how = f"callers above what they called; as wide as they {'took' if layout.by == 'time' else 'grew or shrank'}"
-    figure.text(0.01, 0.5 / height, "\n".join([how, *_remarks(layout)]), fontsize=7.5, va="top", color="#555555")
+    figure.text(0.01, 0.5 / height, "\n".join([how, *_remarks(layout)]), fontsize=7.5, va="top", color=pictures.FAINT)
     _draw_legend(figure, height, layout, colour)
     return figure
 
 
-def _title(recording, layout):
+def _title(recording: memkit.Recording, layout: Layout) -> str:
     roots = [call for call in recording.calls if call.parent is None]
     grown = memkit.units.show_bytes(sum(call.growth for call in roots))
     took = memkit.units.show_time(sum(call.time for call in roots))
     peak = memkit.units.show_bytes(max(call.peak for call in recording.calls))
     sums = f"calls grew memory by {grown}" if layout.by == "growth" else f"calls took {took} and grew memory by {grown}"
-    return f"{_shortened(recording.about.command, 80)}: {sums}, peak {peak}"
+    return f"{_on_a_line(recording.about.command, 80)}: {sums}, peak {peak}"
 
 
-def _remarks(layout):
+def _remarks(layout: Layout) -> list[str]:
     left_out = []
     if layout.deep:
         left_out.append(f"{layout.deep:,} calls deeper than {MOST_LEVELS} levels")
@@ -174,7 +164,7 @@ def _remarks(layout):
 class _Colours:
     """The colour of a peak: the higher the darker, never too dark to read black text on."""
 
-    def __init__(self, calls):
+    def __init__(self, calls: Sequence[memkit.Call]):
         from matplotlib import colormaps
         from matplotlib.colors import ListedColormap, Normalize
 
@@ -184,23 +174,25 @@ class _Colours:
         self.norm = Normalize(min(call.own_peak for call in calls) / unit, max(call.peak for call in calls) / unit)
         self.flat = self.norm.vmin == self.norm.vmax
 
-    def of(self, peak):
+    def of(self, peak: int) -> Any:
         return self.map(0.5 if self.flat else self.norm(peak / self._unit))
 
 
-def _shrank(box, layout):
+def _shrank(box: Box, layout: Layout) -> bool:
     return layout.by == "growth" and box.call.growth < 0
 
 
-def _draw_boxes(axes, layout, colour):
+def _draw_boxes(axes: Axes, layout: Layout, colour: _Colours) -> None:
     from matplotlib.collections import PolyCollection
 
-    kinds = {"grew": ([], []), "shrank": ([], []), "between": ([], [])}
+    pictures = memkit.pictures
+    freed, hatched = pictures.FREED_AREA, {"hatch": "////", "edgecolor": pictures.FREED_HATCH}
+    kinds: dict[str, tuple[list[Any], list[Any]]] = {"grew": ([], []), "shrank": ([], []), "between": ([], [])}
     for box in layout.boxes:
         kind = "between" if box.between else "shrank" if _shrank(box, layout) else "grew"
         left, right, top = box.left, box.left + box.width, box.level
         kinds[kind][0].append(((left, top + 0.03), (right, top + 0.03), (right, top + 0.97), (left, top + 0.97)))
-        kinds[kind][1].append({"grew": colour.of(box.call.peak), "shrank": SHRINKAGE, "between": GAP}[kind])
+        kinds[kind][1].append({"grew": colour.of(box.call.peak), "shrank": freed, "between": pictures.GRID}[kind])
         if text := label(box, layout.by):
             axes.text(
                 left + 3 / 72 / (WIDTH * 0.98),
@@ -210,44 +202,45 @@ def _draw_boxes(axes, layout, colour):
                 fontsize=FONT,
                 va="center",
                 parse_math=False,
-                bbox={"boxstyle": "square,pad=0.1", "facecolor": SHRINKAGE, "linewidth": 0} if kind == "shrank" else None,
+                bbox={"boxstyle": "square,pad=0.1", "facecolor": freed, "linewidth": 0} if kind == "shrank" else None,
             )
     for kind, (corners, fill) in kinds.items():
         if corners:
-            hatch = {"hatch": "////", "edgecolor": "#4f9d6c"} if kind == "shrank" else {"edgecolor": "white"}
-            axes.add_collection(PolyCollection(corners, facecolors=fill, linewidths=0.6, **hatch))
+            edge: dict[str, Any] = hatched if kind == "shrank" else {"edgecolor": "white"}
+            axes.add_collection(PolyCollection(corners, facecolors=fill, linewidths=0.6, **edge))
 
 
-def label(box, by):
-    """What stands in a box: as much as it has room for, nothing where that is next to nothing."""
+def label(box: Box, by: str) -> str:
+    """The text in a box: as much as fits, and nothing where too little does."""
     room = int((box.width * WIDTH * 0.98 * 72 - 7) / (FONT * ADVANCE))
     if room < SHORTEST and room < len(box.call.function.name):
         return ""
     if box.between:
-        return _shortened(f"... {box.between:,} calls between", room)
-    name = _shortened(box.call.function.name, 1000)
+        return _on_a_line(f"... {box.between:,} calls between", room)
+    name = _on_a_line(box.call.function.name, 1000)
     peak = f"peak {memkit.units.show_bytes(box.call.peak)}"
     size = _growth(box.call) if by == "growth" else memkit.units.show_time(box.call.time)
-    where = f"  {_shortened(_place(box.call.function), 1000)}" if box.call.function.file else ""
+    where = f"  {_on_a_line(_place(box.call.function), 1000)}" if box.call.function.file else ""
     for text in (f"{name}{where}  {size}, {peak}", f"{name}  {size}, {peak}", f"{name}  {size}"):
         if len(text) <= room:
             return text
-    return _shortened(name, room)
+    return _on_a_line(name, room)
 
 
-def _growth(call):
-    """A growth, and where a call grew though it gave something back itself, that too: a box cannot show it."""
-    own = f" (itself {memkit.units.show_bytes(call.own_growth)})" if call.own_growth <= -NOISE and call.growth > 0 else ""
+def _growth(call: memkit.Call) -> str:
+    """A growth, and where a call grew though it freed something itself, that too: a box cannot show it."""
+    freed = call.growth > 0 and call.own_growth <= -memkit.transforms.NOISE
+    own = f" (itself {memkit.units.show_bytes(call.own_growth)})" if freed else ""
     return memkit.units.show_bytes(call.growth, sign=True) + own
 
 
-def _draw_legend(figure, height, layout, colour):
+def _draw_legend(figure: Figure, height: float, layout: Layout, colour: _Colours) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.patches import Patch
 
     if not colour.flat:
-        place = figure.add_axes((0.78, 0.34 / height, 0.2, 0.13 / height))
-        bar = figure.colorbar(ScalarMappable(colour.norm, colour.map), cax=place, orientation="horizontal")
+        below = figure.add_axes((0.78, 0.34 / height, 0.2, 0.13 / height))
+        bar = figure.colorbar(ScalarMappable(colour.norm, colour.map), cax=below, orientation="horizontal")
         bar.outline.set_linewidth(0.4)
         bar.ax.tick_params(labelsize=7, length=2)
         bar.ax.set_title(
@@ -257,20 +250,21 @@ def _draw_legend(figure, height, layout, colour):
     if layout.by == "growth" and colour.flat:
         patches.append(Patch(facecolor=colour.map(0.5), label="grew"))
     if any(_shrank(box, layout) for box in layout.boxes):
-        patches.append(Patch(facecolor=SHRINKAGE, edgecolor="#4f9d6c", hatch="////", label="gave back more than it took"))
+        freed, hatch = memkit.pictures.FREED_AREA, memkit.pictures.FREED_HATCH
+        patches.append(Patch(facecolor=freed, edgecolor=hatch, hatch="////", label="shrank"))
     if any(box.between for box in layout.boxes):
-        patches.append(Patch(facecolor=GAP, label="several calls in one"))
+        patches.append(Patch(facecolor=memkit.pictures.GRID, label="several calls in one"))
     if patches:
-        place = {"loc": "center right", "bbox_to_anchor": (0.765, 0.4 / height)}
-        figure.legend(handles=patches, fontsize=7.5, frameon=False, ncols=len(patches), **place)
+        place = (0.765, 0.4 / height)
+        columns = len(patches)
+        figure.legend(handles=patches, fontsize=7.5, frameon=False, ncols=columns, loc="center right", bbox_to_anchor=place)
 
 
-def _place(function):
+def _place(function: memkit.Function) -> str:
     name = memkit.Source(function.file).name
     return f"{name.replace(chr(92), '/').rpartition('/')[2]}:{function.line}"
 
 
-def _shortened(text, length):
-    """Text on one line that a font can be asked for, cut where it is too long."""
-    text = " ".join(memkit.units.show_text(text).split())
-    return text if len(text) <= length else text[: length - 1] + "…"
+def _on_a_line(text: str, most: int) -> str:
+    """Text of at most so many characters, with a space for each line break."""
+    return memkit.pictures.shorten(" ".join(text.split()), most)

@@ -1,16 +1,23 @@
 """``--folded``: the call paths as folded stacks, ``a;b;c 123``, for flamegraph.pl, inferno and others.
 
-Weights are bytes of growth, without what was given back; with ``--sort time`` nanoseconds.
+Weights are bytes of growth, without what was freed; with ``--sort time`` nanoseconds.
 """
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 import memkit
 
-MOST_LEVELS = 1000
-"""What is deeper counts as the call at this depth: a file of whole stacks grows with the square of their depth."""
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator
 
 
 @memkit.hookimpl
-def memkit_add_options(parser):
+def memkit_add_options(parser: memkit.OptionParser) -> None:
+    memkit.add_call_options(parser)
     parser.add_argument(
         "--folded",
         metavar="FILE",
@@ -20,31 +27,27 @@ def memkit_add_options(parser):
 
 
 @memkit.hookimpl
-def memkit_report(recording, options):
+def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
     if not options.folded:
         return
     if not recording.calls:
         raise memkit.UsageError("--folded has nothing to write: no calls were traced; record with --calls")
-    hide, all = getattr(options, "hide", None), getattr(options, "show_all", False)
-    by = "own_time" if getattr(options, "sort", None) == "time" else "own_growth"
     with memkit.output(options.folded) as file:
-        for line in stacks(recording.hiding(hide or (), libraries=not all), by):
+        for line in lines(memkit.chosen_calls(recording, options), by_time=options.sort == "time"):
             file.write(line)
 
 
-def stacks(recording, by="own_growth"):
+def lines(recording: memkit.Recording, by_time: bool = False) -> Iterator[str]:
     """A line for each call that did something itself, in the order of the tree."""
-    names, stack = {}, []
-    for depth, call in recording.walk():
-        del stack[depth:]
-        if call.function not in names:
-            names[call.function] = _name(call.function)
-        stack.append(names[call.function])
-        if (weight := getattr(call, by)) > 0:
-            yield f"{';'.join(stack[:MOST_LEVELS])} {weight}\n"
+    names: dict[memkit.Function, str] = {}
+    for stack, weight in memkit.transforms.stacks(recording, attrgetter("own_time" if by_time else "own_growth")):
+        for function in stack:
+            if function not in names:
+                names[function] = _name(function)
+        yield f"{';'.join(map(names.__getitem__, stack))} {weight}\n"
 
 
-def _name(function):
+def _name(function: memkit.Function) -> str:
     """A name on one line and without semicolons, which part the names of a stack."""
     file = memkit.Source(function.file).name.replace("\\", "/").rpartition("/")[2]
     text = f"{function.name} ({file}:{function.line})" if file else function.name

@@ -1,46 +1,52 @@
 """The line tables: what each traced line did to memory, function by function, with its source."""
 
+from __future__ import annotations
+
 import os
-import sys
+from typing import TYPE_CHECKING, TextIO
 
 import memkit
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rich.text import Text
 
 HEAD = ("line", "hits", "time", "growth", "memory", "peak")
 WIDTHS = (6, 11, 10, 12, 11, 11)
 MOST_GROWN = 5
 LONGEST_GAP = 5
-"""Lines that never ran are left out where more than so many follow each other."""
+"""More lines than this in a row that never ran are left out."""
 STANDS_OUT = 0.1
-"""A line is marked that has at least this share of what its function's greatest line grew or rose by."""
+"""A line is marked if it grew or rose by at least this share of what the largest line of its function did."""
 
 
 @memkit.hookimpl
-def memkit_add_options(parser):
+def memkit_add_options(parser: memkit.OptionParser) -> None:
+    memkit.add_quiet_option(parser)
     parser.add_argument(
         "--csv-lines", metavar="FILE", type=memkit.output_path, help="write the traced lines as CSV"
     ).one_recording = True
 
 
 @memkit.hookimpl
-def memkit_report(recording, options):
-    """The tables go where the summary goes, after it."""
+def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
+    """Print the tables after the summary, on the same stream."""
     if options.csv_lines:
         write_csv(recording, options.csv_lines)
-    taken = options.command != "report" or "-" in vars(options).values()
-    stream = sys.stderr if taken else sys.stdout
-    if getattr(options, "quiet", False) or stream is None:
-        return
-    if recording.tracing is not None:
+    stream = memkit.report_stream(options)
+    if stream is not None and recording.tracing is not None:
         show(recording, stream)
 
 
-def show(recording, stream):
+def show(recording: memkit.Recording, stream: TextIO) -> None:
     """Print the tables of one recording."""
     console = memkit.console(stream)
     console.print(*tables(recording, colour=console.is_terminal), sep="\n", markup=False)
 
 
-def write_csv(recording, path):
+def write_csv(recording: memkit.Recording, path: str) -> None:
     """The lines as comma-separated values, one row each."""
     import csv
 
@@ -52,7 +58,7 @@ def write_csv(recording, path):
             writer.writerow((*place, line.hits, f"{line.time / 1e9:.9f}", line.growth, line.memory, line.peak))
 
 
-def none_known(recording):
+def none_known(recording: memkit.Recording) -> str:
     """Why there are no lines in a recording that traced them, in a line."""
     if not recording.ending.complete:
         return "no lines are known: the recording was cut off before any were written"
@@ -62,7 +68,7 @@ def none_known(recording):
 # -- tables --------------------------------------------------------------------------------------------------------
 
 
-def tables(recording, colour=False):
+def tables(recording: memkit.Recording, colour: bool = False) -> Iterator[Text]:
     """All tables as rich Text, a line each: one for each function, the lines that grew most, what tracing cost."""
     functions = recording.functions
     if not functions:
@@ -77,10 +83,11 @@ def tables(recording, colour=False):
     yield _text((cost(recording), "dim"))
 
 
-def cost(recording):
-    """How sure the numbers are and what they took, in one line."""
+def cost(recording: memkit.Recording) -> str:
+    """How exact the numbers are and what tracing cost, in one line."""
     tracing, meter = recording.tracing, recording.about.meter
-    what = "resident memory, ±0.1 MiB" if meter == "rss" else f"{meter}"
+    assert tracing is not None, "no lines were traced"
+    what = "resident memory, ±0.1 MiB" if meter == "rss" else meter
     reason = f" ({tracing.reason})" if tracing.reason else ""
     took = memkit.units.show_time(tracing.cost)
     return (
@@ -89,7 +96,7 @@ def cost(recording):
     )
 
 
-def _text(*parts):
+def _text(*parts: str | tuple[str, str] | Text) -> Text:
     from rich.text import Text
 
     text = Text.assemble(*parts)
@@ -97,7 +104,7 @@ def _text(*parts):
     return text
 
 
-def _table(function, lines, source, colour):
+def _table(function: memkit.Function, lines: Sequence[memkit.Line], source: memkit.Source, colour: bool) -> Iterator[Text]:
     yield _text()
     yield _text((function.name, "bold"), f"  {source.name}:{function.line}  ", (sums(lines), "bold"))
     if source.remark:
@@ -112,39 +119,41 @@ def _table(function, lines, source, colour):
         yield _text((_columns(cells(number, line)), style), "  ", texts[number - 1] if number <= len(texts) else "")
 
 
-def sums(lines):
+def sums(lines: Sequence[memkit.Line]) -> str:
     """What the lines of a function did together, in words."""
     growth = memkit.units.show_bytes(sum(line.growth for line in lines), sign=True)
     return f"growth {growth}, peak {memkit.units.show_bytes(max(line.peak for line in lines))}"
 
 
-def rows(function, lines, source):
-    """What stands in the rows of a table: the number, the line if it ran, and whether it stands out; no number is a gap."""
+def rows(
+    function: memkit.Function, lines: Sequence[memkit.Line], source: memkit.Source
+) -> Iterator[tuple[int | None, memkit.Line | None, bool]]:
+    """The rows of a table: the number, the line if it ran, and whether it is marked; a row without a number is a gap."""
     greatest = max((_weight(line, lines) for line in lines), default=0)
     known = {line.number: line for line in lines}
     for number in _shown(known, function.line if source.lines else lines[0].number):
-        line = known.get(number)
+        line = None if number is None else known.get(number)
         yield number, line, bool(line and greatest and _weight(line, lines) >= greatest * STANDS_OUT)
 
 
-def _texts(source, last, colour):
+def _texts(source: memkit.Source, last: int, colour: bool) -> Sequence[str | Text]:
     """The lines of a source up to the last, highlighted for a terminal."""
     texts = source.lines[:last]
     if colour and texts:
         from rich.syntax import Syntax
 
-        return Syntax("", "python").highlight("\n".join(texts)).split("\n")
+        return list(Syntax("", "python").highlight("\n".join(texts)).split("\n"))
     return texts
 
 
-def _weight(line, lines):
+def _weight(line: memkit.Line, lines: Sequence[memkit.Line]) -> int:
     """How much a line matters to memory: what it grew by, or rose above where its function began and ended."""
     base = max(lines[0].memory - lines[0].growth, 0)
     return max(abs(line.growth), line.peak - max(line.memory, base))
 
 
-def cells(number, line):
-    """What stands in the columns of a row, in words."""
+def cells(number: int, line: memkit.Line | None) -> tuple[str, ...]:
+    """The columns of a row, in words."""
     if line is None:
         return (str(number), "", "", "", "", "")
     size, time = memkit.units.show_bytes, memkit.units.show_time
@@ -152,11 +161,11 @@ def cells(number, line):
     return (str(number), f"{line.hits:,}", time(line.time), growth, size(line.memory), size(line.peak))
 
 
-def _columns(words):
+def _columns(words: Iterable[str]) -> str:
     return " ".join(f"{word:>{width}}" for word, width in zip(words, WIDTHS))
 
 
-def _shown(known, start):
+def _shown(known: Iterable[int], start: int) -> Iterator[int | None]:
     """The line numbers of a table; None stands for a gap."""
     numbers = sorted(known)
     before = min(start, numbers[0]) - 1
@@ -170,8 +179,8 @@ def _shown(known, start):
         before = number
 
 
-def _most_grown(recording):
-    grown = sorted((line for line in recording.lines if line.growth > 0), key=lambda line: -line.growth)[:MOST_GROWN]
+def _most_grown(recording: memkit.Recording) -> Iterator[Text]:
+    grown = memkit.transforms.most_grown_lines(recording.lines, MOST_GROWN)
     if not grown:
         return
     yield _text()

@@ -1,10 +1,17 @@
-"""``--mprof``: the recording as a ``.dat`` file of mprof's, for ``mprof plot`` and whatever else reads those."""
+"""``--mprof``: the recording as a ``.dat`` file of mprof, for ``mprof plot`` and other programs that read those."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import memkit
 
+if TYPE_CHECKING:
+    from argparse import Namespace
+
 
 @memkit.hookimpl
-def memkit_add_options(parser):
+def memkit_add_options(parser: memkit.OptionParser) -> None:
     parser.add_argument(
         "--mprof",
         metavar="FILE",
@@ -14,7 +21,7 @@ def memkit_add_options(parser):
 
 
 @memkit.hookimpl
-def memkit_report(recording, options):
+def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
     if not options.mprof:
         return
     with memkit.output(options.mprof) as file:

@@ -1,24 +1,31 @@
 """``--speedscope``: the call paths for https://www.speedscope.app, by what each did itself.
 
-A file has up to three profiles: growth and time, and what was given back, since a weight cannot be negative there.
+A file has up to three profiles: growth, time, and what was freed, since a weight cannot be negative there.
 """
 
+from __future__ import annotations
+
 import json
+from typing import TYPE_CHECKING
 
 import memkit
 
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
-MOST_LEVELS = 1000
-"""What is deeper counts as the call at this depth: a file of whole stacks grows with the square of their depth."""
-PROFILES = (
+PROFILES: tuple[tuple[str, str, Callable[[memkit.Call], int]], ...] = (
     ("growth", "bytes", lambda call: call.own_growth),
     ("time", "nanoseconds", lambda call: call.own_time),
-    ("given back", "bytes", lambda call: -call.own_growth),
+    ("freed", "bytes", lambda call: -call.own_growth),
 )
 
 
 @memkit.hookimpl
-def memkit_add_options(parser):
+def memkit_add_options(parser: memkit.OptionParser) -> None:
+    memkit.add_call_options(parser)
     parser.add_argument(
         "--speedscope",
         metavar="FILE",
@@ -28,20 +35,19 @@ def memkit_add_options(parser):
 
 
 @memkit.hookimpl
-def memkit_report(recording, options):
+def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
     if not options.speedscope:
         return
     if not recording.calls:
         raise memkit.UsageError("--speedscope has nothing to write: no calls were traced; record with --calls")
-    hide, all = getattr(options, "hide", None), getattr(options, "show_all", False)
     with memkit.output(options.speedscope) as file:
-        for piece in document(recording.hiding(hide or (), libraries=not all)):
+        for piece in document(memkit.chosen_calls(recording, options)):
             file.write(piece)
 
 
-def document(recording):
-    """The document, piece by piece: the stacks of many calls are never text all at once."""
-    frames = {}
+def document(recording: memkit.Recording) -> Iterator[str]:
+    """The document in pieces, so that the text of many stacks is never in memory as a whole."""
+    frames: dict[memkit.Function, int] = {}
     for call in recording.calls:
         frames.setdefault(call.function, len(frames))
     head = {
@@ -59,8 +65,8 @@ def document(recording):
     yield "]}\n"
 
 
-def _frame(function):
-    frame = {"name": function.name}
+def _frame(function: memkit.Function) -> dict[str, Any]:
+    frame: dict[str, Any] = {"name": function.name}
     if function.file:
         frame["file"] = memkit.Source(function.file).name
     if function.file and function.line > 0:
@@ -68,14 +74,17 @@ def _frame(function):
     return frame
 
 
-def _profile(recording, name, unit, frames, weight_of):
+def _profile(
+    recording: memkit.Recording,
+    name: str,
+    unit: str,
+    frames: dict[memkit.Function, int],
+    weight_of: Callable[[memkit.Call], int],
+) -> Iterator[str]:
     """A sampled profile: for each call with a weight its stack, outermost first, in the order of the tree."""
-    weights, stack = [], []
+    weights: list[int] = []
     yield f'{{"type": "sampled", "name": {json.dumps(name)}, "unit": "{unit}", "samples": ['
-    for depth, call in recording.walk():
-        del stack[depth:]
-        stack.append(frames[call.function])
-        if (weight := weight_of(call)) > 0:
-            yield f"{', ' if weights else ''}{stack[:MOST_LEVELS]}"
-            weights.append(weight)
+    for stack, weight in memkit.transforms.stacks(recording, weight_of):
+        yield f"{', ' if weights else ''}{[frames[function] for function in stack]}"
+        weights.append(weight)
     yield f'], "weights": {weights}, "startValue": 0, "endValue": {sum(weights)}}}'

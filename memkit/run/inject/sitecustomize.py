@@ -1,5 +1,5 @@
-# What every Python that finds it first on PYTHONPATH runs as it starts: it may be any version, so nothing here is new.
-# It has the process follow the recording that its parent makes, and then makes way for the sitecustomize behind it.
+# Every Python that has this folder first on PYTHONPATH runs this as it starts, of any version: so the syntax is old.
+# The process joins the recording of its parent. Then the sitecustomize that would have run without this one is imported.
 import os
 import sys
 
@@ -7,7 +7,7 @@ _FOLDER = os.path.dirname(os.path.abspath(__file__))
 _OURS = sys.modules.get("sitecustomize")
 
 
-def _follow():
+def _follow():  # type: ignore[no-untyped-def]  # any version of Python runs this
     if not os.environ.get("MEMKIT_FOLLOW", "").startswith("%d.%d\x1f" % sys.version_info[:2]):  # noqa: UP031
         return
     room = os.path.dirname(os.path.dirname(os.path.dirname(_FOLDER)))
@@ -22,24 +22,24 @@ def _follow():
         sys.path.remove(room)
 
 
-def _make_way():
+def _import_next():  # type: ignore[no-untyped-def]
     sys.modules.pop("sitecustomize", None)
     try:
-        import sitecustomize  # noqa: F401
+        import sitecustomize  # type: ignore[import-not-found]  # noqa: F401
     except ImportError as error:
         if getattr(error, "name", "sitecustomize") != "sitecustomize":
             raise
     finally:
-        sys.modules.setdefault("sitecustomize", _OURS)
+        sys.modules.setdefault("sitecustomize", _OURS)  # type: ignore[arg-type]  # it is being imported, so it is there
 
 
-def _is_ours(place):
+def _is_ours(place):  # type: ignore[no-untyped-def]
     try:
         return os.path.abspath(place or os.curdir) == _FOLDER
-    except OSError:  # the working directory is gone, and with it what is relative to it
+    except OSError:  # the working directory is gone
         return False
 
 
-sys.path[:] = [place for place in sys.path if not _is_ours(place)]
-_follow()
-_make_way()
+sys.path[:] = [place for place in sys.path if not _is_ours(place)]  # type: ignore[no-untyped-call]
+_follow()  # type: ignore[no-untyped-call]
+_import_next()  # type: ignore[no-untyped-call]

@@ -7,7 +7,7 @@ from memkit_memory_profiler import check
 check()
 
 if __name__ == "__main__":
-    from memkit.compat.memory_profiler.running import main
+    from memkit.compat.memory_profiler.command import main
 
     main(own_files=(__file__,))
 else:

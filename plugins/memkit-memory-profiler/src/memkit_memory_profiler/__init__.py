@@ -1,15 +1,15 @@
-"""What the doors to memkit share: the look whether the original is installed, too."""
+"""What both modules share: the check whether the original is installed, too."""
+
+from __future__ import annotations
 
 import os
 import sys
 
 MENDED = "python -m pip uninstall -y memory-profiler memkit-memory-profiler, and install memkit-memory-profiler again"
-
-
 OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def refusal():
+def refusal() -> str | None:
     """What is wrong and how to mend it, in one line, where the original is installed beside this; None otherwise.
 
     One in a folder that comes later on the path, as below a virtual environment, is not in the way.
@@ -30,14 +30,14 @@ def refusal():
     return None
 
 
-def check():
+def check() -> None:
     """Raise ``ImportError`` where the original is installed beside this."""
     reason = refusal()
     if reason:
         raise ImportError(reason)
 
 
-def mprof():
+def mprof() -> int:
     """The command ``mprof``."""
     reason = refusal()
     if reason:
@@ -45,4 +45,5 @@ def mprof():
         return 1
     from memkit.compat.mprof import main
 
-    return main()
+    main()
+    return 0

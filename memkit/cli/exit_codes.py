@@ -1,0 +1,37 @@
+"""The exit codes of commands, and the one place where an error becomes one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from memkit.base.errors import FormatError, MemkitError, UsageError
+from memkit.cli.printing import say
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+
+
+def guarded(name: str, command: Callable[[str, list[str]], int], words: list[str]) -> int:
+    """Run a command; what it refuses is one line on stderr."""
+    try:
+        return command(name, words)
+    except UsageError as error:
+        return say(f"{name}: {error}", getattr(error, "code", WRONG_USAGE))
+    except FormatError as error:
+        return say(f"{name}: {error}", WRONG_USAGE)
+    except MemkitError as error:
+        return say(f"{name}: {error}", FAILED)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return reader_went_away()
+
+
+def reader_went_away() -> int:
+    """Of a closed pipe (``| head``) nobody needs to be told; Python would complain at its exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            os.dup2(nowhere, stream.fileno())
+    return 0

@@ -1,0 +1,59 @@
+"""A command that reports: its own options, those that plugins add to them, and ``-p no:NAME``, which leaves a plugin out."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+from collections.abc import Callable
+
+from memkit.base.errors import UsageError
+from memkit.base.plugins import Plugins
+from memkit.cli.parser import Parser
+
+
+def parsed(
+    name: str, description: str, words: list[str], add_options: Callable[[Parser], None]
+) -> tuple[Parser, Plugins, argparse.Namespace]:
+    """A command's parser, plugins and options. Plugins add options, and ``-p no:NAME`` is an option that says which do."""
+    disabled = {word[3:] for before, word in itertools.pairwise(words) if before == "-p" and word.startswith("no:")}
+    while True:
+        plugins = Plugins(disabled)
+        parser = Parser(name, description)
+        add_options(parser)
+        parser.add_argument(
+            "-p",
+            dest="plugins",
+            action="append",
+            default=[],
+            metavar="no:NAME",
+            help="leave a plugin out; see memkit plugins",
+        )
+        plugins.add_options(parser.add_argument_group("reports"))
+        options = parser.parse(words)
+        for word in options.plugins:
+            if not word.startswith("no:"):
+                raise UsageError(f"-p {word!r}: write -p no:NAME; a plugin is switched on by its own option")
+        wanted = {word[3:] for word in options.plugins}
+        if wanted == disabled:
+            plugins.check_names(disabled)
+            plugins.remember(parser.ours)
+            options.command = name.split()[-1].removeprefix("memkit-")
+            return parser, plugins, options
+        disabled = wanted  # the first parse took an argument of the program's for ours
+
+
+def check_outputs(parser: Parser, options: argparse.Namespace, taken: list[str]) -> None:
+    """Refuse to write a report over what is run or read, or two reports into one file. Raises ``UsageError``."""
+    seen = set(map(os.path.realpath, taken))
+    for action in parser._actions:
+        value = getattr(options, action.dest, None)
+        container = getattr(action, "container", None)
+        written = container is not None and container.title == "reports" and not action.choices
+        if not (written or action.dest == "call_log") or not isinstance(value, str):
+            continue
+        path = os.path.realpath(value)
+        if value != "-" and path in seen:
+            name = action.option_strings[-1]
+            raise UsageError(f"{name} {value!r}: that file is in use already: give each a file of its own")
+        seen.add(path)

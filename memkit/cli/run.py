@@ -1,0 +1,139 @@
+"""``memkit run``, which is ``memkit-run``: a program is run under measurement, then reported on."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from memkit.base import paths
+from memkit.base.errors import UsageError, nearest
+from memkit.base.plugins import Plugins
+from memkit.base.units import parse_interval
+from memkit.cli.exit_codes import FAILED, INTERRUPTED, WRONG_USAGE, reader_went_away
+from memkit.cli.options import add_run_options, check, settings
+from memkit.cli.printing import say
+from memkit.cli.recording_file import drop_unused, just_made
+from memkit.cli.report_options import check_outputs, parsed
+from memkit.record import files
+from memkit.run import launch
+from memkit.run.launch import Children, Exit, Program
+from memkit.run.progress import progress_of
+
+DESCRIPTION = """\
+Run a program and record what it does to memory: one in Python, or with --program any.
+
+The program runs as without memkit: its arguments, input, output, signals and exit code are its own. What it did is written
+into a file as it happens, so that a program that is killed is reported on like any other."""
+
+
+def command(name: str, words: list[str]) -> int:
+    """Run a program under measurement, then report; the exit code is the program's."""
+    parser, plugins, options = parsed(name, DESCRIPTION, words, add_run_options)
+    program = _program(options)
+    meter = place_of_meter(options.meter, plugins)
+    if program.mode == "program" and "=" in meter:
+        raise UsageError(
+            f"meter {options.meter!r} measures the process that it runs in: --program needs one of memkit's own"
+        )
+    named = {"code": "command", "input": "input"}.get(program.mode, program.target)
+    check(options)
+    path, reserved = files.place_for(options.output, named)
+    try:
+        check_outputs(parser, options, [path] if program.mode != "script" else [program.target, path])
+        _check_targets(program, options)
+        exit = _launched(name, program, path, meter, plugins, options)
+    finally:
+        drop_unused(path, reserved)
+    failed = _report_failed(name, exit, path, plugins, options)
+    return exit.status or (FAILED if failed else 0)
+
+
+def _check_targets(program: Program, options: argparse.Namespace) -> None:
+    """Refuse targets of ``--lines`` and ``--calls`` that name nothing. Raises ``UsageError``."""
+    targets = [target for target in (*(options.lines or ()), *(options.calls or ())) if target]
+    if targets:
+        from memkit.tracing.targets import Targets
+
+        script = program.mode == "script"
+        Targets(targets).check(os.path.dirname(os.path.realpath(program.target)) if script else paths.working_folder())
+
+
+def _launched(name: str, program: Program, path: str, meter: str, plugins: Plugins, options: argparse.Namespace) -> Exit:
+    """How a program ended that was run to its end."""
+
+    def complain(text: str) -> None:
+        say(f"{name}: {text}")
+
+    with progress_of(path, plugins, options, complain) as progress:
+        if program.mode == "program":
+            from memkit.run.any_program import run
+
+            return run(program, path, parse_interval(options.interval), meter, progress, complain)
+        words = launch.command(program, settings(options, path, meter))
+        children = Children(program.words, parse_interval(options.interval), meter) if options.children else None
+        return launch.launch(words, path, progress, children, followed=options.follow)
+
+
+def _report_failed(name: str, exit: Exit, path: str, plugins: Plugins, options: argparse.Namespace) -> bool:
+    """Report on the recording; whether that failed, or there is none."""
+    if exit.recorded:
+        try:
+            return bool(plugins.report([just_made(path, exit.unwritten)], options))
+        except BrokenPipeError:
+            return bool(reader_went_away())
+    if exit.status in (WRONG_USAGE, INTERRUPTED):
+        return False
+    say(f"{name}: there is no recording in {path!r}: the program ended before it began, or removed it")
+    return True
+
+
+def _program(options: argparse.Namespace) -> Program:
+    """What is to be run."""
+    if options.command_line is not None:
+        if not options.command_line or not options.command_line[0]:
+            raise UsageError("--program needs a command after it")
+        return Program("program", options.command_line[0], options.command_line[1:])
+    for mode, words in (("module", options.module), ("code", options.code)):
+        if words is not None:
+            if not words:
+                raise UsageError(f"-{mode[0]} needs a {mode} after it")
+            return Program(mode, words[0], words[1:])
+    words = options.program
+    if not words:
+        raise UsageError("nothing to run: name a script, -m MODULE or -c CODE; see memkit-run --help")
+    if words[0] != "-":
+        _check_script(words[0])
+        return Program("script", words[0], words[1:])
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("'-' is a program from standard input, where there is none: name a script, or write '- < FILE'")
+    return Program("input", "-", words[1:])
+
+
+def _check_script(script: str) -> None:
+    """Refuse what is no script."""
+    if not os.path.exists(script):
+        raise UsageError(f"cannot find {script!r}: check the path, or write -m for a module")
+    if os.path.isdir(script) and not any(os.path.exists(os.path.join(script, f"__main__.py{c}")) for c in ("", "c")):
+        raise UsageError(f"cannot run the folder {script!r}: there is no __main__.py in it")
+    if not os.access(script, os.R_OK):
+        raise UsageError(f"cannot read {script!r}: permission denied")
+
+
+def place_of_meter(name: str, plugins: Plugins) -> str:
+    """A meter that works here: its name, or the place of a plugin's callable."""
+    from memkit.system import engine
+
+    if name in engine.METERS:
+        engine.meter_named(name)
+        return name
+    theirs = plugins.meters()
+    if name not in theirs:
+        known = [*engine.METERS, *theirs]
+        raise UsageError(f"unknown meter {name!r}{nearest(name, known)}; there are {', '.join(known)}")
+    module, function = (getattr(theirs[name], word, "") for word in ("__module__", "__qualname__"))
+    if not callable(theirs[name]) or not module or not function or "<" in function:
+        raise UsageError(
+            f"meter {name!r} is {theirs[name]!r}: its plugin must give a function of a module, found by its name"
+        )
+    return f"{name}={module}:{function}"

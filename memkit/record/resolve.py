@@ -1,0 +1,59 @@
+"""From what a recording is asked for to the object that is meant: a meter, targets to trace, anything in a module."""
+
+from __future__ import annotations
+
+from memkit.base.errors import MeterError
+from memkit.system import engine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from memkit.tracing.targets import Targets
+
+
+def object_at(place: str) -> Any:
+    """The object at ``package.module:name``."""
+    module, _, name = place.partition(":")
+    found: Any = __import__(module, fromlist=["_"])
+    for attribute in name.split("."):
+        found = getattr(found, attribute)
+    return found
+
+
+def meter_at(meter: str) -> str | engine.Meter:
+    """The name of one of memkit's meters as it is; for ``name=package.module:function``, a plugin's, the meter itself."""
+    name, _, place = meter.partition("=")
+    return engine.meter_named(object_at(place), name) if place else name
+
+
+def meter_for(wanted: str | engine.Meter | Callable[[], int | None]) -> engine.Meter:
+    """The meter for a name, of memkit's own or of a plugin's, or for a callable."""
+    if isinstance(wanted, str) and wanted not in engine.METERS:
+        from memkit.base.plugins import Plugins
+
+        theirs = Plugins().meters()
+        if wanted in theirs:
+            return engine.meter_named(theirs[wanted], wanted)
+    return engine.meter_named(wanted)
+
+
+def targets_for(wanted: object, what: str) -> Targets | None:
+    """The targets that were asked for, of ``what``: lines or calls; None for nothing."""
+    if wanted is None or wanted is False or (isinstance(wanted, (list, tuple, set, frozenset)) and not wanted):
+        return None
+    can_trace(what)
+    from memkit.tracing.targets import Targets
+
+    return wanted if isinstance(wanted, Targets) else Targets(wanted)
+
+
+def can_trace(what: str) -> bool:
+    """True. Raises ``MeterError`` or ``UsageError`` where lines and calls cannot be traced."""
+    if engine.NAME != "native":
+        raise MeterError(f"{what} can be traced with the native engine only; this is the portable one: {engine.REASON}")
+    from memkit.tracing import tracers
+
+    tracers.check()
+    return True
