@@ -3,7 +3,7 @@ from typing import Any
 
 EVENTS: dict[str, int]
 
-class Seat:
+class HookChain:
     # `argument` is whatever the interpreter passes with the event.
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None: ...
     def take(self) -> bool: ...
