@@ -11,7 +11,7 @@ import memkit
 ROOT = Path(memkit.__file__).parent
 # From the ground up, a line a folder: a module imports from the lines above its own, and on its own line from those before.
 FLOORS = """
-base: own_code errors version locks descriptors paths units decorators protocols hookspecs hook_calls commands
+base: own_code errors version locks threads descriptors paths units decorators protocols hookspecs hook_calls commands
     entry_points plugins
 native: pending_call threads clock cpython perf_event descriptors meter peak journal
 native/sampling: own_memory layouts line_table stack_rows stacks limit_counters limit_guard sampler process_events

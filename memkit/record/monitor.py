@@ -136,7 +136,7 @@ class MemoryMonitor:
             # A callback may take long, or wait for the caller of this.
             busy = self._calling
         if not busy and thread is not threading.current_thread():
-            from memkit.system.portable import wait_for_end
+            from memkit.base.threads import wait_for_end
 
             wait_for_end(thread)
 

@@ -15,7 +15,16 @@ import threading
 import time
 
 from memkit.base.errors import MeterError
+from memkit.base.threads import wait_for_end
 from memkit.base.units import SECOND
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from functools import partial
+    from typing import ClassVar
+
+    from memkit.base import protocols
 
 METERS = {"rss": "rss", "vms": "vms", "uss": "uss", "pss": "pss", "swap": "swap"}
 _FULL = ("uss", "pss", "swap")
@@ -26,39 +35,40 @@ _ALSO_GROWTH = 64
 _RISE = 1.05
 _STANDS_OUT = 1000
 _DECIMALS = 10
-_PATIENCE = 1000
 
 
 class Meter:
     """One number of one process, in bytes, through psutil."""
 
     def __init__(self, name: str, pid: int | None = None):
-        import psutil
-
         if name not in METERS:
             raise MeterError(f"unknown meter {name!r}: this machine has {', '.join(METERS)}")
         self.name, self.pid = name, pid
         self.costly = name in _FULL
-        self._gone = psutil.NoSuchProcess
-        self._owner = os.getpid()
+        self._open()
+
+    def _open(self) -> None:
+        import psutil
+
+        self._gone, self._owner = psutil.NoSuchProcess, os.getpid()
         try:
-            self._process = psutil.Process(pid)
+            self._process = psutil.Process(self.pid)
             self._value()
         except psutil.NoSuchProcess:
-            raise MeterError(f"there is no process {pid}, or it has just ended") from None
+            raise MeterError(f"there is no process {self.pid}, or it has just ended") from None
         except (psutil.Error, AttributeError) as error:
-            raise MeterError(f"meter {name!r} cannot be read here: {error}") from None
+            raise MeterError(f"meter {self.name!r} cannot be read here: {error}") from None
 
-    def _value(self):
+    def _value(self) -> int:
         information = self._process.memory_full_info() if self.costly else self._process.memory_info()
         if not information.vms:  # a zombie: it exited but has not been reaped
             raise self._gone(self.pid)
-        return getattr(information, self.name)
+        return int(getattr(information, self.name))
 
     def read(self) -> int | None:
         """Bytes now, or None when the process is gone."""
         if self.pid is None and self._owner != os.getpid():
-            self.__init__(self.name)
+            self._open()
         try:
             return self._value()
         except self._gone:
@@ -71,7 +81,7 @@ class CalledMeter:
     costly = True
     pid = None
 
-    def __init__(self, read, name: str | None = None):
+    def __init__(self, read: Callable[[], int], name: str | None = None):
         self.name = str(name or getattr(read, "__qualname__", type(read).__name__))
         self._read = read
         self._owner = os.getpid()
@@ -89,18 +99,15 @@ class CalledMeter:
             return None
 
 
-# -- peaks ---------------------------------------------------------------------------------------------------------
-
-
 class Scope:
     """A stretch of time whose peak is wanted; None where the system's high-water mark did not rise in it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._mark = _mark()
 
     def take(self) -> int | None:
         mark = _mark()
-        if mark is None or mark <= self._mark:
+        if mark is None or self._mark is None or mark <= self._mark:
             return None
         self._mark = mark
         return mark
@@ -123,22 +130,21 @@ def allow_reset(allowed: bool) -> None:
     """Nothing is ever reset here."""
 
 
-class PendingCall:
-    """A function that will be called when the main thread runs Python again: when what it calls now has returned.
+_callbacks: dict[Callable[[None], int], object] = {}  # for ever: one may be armed, or running, at any time
+
+
+def PendingCall(function: Callable[[None], int]) -> partial[int]:
+    """Makes a callable that has a function called when the main thread runs Python again: when what it calls now returns.
 
     It is called with None and returns 0.
     """
+    import ctypes
+    from functools import partial
 
-    _callbacks = {}  # noqa: RUF012 (for ever: one may be armed, or running, at any time)
-
-    def __new__(cls, function):
-        import ctypes
-        from functools import partial
-
-        if function not in cls._callbacks:
-            cls._callbacks[function] = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(function)
-        # A partial of a C function: no bytecode may run after it is armed.
-        return partial(ctypes.pythonapi.Py_AddPendingCall, cls._callbacks[function], None)
+    if function not in _callbacks:
+        _callbacks[function] = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(function)
+    # A partial of a C function: no bytecode may run after it is armed.
+    return partial(ctypes.pythonapi.Py_AddPendingCall, _callbacks[function], None)
 
 
 def peaks() -> tuple[str, str | None]:
@@ -153,9 +159,6 @@ def peak_rss(reset: bool = False) -> int | None:
     return _mark()
 
 
-# -- writing -------------------------------------------------------------------------------------------------------
-
-
 class Journal:
     """A file that rows are appended to; a failing write is kept, not raised.
 
@@ -163,15 +166,14 @@ class Journal:
     """
 
     def __init__(self, fd: int, path: str | None = None, offset: int | None = None):
-        self._fd = fd
-        self._offset = offset
+        self._fd, self._offset = fd, offset
         self._before = 0
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._rows: list[bytes] = []
         self._torn = False
         self._head = b""
-        self.error = None
+        self.error: int | None = None
         self.lost = 0
 
     def begin_writes_with(self, head: bytes) -> None:
@@ -183,16 +185,16 @@ class Journal:
         """Append one row of integers."""
         if self._offset is not None:
             if tag == "sample":
-                self._table_row(*values)
+                self._table_row(self._offset, *values)
             return
         self.text(b'["' + tag.encode() + b'"' + b"".join(b",%d" % value for value in values) + b"]\n")
 
-    def _table_row(self, time: int, memory: int, rise: int = 0) -> None:
+    def _table_row(self, offset: int, time: int, memory: int, rise: int = 0) -> None:
         around = max(memory, self._before)
         stands_out = memory + rise - around > around // _STANDS_OUT
         sizes = (memory + rise, memory) if stands_out else (memory,)
         self._before = memory
-        self.text("".join(f"{_seconds(time)},{_gib(size - self._offset)}\n" for size in sizes).encode())
+        self.text("".join(f"{_seconds(time)},{_gib(size - offset)}\n" for size in sizes).encode())
         self.flush()
 
     def text(self, rows: bytes) -> None:
@@ -241,43 +243,40 @@ def _gib(size: int) -> str:
     return f"{'-' if size < 0 else ''}{whole}.{(rest * 10**_DECIMALS + (1 << 29)) >> 30:0{_DECIMALS}}"
 
 
-def wait_for_end(thread) -> None:
-    """Join a thread, and wait until the system knows it no more.
-
-    Before Python 3.13 joining may return a moment before that, and a fork that counts the threads would warn of it.
-    """
-    thread.join()
-    task = f"/proc/self/task/{thread.native_id}"
-    for _ in range(_PATIENCE):  # another thread may get its number
-        if not os.path.exists(task):
-            return
-        time.sleep(0.0001)
-
-
 class Sampler:
     """A daemon thread that writes ``sample`` rows; see ``memkit.native.sampling.sampler`` for the arguments."""
 
-    engine = "portable"
-
+    engine: ClassVar[str] = "portable"
     hwm_was_reset = False  # that of another process is not read
 
-    def __init__(self, journal, meter, interval: int, began: int, peaks: bool, hwm: int = 0, slack: int = 0):
+    def __init__(
+        self,
+        journal: protocols.Journal,
+        meter: protocols.Meter,
+        interval: int,
+        began: int,
+        peaks: bool,
+        hwm: int = 0,
+        slack: int = 0,
+    ):
         self._journal, self._meter = journal, meter
         self._interval, self._began = interval, began
         self._scoped = peaks
-        self._scope = None
+        self._scope: Scope | None = None
         self._peak = self._highest = self._flushed = self._beats = self._late = 0
-        self._also = ()
+        self._also: tuple[Callable[[protocols.Journal], object], ...] = ()
         self._also_due = 0
-        self._near, self._stacks = math.inf, None  # memory from which on it is told where threads are, and by what
-        self._thread, self._on = None, False
-        self._wake, self._guard = threading.Event(), None
+        self._near = math.inf  # memory from which on ``_stacks`` tells where the threads are
+        self._stacks: Callable[[int], bytes] | None = None
+        self._thread: threading.Thread | None = None
+        self._on, self._wake = False, threading.Event()
+        self._guard: protocols.Watcher | None = None
 
-    def watch(self, bound) -> None:
+    def watch(self, bound: protocols.Bound) -> None:
         """Watch a limit, a ``memkit.record.limit_guard.Bound``: to be said before the start."""
         self._guard = bound.watcher(self._journal, self._began)
 
-    def snapshot_stacks_from(self, memory: int, stacks) -> None:
+    def snapshot_stacks_from(self, memory: int, stacks: Callable[[int], bytes]) -> None:
         """Write where the threads are whenever memory rises by 5 % to this or more: to be called before the start.
 
         ``stacks`` gives the rows of a moment.
@@ -294,7 +293,7 @@ class Sampler:
         self._journal.flush()
         self.resume()
 
-    def flush_also(self, writers) -> None:
+    def flush_also(self, writers: Iterable[Callable[[protocols.Journal], object]]) -> None:
         """Have others add rows before a flush: callables that take the journal, in place of those before."""
         self._also = tuple(writers)
         self._also_due = 0
@@ -342,7 +341,7 @@ class Sampler:
                 self._cost_due = now + SECOND
             rose = self._highest > self._flushed * _RISE
             if now >= flush or rose:
-                if rose and self._highest >= self._near:
+                if rose and self._stacks is not None and self._highest >= self._near:
                     self._journal.row("snapshot", now - self._began)
                     self._journal.text(self._stacks(now - self._began))
                 if rose or now >= self._also_due:
@@ -357,13 +356,13 @@ class Sampler:
         return self._look if self._guard is None else min(self._look, self._guard.due)
 
     def _look_around(self) -> None:
-        read = self._read()
-        crossed = self._guard is not None and self._guard.look(*read)
+        read, guard = self._read(), self._guard
+        crossed = guard is not None and guard.look(*read)
         self._keep(*read, must=crossed)
-        if crossed:
-            self._guard.write(read[0])
+        if guard is not None and crossed:
+            guard.write(read[0])
             self.flush()
-            self._guard.act()
+            guard.act()
 
     def _read(self) -> tuple[int, int | None, int]:
         """The time after reading memory, which may have waited long for the GIL, bytes, and the CPU time it took."""
