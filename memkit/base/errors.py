@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     class Journal(Protocol):
         """What rows are written to."""
 
-        error: int
-        """The errno that the first failed write had; 0 if none has failed."""
-        lost: int
+        @property
+        def error(self) -> int | None:
+            """The errno of the first write that failed; None if none has failed."""
+
+        @property
+        def lost(self) -> int:
+            """How many rows were not written."""
 
 
 class MemkitError(Exception):
@@ -48,7 +52,7 @@ class JournalError(MemkitError):
 
 def lost_rows(journal: Journal, where: str, rows: str = "rows") -> JournalError:
     """What to raise of a journal that has an error: so many of its rows did not reach a place."""
-    reason = os.strerror(journal.error)
+    reason = os.strerror(journal.error or 0)
     return JournalError(f"{journal.lost} {rows} did not reach {where}: {reason}; what was written before can be read")
 
 

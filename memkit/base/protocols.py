@@ -2,8 +2,8 @@
 
 # Annotations that name what is above this room are in quotes: nothing here is imported when a program runs.
 import argparse
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import memkit
@@ -68,12 +68,104 @@ class Meter(Protocol):
     def name(self) -> str:
         """What it measures, as ``--meter`` has it."""
 
+    @property
+    def costly(self) -> bool:
+        """Whether a reading may take so long that the sampler has to read less often."""
+
     def read(self) -> int | None:
         """Bytes; None where the process is gone, or the function failed."""
 
 
+class Journal(Protocol):
+    """A file that rows are appended to; a write that fails is kept, not raised."""
+
+    @property
+    def error(self) -> int | None:
+        """The errno of the first write that failed; None if none has failed."""
+
+    @property
+    def lost(self) -> int:
+        """How many rows were not written."""
+
+    def row(self, tag: str, *values: int) -> None:
+        """Append one row of integers."""
+
+    def text(self, rows: bytes) -> None:
+        """Append rows that are already spelled out, each ending in a newline."""
+
+    def flush(self) -> None:
+        """Hand everything appended so far to the system."""
+
+
+class Watcher(Protocol):
+    """Watches a limit for the sampler in Python."""
+
+    due: int
+    """When to look again."""
+
+    def look(self, now: int, memory: int | None, cost: int) -> bool:
+        """Whether memory has just reached the limit."""
+
+    def write(self, now: int) -> None:
+        """Write the rows of a crossing."""
+
+    def act(self) -> None:
+        """Take the action, once all rows are in the file."""
+
+    def end(self, now: int, memory: int | None, cost: int) -> None:
+        """Look for the last time."""
+
+
+class Bound(Protocol):
+    """A limit that a sampler watches: the one in C by itself, the one in Python with a ``Watcher``."""
+
+    EXIT_CODE: int
+    threshold: int
+    again: int
+    action: str
+    total: int
+    words: bytes
+    last_words: bytes
+    ending: bytes
+    said: str
+
+    @property
+    def NOT_IN(self) -> Container[str]:
+        """The files whose code must not be interrupted by an exception."""
+
+    @property
+    def counters(self) -> Sequence[tuple[str, str, int, bool]]:
+        """The kernel's files that tell the usage, if that is not the memory that the meter reads."""
+
+    def quote(self, text: str, /) -> str:
+        """Text as JSON."""
+
+    def stacks(self, time: int, /) -> bytes:
+        """The rows of a stack snapshot."""
+
+    def watcher(self, journal: Journal, began: int) -> Watcher:
+        """What watches it from Python."""
+
+
 class Sampler(Protocol):
     """A thread that reads a meter and writes what it reads: one in C, or in Python where the meter is Python."""
+
+    engine: ClassVar[str]
+    """``native`` or ``portable``."""
+
+    def __init__(
+        self, journal: Journal, meter: Meter, interval: int, began: int, peaks: bool, hwm: int = 0, slack: int = 0
+    ) -> None: ...
+
+    def watch(self, bound: Bound) -> None:
+        """Watch a limit: to be called before the start."""
+
+    def snapshot_stacks_from(self, memory: int, stacks: Callable[[int], bytes]) -> None:
+        """Write stack snapshots as memory rises above ``memory``: to be called before the start."""
+
+    # A sampler in C takes capsules, one in Python functions of the journal.
+    def flush_also(self, writers: Iterable[Any]) -> None:
+        """Have others add rows before a flush."""
 
     def start(self) -> None:
         """Begin. Raises ``OSError`` or ``RuntimeError`` where no thread can be started."""
@@ -110,7 +202,23 @@ class Tracer(Protocol):
 class ProcessSource(Protocol):
     """What tells of other processes: ``/proc``, or psutil elsewhere."""
 
-    def read(self, pid: int) -> Any:
+    @property
+    def kind(self) -> str:
+        """What the total of several processes is made of: ``pss``, or ``rss`` where shares are not known."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why shares are not known."""
+
+    @property
+    def page(self) -> int:
+        """Bytes of a page of memory; 0 where page faults are not told."""
+
+    @property
+    def tick(self) -> int:
+        """By how many nanoseconds ``began`` may be too early."""
+
+    def read(self, pid: int) -> "memkit.system.processes.Reading | None":
         """Memory, age and end of a process; None where there is none."""
 
     def memory_tid(self, pid: int) -> int:
@@ -125,8 +233,11 @@ class ProcessSource(Protocol):
     def newest(self) -> int | None:
         """The PID or TID that was given out last, where that is known."""
 
-    def shares(self, pid: int) -> Any:
+    def shares(self, pid: int) -> "memkit.system.processes.Shares | None":
         """How much of its memory a process shares; None where it is gone."""
 
-    def began(self, born: Any) -> int:
+    def shmem(self) -> tuple[int, int] | None:
+        """The shared memory of the whole machine and the error of that number, where they are known."""
+
+    def began(self, born: float) -> int:
         """A start that ``read`` told, on ``time.monotonic_ns``."""

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     class Watched(Protocol):
         """A process that is recorded from outside."""
 
-        pid: int
-        parent: int | None
-        argv: tuple[str, ...]
+        @property
+        def pid(self) -> int: ...
+        @property
+        def parent(self) -> int | None: ...
+        @property
+        def argv(self) -> tuple[str, ...]: ...
 
 
 _UNKEPT = ("samples", "the system keeps a peak of rss only")

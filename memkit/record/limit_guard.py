@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import FrameType
 
+    from memkit.base.protocols import Journal
     from memkit.system.cgroup import Group
-    from memkit.system.engine import Journal
 
     Counter = tuple[str, str, int, bool]  # path, key of the line, bytes of a unit, whether it is read only near the limit
 

@@ -13,7 +13,6 @@ from memkit.base.errors import MeterError, UsageError, nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
     from typing import Any
 
@@ -40,7 +39,7 @@ __all__ = [
 ]
 
 NAME = "native"
-REASON = None
+REASON: str | None = None
 """Why the better engine is not in use, or None."""
 
 
@@ -94,7 +93,7 @@ else:
             raise MeterError(f"MEMKIT_ENGINE is 'native', but it does not work here: {_reason}") from error
         NAME, REASON = "portable", _reason
 
-if NAME == "portable":
+if not TYPE_CHECKING and NAME == "portable":  # for type checkers the names are those of the compiled modules
     from memkit.base.locks import lock
     from memkit.system.portable import METERS, Journal, Meter, PendingCall, Sampler, Scope, allow_reset, peak_rss, peaks
 
@@ -114,7 +113,7 @@ def meter_named(meter: Any, name: str | None = None) -> protocols.Meter:
     return Meter(meter)
 
 
-def sampler_for(meter: protocols.Meter) -> Callable[..., protocols.Sampler]:
+def sampler_for(meter: protocols.Meter) -> type[protocols.Sampler]:
     """The sampler that can read a meter: a plugin's is Python, and needs the one that runs Python."""
     if isinstance(meter, Meter):
         return Sampler
@@ -159,7 +158,9 @@ def rss() -> int:
     global _rss
     if _rss is None:
         _rss = Meter("rss")
-    return _rss.read()
+    memory = _rss.read()
+    assert memory is not None  # this process is there
+    return memory
 
 
-_rss = None
+_rss: Meter | None = None

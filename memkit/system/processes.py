@@ -248,9 +248,9 @@ class Proc:
         except (OSError, ValueError):
             return None
 
-    def began(self, born: int) -> int:
-        """The moment of ``Reading.born`` on ``time.monotonic_ns``, up to a tick too early."""
-        return born * self.tick - _asleep()
+    def began(self, born: float) -> int:
+        """The moment of ``Reading.born``, a whole number of ticks, on ``time.monotonic_ns``; up to a tick too early."""
+        return int(born) * self.tick - _asleep()
 
 
 class Elsewhere:

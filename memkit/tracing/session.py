@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType
 
-    from memkit.system.engine import Journal, Meter, Sampler
+    from memkit.base.protocols import Sampler
+    from memkit.system.engine import Journal, Meter
     from memkit.tracing.tracers import Tracer
 
 own_code.uninterruptible |= {__file__, tracers.__file__}

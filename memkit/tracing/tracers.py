@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import Any, Protocol
 
-    from memkit.system.engine import Journal, Meter, Sampler
+    from memkit.base.protocols import Sampler
+    from memkit.system.engine import Journal, Meter
 
     TraceFunction = Callable[[FrameType, str, object], object]
 

@@ -24,7 +24,7 @@ class Node:
     def __init__(self, pid: int, began: int, root: bool, forked: bool) -> None:
         self.pid, self.began, self.root = pid, began, root
         self.share = ShareEstimate(forked)
-        self.born: int | None = None
+        self.born: float | None = None
         """When it began, in the system's own measure: with its number what tells it from any other."""
         self.image: object = None
         self.reading: Reading | None = None

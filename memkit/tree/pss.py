@@ -25,11 +25,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from memkit.system.processes import Elsewhere, Proc
+    from memkit.base.protocols import ProcessSource
     from memkit.tree.node import Node
     from memkit.tree.share_estimate import ShareEstimate, TotalValues
-
-    ProcessSource = Proc | Elsewhere
 
 _SECOND = 1_000_000_000
 _READING_SHARE = 0.01  # of the time may be spent on reading shares

@@ -18,22 +18,24 @@ from memkit.tree.pss import TreeTotal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Protocol
 
+    from memkit.base.protocols import ProcessSource
     from memkit.system.engine import Journal
     from memkit.system.oom import Kills
     from memkit.system.processes import Reading
-    from memkit.tree.pss import ProcessSource
 
     ExitStatus = tuple[int | None, int | None]  # code and signal
 
     class ProcessEvents(Protocol):
         """The kernel's events of processes: (time, kind, thread, process, parent or name of the program)."""
 
-        descriptors: list[int]
-        lost: int
-
-        def events(self) -> list[tuple[int, str, int, int, int | str]]: ...
+        @property
+        def descriptors(self) -> list[int]: ...
+        @property
+        def lost(self) -> int: ...
+        def events(self) -> Sequence[tuple[int, str, int, int, int | str]]: ...
         def close(self) -> None: ...
 
 
@@ -81,7 +83,7 @@ class Tree:
         self._excluded = () if in_process else (os.getpid(),)
         self._rows: list[bytes] = []
         self._nodes: dict[int, Node] = {}
-        self._done: dict[int, int | None] = {}  # pid: when it began, of processes that have ended and may still be listed
+        self._done: dict[int, float | None] = {}  # pid: when it began, of processes that have ended and may still be listed
         self._exiting: list[Node] = []  # their main threads have ended
         self._unreaped: list[tuple[Node, int]] = []  # ended when? How they ended only their parents know so far
         self._lost = 0

@@ -20,8 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from memkit.base.protocols import ProcessSource
     from memkit.system.engine import Journal
-    from memkit.tree.pss import ProcessSource
     from memkit.tree.tree import ProcessEvents
 
     EventsOrReason = tuple[ProcessEvents | None, str | None]  # the events, or why there are none

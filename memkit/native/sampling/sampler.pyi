@@ -1,19 +1,19 @@
 from collections.abc import Callable, Iterable
-from typing import Literal, Self
+from typing import ClassVar, Self
 
 from typing_extensions import CapsuleType
 
+from memkit.base.protocols import Bound
 from memkit.native.journal import Journal
 from memkit.native.meter import Meter
-from memkit.native.sampling.limit_guard import Limit
 
 class Sampler:
-    engine: Literal["native"]
+    engine: ClassVar[str]
     def __new__(
         cls, journal: Journal, meter: Meter, interval: int, began: int, peaks: bool, hwm: int = 0, slack: int = 0
     ) -> Self: ...
     def start(self) -> None: ...
-    def watch(self, bound: Limit) -> None: ...
+    def watch(self, bound: Bound) -> None: ...
     def snapshot_stacks_from(self, memory: int, stacks: Callable[[int], bytes]) -> None: ...
     def flush_also(self, writers: Iterable[CapsuleType]) -> None: ...
     def flush(self) -> None: ...
