@@ -87,15 +87,15 @@ class EventLog:
                 raise UsageError(f"{self.path!r} is being written: stop the log before starting it again")
             self._journal = files.begun_table(self.path, ",".join(HEAD), _KIND)
             try:
-                self._begin(event_log.EventLog)
+                self._begin(event_log.EventLog, self._journal)
             except BaseException:
                 self._release()
                 raise
 
-    def _begin(self, log: type[Log]) -> None:
+    def _begin(self, log: type[Log], journal: engine.Journal) -> None:
         self._log = None  # release the one of the last start first
         self._log = log(
-            self._journal,
+            journal,
             engine.Meter("rss"),
             trigger=self._trigger,
             calls=True,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, TypeVar
 
+    from memkit.base.protocols import Meter
     from memkit.model.recording import Recording
     from memkit.tracing.session import TracingSession
     from memkit.tracing.targets import Target, Targets
@@ -32,15 +33,15 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-own_code.uninterruptible |= {__file__}
-own_code.uninterruptible |= {each.__file__ for each in (active, child_process, file_format, files, header, spans)}
+own_code.uninterruptible |= {__file__, active.__file__, child_process.__file__, file_format.__file__}
+own_code.uninterruptible |= {files.__file__, header.__file__, spans.__file__}
 
 
 def record(
     path: str | os.PathLike[str] | None = None,
     *,
     interval: str | float = "auto",
-    meter: str | Callable[[], int | None] | engine.Meter = "rss",
+    meter: str | Callable[[], int | None] | Meter = "rss",
     lines: Target | Targets | None = (),
     calls: bool | Target | Targets | None = False,
     c_calls: bool = False,
@@ -176,7 +177,7 @@ class Recorder:
             self._undo()
             raise
 
-    def _open(self, meter: engine.Meter, bound: limit_guard.Bound | None) -> None:
+    def _open(self, meter: Meter, bound: limit_guard.Bound | None) -> None:
         """Open the file and start everything: what can be refused without touching the file was refused before."""
         sampler = engine.sampler_for(meter)
         scoped = getattr(meter, "name", None) == "rss" and sampler is engine.Sampler
@@ -202,7 +203,8 @@ class Recorder:
         if bound is not None:
             self._sampler.watch(bound)
         if scoped and limiting:
-            self._sampler.snapshot_stacks_from(meter.read() + limits.least_left(limiting) // 2, limit_guard.Bound.stacks)
+            near = (meter.read() or 0) + limits.least_left(limiting) // 2
+            self._sampler.snapshot_stacks_from(near, limit_guard.Bound.stacks)
         try:
             self._sampler.start()
         except (OSError, RuntimeError) as error:
@@ -360,9 +362,11 @@ class Recorder:
         self.flush()
         from memkit.model.reader import read
 
-        source = self.path or (self._unnamed and self._unnamed.contents())
-        assert source is not None
-        recording = read(source)
+        if self.path:
+            recording = read(self.path)
+        else:
+            assert self._unnamed is not None
+            recording = read(self._unnamed.contents())
         if not self.running:
             self._recording = recording
         return recording

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from memkit.base.protocols import Meter
     from memkit.tracing.targets import Targets
 
 
@@ -22,13 +23,13 @@ def object_at(place: str) -> Any:
     return found
 
 
-def meter_at(meter: str) -> str | engine.Meter:
+def meter_at(meter: str) -> str | Meter:
     """The name of one of memkit's meters as it is; for ``name=package.module:function``, a plugin's, the meter itself."""
     name, _, place = meter.partition("=")
     return engine.meter_named(object_at(place), name) if place else name
 
 
-def meter_for(wanted: str | engine.Meter | Callable[[], int | None]) -> engine.Meter:
+def meter_for(wanted: str | Meter | Callable[[], int | None]) -> Meter:
     """The meter for a name, of memkit's own or of a plugin's, or for a callable."""
     if isinstance(wanted, str) and wanted not in engine.METERS:
         from memkit.base.plugins import Plugins

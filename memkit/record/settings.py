@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Self
 
-    from memkit.system.engine import Meter
+    from memkit.base.protocols import Meter
     from memkit.tracing.targets import Targets
 
 _TARGETS = ("lines", "calls")  # settings that take several texts, each in a word of its own
