@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
     from contextlib import AbstractContextManager
     from types import TracebackType
-    from typing import Any, Protocol
+    from typing import Any, Protocol, TypeVar
 
+    F = TypeVar("F", bound=Callable[..., Any])
     Manager = Callable[[], AbstractContextManager[object]]
 
     class Recorder(Protocol):
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
             """End it."""
 
 
-def around_calls(function: Callable[..., Any], manager: Manager) -> Callable[..., Any]:
+def around_calls(function: F, manager: Manager) -> F:
     """The function, with ``manager()`` entered around each call.
 
     A coroutine function is a coroutine function still, and the context stays open until it ends, as it does for
@@ -42,7 +43,10 @@ def around_calls(function: Callable[..., Any], manager: Manager) -> Callable[...
         wrapped = _around_generator(function, manager)
     else:
         wrapped = _around_function(function, manager)
-    return functools.wraps(function)(wrapped)
+    functools.update_wrapper(wrapped, function)
+    same: Any = wrapped  # takes and returns what the function does
+    found: F = same
+    return found
 
 
 def decorated(function: Any, manager: Manager) -> Any:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import TypeVar
 
-    from memkit.system.processes import Elsewhere, Proc
+    from memkit.base.protocols import ProcessSource
 
     Function = TypeVar("Function")
 
@@ -109,11 +109,10 @@ def _of_all(meter: str) -> int:
 
     if not _sources:
         _sources.append(processes.here())
-    own: int = engine.Meter(meter).read()
-    return own + _below(os.getpid(), meter, _sources[0].kinship())
+    return (engine.Meter(meter).read() or 0) + _below(os.getpid(), meter, _sources[0].kinship())
 
 
-_sources: list[Proc | Elsewhere] = []
+_sources: list[ProcessSource] = []
 
 
 def _below(pid: int, meter: str, children: Callable[[int], list[int]]) -> int:

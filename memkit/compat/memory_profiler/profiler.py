@@ -10,7 +10,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from types import CodeType
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from memkit.base.errors import MeterError, UsageError
 from memkit.compat.memory_profiler.backends import choose_backend
@@ -97,7 +97,8 @@ class LineProfiler:
         """The function, which enables the profiler while it runs. Coroutine functions and generators keep their kind."""
         from memkit.base.decorators import around_calls
 
-        wrapped: Function = around_calls(func, lambda: self)
+        function: Any = func  # whatever it is; it is not called before its decorated form is
+        wrapped: Function = around_calls(function, lambda: self)
         return wrapped
 
     def runctx(self, cmd: str | CodeType, globals: dict[str, object], locals: Mapping[str, object] | None) -> LineProfiler:
@@ -295,8 +296,9 @@ def printing(func: Function, stream: Stream | None, precision: int, backend: str
         return func
     from memkit.base.decorators import around_calls
 
+    function: Any = func  # whatever it is; it is not called before its decorated form is
     calls = _Calls(func, stream, precision, backend, include_children)
-    wrapped: Function = around_calls(func, lambda: calls)
+    wrapped: Function = around_calls(function, lambda: calls)
     return wrapped
 
 
