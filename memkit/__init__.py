@@ -13,12 +13,7 @@ from memkit.base import units
 sys.modules["memkit.units"] = units  # as os.path is a module of another name
 
 TYPE_CHECKING = False
-if not TYPE_CHECKING:
-    from memkit import record, report
-
-    # Two packages have the name of a function. Now that they are imported, no later import binds their names here again.
-    del record, report
-else:
+if TYPE_CHECKING:
     from memkit.base import units as units
     from memkit.base.errors import FormatError as FormatError
     from memkit.base.errors import JournalError as JournalError
@@ -31,6 +26,8 @@ else:
     from memkit.ipython.mem_watcher import Measurements as Measurements
     from memkit.ipython.mem_watcher import MemWatcher as MemWatcher
     from memkit.ipython.memit import MemitResult as MemitResult
+    from memkit.model.calls import Call as Call
+    from memkit.model.calls import Function as Function
     from memkit.model.ending import Ending as Ending
     from memkit.model.event_log_file import Log as Log
     from memkit.model.event_log_file import LogRow as LogRow
@@ -49,8 +46,6 @@ else:
     from memkit.model.overhead import Cost as Cost
     from memkit.model.overhead import Tracing as Tracing
     from memkit.model.reader import read as read
-    from memkit.model.recording import Call as Call
-    from memkit.model.recording import Function as Function
     from memkit.model.recording import Line as Line
     from memkit.model.recording import Process as Process
     from memkit.model.recording import Recording as Recording
@@ -92,6 +87,11 @@ else:
     from memkit.system.limit import Limit as Limit
     from memkit.system.limits import limit as limit
     from memkit.system.limits import limits as limits
+else:
+    from memkit import record, report
+
+    # Two packages have the name of a function. Now that they are imported, no later import binds their names here again.
+    del record, report
 
 _HOMES = {
     "model.metadata": ("About",),
@@ -107,6 +107,7 @@ _HOMES = {
     "base.hookspecs": ("hookimpl",),
     "base.protocols": ("OptionParser",),
     "model.event_log_file": ("Log", "LogRow", "read_log"),
+    "model.calls": ("Call", "Function"),
     "model.ending": ("Ending",),
     "model.merging": ("merge",),
     "record.monitor": ("MemoryMonitor",),
@@ -122,8 +123,6 @@ _HOMES = {
     "model.reader": ("read",),
     "record.recorder": ("Recorder", "record"),
     "model.recording": (
-        "Call",
-        "Function",
         "Line",
         "Process",
         "Recording",
@@ -148,7 +147,7 @@ __all__ = [*sorted(_HOME_OF), *_MODULES]
 _HOME_OF |= {"load_ipython_extension": "ipython", "unload_ipython_extension": "ipython"}
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name in _MODULES:
@@ -162,5 +161,5 @@ def __getattr__(name):
     return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return [*__all__, "__version__"]

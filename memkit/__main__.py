@@ -22,7 +22,8 @@ def _command(name: str) -> int:
     try:
         from memkit.cli import main
 
-        return getattr(main, name)()
+        code: int = getattr(main, name)()
+        return code
     except MemkitError as error:  # of an engine that was asked for and is not there
         print(f"{_NAMES[name]}: {error}", file=sys.stderr)
         return WRONG_USAGE
