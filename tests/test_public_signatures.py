@@ -13,8 +13,8 @@ pytest.importorskip("mypy.build")
 from mypy.build import build
 from mypy.main import process_options
 from mypy.modulefinder import BuildSource
-from mypy.nodes import Decorator, FuncDef, MypyFile, OverloadedFuncDef, TypeInfo, Var
-from mypy.types import AnyType, CallableType, TypeOfAny, get_proper_type
+from mypy.nodes import Decorator, FuncDef, MypyFile, OverloadedFuncDef, TypeAlias, TypeInfo, Var
+from mypy.types import AnyType, CallableType, TupleType, TypeOfAny, get_proper_type
 
 ROOT = Path(__file__).parents[1]
 SPECIAL = {"__init__", "__new__", "__call__", "__enter__", "__exit__", "__getitem__", "__iter__", "__len__"}
@@ -23,10 +23,19 @@ UNKNOWN = {TypeOfAny.unannotated, TypeOfAny.from_unimported_type, TypeOfAny.from
 
 @pytest.fixture(scope="module")
 def names():
-    """The names of the package as mypy resolves them, with its settings and its cache for this project."""
+    """The node of each name of the package as mypy resolves it, with its settings and its cache for this project."""
     with contextlib.chdir(ROOT):
         _, options = process_options([])
-        return build([BuildSource(None, None, "import memkit")], options).files["memkit"].names
+        found = build([BuildSource(None, None, "import memkit")], options).files["memkit"].names
+    return {name: meant_by(each.node) for name, each in found.items()}
+
+
+def meant_by(node):
+    """A node itself; for another name of a class, the class."""
+    if not isinstance(node, TypeAlias):
+        return node
+    target = get_proper_type(node.target)
+    return target.partial_fallback.type if isinstance(target, TupleType) else target.type
 
 
 def members_of(node):
@@ -66,12 +75,12 @@ def faults_of(function):
 
 @pytest.mark.parametrize("name", memkit.__all__)
 def test_a_public_name_has_a_type_for_every_parameter_and_result(names, name):
-    assert [fault for function in functions_in(names[name].node) for fault in faults_of(function)] == []
+    assert [fault for function in functions_in(names[name]) for fault in faults_of(function)] == []
 
 
 @pytest.mark.parametrize("name", memkit.__all__)
 def test_a_public_name_is_to_mypy_what_it_is_at_run_time(names, name):
-    value, node = getattr(memkit, name), names[name].node
+    value, node = getattr(memkit, name), names[name]
     if isinstance(value, type):
         assert isinstance(node, TypeInfo)
     elif inspect.ismodule(value):
@@ -87,8 +96,10 @@ FUNCTIONS = [name for name in memkit.__all__ if inspect.isroutine(getattr(memkit
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_parameters_of_a_function_are_those_that_it_has_at_run_time(names, name):
-    (function,) = functions_in(names[name].node)
-    assert list(inspect.signature(getattr(memkit, name)).parameters) == function.arg_names
+    overloads = functions_in(names[name])
+    assert overloads
+    for function in overloads:
+        assert list(inspect.signature(getattr(memkit, name)).parameters) == function.arg_names
 
 
 CLASSES = [name for name in memkit.__all__ if isinstance(getattr(memkit, name), type)]
@@ -96,10 +107,10 @@ CLASSES = [name for name in memkit.__all__ if isinstance(getattr(memkit, name), 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_the_parameters_of_a_class_are_those_that_it_has_at_run_time(names, name):
-    info = names[name].node
+    info = names[name]
     makers = [info.get_method(method) for method in ("__init__", "__new__")]
     made_here = [maker for maker in makers if isinstance(maker, FuncDef) and maker.info.module_name.startswith("memkit")]
     if made_here:
         assert list(inspect.signature(getattr(memkit, name)).parameters) == made_here[0].arg_names[1:]
     else:
-        assert issubclass(getattr(memkit, name), Exception)
+        assert info.is_protocol or issubclass(getattr(memkit, name), Exception)
