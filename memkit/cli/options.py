@@ -142,7 +142,7 @@ def check(options: argparse.Namespace) -> None:
             raise UsageError(f"--{name} looks into the interpreter of a Python program; --program is recorded from outside")
 
 
-def settings(options, path: str, meter: str) -> RunSettings:
+def settings(options: argparse.Namespace, path: str, meter: str) -> RunSettings:
     """What the measured process is to be told; the tree is the supervisor's to watch."""
     names = ("interval", "lines", "calls", "c_calls", "follow", "limit", "on_limit", "call_log", "trigger")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}

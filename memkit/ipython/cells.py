@@ -145,7 +145,9 @@ class RecordedCell:
         """Show the recording, assign it to its variable, and let the plugins report. A failure is one line on stderr."""
         chosen = self._options
         with errors_as_warnings("the recording cannot be shown"):
-            recording = _without_idle_threads(self._recorder.recording)
+            recorded = self._recorder.recording
+            assert recorded is not None
+            recording = _without_idle_threads(recorded)
             if chosen.out:
                 self._shell.user_ns[chosen.out] = recording
             if not getattr(chosen, "quiet", False):  # an option of a plugin, which may be left out

@@ -23,6 +23,8 @@ from memkit.tracing.targets import Targets
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from memkit.tracing.targets import OneTarget
+
 
 class Profiler(Protocol):
     """A profiler of ``%mprun``."""
@@ -146,7 +148,7 @@ class MemoryMagics(ShellMagics):
         self._run(source, profiler, file, watch)
         return profiler if "r" in options and not source.silenced else None
 
-    def profiler(self, targets: list[object], children: bool) -> tuple[Profiler, Children | None]:
+    def profiler(self, targets: list[OneTarget], children: bool) -> tuple[Profiler, Children | None]:
         """A profiler of the lines of the targets, and a poller of child processes or None."""
         return memkit.LineProfiler(*targets), Children(0.1) if children else None
 
@@ -154,17 +156,17 @@ class MemoryMagics(ShellMagics):
         """The builtin ``profile`` while the code runs: memkit's, which writes into the active recording."""
         return memkit.profile
 
-    def _default_targets(self, source: CellSource, cell: str | None) -> list[object]:
+    def _default_targets(self, source: CellSource, cell: str | None) -> list[OneTarget]:
         """The targets without ``-f``: the cell itself."""
         if cell is None:
             raise memkit.UsageError("no lines are measured without -f FUNCTION; %%mprun measures those of its cell")
         return [source.code]
 
-    def _target(self, word: str) -> object:
+    def _target(self, word: str) -> OneTarget:
         """The target that ``-f`` names: an expression, or a target with a colon."""
         with usage(f"%mprun -f {word}: "):
             try:
-                found = word if ":" in word else eval(word, self.shell.user_global_ns, self.shell.user_ns)
+                found: OneTarget = word if ":" in word else eval(word, self.shell.user_global_ns, self.shell.user_ns)
             except Exception as error:
                 raise memkit.UsageError(f"{type(error).__name__}: {error}") from None
             self.check(found)
@@ -209,7 +211,7 @@ class MemoryMagics(ShellMagics):
         """The tables of a profiler as text, and ``more`` below them."""
         from memkit.ipython.html import line_tables
 
-        assert isinstance(profiler, memkit.LineProfiler)
+        assert isinstance(profiler, memkit.LineProfiler) and profiler.recording is not None
         return "\n".join(filter(None, (line_tables(profiler.recording), more))) + "\n"
 
     def show(self, profiler: Profiler, text: str, more: str = "") -> None:
@@ -219,7 +221,7 @@ class MemoryMagics(ShellMagics):
             return
         from memkit.ipython.html import line_tables_html
 
-        assert isinstance(profiler, memkit.LineProfiler)
+        assert isinstance(profiler, memkit.LineProfiler) and profiler.recording is not None
         self.shell.display_pub.publish(
             data={"text/plain": text, "text/html": line_tables_html(profiler.recording, more)}, metadata={}
         )

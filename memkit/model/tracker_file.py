@@ -69,7 +69,7 @@ def _last_words(tail: bytes) -> str:
     return whole.get(before.decode("ascii", "replace"), "broken off") if not last else "broken off"
 
 
-def read(path: str | os.PathLike[str]) -> Track:
+def read(path: paths.AnyPath) -> Track:
     """What a tracker has written, or a recording. Damaged rows are passed over, and counted. Raises ``FormatError``."""
     path = paths.to_read(path)
     name = os.path.splitext(os.path.basename(path))[0]

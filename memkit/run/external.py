@@ -55,7 +55,7 @@ class ExternalRecording:
         self._journal.text(header.of_another(process, self._began, meter, interval, engine.Sampler.engine, mark))
         for moment, memory in early:
             self._journal.text(file_format.row("sample", moment - self._began, memory))
-        self._sampler = None if self._meter is None else self._started(interval, mark)
+        self._sampler = None if self._meter is None else self._started(self._meter, interval, mark)
         self._kills = Kills("self" if fresh else process.pid)  # one that was just started is in our groups, or has ended
         self._journal.text(header.limits(limits.find(process.pid)))
         self._journal.flush()
@@ -99,9 +99,9 @@ class ExternalRecording:
         # On other systems than Linux, a size of 0 may mean that it is not known.
         return found is not None and (found.over or (found.vms == 0 and sys.platform == "linux"))
 
-    def _started(self, interval: int, mark: int | None) -> engine.Sampler:
+    def _started(self, meter: engine.Meter, interval: int, mark: int | None) -> engine.Sampler:
         peaks = (mark is not None, mark or 0, engine.peaks_error() or 1 << 20)
-        sampler = engine.Sampler(self._journal, self._meter, interval, self._began, *peaks)
+        sampler = engine.Sampler(self._journal, meter, interval, self._began, *peaks)
         try:
             sampler.start()
         except (OSError, RuntimeError) as error:

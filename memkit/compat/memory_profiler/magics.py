@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from types import CodeType, ModuleType
+from typing import TYPE_CHECKING
 
 from IPython.core import page
 
@@ -13,6 +14,9 @@ from memkit.compat.memory_profiler.table import show_results
 from memkit.ipython.cell_source import CellSource
 from memkit.ipython.magics import MemoryMagics, Profiler
 from memkit.tracing.targets import codes_of
+
+if TYPE_CHECKING:
+    from memkit.tracing.targets import OneTarget
 
 
 class MagicProfiler(LineProfiler):
@@ -29,7 +33,7 @@ class MagicProfiler(LineProfiler):
 class MemoryProfilerMagics(MemoryMagics):
     """``%memit`` and ``%mprun`` as memory_profiler registers them."""
 
-    def profiler(self, targets: list[object], children: bool) -> tuple[MagicProfiler, None]:
+    def profiler(self, targets: list[OneTarget], children: bool) -> tuple[MagicProfiler, None]:
         """A profiler of the targets' lines; with ``children`` its numbers include the memory of child processes."""
         found = MagicProfiler(include_children=children)
         for code in [code for target in targets for code in _codes(target)]:
@@ -45,7 +49,7 @@ class MemoryProfilerMagics(MemoryMagics):
         assert isinstance(profiler, MagicProfiler)
         return profiler.__call__
 
-    def _default_targets(self, source: CellSource, cell: str | None) -> list[object]:
+    def _default_targets(self, source: CellSource, cell: str | None) -> list[OneTarget]:
         return [] if cell is None else super()._default_targets(source, cell)
 
     def check(self, target: object) -> None:

@@ -35,14 +35,12 @@ __all__ = [
 
 def rss() -> int:
     """Resident memory of this process now, in bytes."""
-    memory: int = engine.rss()
-    return memory
+    return engine.rss()
 
 
-def rss_peak() -> int:
-    """The highest resident memory of this process so far, in bytes."""
-    memory: int = engine.peak_rss()
-    return memory
+def rss_peak() -> int | None:
+    """The highest resident memory of this process so far, in bytes; None where the system does not tell."""
+    return engine.peak_rss()
 
 
 def profile_wrapper_depth() -> int:
