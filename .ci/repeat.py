@@ -1,7 +1,7 @@
-"""Run again what has just failed, each test alone in a process of its own; usage: repeat.py FILE, from the root of a checkout.
+"""Run again what has just failed, each test alone in a process of its own. Usage: repeat.py FILE, in the root of a checkout.
 
-Exit code 0 where all of them pass now. Those are flaky: their names are added to FILE. Much that fails at once is no accident,
-and is not run again.
+Exit code 0 if all of them pass now. Those are flaky: their names are added to FILE. Many failures at once are no accident,
+and are not repeated.
 """
 
 import json

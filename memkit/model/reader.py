@@ -10,10 +10,10 @@ from memkit.base import paths
 from memkit.base.errors import FormatError
 from memkit.model import mprof_file
 from memkit.model.file_format import BEGINNING, VERSION
+from memkit.model.from_rows import Rows
 from memkit.model.merging import joined
 from memkit.model.metadata import About
 from memkit.model.recording import Recording
-from memkit.model.rows import Rows
 
 _SEGMENTS = (b'["segment"', b'["part"')  # its name now, and before
 _CHUNK = 1 << 16  # small, so that rows die young and the garbage collector has little to do

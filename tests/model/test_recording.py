@@ -6,7 +6,7 @@ import pytest
 
 from memkit.model.ending import Ending, signal_name
 from memkit.model.limit_events import NamedLimit, SetLimit
-from memkit.model.out_of_memory import OutOfMemory
+from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.recording import Cost, Crossing, Limit, Process, Sample, Span, Total
 from memkit.system.limit_kinds import KINDS
 
