@@ -51,7 +51,7 @@ class Exit(NamedTuple):
     code: int | None
     signal: int | None
     out_of_memory: str | None
-    """Which count of kills for want of memory rose meanwhile: the process itself is meant where ``SIGKILL`` ended it."""
+    """Which count of out-of-memory kills rose meanwhile; the process itself was killed if ``SIGKILL`` ended it."""
     recorded: bool = False
     """Whether it began its recording before it ended."""
     unwritten: tuple[object, ...] = ()
