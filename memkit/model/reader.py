@@ -25,7 +25,7 @@ def read(path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO) -
     Rows that were broken off, damaged or are unknown are passed over and counted in ``Recording.unread``. A ``.dat`` file
     of mprof's is read, too. Raises ``FormatError`` where the file is no recording at all.
     """
-    if not hasattr(path, "read"):
+    if isinstance(path, (str, bytes, os.PathLike)) or not hasattr(path, "read"):
         path = paths.to_read(path)
         if mprof_file.is_mprofile(path):
             return mprof_file.read(path)
