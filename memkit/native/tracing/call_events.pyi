@@ -16,7 +16,7 @@ class Calls(Tracer):
         describe_thread: Callable[[], tuple[int, int]],
         more: int,
         everywhere: bool,
-        fault_brings: int,
+        fault_bytes: int,
         disable: object = None,
     ) -> Self: ...
     def start(self) -> None: ...
