@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from memkit.model.merging import merge as merge
     from memkit.model.metadata import About as About
     from memkit.model.mprof_file import mprof_lines as mprof_lines
-    from memkit.model.out_of_memory import OutOfMemory as OutOfMemory
+    from memkit.model.oom_evidence import OutOfMemory as OutOfMemory
     from memkit.model.overhead import Cost as Cost
     from memkit.model.overhead import Tracing as Tracing
     from memkit.model.reader import read as read
@@ -97,7 +97,7 @@ _HOMES = {
     "model.metadata": ("About",),
     "model.overhead": ("Cost", "Tracing"),
     "model.limit_events": ("Crossing", "Frame", "Glance", "NamedLimit", "SetLimit", "Stack", "StackSnapshot"),
-    "model.out_of_memory": ("OutOfMemory",),
+    "model.oom_evidence": ("OutOfMemory",),
     "system.limit": ("Limit",),
     "report.overlay_plot": ("plot_reports",),
     "system.engine": ("peak_rss", "rss"),

@@ -18,8 +18,8 @@ native/sampling: own_memory layouts line_table stack_rows stacks limit_counters 
 native/tracing: gate thread_state hook_chain tracer code_table lines calls line_events call_events
     event_rows event_places event_log references
 system: portable engine limit_kinds cgroup meminfo limit limits oom pidfd processes
-model: file_format sources limit_events metadata overhead out_of_memory ending thread_names calls recording old_rows
-    rows merging mprof_file reader event_log_file tracker_file
+model: file_format sources limit_events metadata overhead oom_evidence ending thread_names calls recording old_rows
+    from_rows merging mprof_file reader event_log_file tracker_file
 tracing: targets monitoring_ids tracers calibration session
 tree: budget share_estimate node pss tree watch
 record: trend exit_status files header limit_guard active settings resolve child_process spans recorder profile event_log
@@ -29,7 +29,8 @@ run: signals terminal status_line progress waiting launch external any_program a
 run/inject: sitecustomize
 report: facts output shared_options pictures transforms overlay_plot dispatch
 report/reporters: call_paths console flame folded lines mprof plot plot_lines recording_json samples_csv speedscope
-cli: printing exit_codes parser options catalog recording_file report_options run attach report list clean plugins info main
+cli: printing exit_codes parser run_options catalog recording_file report_options run attach report list clean
+    plugins info main
 ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics
 compat: script_or_module function_timestamps ipython_memwatcher memon memory_time_tracker
 compat/pymemtrace: textlog references tracers cPyMemTrace cpymemtrace_decs

@@ -20,9 +20,9 @@ import memkit
 from memkit.base import hookspecs
 from memkit.cli import main
 from memkit.model import file_format
+from memkit.model.from_rows import TAKE
 from memkit.model.limit_events import Crossing, Frame, Stack
 from memkit.model.recording import About, Call, Function, Line, Sample, Total, Tracing
-from memkit.model.rows import TAKE
 from memkit.record import event_log
 from memkit.report.reporters import call_paths, lines, recording_json, samples_csv
 from memkit.system import engine

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
-def text_of(path: AnyPath, refusal: type[MemkitError] = UsageError) -> str:
+def text_of(path: object, refusal: type[MemkitError] = UsageError) -> str:
     """A path as text. Raises ``refusal`` for what can be none."""
     try:
-        text = os.fsdecode(path)
+        text = os.fsdecode(path)  # type: ignore[arg-type]  # its TypeError tells what can be no path
         os.fsencode(text)
     except TypeError:
         raise refusal(f"{path!r} is no path: give text, or a path object") from None
@@ -28,7 +28,7 @@ def text_of(path: AnyPath, refusal: type[MemkitError] = UsageError) -> str:
     return text
 
 
-def to_read(path: AnyPath) -> str:
+def to_read(path: object) -> str:
     """A path as text, of something that can be read more than once. Raises ``FormatError``: opening a pipe would wait."""
     text = text_of(path, FormatError)
     try:

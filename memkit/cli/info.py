@@ -70,12 +70,11 @@ def _tracing() -> list[tuple[str, str]]:
     if engine.NAME != "native":
         return [("tracing", "not here: lines and calls need the native engine")]
     try:
-        from memkit.native.tracing import gate
         from memkit.tracing import tracers
     except MeterError as error:
         return [("tracing", f"not here: {error}")]
-    name, reason = gate.chosen()
-    return [("tracing", f"lines and calls by {tracers.engine()}"), ("gate", name + _because(reason))]
+    gate, reason = tracers.gate_in_use()
+    return [("tracing", f"lines and calls by {tracers.engine()}"), ("gate", gate + _because(reason))]
 
 
 def _limits() -> list[tuple[str, str]]:

@@ -11,11 +11,11 @@ from memkit.base.errors import UsageError, nearest
 from memkit.base.plugins import Plugins
 from memkit.base.units import parse_interval
 from memkit.cli.exit_codes import FAILED, INTERRUPTED, WRONG_USAGE, reader_went_away
-from memkit.cli.options import add_run_options, check, settings
 from memkit.cli.parser import Parser
 from memkit.cli.printing import say
 from memkit.cli.recording_file import drop_unused, just_made
 from memkit.cli.report_options import check_outputs, parsed
+from memkit.cli.run_options import add_run_options, check, settings
 from memkit.record import files
 from memkit.run import launch
 from memkit.run.launch import Children, Exit, Program

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import memkit
 from memkit.base.errors import MeterError, UsageError
-from memkit.cli import options, report_options, run
+from memkit.cli import report_options, run, run_options
 from memkit.ipython.cell_source import CellSource, builtin_profile, errors_as_warnings
 from memkit.record import files
 from memkit.record.exit_status import how_it_ended
@@ -73,7 +73,7 @@ class RecordedCell:
             raise UsageError("--follow needs a file that several processes can write into: write -o FILE")
         if chosen.live:
             raise UsageError("--live is for memkit-run: below a cell there is no bottom row of a terminal")
-        options.check(chosen)
+        run_options.check(chosen)
         run.place_of_meter(chosen.meter, self._plugins)
         if chosen.output is not None:
             files.place_for(chosen.output, "")
@@ -193,7 +193,7 @@ def _of_the_cell(stacks: Iterable[memkit.Stack]) -> Iterator[memkit.Stack]:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    options.add_run_options(parser)
+    run_options.add_run_options(parser)
     parser.usage = "%%%%memkit [options]"
     for action in parser._actions:
         if action.dest in _NOT_FOR_CELLS:

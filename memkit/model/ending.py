@@ -6,7 +6,7 @@ import signal as signals
 from typing import NamedTuple
 
 from memkit.model.limit_events import SetLimit
-from memkit.model.out_of_memory import OutOfMemory
+from memkit.model.oom_evidence import OutOfMemory
 
 
 class Ending(NamedTuple):

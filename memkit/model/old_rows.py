@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from memkit.model.limit_events import Frame, NamedLimit
-from memkit.model.out_of_memory import OutOfMemory
+from memkit.model.oom_evidence import OutOfMemory
 from memkit.system.limit import Limit
 from memkit.system.limit_kinds import ADDRESS_SPACE, CGROUP, COMMIT, DATA, MACHINE
 

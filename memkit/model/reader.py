@@ -10,22 +10,22 @@ from memkit.base import paths
 from memkit.base.errors import FormatError
 from memkit.model import mprof_file
 from memkit.model.file_format import BEGINNING, VERSION
+from memkit.model.from_rows import Rows
 from memkit.model.merging import joined
 from memkit.model.metadata import About
 from memkit.model.recording import Recording
-from memkit.model.rows import Rows
 
 _SEGMENTS = (b'["segment"', b'["part"')  # its name now, and before
 _CHUNK = 1 << 16  # small, so that rows die young and the garbage collector has little to do
 
 
-def read(path: str | os.PathLike[str] | BinaryIO) -> Recording:
+def read(path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO) -> Recording:
     """The recording in a file, whole or broken off. ``path`` is a path or an open binary file.
 
     Rows that were broken off, damaged or are unknown are passed over and counted in ``Recording.unread``. A ``.dat`` file
     of mprof's is read, too. Raises ``FormatError`` where the file is no recording at all.
     """
-    if isinstance(path, (str, os.PathLike)):
+    if isinstance(path, (str, bytes, os.PathLike)) or not hasattr(path, "read"):
         path = paths.to_read(path)
         if mprof_file.is_mprofile(path):
             return mprof_file.read(path)
@@ -39,7 +39,7 @@ class Reader:
 
     def __init__(self, path: str | os.PathLike[str] | BinaryIO):
         self._named = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
-        self._file = _open(path) if isinstance(path, (str, os.PathLike)) else path
+        self._file: BinaryIO = _open(path) if isinstance(path, (str, os.PathLike)) else path
         self._rest = b""
         self._rows: Rows | None = None
         self._parts: list[Rows] = []  # what other processes wrote into the same file, by the order of their headers

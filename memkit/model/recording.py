@@ -16,7 +16,7 @@ from memkit.model.limit_events import METERED, Crossing, StackSnapshot
 from memkit.model.limit_events import Frame as Frame
 from memkit.model.limit_events import Stack as Stack
 from memkit.model.metadata import About
-from memkit.model.out_of_memory import OutOfMemory
+from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.overhead import Cost, Tracing
 from memkit.system.limit import Limit
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from memkit.base.units import show_bytes, show_error, show_time
 from memkit.model.limit_events import Crossing
-from memkit.model.out_of_memory import OutOfMemory
+from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.recording import Recording
 from memkit.system.limit import Limit
 

@@ -51,8 +51,8 @@ class Exit(NamedTuple):
     code: int | None
     signal: int | None
     out_of_memory: dict[str, object] | None
-    """The count of out-of-memory kills that rose meanwhile, as the fields of a ``memkit.OutOfMemory``: the process itself is
-    meant where ``SIGKILL`` ended it."""
+    """Which count of out-of-memory kills rose meanwhile, as the fields of a ``memkit.OutOfMemory``; the process itself was
+    killed if ``SIGKILL`` ended it."""
     recorded: bool = False
     """Whether it began its recording before it ended."""
     unwritten: tuple[object, ...] = ()

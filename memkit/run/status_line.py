@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from memkit.model.calls import Function
+    from memkit.model.from_rows import Rows
     from memkit.model.recording import Sample, Total
-    from memkit.model.rows import Rows
     from memkit.system.limit import Limit
 
     LineKey = tuple[Function, int]  # and the number of the line

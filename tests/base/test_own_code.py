@@ -37,7 +37,7 @@ def test_the_modules_that_begin_and_end_a_recording_cannot_be_interrupted():
         "record/files.py",
         "record/header.py",
         "record/recorder.py",
-        "record/span_rows.py",
+        "record/spans.py",
         "tracing/session.py",
         "tracing/tracers.py",
     ]

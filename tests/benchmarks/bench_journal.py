@@ -1,6 +1,6 @@
 """Measures the file: how large one hour at 10 ms is, and how long a million rows take to read back.
 
-Targets: at most 15 MiB for the hour, memory of nine digits that is another at every beat; at most 2 s for ``memkit.read`` of
+Targets: at most 15 MiB for the hour, memory of nine digits that is another at every tick; at most 2 s for ``memkit.read`` of
 a million rows. ``json.loads`` of every line stands beside it, which only decodes and keeps nothing.
 """
 
@@ -16,7 +16,7 @@ import memkit
 from memkit.model import file_format
 from memkit.system import engine
 
-HOUR, BEAT = 3600 * 10**9, 10**7
+HOUR, TICK = 3600 * 10**9, 10**7
 MIB = 1 << 20
 SIZE_TARGET = 15.0
 ROWS = 1_000_000
@@ -32,20 +32,20 @@ def main() -> None:
 
 
 def write(path: Path, count: int, above: int) -> int:
-    """A recording of so many beats, in so many of 100 of which the peak is above the memory; its size in bytes."""
+    """A recording of so many ticks, in so many of 100 of which the peak is above the memory; its size in bytes."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o666)
     file = engine.Journal(fd, str(path))
     about = {"argv": ["load.py"], "pid": 1234567, "clock": 0, "began": 1.7e9, "engine": "native", "peaks": "reset"}
-    file.text(file_format.header({"memkit": "0", "meter": "rss", "interval": BEAT} | about))
+    file.text(file_format.header({"memkit": "0", "meter": "rss", "interval": TICK} | about))
     page = os.sysconf("SC_PAGESIZE")
-    for beat in range(count):
-        late = 50_000 + beat * 7919 % 20_000  # nanoseconds after its time, as a thread wakes
-        memory = 500_000_000 // page * page + beat * 104_729 % 90_000 * page // 4
-        peak = (memory + 40 * page,) if beat * 37 % 100 < above else ()
-        file.row("sample", beat * BEAT + late, memory, *peak)
-        if beat % 100 == 99:
+    for tick in range(count):
+        late = 50_000 + tick * 7919 % 20_000  # nanoseconds after its time, as a thread wakes
+        memory = 500_000_000 // page * page + tick * 104_729 % 90_000 * page // 4
+        peak = (memory + 40 * page,) if tick * 37 % 100 < above else ()
+        file.row("sample", tick * TICK + late, memory, *peak)
+        if tick % 100 == 99:
             file.row("cost", 100, 0, 2_600_000 + late)
-    file.text(file_format.row("end", count * BEAT, "ok"))
+    file.text(file_format.row("end", count * TICK, "ok"))
     file.close()
     return path.stat().st_size
 
@@ -55,13 +55,13 @@ def write(path: Path, count: int, above: int) -> int:
 
 def compare_sizes(folder: Path) -> None:
     """An hour, with peaks above the memory never, seldom and always."""
-    beats = HOUR // BEAT
-    sizes = {above: write(folder / f"hour-{above}.memkit", beats, above) for above in (0, 5, 100)}
+    ticks = HOUR // TICK
+    sizes = {above: write(folder / f"hour-{above}.memkit", ticks, above) for above in (0, 5, 100)}
     rows = [
         (
             f"{above} % of rows",
             f"{size / MIB:.2f} MiB",
-            f"{size / beats:.1f}",
+            f"{size / ticks:.1f}",
             f"x{size / sizes[0]:.2f}",
             f"{SIZE_TARGET:.0f} MiB",
             "reached" if size / MIB <= SIZE_TARGET else "MISSED",

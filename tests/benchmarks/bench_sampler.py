@@ -1,11 +1,11 @@
-"""Measures the sampler at a beat of 1 ms: how many beats it keeps, and what a beat costs in CPU, the journal included.
+"""Measures the sampler at a tick of 1 ms: how many ticks it keeps, and what a tick costs in CPU, the journal included.
 
-Target: a beat takes at most 1.25 times the CPU of a C thread that waits in the same way (``pthread_cond_timedwait`` on the
+Target: a tick takes at most 1.25 times the CPU of a C thread that waits in the same way (``pthread_cond_timedwait`` on the
 monotonic clock) and does nothing else. That thread is the reference; another in ``clock_nanosleep``, which could not be told
 to stop at once, stands beside it, and so does memkit recording a process for the second time in its life.
 
 Beats should be kept as well as the reference keeps them, while Python spins and also while one C call holds the GIL for two
-seconds and allocates; the peers go through the same. CPU of a beat is that of the sampling thread alone, of a peer that is
+seconds and allocates; the peers go through the same. CPU of a tick is that of the sampling thread alone, of a peer that is
 a process of its own that process's. ``work done`` is how far the program came, next to one that nobody watched.
 """
 
@@ -21,7 +21,7 @@ import watchers
 from memkit import Cost
 from memkit.system import engine
 
-BEAT = 0.001
+TICK = 0.001
 SPIN = 3.0
 HOLD, HELD_MIB = 2.0, 512
 TARGET = 1.25
@@ -34,7 +34,7 @@ def main() -> None:
     if engine.NAME != "native":
         sys.exit(f"only the native engine knows the CPU of its thread: {engine.REASON}")
     with tempfile.TemporaryDirectory() as folder:
-        library = compiled(Path(__file__).with_name("beat.c"), folder)
+        library = compiled(Path(__file__).with_name("tick.c"), folder)
         compare_cpu(library)
         compare("while Python spins", rounds=3, script="spin.py", words=[str(SPIN)])
         compare("in a C call that holds the GIL", rounds=3, script="hold.py", words=[library, str(HOLD), str(HELD_MIB)])
@@ -51,12 +51,12 @@ def compiled(source: Path, folder: str) -> str:
 
 
 def compare_cpu(library: str, rounds: int = 30, seconds: float = 0.5) -> None:
-    """CPU of a beat beside a program that spins, each time in a fresh process."""
+    """CPU of a tick beside a program that spins, each time in a fresh process."""
     runs = {
-        "memkit-run": lambda: watchers.cost_under_memkit("spin.py", str(seconds), interval=str(BEAT)),
+        "memkit-run": lambda: watchers.cost_under_memkit("spin.py", str(seconds), interval=str(TICK)),
         "memkit.record, again": lambda: told_cost("record.py", seconds),
-        REFERENCE: lambda: told_cost("beat.py", library, 1, seconds),
-        "C, clock_nanosleep": lambda: told_cost("beat.py", library, 0, seconds),
+        REFERENCE: lambda: told_cost("tick.py", library, 1, seconds),
+        "C, clock_nanosleep": lambda: told_cost("tick.py", library, 0, seconds),
     }
     turns = paired.by_turns(rounds, **runs)
     if any(cost.cpu is None for turn in turns for cost in turn.values()):
@@ -72,13 +72,13 @@ def compare_cpu(library: str, rounds: int = 30, seconds: float = 0.5) -> None:
         )
         for name in runs
     ]
-    paired.table((f"{rounds} x {seconds} s", "kept", "CPU/beat", "to cond_timedwait", "to nanosleep"), rows)
+    paired.table((f"{rounds} x {seconds} s", "kept", "CPU/tick", "to cond_timedwait", "to nanosleep"), rows)
     for name in list(runs)[:2]:
-        print(f"{name}: CPU of a beat to {REFERENCE},", paired.verdict(paired.ratio(cpu, name, REFERENCE), TARGET))
+        print(f"{name}: CPU of a tick to {REFERENCE},", paired.verdict(paired.ratio(cpu, name, REFERENCE), TARGET))
 
 
 def told_cost(script: str, *words) -> Cost:
-    """What a program says that beating took."""
+    """What a program says that ticking took."""
     told = watchers.answer([sys.executable, watchers.PROGRAMS / script, *words])
     return Cost(told["beats"], told["late"], told["cpu"])
 
@@ -88,30 +88,30 @@ def told_cost(script: str, *words) -> Cost:
 
 def compare(title: str, rounds: int, script: str, words: list[str]) -> None:
     """Run one program under every watcher by turns."""
-    runs = {"memkit": lambda: watchers.under_memkit(script, *words, interval=str(BEAT))}
+    runs = {"memkit": lambda: watchers.under_memkit(script, *words, interval=str(TICK))}
     missing = []
     for name, (module, under) in watchers.PEERS.items():
         if watchers.has(module):
-            runs[name] = lambda under=under: under(script, *words, interval=str(BEAT))
+            runs[name] = lambda under=under: under(script, *words, interval=str(TICK))
         else:
             missing.append((name, "not installed", *[""] * 5))
     turns = paired.by_turns(rounds, nobody=lambda: watchers.bare(script, *words), **runs)
     rows = [row_of(name, turns) for name in runs] + missing
-    paired.table((title, "beats", "kept", "CPU/beat", "CPU/time", "MiB seen", "work done"), rows)
+    paired.table((title, "ticks", "kept", "CPU/tick", "CPU/time", "MiB seen", "work done"), rows)
 
 
 def row_of(name: str, turns: list[dict]) -> tuple:
     """Medians over the rounds."""
     watches = [turn[name] for turn in turns]
-    beats = median(len(watch.meanwhile) for watch in watches)
+    ticks = median(len(watch.meanwhile) for watch in watches)
     cpu = median(watch.cpu for watch in watches) / 1000
     seconds = median(watch.seconds for watch in watches)
     seen = median(max(watch.meanwhile, default=0) - min(watch.meanwhile, default=0) for watch in watches) / watchers.MIB
     work = ""
     if "work" in watches[0].said:
         work = f"{median(turn[name].said['work'] / turn['nobody'].said['work'] for turn in turns):.1%}"
-    each = f"{cpu / beats:.0f} us" if beats else ""
-    return name, f"{beats:.0f}", f"{beats * BEAT / seconds:.1%}", each, f"{cpu / 1e6 / seconds:.1%}", f"{seen:.0f}", work
+    each = f"{cpu / ticks:.0f} us" if ticks else ""
+    return name, f"{ticks:.0f}", f"{ticks * TICK / seconds:.1%}", each, f"{cpu / 1e6 / seconds:.1%}", f"{seen:.0f}", work
 
 
 if __name__ == "__main__":

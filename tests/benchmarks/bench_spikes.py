@@ -1,7 +1,7 @@
-"""Measures what is seen of a program that rises for 5 ms now and then, at beats from 1 ms to 10 s.
+"""Measures what is seen of a program that rises for 5 ms now and then, at ticks from 1 ms to 10 s.
 
-Target: the peak of the whole run is the true one at every beat, to 1 %, and at a beat no longer than the time between two
-spikes each of them stands in a row with its own height. The peers are asked at their usual beat and at their fastest.
+Target: the peak of the whole run is the true one at every tick, to 1 %, and at a tick no longer than the time between two
+spikes each of them stands in a row with its own height. The peers are asked at their usual tick and at their fastest.
 """
 
 import paired
@@ -13,7 +13,7 @@ HIGHEST = LOWEST + COUNT - 1
 TOLERANCE = 0.4  # MiB: heights are a whole one apart, and the kernel's own counters are that much off
 INTERVALS = ("0.001", "0.01", "0.1", "1", "10", "auto")
 FINE = ("0.001", "0.01", "0.1")
-PEERS = {  # name: the beats it is asked at
+PEERS = {  # name: the ticks it is asked at
     "mprof": ("0.1", "0.001"),
     "psrecord": ("0.1", "0"),
     "psutil thread": ("0.1", "0.001"),
@@ -31,7 +31,7 @@ def main() -> None:
             rows += [row_of(name, interval, seen(under, interval)) for interval in intervals]
         else:
             rows.append((name, "not installed", *[""] * 6))
-    paired.table(("watcher", "beat", "rows", "peak shown", "true", "ratio", "spikes seen", "a spike took"), rows)
+    paired.table(("watcher", "tick", "rows", "peak shown", "true", "ratio", "spikes seen", "a spike took"), rows)
     worst = max(abs(1 - highest(watch) / HIGHEST) for watch in watches.values())
     print("memkit's peak, off by", paired.verdict(worst * 100, 1, " %"))
     missed = sum(COUNT - found(watches[interval]) for interval in FINE)
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def seen(under, interval: str) -> watchers.Watch:
-    """What one watcher saw at one beat."""
+    """What one watcher saw at one tick."""
     return under("spikes.py", str(LOWEST), str(COUNT), str(PAUSE), interval=interval)
 
 

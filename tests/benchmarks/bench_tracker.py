@@ -113,7 +113,7 @@ def shown(value: float | None) -> str:
 
 
 class Day:
-    """A clock that is set, and memory with a short spike every quarter of an hour, as the kernel's mark has it."""
+    """A clock that is set, and memory with a short spike every quarter of an hour, as the high-water mark has it."""
 
     def __init__(self):
         self.now = self.taken = 0

@@ -1,6 +1,6 @@
 """What recording a process tree costs, and how right its totals are.
 
-Forks of a large parent beside the kernel's own sum of PSS, a pool at a fixed beat, and many short children with and without
+Forks of a large parent beside the kernel's own sum of PSS, a pool at a fixed tick, and many short children with and without
 memkit. Run: python tests/benchmarks/bench_tree.py
 """
 
@@ -72,7 +72,7 @@ def pool() -> None:
     watcher, took = cpu_of_the_parent(POOL, "--children", "--interval", "50ms")
     alone, _ = cpu_of_the_parent(POOL, "--interval", "50ms")
     recording = memkit.read("run.memkit")
-    print(f"a pool of 8 workers at a beat of 50 ms, {took:.1f} s: {(watcher - alone) / took:.2%} of one core", end=" ")
+    print(f"a pool of 8 workers at a tick of 50 ms, {took:.1f} s: {(watcher - alone) / took:.2%} of one core", end=" ")
     print(f"({watcher:.3f} s of CPU in memkit's process, {alone:.3f} s without --children)")
     del recording
 

@@ -82,7 +82,7 @@ def test_bytes_that_nobody_could_decode_are_those_bytes_again(log):
     assert row.file == "/src/l\udcffad.py"
 
 
-def test_a_log_of_pymemtraces_is_read_without_the_rows_for_the_event_before(log):
+def test_the_PREV_rows_of_pymemtrace_logs_are_left_out(log):
     found = log(PADDED)
     assert list(found) == [
         LogRow(0, 12_146_000, None, "LINE", "/src/my code.py", 5, "<module>", 9998336, 9998336),

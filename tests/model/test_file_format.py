@@ -9,7 +9,7 @@ from memkit.model import file_format, reader
 from memkit.model.calls import LOST
 from memkit.model.ending import Ending
 from memkit.model.limit_events import Glance, NamedLimit, SetLimit
-from memkit.model.out_of_memory import OutOfMemory
+from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.recording import Call, Crossing, Frame, Function, Limit, Sample, Stack, Total, Tracing
 
 ABOUT = {
@@ -114,7 +114,7 @@ def test_a_row_that_did_not_reach_the_file_can_be_taken_in(recorded, tmp_path):
 @pytest.mark.parametrize(
     ("end", "evidence"), [((None, 9), True), ((None, 11), False), ((3, None), False), ((0, None), False)]
 )
-def test_a_kill_that_was_counted_is_the_program_s_own_only_where_it_was_killed(recorded, end, evidence):
+def test_a_counted_oom_kill_is_the_programs_only_if_it_was_killed(recorded, end, evidence):
     fields = {"cause": "oom_kill", "kind": "cgroup", "counter": "cgroup /jobs", "before": 3, "after": 4, "limits": []}
     recording = recorded(("process", 99, 7, 3, "x"), ("process_end", 99, 5, None, 9, fields), ("exit", 9, *end, fields))
     found = OutOfMemory("oom_kill", (), "cgroup", "cgroup /jobs", 3, 4)

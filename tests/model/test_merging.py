@@ -69,7 +69,7 @@ def test_trees_of_calls_keep_their_callers_and_say_whose_they_are():
     ]
 
 
-def test_what_a_process_told_itself_counts_and_what_its_parent_saw_completes_it():
+def test_a_process_s_own_ending_counts_and_its_parent_s_view_completes_it():
     seen = Process(2, 1, "python a.py", 1 * S, 4 * S, Ending("exited", code=1))
     gone = Process(3, 1, "sort", 2 * S, 3 * S, Ending("ended"))
     main = recording(
@@ -88,7 +88,7 @@ def test_what_a_process_told_itself_counts_and_what_its_parent_saw_completes_it(
     assert merged.totals == main.totals
 
 
-def test_a_process_that_became_another_program_is_one_process_with_the_later_ending():
+def test_a_process_that_calls_exec_is_one_process_with_the_later_ending():
     began = Process(1, 9, "1.py", 0, 5 * S, Ending("exited", code=3, finished=False))
     main = recording(1, processes=(began,), samples=(Sample(0, 1, 4, 4),), ending=began.ending)
     own = Process(1, 9, "again.py", 0, 2 * S, Ending("ended"))

@@ -6,7 +6,7 @@ import pytest
 
 from memkit.model.ending import Ending, signal_name
 from memkit.model.limit_events import NamedLimit, SetLimit
-from memkit.model.out_of_memory import OutOfMemory
+from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.recording import Cost, Crossing, Limit, Process, Sample, Span, Total
 from memkit.system.limit_kinds import KINDS
 
@@ -166,7 +166,7 @@ def test_an_unfinished_span_has_neither_growth_nor_duration():
     assert (Span("a", 1, 0, 5, 9, 10, 14, 20).growth, Span("a", 1, 0, 5, 9, 10, 14, 20).duration) == (4, 4)
 
 
-def test_the_share_of_beats_kept_counts_the_late_ones():
+def test_the_share_of_ticks_kept_counts_the_late_ones():
     assert Cost(99, 1, None).kept == 0.99
     assert Cost(0, 0, None).kept == 1.0
 

@@ -1,4 +1,4 @@
-"""What a tracer keeps of each thread: its rings and peaks are given back once, whatever befalls the thread."""
+"""What a tracer keeps of each thread: its rings and peaks are freed once, whatever happens to the thread."""
 
 import pytest
 

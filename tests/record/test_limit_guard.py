@@ -9,7 +9,7 @@ import memkit
 from memkit.base.errors import UsageError
 from memkit.model import reader
 from memkit.model.limit_events import SetLimit
-from memkit.model.out_of_memory import OutOfMemory
+from memkit.model.oom_evidence import OutOfMemory
 from memkit.record import limit_guard
 from memkit.system import engine
 

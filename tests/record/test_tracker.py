@@ -198,7 +198,7 @@ def test_what_a_full_disk_has_no_room_for_leaves_no_half_row(table, path):
 
 
 class Day:
-    """A clock that is set, memory that follows it, and the kernel's mark of it."""
+    """A clock that is set, memory that follows it, and its high-water mark."""
 
     def __init__(self, spikes):
         self.now = self.taken = self.cpu = 0

@@ -6,7 +6,7 @@ import pytest
 
 import memkit
 from memkit.model.ending import Ending
-from memkit.model.out_of_memory import OutOfMemory
+from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.recording import Cost, Crossing, Frame, Limit, Span, Stack, Total
 from memkit.report.reporters.console import Curve, _program, summary
 
@@ -304,7 +304,7 @@ def test_a_limit_that_was_reached_says_when_and_what_was_done(made_up):
     assert "         and 9 more times, the last after 4.00 ms" in lines(many)
 
 
-def test_where_the_threads_were_is_shown_with_their_source_the_main_thread_first(made_up, tmp_path):
+def test_stacks_are_shown_with_their_source_the_main_thread_first(made_up, tmp_path):
     source = tmp_path / "load.py"
     source.write_text("def load():\n    return [bytes(1000) for _ in range(1000)]\n")
     frames = (Frame(str(source), 2, "load"), *[Frame("<string>", 1, f"f{number}") for number in range(9)])
@@ -327,7 +327,7 @@ def test_where_the_threads_were_is_shown_with_their_source_the_main_thread_first
     assert "    load.py:2 load" in lines(changed)
 
 
-def test_of_many_crossings_and_threads_only_the_first_and_last_stacks_are_shown(made_up):
+def test_of_many_crossings_only_the_first_and_last_stacks_are_shown(made_up):
     stacks = tuple(Stack(number, f"t{number}", (Frame("a.py", 1, "a"),)) for number in range(9))
     crossings = tuple(Crossing(number * MS, MIB, MIB, "rss", "report", stacks) for number in range(1, 8))
     shown = lines(replace(made_up((0, 10), (9, 30)), crossings=crossings))
@@ -351,7 +351,7 @@ def small_tree(tree):
     return tree([(0, 10), (4, 20), (8, 11)], children, [(0, 8, 10), (4, 45, 60, 3), (8, 18, 20)])
 
 
-def test_what_all_processes_used_together_comes_first_and_says_how_it_was_summed_up(small_tree):
+def test_the_total_of_all_processes_comes_first_and_says_how_it_was_summed(small_tree):
     assert lines(small_tree)[2:6] == [
         "together 45.0 MiB at the peak, seen at 4.00 ms; 3 processes",
         "summed   by PSS: a shared page counts once; between its readings estimated from the change in RSS: "

@@ -6,7 +6,7 @@ from dataclasses import replace
 import memkit
 from memkit.model.ending import Ending
 from memkit.model.limit_events import NamedLimit, SetLimit
-from memkit.model.out_of_memory import OutOfMemory
+from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.recording import Crossing, Frame, Limit, Span, Stack, Total
 
 MIB = 1 << 20

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from memkit.model.calls import Function
+from memkit.model.from_rows import Rows
 from memkit.model.recording import Limit, Sample
-from memkit.model.rows import Rows
 from memkit.run import status_line
 from memkit.run.status_line import Curve, RunningLine, StatusLine, shortened
 from memkit.system import limits

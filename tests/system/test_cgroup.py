@@ -102,7 +102,7 @@ def test_the_innermost_count_is_the_evidence():
     assert cgroup.risen(before, before) is None
 
 
-def test_where_the_innermost_count_is_gone_or_new_the_next_one_is_the_evidence():
+def test_without_an_innermost_count_the_next_one_is_the_evidence():
     before = {INNER: 1, OUTER: 4, MACHINE: 9}
     assert cgroup.risen(before, {OUTER: 5, MACHINE: 11}) == OUTER
     assert cgroup.risen({MACHINE: 9}, {INNER: 7, MACHINE: 11}) == MACHINE

@@ -1,4 +1,4 @@
-"""What is known of the machinery in use: how far the kernel's mark can be off."""
+"""What is known of the machinery in use: how far the high-water mark can be off."""
 
 import itertools
 import mmap

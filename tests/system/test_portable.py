@@ -63,7 +63,7 @@ def clock(monkeypatch):
     return fake
 
 
-def beats(sampler, clock, times):
+def ticks(sampler, clock, times):
     """Let the sampler look at memory at these moments, as its thread would."""
     for moment in times:
         clock.now = moment
@@ -78,24 +78,24 @@ def started(journal, meter, interval):
     return sampler
 
 
-def test_a_fixed_beat_has_absolute_deadlines_and_counts_late_ones(opened, clock):
+def test_a_fixed_tick_has_absolute_deadlines_and_counts_late_ones(opened, clock):
     journal, path = opened
     sampler = started(journal, Shelf(clock, itertools.count(100)), 10 * MS)
-    beats(sampler, clock, [10 * MS, 19 * MS, 21 * MS, 30 * MS, 65 * MS, 69 * MS, 70 * MS])
+    ticks(sampler, clock, [10 * MS, 19 * MS, 21 * MS, 30 * MS, 65 * MS, 69 * MS, 70 * MS])
     sampler._spend()
     journal.flush()
     assert rows(path, "sample") == [[0, 100], [10 * MS, 101], [21 * MS, 102], [30 * MS, 103], [65 * MS, 104], [70 * MS, 105]]
     assert rows(path, "cost") == [[6, 2, 0]]  # those due at 50 and 60
 
 
-def test_an_automatic_beat_leaves_a_thousand_rows_for_each_factor_of_ten(opened, clock):
+def test_an_automatic_tick_leaves_a_thousand_rows_for_each_factor_of_ten(opened, clock):
     journal, path = opened
     sampler = started(journal, Shelf(clock, itertools.repeat(100)), 0)
     moment = 0
     day = 86_400 * 1000 * MS
     while moment < day:
         moment = sampler._look
-        beats(sampler, clock, [moment])
+        ticks(sampler, clock, [moment])
     journal.flush()
     times = [row[0] for row in rows(path, "sample")]
     for decade in (1, 10, 100, 1000, 8640):
@@ -103,7 +103,7 @@ def test_an_automatic_beat_leaves_a_thousand_rows_for_each_factor_of_ten(opened,
     assert len(times) < 20_000
 
 
-def test_between_coarse_beats_a_new_height_is_written_at_once(opened, clock):
+def test_between_coarse_tick_a_new_height_is_written_at_once(opened, clock):
     journal, path = opened
     hour, rise = 3600 * 1000 * MS, 3605 * 1000 * MS
 
@@ -113,10 +113,10 @@ def test_between_coarse_beats_a_new_height_is_written_at_once(opened, clock):
 
     sampler = started(journal, Rising(clock, ()), 0)
     while clock.now < rise + 1500 * MS:
-        beats(sampler, clock, [sampler._look])
+        ticks(sampler, clock, [sampler._look])
     journal.flush()
     found = rows(path, "sample")
-    assert next(row[0] for row in found if row[0] > hour) - hour < 9000 * MS  # the beat is 8.3 seconds by now
+    assert next(row[0] for row in found if row[0] > hour) - hour < 9000 * MS  # the tick is 8.3 seconds by now
     [high] = [row for row in found if row[1] > 100]
     assert high[1] == 900
     assert rise <= high[0] <= rise + 250 * MS
@@ -125,7 +125,7 @@ def test_between_coarse_beats_a_new_height_is_written_at_once(opened, clock):
 def test_a_costly_meter_takes_at_most_a_hundredth_of_a_core(opened, clock):
     journal, path = opened
     sampler = started(journal, Shelf(clock, itertools.repeat(5), cost=3 * MS), MS)
-    beats(sampler, clock, range(0, 1000 * MS, MS))
+    ticks(sampler, clock, range(0, 1000 * MS, MS))
     journal.flush()
     assert [row[0] for row in rows(path, "sample")] == [0, 300 * MS, 600 * MS, 900 * MS]
 
@@ -133,12 +133,12 @@ def test_a_costly_meter_takes_at_most_a_hundredth_of_a_core(opened, clock):
 def test_a_meter_that_is_gone_leaves_no_row(opened, clock):
     journal, path = opened
     sampler = started(journal, Shelf(clock, [5, None, 6]), MS)
-    beats(sampler, clock, [MS, 2 * MS])
+    ticks(sampler, clock, [MS, 2 * MS])
     journal.flush()
     assert rows(path, "sample") == [[0, 5], [2 * MS, 6]]
 
 
-def test_the_thread_beats_flushes_and_ends(opened):
+def test_the_thread_tick_flushes_and_ends(opened):
     journal, path = opened
     sampler = portable.Sampler(journal, portable.Meter("rss"), MS, time.monotonic_ns(), True)
     before = threading.active_count()

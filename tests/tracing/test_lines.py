@@ -175,7 +175,7 @@ def test_rows_of_a_program_whose_answer_is_known(script, memkit_run, tracer, gat
         assert known[number].growth == pytest.approx(eval(remark[1]), abs=CLOSE), text
         assert known[number].peak >= known[number].memory, text
         if remark[2]:
-            # The kernel adds pages to its mark in batches, so that the mark is low by up to what the recording says.
+            # The kernel adds pages to the high-water mark in batches, so it is low by up to what the recording says.
             low = max(done.recording.about.peaks_error or 0, CLOSE)
             rise = known[number].peak - min(before, known[number].memory)
             assert -low <= rise - eval(remark[3]) <= CLOSE, text

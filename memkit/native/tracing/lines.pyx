@@ -27,7 +27,12 @@ from memkit.native.tracing.thread_state cimport (
 
 cdef extern from *:
     """
-    static __thread void *memkit_lines_of_thread[8] __attribute__((tls_model("initial-exec")));
+    #ifdef __GLIBC__        /* keeps room for modules that are loaded late; musl has none for the faster model */
+      #define memkit_tls_model __attribute__((tls_model("initial-exec")))
+    #else
+      #define memkit_tls_model
+    #endif
+    static __thread void *memkit_lines_of_thread[8] memkit_tls_model;
     #define memkit_publish(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELEASE)
     #define memkit_load(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
     """

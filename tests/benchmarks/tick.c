@@ -1,4 +1,4 @@
-// A thread that only wakes at a steady beat, in the two ways to wait until a moment: what any sampler costs at least.
+// A thread that only wakes at a steady tick, in the two ways to wait until a moment: what any sampler costs at least.
 // touch_slowly: memory that grows for as long as is wanted.
 
 #include <pthread.h>
@@ -13,7 +13,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake;
 static volatile bool stopping;
 static bool on_condition;
-static int64_t interval, beats, late, cpu;
+static int64_t interval, ticks, late, cpu;
 
 static int64_t read_clock(clockid_t clock)
 {
@@ -31,7 +31,7 @@ static void wait_until(int64_t due)
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
 
-static void *beat(void *unused)
+static void *tick(void *unused)
 {
     int64_t due = read_clock(CLOCK_MONOTONIC) + interval;
     if (on_condition)
@@ -42,7 +42,7 @@ static void *beat(void *unused)
         if (time < due)
             continue;
         int64_t missed = (time - due) / interval;
-        beats += 1;
+        ticks += 1;
         late += missed;
         due += (missed + 1) * interval;
     }
@@ -52,7 +52,7 @@ static void *beat(void *unused)
     return NULL;
 }
 
-int start_beating(int64_t nanoseconds, int with_condition)
+int start_ticking(int64_t nanoseconds, int with_condition)
 {
     pthread_condattr_t monotonic;
     sigset_t every, before;
@@ -62,22 +62,22 @@ int start_beating(int64_t nanoseconds, int with_condition)
     interval = nanoseconds;
     on_condition = with_condition;
     stopping = false;
-    beats = late = 0;
+    ticks = late = 0;
     sigfillset(&every);
     pthread_sigmask(SIG_SETMASK, &every, &before);
-    int failed = pthread_create(&thread, NULL, beat, NULL);
+    int failed = pthread_create(&thread, NULL, tick, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return failed;
 }
 
-void stop_beating(int64_t *result)
+void stop_ticking(int64_t *result)
 {
     pthread_mutex_lock(&lock);
     stopping = true;
     pthread_cond_signal(&wake);
     pthread_mutex_unlock(&lock);
     pthread_join(thread, NULL);
-    result[0] = beats;
+    result[0] = ticks;
     result[1] = late;
     result[2] = cpu;
 }

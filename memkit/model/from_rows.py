@@ -11,7 +11,7 @@ from memkit.model.calls import Function, Tally
 from memkit.model.ending import End, Ending, Exit, ending_of
 from memkit.model.limit_events import Crossing, Frame, Stack, StackSnapshot
 from memkit.model.metadata import About
-from memkit.model.out_of_memory import OutOfMemory, evidence_of, set_limit_of
+from memkit.model.oom_evidence import OutOfMemory, evidence_of, set_limit_of
 from memkit.model.overhead import Cost, Tracing
 from memkit.model.recording import Line, Process, Recording, Sample, Span, Total
 from memkit.system.limit import Limit
