@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
-from dataclasses import replace
 
 import memkit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from collections.abc import Iterable, Iterator
 
     from rich.text import Text
@@ -24,16 +22,14 @@ _STYLES = {"text": "", "value": "bold", "remark": "yellow", "warning": "bold yel
 
 
 @memkit.hookimpl
-def memkit_add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("-q", "--quiet", action="store_true", help="print no summary")
+def memkit_add_options(parser: memkit.OptionParser) -> None:
+    memkit.add_quiet_option(parser)
 
 
 @memkit.hookimpl
 def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
-    """After a run the summary goes to stderr, out of the program's way; otherwise to stdout, if that is free."""
-    taken = options.command != "report" or "-" in vars(options).values()
-    stream = sys.stderr if taken else sys.stdout
-    if options.quiet or stream is None:
+    stream = memkit.report_stream(options)
+    if stream is None:
         return
     console = memkit.console(stream)
     console.print(*summary(recording, console.width, unicode=_can_show(stream)), sep="\n", markup=False)
@@ -42,7 +38,7 @@ def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
 def summary(recording: memkit.Recording, width: int = 80, unicode: bool = True) -> Iterator[Text]:
     """The summary, as rich Text, a line each."""
     yield from map(_line, memkit.facts(recording))
-    curve = Curve(together(recording), width, unicode)
+    curve = Curve(memkit.transforms.together(recording), width, unicode)
     if curve.flat:
         yield _line(memkit.Fact("curve", (memkit.FactPart("flat"),)))
     elif recording.samples or recording.totals:
@@ -83,23 +79,15 @@ def _line(fact: memkit.Fact) -> Text:
     return _text((f"{fact.label:<9}", "dim"), *((part.text, _STYLES[fact.emphasis or part.role]) for part in fact.parts))
 
 
-def together(recording: memkit.Recording) -> memkit.Recording:
-    """The same recording with the memory of all its processes in the place of the first one's, where that is known."""
-    if not recording.totals:
-        return recording
-    return replace(recording, samples=tuple(memkit.Sample(t.time, 0, t.memory, t.memory) for t in recording.totals))
-
-
 def _shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def _spans(spans: tuple[memkit.Span, ...], width: int) -> Iterator[Text]:
     size, time = memkit.units.show_bytes, memkit.units.show_time
-    largest = sorted(spans, key=lambda span: span.peak - span.before, reverse=True)[:MOST_SPANS]
     room = max(12, width - 42)
     yield _text((f"{'span':<{room}} {'took':>12} {'growth':>13} {'peak':>12}", "dim"))
-    for span in sorted(largest, key=lambda span: span.start):
+    for span in memkit.transforms.largest_spans(spans, MOST_SPANS):
         label = ("  " * span.depth + span.label)[:room]
         took = "unfinished" if span.end is None else time(span.duration)
         growth = "?" if span.growth is None else size(span.growth, sign=True)
