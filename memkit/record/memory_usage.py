@@ -81,7 +81,7 @@ class _Options:
     def __init__(self, interval: object, timeout: object, timestamps: bool, multiprocess: bool, max_usage: bool) -> None:
         try:
             self.interval = float(interval)  # type: ignore[arg-type]  # if it is no number, that is the error below
-            self.timeout = None if timeout is None else float(timeout)  # type: ignore[arg-type]
+            self.timeout = None if timeout is None else float(timeout)  # type: ignore[arg-type]  # the same
         except (TypeError, ValueError):
             raise UsageError(f"interval={interval!r}, timeout={timeout!r}: give seconds") from None
         if self.interval != self.interval:

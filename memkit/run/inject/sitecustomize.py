@@ -22,7 +22,7 @@ def _follow():  # type: ignore[no-untyped-def]  # any version of Python runs thi
         sys.path.remove(room)
 
 
-def _import_next():  # type: ignore[no-untyped-def]
+def _import_next():  # type: ignore[no-untyped-def]  # as above
     sys.modules.pop("sitecustomize", None)
     try:
         import sitecustomize  # type: ignore[import-not-found]  # noqa: F401
@@ -33,13 +33,13 @@ def _import_next():  # type: ignore[no-untyped-def]
         sys.modules.setdefault("sitecustomize", _OURS)  # type: ignore[arg-type]  # it is being imported, so it is there
 
 
-def _is_ours(place):  # type: ignore[no-untyped-def]
+def _is_ours(place):  # type: ignore[no-untyped-def]  # as above
     try:
         return os.path.abspath(place or os.curdir) == _FOLDER
     except OSError:  # the working directory is gone
         return False
 
 
-sys.path[:] = [place for place in sys.path if not _is_ours(place)]  # type: ignore[no-untyped-call]
-_follow()  # type: ignore[no-untyped-call]
-_import_next()  # type: ignore[no-untyped-call]
+sys.path[:] = [place for place in sys.path if not _is_ours(place)]  # type: ignore[no-untyped-call]  # as above
+_follow()  # type: ignore[no-untyped-call]  # as above
+_import_next()  # type: ignore[no-untyped-call]  # as above
