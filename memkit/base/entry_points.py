@@ -32,7 +32,7 @@ REPORTERS = {
 }
 """memkit's own: name -> module in ``memkit.report.reporters``. The entry points in ``pyproject.toml`` say the same."""
 _SECTION = f"[{GROUP}]".encode()
-_OWN_FOLDER = OWN.replace("-", "_") + "-"
+_OWN_FOLDERS = (f"{OWN.replace('-', '_')}-", f"{OWN.replace('-', '_')}.egg-info")
 
 
 class EntryPoint(NamedTuple):
@@ -81,7 +81,7 @@ def _may_have_some(folder: str) -> bool:
     except OSError:
         return False
     folders = [name for name in names if name.endswith((".dist-info", ".egg-info")) or name == "EGG-INFO"]
-    return any(_has_section(os.path.join(folder, name)) for name in folders if not name.startswith(_OWN_FOLDER))
+    return any(_has_section(os.path.join(folder, name)) for name in folders if not name.startswith(_OWN_FOLDERS))
 
 
 def _has_section(folder: str) -> bool:

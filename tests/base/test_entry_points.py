@@ -60,6 +60,8 @@ POINTS = "[memkit]\nother = other_module\n"
     ("layout", "found"),
     [
         ({"other-1.dist-info/METADATA": ABOUT}, "False []"),
+        ({"memkit_profiler-1.dist-info/entry_points.txt": POINTS}, "False []"),
+        ({"memkit_profiler.egg-info/entry_points.txt": POINTS}, "False []"),
         ({"other-1.dist-info/METADATA": ABOUT, "other-1.dist-info/entry_points.txt": "[x]\ny = z\n"}, "False []"),
         ({"other-1.dist-info/METADATA": ABOUT, "other-1.dist-info/entry_points.txt": POINTS}, "True ['other']"),
         ({"other-1.egg-info/PKG-INFO": ABOUT, "other-1.egg-info/entry_points.txt": POINTS}, "True ['other']"),

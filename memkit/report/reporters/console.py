@@ -93,7 +93,7 @@ def _spans(spans: tuple[memkit.Span, ...], width: int) -> Iterator[Text]:
         growth = "?" if span.growth is None else size(span.growth, sign=True)
         yield _text(f"{label:<{room}} {took:>12} {growth:>13} {size(span.peak):>12}")
     if len(spans) > MOST_SPANS:
-        yield _text((f"and {len(spans) - MOST_SPANS} more that rose less; --csv and --json have them all", "dim"))
+        yield _text((f"and {len(spans) - MOST_SPANS} more that rose less, or as much; --json has them all", "dim"))
 
 
 def _processes(recording: memkit.Recording, width: int) -> Iterator[Text]:
