@@ -194,10 +194,6 @@ def _for_each_recording(isolated: Callable[..., Any], argnames: Sequence[str]) -
     return for_each
 
 
-def _without_yield(error: BaseException) -> BaseException:
-    return RuntimeError("the wrapper did not yield") if isinstance(error, StopIteration) else error
-
-
 def to_stderr(text: str) -> None:
     """Print a line of memkit's on stderr."""
     if sys.stderr is not None:

@@ -7,6 +7,8 @@ import os
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 """The folder of this package, with a separator at its end."""
 
+_STARTERS = ("memkit/run/bootstrap.py", "memkit/start.py")
+
 uninterruptible: set[str] = set()
 """Files of code in which no exception may be raised from outside: a recording would lose its end."""
 
@@ -16,6 +18,6 @@ def is_own(file: str) -> bool:
     return file.startswith(PACKAGE)
 
 
-def is_of_any(file: str) -> bool:
-    """Whether a file is of a package called memkit: this one, or that of another installation."""
-    return file.endswith(".py") and "memkit" in file.replace("\\", "/").split("/")[:-1]
+def starts_a_program(file: str) -> bool:
+    """Whether a file is what memkit starts a measured program by: of this installation, or of another version's."""
+    return file.replace("\\", "/").endswith(_STARTERS)

@@ -51,16 +51,6 @@ class Registry(Protocol):
         """Add ``memkit NAME``. Raises ``UsageError`` for a name that is taken."""
 
 
-class Reporter(Protocol):
-    """A plugin that reports: a module or an object that implements these two hooks."""
-
-    def memkit_add_options(self, parser: OptionParser) -> None:
-        """Add its options, each inert by default."""
-
-    def memkit_report(self, recordings: tuple[Recording, ...], options: argparse.Namespace) -> None:
-        """Report on finished recordings."""
-
-
 class Meter(Protocol):
     """What a sampler reads: memkit's own of some process, or a function of somebody's with a name."""
 
@@ -101,9 +91,9 @@ class Watcher(Protocol):
     """Watches a limit for the sampler in Python."""
 
     due: int
-    """When to look again."""
+    """When to poll again."""
 
-    def look(self, now: int, memory: int | None, cost: int) -> bool:
+    def poll(self, now: int, memory: int | None, cost: int) -> bool:
         """Whether memory has just reached the limit."""
 
     def write(self, now: int) -> None:

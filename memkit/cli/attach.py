@@ -54,7 +54,7 @@ def _refuse_inside(words: list[str]) -> None:
     for word in words:
         if word.partition("=")[0] in _INSIDE:
             raise UsageError(
-                f"{word}: a process that runs already is looked at from outside, so there is none of that; "
+                f"{word}: a process that runs already is recorded from outside, so there is none of that; "
                 "start it with memkit-run instead"
             )
 

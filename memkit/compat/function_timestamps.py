@@ -92,24 +92,25 @@ def name_of(function: object) -> str:
 # -- meters of this process and all its descendants, which ``mprof run -C`` uses for calls --------------------------------
 
 
-def rss_of_all() -> int:
+def rss_of_all() -> int | None:
     return _of_all("rss")
 
 
-def pss_of_all() -> int:
+def pss_of_all() -> int | None:
     return _of_all("pss")
 
 
-def uss_of_all() -> int:
+def uss_of_all() -> int | None:
     return _of_all("uss")
 
 
-def _of_all(meter: str) -> int:
+def _of_all(meter: str) -> int | None:
     from memkit.system import processes
 
     if not _sources:
         _sources.append(processes.here())
-    return (engine.Meter(meter).read() or 0) + _below(os.getpid(), meter, _sources[0].kinship())
+    memory = engine.Meter(meter).read()
+    return None if memory is None else memory + _below(os.getpid(), meter, _sources[0].kinship())
 
 
 _sources: list[ProcessSource] = []

@@ -34,7 +34,7 @@ row          values                                            written
 ``process_left``  pid, time                                    when the recording ends, of each that still runs
 ``tree``     kind, reason, seen, reason                        how totals are added up: ``pss``, or ``rss`` and why; how
                                                                processes are found: by ``events`` or ``looks``, and why
-``total``    time, memory, rss, estimated, below, above        at each look at the tree: all its processes together; the
+``total``    time, memory, rss, estimated, below, above        at each poll of the tree: all its processes together; the
                                                                last two only where they differ
 ``cost``     ticks, missed ticks, CPU time                     about once a second: what came since the row before
 ``end``      time, kind, error, code, out of memory,           by the program as it ends; limit is the one that was set,

@@ -44,7 +44,7 @@ def evidence(words: str, limits: Iterable[Limit]) -> OutOfMemory:
 
 def exception_of(error: str | None, kind: str) -> str | None:
     """The name of an exception's type, where only its type and text were written."""
-    return error.partition(":")[0] if kind == "error" and error is not None else None
+    return error.partition(":")[0] if kind == "error" and isinstance(error, str) else None
 
 
 def the_programs(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:

@@ -78,6 +78,8 @@ def evidence_of(fields: dict[str, Any]) -> OutOfMemory:
         known["set"] = set_limit_of(known["set"])
     for key in ("before", "after", "address_space_peak"):
         known[key] = None if known.get(key) is None else known[key] + 0
+    for key in ("kind", "counter", "refused", "words"):
+        known[key] = None if known.get(key) is None else "" + known[key]
     found = OutOfMemory(**known)
     return found._replace(cause="" + found.cause)
 
@@ -90,5 +92,7 @@ def named_limit(row: list[Any]) -> NamedLimit:
 
 def set_limit_of(fields: dict[str, Any]) -> SetLimit:
     """The limit that a row has as an object. Raises as ``evidence_of`` does, and ``KeyError``."""
+    if not isinstance(fields, dict):
+        raise TypeError(fields)
     limit, share = fields.get("limit"), fields.get("share")
     return SetLimit(fields["threshold"] + 0, share if share is None else share + 0, limit and named_limit(limit))

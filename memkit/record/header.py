@@ -35,7 +35,7 @@ _UNKEPT = ("samples", "the system keeps a peak of rss only")
 def of_this_process(
     argv: Sequence[str] | None, began: int, meter: str, interval: int, sampler: str, scoped: bool, found: list[Found]
 ) -> bytes:
-    """The heading of a recording of this process that begins now.
+    """The header of a recording of this process that begins now.
 
     ``argv`` is None for what runs here. ``sampler`` is the engine of the sampler, ``scoped`` whether the kernel keeps a peak
     of the meter, ``found`` what limits its memory.

@@ -141,7 +141,7 @@ class Watcher:
         self._pending = False  # whether an exception could not be raised when it was due
         self.due = 0
 
-    def look(self, now: int, memory: int | None, cost: int) -> bool:
+    def poll(self, now: int, memory: int | None, cost: int) -> bool:
         """Whether memory has just reached the limit. The sampler has read ``memory``, which took ``cost`` of CPU time."""
         if self._pending:
             self._pending = not self._bound.throw(self._reached)
@@ -171,7 +171,7 @@ class Watcher:
     def end(self, now: int, memory: int | None, cost: int) -> None:
         """Poll for the last time: a crossing is still written, but no action follows."""
         self.due = 0
-        if self.look(now, memory, cost):
+        if self.poll(now, memory, cost):
             row = b'["crossing",%d,%d,%s]\n' % (now - self._began, self._reached, self._bound.last_words)
             self._journal.text(row)
 

@@ -70,9 +70,17 @@ def memory_usage(
             raise
         return _result((), options, stream)
     if pid is None and timeout is None and not (timestamps or multiprocess or stream is not None or max_usage):
-        return [(reader.read() or 0) / MIB]
+        return [_now(reader)]
     once = timeout is None and ended is None
     return _result(_watch(reader, options, ended, once, stream), options, stream)
+
+
+def _now(reader: Reader) -> float:
+    """One reading, in MiB. Raises ``MeterError`` where there is none."""
+    memory = reader.read()
+    if memory is None:
+        raise MeterError("memory cannot be read now: the system may have no descriptor left")
+    return memory / MIB
 
 
 class _Options:

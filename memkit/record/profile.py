@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import suppress
 
 from memkit.base.errors import JournalError, MemkitError
 from memkit.base.units import SECOND
@@ -172,19 +171,26 @@ def _leave(call: _Call, own: _OwnRecording, error: BaseException | None) -> None
             own.recorder.stop(*how_it_ended(error))
         except JournalError as lost:
             _say(str(lost))
-    if sys.stderr is not None:
-        with suppress(BrokenPipeError):  # nobody reads stderr any more, which is not the program's failure
-            recording = own.recorder.recording
-            if recording is not None:
-                _show(recording, "profile", _say)
+    if sys.stderr is None:
+        return
+    try:
+        recording = own.recorder.recording
+        if recording is not None:
+            _show(recording, "profile")
+    except BrokenPipeError:
+        pass  # nobody reads stderr any more, which is not the program's failure
+    except MemkitError as failure:
+        _say(str(failure))
 
 
-def _show(recording: Recording, command: str, complain: Callable[[str], None] | None = None) -> None:
-    """Print the tables of a recording, without its summary."""
+def _show(recording: Recording, command: str) -> None:
+    """Print the tables of a recording, without its summary. Raises ``MemkitError`` if a table cannot be printed."""
     from memkit.base.plugins import Plugins
 
-    plugins = Plugins(("console",), complain)
-    plugins.report((recording,), plugins.options(command, {}))
+    complaints: list[str] = []
+    plugins = Plugins(("console",), complaints.append)
+    if plugins.report((recording,), plugins.options(command, {})):
+        raise MemkitError("; ".join(complaints))
 
 
 def _give_up(error: Exception) -> None:

@@ -75,7 +75,7 @@ def command(program: Program, settings: RunSettings, interpreter: list[str] | No
 
 def as_typed(words: list[str]) -> list[str]:
     """The words of a process; of one that ``command`` started those of the program, as if it ran by itself."""
-    start = next((place for place, word in enumerate(words) if own_code.is_of_any(word)), None)
+    start = next((place for place, word in enumerate(words) if own_code.starts_a_program(word)), None)
     if start is None or len(words) < start + 4 or words[start + 1] not in _FLAGS or "--" not in words[start + 3 :]:
         return words
     arguments = words[words.index("--", start + 3) + 1 :]

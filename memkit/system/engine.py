@@ -154,12 +154,16 @@ def _uncounted(kernel: str, cpus: int) -> int | None:
 
 
 def rss() -> int:
-    """Resident memory of this process now, in bytes. Source: ``/proc/self/statm``, or psutil."""
+    """Resident memory of this process now, in bytes. Source: ``/proc/self/statm``, or psutil.
+
+    Raises ``MeterError`` where it cannot be read.
+    """
     global _rss
     if _rss is None:
         _rss = Meter("rss")
     memory = _rss.read()
-    assert memory is not None  # this process is there
+    if memory is None:
+        raise MeterError("memory of this process cannot be read now: the system may have no descriptor left")
     return memory
 
 

@@ -263,7 +263,7 @@ class Sampler:
         self._interval, self._began = interval, began
         self._scoped = peaks
         self._scope: Scope | None = None
-        self._peak = self._highest = self._flushed = self._beats = self._late = 0
+        self._peak = self._highest = self._flushed = self._ticks = self._missed = 0
         self._also: tuple[Callable[[protocols.Journal], object], ...] = ()
         self._also_due = 0
         self._near = math.inf  # memory from which on ``_stacks`` tells where the threads are
@@ -332,10 +332,10 @@ class Sampler:
 
     def _run(self) -> None:
         flush = time.monotonic_ns() + _FLUSH
-        while not self._wake.wait(max(0, min(self._next_look(), flush) - time.monotonic_ns()) / SECOND):
+        while not self._wake.wait(max(0, min(self._next_poll(), flush) - time.monotonic_ns()) / SECOND):
             now = time.monotonic_ns()
-            if now >= self._next_look():
-                self._look_around()
+            if now >= self._next_poll():
+                self._poll()
             if now >= self._cost_due:
                 self._spend()
                 self._cost_due = now + SECOND
@@ -352,12 +352,12 @@ class Sampler:
                 self._flushed = self._highest
                 flush = now + _FLUSH
 
-    def _next_look(self) -> int:
-        return self._look if self._guard is None else min(self._look, self._guard.due)
+    def _next_poll(self) -> int:
+        return self._poll_due if self._guard is None else min(self._poll_due, self._guard.due)
 
-    def _look_around(self) -> None:
+    def _poll(self) -> None:
         read, guard = self._read(), self._guard
-        crossed = guard is not None and guard.look(*read)
+        crossed = guard is not None and guard.poll(*read)
         self._keep(*read, must=crossed)
         if guard is not None and crossed:
             guard.write(read[0])
@@ -380,20 +380,20 @@ class Sampler:
             self._journal.row("sample", now - self._began, memory, *extra)
             self._highest = max(self._highest, self._peak, memory)
             self._peak = 0
-            self._beats += 1
+            self._ticks += 1
         self._schedule(now, cost)
 
     def _schedule(self, now: int, cost: int) -> None:
-        beat = self._interval or max(_AUTO_START, (now - self._began) // _AUTO_GROWTH)
+        tick = self._interval or max(_AUTO_START, (now - self._began) // _AUTO_GROWTH)
         if now >= self._due:
-            if cost * _READING_SHARE > beat:
+            if cost * _READING_SHARE > tick:
                 self._due = now + cost * _READING_SHARE
             else:
-                missed = (now - self._due) // beat
-                self._late += missed
-                self._due += (missed + 1) * beat
-        self._look = min(self._due, now + max(_FLUSH, cost * _READING_SHARE))
+                missed = (now - self._due) // tick
+                self._missed += missed
+                self._due += (missed + 1) * tick
+        self._poll_due = min(self._due, now + max(_FLUSH, cost * _READING_SHARE))
 
     def _spend(self) -> None:
-        self._journal.row("cost", self._beats, self._late, 0)
-        self._beats = self._late = 0
+        self._journal.row("cost", self._ticks, self._missed, 0)
+        self._ticks = self._missed = 0

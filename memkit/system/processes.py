@@ -199,7 +199,7 @@ class Proc:
     def newest(self) -> int | None:
         """The number given last to a process or thread of this machine; None where that is not told.
 
-        It is a cheap way to know that nothing has been started since the last look.
+        It is a cheap way to know that nothing has been started since the last poll.
         """
         try:
             return int(_content(f"{self.root}/loadavg").split()[-1]) or None

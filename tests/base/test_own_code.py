@@ -17,12 +17,12 @@ def test_the_files_of_the_package_are_its_own():
 
 
 def test_a_file_of_another_installation_is_told_by_its_folder():
-    assert own_code.is_of_any("/opt/venv/lib/memkit/start.py")
-    assert own_code.is_of_any("memkit/run/bootstrap.py")
-    assert own_code.is_of_any("C:\\lib\\memkit\\run\\bootstrap.py")
-    assert not own_code.is_of_any("/opt/memkit.py")
-    assert not own_code.is_of_any("/opt/memkit/data.txt")
-    assert not own_code.is_of_any("/opt/memkit_plugin/start.py")
+    assert own_code.starts_a_program("/opt/venv/lib/memkit/start.py")
+    assert own_code.starts_a_program("memkit/run/bootstrap.py")
+    assert own_code.starts_a_program("C:\\lib\\memkit\\run\\bootstrap.py")
+    assert not own_code.starts_a_program("/opt/memkit.py")
+    assert not own_code.starts_a_program("/srv/memkit/manage.py")
+    assert not own_code.starts_a_program("/opt/memkit_plugin/start.py")
 
 
 def test_the_modules_that_begin_and_end_a_recording_cannot_be_interrupted():

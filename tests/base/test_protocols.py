@@ -4,9 +4,6 @@ import pytest
 
 from memkit.base import protocols
 from memkit.system import engine, portable, processes
-from memkit.tracing import tracers
-
-native_only = pytest.mark.skipif(engine.NAME != "native", reason="the compiled modules are not here")
 
 
 @pytest.mark.parametrize(
@@ -16,13 +13,18 @@ native_only = pytest.mark.skipif(engine.NAME != "native", reason="the compiled m
         (protocols.Sampler, portable.Sampler),
         (protocols.ProcessSource, processes.Proc),
         (protocols.ProcessSource, processes.Elsewhere),
-        pytest.param(protocols.Tracer, tracers.Tracer, marks=native_only),
     ],
 )
 def test_what_a_protocol_names_is_there(protocol, kind):
     names = [name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")]
     assert names
     assert [name for name in names if not callable(getattr(kind, name, None))] == []
+
+
+def test_a_tracer_has_what_its_protocol_names(native_only):
+    from memkit.tracing import tracers
+
+    test_what_a_protocol_names_is_there(protocols.Tracer, tracers.Tracer)
 
 
 @pytest.mark.parametrize("meter", ["rss", len])

@@ -143,7 +143,7 @@ def pass_a_day(path: str) -> None:
     sampler.resume = lambda: None
     sampler.start()
     while day.now < DAY:
-        day.now = min(sampler._look, DAY)
+        day.now = min(sampler._poll_due, DAY)
         sampler._keep(*sampler._read(), must=day.now == DAY)
     journal.close()
     with open(path) as file:

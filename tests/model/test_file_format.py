@@ -147,6 +147,22 @@ def test_the_limit_that_a_program_was_stopped_at_comes_back(recorded):
 
 
 @pytest.mark.parametrize(
+    "row",
+    [
+        ("end", 9, "stopped", "x", 86, None, None, "z"),
+        ("end", 9, "error", "x", 1, {"cause": "refused", "set": "s"}),
+        ("end", 9, "error", "x", 1, {"cause": "refused", "refused": 5}),
+    ],
+)
+def test_an_end_with_a_damaged_limit_or_evidence_is_unread(recorded, row):
+    assert recorded(row).unread == 1
+
+
+def test_an_old_error_that_is_no_text_costs_no_exception(recorded):
+    assert recorded(("end", 9, "error", 5, 1)).ending.exception is None
+
+
+@pytest.mark.parametrize(
     "damaged",
     [
         {},

@@ -246,11 +246,14 @@ except MemoryError:
 def test_the_error_names_the_memory_at_the_crossing(memkit_run, script):
     text = """
 import threading, time
+go = threading.Event()
 def work():
+    go.wait()
     kept = grow(200)
 thread = threading.Thread(target=work)
 thread.start()
 try:
+    go.set()
     thread.join()
     spin()
 except MemoryError as error:

@@ -698,3 +698,29 @@ def test_a_line_profiler_refuses_what_has_no_code_and_names_that_are_wrong():
         profiler.add(len)
     with profiler, pytest.raises(memkit.UsageError, match="has no Python code"):
         profiler.add(len)
+
+
+def test_a_profile_that_cannot_be_read_leaves_the_function_its_result(alone):
+    text = "import os, memkit\n@memkit.profile\ndef f():\n    os.closerange(3, 1000)\n    return 7\nprint(f())\n"
+    out, err = alone(text)
+    assert out == "7\n"
+    assert "\nmemkit: the program closed the temporary file of the recording: " in err
+
+
+def test_a_line_profiler_whose_tables_cannot_be_printed_says_so(monkeypatch):
+    profiler = memkit.LineProfiler(work)
+    with profiler:
+        work(1)
+
+    class Full:
+        encoding = "utf-8"
+
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr("sys.stdout", Full())
+    with pytest.raises(memkit.MemkitError, match="No space left"):
+        profiler.show()

@@ -233,7 +233,7 @@ def a_day_of(day, path, monkeypatch, scoped):
     sampler.resume = lambda: None
     sampler.start()
     while day.now < DAY:
-        day.now = min(sampler._look, DAY)
+        day.now = min(sampler._poll_due, DAY)
         sampler._keep(*sampler._read(), must=day.now == DAY)
     journal.close()
     return rows(path)[0]

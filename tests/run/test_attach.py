@@ -381,7 +381,7 @@ def test_a_process_of_another_user_that_may_not_be_read_is_one_line(target):
         ([], "PID|NAME"),
         ([""], "empty"),
         (["1", "2"], "unknown argument '2'"),
-        (["--lines", "1"], "--lines: a process that runs already is looked at from outside"),
+        (["--lines", "1"], "--lines: a process that runs already is recorded from outside"),
         (["--calls=a.py", "1"], "start it with memkit-run instead"),
         (["--duration", "0", "1"], "'0'"),
         (["--duration", "long", "1"], "'long'"),

@@ -9,6 +9,7 @@ import sysconfig
 import pytest
 
 import memkit
+from memkit.base.errors import MeterError
 from memkit.cli import info
 from memkit.system import engine
 
@@ -84,3 +85,13 @@ def test_info_says_what_becomes_of_the_lock_where_python_can_do_without(monkeypa
     monkeypatch.setattr(engine, "NAME", name)
     found = dict(info.facts()).get("GIL")
     assert found is None if told is None else found.startswith(told)
+
+
+def test_rss_that_cannot_be_read_is_a_meter_error(monkeypatch):
+    class Gone:
+        def read(self):
+            return None
+
+    monkeypatch.setattr(engine, "_rss", Gone())
+    with pytest.raises(MeterError, match="cannot be read now"):
+        engine.rss()

@@ -67,7 +67,7 @@ def ticks(sampler, clock, times):
     """Let the sampler look at memory at these moments, as its thread would."""
     for moment in times:
         clock.now = moment
-        if moment >= sampler._look:
+        if moment >= sampler._poll_due:
             sampler._keep(*sampler._read())
 
 
@@ -94,7 +94,7 @@ def test_an_automatic_tick_leaves_a_thousand_rows_for_each_factor_of_ten(opened,
     moment = 0
     day = 86_400 * 1000 * MS
     while moment < day:
-        moment = sampler._look
+        moment = sampler._poll_due
         ticks(sampler, clock, [moment])
     journal.flush()
     times = [row[0] for row in rows(path, "sample")]
@@ -113,7 +113,7 @@ def test_between_coarse_tick_a_new_height_is_written_at_once(opened, clock):
 
     sampler = started(journal, Rising(clock, ()), 0)
     while clock.now < rise + 1500 * MS:
-        ticks(sampler, clock, [sampler._look])
+        ticks(sampler, clock, [sampler._poll_due])
     journal.flush()
     found = rows(path, "sample")
     assert next(row[0] for row in found if row[0] > hour) - hour < 9000 * MS  # the tick is 8.3 seconds by now
