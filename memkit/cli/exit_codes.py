@@ -15,6 +15,13 @@ FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 def guarded(name: str, command: Callable[[str, list[str]], int], words: list[str]) -> int:
     """Run a command; what it refuses is one line on stderr."""
     try:
+        return _code_of(name, command, words)
+    finally:
+        _flush()
+
+
+def _code_of(name: str, command: Callable[[str, list[str]], int], words: list[str]) -> int:
+    try:
         return command(name, words)
     except UsageError as error:
         return say(f"{name}: {error}", getattr(error, "code", WRONG_USAGE))
@@ -26,6 +33,18 @@ def guarded(name: str, command: Callable[[str, list[str]], int], words: list[str
         return INTERRUPTED
     except BrokenPipeError:
         return reader_went_away()
+
+
+def _flush() -> None:
+    """Write what is buffered while a reader that went away can still be told from a fault."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            reader_went_away()
+        except (OSError, ValueError):
+            pass  # a full disk, or a stream that is closed: Python says so at its exit
 
 
 def reader_went_away() -> int:

@@ -432,6 +432,11 @@ def test_info_tells_what_can_be_measured(memkit):
 # -- pipes that nobody reads -------------------------------------------------------------------------------------------
 
 
+def buffered():
+    """An environment in which Python buffers its output, as it does for most users."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
 @pytest.fixture
 def unread(installed, tmp_path):
     """A function that runs a memkit command whose output nobody reads, and returns what it says on stderr."""
@@ -441,7 +446,9 @@ def unread(installed, tmp_path):
         os.close(reading)
         command = [sys.executable, installed[1].replace("memkit-run", "memkit"), *words]
         try:
-            done = subprocess.run(command, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
+            done = subprocess.run(
+                command, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, env=buffered()
+            )
         finally:
             os.close(writing)
         return done.stderr
