@@ -83,7 +83,7 @@ class Tree:
         self._excluded = () if in_process else (os.getpid(),)
         self._rows: list[bytes] = []
         self._nodes: dict[int, Node] = {}
-        self._done: dict[int, float | None] = {}  # pid: when it began, of processes that have ended and may still be listed
+        self._done: dict[int, tuple[float | None, int]] = {}  # pid: when it began and ended; it may still be listed
         self._exiting: list[Node] = []  # their main threads have ended
         self._unreaped: list[tuple[Node, int]] = []  # ended when? How they ended only their parents know so far
         self._lost = 0
@@ -174,6 +174,7 @@ class Tree:
             node = self._nodes.get(pid)
             if kind == "fork":
                 is_new = pid != other and other in self._nodes and pid not in self._excluded
+                is_new = is_new and at > self._done.get(pid, (None, -1))[1]  # a search may have found it dead
                 if is_new and (node is None or not self._lives(node)):  # a search may have found it just now
                     self._adopt(pid, int(other), at, False)
             elif node is None:
@@ -217,11 +218,13 @@ class Tree:
             children, waiting = self._source.kinship(), list(self._nodes)
             for pid in waiting:
                 for child in children(pid):
+                    if self._events and child not in self._nodes:  # they tell better when it began, if they know of it
+                        self._take_events(self._events)
                     if child not in self._nodes and child not in self._excluded and self._adopt(child, pid, now, True):
                         waiting.append(child)
             self._searched = now
             if len(self._done) > _REMEMBERED:
-                self._done = {pid: born for pid, born in self._done.items() if self._source.read(pid) is not None}
+                self._done = {pid: times for pid, times in self._done.items() if self._source.read(pid) is not None}
         self._known = now
         cost = time.thread_time_ns() - began
         pause = _SECOND if self._events else min(self._pause, _SHORTEST)
@@ -230,7 +233,7 @@ class Tree:
     def _adopt(self, pid: int, parent: int | None, at: int, found: bool) -> Node | None:
         """Add a process. ``found`` is whether a search found it, so that its beginning is only known to a tick."""
         reading = self._source.read(pid)
-        if found and (reading is None or self._done.get(pid) == reading.born):
+        if found and (reading is None or (pid in self._done and self._done[pid][0] == reading.born)):
             return None
         self._done.pop(pid, None)
         elder = self._nodes.get(parent) if parent is not None else None
@@ -309,7 +312,7 @@ class Tree:
         del self._nodes[node.pid]
         is_same = reading is not None and reading.born == node.born
         if is_same:
-            self._done[node.pid] = node.born
+            self._done[node.pid] = node.born, at
         elif reading is not None:  # its pid was used again, perhaps for a process of the tree
             self._newest = None
         self._total.without(node.share)

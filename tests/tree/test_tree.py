@@ -134,6 +134,41 @@ def test_a_tree_begins_by_saying_how_it_is_added_up(tree):
     assert tree.at(1) == [["total", MS, 10 * MIB, 10 * MIB, 0], ["tree", "pss", None, "looks", None]]
 
 
+class Told:
+    """Events that somebody made up: each list of ``batches`` is told at once."""
+
+    descriptors, lost = (), 0
+
+    def __init__(self, *batches):
+        self.batches = list(batches)
+
+    def events(self):
+        return self.batches.pop(0) if self.batches else []
+
+
+def test_a_process_that_a_search_found_dead_is_not_told_a_second_time(tree, machine):
+    machine.has(200, 100, born=3, over=True)
+    tree._events = Told([], [], [(2 * MS, "fork", 200, 200, 100), (4 * MS, "exit", 200, 200, 100)])
+    assert [row[1] for row in tree.at(5, "process")] == [200]
+    assert tree.at(6, *LIVES) == []
+    assert tree._events.batches == []
+
+
+def test_the_pid_of_a_dead_process_may_be_used_again(tree, machine):
+    machine.has(200, 100, born=3, over=True)
+    tree._events = Told([], [])
+    tree.at(5)
+    machine.has(200, 100, born=8)
+    tree._events = Told([(8 * MS, "fork", 200, 200, 100)])
+    assert tree.at(9, "process") == [["process", 200, 100, 8 * MS, "job 200"]]
+
+
+def test_a_search_prefers_what_events_know_of_a_process(tree, machine):
+    machine.has(200, 100, born=3)
+    tree._events = Told([], [(2_345_678, "fork", 200, 200, 100)])
+    assert tree.at(5, "process") == [["process", 200, 100, 2_345_678, "job 200"]]
+
+
 def test_descendants_are_found_with_theirs(tree, machine):
     machine.has(200, 100, born=3)
     machine.has(300, 200, born=4)
