@@ -128,6 +128,7 @@ class Bound:
                 frame = frame.f_back
             if name != "memkit":
                 rows.append(file_format.row("stack", time, getattr(thread, "_native_id", None) or ident, name, frames[:64]))
+        del top  # of this thread it is this very frame, which would keep itself
         return b"".join(rows)
 
 

@@ -233,8 +233,10 @@ class LineTracer(Tracer):
     def start(self) -> None:
         super().start()
         if self._tool is not None:
-            for top in sys._current_frames().values():  # code that runs already will have no start event
-                frame: FrameType | None = top
+            # Code that runs already will have no start event. No name may be left with this frame: that would be a cycle.
+            running: list[FrameType | None] = [*sys._current_frames().values()]
+            while running:
+                frame = running.pop()
                 while frame is not None:
                     self._native.trace(frame.f_code)
                     frame = frame.f_back

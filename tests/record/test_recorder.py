@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 
@@ -578,3 +579,22 @@ def test_two_thousand_recordings_leave_nothing_behind(tmp_path):
     assert after[1] <= before[1]
     assert after[0] - before[0] < 2 * MIB
     assert file_format.is_recording(run.path)
+
+
+@pytest.mark.parametrize("settings", [{}, {"lines": True}, {"calls": True}, {"children": True}], ids=str)
+def test_a_recorder_is_freed_with_its_last_name(native_only, settings):
+    def work():
+        return 1
+
+    settings = {**settings, "lines": work} if "lines" in settings else settings
+    gc.disable()
+    try:
+        recorder = memkit.record(**settings)
+        with recorder:
+            work()
+        assert recorder.recording.ending.kind == "ok"
+        freed = weakref.ref(recorder)
+        del recorder
+        assert freed() is None
+    finally:
+        gc.enable()
