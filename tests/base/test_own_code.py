@@ -25,7 +25,7 @@ def test_a_file_of_another_installation_is_told_by_its_folder():
     assert not own_code.starts_a_program("/opt/memkit_plugin/start.py")
 
 
-def test_the_modules_that_begin_and_end_a_recording_cannot_be_interrupted():
+def test_the_modules_that_begin_and_end_a_recording_cannot_be_interrupted(native_only):
     text = "import memkit.record.recorder, memkit.tracing.session, memkit.record.event_log\n"
     text += "from memkit.base import own_code\nprint(*sorted(own_code.uninterruptible), sep='\\n')"
     run = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
