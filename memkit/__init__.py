@@ -28,17 +28,23 @@ if TYPE_CHECKING:
     from memkit.ipython.memit import MemitResult as MemitResult
     from memkit.model.calls import Call as Call
     from memkit.model.calls import Function as Function
+    from memkit.model.calls import Given as Given
+    from memkit.model.calls import Handed as Handed
     from memkit.model.ending import Ending as Ending
     from memkit.model.event_log_file import Log as Log
     from memkit.model.event_log_file import LogRow as LogRow
     from memkit.model.event_log_file import read_log as read_log
+    from memkit.model.heap import Heap as Heap
+    from memkit.model.heap import HeapTotal as HeapTotal
     from memkit.model.limit_events import Crossing as Crossing
     from memkit.model.limit_events import Frame as Frame
     from memkit.model.limit_events import Glance as Glance
+    from memkit.model.limit_events import GroupUse as GroupUse
     from memkit.model.limit_events import NamedLimit as NamedLimit
     from memkit.model.limit_events import SetLimit as SetLimit
     from memkit.model.limit_events import Stack as Stack
     from memkit.model.limit_events import StackSnapshot as StackSnapshot
+    from memkit.model.lines import Line as Line
     from memkit.model.merging import merge as merge
     from memkit.model.metadata import About as About
     from memkit.model.mprof_file import mprof_lines as mprof_lines
@@ -46,17 +52,19 @@ if TYPE_CHECKING:
     from memkit.model.overhead import Cost as Cost
     from memkit.model.overhead import Tracing as Tracing
     from memkit.model.reader import read as read
-    from memkit.model.recording import Line as Line
     from memkit.model.recording import Process as Process
     from memkit.model.recording import Recording as Recording
     from memkit.model.recording import Sample as Sample
     from memkit.model.recording import Span as Span
     from memkit.model.recording import Total as Total
+    from memkit.model.recording import Unrecorded as Unrecorded
     from memkit.model.sources import Source as Source
+    from memkit.model.sources import place_of as place_of
     from memkit.model.tracker_file import has_completed_successfully as has_completed_successfully
     from memkit.model.tracker_file import has_crashed_gracefully as has_crashed_gracefully
     from memkit.model.tracker_file import has_crashed_ungracefully as has_crashed_ungracefully
     from memkit.record.event_log import EventLog as EventLog
+    from memkit.record.listening import listen as listen
     from memkit.record.memory_usage import memory_usage as memory_usage
     from memkit.record.monitor import MemoryMonitor as MemoryMonitor
     from memkit.record.profile import LineProfiler as LineProfiler
@@ -67,6 +75,9 @@ if TYPE_CHECKING:
     from memkit.record.tracker import Tracker as Tracker
     from memkit.record.tracker import get_used_ram as get_used_ram
     from memkit.record.trend import TimeToLimit as TimeToLimit
+    from memkit.report import frames as frames
+    from memkit.report import heaps as heaps
+    from memkit.report import kinds as kinds
     from memkit.report import pictures as pictures
     from memkit.report import transforms as transforms
     from memkit.report.dispatch import report as report
@@ -75,12 +86,18 @@ if TYPE_CHECKING:
     from memkit.report.facts import cost_facts as cost_facts
     from memkit.report.facts import facts as facts
     from memkit.report.output import console as console
+    from memkit.report.output import cut as cut
     from memkit.report.output import output as output
     from memkit.report.output import output_path as output_path
+    from memkit.report.output import print_rows as print_rows
     from memkit.report.output import report_stream as report_stream
+    from memkit.report.output import styled as styled
     from memkit.report.overlay_plot import plot_reports as plot_reports
+    from memkit.report.shared_options import add_by_option as add_by_option
     from memkit.report.shared_options import add_call_options as add_call_options
     from memkit.report.shared_options import add_quiet_option as add_quiet_option
+    from memkit.report.shared_options import add_wide_option as add_wide_option
+    from memkit.report.shared_options import chosen_by as chosen_by
     from memkit.report.shared_options import chosen_calls as chosen_calls
     from memkit.system.engine import peak_rss as peak_rss
     from memkit.system.engine import rss as rss
@@ -96,18 +113,19 @@ else:
 _HOMES = {
     "model.metadata": ("About",),
     "model.overhead": ("Cost", "Tracing"),
-    "model.limit_events": ("Crossing", "Frame", "Glance", "NamedLimit", "SetLimit", "Stack", "StackSnapshot"),
+    "model.limit_events": ("Crossing", "Frame", "Glance", "GroupUse", "NamedLimit", "SetLimit", "Stack", "StackSnapshot"),
     "model.oom_evidence": ("OutOfMemory",),
     "system.limit": ("Limit",),
     "report.overlay_plot": ("plot_reports",),
     "system.engine": ("peak_rss", "rss"),
     "base.errors": ("FormatError", "JournalError", "MemkitError", "MeterError", "UsageError"),
     "record.event_log": ("EventLog",),
+    "record.listening": ("listen",),
     "system.limits": ("limit", "limits"),
     "base.hookspecs": ("hookimpl",),
     "base.protocols": ("OptionParser",),
     "model.event_log_file": ("Log", "LogRow", "read_log"),
-    "model.calls": ("Call", "Function"),
+    "model.calls": ("Call", "Function", "Given", "Handed"),
     "model.ending": ("Ending",),
     "model.merging": ("merge",),
     "record.monitor": ("MemoryMonitor",),
@@ -115,22 +133,27 @@ _HOMES = {
     "ipython.html": ("mimebundle",),
     "ipython.memit": ("MemitResult",),
     "ipython.mem_watcher": ("Measurements", "MemWatcher"),
-    "report.output": ("console", "output", "output_path", "report_stream"),
-    "report.shared_options": ("add_call_options", "add_quiet_option", "chosen_calls"),
+    "report.output": ("console", "cut", "output", "output_path", "print_rows", "report_stream", "styled"),
+    "report.shared_options": (
+        *("add_by_option", "add_call_options", "add_quiet_option", "add_wide_option"),
+        *("chosen_by", "chosen_calls"),
+    ),
     "report.dispatch": ("report",),
     "report.facts": ("Fact", "FactPart", "cost_facts", "facts"),
     "record.profile": ("LineProfiler", "profile"),
     "model.reader": ("read",),
     "record.recorder": ("Recorder", "record"),
+    "model.heap": ("Heap", "HeapTotal"),
+    "model.lines": ("Line",),
     "model.recording": (
-        "Line",
         "Process",
         "Recording",
         "Sample",
         "Span",
         "Total",
+        "Unrecorded",
     ),
-    "model.sources": ("Source",),
+    "model.sources": ("Source", "place_of"),
     "record.spans": ("span",),
     "record.tracker": ("Tracker", "get_used_ram"),
     "model.tracker_file": ("has_completed_successfully", "has_crashed_gracefully", "has_crashed_ungracefully"),
@@ -139,7 +162,14 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-_MODULES = {"pictures": "report.pictures", "transforms": "report.transforms", "units": "base.units"}
+_MODULES = {
+    "frames": "report.frames",
+    "heaps": "report.heaps",
+    "kinds": "report.kinds",
+    "pictures": "report.pictures",
+    "transforms": "report.transforms",
+    "units": "base.units",
+}
 
 __all__ = [*sorted(_HOME_OF), *_MODULES]
 

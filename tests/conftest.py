@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from memkit.model import file_format, reader
-from memkit.model.calls import Tally
+from memkit.model.call_tally import Tally
 from memkit.model.ending import Ending
 from memkit.model.recording import About, Cost, Function, Process, Recording, Sample, Total, Tracing
 from memkit.record import active
@@ -111,15 +111,15 @@ def tree(made_up):
 def called(made_up):
     """A function that builds a recording of calls.
 
-    Each call is (depth, function, own growth in MiB), optionally with calls, own milliseconds and own peak in MiB. They are
-    in the order of the tree: the caller is the nearest call above with a smaller depth. A function is ``name`` of
-    ``load.py``, or ``file:name``; a name that is no identifier, such as ``numpy.ones``, has no file.
+    Each call is (depth, function, own growth in MiB), optionally with calls, own milliseconds, own peak, rise and rises in
+    MiB. They are in the order of the tree: the caller is the nearest call above with a smaller depth. A function is ``name``
+    of ``load.py``, or ``file:name``; a name that is no identifier, such as ``numpy.ones``, has no file.
     """
 
     def make(*rows, tracing=True, growth=0, **changes):
         tally, functions, above = Tally(), {}, []
         for id, (depth, name, own_growth, *more) in enumerate(rows):
-            entered, time, peak = (*more, *(1, 1, 10)[len(more) :])
+            entered, time, peak, *rises = (*more, *(1, 1, 10, None, None)[len(more) :])
             file, _, short = name.rpartition(":")
             function = Function(
                 file or ("load.py" if name.isidentifier() else ""), short, 10 * bool(file or name.isidentifier())
@@ -127,7 +127,17 @@ def called(made_up):
             number = functions.setdefault(function, len(functions))
             del above[depth:]
             tally.take(
-                id, above[-1] if depth else None, number, 7, entered, int(time * MS), int(own_growth * MIB), int(peak * MIB)
+                *(
+                    id,
+                    above[-1] if depth else None,
+                    number,
+                    7,
+                    entered,
+                    int(time * MS),
+                    int(own_growth * MIB),
+                    int(peak * MIB),
+                ),
+                *(None if each is None else int(each * MIB) for each in rises),
             )
             above.append(id)
         known = {number: function for function, number in functions.items()}
@@ -271,6 +281,27 @@ def leaderless():
         assert process.stdout.readline() == "took\n"
         yield process
         process.kill()
+
+
+@pytest.fixture
+def memory_group():
+    """The folder of a control group that may hold 96 MiB."""
+    top = Path("/sys/fs/cgroup/memory")
+    limits = [("memory.limit_in_bytes", 96 << 20), ("memory.memsw.limit_in_bytes", 96 << 20)]
+    if not top.is_dir():
+        top, limits = Path("/sys/fs/cgroup"), [("memory.max", 96 << 20), ("memory.swap.max", 0)]
+    group = top / f"memkit-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        for name, limit in limits:
+            if (group / name).exists() or name in ("memory.limit_in_bytes", "memory.max"):
+                (group / name).write_text(str(limit))
+    except OSError as error:
+        with suppress(OSError):
+            group.rmdir()
+        pytest.skip(f"a memory control group cannot be made here: {error}")
+    yield group
+    group.rmdir()
 
 
 @pytest.fixture

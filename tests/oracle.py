@@ -8,13 +8,14 @@ runs every program in the folder and prints as JSON, for each, what was found ou
 
 * ``hits``, of each code object by identity and each line, counted by a trace function in Python, or by memkit;
 * ``booked``, what each line did to memory, known without any tracing: the programs take memory with ``keep`` and give it
-  back with ``drop``, which look at the stacks of all threads and book the bytes on the innermost line of each code object
+  back with ``drop``, which look at the stack of their thread and book the bytes on the innermost line of each code object
   there is. That is the line that really grew and those that called it, each byte once however deep a recursion is;
 * ``growth`` and the other columns as memkit has them.
 
 Every program runs once before, so that imports and first uses are over.
 """
 
+import ast
 import json
 import mmap
 import os
@@ -38,7 +39,7 @@ class TheEnd(Exception):
 
 
 class Book:
-    """Sums by code object, by identity, and line."""
+    """Sums by function and line. Code that is made anew, with the same name and lines, is of the same function."""
 
     def __init__(self, file):
         self._files = (file, MADE)
@@ -49,14 +50,55 @@ class Book:
         return code.co_filename in self._files
 
     def add(self, code, line, amount):
-        self._codes[id(code)] = code  # alive, so that no other takes its place
-        self.sums[id(code)][line] += amount
+        last = max((line for _, _, line in code.co_lines() if line), default=0)
+        function = code.co_filename, code.co_qualname, code.co_firstlineno, last
+        self._codes.setdefault(function, code)
+        self.sums[function][line] += amount
 
     def pages(self):
-        """For each code object its name, first line and sums."""
+        """For each function its name, first line and sums."""
         return sorted(
             [code.co_qualname, code.co_firstlineno, sorted(self.sums[each].items())] for each, code in self._codes.items()
         )
+
+
+class Hits(Book):
+    """How often each line was begun; one of a statement of several lines once each time that the statement runs."""
+
+    def __init__(self, file):
+        super().__init__(str(file))
+        self._statements, self._frames = statements(file.read_text()), {}
+
+    def begin(self, frame):
+        self._frames.pop(id(frame), None)
+
+    def line(self, frame, line):
+        before, latest, begun = self._frames.get(id(frame), (None, None, set()))
+        statement = self._statements.get(line) if frame.f_code.co_filename != MADE else None
+        if statement is None or statement != before or line == latest:
+            begun = set()
+        self._frames[id(frame)] = statement, line, begun | {line}
+        if line not in begun:
+            self.add(frame.f_code, line, 1)
+
+
+def statements(text):
+    """For each line of a statement of several lines, or of the head of one with a body, a number of its own."""
+    found = {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.stmt):
+            for part in heads(node) if hasattr(node, "body") else [node]:
+                for line in range(part.lineno, part.end_lineno + 1) if part.end_lineno > part.lineno else ():
+                    found.setdefault(line, id(part))
+    return found
+
+
+def heads(node):
+    """The expressions in a statement that are not in its body."""
+    for name, child in ast.iter_fields(node):
+        for part in child if isinstance(child, list) else [child]:
+            if isinstance(part, ast.AST) and name not in ("body", "orelse", "handlers", "finalbody"):
+                yield from (each for each in ast.walk(part) if isinstance(each, ast.expr))
 
 
 booked = Book(None)
@@ -80,14 +122,13 @@ def drop(block):
 
 
 def _write_down(size):
-    for frame in sys._current_frames().values():
-        met = set()
-        while frame is not None:
-            code = frame.f_code
-            if booked.owns(code) and id(code) not in met:
-                met.add(id(code))
-                booked.add(code, frame.f_lineno, size)
-            frame = frame.f_back
+    frame, met = sys._getframe(), set()
+    while frame is not None:
+        code = frame.f_code
+        if booked.owns(code) and id(code) not in met:
+            met.add(id(code))
+            booked.add(code, frame.f_lineno, size)
+        frame = frame.f_back
 
 
 # -- three ways to run a program -------------------------------------------------------------------------------------
@@ -100,14 +141,16 @@ def run(file):
 
 
 def under_settrace(file):
-    hits = Book(str(file))
+    hits = Hits(file)
 
     def on_call(frame, event, argument):
+        if frame.f_lasti <= 2 * sys.version_info[1]:  # it begins, and is not resumed
+            hits.begin(frame)
         return on_line if hits.owns(frame.f_code) else None
 
     def on_line(frame, event, argument):
         if event == "line":
-            hits.add(frame.f_code, frame.f_lineno, 1)
+            hits.line(frame, frame.f_lineno)
         return on_line
 
     threading.settrace(on_call)
@@ -121,12 +164,12 @@ def under_settrace(file):
 
 
 def under_monitoring(file):
-    hits, monitoring, tool = Book(str(file)), sys.monitoring, sys.monitoring.PROFILER_ID
+    hits, monitoring, tool = Hits(file), sys.monitoring, sys.monitoring.PROFILER_ID
 
     def on_line(code, line):
         if not hits.owns(code):
             return monitoring.DISABLE
-        hits.add(code, line, 1)
+        hits.line(sys._getframe(1), line)
 
     # In Python 3.13.0 there are lines that are told of only where PY_START or PY_RESUME are wished for, too: the first one
     # of a lambda or class, and an await that an exception is thrown into. So the oracle wishes for what memkit does.
@@ -136,6 +179,7 @@ def under_monitoring(file):
     monitoring.register_callback(tool, events.LINE, on_line)
     for name in others:
         monitoring.register_callback(tool, getattr(events, name), lambda *_: None)
+    monitoring.register_callback(tool, events.PY_START, lambda *_: hits.begin(sys._getframe(1)))
     monitoring.set_events(tool, sum(getattr(events, name) for name in (*others, "LINE")))
     try:
         run(file)

@@ -8,6 +8,8 @@ runs every program in the folder, as ``oracle.py`` does, and prints as JSON, for
 
 * ``paths``, how often each path of calls was entered, by a tracer in Python that looks at the stack of frames, or by memkit;
 * ``booked``, the bytes that ``keep`` and ``drop`` took and gave back, by path, known without any tracing;
+* ``rise`` and ``rises``, the most by which one call of a path rose above what its thread had when it began or was resumed,
+  and the sum of these over all calls: by the profile function in Python from what is booked, or by memkit;
 * of memkit only, ``growth``: what each path did to memory itself, and ``whole``: what all of it did, as the samples say.
 """
 
@@ -16,12 +18,16 @@ import gc
 import json
 import sys
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import oracle
 
 booked = Counter()
+levels = Counter()
+"""What each thread has taken and not given back."""
+stacks = defaultdict(list)
+"""The calls that run in each thread, under settrace: frame, path, level at the beginning, highest level since."""
 _resumes = {}
 
 
@@ -51,6 +57,12 @@ def cut(path):
 
 def book(size):
     booked[path_of(sys._getframe(1))] += size
+    thread = threading.get_ident()
+    levels[thread] += size
+    for call in stacks[thread][:-1]:
+        call[3] = max(call[3], levels[thread])
+    if stacks[thread]:  # this function itself: it began after the memory was taken
+        stacks[thread][-1][2:] = [levels[thread]] * 2
 
 
 def begins(frame):
@@ -65,12 +77,20 @@ def begins(frame):
 
 
 def under_settrace(file):
-    paths = Counter()
+    paths, rise, rises = Counter(), Counter(), Counter()
 
     def on_event(frame, event, _):
-        if event == "call" and begins(frame):
-            paths[path_of(frame)] += 1
+        thread = threading.get_ident()
+        if event == "call":
+            path, level = path_of(frame), levels[thread]
+            paths[path] += begins(frame)
+            stacks[thread].append([frame, path, level, level])
+        elif event == "return" and stacks[thread] and stacks[thread][-1][0] is frame:
+            _, path, entry, highest = stacks[thread].pop()
+            rise[path] = max(rise[path], highest - entry)
+            rises[path] += highest - entry
 
+    stacks.clear()
     threading.setprofile(on_event)
     sys.setprofile(on_event)
     try:
@@ -78,7 +98,7 @@ def under_settrace(file):
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
-    return {"paths": paths}
+    return {"paths": paths, "rise": rise, "rises": rises}
 
 
 def under_monitoring(file):
@@ -107,19 +127,26 @@ def under_monitoring(file):
 
 def under_memkit(file):
     import memkit
+    from memkit.model.calls import those_that_hand_over
 
     with memkit.record(calls=True) as run:
         oracle.run(file)
-    recording = run.recording
-    paths, growth, whole = Counter(), Counter(), {}
+    recording = run.recording.by_thread()
+    paths, growth, rise, rises, whole = Counter(), Counter(), Counter(), Counter(), {}
+    handing = those_that_hand_over(run.recording.calls)
+    gave = Counter()
     for call in recording.calls:
         function = call.function
         mine = (function.name, function.line, function.file.rpartition("/")[2])
         whole[call.id] = [*whole[call.parent], mine] if call.parent is not None else []
         paths[cut(whole[call.id])] += call.calls
         growth[cut(whole[call.id])] += call.own_growth
+        rise[cut(whole[call.id])] = max(rise[cut(whole[call.id])], call.rise)
+        rises[cut(whole[call.id])] += call.rises
+        gave[cut(whole[call.id])] += call.id in handing
     sums = sum(call.own_growth for call in recording.calls), recording.growth
-    return {"paths": paths, "growth": growth, "whole": sums, "tracer": recording.call_tracing.tracer}
+    found = {"paths": paths, "growth": growth, "rise": rise, "rises": rises, "gave": gave}
+    return {**found, "whole": sums, "tracer": recording.call_tracing.tracer}
 
 
 def main(way, folder):
@@ -127,6 +154,11 @@ def main(way, folder):
     sys.setswitchinterval(oracle.SWITCH)
     oracle._write_down = book
     found = {}
+    if way == "memkit":
+        import memkit
+
+        with memkit.record(calls=True):  # Python 3.15 takes 0.2 MiB for its first profile function
+            pass
     gc.disable()  # what is still alive, and is looked through by asyncio, is then the same each time
     for file in sorted(Path(folder).glob("*.py")):
         oracle.run(file)
@@ -134,7 +166,7 @@ def main(way, folder):
         booked.clear()
         result = under(file)
         result["booked"] = booked
-        for name in ("paths", "booked", "growth"):
+        for name in ("paths", "booked", "growth", "rise", "rises", "gave"):
             result[name] = sorted([path, number] for path, number in result.get(name, {}).items() if path and number)
         found[file.stem] = result
     json.dump(found, sys.stdout)

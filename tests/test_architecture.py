@@ -11,26 +11,32 @@ import memkit
 ROOT = Path(memkit.__file__).parent
 # From the ground up, a line a folder: a module imports from the lines above its own, and on its own line from those before.
 FLOORS = """
-base: own_code errors version locks threads descriptors paths units decorators protocols hookspecs hook_calls commands
-    entry_points plugins
-native: pending_call threads clock cpython perf_event descriptors meter peak journal
-native/sampling: own_memory layouts line_table stack_rows stacks limit_counters limit_guard sampler process_events
-native/tracing: gate thread_state hook_chain tracer code_table lines calls line_events call_events
-    event_rows event_places event_log references
-system: portable engine limit_kinds cgroup meminfo limit limits oom pidfd processes
-model: file_format sources limit_events metadata overhead oom_evidence ending thread_names calls recording old_rows
-    from_rows merging mprof_file reader event_log_file tracker_file
-tracing: targets monitoring_ids tracers calibration session
-tree: budget share_estimate node pss tree watch
-record: trend exit_status files header limit_guard active settings resolve child_process spans recorder profile event_log
-    tracker monitor memory_reader memory_usage
-run: signals terminal status_line progress waiting launch external any_program attach execute
-    follow_entry bootstrap
+base: own_code errors version clocks shadows locks threads descriptors paths units stderr decorators protocols hookspecs
+    hook_calls commands entry_points plugins
+native: pending_call threads clock decimal cpython perf_event descriptors listener meter peak journal changes
+native/heap: own line_paths heap_sums
+native/sampling: own_memory layouts line_table stack_rows stacks mapped limit_counters limit_guard termination sums
+    sampler process_events
+native/tracing: gate thread_state fault_counts freed credit hook_chain callbacks tracer code_table greenlets lines
+    calls line_rows call_rows handed_over greenlet_stacks greenlet_switches line_events call_events event_rows event_places
+    event_log references
+system: portable_journal portable limit_kinds cgroup engine meminfo limit limits oom pidfd processes
+model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls
+    definitions sources call_tally workers lines recording old_rows from_rows handed_out merging mprof_file reader
+    event_log_file tracker_file
+tracing: reexports targets pickled_code made_code statements monitoring_ids functions last_calls handed_over given_work
+    thread_roots
+    tracers calibration session
+tree: budget share_estimate node pss tree watch unrecorded
+record: trend script_end exit_status files header limit_guard active settings resolve child_process spans recorder listening
+    profile event_log tracker monitor memory_reader memory_usage
+run: signals orphans terminal status_line progress waiting group_watch external replaced launch any_program attach
+    inside execute follow_entry bootstrap
 run/inject: sitecustomize
-report: facts output shared_options pictures transforms overlay_plot dispatch
-report/reporters: call_paths console flame folded lines mprof plot plot_lines recording_json samples_csv speedscope
-cli: printing exit_codes parser run_options catalog recording_file report_options run attach report list clean
-    plugins info main
+report: facts output heaps shared_options pictures transforms frames kinds overlay_plot dispatch
+report/reporters: call_paths console flame folded heap lines mprof plot plot_lines recording_json samples_csv speedscope
+cli: printing exit_codes parser script run_options catalog recording_file report_options run attach report list clean
+    plugins info doctor main
 ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics
 compat: script_or_module function_timestamps ipython_memwatcher memon memory_time_tracker
 compat/pymemtrace: textlog references tracers cPyMemTrace cpymemtrace_decs
@@ -140,6 +146,12 @@ def test_every_cdef_function_states_its_failure_clause(path):
             assert re.search(r"noexcept|except", line), f"{path.name}: {line}"
 
 
+def test_no_compiled_module_claims_to_do_without_the_gil():
+    claims = ("freethreading_compatible", "Py_MOD_GIL_NOT_USED", "PyUnstable_Module_SetGIL")
+    texts = {path: path.read_text() for path in [*NATIVE, ROOT.parent / "setup.py", ROOT.parent / "pyproject.toml"]}
+    assert [path.name for path, text in texts.items() if any(claim in text for claim in claims)] == []
+
+
 @pytest.mark.parametrize("path", NATIVE, ids=named(NATIVE))
 def test_lines_of_compiled_modules_have_at_most_125_characters(path):
     # ruff checks the others, but does not read these.
@@ -178,6 +190,7 @@ MEASURED = [
         "record/active",
         "record/settings",
         "record/resolve",
+        "record/listening",
         "record/child_process",
         "record/limit_guard",
         "record/event_log",

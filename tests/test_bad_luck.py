@@ -53,6 +53,13 @@ def test_a_span_that_a_kill_cuts_off_is_unfinished(memkit_run, script):
 
 # -- full disks --------------------------------------------------------------------------------------------------------
 
+
+@pytest.fixture(autouse=True)
+def _no_bytecode(monkeypatch):
+    """Python leaves broken files of bytecode behind where a limit cuts them, also of memkit's modules."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+
 FILLS_ITS_LIMIT = """
 import os, resource, sys, time
 path = sys.argv[1]

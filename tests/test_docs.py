@@ -12,12 +12,14 @@ import subprocess
 import sys
 import textwrap
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import memkit
 from memkit.base import hookspecs
+from memkit.base.units import parse_bytes
 from memkit.cli import main
 from memkit.model import file_format
 from memkit.model.from_rows import TAKE
@@ -33,6 +35,8 @@ DOCS = ROOT / "docs"
 ONELINE = DOCS / "examples" / "memkit-oneline"
 PAGES = sorted([ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *DOCS.rglob("*.rst")])
 COMMANDS = list(main.COMMANDS)
+SERVERS = ("celery", "django", "gunicorn", "uvicorn")  # packages that the extra `test` does not have
+NEEDS = {"pandas.rst": ("pandas", "polars", "sklearn")}  # and those that all examples of a page need
 
 # -- what is on a page -----------------------------------------------------------------------------------------------
 
@@ -57,10 +61,26 @@ class Block:
         return self.directive == "code-block" and (self.kind == "console" or (self.kind == "python" and not self.caption))
 
     @property
+    def missing(self):
+        """The packages that it needs, or the servers that it starts or reports on, and that are not installed."""
+        needed = [*NEEDS.get(self.page.name, ()), *(name for name in SERVERS if re.search(rf"\b{name}\b", self.text))]
+        return [name for name in needed if find_spec(name) is None]
+
+    @property
+    def refused(self):
+        """Whether nothing in it can work here: servers are missing, or all is traced, which this engine cannot."""
+        runs = [command.text for command in commands_of(self) if "memkit-run" in command.text]
+        traced = runs and all(re.search(r" --(lines|calls|heap)\b", text) for text in runs)
+        return bool(self.missing or (traced and engine.NAME != "native"))
+
+    @property
     def traces(self):
         """Whether it traces lines or calls, or reads what a page about tracing has recorded."""
         return self.page.name in ("lines.rst", "calls.rst") or bool(
-            re.search(r"--(\w+-)?(lines|calls)|(lines|calls)=|MEMKIT_GATE|profile|EventLog|call-log|pymemtrace", self.text)
+            re.search(
+                r"--(\w+-)?(lines|calls)|--(flame|speedscope|heap)|(lines|calls|heap)=|MEMKIT_GATE|profile|EventLog|call-log|pymemtrace",
+                self.text,
+            )
         )
 
 
@@ -77,7 +97,7 @@ def blocks_of(page):
             if following.strip() and len(following) - len(following.lstrip()) <= depth:
                 break
             body.append(following)
-        caption = re.search(r":caption: (\S+)", body[0]) if body else None
+        caption = re.search(r":(?:caption|name): (\S+)", body[0]) if body else None  # docutils alone knows no captions
         text = textwrap.dedent("\n".join(body[1:])).strip("\n") + "\n"
         yield Block(page, number + 1, match[2], match[3], text, caption[1] if caption else None)
 
@@ -88,9 +108,14 @@ BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 traced = pytest.mark.skipif(engine.NAME != "native", reason="lines and calls are traced by the native engine only")
 
 
+def marks_of(block):
+    lacks = pytest.mark.skipif(bool(block.missing), reason=f"not installed: {', '.join(block.missing)}")
+    return [lacks, traced] if block.traces else [lacks]
+
+
 def of_kind(*kinds):
     blocks = [block for block in BLOCKS if block.runs and block.kind in kinds]
-    return [pytest.param(block, id=str(block), marks=[traced] if block.traces else []) for block in blocks]
+    return [pytest.param(block, id=str(block), marks=marks_of(block)) for block in blocks]
 
 
 @dataclasses.dataclass
@@ -185,7 +210,7 @@ class Reader:
         elif block.kind == "python":
             (self.folder / "example.py").write_text(block.text, encoding="utf-8")
             return [self._run(Command("python -W error example.py", []))]
-        elif block.kind == "console":
+        elif block.kind == "console" and not block.refused:
             return [self._run(command) for command in commands_of(block)]
         return []
 
@@ -253,8 +278,45 @@ def test_every_file_that_a_page_defines_is_used_on_it():
         name = block.caption or (Path(block.kind).name if block.directive == "literalinclude" else None)
         if name and name != "conftest.py" and block.page.name != "plugins.rst":  # there it is installed instead
             others = [other for other in BLOCKS if other.page == block.page and other.kind == "console"]
-            words = [word for other in others for command in commands_of(other) for word in command.text.split()]
+            words = [
+                word for other in others for command in commands_of(other) for word in re.split(r"[\s=:;]+", command.text)
+            ]
             assert name in words, f"{block}: {name}"
+
+
+SIZE = r"[\d.]+ (?:B|KiB|MiB|GiB)"
+ROW = rf" +\d+ +[\d,]+ +[\d.]+ \S+ +(?:[+-]{SIZE}|0) +{SIZE} +(?:{SIZE}|0) +({SIZE}) "
+
+
+def peaks_of_tables(block):
+    """Of each table of lines that a block shows without gaps: the peak in its heading, and those of its rows."""
+    for heading in re.finditer(rf"^\S+  .+:\d+  growth .*, peak ({SIZE})$", block.text, re.MULTILINE):
+        table = re.split(r"\n\s*\n", block.text[heading.end() :])[0]
+        rows = re.findall(f"^{ROW}", table, re.MULTILINE)
+        if rows and not re.search(r"^ *\.\.\.\n *\S", table, re.MULTILINE):
+            yield heading[1], rows
+
+
+def test_the_tables_that_are_shown_agree_with_their_headings():
+    shown = {str(block): tables for block in BLOCKS if (tables := list(peaks_of_tables(block)))}
+    assert len(shown) >= 3
+    for where, tables in shown.items():
+        for peak, rows in tables:
+            assert max(rows, key=parse_bytes) == peak, where
+
+
+def test_no_span_that_is_shown_has_a_peak_above_that_of_its_program():
+    found = []
+    for block in BLOCKS:
+        for command in commands_of(block) if block.runs and block.kind == "console" else []:
+            text = "\n".join(command.output)
+            peak = re.search(rf"^peak +({SIZE})", text, re.MULTILINE)
+            spans = text.partition("\nspan  ")[2].partition("\n\n")[0]
+            peaks = re.findall(rf"({SIZE})$", spans, re.MULTILINE)
+            if peak and peaks:
+                found.append(str(block))
+                assert max(map(parse_bytes, peaks)) <= parse_bytes(peak[1]), f"{block}: {command.text}"
+    assert len(found) >= 3
 
 
 def test_no_example_shows_a_path_of_a_real_machine():

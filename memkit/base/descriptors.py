@@ -6,7 +6,8 @@ However high their numbers are: ``select.select`` knows those below 1024 only.
 from __future__ import annotations
 
 import os
-import time
+
+from memkit.base.threads import unpatched
 
 _MILLISECOND = 1_000_000
 _SECOND = 1000 * _MILLISECOND
@@ -19,16 +20,16 @@ def readable(descriptors: list[int], nanoseconds: int = 0) -> list[int]:
 
     seconds = nanoseconds / _SECOND
     if not descriptors or not hasattr(select, "poll"):
-        time.sleep(seconds)
+        unpatched("time", "sleep")(seconds)
         return []
-    poll = select.poll()
+    poll = unpatched("select", "poll")()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
     # Rounded up: a poll of 0 ms until the moment has come would take a whole processor.
     ready = poll.poll(-(-nanoseconds // _MILLISECOND))
     closed = [descriptor for descriptor, event in ready if event & select.POLLNVAL]
     if closed and len(closed) == len(ready):
-        time.sleep(min(seconds, 0.01))
+        unpatched("time", "sleep")(min(seconds, 0.01))
     return [descriptor for descriptor, event in ready if not event & select.POLLNVAL]
 
 

@@ -22,6 +22,7 @@ REPORTERS = {
     "csv": "samples_csv",
     "flame": "flame",
     "folded": "folded",
+    "heap": "heap",
     "json": "recording_json",
     "lines": "lines",
     "mprof": "mprof",

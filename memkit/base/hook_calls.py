@@ -8,15 +8,14 @@ the results of those inside stand.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 
 import pluggy
 
 from memkit.base import hookspecs
-from memkit.base.errors import MemkitError, in_a_line
-from memkit.base.units import printable
+from memkit.base.errors import MemkitError, UsageError, in_a_line
+from memkit.base.stderr import to_stderr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class Hooks:
         self._complain = complain
         self._manager = pluggy.PluginManager("memkit")
         self._manager.add_hookspecs(hookspecs)
-        self._consequence = ""
+        self._consequence = self._refused = ""
         self._left_out: set[pluggy.HookImpl] = set()
         self.caller: str | None = None
         """The plugin whose implementation runs now."""
@@ -70,12 +69,13 @@ class Hooks:
         """Whether any plugin implements a hook."""
         return bool(getattr(self._manager.hook, hook).get_hookimpls())
 
-    def call(self, hook: str, consequence: str, **known: object) -> list[Any]:
+    def call(self, hook: str, consequence: str, refused: str = "", **known: object) -> list[Any]:
         """Call a hook; returns the results of the implementations that did not fail.
 
-        ``consequence`` is what it means that one failed; the line about it ends with that.
+        ``consequence`` is what it means that one failed; the line about it ends with that. ``refused`` is the same of one
+        that refuses what it was given, and would do so again.
         """
-        self._consequence = consequence
+        self._consequence, self._refused = consequence, refused or consequence
         results: list[Any] | None = getattr(self._manager.hook, hook)(**known)
         return results or []
 
@@ -105,7 +105,9 @@ class Hooks:
                 if result is not None and not isinstance(result, _RETURNS.get(hook, object)):
                     raise TypeError(f"{hook} returned {result!r}, which is no {_RETURNS[hook].__name__}")
                 return result
-            except (Exception, SystemExit) as error:
+            except (KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as error:
                 self._failed(implementation, hook, error)
                 return None
             finally:
@@ -138,7 +140,9 @@ class Hooks:
             next(wrapper)
         except StopIteration:
             self._failed(implementation, hook, RuntimeError("the wrapper did not yield"))
-        except (Exception, SystemExit) as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
             self._failed(implementation, hook, error)
         else:
             return True
@@ -160,7 +164,9 @@ class Hooks:
             if not old and isinstance(end.value, (list, type(None))):
                 return end.value
             error = result.exception if old else TypeError(f"the wrapper returned {end.value!r}, which is no list")
-        except (Exception, SystemExit) as raised:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as raised:
             error = raised
         if error is not None and not interrupted:
             self._failed(implementation, hook, error)
@@ -179,7 +185,8 @@ class Hooks:
             import traceback
 
             traceback.print_exception(error)
-        self._complain(f"plugin {implementation.plugin_name!r} failed: {in_a_line(error)}; {self._consequence}")
+        consequence = self._refused if isinstance(error, UsageError) else self._consequence
+        self._complain(f"plugin {implementation.plugin_name!r} failed: {in_a_line(error)}; {consequence}")
 
 
 def _for_each_recording(isolated: Callable[..., Any], argnames: Sequence[str]) -> Callable[..., None]:
@@ -192,12 +199,6 @@ def _for_each_recording(isolated: Callable[..., Any], argnames: Sequence[str]) -
             isolated(*(each[name] for name in argnames), **{name: each[name] for name in kwargs})
 
     return for_each
-
-
-def to_stderr(text: str) -> None:
-    """Print a line of memkit's on stderr."""
-    if sys.stderr is not None:
-        print(printable(f"memkit: {text}"), file=sys.stderr)
 
 
 def _say_call(hook: str, implementations: Sequence[pluggy.HookImpl], _: object) -> None:

@@ -9,12 +9,14 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import NamedTuple
 
 from memkit.base import entry_points
 from memkit.base.commands import Commands
 from memkit.base.entry_points import EntryPoint
 from memkit.base.errors import UsageError, in_a_line, nearest
+from memkit.base.stderr import to_stderr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
     from memkit.base.hook_calls import Hooks
     from memkit.base.protocols import Complain, MeterFunction, Recording
+
+
+_SAFE = "the recording is safe"
 
 
 class Plugin(NamedTuple):
@@ -46,7 +51,7 @@ class Plugins:
     """
 
     def __init__(self, disabled: Collection[str] = (), complain: Complain | None = None, *, reporters: bool = True):
-        self._complain = complain or _to_stderr
+        self._complain = complain or to_stderr
         self._disabled = disabled
         self._options: list[argparse.Action] = []
         self._words: list[str] | None = None
@@ -64,7 +69,9 @@ class Plugins:
             return None, "disabled by MEMKIT_DISABLE_PLUGIN_AUTOLOAD"
         try:
             return point.load(), "active"
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # such as pytest's, for a test that is to be skipped
             return None, self._unloaded(point, error)
 
     def _registered(self, point: EntryPoint, plugin: object, state: str) -> Plugin:
@@ -77,7 +84,9 @@ class Plugins:
             self._hooks = Hooks(self._complain)
         try:
             return Plugin(*about, self._hooks.register(plugin, point.name), state)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             return Plugin(*about, (), self._unloaded(point, error))
 
     def _unloaded(self, point: EntryPoint, error: BaseException) -> str:
@@ -96,8 +105,8 @@ class Plugins:
         """Whether any plugin implements a hook."""
         return self._hooks is not None and self._hooks.has(hook)
 
-    def _call(self, hook: str, consequence: str, **known: object) -> list[Any]:
-        return [] if self._hooks is None else self._hooks.call(hook, consequence, **known)
+    def _call(self, hook: str, consequence: str, refused: str = "", **known: object) -> list[Any]:
+        return [] if self._hooks is None else self._hooks.call(hook, consequence, refused, **known)
 
     def _failures(self, hook: str) -> int:
         return 0 if self._hooks is None else self._hooks.failures.get(hook, 0)
@@ -131,13 +140,11 @@ class Plugins:
         """What to say of a report that failed: the command that makes it again, for a shell."""
         files = [recording.source for recording in recordings if recording.source is not None]
         if self._words is None or len(files) < len(recordings):
-            return "the recording is safe"
+            return _SAFE
         import shlex
 
         words = [os.path.join(".", file) if file.startswith("-") else file for file in files]
-        return (
-            f"the recording is safe, make this report again with: {shlex.join(['memkit', 'report', *words, *self._words])}"
-        )
+        return f"{_SAFE}, make this report again with: {shlex.join(['memkit', 'report', *words, *self._words])}"
 
     def options(self, command: str, given: Mapping[str, object]) -> argparse.Namespace:
         """The plugins' options as ``command`` would have them, with the values of those ``given`` by name.
@@ -146,7 +153,11 @@ class Plugins:
         """
         import argparse
 
-        parser = argparse.ArgumentParser(prog="memkit.report", add_help=False, argument_default=None)
+        colours: dict[str, Any] = {}
+        if sys.version_info[:2] == (3, 14):  # which asks standard output for colours, and that may be closed
+            plain: Any = partial(argparse.HelpFormatter, color=False)  # type: ignore[call-arg]
+            colours = {"color": False, "formatter_class": plain}
+        parser = argparse.ArgumentParser(prog="memkit.report", add_help=False, **colours)
         self.add_options(parser)
         options = parser.parse_args([], argparse.Namespace(command=command))
         actions = {action.dest: action for action in parser._actions}
@@ -164,6 +175,13 @@ class Plugins:
                 name = action.option_strings[-1]
                 raise UsageError(f"{name} takes one recording, not {len(recordings)}: make a report of each")
 
+    def check_needs(self, options: object, missing: Mapping[str, str]) -> None:
+        """Raise ``UsageError`` for an option that was given and needs what will be missing; to each the remedy."""
+        for action in self._options:
+            need = getattr(action, "needs", "")
+            if need in missing and getattr(options, action.dest, None) != action.default:
+                raise UsageError(f"{action.option_strings[-1]} is made of the {need} that were traced: {missing[need]}")
+
     # -- the other hooks ---------------------------------------------------------------------------------------------------
 
     def report(self, recordings: Iterable[Recording], options: object) -> int:
@@ -176,7 +194,7 @@ class Plugins:
         before = self._failures("memkit_report")
         with _spelled(sys.stdout, sys.stderr):
             self._call(
-                "memkit_report", self._again(recordings), recording=recordings, recordings=recordings, options=options
+                "memkit_report", self._again(recordings), _SAFE, recording=recordings, recordings=recordings, options=options
             )
         if self._hooks is not None and self._hooks.reader_went_away:  # the others have made their reports
             raise BrokenPipeError
@@ -209,12 +227,6 @@ def _most_values(nargs: int | str | None, words: int) -> int:
     if isinstance(nargs, int):
         return nargs
     return 1 if nargs in (None, "?") else words
-
-
-def _to_stderr(text: str) -> None:
-    from memkit.base.hook_calls import to_stderr
-
-    to_stderr(text)
 
 
 @contextmanager

@@ -22,6 +22,8 @@ class Option(Protocol):
     dest: str
     one_recording: bool
     """Set it to True where the option must not be given for several recordings."""
+    needs: str
+    """Set it to ``calls`` or ``lines`` where the option makes nothing of a recording without these."""
 
 
 class OptionParser(Protocol):
@@ -163,6 +165,9 @@ class Sampler(Protocol):
     def flush(self) -> None:
         """Write out what was read and not written."""
 
+    def flush_with_sample(self) -> None:
+        """Read once more, and write out everything, for the process may end at once."""
+
     def pause(self) -> None:
         """Have no thread for a while, as before a fork."""
 
@@ -187,6 +192,17 @@ class Tracer(Protocol):
 
     def close(self) -> None:
         """Give back what it holds."""
+
+
+class ProcessEvents(Protocol):
+    """The kernel's events of processes: (time, kind, thread, process, parent or name of the program)."""
+
+    @property
+    def descriptors(self) -> list[int]: ...
+    @property
+    def lost(self) -> int: ...
+    def events(self) -> Sequence[tuple[int, str, int, int, int | str]]: ...
+    def close(self) -> None: ...
 
 
 class ProcessSource(Protocol):

@@ -11,8 +11,18 @@ SECOND = 1_000_000_000
 SHORTEST_INTERVAL = SECOND // 10_000
 LONGEST_INTERVAL = 24 * 3600 * SECOND
 
+TAB = 4
+"""Columns from tab stop to tab stop, where source is shown."""
+
+_COMMANDS = (*range(9), *range(11, 32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_ESCAPES = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in (*_COMMANDS, 0xFFFE, 0xFFFF)}
+_LETTERS = "bikmgtBIKMGT"
 _BLANKS = "\t\xa0\u2007\u202f\u3000"
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
+_BYTES_IN = {"b": 1}
+"""How many bytes a unit has, in small letters: GiB and G, as containers have it, are powers of 1024, GB is one of 1000."""
+for _power, _letter in enumerate("kmgt", 1):
+    _BYTES_IN |= {f"{_letter}ib": 1024**_power, f"{_letter}b": 1000**_power, _letter: 1024**_power}
 _TIMES = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": SECOND, "min": 60 * SECOND, "h": 3600 * SECOND}
 
 
@@ -27,9 +37,23 @@ def scale(size: int) -> tuple[int, str]:
 def show_text(text: str) -> str:
     """Any text as one that any font, page and stream of UTF-8 takes: what it cannot spell is a backslash and its code.
 
-    That is what Python makes of a byte that is none of a text, as in the name of a file, and such a name may be a span's.
+    That is what Python makes of a byte that is none of a text, as in the name of a file, and such a name may be a span's. So
+    is what would command a terminal, change the direction of a line, or end an SVG file; the ends of lines and tabs stay.
     """
-    return text.encode("utf-8", "backslashreplace").decode()
+    if text.isprintable():
+        return text
+    return text.translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
+
+
+def show_on_a_line(text: str) -> str:
+    """The same on one line: blanks of any kind are one space."""
+    return show_text(" ".join(text.split()))
+
+
+def csv_cell(text: str) -> str:
+    """Text for a cell of a CSV file: a spreadsheet takes it for no formula, since it begins with an apostrophe then."""
+    shown = show_text(text)
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@", "\t", "\n")) else shown
 
 
 def show_bytes(size: int | None, *, sign: bool = False) -> str:
@@ -102,21 +126,26 @@ def parse_time(text: str | float | int) -> int:
 
 
 def parse_bytes(text: str | int) -> int:
-    """A size in bytes: a whole number of them, or text such as ``"4096"``, ``"64KiB"`` or ``"1.5 MiB"``."""
+    """A size in bytes: a whole number of them, or text such as ``"4096"``, ``"64KiB"``, ``"1.5 GB"`` or ``"5e9"``.
+
+    ``KiB``, ``MiB``, ``GiB`` and ``TiB``, and ``K``, ``M``, ``G`` and ``T``, are powers of 1024; ``kB``, ``MB``, ``GB`` and
+    ``TB`` are powers of 1000. Small letters are as good as capitals.
+    """
     number, unit = text, 1
     if isinstance(text, str):
         number = text.strip()
-        for power, name in reversed(list(enumerate(_SIZES))):
-            if number.endswith(name):
-                number, unit = number[: -len(name)], 1024**power
-                break
+        name = number[len(number.rstrip(_LETTERS)) :].lower()
+        if name in _BYTES_IN:
+            number, unit = number[: -len(name)], _BYTES_IN[name]
     try:
         size = float(number) * unit
-        if isinstance(text, bool) or size < 0 or size != int(size):
+        if isinstance(text, bool) or size < 0 or (size != int(size) and unit < 1000):
             raise ValueError
-        return int(size)
+        return round(size)
     except (TypeError, ValueError, OverflowError):
-        raise UsageError(f"{text!r} is not a size: write whole bytes, or a number with {', '.join(_SIZES)}") from None
+        raise UsageError(
+            f"{text!r} is not a size: write whole bytes, or a number with {', '.join(_SIZES)}, kB, MB, GB or TB"
+        ) from None
 
 
 def parse_interval(text: str | float | int, *, auto: bool = True) -> int:

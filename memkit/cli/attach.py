@@ -1,21 +1,32 @@
-"""``memkit attach``: a process that runs already is recorded from outside, then reported on."""
+"""``memkit attach``: a process that runs already is recorded, from outside or from inside, then reported on."""
 
 from __future__ import annotations
 
 from memkit.base.errors import JournalError, UsageError
 from memkit.base.units import parse_interval, parse_time
-from memkit.cli.exit_codes import FAILED
+from memkit.cli.exit_codes import FAILED, INTERRUPTED
 from memkit.cli.parser import Parser
 from memkit.cli.printing import say
 from memkit.cli.recording_file import drop_unused, just_made
-from memkit.cli.report_options import check_outputs, parsed
+from memkit.cli.report_options import check_outputs, parsed, reported
+from memkit.cli.run_options import NO_PEAK_RESET, add_target_options, check_c_calls, not_traced, traced
 from memkit.record import files
 from memkit.run import attach
 from memkit.run.progress import progress_of
 
-DESCRIPTION = "Record a process that runs already: until it ends, Ctrl-C, or --duration is over."
-_INSIDE = ("--lines", "--calls", "--c-calls", "--call-log", "--trigger", "--follow", "--limit", "--no-peak-reset")
-"""Options of ``memkit-run`` that act in the interpreter of the program."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from memkit.run.external import ExternalProcess
+    from memkit.run.progress import Progress
+
+DESCRIPTION = """Record a process that runs already: until it ends, Ctrl-C, or --duration is over.
+
+--lines, --calls and --heap look into a Python program. It must be started by memkit-run, or have called memkit.listen();
+where it and this memkit run on Python 3.14 or later, any will do."""
+_FROM_THE_START = ("--call-log", "--trigger", "--follow", "--limit", "--on-limit")
+"""Options of ``memkit-run`` that a program has from its beginning or not at all."""
 
 
 def add_options(parser: Parser) -> None:
@@ -34,12 +45,12 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--interval",
         metavar="SECONDS",
-        type=parse_interval,
+        type=_interval,
         default="auto",
         help="time from sample to sample, such as 0.01 or 10ms; auto (the default) begins at 1 ms and grows with time",
     )
     parser.add_argument(
-        "--meter", metavar="NAME", default="rss", help="what to measure: rss (the default), pss, uss, vms or swap"
+        "--meter", metavar="NAME", default="rss", help="what to measure: rss (the default), anon, pss, uss, vms or swap"
     )
     parser.add_argument(
         "--children", action="store_true", help="record all that the process has started, too, and what they use together"
@@ -47,16 +58,35 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--live", action="store_true", help="show memory now, its peak and what is left on the bottom row of the terminal"
     )
+    add_target_options(parser)
+    parser.add_argument("--no-peak-reset", action="store_true", help=NO_PEAK_RESET)
 
 
-def _refuse_inside(words: list[str]) -> None:
-    """Refuse options of ``memkit-run`` that cannot be had from outside. Raises ``UsageError``."""
+def _refuse(words: list[str]) -> None:
+    """Refuse options of ``memkit-run`` that a process cannot be given that runs already. Raises ``UsageError``."""
     for word in words:
-        if word.partition("=")[0] in _INSIDE:
-            raise UsageError(
-                f"{word}: a process that runs already is recorded from outside, so there is none of that; "
-                "start it with memkit-run instead"
-            )
+        if word.partition("=")[0] in _FROM_THE_START:
+            raise UsageError(f"{word}: a process that runs already can have no such thing; start it with memkit-run instead")
+
+
+def _is_inside(options: argparse.Namespace) -> bool:
+    """Whether the process is to be recorded from inside."""
+    inside = bool(traced(options))
+    check_c_calls(options)
+    if options.no_peak_reset and not inside:
+        raise UsageError("--no-peak-reset goes with --lines, --calls or --heap: from outside nothing is reset")
+    return inside
+
+
+def _record_inside(process: ExternalProcess, path: str, options: argparse.Namespace, progress: Progress) -> bool:
+    from memkit.run import inside
+
+    return inside.record(process, path, options, progress)
+
+
+def _interval(text: str) -> str:
+    parse_interval(text)
+    return text
 
 
 def _duration(text: str) -> int:
@@ -68,15 +98,20 @@ def _duration(text: str) -> int:
 
 def command(name: str, words: list[str]) -> int:
     """Record a process until it ends or somebody stops that, then report; 1 where a report or rows were lost."""
-    _refuse_inside(words)
+    _refuse(words)
     parser, plugins, options = parsed(name, DESCRIPTION, words, add_options)
+    inside = _is_inside(options)
+    plugins.check_needs(options, not_traced(options, ("lines", "calls", "heap")))
     process = attach.find(options.process, options.meter)
     path, reserved = files.place_for(options.output, process.argv[0])
     lost = None
     try:
         check_outputs(parser, options, [path])
         with progress_of(path, plugins, options, lambda text: say(f"{name}: {text}")) as progress:
-            attach.record(process, path, options, progress)
+            if not inside:
+                attach.record(process, path, options, progress)
+            elif not _record_inside(process, path, options, progress):
+                return INTERRUPTED
     except JournalError as error:
         lost = error
     finally:
@@ -84,4 +119,4 @@ def command(name: str, words: list[str]) -> int:
     if lost:
         say(f"{name}: {lost}")
     recording = just_made(path, getattr(lost, "unwritten", ()))
-    return FAILED if plugins.report([recording], options) or lost else 0
+    return FAILED if reported(plugins, [recording], options) or lost else 0

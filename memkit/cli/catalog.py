@@ -23,10 +23,11 @@ def row_of(file: str) -> tuple[str, ...]:
     try:
         recording = read(file)
     except FormatError as error:
-        return (file, "?", "?", "?", str(error))
+        return (file, "?", "?", "?", "", str(error))
     when = recording.about.when.strftime("%Y-%m-%d %H:%M:%S")
     ending = "still running" if is_growing(file) else str(recording.ending)
-    return (file, when, show_time(recording.duration), show_bytes(recording.peak), ending)
+    together = "" if recording.together is None else show_bytes(recording.together)
+    return (file, when, show_time(recording.duration), show_bytes(recording.peak), together, ending)
 
 
 def is_growing(file: str) -> bool:

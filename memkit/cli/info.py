@@ -36,14 +36,16 @@ def facts() -> list[tuple[str, str]]:
         ("engine", engine.NAME + _because(engine.REASON)),
         *_lock(),
     ]
-    for name in engine.METERS:
+    for name in (*engine.METERS, engine.GROUP):
+        whose = "control group" if name == engine.GROUP else "process"
         try:
-            found.append((f"meter {name}", f"{show_bytes(engine.Meter(name).read())} of this process now"))
+            found.append((f"meter {name}", f"{show_bytes(engine.meter_named(name).read())} of this {whose} now"))
         except MeterError as error:
             found.append((f"meter {name}", f"not here: {error}"))
     kind, reason = engine.peaks()
     bound = show_error(engine.peaks_error())
     found.append(("peaks", _PEAKS[kind].format(bound and f" to {bound}") + _because(reason)))
+    found.append(("stacks", _stacks()))
     found += _tracing()
     found += _limits()
     for group in cgroup.memory_groups():
@@ -64,6 +66,16 @@ def _lock() -> list[tuple[str, str]]:
     if on:
         return [("GIL", "on: memkit's compiled modules switch it on; MEMKIT_ENGINE=portable does without")]
     return [("GIL", "off, by PYTHON_GIL or -X gil: memkit's compiled modules need it; set MEMKIT_ENGINE=portable")]
+
+
+def _stacks() -> str:
+    """How the stacks at a limit and before a death are read."""
+    reason = engine.stacks_reason()
+    if reason is None:
+        return "read from Python's own records, also while a function in C holds the GIL"
+    if engine.NAME == "portable":
+        return f"read when Python runs ({reason})"
+    return f"at a limit read when Python runs again, before a death not at all ({reason})"
 
 
 def _tracing() -> list[tuple[str, str]]:

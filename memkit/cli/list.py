@@ -21,5 +21,8 @@ def command(name: str, words: list[str]) -> int:
     rows = [catalog.row_of(file) for file in catalog.recordings_in(parser.parse(words).folder)]
     if not rows:
         return say("there are no recordings here")
-    print_table(("file", "when", "took", "peak", "ended"), rows)
+    heads: tuple[str, ...] = ("file", "when", "took", "peak", "together", "ended")
+    if not any(row[heads.index("together")] for row in rows):
+        heads, rows = (*heads[:-2], heads[-1]), [(*row[:-2], row[-1]) for row in rows]
+    print_table(heads, rows)
     return 0

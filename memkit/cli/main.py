@@ -13,6 +13,7 @@ from memkit.base.version import VERSION
 from memkit.cli.exit_codes import FAILED, WRONG_USAGE, guarded
 from memkit.cli.parser import Parser
 from memkit.cli.printing import say
+from memkit.cli.report_options import disabled_by
 
 COMMANDS = {
     "run": "run a program and record it; the same as memkit-run",
@@ -22,6 +23,7 @@ COMMANDS = {
     "clean": "remove the recordings in a folder",
     "plugins": "list the plugins",
     "info": "what can be measured on this machine",
+    "doctor": "what is missing on this machine, and what would give it",
 }
 """Each is a module here, which has a ``DESCRIPTION`` and ``command(name, words) -> exit code``."""
 
@@ -42,10 +44,15 @@ def run(words: list[str] | None = None) -> int:
 
 
 def _dispatch(_: str, words: list[str]) -> int:
+    before = _plugin_options(words)
+    disabled = disabled_by(before[1::2])
+    words = words[len(before) :]
     name, *rest = words or [""]
     if name in COMMANDS:
-        return _builtin(f"memkit {name}", rest)
-    commands = Plugins(reporters=False).commands(COMMANDS)  # which is cheap where there are no plugins
+        return _builtin(f"memkit {name}", [*before, *rest])
+    plugins = Plugins(disabled, reporters=bool(disabled))  # which is cheap where there are no plugins
+    plugins.check_names(disabled)
+    commands = plugins.commands(COMMANDS)
     if name in commands.found:
         return _of_plugin(commands, name, rest)
     about = {**COMMANDS, **{name: command.description for name, command in sorted(commands.found.items())}}
@@ -58,6 +65,14 @@ def _dispatch(_: str, words: list[str]) -> int:
         return WRONG_USAGE
     parser.parse(words)
     return 0
+
+
+def _plugin_options(words: list[str]) -> list[str]:
+    """The ``-p no:NAME`` before a command: its own options come after it."""
+    count = 0
+    while words[count : count + 1] == ["-p"] and len(words) > count + 1:
+        count += 2
+    return words[:count]
 
 
 def _builtin(name: str, words: list[str]) -> int:

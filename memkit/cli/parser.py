@@ -37,7 +37,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, words: list[str]) -> argparse.Namespace:
         """The options among some words, and the program with its arguments."""
-        ours = self._words_before_program(words)
+        runs_one = any(action.nargs == argparse.REMAINDER for action in self._actions)
+        ours = self._words_before_program(words) if runs_one else len(words)
         if words[ours : ours + 1] and words[ours].startswith("--program="):
             words = [*words[:ours], *words[ours].split("=", 1), *words[ours + 1 :]]
         before = [f"{word}=" if word in _WITHOUT_VALUE else word for word in words[:ours]]
@@ -78,4 +79,15 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
         columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(1).columns
     except (ValueError, OSError):
         columns = 0
-    return argparse.RawDescriptionHelpFormatter(prog, width=(columns or 80) - 2)
+    return _Formatter(prog, width=(columns or 80) - 2)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Writes each option as it has to be typed."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if action.option_strings and action.option_strings[0] in _WITHOUT_VALUE:
+            return f"{action.option_strings[0]}[={action.metavar}]"
+        if action.option_strings and action.nargs == argparse.REMAINDER:
+            return f"{action.option_strings[0]} {action.metavar} ..."
+        return super()._format_action_invocation(action)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memkit.cli.exit_codes import FAILED
 from memkit.cli.parser import Parser
-from memkit.cli.report_options import check_outputs, parsed
+from memkit.cli.report_options import check_outputs, parsed, reported
 from memkit.model.reader import read
 
 DESCRIPTION = "Report on recordings. Several are reported on one by one, and drawn into one plot."
@@ -20,4 +20,4 @@ def command(name: str, words: list[str]) -> int:
     parser, plugins, options = parsed(name, DESCRIPTION, words, add_options)
     check_outputs(parser, options, options.files)
     recordings = [read(file) for file in options.files]
-    return FAILED if plugins.report(recordings, options) else 0
+    return FAILED if reported(plugins, recordings, options) else 0

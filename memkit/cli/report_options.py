@@ -11,6 +11,10 @@ from memkit.base.errors import UsageError
 from memkit.base.plugins import Plugins
 from memkit.cli.parser import Parser
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from memkit.model.recording import Recording
+
 
 def parsed(
     name: str, description: str, words: list[str], add_options: Callable[[Parser], None]
@@ -21,26 +25,38 @@ def parsed(
         plugins = Plugins(disabled)
         parser = Parser(name, description)
         add_options(parser)
-        parser.add_argument(
-            "-p",
-            dest="plugins",
-            action="append",
-            default=[],
-            metavar="no:NAME",
-            help="leave a plugin out; see memkit plugins",
-        )
+        add_plugin_option(parser)
         plugins.add_options(parser.add_argument_group("reports"))
         options = parser.parse(words)
-        for word in options.plugins:
-            if not word.startswith("no:"):
-                raise UsageError(f"-p {word!r}: write -p no:NAME; a plugin is switched on by its own option")
-        wanted = {word[3:] for word in options.plugins}
+        wanted = disabled_by(options.plugins)
         if wanted == disabled:
             plugins.check_names(disabled)
             plugins.remember(parser.ours)
             options.command = name.split()[-1].removeprefix("memkit-")
             return parser, plugins, options
         disabled = wanted  # the first parse took an argument of the program's for ours
+
+
+def add_plugin_option(parser: Parser) -> None:
+    """Add ``-p no:NAME``."""
+    help = "leave a plugin out; see memkit plugins"
+    parser.add_argument("-p", dest="plugins", action="append", default=[], metavar="no:NAME", help=help)
+
+
+def disabled_by(given: list[str]) -> set[str]:
+    """The names of the plugins that ``-p`` leaves out, by what it was ``given``. Raises ``UsageError``."""
+    for word in given:
+        if not word.startswith("no:"):
+            raise UsageError(f"-p {word!r}: write -p no:NAME; a plugin is switched on by its own option")
+    return {word[3:] for word in given}
+
+
+def reported(plugins: Plugins, recordings: list[Recording], options: argparse.Namespace) -> int:
+    """Let the plugins report, and name the files that they have written; returns how many reports failed."""
+    from memkit.report.output import naming_files
+
+    with naming_files(options):
+        return plugins.report(recordings, options)
 
 
 def check_outputs(parser: Parser, options: argparse.Namespace, taken: list[str]) -> None:

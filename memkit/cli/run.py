@@ -14,8 +14,9 @@ from memkit.cli.exit_codes import FAILED, INTERRUPTED, WRONG_USAGE, reader_went_
 from memkit.cli.parser import Parser
 from memkit.cli.printing import say
 from memkit.cli.recording_file import drop_unused, just_made
-from memkit.cli.report_options import check_outputs, parsed
-from memkit.cli.run_options import add_run_options, check, settings
+from memkit.cli.report_options import check_outputs, parsed, reported
+from memkit.cli.run_options import add_run_options, check, missing, settings
+from memkit.cli.script import check_script
 from memkit.record import files
 from memkit.run import launch
 from memkit.run.launch import Children, Exit, Program
@@ -31,7 +32,7 @@ into a file as it happens, so that a program that is killed is reported on like 
 def command(name: str, words: list[str]) -> int:
     """Run a program under measurement, then report; the exit code is the program's."""
     parser, plugins, options = _without_reporters(name, words) or parsed(name, DESCRIPTION, words, add_run_options)
-    program = _program(options)
+    program = _program(parser, options)
     meter = place_of_meter(options.meter, plugins)
     if program.mode == "program" and "=" in meter:
         raise UsageError(
@@ -39,8 +40,11 @@ def command(name: str, words: list[str]) -> int:
         )
     named = {"code": "command", "input": "input"}.get(program.mode, program.target)
     check(options)
+    plugins.check_needs(options, missing(options))
     path, reserved = files.place_for(options.output, named)
     try:
+        if program.mode == "script" and os.path.exists(path) and os.path.samefile(path, program.target):
+            raise UsageError(f"-o {options.output!r} is the program itself: give the recording another name")
         check_outputs(parser, options, [path] if program.mode != "script" else [program.target, path])
         _check_targets(program, options)
         exit = _launched(name, program, path, meter, plugins, options)
@@ -64,7 +68,7 @@ def _without_reporters(name: str, words: list[str]) -> tuple[Parser, Plugins, ar
         options = parser.parse(words)
     except UsageError:  # an option of a reporter, or a mistake
         return None
-    if not options.quiet or options.meter not in engine.METERS:
+    if not options.quiet or not engine.is_meter(options.meter):
         return None
     plugins = Plugins(complain=lambda _: None, reporters=False)
     options.command = "run"
@@ -73,12 +77,16 @@ def _without_reporters(name: str, words: list[str]) -> tuple[Parser, Plugins, ar
 
 def _check_targets(program: Program, options: argparse.Namespace) -> None:
     """Refuse targets of ``--lines`` and ``--calls`` that name nothing. Raises ``UsageError``."""
-    targets = [target for target in (*(options.lines or ()), *(options.calls or ())) if target]
-    if targets:
-        from memkit.tracing.targets import Targets
+    script = program.mode == "script"
+    folder = os.path.dirname(os.path.realpath(program.target)) if script else paths.working_folder()
+    for name in ("lines", "calls"):
+        given = getattr(options, name)
+        if given and any(given):
+            from memkit.tracing.targets import Targets
 
-        script = program.mode == "script"
-        Targets(targets).check(os.path.dirname(os.path.realpath(program.target)) if script else paths.working_folder())
+            found = Targets([target for target in given if target])
+            found.check(folder)
+            setattr(options, name, [*found.texts(), *(target for target in given if not target)])
 
 
 def _launched(name: str, program: Program, path: str, meter: str, plugins: Plugins, options: argparse.Namespace) -> Exit:
@@ -109,7 +117,7 @@ def _report_failed(name: str, exit: Exit, path: str, plugins: Plugins, options: 
         if not plugins.has("memkit_report"):
             return False
         try:
-            return bool(plugins.report([just_made(path, exit.unwritten)], options))
+            return bool(reported(plugins, [just_made(path, exit.unwritten)], options))
         except BrokenPipeError:
             return bool(reader_went_away())
     if exit.status in (WRONG_USAGE, INTERRUPTED):
@@ -118,7 +126,7 @@ def _report_failed(name: str, exit: Exit, path: str, plugins: Plugins, options: 
     return True
 
 
-def _program(options: argparse.Namespace) -> Program:
+def _program(parser: Parser, options: argparse.Namespace) -> Program:
     """What is to be run."""
     if options.command_line is not None:
         if not options.command_line or not options.command_line[0]:
@@ -133,31 +141,21 @@ def _program(options: argparse.Namespace) -> Program:
     if not words:
         raise UsageError("nothing to run: name a script, -m MODULE or -c CODE; see memkit-run --help")
     if words[0] != "-":
-        _check_script(words[0])
+        check_script(words, parser.ours)
         return Program("script", words[0], words[1:])
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("'-' is a program from standard input, where there is none: name a script, or write '- < FILE'")
     return Program("input", "-", words[1:])
 
 
-def _check_script(script: str) -> None:
-    """Refuse what is no script."""
-    if not os.path.exists(script):
-        raise UsageError(f"cannot find {script!r}: check the path, or write -m for a module")
-    if os.path.isdir(script) and not any(os.path.exists(os.path.join(script, f"__main__.py{c}")) for c in ("", "c")):
-        raise UsageError(f"cannot run the folder {script!r}: there is no __main__.py in it")
-    if not os.access(script, os.R_OK):
-        raise UsageError(f"cannot read {script!r}: permission denied")
-
-
 def place_of_meter(name: str, plugins: Plugins) -> str:
     """A meter that works here: its name, or the place of a plugin's callable."""
-    if name in engine.METERS:
+    if engine.is_meter(name):
         engine.meter_named(name)
         return name
     theirs = plugins.meters()
     if name not in theirs:
-        known = [*engine.METERS, *theirs]
+        known = [*engine.METERS, engine.GROUP, *theirs]
         raise UsageError(f"unknown meter {name!r}{nearest(name, known)}; there are {', '.join(known)}")
     module, function = (getattr(theirs[name], word, "") for word in ("__module__", "__qualname__"))
     if not callable(theirs[name]) or not module or not function or "<" in function:

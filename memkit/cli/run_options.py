@@ -6,8 +6,14 @@ import argparse
 
 from memkit.base.errors import UsageError
 from memkit.base.units import parse_bytes, parse_interval
+from memkit.base.version import VERSION
 from memkit.record.settings import RunSettings
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NO_PEAK_RESET = "leave the kernel's own record of the peak alone; peaks between samples are then exact only at new heights"
 ON_LIMIT = ("report", "raise", "stop")
 STOPPED = 86
 """What ``memkit.record.limit_guard`` can do, and the exit code of a program that it stops; importing it takes too long."""
@@ -25,10 +31,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="COMMAND",
         help="run a program that need not be Python; it is recorded from outside, with all that it starts",
     )
+    parser.add_argument("--version", action="version", version=f"memkit {VERSION}", help="show the version")
     parser.add_argument("program", nargs=argparse.REMAINDER, help="a script, or a folder or zip file with a __main__")
     _add_recording_options(parser)
     _add_options_of_processes(parser)
-    _add_tracing_options(parser)
+    add_target_options(parser)
+    _add_log_options(parser)
 
 
 def _add_recording_options(parser: argparse.ArgumentParser) -> None:
@@ -49,12 +57,12 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
         "--meter",
         metavar="NAME",
         default="rss",
-        help="what to measure: rss (the default), pss, uss, vms, swap, or a plugin's",
+        help="what to measure: rss (the default), anon, pss, uss, vms, swap, cgroup, or a plugin's",
     )
     parser.add_argument(
         "--no-peak-reset",
         action="store_true",
-        help="leave the kernel's own record of the peak alone; peaks between samples are then exact only at new heights",
+        help=NO_PEAK_RESET,
     )
 
 
@@ -89,7 +97,8 @@ def _add_options_of_processes(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_tracing_options(parser: argparse.ArgumentParser) -> None:
+def add_target_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which lines and calls are traced."""
     parser.add_argument(
         "--lines",
         metavar="TARGET",
@@ -108,6 +117,15 @@ def _add_tracing_options(parser: argparse.ArgumentParser) -> None:
         "--c-calls", action="store_true", help="with --calls: functions in C are calls of their own, at a price"
     )
     parser.add_argument(
+        "--heap",
+        action="store_true",
+        help="count what each traced line and call path allocates and frees by Python's allocators; --calls is implied if "
+        "nothing else is traced",
+    )
+
+
+def _add_log_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--call-log",
         metavar="FILE",
         type=_log_path,
@@ -121,30 +139,57 @@ def _add_tracing_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def traced(options: argparse.Namespace) -> set[str]:
+    """What is traced: lines, calls and heap, which is told by all calls if by nothing else."""
+    found = {name for name in ("lines", "calls") if getattr(options, name) is not None}
+    return found if not options.heap else {*(found or {"calls"}), "heap"}
+
+
 def check(options: argparse.Namespace) -> None:
     """Refuse options that say nothing without another. Raises ``UsageError``."""
     if options.trigger is not None and options.call_log is None:
         raise UsageError("--trigger goes with --call-log FILE, which says where to log")
     if options.on_limit is not None and options.limit is None:
         raise UsageError("--on-limit goes with --limit SIZE, which says when")
-    if options.children:
+    if options.command_line is None:
+        check_c_calls(options)
+    if options.children or options.command_line is not None:
         from memkit.system.processes import METERS
 
         if options.meter not in METERS:
+            option = "--children" if options.children else "--program"
             raise UsageError(
-                f"--children goes with the meters {', '.join(METERS)}: {options.meter!r} cannot measure other processes"
+                f"{option} goes with the meters {', '.join(METERS)}: {options.meter!r} cannot measure other processes"
             )
     if options.command_line is None:
         return
-    for name in ("lines", "calls", "c_calls", "call_log", "follow", "limit"):
+    for name in ("lines", "calls", "c_calls", "heap", "call_log", "follow", "limit"):
         if getattr(options, name):
             name = name.replace("_", "-")
             raise UsageError(f"--{name} looks into the interpreter of a Python program; --program is recorded from outside")
 
 
+def missing(options: argparse.Namespace) -> dict[str, str]:
+    """What reports of the run cannot be made of, each with the remedy; lines may be those of the program's own @profile."""
+    if options.command_line is not None:
+        return dict.fromkeys(("calls", "lines", "heap"), "--program is recorded from outside, without any")
+    return not_traced(options, ("calls", "heap"))
+
+
+def not_traced(options: argparse.Namespace, wanted: Iterable[str]) -> dict[str, str]:
+    """What of some is not traced, each with the option that would."""
+    return {name: f"add --{name}" for name in wanted if name not in traced(options)}
+
+
+def check_c_calls(options: argparse.Namespace) -> None:
+    """Refuse functions in C where no calls are traced. Raises ``UsageError``."""
+    if options.c_calls and "calls" not in traced(options):
+        raise UsageError("--c-calls goes with --calls, which says that calls are traced")
+
+
 def settings(options: argparse.Namespace, path: str, meter: str) -> RunSettings:
     """What the measured process is to be told; the tree is the supervisor's to watch."""
-    names = ("interval", "lines", "calls", "c_calls", "follow", "limit", "on_limit", "call_log", "trigger")
+    names = ("interval", "lines", "calls", "c_calls", "heap", "follow", "limit", "on_limit", "call_log", "trigger")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     return RunSettings(path=path, meter=meter, peak_reset=not options.no_peak_reset, **given)
 

@@ -6,13 +6,13 @@ import ast
 import builtins
 import inspect
 import io
-import sys
 import tokenize
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from memkit.base.errors import MemkitError, UsageError
+from memkit.base.stderr import to_stderr
 from memkit.model.sources import cell_number
 
 if TYPE_CHECKING:
@@ -114,4 +114,4 @@ def errors_as_warnings(what: str) -> Iterator[None]:
 
 def warn(text: str) -> None:
     """Report on stderr, in one line, a problem of memkit's own."""
-    print(f"memkit: {text}", file=sys.stderr)
+    to_stderr(text)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import base64
+import functools
 import html
 import keyword
 import os
@@ -10,16 +12,16 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from types import CodeType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import memkit
-from memkit.base.errors import MeterError, UsageError
+from memkit.base.errors import MeterError, UsageError, nearest
 from memkit.cli import report_options, run, run_options
 from memkit.ipython.cell_source import CellSource, builtin_profile, errors_as_warnings
 from memkit.record import files
 from memkit.record.exit_status import how_it_ended
 from memkit.record.recorder import Recorder, record
+from memkit.report.output import naming_files
 from memkit.tracing.targets import Targets
 
 if TYPE_CHECKING:
@@ -32,14 +34,16 @@ _HELP = {
     "follow": "with -o: have Python processes that the cell forks or spawns record themselves into the same file, with "
     "lines and calls",
     "on_limit": "with --limit: do no more than that (report, the default), or raise MemoryError in the main thread",
-    "lines": "trace other code, too, line by line: file.py, file.py:function, package.module or "
+    "lines": "trace other code, too, line by line: a function of another cell, file.py, file.py:function, package.module or "
     "package.module:Class.method, globs allowed; the lines of the cell are always there; repeatable",
     "calls": "trace call by call: which path of calls grew memory; --calls alone, without =TARGET, is what the cell calls, "
     "each target adds what it calls; targets as for --lines",
 }
 """Help texts of options that mean something else for a cell than for a program."""
-_RUNS_THE_CELL = CellSource.run.__code__.co_filename
-"""The file whose code runs the cell."""
+_RUNS_THE_CELL = "run_cell_magic"
+"""The function of IPython that has a magic of memkit's run the cell; frames of memkit are not in a stack."""
+_PICTURES = {".png": "image/png", ".svg": "image/svg+xml"}
+"""What a front end shows: suffix -> MIME type."""
 _NOT_FOR_CELLS = ("program", "module", "code", "command_line", "live")
 
 
@@ -74,10 +78,16 @@ class RecordedCell:
         if chosen.live:
             raise UsageError("--live is for memkit-run: below a cell there is no bottom row of a terminal")
         run_options.check(chosen)
+        self._plugins.check_needs(chosen, run_options.missing(chosen))
         run.place_of_meter(chosen.meter, self._plugins)
         if chosen.output is not None:
             files.place_for(chosen.output, "")
         report_options.check_outputs(parser, chosen, [chosen.output] if chosen.output else [])
+        self._pictures = [
+            getattr(chosen, action.dest)
+            for action in parser._actions
+            if action.type is memkit.pictures.path and getattr(chosen, action.dest)
+        ]
         self.source = CellSource(shell, cell, "the cell is empty", valued=True)
         self._recorder = self._new_recorder(self.source)
         self._log: memkit.EventLog | None = None
@@ -85,7 +95,7 @@ class RecordedCell:
             self._log = memkit.EventLog(chosen.call_log, trigger=chosen.trigger)
 
     def _new_recorder(self, source: CellSource) -> Recorder:
-        chosen, code = self._options, source.code
+        chosen = self._options
         settings = {"interval": chosen.interval, "meter": chosen.meter, "peak_reset": not chosen.no_peak_reset}
         settings |= {
             "children": chosen.children,
@@ -93,11 +103,11 @@ class RecordedCell:
             "limit": chosen.limit,
             "on_limit": chosen.on_limit,
             "c_calls": chosen.c_calls,
+            "heap": chosen.heap,
         }
-        others = [target for target in chosen.lines or () if target]
-        if chosen.calls is not None:
-            settings["calls"] = _checked([code, *filter(None, chosen.calls)])
-        lines = _checked([code, *others])
+        if "calls" in run_options.traced(chosen):
+            settings["calls"] = self._targets(chosen.calls or ())
+        lines = self._targets(chosen.lines or ())
         try:
             return record(chosen.output, lines=lines, **settings)
         except MeterError as error:
@@ -105,6 +115,26 @@ class RecordedCell:
                 raise
             self._remark = f"no lines: {error}"
             return record(chosen.output, **settings)
+
+    def _targets(self, words: Iterable[str]) -> Targets:
+        """The cell, and what is named: by a name of the user's namespace, as a function of another cell, or as a target."""
+        assert self.source is not None
+        space = self._shell.user_ns
+        found: list[Any] = [self.source.code]
+        for word in filter(None, words):
+            head, *attributes = word.removeprefix("__main__:").split(".")
+            if word.startswith("__main__:") and head not in space:
+                raise UsageError(f"target {word!r}: no cell has made {head!r}{nearest(head, space)}")
+            if head in space and all(map(str.isidentifier, attributes)):
+                try:
+                    found.append(functools.reduce(getattr, attributes, space[head]))
+                except AttributeError as error:
+                    raise UsageError(f"target {word!r}: {error}") from None
+            else:
+                found.append(word)
+        targets = Targets(found)
+        targets.check()
+        return targets
 
     def begin(self) -> None:
         """Begin to record. The event log starts last and stops first, so that the recorder causes no events in it."""
@@ -152,12 +182,16 @@ class RecordedCell:
                 self._shell.user_ns[chosen.out] = recording
             if not getattr(chosen, "quiet", False):  # an option of a plugin, which may be left out
                 self._show(recording)
-            chosen.quiet = True  # it has been shown
-            self._plugins.report([recording], chosen)  # which reports failures on stderr
+            quiet, chosen.quiet = getattr(chosen, "quiet", False), True  # it has been shown
+            with naming_files(chosen):
+                self._plugins.report([recording], chosen)  # which reports failures on stderr
+                chosen.quiet = quiet
+            if not quiet:
+                self._show_pictures()
 
     def _show(self, recording: memkit.Recording) -> None:
         chosen = vars(self._options)
-        wished = {name: chosen[name] for name in ("sort", "hide", "show_all") if chosen.get(name) is not None}
+        wished = {name: chosen[name] for name in ("sort", "hide", "show_all", "by_thread") if chosen.get(name) is not None}
         disabled = [plugin.name for plugin in self._plugins.found if plugin.state == "disabled"]
         shown = memkit.mimebundle(recording, without=disabled, **wished)
         if not shown["text/plain"]:
@@ -170,6 +204,18 @@ class RecordedCell:
         else:
             self._shell.display_pub.publish(data=shown, metadata={})
 
+    def _show_pictures(self) -> None:
+        """Show the pictures that were just drawn, where there is a front end."""
+        if getattr(self._shell, "kernel", None) is None:
+            return
+        for file in self._pictures:
+            suffix = os.path.splitext(file)[1].lower()
+            if suffix in _PICTURES and os.path.isfile(file):
+                with open(file, "rb") as picture:
+                    content = picture.read()
+                shown = content.decode() if suffix == ".svg" else base64.b64encode(content).decode()
+                self._shell.display_pub.publish(data={_PICTURES[suffix]: shown, "text/plain": file})
+
 
 def _without_idle_threads(recording: memkit.Recording) -> memkit.Recording:
     """The recording without the threads that ran none of the traced code: a kernel has some of its own."""
@@ -180,15 +226,16 @@ def _without_idle_threads(recording: memkit.Recording) -> memkit.Recording:
 
 
 def _of_the_cell(stacks: Iterable[memkit.Stack]) -> Iterator[memkit.Stack]:
-    """The stacks without the frames of IPython and memkit that run the cell, and without IPython's own threads."""
+    """The stacks without the frames of IPython that run the cell, and without IPython's own threads."""
     modules = [sys.modules[name] for name in ("IPython", "ipykernel") if name in sys.modules]
     machinery = [os.path.dirname(module.__file__ or "") for module in modules]
     for stack in stacks:
-        files = [frame.file for frame in stack.frames]
-        if _RUNS_THE_CELL in files:
-            outermost = len(files) - 1 - files[::-1].index(_RUNS_THE_CELL)
+        by_it = [any(frame.file.startswith(os.path.join(folder, "")) for folder in machinery) for frame in stack.frames]
+        runs_it = [by and frame.function.endswith(_RUNS_THE_CELL) for frame, by in zip(stack.frames, by_it)]
+        if any(runs_it):
+            outermost = len(runs_it) - 1 - runs_it[::-1].index(True)
             yield stack._replace(frames=stack.frames[:outermost])
-        elif not any(file.startswith(os.path.join(folder, "")) for file in files for folder in machinery):
+        elif not any(by_it):
             yield stack
 
 
@@ -208,9 +255,3 @@ def _name(text: str) -> str:
     if not text.isidentifier() or keyword.iskeyword(text):
         raise UsageError(f"--out {text!r}: write the name of a variable")
     return text
-
-
-def _checked(targets: list[CodeType | str]) -> Targets:
-    found = Targets(targets)
-    found.check()
-    return found

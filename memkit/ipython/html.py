@@ -11,10 +11,10 @@ from html import escape
 from memkit.base.units import show_bytes, show_text, show_time
 from memkit.ipython import pictures
 from memkit.model.recording import Recording
-from memkit.model.sources import Source
+from memkit.model.sources import Source, place_of
 from memkit.report import facts, transforms
 from memkit.report.facts import Fact
-from memkit.report.reporters import call_paths, console, lines
+from memkit.report.reporters import call_paths, console, heap, lines
 
 MARK = "background:rgba(230,150,30,.25);font-weight:bold"
 CELL = "padding:1px 8px;border:none;white-space:pre;vertical-align:baseline;max-width:none"
@@ -31,15 +31,17 @@ def mimebundle(
     sort: str | None = None,
     hide: str | Iterable[str] = (),
     show_all: bool = False,
+    by_thread: bool = False,
     without: Collection[str] = (),
 ) -> dict[str, str]:
     """A recording as text and as HTML, by their MIME types, for any front end of Jupyter.
 
-    ``sort``, ``hide`` and ``show_all`` are the options of that name for the tree of calls. ``without`` names plugins whose
-    part is left out: ``console`` is the summary, ``lines`` the tables of lines, ``paths`` the tree of calls. The HTML has no
-    scripts and no style sheets.
+    ``sort``, ``hide``, ``show_all`` and ``by_thread`` are the options of that name for the tree of calls. ``without`` names
+    plugins whose part is left out: ``console`` is the summary, ``heap`` what is alive, ``lines`` the tables of lines,
+    ``paths`` the tree of calls. The HTML has no scripts and no style sheets.
     """
-    shown = recording.hiding(hide, libraries=not show_all) if recording.calls else recording
+    shown = recording.by_thread() if by_thread else recording
+    shown = shown.hiding(hide, libraries=not show_all) if recording.calls else recording
     return {"text/plain": text(recording, shown, sort, without), "text/html": html(recording, shown, sort, without)}
 
 
@@ -49,6 +51,8 @@ def text(
     """The summary, the tables of lines and the tree of calls, as in the terminal."""
     shown = shown or recording
     found = [] if "console" in without else list(console.summary(recording, WIDTH))
+    if recording.heap is not None and "heap" not in without:
+        found += heap.page(shown)
     if recording.tracing is not None and "lines" not in without:
         found += lines.tables(recording)
     if recording.call_tracing is not None and "paths" not in without:
@@ -69,6 +73,8 @@ def html(
             *_details(recording),
             *_spans(recording),
         ]
+    if recording.heap is not None and "heap" not in without:
+        parts += _heap(shown)
     if "lines" not in without:
         parts += _lines(recording)
     if recording.call_tracing is not None and "paths" not in without:
@@ -154,10 +160,19 @@ def _spans(recording: Recording) -> Iterator[str]:
     for span in most:
         took = "unfinished" if span.end is None else show_time(span.duration)
         growth = "?" if span.growth is None else show_bytes(span.growth, sign=True)
-        rows.append(((took, growth, show_bytes(span.peak), "  " * span.depth + span.label), ""))
-    yield _table(("took", "growth", "peak", "span"), rows)
+        sizes = growth, show_bytes(span.rise), show_bytes(span.peak)
+        rows.append(((took, *sizes, "  " * min(span.depth, WIDTH // 4) + span.label), ""))
+    yield _table(("took", "growth", "rise", "peak", "span"), rows)
     if len(recording.spans) > len(most):
         yield _faint(f"and {len(recording.spans) - len(most)} more that rose less")
+
+
+def _heap(recording: Recording) -> Iterator[str]:
+    yield _title("heap", heap.total(recording).removeprefix("heap: "))
+    for title, rows in heap.lists(recording):
+        yield f'<div style="margin-top:8px">{escape(title)}</div>'
+        yield _table(heap.HEAD, ((cells, MARK if marked else "") for *cells, marked in rows))
+    yield _faint(heap.exactness(recording))
 
 
 def _lines(recording: Recording) -> Iterator[str]:
@@ -167,40 +182,55 @@ def _lines(recording: Recording) -> Iterator[str]:
         yield _faint(lines.none_known(recording))
         return
     for function, those in recording.functions.items():
-        source = Source(function.file, recording.about.began)
+        source = Source(function.file, recording.about.began, function, recording.sources)
         yield _title(function.name, f"{source.name}:{function.line} · {lines.sums(those)}")
         if source.remark:
             yield _faint(source.remark)
-        rows = []
+        rows, columns = [], lines.columns_of(those)
         for number, line, marked in lines.rows(function, those, source):
             if number is None:
-                rows.append((("⋮", *[""] * len(lines.HEAD)), FAINT))
+                rows.append((("⋮", *[""] * len(columns)), FAINT))
             else:
-                rows.append(((*lines.cells(number, line), source.line(number)), MARK if marked else ""))
-        yield _table((*lines.HEAD, "source"), rows)
+                rows.append(((*lines.cells(number, line, columns), source.line(number)), MARK if marked else ""))
+        yield _table((*(name for name, _ in columns), "source"), rows)
+    for title, found in lines.lists(recording):
+        yield from _list(title, found)
+    yield from map(_plain, lines.kinds(recording))
     yield _faint(lines.cost(recording))
 
 
+def _list(title: str, found: Iterable[tuple[str, str]]) -> Iterator[str]:
+    yield f'<div style="margin-top:8px">{escape(title)}</div>'
+    yield _table(("", ""), (((size, words), "") for size, words in found))
+
+
+def _plain(words: str) -> str:
+    return f"<div>{escape(words)}</div>"
+
+
 def _calls(recording: Recording, sort: str | None, hidden: int) -> Iterator[str]:
-    if not recording.calls:
+    if not recording.calls or (not hidden and all(call.parent is None for call in recording.calls)):
         yield _faint(call_paths.none_known(recording))
         return
     paths = transforms.MainPaths(recording.calls, sort)
     yield _title("calls", call_paths.title(paths).removeprefix("calls "))
-    rows, shown = [], 0
+    rows, shown, columns = [], 0, call_paths.columns_of(recording, call_paths.TREE)
     for depth, call in paths.rows():
         indent = "  " * depth
         if isinstance(call, list):
             shown += len(call)
-            rows.append(((*[""] * len(call_paths.TREE), f"{indent}... {len(call):,} calls between"), FAINT))
+            rows.append(((*[""] * len(columns), f"{indent}... {len(call):,} calls between"), FAINT))
             continue
         shown += 1
-        place = f"  {call_paths.place(call.function)}".rstrip()
-        cells = (*call_paths.cells(paths, call), f"{indent}{call.function.name}{place}")
+        place = "  handed over" if call.handed else f"  {place_of(call.function)}".rstrip()
+        cells = (*call_paths.cells(paths, call, columns), f"{indent}{call.function.name}{place}")
         rows.append((cells, MARK if paths.stands_out(call) else ""))
-    yield _table((*(name for name, _ in call_paths.TREE), "function"), rows)
+    yield _table((*(name for name, _ in columns), "function"), rows)
     if left := call_paths.left_out(paths, shown):
         yield _faint(left)
     if hidden:
         yield _faint(f"{hidden:,} more, of libraries and the like, counted with their callers")
+    if risen := call_paths.most_risen(recording):
+        yield from _list(call_paths.MOST_RISEN_TITLE, risen)
+    yield from map(_plain, call_paths.kinds(recording))
     yield _faint(call_paths.cost(recording))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import NamedTuple
 
+from memkit.base import clocks
 from memkit.base.errors import JournalError
 from memkit.model import file_format
 from memkit.record import files
@@ -46,11 +46,11 @@ class Measurement:
         self._curve = _Curve() if curve or not self._reset else None
         self._scope = engine.Scope()
         self.before: int = engine.rss()
-        self._began = time.perf_counter_ns()
+        self._began = clocks.perf_counter_ns()
 
     def end(self) -> Measured:
         """End the measurement and return its result."""
-        took = time.perf_counter_ns() - self._began
+        took = clocks.perf_counter_ns() - self._began
         after, high = engine.rss(), self._scope.close()
         samples = self._curve.end() if self._curve is not None else ()
         exact = (self._reset and engine.peaks()[0] == "reset") or high is not None  # a mark that rose has the whole peak
@@ -73,7 +73,7 @@ class _Curve:
             self._file = files.UnnamedFile()
             self._journal = engine.Journal(self._file.writer())
             meter = engine.Meter("rss")
-            self._sampler = engine.Sampler(self._journal, meter, 0, time.monotonic_ns(), engine.peaks()[0] != "samples")
+            self._sampler = engine.Sampler(self._journal, meter, 0, clocks.monotonic_ns(), engine.peaks()[0] != "samples")
             self._sampler.start()
         except (OSError, RuntimeError):
             self._close()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import weakref
 from typing import TYPE_CHECKING, NamedTuple
 
 from memkit.base.errors import MemkitError, UsageError
+from memkit.base.stderr import to_stderr
 from memkit.base.units import SECOND
 from memkit.ipython.measurement import Measured, Measurement
 from memkit.model.sources import NO_NUMBER
@@ -51,6 +53,7 @@ class MemWatcher:
         self.shell = shell or _shell()
         self._open: list[_Cell] = []
         self._last: Measured | None = None
+        self._untold: tuple[_Cell, Measured] | None = None  # whose line would be in a text that is captured
         self._outermost: int | str | None = None  # the execution count of the cell that runs nested ones
 
     def __repr__(self) -> str:
@@ -115,12 +118,21 @@ class MemWatcher:
         """A cell has ended. IPython does not announce the start of an empty cell; an aborted cell has no result."""
         info = getattr(result, "info", None)
         cell = next((each for each in reversed(self._open) if each.info is info or result is None), None)
-        if cell is None:
+        untold = self._untold
+        if cell is not None:
+            self._open.remove(cell)
+        elif untold is not None and not _is_captured(self.shell):  # in this cell, below %%capture, this was switched on
+            self._untold = None
+            self._show(self._name(untold[0]._replace(info=info), result), untold[1])
             return
-        self._open.remove(cell)
+        else:
+            return
         try:
-            self._last = cell.measurement.end()
-            self._show(self._name(cell, result), self._last)
+            self._last = measured = cell.measurement.end()
+            if not _is_captured(self.shell):
+                self._show(self._name(cell, result), measured)
+            elif not cell.nested:  # otherwise the cell around it is told of
+                self._untold = cell, measured
         except (MemkitError, OSError) as error:
             self._give_up(error)
 
@@ -143,7 +155,7 @@ class MemWatcher:
 
     def _give_up(self, error: Exception) -> None:
         self.stop_watching_memory()
-        print(f"memkit: cells are not watched any more: {error}", file=sys.stderr)
+        to_stderr(f"cells are not watched any more: {error}")
 
 
 class _Cell(NamedTuple):
@@ -180,6 +192,11 @@ def _shell() -> InteractiveShell:
     if shell is None:
         raise UsageError("MemWatcher watches the cells of IPython, and this is not IPython: use memkit.record() here")
     return shell
+
+
+def _is_captured(shell: InteractiveShell) -> bool:
+    """Whether what is printed now is for the program, as in a cell below ``%%capture``."""
+    return isinstance(sys.stdout, io.StringIO) or type(shell.display_pub).__name__ == "CapturingDisplayPublisher"
 
 
 def _has_front_end(shell: InteractiveShell) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from memkit.base import clocks
 from memkit.base.units import SECOND
 from memkit.ipython.measurement import Measurement
 from memkit.ipython.settle import flush_page_counters, release_free_memory
@@ -83,7 +83,7 @@ def memit(
     free memory of the C library are returned to the system, since the statement would reuse them and grow by less.
     """
     __tracebackhide__ = True
-    began, exact = time.monotonic(), True
+    began, exact = clocks.monotonic(), True
     peaks: list[int] = []
     if include_children:
         children_memory()  # the first poll imports psutil, which is not the statement's memory
@@ -92,7 +92,7 @@ def memit(
     baseline = engine.rss() + (children_memory() if include_children else 0)
     for number in range(repeat):
         if number:
-            if timeout is not None and time.monotonic() - began >= timeout:
+            if timeout is not None and clocks.monotonic() - began >= timeout:
                 break
             release_free_memory()
         if include_children:
@@ -164,9 +164,9 @@ class Children:
     def _poll_until_stopped(self) -> None:
         wait = self.interval
         while not self._stopped.wait(wait):
-            began = time.monotonic_ns()
+            began = clocks.monotonic_ns()
             self._poll()
-            took = (time.monotonic_ns() - began) / SECOND
+            took = (clocks.monotonic_ns() - began) / SECOND
             wait = max(self.interval, 10 * took)  # polling takes at most a tenth of the time
 
     def _poll(self) -> None:

@@ -6,11 +6,11 @@ the times that this happened. Nothing here is recursive: trees are as deep as th
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from memkit.model.thread_names import MOST_THREADS, without_numbers
+from memkit.model.heap import Heap, sum_of_heaps
+from memkit.model.thread_names import MOST_THREADS, of_process, of_several, without_numbers
 
 LIBRARIES = (
     *("<frozen *", "*/site-packages/*", "*/dist-packages/*"),
@@ -31,6 +31,25 @@ class Function(NamedTuple):
     """Where it begins."""
 
 
+class Handed(NamedTuple):
+    """Where work was done that was handed over."""
+
+    home: int | None
+    """The id of the call, of the thread that did it, that began it; None where the work is the thread itself."""
+    root: Function
+    """Of a thread the function that is its root, such as ``<thread worker-1>``; else as that of the call."""
+
+
+class Given(NamedTuple):
+    """A function of which a call handed work to other processes."""
+
+    call: int
+    """The id of the call."""
+    function: Function
+    by: Function
+    """The function of a pool by which it did, such as ``ProcessPoolExecutor.submit``."""
+
+
 class Call(NamedTuple):
     """A function as it was called by one path, summed up over all times."""
 
@@ -38,6 +57,8 @@ class Call(NamedTuple):
     parent: int | None
     """The caller's id, which is lower; None for the root of a thread."""
     function: Function
+    """Of work that was handed over what stands for all of its kind: ``<thread>``, ``<thread pool>``, ``<process pool>`` or
+    ``<task>``."""
     thread: int
     calls: int
     """How often it was entered."""
@@ -53,98 +74,109 @@ class Call(NamedTuple):
     """The highest memory while it ran, with all that it called."""
     own_peak: int
     """The highest memory while it ran itself, and nothing that it called."""
+    rise: int | None = None
+    """The most by which one call, with all that it called, rose above what there was when it began; None in old files."""
+    rises: int | None = None
+    """The sum of the rises of all calls; None in old files."""
+    about: int = 0
+    """Bytes of ``growth`` that are an estimate: nobody knows for certain which thread took them."""
+    handed: Handed | None = None
+    """Of work that its parent handed over, and another thread or task did: see :meth:`Recording.by_thread`."""
+    process: int | None = None
+    """The process, where it is another than the recorded one; of calls that are shown as one, one of these."""
+    alone: tuple[int | None, int | None] | None = None
+    """``rise`` and ``rises`` in its process, where work that was handed to another process makes others of them."""
+    heap: Heap | None = None
+    """What it allocated, with all that it called; None where heap was not counted."""
+    own_heap: Heap | None = None
+    """The same without what it called."""
+
+    @property
+    def allocated(self) -> int | None:
+        """Bytes that it allocated, with all that it called; None where heap was not counted."""
+        return None if self.heap is None else self.heap.allocated
+
+    @property
+    def freed(self) -> int | None:
+        """Bytes of these that were freed, wherever that was."""
+        return None if self.heap is None else self.heap.freed
+
+    @property
+    def alive(self) -> int | None:
+        """Bytes of these that are alive at the end."""
+        return None if self.heap is None else self.heap.alive
+
+    @property
+    def alive_at_peak(self) -> int | None:
+        """Bytes of these that were alive when most was, of all that the recording counts."""
+        return None if self.heap is None else self.heap.alive_at_peak
+
+    @property
+    def temporary(self) -> int | None:
+        """Bytes of these that were freed in the call that allocated them."""
+        return None if self.heap is None else self.heap.temporary
+
+    @property
+    def blocks(self) -> int | None:
+        """How many blocks it allocated."""
+        return None if self.heap is None else self.heap.blocks
 
 
+PROCESSES = Function("", "<process pool>", 0)
+"""Stands for the work that a call handed to other processes."""
 LOST = Function("", "<lost>", 0)
 """Stands for a function whose row was lost."""
 
-_FIELDS = 8
+UNKNOWN = -1
+"""A rise that is not known, where rises are plain numbers."""
 
 
-class Tally:
-    """The rows of calls as a reader meets them. They are kept packed: there can be a million."""
-
-    def __init__(self) -> None:
-        self._places: dict[int, int] = {}
-        self._rows = array("q")
-
-    def take(
-        self,
-        id: int,
-        parent: int | None,
-        function: int,
-        thread: int,
-        calls: int,
-        time: int,
-        growth: int,
-        peak: int,
-        *_: object,
-    ) -> None:
-        """Keep a row; a later one of the same node takes its place. TypeError or OverflowError for one that is damaged."""
-        if id < 0:
-            raise TypeError(id)
-        row = array("q", (id, -1 if parent is None else parent, function, thread, calls, time, growth, peak))
-        place = self._places.setdefault(id, len(self._rows))
-        self._rows[place : place + _FIELDS] = row
-
-    @property
-    def entered(self) -> int:
-        """How often functions were called."""
-        return sum(self._rows[4::_FIELDS])
-
-    def calls(self, functions: dict[int, Function]) -> tuple[Call, ...]:
-        """The calls in order, with what they add up to. One whose caller's row was lost becomes a root."""
-        columns = [self._rows[field::_FIELDS] for field in range(_FIELDS)]
-        order = sorted(range(len(columns[0])), key=columns[0].__getitem__)
-        ids, parents, numbers, threads, entered, own_time, own_growth, own_peak = (
-            list(map(column.__getitem__, order)) for column in columns
-        )
-        place_of = {id: place for place, id in enumerate(ids)}
-        callers = [place_of.get(parent, -1) for parent in parents]
-        time, growth, peak = own_time[:], own_growth[:], own_peak[:]
-        for place in range(len(ids) - 1, -1, -1):
-            caller = callers[place]
-            if 0 <= caller < place:
-                time[caller] += time[place]
-                growth[caller] += growth[place]
-                peak[caller] = max(peak[caller], peak[place])
-            else:
-                callers[place] = -1
-        named = [None if caller < 0 else ids[caller] for caller in callers]
-        called = [functions.get(number, LOST) for number in numbers]
-        rows = zip(ids, named, called, threads, entered, time, growth, own_time, own_growth, peak, own_peak)
-        return tuple(map(Call._make, rows))
+def raise_with_work(callers: list[int], handed: set[int], rise: list[int], rises: list[int], growth: list[int]) -> None:
+    """Let those rise that handed work over: by what stayed of it at least, and by the most that a part of it rose."""
+    gave: set[int] = set()
+    for place in range(len(callers) - 1, -1, -1):
+        caller = callers[place]
+        if place in gave and rise[place] != UNKNOWN:
+            rise[place] = max(rise[place], growth[place])
+        if rises[place] != UNKNOWN:
+            rises[place] = max(rises[place], rise[place])
+        if caller >= 0 and rise[caller] != UNKNOWN:
+            if place in handed or place in gave:
+                gave.add(caller)
+            if caller in gave or caller in handed:
+                rise[caller] = max(rise[caller], rise[place])
 
 
 _FIELD = {name: place for place, name in enumerate(Call._fields)}
 _PARENT, _FUNCTION, _TIME, _GROWTH = (_FIELD[name] for name in ("parent", "function", "time", "growth"))
-_PEAK, _OWN_PEAK = (_FIELD[name] for name in ("peak", "own_peak"))
+_PEAK, _OWN_PEAK, _RISE, _RISES = (_FIELD[name] for name in ("peak", "own_peak", "rise", "rises"))
+_HEAP, _OWN_HEAP = _FIELD["heap"], _FIELD["own_heap"]
+_ABOUT, _HANDED, _ALONE = (_FIELD[name] for name in ("about", "handed", "alone"))
 _OWN = [_FIELD[name] for name in ("own_time", "own_growth")]
-_SUMS = [_FIELD[name] for name in ("calls", "time", "growth", "own_time", "own_growth")]
+_SUMS = [_FIELD[name] for name in ("calls", "time", "growth", "own_time", "own_growth", "about")]
 
 
 def fold(calls: tuple[Call, ...], hidden: Callable[[str], bool]) -> tuple[Call, ...]:
     """The calls without those of hidden files: what these did themselves is counted with the nearest caller that is left.
 
-    A function in C goes with its caller. Roots stay; many that only numbers tell apart become one. So do nodes that become
-    the same path.
+    A function in C goes with its caller. Roots stay, and so does what stands for work that was handed over; many roots that
+    only numbers tell apart become one. So do nodes that become the same path. How far a caller rose has in it what these did
+    already.
     """
     homes: dict[int | None, list[Any]] = {}
     nodes: dict[object, list[Any]] = {}
     folded: set[int | None] = set()
-    gathered = _gathered(calls)
+    gathered = _gathered(calls) | _processes_gathered(calls)
     for call in calls:
         home = homes.get(call.parent)
         file = call.function.file
-        if home is not None and (hidden(file) if file else call.parent in folded):
+        if home is not None and call.handed is None and (hidden(file) if file else call.parent in folded):
             folded.add(call.id)
-            for field in _OWN:
-                home[field] += call[field]
-            home[_OWN_PEAK] = max(home[_OWN_PEAK], call.own_peak)
+            _add_own(home, call)
         else:
             parent = None if home is None else home[0]
             function = gathered.get(call.id, call.function)
-            apart = call.thread if parent is None and function is call.function else None
+            apart = (call.thread, call.process) if parent is None and function is call.function else None
             home = _add(nodes, (parent, function, apart), call)
             home[_PARENT], home[_FUNCTION] = parent, function
         homes[call.id] = home
@@ -153,11 +185,84 @@ def fold(calls: tuple[Call, ...], hidden: Callable[[str], bool]) -> tuple[Call, 
 
 def _gathered(calls: tuple[Call, ...]) -> dict[int, Function]:
     """What stands for threads of which there are many: the id of a root -> a function with stars for the numbers."""
-    alike: dict[Function, list[int]] = {}
+    alike: dict[tuple[Function, int | None], list[int]] = {}
     for call in calls:
         if call.parent is None:
-            alike.setdefault(call.function._replace(name=without_numbers(call.function.name)), []).append(call.id)
-    return {id: function for function, ids in alike.items() if len(ids) > MOST_THREADS for id in ids}
+            function = call.function._replace(name=without_numbers(call.function.name))
+            alike.setdefault((function, call.process), []).append(call.id)
+    return {id: kind[0] for kind, ids in alike.items() if len(ids) > MOST_THREADS for id in ids}
+
+
+def _processes_gathered(calls: tuple[Call, ...]) -> dict[int, Function]:
+    """What stands for processes that do the same work: the id of a root -> a function with their number."""
+    alike: dict[Function, list[Call]] = {}
+    for call in calls:
+        if call.parent is None and call.process is not None:
+            alike.setdefault(call.function, []).append(call)
+    counts = {function: len({call.process for call in roots}) for function, roots in alike.items()}
+    return {
+        call.id: function._replace(name=of_several(function.name, counts[function]))
+        for function, roots in alike.items()
+        for call in roots
+        if counts[function] > 1
+    }
+
+
+def by_thread(calls: tuple[Call, ...]) -> tuple[Call, ...]:
+    """The calls as their threads made them: work that was handed over is below what began it in the thread that did it."""
+    homes: dict[int | None, list[Any]] = {}
+    nodes: dict[object, list[Any]] = {}
+    about = {call.id: call.about for call in calls}
+    for call in calls:
+        if call.parent in about:
+            about[call.parent] -= call.about
+    for call in calls:
+        rise, rises = call.alone or (call.rise, call.rises)
+        call = call._replace(about=about[call.id], rise=rise, rises=rises, alone=None)
+        at_home = homes.get(call.handed.home) if call.handed and call.handed.home is not None else None
+        if at_home is not None:  # what stands for work of a kind is nothing that a thread calls
+            _add_own(at_home, call)
+            at_home[_ABOUT] += call.about
+            homes[call.id] = at_home
+            continue
+        caller = None if call.handed else homes.get(call.parent)
+        function = call.handed.root if call.handed else call.function
+        parent = None if caller is None else caller[0]
+        apart = (call.thread, call.process) if parent is None else None
+        if parent is None and call.process is not None and not function.file:
+            function = function._replace(name=of_process(function.name, call.process))
+        home = homes[call.id] = _add(nodes, (parent, function, apart), call)
+        home[_PARENT], home[_FUNCTION], home[_HANDED] = parent, function, None
+    return summed_up(nodes.values())
+
+
+def summed_up(nodes: Iterable[list[Any]]) -> tuple[Call, ...]:
+    """Calls with the sums that their own ones add up to. Callers come before what they call."""
+    found = {node[0]: node for node in nodes}
+    for node in found.values():
+        node[_TIME], node[_GROWTH] = (node[field] for field in _OWN)
+        node[_PEAK], node[_HEAP] = node[_OWN_PEAK], node[_OWN_HEAP]
+    for node in reversed(found.values()):
+        caller = found.get(node[_PARENT])
+        if caller is not None:
+            caller[_TIME] += node[_TIME]
+            caller[_GROWTH] += node[_GROWTH]
+            caller[_ABOUT] += node[_ABOUT]
+            caller[_HEAP] = sum_of_heaps(caller[_HEAP], node[_HEAP])
+            caller[_PEAK] = max(caller[_PEAK], node[_PEAK])
+    return tuple(map(Call._make, found.values()))
+
+
+def those_that_hand_over(calls: Sequence[Call]) -> set[int]:
+    """The ids of the calls below which there is work that was handed over."""
+    parents = {call.id: call.parent for call in calls}
+    found: set[int] = set()
+    for call in calls:
+        above = call.parent if call.handed else None
+        while above is not None and above not in found:
+            found.add(above)
+            above = parents[above]
+    return found
 
 
 def by_function(calls: Iterable[Call]) -> tuple[Call, ...]:
@@ -179,6 +284,11 @@ def by_function(calls: Iterable[Call]) -> tuple[Call, ...]:
         if outermost.setdefault(call.function, depth) < depth:  # its growth and time are in those of the outer call
             node[_TIME] -= call.time
             node[_GROWTH] -= call.growth
+            node[_ABOUT] -= call.about
+            if call.heap is not None:
+                node[_HEAP] = node[_HEAP].minus(call.heap)
+            if node[_RISES] is not None:
+                node[_RISES] -= call.rises or 0
     return tuple(map(Call._make, sums.values()))
 
 
@@ -194,6 +304,14 @@ def walk(calls: Iterable[Call]) -> Iterator[tuple[int, Call]]:
         ahead += [(depth + 1, following) for following in reversed(below.get(call.id, ()))]
 
 
+def _add_own(node: list[Any], call: Call) -> None:
+    """Count what a call did itself with another."""
+    for field in _OWN:
+        node[field] += call[field]
+    node[_OWN_HEAP] = sum_of_heaps(node[_OWN_HEAP], call.own_heap)
+    node[_OWN_PEAK] = max(node[_OWN_PEAK], call.own_peak)
+
+
 def _add(nodes: dict[object, list[Any]], key: object, call: Call) -> list[Any]:
     """Add a call to the node of a key, and return the node."""
     node = nodes.get(key)
@@ -202,9 +320,24 @@ def _add(nodes: dict[object, list[Any]], key: object, call: Call) -> list[Any]:
         return node
     for field in _SUMS:
         node[field] += call[field]
+    node[_HEAP], node[_OWN_HEAP] = sum_of_heaps(node[_HEAP], call.heap), sum_of_heaps(node[_OWN_HEAP], call.own_heap)
     for field in (_PEAK, _OWN_PEAK):
         node[field] = max(node[field], call[field])
+    if node[_ALONE] or call.alone:
+        own, other = node[_ALONE] or (node[_RISE], node[_RISES]), call.alone or (call.rise, call.rises)
+        node[_ALONE] = highest_of(own[0], other[0]), sum_of(own[1], other[1])
+    node[_RISE], node[_RISES] = highest_of(node[_RISE], call.rise), sum_of(node[_RISES], call.rises)
     return node
+
+
+def highest_of(one: int | None, other: int | None) -> int | None:
+    """The greater of two; None where one is not known."""
+    return None if one is None or other is None else max(one, other)
+
+
+def sum_of(one: int | None, other: int | None) -> int | None:
+    """The sum of two; None where one is not known."""
+    return None if one is None or other is None else one + other
 
 
 def matcher(globs: Iterable[str]) -> Callable[[str], bool]:

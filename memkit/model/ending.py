@@ -24,7 +24,7 @@ class Ending(NamedTuple):
     out_of_memory: OutOfMemory | None = None
     """The evidence, where the process was out of memory; ``str()`` of it is the evidence in words."""
     finished: bool = True
-    """Whether Python shut down in order; not so after ``os._exit``, or a kill."""
+    """Whether the recording ended in order: not so after ``os._exit``, or a kill from outside."""
     exception: str | None = None
     """The name of the uncaught exception's type."""
     limit: SetLimit | None = None
@@ -127,7 +127,8 @@ def _killed(end: End | None, exit: Exit) -> Ending:
     evidence = exit.out_of_memory if exit.signal == _SIGKILL else None
     if end is None:
         return Ending("killed", None, None, exit.signal, evidence, False)
-    return Ending("killed", end.error, None, exit.signal, evidence or end.out_of_memory, False, end.exception)
+    foreseen = end.kind == "ended"  # the program raised the signal itself, when everything had been written
+    return Ending("killed", end.error, None, exit.signal, evidence or end.out_of_memory, foreseen, end.exception)
 
 
 def signal_name(number: int | None) -> str:
@@ -136,3 +137,12 @@ def signal_name(number: int | None) -> str:
         return signals.Signals(number or 0).name
     except ValueError:
         return f"signal {number}"
+
+
+def child_ending(code: int | None, signal: int | None, out_of_memory: OutOfMemory | None) -> Ending:
+    """How a process ended that another has started."""
+    if signal is not None:
+        return Ending("killed", signal=signal, out_of_memory=out_of_memory, finished=False)
+    if code is None:
+        return Ending("ended", finished=False)
+    return Ending("exited", code=code) if code else Ending("ok")

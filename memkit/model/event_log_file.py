@@ -29,9 +29,11 @@ from typing import BinaryIO, NamedTuple
 from memkit.base import paths
 from memkit.base.errors import FormatError
 from memkit.model.file_format import EVENT_LOG_HEAD as HEAD
+from memkit.model.row_values import check
 
 _WHEN = re.compile(r"(?:FRST|NEXT|LAST): (\d+) ++\+(\d+) ++(\d+)\.(\d{6}) ++([A-Z_]+) ++")
-_WHERE = re.compile(r"(.+?) ++(-?\d+) (\S.*)", re.DOTALL)
+_WHERE = re.compile(r"(.+?)(?<! ) ++(-?\d+) (\S.*)", re.DOTALL)
+_GUARDED = ("=", "+", "-", "@", "'", "\t", "\n", "\r")
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 
 
@@ -88,7 +90,7 @@ class Log:
                 continue
             try:
                 yield _padded_row_of(line)
-            except ValueError:  # a broken one
+            except (ValueError, TypeError):  # a broken one
                 self.broken += 1
 
 
@@ -136,15 +138,17 @@ def _is_csv(path: str) -> bool:
 
 def _whole_rows(lines: Iterator[str], log: Log) -> Iterator[str]:
     """The lines, those of one row together: a name may have a line break in it, which stands in quotes."""
-    row = ""
+    row: list[str] = []
+    quotes = 0
     for line in lines:
         if row and re.match(r"\d+,\d+\.\d{9},\d+,[A-Z_]+,", line):  # the row before was torn inside the quotes
             log.broken += 1
-            row = ""
-        row += line
-        if row.count('"') % 2 == 0 and row.endswith("\n"):
-            yield row
-            row = ""
+            row, quotes = [], 0
+        row.append(line)
+        quotes += line.count('"')
+        if quotes % 2 == 0 and line.endswith("\n"):
+            yield "".join(row)
+            row, quotes = [], 0
     log.broken += bool(row)
 
 
@@ -153,7 +157,19 @@ def _row_of(
 ) -> LogRow:
     seconds, nanoseconds = moment.split(".")
     time = int(seconds) * 10**9 + int(nanoseconds)
-    return LogRow(int(event), time, int(thread), what, file, int(line) if line else None, function, int(memory), int(change))
+    place = int(line) if line else None
+    file, function = map(_unguarded, (file, function))
+    return _checked(LogRow(int(event), time, int(thread), what, file, place, function, int(memory), int(change)))
+
+
+def _unguarded(text: str) -> str:
+    """Text without the apostrophe that was put before it, for spreadsheets."""
+    return text[1:] if text[:1] == "'" and text[1:2] in _GUARDED else text
+
+
+def _checked(row: LogRow) -> LogRow:
+    check(row, "itIsxLsii")
+    return row
 
 
 def _padded_row_of(line: str) -> LogRow:
@@ -167,7 +183,7 @@ def _padded_row_of(line: str) -> LogRow:
     file, number, function = where.groups()
     time = int(seconds) * 10**9 + int(micros) * 1000
     place = int(number) if int(number) > 0 else None
-    return LogRow(int(event), time, None, what, _plain(file), place, _plain(function), int(memory), int(change))
+    return _checked(LogRow(int(event), time, None, what, _plain(file), place, _plain(function), int(memory), int(change)))
 
 
 def _plain(text: str) -> str:

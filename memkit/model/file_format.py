@@ -12,14 +12,35 @@ row          values                                            written
 ``span``     id, time, memory, thread, depth, label            when a span begins
 ``span_end``  id, time, memory, peak                           when it ends; peak is null where only samples tell
 ``function``  number, file, qualified name, first line         the first time that code is traced
+``source``   file, text                                        before the first function of code that is in no file,
+                                                               where its text is known
 ``line``     function, number, hits, time, growth,             when rows are flushed and the line has run or runs:
-             memory, peak                                      the totals so far, so the last row of a line holds
+             memory, peak, rise, rises, about, own rise        the totals so far, so the last row of a line holds
 ``tracing``  tracer, gate, reason, cost of a line, of a read   when tracing begins; costs are in nanoseconds
 ``reads``    readings of memory                                when rows are flushed: what came since the row before
 ``call``     node, parent, function, thread, calls, time,      when rows are flushed: what the node did itself, so far;
-             growth, peak                                      the parent has a lower number, or is null for a root
+             growth, peak, rise, rises, about                  the parent has a lower number, or is null for a root; the
+                                                               rise is that of one call with all that it called
+``handed``   node, home, kind                                  before the first row of a call that is work which its parent
+                                                               handed over: the function that stands for all such work,
+                                                               and the node that called it in its thread, null for a thread
+``given``    node, function, function                          the first time that a call hands work of the one function to
+                                                               other processes, by the other one
 ``call_tracing``  tracer, gate, reason, cost of a call, of a read  as ``tracing``, for calls
 ``call_reads``  readings of memory                             as ``reads``, for calls
+``heap_counting``  allocators, by calls, by lines              when allocations are counted: which allocators, 1 or 0
+``heap_lines``  base, parent, function, line, count            lines below a line, or null: their numbers begin at the base
+``heap``     node, line, allocated, freed, blocks, blocks      sums so far of a node and a line, or null, in bytes; the last
+             freed, at the peak, temporary, by line            row of both counts
+``heap_total``  alive, peak, copies, unbooked                  after these; blocks that are in no sum
+``greenlets``  why                                            when rows are flushed, if greenlets were not told apart:
+                                                               1, no settrace; 2, it was taken over; 3, too many
+``sums``     time, left                                        after rows of lines and calls: when they were read; left is 1
+                                                               where smaller changes were left for later, else missing
+``group``    time, name, used, anonymous, shared, files,       by the supervisor, where a control group limits the program:
+             kernel                                            what that uses, and what of; null where it is not told
+``mapped``   time, bytes                                       before a sample: how much of it were pages of files, if that
+                                                               may have changed by 1/64 of memory
 ``limit``    name, size, used, kind                            when the recording begins: what limits memory
 ``peaks``    kind, reason                                      when peaks turn out to be known in another way than the first
                                                                row says
@@ -34,6 +55,11 @@ row          values                                            written
 ``process_left``  pid, time                                    when the recording ends, of each that still runs
 ``tree``     kind, reason, seen, reason                        how totals are added up: ``pss``, or ``rss`` and why; how
                                                                processes are found: by ``events`` or ``looks``, and why
+``unrecorded``  pid, memory, command                           when the recording ends: a process that the program started
+                                                               and that was not recorded, with the highest memory seen
+``waited_for``  memory                                         by the program as it ends, where children have ended that were
+                                                               not recorded: the highest of any, or of what their parent
+                                                               had when it started them
 ``total``    time, memory, rss, estimated, below, above        at each poll of the tree: all its processes together; the
                                                                last two only where they differ
 ``cost``     ticks, missed ticks, CPU time                     about once a second: what came since the row before
@@ -55,6 +81,10 @@ import os
 VERSION = 1
 SUFFIX = ".memkit"
 BEGINNING = b'["memkit"'
+PICKLED = "<dynamic-code>"
+"""The file of all code that cloudpickle has made, from its version 3.1 on."""
+MORE_FUNCTIONS = "<more functions>"
+"""The name of the functions that are counted together, beyond as many as a recording tells apart."""
 
 
 def row(*values: object) -> bytes:
@@ -103,8 +133,45 @@ def origin(path: str) -> tuple[int, int] | None:
         with open(path, "rb") as file:
             about = json.loads(file.readline())[2]
         return about["pid"], about["clock"]
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
+
+
+class Awaited:
+    """The recording that another process is about to begin in a file, where an earlier one may be.
+
+    The earlier one may be of a process with the same number: in a container that is the rule. Make this before the process
+    can begin.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._earlier = _first_row(path)
+
+    def origin(self, pid: int | None) -> int | None:
+        """When the process with this number began it, on the monotonic clock; None as long as it has not."""
+        found = origin(self.path)
+        if found is None or found[0] != pid or _first_row(self.path) == self._earlier:
+            return None
+        return found[1]
+
+    def settings(self) -> tuple[int, str]:
+        """The interval of samples in nanoseconds, 0 for one that grows, and the meter's name, of the one that has begun."""
+        import json
+
+        about = json.loads(_first_row(self.path))[2]
+        return about["interval"] or 0, about["meter"]
+
+
+def _first_row(path: str) -> bytes:
+    """The first row of a recording, which no two have alike; empty where there is none."""
+    if not is_recording(path):
+        return b""
+    try:
+        with open(path, "rb") as file:
+            return file.readline()
+    except OSError:
+        return b""
 
 
 def segment(pid: int) -> bytes:

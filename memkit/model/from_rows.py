@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable
-from operator import attrgetter
+from functools import partial
+from itertools import chain
+from operator import attrgetter, itemgetter
 from typing import Any
 
-from memkit.model import old_rows
-from memkit.model.calls import Function, Tally
-from memkit.model.ending import End, Ending, Exit, ending_of
-from memkit.model.limit_events import Crossing, Frame, Stack, StackSnapshot
+from memkit.model import heap, old_rows
+from memkit.model.call_tally import Tally
+from memkit.model.calls import Function
+from memkit.model.ending import End, Ending, Exit, child_ending, ending_of
+from memkit.model.highest import Highest
+from memkit.model.limit_events import Crossing, Frame, GroupUse, Stack, StackSnapshot, the_programs
+from memkit.model.lines import Line, added_up
 from memkit.model.metadata import About
 from memkit.model.oom_evidence import OutOfMemory, evidence_of, set_limit_of
-from memkit.model.overhead import Cost, Tracing
-from memkit.model.recording import Line, Process, Recording, Sample, Span, Total
+from memkit.model.overhead import MIXED, Cost, Tracing
+from memkit.model.recording import Process, Recording, Sample, Span, Total, Unrecorded
+from memkit.model.row_values import SHAPES, check
 from memkit.system.limit import Limit
 
+_Sums = tuple[int, int, int, int, int, int | None, int | None, int, int | None]
+"""The fields of a ``Line`` after its place."""
 _Process = list[Any]
 """The pid, parent, start and command of a process, and when and how it ended, or None."""
 
@@ -31,7 +41,12 @@ class Rows:
         self._summed: tuple[str | None, str | None] | None = None
         self._seen: tuple[str | None, str | None] = (None, None)
         self._processes: list[_Process] = []  # those that the recorded one started, in order
+        self._alive: dict[int, list[_Process]] = {}  # those of them that have not ended, by pid
+        self._unrecorded: dict[int, Unrecorded] = {}
+        self._waited_for: int | None = None
         self._limits: list[Limit] = []
+        self._group: list[GroupUse] = []
+        self._mapped: list[tuple[int, int]] = []
         self._crossings: list[Crossing] = []
         self._stacks: list[tuple[int, Stack]] = []
         self._snapshot: int | None = None  # when stacks were read as memory rose
@@ -40,12 +55,16 @@ class Rows:
         self._spans: dict[int, tuple[int, int, int, int, str]] = {}
         self._ends: dict[int, tuple[int, int, int | None]] = {}
         self._functions: dict[int, Function] = {}
-        self._lines: dict[tuple[int, int], tuple[int, int, int, int, int]] = {}
+        self._sources: dict[str, str] = {}
+        self._lines: dict[tuple[int, int], _Sums] = {}
         self._tracing: tuple[str, str, str | None, float, float] | None = None
         self._reads = 0
         self._calls = Tally()
         self._call_tracing: tuple[str, str, str | None, float, float] | None = None
         self._call_reads = 0
+        self._heap = heap.HeapCounts()
+        self._greenlets: str | None = None
+        self._sums: tuple[int | None, int | None] = (None, None)  # when they were written, and with small changes too
         self._cost = (0, 0, 0)
         self._end: End | None = None
         self._exit: Exit | None = None
@@ -55,12 +74,14 @@ class Rows:
         """Take in decoded rows; those that are damaged or of an unknown kind are counted."""
         new, pid = tuple.__new__, self.about.pid
         try:
-            samples = [  # nearly every row is a short one of these; adding 0 refuses what is no number
-                new(Sample, (row[1] + 0, pid, row[2] + 0, row[2])) if len(row) == 3 else self._sample(*row[1:])
-                for row in rows
-                if row[0] == "sample" and len(row) < _OF_ANOTHER
+            plain = [row for row in rows if row[0] == "sample" and len(row) < _OF_ANOTHER]  # as nearly every row is
+            array("q", chain.from_iterable(row[1:] for row in plain))  # refuses what is no whole number of 64 bits
+            if min((row[1] for row in plain), default=0) < 0:
+                raise ValueError
+            samples = [
+                new(Sample, (row[1], pid, row[2], row[2])) if len(row) == 3 else self._sample(*row[1:]) for row in plain
             ]
-        except (TypeError, LookupError):
+        except (TypeError, LookupError, OverflowError, ValueError):
             samples = None  # one is damaged: go through them singly
         if samples is not None:
             self._samples += samples
@@ -71,45 +92,54 @@ class Rows:
     def _take_one(self, row: Any) -> None:
         kind: Any = row[0] if isinstance(row, list) and row else None
         try:
-            TAKE[old_rows.TAGS.get(kind, kind)](self, *row[1:])
-        except (TypeError, ValueError, KeyError, OverflowError):  # without its values, or of an unknown kind
+            kind = old_rows.TAGS.get(kind, kind)
+            check(row[1:], SHAPES.get(kind, ""))
+            TAKE[kind](self, *row[1:])
+        except (TypeError, ValueError, KeyError, OverflowError):  # damaged, or of an unknown kind
             self._unread += 1
 
-    # Adding 0 or "" refuses what is no number or no text.
-
     def _sample(self, time: Any, memory: Any, rise: Any = 0, pid: Any = None) -> Sample:
-        return Sample(time + 0, pid or self.about.pid, memory + 0, memory + max(rise, 0))
+        return Sample(time, pid or self.about.pid, memory, memory + max(rise, 0))
 
     def _sampled(self, time: Any, memory: Any, rise: Any = 0, pid: Any = None) -> None:
         sample = self._sample(time, memory, rise, pid)
         (self._samples if sample.pid == self.about.pid else self._others).append(sample)
 
     def _span_begin(self, id: Any, time: Any, memory: Any, thread: Any, depth: Any, label: Any, *_: Any) -> None:
-        self._spans[id + 0] = (time + 0, memory + 0, thread, depth + 0, "" + label)
+        self._spans[id] = (time, memory, thread, depth, label)
 
     def _span_end(self, id: Any, time: Any, memory: Any, peak: Any, *_: Any) -> None:
-        self._ends[id + 0] = (time + 0, memory + 0, peak if peak is None else peak + 0)
+        self._ends[id] = (time, memory, peak)
 
     def _function(self, number: Any, file: Any, name: Any, line: Any, *_: Any) -> None:
-        self._functions[number + 0] = Function("" + file, "" + name, line + 0)
+        self._functions[number] = Function(file, name, line)
 
-    def _line(self, function: Any, number: Any, hits: Any, time: Any, growth: Any, memory: Any, peak: Any, *_: Any) -> None:
-        self._lines[function + 0, number + 0] = (hits + 0, time + 0, growth + 0, memory + 0, peak + 0)
+    def _line(self, function: Any, number: Any, *sums: Any) -> None:
+        if len(sums) < 5:
+            raise TypeError(sums)
+        whole: Any = (*sums[:9], *_NOT_IN_OLD_LINES[len(sums) - 5 :])
+        self._lines[function, number] = whole
 
     def _traced(self, tracer: Any, gate: Any, reason: Any, event_cost: Any, read_cost: Any, *_: Any) -> None:
-        self._tracing = ("" + tracer, "" + gate, reason, event_cost + 0, read_cost + 0)
+        self._tracing = (tracer, gate, reason, event_cost, read_cost)
 
     def _was_read(self, reads: Any, *_: Any) -> None:
         self._reads += reads
 
-    def _call(self, *values: Any) -> None:
-        self._calls.take(*values)
-
     def _calls_traced(self, tracer: Any, gate: Any, reason: Any, event_cost: Any, read_cost: Any, *_: Any) -> None:
-        self._call_tracing = ("" + tracer, "" + gate, reason, event_cost + 0, read_cost + 0)
+        self._call_tracing = (tracer, gate, reason, event_cost, read_cost)
 
     def _was_read_at_calls(self, reads: Any, *_: Any) -> None:
         self._call_reads += reads
+
+    def _greenlets_mixed(self, why: Any, *_: Any) -> None:
+        self._greenlets = MIXED.get(why, "for a reason that this memkit does not know")
+
+    def _summed_up(self, time: Any, left: Any = 0, *_: Any) -> None:
+        self._sums = (time, self._sums[1] if left else time)
+
+    def _age(self) -> tuple[int | None, int | None]:
+        return self._sums if self._end is None else (None, None)
 
     def _spent(self, beats: Any, late: Any, cpu: Any, *_: Any) -> None:
         so_far = self._cost
@@ -128,10 +158,10 @@ class Rows:
     ) -> None:
         limit = None if limit is None else set_limit_of(limit)
         exception = exception or old_rows.exception_of(error, kind)
-        self._end = End(time + 0, "" + kind, error, code, self._evidence(out_of_memory), exception, limit)
+        self._end = End(time, kind, error, code, self._evidence(out_of_memory), exception, limit)
 
     def _exited(self, time: Any, code: Any, signal: Any, out_of_memory: Any, *_: Any) -> None:
-        self._exit = Exit(time + 0, code, signal, self._evidence(out_of_memory))
+        self._exit = Exit(time, code, signal, self._evidence(out_of_memory))
 
     def _evidence(self, value: Any) -> OutOfMemory | None:
         if isinstance(value, str):
@@ -139,60 +169,66 @@ class Rows:
         return None if value is None else evidence_of(value)
 
     def _marked(self, kind: Any, reason: Any = None, *_: Any) -> None:
-        self.about = self.about._replace(peaks="" + kind, peaks_reason=reason)
+        self.about = self.about._replace(peaks=kind, peaks_reason=reason)
 
     def _limit(self, name: Any, size: Any, used: Any, kind: Any = None, *_: Any) -> None:
-        kind = old_rows.kind_of(name) if kind is None else "" + kind
-        self._limits.append(Limit("" + name, size + 0, used + 0, kind))
-
-    def _crossed(self, time: Any, memory: Any, limit: Any, name: Any, action: Any, *_: Any) -> None:
-        self._crossings.append(Crossing(time + 0, memory + 0, limit + 0, "" + name, "" + action))
+        kind = old_rows.kind_of(name) if kind is None else kind
+        self._limits.append(Limit(name, size, used, kind))
 
     def _snapshot_begins(self, time: Any, *_: Any) -> None:
-        self._snapshot = time + 0
+        self._snapshot = time
         self._last_seen = []
 
     def _stack(self, time: Any, thread: Any, name: Any, frames: Any, *_: Any) -> None:
-        frames = tuple(Frame("" + file, line + 0, "" + function) for file, line, function in frames)
-        stack = Stack(thread, name, _the_programs(frames, self.about.package))
+        frames = tuple(Frame(file, line, function) for file, line, function in frames)
+        for frame in frames:
+            check(frame, "sls")
+        shown = the_programs(frames, self.about.package) if self.about.package else old_rows.the_programs(frames)
+        stack = Stack(thread, name, shown)
+        if frames and not shown:
+            return  # it is a thread of memkit's own
         if time == self._snapshot:
             self._last_seen.append(stack)
         else:
-            self._stacks.append((time + 0, stack))
+            self._stacks.append((time, stack))
 
     def _thread(self, thread: Any, name: Any, *_: Any) -> None:
-        self._names[thread + 0] = "" + name
+        self._names[thread] = name
 
     def _process_began(self, pid: Any, parent: Any, started: Any, command: Any, *_: Any) -> None:
-        self._processes.append([pid + 0, parent, started + 0, "" + command, None])
+        self._processes.append([pid, parent, started, command, None])
+        self._alive.setdefault(pid, []).append(self._processes[-1])
 
     def _executed(self, pid: Any, time: Any, command: Any, *_: Any) -> None:
-        process = self._living(pid)
-        process[3] = "" + command
+        self._alive[pid][-1][3] = command
 
     def _process_ended(
         self, pid: Any, time: Any, code: Any = None, signal: Any = None, out_of_memory: Any = None, *_: Any
     ) -> None:
-        self._living(pid)[4] = (time + 0, _child_ending(code, signal, self._evidence(out_of_memory)))
+        self._gone(pid, (time, child_ending(code, signal, self._evidence(out_of_memory))))
 
-    def _process_left(self, pid: Any, time: Any, *_: Any) -> None:
-        self._living(pid)[4] = (None, _LEFT)
-
-    def _living(self, pid: Any) -> _Process:
-        for process in reversed(self._processes):
-            if process[0] == pid and process[4] is None:
-                return process
-        raise ValueError(pid)
+    def _gone(self, pid: int, end: tuple[int | None, Ending]) -> None:
+        alike = self._alive[pid]
+        alike.pop()[4] = end
+        if not alike:
+            del self._alive[pid]
 
     def _tree(self, kind: Any, reason: Any = None, seen: Any = None, seen_reason: Any = None, *_: Any) -> None:
-        self._summed = ("" + kind, reason)
+        self._summed = (kind, reason)
         self._seen = (seen, seen_reason)
+
+    def _not_recorded(self, pid: Any, memory: Any, command: Any, *_: Any) -> None:
+        before = self._unrecorded.get(pid)
+        self._unrecorded[pid] = Unrecorded(pid, command, max(memory, before.memory if before else 0))
+
+    def _children_ended(self, memory: Any, *_: Any) -> None:
+        self._waited_for = memory
 
     def _total(
         self, time: Any, memory: Any, rss: Any, estimated: Any = 0, below: Any = None, above: Any = None, *_: Any
     ) -> None:
-        bounds = () if above is None else (below + 0, above + 0)
-        self._totals.append(Total(time + 0, memory + 0, rss + 0, estimated + 0, *bounds))
+        bounds = () if above is None or below is None else (below, above)
+        self._totals.append(Total(time, memory, rss, estimated, *bounds))
 
     # -- how it stands now: without a copy of everything -----------------------------------------------------------------
 
@@ -219,10 +255,11 @@ class Rows:
     def recording(self, source: str | None = None, unread: int = 0) -> Recording:
         """What these rows are the recording of."""
         about = self.about
-        beats, late, cpu = self._cost
-        last = self._exit or self._end
+        (beats, late, cpu), ended = self._cost, self._exit or self._end
         ending = ending_of(self._end, self._exit, about.recorder is not None)
-        process = Process(about.pid, about.parent, about.command, 0, last and last.time, ending)
+        process = Process(about.pid, about.parent, about.command, 0, ended and ended.time, ending)
+        processes = (process, *self._children())
+        recorded = {each.pid for each in processes}
         return Recording(
             about=about,
             samples=tuple(self._samples),
@@ -232,9 +269,13 @@ class Rows:
             summed_reason=self._summed and self._summed[1],
             seen=self._seen[0],
             seen_reason=self._seen[1],
+            unrecorded=tuple(each for each in self._unrecorded.values() if each.pid not in recorded),
+            waited_for=self._waited_for,
             lines=self._all_lines(),
-            spans=tuple(self._span(id, begin) for id, begin in self._spans.items()),
-            processes=(process, *self._children()),
+            spans=self._all_spans(),
+            processes=processes,
+            mapped=tuple(self._mapped),
+            group=tuple(self._group),
             limits=tuple(sorted(self._limits, key=lambda limit: limit.left)),
             crossings=self._crossings_with_stacks(),
             oom_kills=self._exit and self._exit.out_of_memory,
@@ -242,48 +283,47 @@ class Rows:
             ending=ending,
             cost=Cost(beats, late, cpu if about.engine == "native" else None),
             tracing=self._how_traced(),
-            calls=self._calls.calls(self._functions),
+            sources=tuple(self._sources.items()),
+            calls=self._calls.calls(self._functions, self._heap.of_calls()),
+            heap=self._heap.total,
+            given=self._calls.given(self._functions),
             call_tracing=self._how_calls_were_traced(),
+            greenlets=self._greenlets,
             unread=self._unread + unread,
             source=source,
         )
 
     def _all_lines(self) -> tuple[Line, ...]:
         """The lines, function by function in the order of their files; the same function under two numbers is one."""
-        sums: dict[tuple[Function, int], tuple[int, int, int, int, int]] = {}
-        for (number, line), (hits, time, growth, memory, peak) in self._lines.items():
-            function = self._functions.get(number)
-            if function is None:  # its row was lost
-                continue
-            before = sums.get((function, line), (0, 0, 0, 0, 0))
-            sums[function, line] = (
-                before[0] + hits,
-                before[1] + time,
-                before[2] + growth,
-                memory,
-                max(before[4], peak),
-            )
-        order = sorted(sums, key=lambda place: (place[0].file, place[0].line, place[0].name, place[1]))
-        return tuple(Line(*place, *sums[place]) for place in order)
+        heaps, none = self._heap.of_lines(), (heap.NO_HEAP, heap.NO_HEAP)
+        found = (
+            Line(self._functions[number], line, *sums, *(heaps.get((number, line), none) if heaps is not None else ()))
+            for (number, line), sums in self._lines.items()
+            if number in self._functions  # else its row was lost
+        )
+        return added_up(found)
 
     def _how_traced(self) -> Tracing | None:
         if self._tracing is None:
             return None
         events = sum(hits for hits, *_ in self._lines.values())
-        return Tracing(*self._tracing, events, self._reads)
+        return Tracing(*self._tracing, events, self._reads, *self._age())
 
     def _how_calls_were_traced(self) -> Tracing | None:
         if self._call_tracing is None:
             return None
-        return Tracing(*self._call_tracing, self._calls.entered, self._call_reads)
+        return Tracing(*self._call_tracing, self._calls.entered, self._call_reads, *self._age())
 
-    def _span(self, id: Any, begin: Any) -> Span:
-        start, before, thread, depth, label = begin
-        end, after, peak = self._ends.get(id, (None, None, None))
-        if peak is None:
-            within = [s.memory for s in self._samples if s.time >= start and (end is None or s.time <= end)]
-            peak = max(within, default=before)
-        return Span(label, thread, depth, start, end, before, after, max(peak, before, after or 0))
+    def _all_spans(self) -> tuple[Span, ...]:
+        spans, highest = [], None
+        for id, (start, before, thread, depth, label) in self._spans.items():
+            end, after, peak = self._ends.get(id, (None, None, None))
+            if peak is None:
+                highest = highest or Highest((each.time, each.memory) for each in self._samples)
+                peak = highest.within(start, end)
+            top = max(before if peak is None else peak, before, after or 0)
+            spans.append(Span(label, thread, depth, start, end, before, after, top))
+        return tuple(spans)
 
     def _named(self, stack: Stack) -> Stack:
         return stack._replace(name=stack.name or self._names.get(stack.thread))
@@ -294,11 +334,13 @@ class Rows:
 
     def _crossings_with_stacks(self) -> tuple[Crossing, ...]:
         """Each crossing with the stacks that were read for it: after it, and before the next."""
-        stacks = [(time, self._named(stack)) for time, stack in self._stacks]
-        nexts = [crossing.time for crossing in self._crossings[1:]] + [float("inf")]
+        stacks = sorted(self._stacks, key=itemgetter(0))
+        times = [time for time, _ in stacks]
+        crossings = sorted(self._crossings, key=_time_of)
+        places = [bisect_left(times, crossing.time) for crossing in crossings] + [len(times)]
         return tuple(
-            crossing._replace(stacks=tuple(stack for time, stack in stacks if crossing.time <= time < until))
-            for crossing, until in zip(self._crossings, nexts)
+            crossing._replace(stacks=tuple(self._named(stack) for _, stack in stacks[first:until]))
+            for crossing, first, until in zip(crossings, places, places[1:])
         )
 
     def _children(self) -> list[Process]:
@@ -310,52 +352,46 @@ class Rows:
         return processes
 
 
-def _the_programs(frames: tuple[Frame, ...], package: str | None) -> tuple[Frame, ...]:
-    """Frames without those of ``memkit-run`` around the program. ``package`` is the folder of the memkit that made them."""
-    if package is None:
-        return old_rows.the_programs(frames)
-    count = len(frames)
-    while count and frames[count - 1].file.startswith(package):
-        count -= 1
-    return frames[:count] or frames
-
-
-def _child_ending(code: int | None, signal: int | None, out_of_memory: OutOfMemory | None) -> Ending:
-    if signal is not None:
-        return Ending("killed", signal=signal, out_of_memory=out_of_memory, finished=False)
-    if code is None:
-        return Ending("ended", finished=False)
-    return Ending("exited", code=code) if code else Ending("ok")
-
-
 _time_of = attrgetter("time")
 _LEFT = Ending("detached", finished=False)
+_NOT_IN_OLD_LINES = (None, None, 0, None)
+"""What the last fields of a line are where its row does not have them."""
 _OF_ANOTHER = 5
 """The length of a ``sample`` row with a pid."""
 
 TAKE: dict[str, Callable[..., None]] = {
     "sample": Rows._sampled,
     "function": Rows._function,
+    "source": lambda rows, file, text, *_: rows._sources.update({file: text}),
     "line": Rows._line,
+    **{tag: partial(lambda take, rows, *values: take(rows._heap, *values), take) for tag, take in heap.TAKE.items()},
     "tracing": Rows._traced,
     "reads": Rows._was_read,
-    "call": Rows._call,
+    "call": lambda rows, *values: rows._calls.take(*values),
+    "handed": lambda rows, *values: rows._calls.hand(*values[:3]),
+    "given": lambda rows, *values: rows._calls.give(*values),
     "call_tracing": Rows._calls_traced,
     "call_reads": Rows._was_read_at_calls,
+    "greenlets": Rows._greenlets_mixed,
+    "sums": Rows._summed_up,
     "span": Rows._span_begin,
     "span_end": Rows._span_end,
+    "mapped": lambda rows, time, size, *_: rows._mapped.append((time, size)),
+    "group": lambda rows, *values: rows._group.append(GroupUse(*values[:7])),
     "limit": Rows._limit,
     "peaks": Rows._marked,
-    "crossing": Rows._crossed,
+    "crossing": lambda rows, *values: rows._crossings.append(Crossing(*values[:5])),
     "snapshot": Rows._snapshot_begins,
     "stack": Rows._stack,
     "thread": Rows._thread,
     "process": Rows._process_began,
     "command": Rows._executed,
     "process_end": Rows._process_ended,
-    "process_left": Rows._process_left,
+    "process_left": lambda rows, pid, *_: rows._gone(pid, (None, _LEFT)),
     "tree": Rows._tree,
     "total": Rows._total,
+    "unrecorded": Rows._not_recorded,
+    "waited_for": Rows._children_ended,
     "cost": Rows._spent,
     "end": Rows._ended,
     "exit": Rows._exited,

@@ -9,8 +9,29 @@ from typing import NamedTuple
 
 from memkit.system.limits import threshold_in_words
 
-METERED = {"rss": "memory", "pss": "memory", "uss": "memory", "vms": "address space"}
+METERED = {
+    **dict.fromkeys(("rss", "anon", "pss", "uss", "cgroup"), "memory"),
+    "vms": "address space",
+}
 """What meters measure, in the words of :attr:`Limit.counted`."""
+
+
+class GroupUse(NamedTuple):
+    """What a control group used at one moment: all its processes, and what belongs to no process. None: not told."""
+
+    time: int
+    name: str
+    """As :attr:`Limit.name`."""
+    used: int
+    """Without the file pages that the kernel drops first, as :attr:`Limit.used`."""
+    anonymous: int | None = None
+    """The memory of its processes that belongs to no file."""
+    shared: int | None = None
+    """Shared memory, and the files of a tmpfs such as ``/dev/shm`` or ``/tmp``."""
+    files: int | None = None
+    """Other files in memory that are in use."""
+    kernel: int | None = None
+    """What the kernel itself uses for the group."""
 
 
 class NamedLimit(NamedTuple):
@@ -75,3 +96,16 @@ class Crossing(NamedTuple):
     """What was done about it: ``report``, ``raise`` or ``stop``."""
     stacks: tuple[Stack, ...] = ()
     """Where the threads were."""
+
+
+def the_programs(frames: tuple[Frame, ...], package: str) -> tuple[Frame, ...]:
+    """Frames without those of memkit around the program's. ``package`` is the folder of the memkit that made them.
+
+    There are none of a thread that memkit has started for itself.
+    """
+    own = [frame.file.startswith(package) for frame in frames]
+    starts = bool(own) and frames[-1].file.endswith("threading.py" if not own[-1] else "threads.py")
+    if starts and any(own) and all(mine or frame.file.endswith("threading.py") for frame, mine in zip(frames, own)):
+        return ()
+    innermost = own.index(False) if False in own else len(own)
+    return tuple(frame for place, frame in enumerate(frames) if place < innermost or not own[place])

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
+from operator import itemgetter
 
 from memkit.base.errors import UsageError
 from memkit.base.units import SECOND
-from memkit.model.calls import Call
+from memkit.model.calls import Call, Function, Given, Handed
 from memkit.model.ending import Ending
+from memkit.model.handed_out import hang
+from memkit.model.heap import together
+from memkit.model.lines import added_up
 from memkit.model.overhead import Cost, Tracing
-from memkit.model.recording import Line, Process, Recording, Sample
+from memkit.model.recording import Process, Recording, Sample
+from memkit.model.thread_names import of_kind
+from memkit.model.workers import kind_of
 
+_FOREVER = 1 << 70
+_MOST_ALIKE = 8
+"""How many processes that had the same number are looked at: a number is given out anew only after thousands of others."""
 _ONE_BOOT = 60  # seconds by which the clock of a machine may have been set between two recordings on it
 
 
@@ -20,10 +30,10 @@ def merge(recordings: Iterable[Recording]) -> Recording:
     """Several recordings as one, on the clock of that which began first.
 
     The processes of all of them are its ``processes``; what that first one sampled are its ``samples``, and what the
-    others did are its ``others``. Lines add up over all processes, as they do over threads: hits, time and growth are
-    sums, ``peak`` is the highest of any process. Trees of calls stand side by side. There are no totals: of processes
-    that were recorded each for itself, nobody knows what they shared. On one machine times are told by its monotonic
-    clock, else by the time of day. Raises ``UsageError`` where there is nothing to merge.
+    others did are its ``others``. Lines add up over all processes, as they do over threads: hits, time, growth and rises are
+    sums, ``peak`` and ``rise`` are the highest of any process. Trees of calls stand side by side. There are no totals: of
+    processes that were recorded each for itself, nobody knows what they shared. On one machine times are told by its
+    monotonic clock, else by the time of day. Raises ``UsageError`` where there is nothing to merge.
     """
     if isinstance(recordings, (str, bytes, Recording)) or not isinstance(recordings, Iterable):
         given = "one" if isinstance(recordings, Recording) else repr(recordings)
@@ -34,7 +44,8 @@ def merge(recordings: Iterable[Recording]) -> Recording:
             raise UsageError(f"merge() takes recordings, and {each!r} is none: read it with memkit.read(path)")
     if not recordings:
         raise UsageError("merge() was given no recordings: give it at least one")
-    first, *rest = sorted(recordings, key=lambda each: each.about.began)
+    begun = min(recordings, key=lambda each: each.about.began)
+    first, *rest = sorted(recordings, key=lambda each: (_later(begun, each), each.about.began))
     return joined(replace(first, totals=(), summed=None, summed_reason=None) if rest else first, rest)
 
 
@@ -45,32 +56,46 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
     """
     if not parts:
         return main
-    moved = [_moved(part, _later(main, part)) for part in parts]
-    own = [process for part in moved for process in part.processes[:1] if part.samples]
-    seen = (sample for sample in main.others if not any(_is_of(process, sample) for process in own))
-    more = [part for part in moved if _goes_on(main, part)]
-    others = chain(seen, *(part.others if part in more else chain(part.samples, part.others) for part in moved))
+    moved = [_moved(part, max(0, _later(main, part))) for part in parts]
+    lives = _lives(process for part in moved for process in part.processes[:1] if part.samples)
+    seen = (sample for sample in main.others if not _is_of(lives.get(sample.pid, ()), sample.time))
+    more, apart = [part for part in moved if _goes_on(main, part)], [part for part in moved if not _goes_on(main, part)]
+    others = chain(seen, *(part.others for part in more), *(chain(part.samples, part.others) for part in apart))
     everybody = [main, *moved]
     processes = _processes(everybody)
+    known = {process.pid for process in processes}
     return replace(
         main,
         samples=_by_time(chain(main.samples, *(part.samples for part in more))) if more else main.samples,
         others=_by_time(others),
         processes=processes,
         ending=processes[0].ending,
-        lines=_lines(everybody),
+        executed=_executed(main, more),
+        sources=tuple(dict(chain.from_iterable(each.sources for each in everybody)).items()),
+        lines=added_up(chain.from_iterable(each.lines for each in everybody)),
         spans=tuple(span for each in everybody for span in each.spans),
         calls=_calls(everybody),
+        heap=together(each.heap for each in everybody),
+        given=(),
         crossings=tuple(sorted((c for each in everybody for c in each.crossings), key=lambda crossing: crossing.time)),
         cost=_cost(everybody),
         tracing=_tracing([each.tracing for each in everybody]),
         call_tracing=_tracing([each.call_tracing for each in everybody]),
+        unrecorded=tuple(each for each in main.unrecorded if each.pid not in known),
+        greenlets=next((each.greenlets for each in everybody if each.greenlets), None),
         unread=sum(each.unread for each in everybody),
     )
 
 
 def _by_time(samples: Iterable[Sample]) -> tuple[Sample, ...]:
     return tuple(sorted(samples, key=lambda sample: sample.time))
+
+
+def _executed(main: Recording, more: list[Recording]) -> tuple[tuple[int, str], ...]:
+    """What the recorded process became, of which there may be a recording from outside beside its own."""
+    began = main.processes[0].started
+    found = [(part.processes[0].started, part.about.command) for part in more if part.processes[0].started > began]
+    return (*main.executed, *sorted(found))
 
 
 def _goes_on(main: Recording, part: Recording) -> bool:
@@ -104,8 +129,21 @@ def _moved(recording: Recording, by: int) -> Recording:
     )
 
 
-def _is_of(process: Process, sample: Sample) -> bool:
-    return sample.pid == process.pid and _lived(process, sample.time)
+def _lives(processes: Iterable[Process]) -> dict[int, list[tuple[int, int]]]:
+    """From when to when there was a process of each number, in order and apart from each other."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for process in sorted(processes, key=lambda process: process.started):
+        lives = found.setdefault(process.pid, [])
+        start, end = process.started, _FOREVER if process.ended is None else process.ended
+        if lives and start <= lives[-1][1]:
+            start, end = lives[-1][0], max(end, lives.pop()[1])
+        lives.append((start, end))
+    return found
+
+
+def _is_of(lives: Sequence[tuple[int, int]], time: int) -> bool:
+    place = bisect_right(lives, time, key=itemgetter(0)) - 1
+    return place >= 0 and time <= lives[place][1]
 
 
 def _lived(process: Process, time: int) -> bool:
@@ -114,18 +152,24 @@ def _lived(process: Process, time: int) -> bool:
 
 def _processes(everybody: list[Recording]) -> tuple[Process, ...]:
     """Each process once: what its parent saw of it, and what it told of itself, are of the same one."""
-    seen = [(process, everybody[0].about.host) for process in everybody[0].processes]
-    for part in everybody[1:]:
-        host = part.about.host
+    seen: list[Process] = []
+    alike: dict[tuple[str | None, int], list[int]] = {}  # the host and number of a process -> its places in ``seen``
+
+    def add(process: Process, host: str | None) -> None:
+        alike.setdefault((host, process.pid), []).append(len(seen))
+        seen.append(process)
+
+    for number, part in enumerate(everybody):
         own, *children = part.processes
-        same = (place for place, (process, where) in enumerate(seen) if where == host and _is_same(process, own))
-        place = next(same, None)
+        places = alike.get((part.about.host, own.pid), [])[-_MOST_ALIKE:]
+        place = next((place for place in places if _is_same(seen[place], own)), None) if number else None
         if place is None:
-            seen.append((own, host))
+            add(own, part.about.host)
         else:
-            seen[place] = _both(seen[place][0], own), host
-        seen += [(child, host) for child in children]
-    first, *rest = (process for process, _ in seen)
+            seen[place] = _both(seen[place], own)
+        for child in children:
+            add(child, part.about.host)
+    first, *rest = seen
     return (first, *sorted(rest, key=lambda process: process.started))
 
 
@@ -147,42 +191,64 @@ def _both(seen: Process, own: Process) -> Process:
     )
 
 
-def _lines(everybody: list[Recording]) -> tuple[Line, ...]:
-    sums: dict[tuple[object, ...], Line] = {}
-    for line in chain.from_iterable(each.lines for each in everybody):
-        before = sums.get(line[:2])
-        if before is None:
-            sums[line[:2]] = line
-            continue
-        sums[line[:2]] = before._replace(
-            hits=before.hits + line.hits,
-            time=before.time + line.time,
-            growth=before.growth + line.growth,
-            memory=line.memory,
-            peak=max(before.peak, line.peak),
-        )
-    return tuple(sorted(sums.values(), key=_place))
-
-
-def _place(line: Line) -> tuple[str, int, str, int]:
-    function = line.function
-    return function.file, function.line, function.name, line.number
-
-
 def _calls(everybody: list[Recording]) -> tuple[Call, ...]:
-    """The trees side by side, the roots of all but the first with the process that they are of."""
+    """The trees side by side, those of all but the first with their process; the roots say of which kind that is.
+
+    What was handed to processes hangs below who handed it out.
+    """
     found: list[Call] = []
-    for place, each in enumerate(everybody):
+    given: list[Given] = []
+    runs = {(each.about.pid, each.about.argv) for each in everybody}
+    started = _started(everybody)
+    depths = _depths(started)
+    by_depth = sorted(everybody[1:], key=lambda each: depths.get(each.about.pid, 0))
+    for place, each in enumerate([everybody[0], *by_depth]):
+        kind = kind_of(each.about, each.calls, runs) if place and each.calls else ""
         base = found[-1].id + 1 if found else 0
         first = each.calls[0].id if each.calls else 0
         for call in each.calls:
-            parent, function = call.parent, call.function
+            parent, function, handed = call.parent, call.function, call.handed
+            new = place and call.process is None
+            if handed is not None:
+                home = None if handed.home is None else handed.home + base - first
+                handed = Handed(home, _of_kind(handed.root, kind) if new else handed.root)
             if parent is not None:
                 parent += base - first
-            elif place and not function.file:
-                function = function._replace(name=f"{function.name.removesuffix('>')} of process {each.about.pid}>")
-            found.append(call._replace(id=call.id + base - first, parent=parent, function=function))
-    return tuple(found)
+            elif new:
+                function = _of_kind(function, kind)
+            process = call.process or (each.about.pid if place else None)
+            id = call.id + base - first
+            found.append(call._replace(id=id, parent=parent, function=function, handed=handed, process=process))
+        given += (one._replace(call=one.call + base - first) for one in each.given)
+    return hang(tuple(found), given, started)
+
+
+def _started(everybody: list[Recording]) -> dict[int | None, int | None]:
+    """By whom each process was started, on the machine of the recorded one; that one is None."""
+    main = everybody[0].about
+    seen = [(process.pid, process.parent) for process in everybody[0].processes]
+    own = [(each.about.pid, each.about.parent) for each in everybody if each.about.host == main.host]
+    return {pid: None if parent == main.pid else parent for pid, parent in (*seen, *own) if pid != main.pid}
+
+
+def _depths(started: dict[int | None, int | None]) -> dict[int | None, int]:
+    """How many processes there are from each one up to that which nobody here has started."""
+    found: dict[int | None, int] = {}
+    for process in started:
+        path: dict[int | None, None] = {}
+        while process in started and process not in found and process not in path:
+            path[process] = None
+            process = started[process]
+        depth = found.get(process, 0)
+        for each in reversed(path):
+            depth += 1
+            found[each] = depth
+    return found
+
+
+def _of_kind(root: Function, kind: str) -> Function:
+    """The root of a thread of a process of some kind; another function as it is."""
+    return root if root.file else root._replace(name=of_kind(root.name, kind))
 
 
 def _cost(everybody: list[Recording]) -> Cost:
@@ -194,4 +260,5 @@ def _tracing(everybody: list[Tracing | None]) -> Tracing | None:
     known = [each for each in everybody if each is not None]
     if not known:
         return None
-    return known[0]._replace(events=sum(each.events for each in known), reads=sum(each.reads for each in known))
+    sums = known[0]._replace(events=sum(each.events for each in known), reads=sum(each.reads for each in known))
+    return sums if everybody[0] is not None else sums._replace(as_of=None, whole_as_of=None)  # on another clock

@@ -24,7 +24,7 @@ class About(NamedTuple):
     clock: int
     """The same moment on the machine's monotonic clock, in nanoseconds."""
     meter: str
-    """What was measured: ``rss``, ``pss``, ``uss``, ``vms``, ``swap`` or a plugin's."""
+    """What was measured: ``rss``, ``anon``, ``pss``, ``uss``, ``vms``, ``swap``, ``cgroup`` or a plugin's."""
     interval: int | None
     """Nanoseconds from sample to sample; None where it grew with the time elapsed."""
     engine: str
@@ -39,6 +39,8 @@ class About(NamedTuple):
     """How far a peak that is exact can be off, in bytes, by the way in which the kernel counts: nearly always too low."""
     recorder: int | None = None
     """The process that recorded it from outside; None where it recorded itself."""
+    stacks_reason: str | None = None
+    """Why the stacks of threads could not be read unless Python ran; None where they could, or where it is not known."""
     package: str | None = None
     """The folder of the memkit that made it, with a separator at its end: frames of files in it are memkit's own."""
 

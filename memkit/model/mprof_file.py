@@ -17,18 +17,18 @@ that were broken off.
 from __future__ import annotations
 
 import ast
-import math
 import os
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from memkit.base.errors import FormatError
-from memkit.base.units import SECOND
+from memkit.base.units import SECOND, show_text
 from memkit.model.ending import Ending
+from memkit.model.highest import Highest
 from memkit.model.metadata import About
 from memkit.model.recording import Process, Recording, Sample, Span
+from memkit.model.row_values import LATEST
 
 MIB = 1 << 20
 NOTABLE = MIB // 10
@@ -36,6 +36,9 @@ NOTABLE = MIB // 10
 UNKNOWN = 0
 """The pid of the process in a recording that was read from such a file, which does not tell it."""
 _SHAPES = {"CMDLINE": (), "MEM": (2,), "CHLD": (3,), "FUNC": (5, 6)}
+_LONGEST_LIST = 1 << 17
+"""Characters of such a list; a longer one is taken for words."""
+_LONGEST_PID, _MOST_WORDS, _MOST = 18, 7, 1 << 43
 _WORD = re.compile(r"'([^']*)'(?=\s|$)|(\S+)")
 _WHOLE = re.compile(r"\.\d{4}( \d+)?$")
 
@@ -59,7 +62,7 @@ class Contents(NamedTuple):
 
 def command_line(words: Iterable[str]) -> str:
     """A command in one line, the words that have a blank in them quoted."""
-    words = [" ".join(word.splitlines()) for word in words]
+    words = [show_text(" ".join(word.splitlines())) for word in words]
     return " ".join(f"'{word}'" if " " in word or "\t" in word else word for word in words)
 
 
@@ -76,7 +79,7 @@ def child_row(pid: int, memory: float, time: float) -> str:
 
 
 def call_row(name: str, before: float, start: float, after: float, end: float, depth: int) -> str:
-    name = "_".join(name.split()) or "_"
+    name = show_text("_".join(name.split())) or "_"
     return f"FUNC {name} {before / MIB:.4f} {start:.4f} {after / MIB:.4f} {end:.4f} {depth}\n"
 
 
@@ -106,8 +109,9 @@ def mprof_lines(recording: Recording) -> Iterator[str]:
     ]
     for _, row in sorted(rows, key=lambda row: row[0]):
         yield row
+    duration = recording.duration
     for span in recording.spans:
-        end = recording.duration if span.end is None else span.end
+        end = duration if span.end is None else span.end
         after = span.after if span.after is not None else recording.end or span.before
         yield call_row(
             span.label, span.before, began + span.start / SECOND, after, began + max(end, span.start) / SECOND, span.depth
@@ -165,15 +169,19 @@ def _taken(lines: Iterable[str]) -> Contents:
 
 def _values(line: str) -> list[Any] | None:
     """The values of a line, all but a name or pid numbers, or None where they are not what its word wants."""
-    word, *values = line.split()
+    word, *values = line.split(None, _MOST_WORDS) or [""]
     if len(values) not in _SHAPES.get(word, ()):
         return None
     first = [] if word == "MEM" else values[:1]
+    if word == "CHLD" and not (values[0].isascii() and values[0].isdigit() and len(values[0]) <= _LONGEST_PID):
+        return None
     try:
         numbers = [float(value) for value in values[len(first) :]]
     except ValueError:
         return None
-    return [*first, *numbers] if all(map(math.isfinite, numbers)) else None
+    sizes, times = numbers[:4:2], numbers[1:4:2]
+    fits = all(abs(size) < _MOST for size in sizes) and all(0 <= time < LATEST for time in times)
+    return [*first, *numbers] if fits and all(0 <= depth < _MOST for depth in numbers[4:]) else None
 
 
 def read(path: str | os.PathLike[str]) -> Recording:
@@ -192,7 +200,7 @@ def read(path: str | os.PathLike[str]) -> Recording:
         return round((time - began) * 1_000_000) * 1000  # a float of today's time is no finer
 
     samples = _samples(UNKNOWN, found.memory, since)
-    others = [_samples(int(pid), series, since) for pid, series in found.children.items() if pid.isdigit()]
+    others = [_samples(int(pid), series, since) for pid, series in found.children.items()]
     others = [series for series in others if series]
     about = _about(words_of(found.command or ""), began)
     ending = Ending("ended")
@@ -215,10 +223,10 @@ def read(path: str | os.PathLike[str]) -> Recording:
 
 def words_of(command: str) -> tuple[str, ...]:
     """The words of a ``CMDLINE`` line; mprof writes a list of Python's after attaching by name."""
-    if command.startswith("["):
+    if command.startswith("[") and len(command) <= _LONGEST_LIST:
         try:
             return tuple(map(str, ast.literal_eval(command.strip())))
-        except (ValueError, SyntaxError, TypeError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             pass
     return tuple(quoted or plain for quoted, plain in _WORD.findall(command))
 
@@ -235,11 +243,10 @@ def _samples(pid: int, series: Iterable[tuple[float, float]], since: Callable[[f
 
 
 def _spans(calls: dict[str, list[list[Any]]], samples: list[Sample], since: Callable[[float], int]) -> tuple[Span, ...]:
-    times = [sample.time for sample in samples]
-    spans = []
+    highest, spans = Highest((each.time, each.memory) for each in samples), []
     for name, each in calls.items():
         for start, end, before, after, *depth in each:
             start, end, before, after = since(start), since(end), round(before * MIB), round(after * MIB)
-            within = [sample.memory for sample in samples[bisect_left(times, start) : bisect_right(times, end)]]
-            spans.append(Span(name, 0, depth[0] if depth else 0, start, end, before, after, max(before, after, *within)))
+            peak = max(before, after, highest.within(start, end) or 0)
+            spans.append(Span(name, 0, depth[0] if depth else 0, start, end, before, after, peak))
     return tuple(sorted(spans, key=lambda span: (span.start, span.depth)))

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from memkit.base.units import show_bytes
 from memkit.model.limit_events import NamedLimit, SetLimit
+from memkit.model.row_values import check
 from memkit.system.limit import Limit
 from memkit.system.limit_kinds import ADDRESS_SPACE, MACHINE
 
@@ -68,6 +69,19 @@ class OutOfMemory(NamedTuple):
         return f"{limit.name} {show_bytes(limit.size)}" + (f", of which {show_bytes(peak)} were in use" if peak else "")
 
 
+_FIELDS = {
+    "cause": "s",
+    "kind": "S",
+    "counter": "S",
+    "before": "I",
+    "after": "I",
+    "refused": "S",
+    "address_space_peak": "I",
+    "words": "S",
+}
+"""What its fields have to be in a row: see ``row_values``."""
+
+
 def evidence_of(fields: dict[str, Any]) -> OutOfMemory:
     """The evidence that a row has as an object. Raises ``TypeError`` or ``ValueError`` where that is damaged."""
     if not isinstance(fields, dict):
@@ -76,23 +90,21 @@ def evidence_of(fields: dict[str, Any]) -> OutOfMemory:
     known["limits"] = tuple(named_limit(each) for each in known.get("limits") or ())
     if known.get("set") is not None:
         known["set"] = set_limit_of(known["set"])
-    for key in ("before", "after", "address_space_peak"):
-        known[key] = None if known.get(key) is None else known[key] + 0
-    for key in ("kind", "counter", "refused", "words"):
-        known[key] = None if known.get(key) is None else "" + known[key]
-    found = OutOfMemory(**known)
-    return found._replace(cause="" + found.cause)
+    check(map(known.get, _FIELDS), _FIELDS.values())
+    return OutOfMemory(**known)
 
 
 def named_limit(row: list[Any]) -> NamedLimit:
     """A limit that a row has as an array."""
     kind, name, size = row
-    return NamedLimit("" + kind, "" + name, size + 0)
+    check((kind, name, size), "ssi")
+    return NamedLimit(kind, name, size)
 
 
 def set_limit_of(fields: dict[str, Any]) -> SetLimit:
     """The limit that a row has as an object. Raises as ``evidence_of`` does, and ``KeyError``."""
     if not isinstance(fields, dict):
         raise TypeError(fields)
-    limit, share = fields.get("limit"), fields.get("share")
-    return SetLimit(fields["threshold"] + 0, share if share is None else share + 0, limit and named_limit(limit))
+    threshold, share, limit = fields["threshold"], fields.get("share"), fields.get("limit")
+    check((threshold, share), "iF")
+    return SetLimit(threshold, share, None if limit is None else named_limit(limit))

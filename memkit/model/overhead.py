@@ -22,6 +22,10 @@ class Tracing(NamedTuple):
     """Lines that were run, or calls that were made."""
     reads: int
     """How often memory was read."""
+    as_of: int | None = None
+    """When the sums were last written, of a program that did not end in order; None if they are complete."""
+    whole_as_of: int | None = None
+    """The same, with the smallest changes: in between, those are written that are largest."""
 
     @property
     def cost(self) -> int:
@@ -43,3 +47,11 @@ class Cost(NamedTuple):
     def kept(self) -> float:
         """The share of due ticks that were taken, 0 to 1."""
         return self.beats / (self.beats + self.late) if self.beats else 1.0
+
+
+MIXED = {
+    1: "this greenlet has no settrace",
+    2: "something else took over greenlet.settrace",
+    3: "too many were suspended at once, or there was no memory for their stacks",
+}
+"""Why greenlets were not told apart, by the number in the row."""

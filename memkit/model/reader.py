@@ -14,8 +14,12 @@ from memkit.model.from_rows import Rows
 from memkit.model.merging import joined
 from memkit.model.metadata import About
 from memkit.model.recording import Recording
+from memkit.model.row_values import ABOUT, check, is_whole
 
-_SEGMENTS = (b'["segment"', b'["part"')  # its name now, and before
+_HEADS = (b'["segment"', b'["part"', BEGINNING)  # its name now, and before, and what may follow it
+_LONGEST = 1 << 24
+"""Bytes of a row; one that is longer is broken."""
+_SHOWN = 64
 _CHUNK = 1 << 16  # small, so that rows die young and the garbage collector has little to do
 
 
@@ -40,9 +44,11 @@ class Reader:
     def __init__(self, path: str | os.PathLike[str] | BinaryIO):
         self._named = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
         self._file: BinaryIO = _open(path) if isinstance(path, (str, os.PathLike)) else path
-        self._rest = b""
+        self._beginning = b""
+        self._rest: list[bytes] = []  # the beginning of a row whose end has not come
         self._rows: Rows | None = None
         self._parts: list[Rows] = []  # what other processes wrote into the same file, by the order of their headers
+        self._part_of: dict[int, Rows] = {}  # the last of each process
         self._writing: Rows | None = None  # whose rows come next; None where their header was lost
         self._unread = 0
 
@@ -60,14 +66,25 @@ class Reader:
     def advance(self) -> None:
         """Take in what was appended since the last call."""
         while block := self._file.read(_CHUNK):
-            if self._rows is None and not (self._rest + block).startswith(BEGINNING[: len(self._rest + block)]):
-                raise FormatError(self._refusal(self._rest + block))
-            lines = (self._rest + block).split(b"\n")
-            self._rest = lines.pop()
-            if lines and self._rows is None:
-                self._rows = self._writing = Rows(self._first(lines.pop(0)))
-            if lines:
-                self._take(lines)
+            if self._rows is None:
+                self._begin(block)
+            whole, newline, rest = block.rpartition(b"\n")
+            if newline:
+                lines = b"".join((*self._rest, whole)).split(b"\n")
+                self._rest = []
+                if self._rows is None:
+                    self._rows = self._writing = Rows(self._first(lines.pop(0)))
+                if lines:
+                    self._take(lines)
+            if rest:
+                self._rest.append(rest)
+                if len(self._rest) * _CHUNK > _LONGEST and sum(map(len, self._rest)) > _LONGEST:
+                    self._rest = [b"?"]  # a row that is too long is broken
+
+    def _begin(self, block: bytes) -> None:
+        self._beginning += block[: _SHOWN - len(self._beginning)]
+        if not self._beginning.startswith(BEGINNING[: len(self._beginning)]):
+            raise FormatError(self._refusal())
 
     @property
     def rows(self) -> Rows | None:
@@ -89,7 +106,7 @@ class Reader:
     def _take(self, lines: list[bytes]) -> None:
         """Give rows to those whose they are; ``segment`` rows say whose the following are."""
         rows = self._decoded(lines)
-        if not any(line.startswith(_SEGMENTS) for line in lines):
+        if not any(line.startswith(_HEADS) for line in lines):
             self._give(rows)
             return
         begun = 0
@@ -97,10 +114,9 @@ class Reader:
             if isinstance(row, list) and len(row) > 1 and row[0] in ("segment", "part"):
                 self._give(rows[begun:place])
                 begun = place + 1
-                pid = row[1]
-                mine = (part for part in reversed(self._parts) if part.about.pid == pid)
-                self._writing = next(mine, None) if pid else self._rows
+                self._writing = self._rows if row[1] == 0 else self._part_of.get(row[1]) if is_whole(row[1]) else None
             elif isinstance(row, list) and row[:1] == ["memkit"]:
+                self._give(rows[begun:place])
                 self._begin_part(row)
                 begun = place + 1
         self._give(rows[begun:])
@@ -109,6 +125,7 @@ class Reader:
         try:
             self._writing = Rows(self._about(row))
             self._parts.append(self._writing)
+            self._part_of[self._writing.about.pid] = self._writing
         except (FormatError, TypeError, ValueError):
             self._writing = None
             self._unread += 1
@@ -123,13 +140,13 @@ class Reader:
         """The rows; decoding many at once is several times faster than one by one."""
         try:
             return list(json.loads(b"[" + b",".join(lines) + b"]"))
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         rows = []
         for line in filter(None, lines):  # ``journal.append`` may have looked at the end in the middle of a write
             try:
                 rows.append(json.loads(line))
-            except ValueError:
+            except (ValueError, RecursionError):
                 self._unread += 1
         return rows
 
@@ -139,20 +156,23 @@ class Reader:
             tag, _, about = row
             if tag != "memkit" or not isinstance(about, dict):
                 raise ValueError(tag)
-        except (ValueError, TypeError):
-            raise FormatError(self._refusal(line)) from None
+        except (ValueError, TypeError, RecursionError):
+            raise FormatError(self._refusal()) from None
         return self._about(row)
 
     def _about(self, row: list[Any]) -> About:
         _, version, about = row
+        if not isinstance(about, dict):
+            raise TypeError(about)
         if version != VERSION:
             raise FormatError(
-                f"{self._name()} is a recording of format {version!r} and this memkit reads {VERSION}: "
-                f"read it with memkit {about.get('memkit', '?')} or newer"
+                f"{self._name()} is a recording of format {repr(version)[:_SHOWN]} and this memkit reads {VERSION}: "
+                f"read it with memkit {str(about.get('memkit', '?'))[:_SHOWN]} or newer"
             )
-        known = {key: about.get(key) for key in About._fields}
+        known: dict[str, Any] = {key: about.get(key) for key in About._fields}
         try:
-            known["argv"] = tuple(map(str, known["argv"]))
+            check(map(known.get, ABOUT), ABOUT.values())
+            known["argv"] = tuple(_words(known["argv"]))
             known["began"] = float(known["began"])
         except (TypeError, ValueError):
             raise FormatError(f"{self._name()} is damaged in its first row: nothing can be read from it") from None
@@ -161,13 +181,19 @@ class Reader:
     def _name(self) -> str:
         return repr(self._named) if self._named else "the file"
 
-    def _refusal(self, line: bytes | None = None) -> str:
-        beginning = self._rest if line is None else line
-        if not beginning:
+    def _refusal(self) -> str:
+        if not self._beginning:
             return f"{self._name()} is empty: nothing was recorded into it"
-        if beginning.startswith(BEGINNING):
+        if self._beginning.startswith(BEGINNING):
             return f"{self._name()} breaks off in its first row: nothing can be read from it"
-        return f"{self._name()} is not a memkit recording: it begins with {beginning[:20]!r}"
+        return f"{self._name()} is not a memkit recording: it begins with {self._beginning[:20]!r}"
+
+
+def _words(argv: Any) -> list[str]:
+    if not isinstance(argv, list):
+        raise TypeError(argv)
+    check(argv, "s" * len(argv))
+    return argv
 
 
 def _open(path: str | os.PathLike[str]) -> BinaryIO:

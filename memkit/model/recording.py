@@ -5,20 +5,27 @@ Times are nanoseconds since the recording began, sizes are bytes, and what is no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from memkit.base.units import show_bytes
-from memkit.model.calls import LIBRARIES, Call, Function, by_function, fold, matcher, walk
+from memkit.model.calls import LIBRARIES, Call, Function, Given, by_function, by_thread, fold, matcher, walk
+from memkit.model.columns import columns
 from memkit.model.ending import Ending
-from memkit.model.limit_events import METERED, Crossing, StackSnapshot
+from memkit.model.heap import HeapTotal
+from memkit.model.limit_events import METERED, Crossing, GroupUse, StackSnapshot
 from memkit.model.limit_events import Frame as Frame
 from memkit.model.limit_events import Stack as Stack
+from memkit.model.lines import Line
 from memkit.model.metadata import About
 from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.overhead import Cost, Tracing
 from memkit.system.limit import Limit
+
+_time_of = attrgetter("time")
 
 
 class Sample(NamedTuple):
@@ -29,22 +36,6 @@ class Sample(NamedTuple):
     memory: int
     peak: int
     """The highest since the row before; at least ``memory``."""
-
-
-class Line(NamedTuple):
-    """What a line did, summed up over all its runs and all threads."""
-
-    function: Function
-    number: int
-    hits: int
-    time: int
-    """Nanoseconds, with all that it called; of a recursion each counts once."""
-    growth: int
-    """Bytes, with all that it called; of a recursion each counts once, on the line that really grew."""
-    memory: int
-    """Memory after it last ran."""
-    peak: int
-    """The highest while it ran, transients included."""
 
 
 class Total(NamedTuple):
@@ -93,6 +84,11 @@ class Span(NamedTuple):
         return None if self.after is None else self.after - self.before
 
     @property
+    def rise(self) -> int:
+        """Bytes by which its peak was above memory when it began."""
+        return self.peak - self.before
+
+    @property
     def duration(self) -> int | None:
         return None if self.end is None else self.end - self.start
 
@@ -108,6 +104,15 @@ class Process(NamedTuple):
     ending: Ending
 
 
+class Unrecorded(NamedTuple):
+    """A process that the recorded one started, and that was seen, but not recorded."""
+
+    pid: int
+    command: str
+    memory: int
+    """The highest memory that was seen: it may have been higher."""
+
+
 @dataclass(frozen=True, repr=False)
 class Recording:
     """What one run did to memory."""
@@ -121,10 +126,14 @@ class Recording:
     """The recorded process, then those that it and its descendants started, where they were recorded."""
     ending: Ending = Ending("unknown")
     cost: Cost = Cost(0, 0, None)
+    heap: HeapTotal | None = None
+    """What is alive in all; None where heap was not counted."""
     tracing: Tracing | None = None
     """None where no lines were traced."""
     calls: tuple[Call, ...] = ()
     """The tree of calls in order of their ids, callers before what they call."""
+    given: tuple[Given, ...] = ()
+    """Work that calls handed to other processes; in a recording of these too, what they did is below these calls."""
     call_tracing: Tracing | None = None
     """None where no calls were traced."""
     others: tuple[Sample, ...] = ()
@@ -140,13 +149,29 @@ class Recording:
     ``looks``, which miss what came and went between two."""
     seen_reason: str | None = None
     """Why not by events."""
+    unrecorded: tuple[Unrecorded, ...] = ()
+    """The processes that were seen, but not recorded."""
+    waited_for: int | None = None
+    """The highest memory of any child that was not recorded and has ended, or of what its parent had when it started it.
+
+    None where no such child is known."""
     limits: tuple[Limit, ...] = ()
     """What limited memory when the recording began, nearest first."""
+    group: tuple[GroupUse, ...] = ()
+    """What the control group used whose limit is the tightest, as its supervisor saw it; empty where no group limits."""
+    mapped: tuple[tuple[int, int], ...] = ()
+    """How much of the process's resident memory were pages of files: times and bytes, a pair when it had changed."""
+    executed: tuple[tuple[int, str], ...] = ()
+    """The programs that the recorded process became, by ``exec``: when, and the command of each."""
+    sources: tuple[tuple[str, str], ...] = ()
+    """The texts of traced code that is in no file, such as that of ``exec``: names, as in ``Function``, and texts."""
     crossings: tuple[Crossing, ...] = ()
     oom_kills: OutOfMemory | None = None
     """Which count of out-of-memory kills rose meanwhile; any process of that group may have been killed."""
     snapshot: StackSnapshot | None = None
     """Where the threads were when memory last rose near a limit; None where it did not come near one."""
+    greenlets: str | None = None
+    """Why lines and calls were not told apart by greenlet; None where they were, or where there were no greenlets."""
     unread: int = 0
     """Rows that could not be read: broken off, damaged, or of a kind that this memkit does not know."""
     source: str | None = None
@@ -179,9 +204,15 @@ class Recording:
 
     @property
     def peak(self) -> int | None:
-        """The highest memory."""
+        """The highest memory of the recorded process itself; that of all processes is :attr:`together`."""
         highest = self.highest
         return highest.peak if highest else None
+
+    @property
+    def together(self) -> int | None:
+        """The highest of ``totals``: what the process and all that it started used together. None without totals."""
+        highest = self.highest_total
+        return highest.memory if highest else None
 
     @property
     def highest(self) -> Sample | None:
@@ -216,22 +247,7 @@ class Recording:
         peak between two samples counts for every stretch that it may have been reached in. Where others lived on, there is
         nothing after the end of the process.
         """
-        memory: list[int | None] = [None] * count
-        peak, before = [0] * count, 0
-        for sample in self.samples:
-            column = min(count - 1, sample.time * count // max(1, self.duration))
-            memory[column] = max(memory[column] or 0, sample.memory)
-            peak[column] = max(peak[column], sample.peak)
-            if sample.peak > sample.memory:
-                for between in range(before, column):
-                    peak[between] = max(peak[between], sample.peak)
-            before = column
-        known = self.samples[0].memory if self.samples else 0
-        last = max(before, count - 1 if self.totals else (self._ended or 0) * count // max(1, self.duration))
-        for column, value in enumerate(memory[: last + 1]):
-            known = memory[column] = known if value is None else value
-            peak[column] = max(peak[column], known)
-        return [value or 0 for value in memory], peak
+        return columns(self.samples, count, self.duration, None if self.totals else self._ended or 0)
 
     @property
     def functions(self) -> dict[Function, tuple[Line, ...]]:
@@ -253,12 +269,20 @@ class Recording:
         """Each call and its depth, 0 for a root: a call comes before what it called, and that before its neighbour."""
         return walk(self.calls)
 
+    def by_thread(self) -> Recording:
+        """The same recording with all calls in the threads that made them, and none below what handed work over to them.
+
+        Of a recording without calls that :meth:`hiding` has taken out.
+        """
+        return replace(self, calls=by_thread(self.calls))
+
     def hiding(self, globs: str | Iterable[str] = (), *, libraries: bool = True) -> Recording:
         """The same recording without the calls of some files; what they did themselves is counted with their callers.
 
         ``globs`` are matched against whole paths or the ends of paths, without regard to case; ``*`` is any text, slashes
         included. With ``libraries`` the standard library and installed packages are hidden, too. A function in C goes
-        with its caller. The roots of threads stay; more than eight whose names only numbers tell apart become one, with
+        with its caller. What one path handed over becomes one call for each kind of work, whichever threads did it. The
+        roots of threads stay; more than eight whose names only numbers tell apart become one, with
         stars for the numbers.
         """
         globs = (globs,) if isinstance(globs, str) else tuple(globs)
@@ -275,13 +299,24 @@ class Recording:
         found: dict[int, list[Sample]] = {}
         for sample in self.others:
             found.setdefault(sample.pid, []).append(sample)
-        return tuple((process, self._lane(process, found.get(process.pid, ()))) for process in self.processes)
+        nexts: dict[int, int] = {}  # when the next process with the number of one began
+        lanes = []
+        for place in sorted(range(len(self.processes)), key=lambda place: self.processes[place].started, reverse=True):
+            process = self.processes[place]
+            lane = self._lane(process, found.get(process.pid, ()), nexts.get(process.pid))
+            lanes.append((place, process, lane))
+            nexts[process.pid] = process.started
+        return tuple((process, lane) for _, process, lane in sorted(lanes, key=itemgetter(0)))
 
-    def _lane(self, process: Process, samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    def _lane(self, process: Process, samples: Sequence[Sample], until: int | None = None) -> tuple[Sample, ...]:
+        """The samples of a process, which are in order of time, up to where another one has its number."""
         if process.pid == self.about.pid and process.started == 0:
             return self.samples
-        until = float("inf") if process.ended is None else process.ended
-        return tuple(sample for sample in samples if sample.pid == process.pid and process.started <= sample.time <= until)
+        first = bisect_left(samples, process.started, key=_time_of)
+        last = len(samples) if process.ended is None else bisect_right(samples, process.ended, key=_time_of)
+        if until is not None:
+            last = min(last, bisect_left(samples, until, key=_time_of))
+        return tuple(sample for sample in samples[first:last] if sample.pid == process.pid)
 
     def level(self, limit: Limit) -> int | None:
         """The memory at which one of ``limits`` is reached if nobody else takes of it or gives back.
@@ -308,13 +343,23 @@ class Recording:
     def left(self, limit: Limit) -> int | None:
         """What was left of one of ``limits`` at the peak, reckoned from the growth of this program alone.
 
-        None where :meth:`level` is, and where resident memory was summed up, in which shared pages count many times.
+        Pages of files that the process mapped meanwhile do not count: the kernel drops them where memory is short. None
+        where :meth:`level` is, and where resident memory was summed up, in which shared pages count many times.
         """
         level = self.level(limit)
         if level is None or (self.totals and self.summed != "pss"):
             return None
         total = self.highest_total
-        return max(0, level - (total.memory if total is not None else self.peak or 0))
+        if total is not None:
+            return max(0, level - total.memory)
+        return max(0, level - (self.peak or 0) + self.mapped_meanwhile)
+
+    @property
+    def mapped_meanwhile(self) -> int:
+        """How many more bytes of files were resident when the peak was reached than at the first sample; at least 0."""
+        highest = self.highest
+        known = [size for time, size in self.mapped if highest is not None and time <= highest.time]
+        return max(0, known[-1] - known[0]) if known else 0
 
     @property
     def unseen(self) -> int:

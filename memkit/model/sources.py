@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import linecache
 import os
+import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from memkit.base.units import show_on_a_line
+from memkit.model.definitions import definitions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from memkit.model.calls import Function
+
+_DEF = re.compile(r"\s*(async\s+def|def|class)\s")
+_MOST_DECORATORS = 50
+"""Lines from the first decorator of a function to its ``def``."""
 NO_NUMBER = " "
 """Of a cell that is run without going into the history: a front end asks for something on its own account."""
 
@@ -14,25 +26,80 @@ NO_NUMBER = " "
 class Source:
     """The text of a file, for reporters.
 
-    ``recorded`` is when the lines were recorded, in seconds since the epoch: a file that was changed later is marked.
+    ``recorded`` is when the lines were recorded, in seconds since the epoch: a file that was changed later is marked. With a
+    ``function``, in whose file its ``def`` no longer stands where it began, the text is that of the ``def`` of its name, if
+    there is one, at the numbers of lines that the function has. A text that the recording itself has among its ``sources``
+    comes before one that is found here.
     """
 
-    def __init__(self, file: str, recorded: float | None = None):
-        linecache.checkcache(file)
-        self.lines = [line.rstrip("\n") for line in linecache.getlines(file)]
+    def __init__(
+        self,
+        file: str,
+        recorded: float | None = None,
+        function: Function | None = None,
+        sources: Iterable[tuple[str, str]] = (),
+    ):
+        text = next((text for name, text in sources if name == file), None)
+        if text is not None:
+            self.lines = text.splitlines()
+        else:
+            self.lines = [] if "\0" in file else _lines_of(file)  # Python 3.11 raises ValueError for such a name
         """The lines of text; empty where there is none to be had."""
         self.name = _cell(file) or file
         """What to call it: the file, or the cell of IPython that it was typed in."""
         self.remark = None
         """What is wrong with the text, in a line, or None."""
+        if text is not None:
+            return
+        moved = 0 if function is None or not self.lines else _moved(self.lines, function)
         if not self.lines:
             self.remark = f"the source is not to be found: {file}"
+        elif moved is None:
+            self.remark = "the file was changed after this code was loaded: its text is no longer there"
+            self.lines = []
+        elif moved:
+            self.remark = "the file was changed after this code was loaded: the text is that of its name, as it is now"
+            self.lines = self.lines[moved:] if moved > 0 else [""] * -moved + self.lines
         elif recorded is not None and os.path.exists(file) and os.path.getmtime(file) > recorded:
             self.remark = "the file was changed after the recording began: the text may stand beside the wrong lines"
 
     def line(self, number: int) -> str:
         """The text of a line, counted from 1; empty where there is none."""
         return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
+
+
+def place_of(function: Function) -> str:
+    """Where a function is, in short: ``load.py:12``, ``json/__init__.py:299``, ``In [5]:1``; nothing for one in C."""
+    if not function.file:
+        return ""
+    if (name := Source(function.file).name) != function.file:
+        return f"{name}:{function.line}"
+    parts = function.file.replace("\\", "/").split("/")
+    short = "/".join(parts[-2:] if parts[-1].startswith("__") else parts[-1:])
+    return f"{show_on_a_line(short)}:{function.line}"
+
+
+def _moved(lines: list[str], function: Function) -> int | None:
+    """By how many lines the text of a function has moved since it was compiled; None where it is not to be found."""
+    name = function.name.rpartition(".")[2]
+    if not name.isidentifier() or not function.file.endswith((".py", ".pyw")):
+        return 0  # a lambda, for instance; and what is no Python file may have been made into Python
+    begins = lines[max(function.line, 1) - 1 :][:_MOST_DECORATORS]
+    if begins and begins[0].lstrip().startswith("@"):
+        begins = [line for line in begins if _DEF.match(line)]
+    above = lines[function.line - 2] if 1 < function.line <= len(lines) else ""
+    if begins and not above.lstrip().startswith("@") and re.match(rf"\s*(async\s+def|def|class)\s+{name}\b", begins[0]):
+        return 0
+    known = list(definitions("\n".join(lines)))
+    places = [line for name, line in known if name == function.name]
+    if not places:
+        return None if known else 0  # it is not Python at the moment
+    return min((place - function.line for place in places), key=abs)
+
+
+def _lines_of(file: str) -> list[str]:
+    linecache.checkcache(file)
+    return [line.rstrip("\n") for line in linecache.getlines(file)]
 
 
 def _cell(file: str) -> str | None:

@@ -13,6 +13,7 @@ from memkit.model import file_format, reader
 from memkit.model.file_format import GIB, RAISED, RETURNED
 from memkit.model.file_format import TRACKER_HEAD as HEAD
 from memkit.model.recording import Recording
+from memkit.model.row_values import is_number
 
 _TAIL = 64
 
@@ -76,20 +77,22 @@ def read(path: paths.AnyPath) -> Track:
     if file_format.is_recording(path):
         return _of_recording(name, reader.read(path))
     ended = ending(path)
+    times, sizes, unread = [], [], 0
     with open(path, encoding="ascii", errors="replace") as file:
-        lines = file.read().split("\n")[1:-1]  # the last is not whole, or empty
-    times, sizes = [], []
-    for line in lines:
-        if line in (RETURNED, RAISED):
-            continue
-        try:
-            time, size = map(float, line.split(","))
-        except ValueError:
-            continue
-        if math.isfinite(time) and math.isfinite(size * GIB):
-            times.append(time)
-            sizes.append(round(size * GIB))
-    return Track(name, times, sizes, ended, sum(line not in (RETURNED, RAISED) for line in lines) - len(times))
+        next(file, None)
+        for line in file:
+            if not line.endswith("\n") or line[:-1] in (RETURNED, RAISED):  # the last is not whole, or none of them
+                continue
+            try:
+                time, size = map(float, line.split(",", 2))
+            except ValueError:
+                time = size = math.nan
+            if is_number(time) and is_number(size * GIB):
+                times.append(time)
+                sizes.append(round(size * GIB))
+            else:
+                unread += 1
+    return Track(name, times, sizes, ended, unread)
 
 
 def _of_recording(name: str, recording: Recording) -> Track:

@@ -5,6 +5,7 @@ from posix.time cimport CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_
 
 cdef enum:
     MILLISECOND = 1000000
+    SECOND = 1000000000
 
 
 cdef inline int64_t now() noexcept nogil:

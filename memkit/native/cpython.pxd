@@ -52,6 +52,7 @@ cdef extern from "Python.h":
     PyCodeObject *PyFrame_GetCode(PyFrameObject *)
     int PyFrame_GetLineNumber(PyFrameObject *)
     int PyFrame_GetLasti(PyFrameObject *)
+    int PyCode_Addr2Line(PyCodeObject *, int)
 
     PyThreadState *PyThreadState_Get()
     PyThreadState *PyThreadState_Swap(PyThreadState *)

@@ -8,9 +8,9 @@ from memkit.native.threads cimport pthread_mutex_t
 
 cdef enum:
     CAPACITY = 32768
-    LONGEST_ROW = 256
+    LONGEST_ROW = 320
     LONGEST_HEAD = 64
-    MOST_VALUES = 10
+    MOST_VALUES = 12
 
 cdef int64_t NOTHING        # a value that is written as null
 
@@ -32,8 +32,9 @@ cdef struct journal_t:
     char buffer[CAPACITY]
 
 cdef struct writer_t:       # what has rows to add before each flush
-    # `memory` is what memory is now, or -1; `whole` is whether nothing may be left for later
-    void (*write)(void *whose, journal_t *journal, int64_t memory, bint whole) noexcept nogil
+    # Adds the rows that have changed, at most so many if `most` is not negative, those first that have changed most, and
+    # returns how many have changed. `memory` is what memory is now, or -1.
+    int64_t (*write)(void *whose, journal_t *journal, int64_t memory, int64_t most) noexcept nogil
     void *whose
     writer_t *next
 
@@ -43,6 +44,10 @@ cdef void journal_row(journal_t *journal, const char *tag, const int64_t *values
 cdef void journal_text(journal_t *journal, const char *text, size_t length) noexcept nogil
 # Hands the buffer to the kernel in one write.
 cdef void journal_flush(journal_t *journal, int64_t time) noexcept nogil
+
+
+# A capsule with a writer of some object, and a reference to that.
+cdef object capsule_of(writer_t *writer, object owner)
 
 
 cdef class Journal:

@@ -9,6 +9,8 @@ peak between two samples is a row of its own, before the second and at its time,
 read such a file, a part of a row that the disk has no room for is taken back.
 """
 
+from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_New, PyCapsule_SetContext
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EBADF, EINTR, errno
 from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 from libc.stdio cimport SEEK_END, snprintf
@@ -205,6 +207,17 @@ cdef void journal_flush(journal_t *journal, int64_t time) noexcept nogil:
     pthread_mutex_unlock(&journal.lock)
 
 
+cdef void drop_owner(object capsule) noexcept:
+    Py_DECREF(<object>PyCapsule_GetContext(capsule))
+
+
+cdef object capsule_of(writer_t *writer, object owner):
+    capsule = PyCapsule_New(writer, b"memkit.writer", drop_owner)
+    PyCapsule_SetContext(capsule, <void *>owner)
+    Py_INCREF(owner)
+    return capsule
+
+
 cdef class Journal:
     """A file that rows are appended to.
 
@@ -232,6 +245,10 @@ cdef class Journal:
         self.flush()
         memcpy(self.journal.head, <const char *>head, len(head))
         self.journal.headed = len(head)
+
+    def duplicate(self):
+        """Another descriptor of the file, for a journal of its own in a forked child; None where the program closed this."""
+        return os.dup(self.journal.file.fd) if is_ours(&self.journal.file) else None
 
     def row(self, str tag, *values):
         """Append one row of integers."""

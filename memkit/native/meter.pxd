@@ -9,6 +9,7 @@ cdef struct meter_t:
     const char *name            # of the file below /proc/PID
     int column                  # of statm, a short line of page counts
     const char *prefix          # of the lines that count, in files of named lines in kB; empty: statm
+    int64_t shared              # with statm: pages of files and of shared memory, at the last reading
     bint costly                 # the kernel sums it up for each reading: milliseconds per GB
     pid_t pid                   # 0: this process
     pid_t owner                 # who opened it: /proc/self names the opener for ever

@@ -4,6 +4,7 @@
 meter     read from (see ``man 5 proc``)               what it is
 ========  ===========================================  =============================================================
 ``rss``   ``statm``, second number, in pages           resident memory: the pages of the process that are in RAM
+``anon``  ``statm``, second number less the third      resident memory that belongs to no file and cannot be shared by name
 ``vms``   ``statm``, first number, in pages            address space, used or not
 ``swap``  ``status``, ``VmSwap``                       swapped-out pages
 ``pss``   ``smaps_rollup``, ``Pss``                    resident memory, each shared page divided by its sharers
@@ -13,17 +14,21 @@ meter     read from (see ``man 5 proc``)               what it is
 
 from libc.errno cimport ENOENT, ESRCH, errno
 from libc.stdio cimport snprintf
-from libc.stdlib cimport strtoll
 from libc.string cimport strerror, strlen, strncmp, strstr
 from posix.fcntl cimport O_CLOEXEC, O_DIRECTORY, O_RDONLY, open, openat
 from posix.unistd cimport _SC_PAGESIZE, getpid, pread, sysconf
 
 from memkit.base.errors import MeterError
+from memkit.native.decimal cimport number_at
 from memkit.native.descriptors cimport adopt, is_ours, ours_t, release
+
+cdef enum:
+    ANONYMOUS = 7               # no column of statm: what is resident less what is of files or shared memory
 
 cdef int64_t PAGE = sysconf(_SC_PAGESIZE)
 METERS = {                      # file, column, prefix
     "rss": (b"statm", 1, b""),
+    "anon": (b"statm", ANONYMOUS, b""),
     "vms": (b"statm", 0, b""),
     "swap": (b"status", 0, b"VmSwap:"),
     "pss": (b"smaps_rollup", 0, b"Pss:"),
@@ -69,12 +74,13 @@ cdef int64_t sum_of_lines(const char *text, const char *prefix) noexcept nogil:
     cdef int64_t total = -1
     cdef size_t length = strlen(prefix)
     cdef const char *line = text
-    cdef const char *colon
+    cdef const char *place
     while line != NULL and line[0]:
         if strncmp(line, prefix, length) == 0:
-            colon = strstr(line, b":")
-            if colon != NULL:
-                total = max(total, 0) + strtoll(colon + 1, NULL, 10) * 1024
+            place = strstr(line, b":")
+            if place != NULL:
+                place += 1
+                total = max(total, 0) + number_at(&place) * 1024
         line = strstr(line, b"\n")
         if line != NULL:
             line += 1
@@ -88,22 +94,19 @@ cdef int meter_open(meter_t *meter) noexcept nogil:
     return open_kernel_file(&meter.file, meter.name, O_RDONLY)
 
 
-cdef int64_t pages_in(const char *text, ssize_t length, int column) noexcept nogil:
+cdef int64_t pages_in(const char *text, ssize_t length, int column, int64_t *shared) noexcept nogil:
     """A column of statm, or -1 for a text that is not statm's: seven numbers with a blank between, and a newline.
 
     A zombie has no address space: all its numbers are 0.
     """
     cdef const char *place = text
     cdef const char *end = text + length
-    cdef int64_t pages = -1, number
+    cdef int64_t pages = -1, number, resident = 0
     cdef int field
     for field in range(7):
         if not c'0' <= place[0] <= c'9':
             return -1
-        number = 0
-        while c'0' <= place[0] <= c'9':
-            number = number * 10 + place[0] - c'0'
-            place += 1
+        number = number_at(&place)
         if place[0] != (c' ' if field < 6 else c'\n'):
             return -1
         place += 1
@@ -111,6 +114,12 @@ cdef int64_t pages_in(const char *text, ssize_t length, int column) noexcept nog
             return -1
         if field == column:
             pages = number
+        if field == 1:
+            resident = number
+        elif field == 2:
+            shared[0] = number
+            if column == ANONYMOUS:
+                pages = resident - number if resident > number else 0
     return pages if place == end else -1
 
 
@@ -121,7 +130,7 @@ cdef int64_t read_statm(meter_t *meter) noexcept nogil:
     if length <= 0:
         return -1
     text[length] = 0
-    return pages_in(text, length, meter.column)
+    return pages_in(text, length, meter.column, &meter.shared)
 
 
 cdef int64_t meter_read(meter_t *meter) noexcept nogil:

@@ -40,6 +40,7 @@ cdef struct keeper_t:
     int64_t hwm                 # what it was then, or was reset to
     int64_t last                # the same, for where it is never reset
     int64_t highest             # of this process, whatever was reset
+    volatile int64_t count      # of resets
     scope_t since_reset         # for peak_rss(reset=True)
     scope_t *scopes
 
@@ -79,8 +80,12 @@ cdef int64_t read_hwm() noexcept nogil:
     return used if used > keeper.floor else status_hwm()
 
 
-cdef int64_t read_hwm_at(int64_t memory) noexcept nogil:
-    """The same, given resident memory now; -1: it is not known."""
+cdef int64_t read_hwm_at(int64_t memory, int64_t resets) noexcept nogil:
+    """The same, given resident memory as it was just read; -1: it is not known.
+
+    The mark may lag behind it by some pages. But where the mark was reset since then, memory may have fallen before, and
+    counts for the scopes of others only if the kernel says so.
+    """
     cdef rusage usage
     cdef int64_t used, faults
     if memory < 0:
@@ -91,14 +96,16 @@ cdef int64_t read_hwm_at(int64_t memory) noexcept nogil:
     faults = usage.ru_minflt + usage.ru_majflt
     if faults != keeper.faults or memory > keeper.hwm:
         keeper.faults = faults
-        keeper.hwm = max(memory, used if used > keeper.floor or used <= memory else status_hwm())
+        keeper.hwm = used if used > keeper.floor else status_hwm()
+        if resets == keeper.count:
+            keeper.hwm = max(keeper.hwm, memory)
     return keeper.hwm
 
 
-cdef void fold(int64_t memory) noexcept nogil:
+cdef void fold(int64_t memory, int64_t resets) noexcept nogil:
     """Give the high-water mark to every open scope."""
     cdef scope_t *scope = keeper.scopes
-    cdef int64_t high = read_hwm_at(memory)
+    cdef int64_t high = read_hwm_at(memory, resets)
     if not keeper.resets and high <= keeper.last:
         return                  # an old mark: nothing is known of the time since
     keeper.last = high
@@ -109,6 +116,7 @@ cdef void fold(int64_t memory) noexcept nogil:
 
 
 cdef void reset() noexcept nogil:
+    keeper.count += 1
     if keeper.resets and (is_ours(&keeper.clear_refs) or open_kernel_file(&keeper.clear_refs, b"clear_refs", O_WRONLY) == 0):
         pwrite(keeper.clear_refs.fd, b"5", 1, 0)
 
@@ -170,17 +178,21 @@ cdef void try_reset() noexcept nogil:
 
 cdef void scope_open(scope_t *scope) noexcept nogil:
     take_lock()
-    fold(-1)
+    fold(-1, 0)
     reset()
     scope.peak = 0
     link_scope(scope)
     pthread_mutex_unlock(&lock)
 
 
-cdef int64_t scope_take(scope_t *scope, int64_t memory) noexcept nogil:
+cdef int64_t mark_resets() noexcept nogil:
+    return keeper.count
+
+
+cdef int64_t scope_take(scope_t *scope, int64_t memory, int64_t resets) noexcept nogil:
     cdef int64_t peak
     pthread_mutex_lock(&lock)
-    fold(memory)
+    fold(memory, resets)
     if memory < 0 or keeper.last > memory:
         reset()
         keeper.hwm = memory
@@ -193,7 +205,7 @@ cdef int64_t scope_take(scope_t *scope, int64_t memory) noexcept nogil:
 cdef int64_t scope_close(scope_t *scope) noexcept nogil:
     take_lock()
     if scope.open:              # a forked child finds its parent's closed
-        fold(-1)
+        fold(-1, 0)
         unlink_scope(scope)
     pthread_mutex_unlock(&lock)
     return scope.peak
@@ -223,7 +235,7 @@ cdef class Scope:
 def allow_reset(bint allowed):
     """Whether the high-water mark may be reset from now on; others read it too (a parent's ``wait4``)."""
     take_lock()
-    fold(-1)
+    fold(-1, 0)
     keeper.allowed = allowed
     keeper.resets = False
     if allowed:
@@ -250,12 +262,12 @@ def peaks():
 def peak_rss(bint reset=False):
     """The highest resident memory of this process in bytes, since it began or since the last reset, or None."""
     take_lock()
-    fold(-1)
+    fold(-1, 0)
     cdef int64_t peak = max(keeper.since_reset.peak, 0)
     pthread_mutex_unlock(&lock)
     if not reset:
         return peak or None
     if not keeper.resets:
         raise MeterError(f"the peak cannot be reset here ({peaks()[1]}); call peak_rss() without reset")
-    scope_take(&keeper.since_reset, -1)
+    scope_take(&keeper.since_reset, -1, 0)
     return peak or None

@@ -33,6 +33,7 @@ cdef extern from *:
         memset(&attr, 0, sizeof attr);
         attr.config = PERF_COUNT_SW_PAGE_FAULTS;
         attr.sample_period = 1;
+        attr.sample_type = PERF_SAMPLE_ADDR;
         return memkit_perf_open(&attr, 0, -1);
     }
     static inline int memkit_perf_open_tasks(int thread, int cpu) {
@@ -64,6 +65,12 @@ cdef extern from *:
     static inline uint64_t memkit_perf_read_head(void *ring) {
         return __atomic_load_n(&((struct perf_event_mmap_page *)ring)->data_head, __ATOMIC_ACQUIRE);
     }
+    static inline uint64_t memkit_perf_fault_address(void *ring, uint64_t before_head) {
+        struct perf_event_mmap_page *page = (struct perf_event_mmap_page *)ring;
+        uint64_t size = (uint64_t)sysconf(_SC_PAGESIZE);
+        uint64_t place = (page->data_head - 16 * (before_head + 1)) & (size - 1);
+        return *(volatile uint64_t *)((char *)ring + size + place + 8);
+    }
     static inline uint64_t memkit_perf_tail(void *ring) {
         return ((struct perf_event_mmap_page *)ring)->data_tail;
     }
@@ -79,6 +86,7 @@ cdef extern from *:
     static inline uint64_t memkit_perf_id(int fd) { return 0; }
     static inline volatile uint64_t *memkit_perf_head(void *ring) { return NULL; }
     static inline uint64_t memkit_perf_read_head(void *ring) { return 0; }
+    static inline uint64_t memkit_perf_fault_address(void *ring, uint64_t before_head) { return 0; }
     static inline uint64_t memkit_perf_tail(void *ring) { return 0; }
     static inline void memkit_perf_set_tail(void *ring, uint64_t tail) { }
     #endif
@@ -93,6 +101,8 @@ cdef extern from *:
     # A mapped ring: a header page, then the records between tail, which the reader moves, and head, which the kernel moves.
     volatile uint64_t *perf_head "memkit_perf_head"(void *ring) noexcept nogil
     uint64_t perf_read_head "memkit_perf_read_head"(void *ring) noexcept nogil          # and all records before it
+    # Where the latest fault was (0), or one before it, in a ring of one page that is never drained.
+    uint64_t perf_fault_address "memkit_perf_fault_address"(void *ring, uint64_t before) noexcept nogil
     uint64_t perf_tail "memkit_perf_tail"(void *ring) noexcept nogil
     void perf_set_tail "memkit_perf_set_tail"(void *ring, uint64_t tail) noexcept nogil
 
@@ -102,3 +112,6 @@ cdef extern from *:
         COMM "MEMKIT_COMM"
         LOST "MEMKIT_LOST"
         EXEC "MEMKIT_EXEC"
+
+cdef enum:
+    FAULT_BYTES = 16            # of the record of a page fault

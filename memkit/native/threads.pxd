@@ -20,6 +20,8 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_attr_destroy(pthread_attr_t *)
     int pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *) noexcept nogil, void *)
     int pthread_join(pthread_t, void **)
+    int pthread_detach(pthread_t)
+    pthread_t pthread_self()
 
     int pthread_mutex_init(pthread_mutex_t *, void *)
     int pthread_mutex_lock(pthread_mutex_t *)
@@ -36,3 +38,20 @@ cdef extern from "<signal.h>" nogil:
     int SIG_SETMASK
     int sigfillset(sigset_t *)
     int pthread_sigmask(int, const sigset_t *, sigset_t *)
+
+
+cdef inline int start_thread(
+    pthread_t *thread, void *(*run)(void *) noexcept nogil, void *argument, size_t stack
+) noexcept nogil:
+    """Start a thread with every signal blocked, for signals are the program's; 0, or what the system has against it."""
+    cdef pthread_attr_t attributes
+    cdef sigset_t every, before
+    cdef int code
+    pthread_attr_init(&attributes)
+    pthread_attr_setstacksize(&attributes, stack)
+    sigfillset(&every)
+    pthread_sigmask(SIG_SETMASK, &every, &before)           # inherited by the thread
+    code = pthread_create(thread, &attributes, run, argument)
+    pthread_sigmask(SIG_SETMASK, &before, NULL)
+    pthread_attr_destroy(&attributes)
+    return code

@@ -8,7 +8,8 @@ import os
 import sys
 
 from memkit.base.errors import in_a_line
-from memkit.record import exit_status
+from memkit.base.stderr import to_stderr
+from memkit.record import exit_status, script_end
 from memkit.system import engine
 
 TYPE_CHECKING = False
@@ -58,6 +59,14 @@ if TYPE_CHECKING:
         def follow_fork(self) -> None: ...
 
 
+class Process:
+    """This process."""
+
+    over = False
+    """Whether its exit hooks have run. Nothing is measured then, and what modules need may be gone."""
+
+
+process = Process()
 recorders: list[ActiveRecorder] = []
 """Recorders that are recording, the oldest first. Spans and traced lines go into all of these."""
 others: list[Active] = []
@@ -85,6 +94,7 @@ def install_hooks() -> None:
         return
     _hooked = True
     atexit.register(_at_exit)
+    script_end.watch()
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
         if _FORK_WARNS:
@@ -97,15 +107,22 @@ def install_hooks() -> None:
 
 def _at_exit() -> None:
     ending = exit_status.at_exit()
+    script_end.forget()
     failed = []
     for each in reversed(everything()):  # event logs first: they leave out how a recording ends
         try:
             each.end(*ending)
         except Exception as error:  # the others must still end
             failed.append(error)
-    if sys.stderr is not None:
-        for failure in failed:
-            print(f"memkit: {in_a_line(failure)}", file=sys.stderr)
+    for failure in failed:
+        to_stderr(in_a_line(failure))
+
+
+@atexit.register
+def _at_the_very_end() -> None:
+    """The hooks of the program have run, which were registered later than this."""
+    _at_exit()
+    process.over = True
 
 
 # -- fork --------------------------------------------------------------------------------------------------------------
@@ -150,12 +167,12 @@ def _resume() -> None:
 def _after_fork_in_child() -> None:
     global lock, _forking
     _forking = None  # the parent's delayed resume is not this process's
-    followed = [recorder for recorder in recorders if recorder.follow]
+    followed: list[Any] = [each for each in everything() if getattr(each, "follow", False)]
     for each in everything():
         each.after_fork_in_child()
     recorders.clear()
     others.clear()
     exit_status.told = None
     lock = _thread.RLock()
-    for recorder in followed:
-        recorder.follow_fork()
+    for each in followed:
+        each.follow_fork()

@@ -12,13 +12,15 @@ import os
 import sys
 
 from memkit.base.errors import JournalError, MemkitError, UsageError
+from memkit.base.stderr import to_stderr
+from memkit.model import file_format
 from memkit.record import exit_status
 from memkit.record.settings import RunSettings, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
-    from typing import Protocol
+    from typing import Any, Protocol
 
     class ChildRecorder(Protocol):
         """The recorder of a child process."""
@@ -37,6 +39,49 @@ _SEPARATOR = "\x1f"  # between the words of the settings: no path or target has 
 _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 _set_by_program: ChildEnvironment | None = None  # rather than by memkit-run
+
+
+class OwnChildren:
+    """What a process knows, as its recording ends, of the children that were not recorded.
+
+    ``supervised`` is whether ``memkit-run`` began the recording with the program: then all its children count.
+    """
+
+    def __init__(self, since: int, supervised: bool) -> None:
+        self._since = since
+        self._before = (0, 0) if supervised else _waited_for()
+
+    def rows(self) -> bytes:
+        """The rows about those that live, and about those that have ended and were waited for."""
+        rows = b""
+        if _has_children():  # under memkit-run too: its last look may be long ago
+            from memkit.tree.unrecorded import children_of_this_process
+
+            rows = children_of_this_process(self._since)
+        faults, largest = _waited_for()
+        return rows + file_format.row("waited_for", largest) if faults > self._before[0] else rows
+
+
+def _has_children() -> bool:
+    """Whether this process has children that it has not waited for. This waits for none."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+def _waited_for() -> tuple[int, int]:
+    """Page faults of the children of this process that have ended, and the highest memory of any.
+
+    Of each that includes what its parent had when it was started.
+    """
+    try:
+        import resource
+    except ImportError:
+        return 0, 0
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_minflt + used.ru_majflt, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class ChildEnvironment:
@@ -97,9 +142,12 @@ def _texts(targets: object) -> object:
 
 
 def settings_from_environment() -> RunSettings:
-    """The settings that the parent has left for this process."""
+    """The settings that the parent has left for this process. Raises what tells that it was somebody else's text."""
     _, *words = os.environ[VARIABLE].split(_SEPARATOR)
-    return RunSettings.from_words(words)
+    settings = RunSettings.from_words(words)
+    if not settings.path:
+        raise UsageError("it names no recording")
+    return settings
 
 
 def start(recorder: ChildRecorder) -> None:
@@ -107,13 +155,18 @@ def start(recorder: ChildRecorder) -> None:
     try:
         recorder.start()
     except (MemkitError, OSError) as error:
-        if sys.stderr is not None:
-            print(f"memkit: process {os.getpid()} does not record itself: {error}", file=sys.stderr)
+        to_stderr(f"process {os.getpid()} does not record itself: {error}")
         return
     if "--multiprocessing-fork" in sys.orig_argv:  # multiprocessing has spawned it
         _note_end_of_worker(__import__("threading"))
     if "multiprocessing.util" in sys.modules:
         sys.modules["multiprocessing.util"].register_after_fork(recorder, _stop_with_multiprocessing)
+
+
+def flush_when_terminated(sampler: Any, on: bool) -> None:
+    """Whether SIGTERM, which nobody handles, flushes before it ends this process: pools end their workers with it."""
+    if sampler.engine == "native":
+        sampler.flush_when_terminated(on)
 
 
 def _stop_with_multiprocessing(recorder: ChildRecorder) -> None:
@@ -142,5 +195,4 @@ def _stop(recorder: ChildRecorder) -> None:
     try:
         recorder.stop(*(exit_status.of_worker() or exit_status.at_exit()))
     except JournalError as lost:
-        if sys.stderr is not None:
-            print(f"memkit: {lost}", file=sys.stderr)
+        to_stderr(str(lost))

@@ -9,7 +9,7 @@ from memkit.base import own_code, paths
 from memkit.base.errors import JournalError, MeterError, UsageError, lost_rows
 from memkit.base.units import parse_bytes
 from memkit.model.file_format import EVENT_LOG_HEAD as HEAD
-from memkit.record import active, exit_status, files
+from memkit.record import active, exit_status, files, script_end
 from memkit.system import engine
 
 TYPE_CHECKING = False
@@ -56,7 +56,7 @@ class EventLog:
         self.path = paths.absolute(path)
         self._trigger = os.sysconf("SC_PAGESIZE") if trigger is None else parse_bytes(trigger)
         self._lines = lines
-        own = (EventLog.__init__, active.install_hooks, exit_status.at_exit)
+        own = (EventLog.__init__, active.install_hooks, exit_status.at_exit, script_end.watch)
         self._left_out = [function.__code__.co_filename for function in own]
         self._log: Log | None = None
         self._journal: engine.Journal | None = None

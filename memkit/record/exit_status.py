@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import _thread
-import os
 import sys
 
+from memkit.record import script_end
 from memkit.system import limits
 from memkit.system.limit_kinds import REFUSING
 
@@ -43,18 +43,14 @@ def at_exit() -> tuple[object, ...]:
     """The same of this process, whose exit hooks run.
 
     ``SystemExit`` has left no trace by then, so that a success is told only of a program that somebody told of, and of a
-    script: the interpreter takes ``__file__`` from it at its end, and not where it left by ``SystemExit``.
+    script that ran to its end.
     """
     if told is not None:
         return told
     error = _uncaught()
     if error is not None:
         return how_it_ended(error)
-    space = vars(sys.modules.get("__main__", sys))
-    script = type(space.get("__loader__")).__name__ in ("SourceFileLoader", "SourcelessFileLoader")
-    goes_on = sys.flags.inspect or os.environ.get("PYTHONINSPECT")  # with a prompt, after the script
-    ran_out = script and space.get("__spec__") is None and "__file__" not in space and not goes_on
-    return OK if ran_out else NOT_KNOWN
+    return OK if script_end.ran_to_its_end() else NOT_KNOWN
 
 
 def _uncaught() -> BaseException | None:

@@ -6,7 +6,7 @@ import os
 import stat
 import time
 
-from memkit.base import paths
+from memkit.base import clocks, paths
 from memkit.base.descriptors import identity
 from memkit.base.errors import JournalError, UsageError
 from memkit.model import file_format
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from io import BytesIO
 
 _CLAIM_SECONDS = 1
+_PRIVATE = 0o600  # command lines are in a recording, and these may have passwords in them
 
 
 def _refuse_special(path: str, *allowed: int) -> None:
@@ -59,7 +60,7 @@ def opened_table(path: str, head: str, kind: str) -> int:
         raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
     if os.path.isfile(path):
         _claim(fd, path)
-        os.ftruncate(fd, 0)
+        _empty(fd)
     return fd
 
 
@@ -84,7 +85,7 @@ def place_for(given: str | None, program: str) -> tuple[str, bool]:
             raise UsageError("-o -: a recording is a file that both processes write; give it a name")
         path = paths.absolute(paths.to_write(given))
         _refuse_special(path)
-        if os.path.exists(path) and os.path.getsize(path) and not file_format.is_recording(path):
+        if os.path.exists(path) and _is_somebodys(path):
             raise UsageError(f"{given!r} is not a recording, so it is left alone: give -o another name")
         return path, False
     try:
@@ -96,7 +97,7 @@ def place_for(given: str | None, program: str) -> tuple[str, bool]:
     for number in range(1, 1000):
         path = os.path.join(here, f"{first}{f'-{number}' if number > 1 else ''}{file_format.SUFFIX}")
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _PRIVATE))
             return path, True
         except FileExistsError:
             continue
@@ -105,38 +106,60 @@ def place_for(given: str | None, program: str) -> tuple[str, bool]:
     raise UsageError(f"there are a thousand recordings called {first} here: choose a file with -o")
 
 
+def _is_somebodys(path: str) -> bool:
+    """Whether a file is no recording: it has something else in it, or will have by its name."""
+    named = os.path.splitext(path)[1] in (".py", ".pyw", ".pyx", ".ipynb")
+    return bool(named or os.path.getsize(path)) and not file_format.is_recording(path)
+
+
 def opened(path: str) -> int:
     """A descriptor that appends to an empty recording of this name."""
     _refuse_special(path)
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), _PRIVATE)
     except OSError as error:
         raise UsageError(f"cannot record into {path!r}: {error.strerror}") from None
     if os.fstat(fd).st_size and not file_format.is_recording(path):
         os.close(fd)
         raise UsageError(f"{path!r} is not a recording, so it is left alone: give the recording a path of its own")
     _claim(fd, path)
-    os.ftruncate(fd, 0)
+    _empty(fd)
     return fd
+
+
+def _empty(fd: int) -> None:
+    """Truncate a file."""
+    if os.fstat(fd).st_size:  # else ext4 would write the file to the disk as soon as it is closed, which takes milliseconds
+        os.ftruncate(fd, 0)
 
 
 def _claim(fd: int, path: str) -> None:
     """Lock a file that nobody else is writing into. Raises ``UsageError`` if somebody is."""
-    until = time.monotonic() + _CLAIM_SECONDS
+    until = clocks.monotonic() + _CLAIM_SECONDS
     while not engine.lock(fd, True):
-        if time.monotonic() > until:
+        if clocks.monotonic() > until:
             os.close(fd)
             raise UsageError(f"{path!r} is being written already: give each that writes a file of its own")
         time.sleep(0.01)  # a forked child may be about to close it
     engine.lock(fd, False)  # shared with the processes that join
 
 
-def joined(path: str) -> int:
-    """A descriptor that appends to a recording that another process makes."""
+def joined(path: str, inherited: int | None = None) -> int:
+    """A descriptor that appends to a recording that another process makes.
+
+    That is the one that a forked process has ``inherited``, if any: it may not be allowed to open the file any more.
+    """
+    if inherited is not None:
+        return inherited
+    _refuse_special(path)
+    flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+        fd = os.open(path, flags)
     except OSError as error:
         raise UsageError(f"cannot record into {path!r}: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode) or not file_format.is_recording(path):
+        os.close(fd)
+        raise UsageError(f"{path!r} is not a recording, so it is left alone")
     engine.lock(fd, False)
     return fd
 
@@ -175,7 +198,7 @@ class UnnamedFile:
 
     def empty(self) -> None:
         """Truncate it."""
-        os.ftruncate(self._descriptor(), 0)
+        _empty(self._descriptor())
 
     def _descriptor(self) -> int:
         if self._fd is None or not self.is_there:
@@ -202,5 +225,7 @@ class UnnamedFile:
         self._fd = None
 
     def __del__(self) -> None:
-        if getattr(self, "_fd", None) is not None:
+        try:  # noqa: SIM105 (what this needs may be gone as the interpreter ends: the system closes the file)
             self.close()
+        except (AttributeError, TypeError):
+            pass

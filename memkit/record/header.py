@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 
-from memkit.base import own_code
+from memkit.base import clocks, own_code
 from memkit.base.version import VERSION
 from memkit.model import file_format
 from memkit.system import engine
@@ -46,6 +45,7 @@ def of_this_process(
         "parent": os.getppid(),
         "python": sys.version.split()[0],
         **_peaks(engine.peaks() if scoped else _UNKEPT, engine.peak_rss() if scoped else None),
+        "stacks_reason": engine.stacks_reason(),
     }
     return file_format.header(about) + limits(found)
 
@@ -82,7 +82,7 @@ def _beginning(argv: Sequence[str], began: int, meter: str, interval: int, sampl
         "memkit": VERSION,
         "argv": argv,
         "host": os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "?"),
-        "began": time.time(),
+        "began": clocks.time(),
         "clock": began,
         "meter": meter,
         "interval": interval or None,

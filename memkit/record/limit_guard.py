@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 
-from memkit.base import own_code
+from memkit.base import clocks, own_code
 from memkit.base.errors import UsageError
 from memkit.base.units import SECOND, parse_bytes, show_bytes
 from memkit.model import file_format
@@ -35,6 +34,8 @@ _FASTEST = 10  # bytes per nanosecond: no program fills memory faster
 _SOONEST = SECOND // 200
 _READING_COST = 20  # a poll takes no more than 1/20 of the time
 _MOST_CROSSINGS = 100
+_LEAST = 1 << 16
+"""Bytes: no program has less memory, so a smaller limit was not meant."""
 _MOST = 1 << 60  # bytes
 _AGAIN = 20  # the next crossing counts only after memory has fallen 1/20 below the limit
 
@@ -149,9 +150,9 @@ class Watcher:
         if self._bound.is_share:
             if now < self.due:
                 return False
-            began = time.thread_time_ns()
+            began = clocks.thread_time_ns()
             memory = self._bound.measure()
-            cost = time.thread_time_ns() - began
+            cost = clocks.thread_time_ns() - began
         left = max(0, self._bound.threshold - (memory or 0))
         self.due = now + max(_SOONEST, min(left // _FASTEST, SECOND), cost * _READING_COST)
         if memory is None or memory < self._bound.threshold:
@@ -181,14 +182,13 @@ class Watcher:
         if self._bound.action == "raise":
             self._pending = not self._bound.throw(self._reached)
         elif self._bound.action == "stop":
-            self._journal.text(b'["end",%d,%s]\n' % (time.monotonic_ns() - self._began, self._bound.ending))
+            self._journal.text(b'["end",%d,%s]\n' % (clocks.monotonic_ns() - self._began, self._bound.ending))
             self._journal.flush()
             os._exit(self._bound.EXIT_CODE)
 
 
 def parse(limit: str | int) -> tuple[int | None, float | None]:
     """A limit in bytes and None, or None and a share of what really limits memory. Raises ``UsageError``."""
-    share = None
     if isinstance(limit, str) and limit.strip().endswith("%"):
         try:
             share = float(limit.strip()[:-1]) / 100
@@ -203,6 +203,10 @@ def parse(limit: str | int) -> tuple[int | None, float | None]:
         raise UsageError(f"limit {limit!r} is no size: write bytes, a size such as 2GiB, or a share such as 80%") from None
     if size <= 0:
         raise UsageError(f"limit {limit!r} is no size: it has to be more than nothing")
+    if size < _LEAST:
+        percent, mib = size if size <= 100 else 80, size if size < 1000 else 512
+        ways = f"a share such as {percent}%, or a size such as {mib}MiB"
+        raise UsageError(f"limit {limit!r} is {show_bytes(size)}, which every program has: write {ways}")
     if size > _MOST:
         raise UsageError(f"limit {limit!r} is no size: no machine has so much memory")
     return size, None

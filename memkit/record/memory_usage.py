@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import operator
 import os
-import sys
 import time
 
+from memkit.base import clocks
 from memkit.base.errors import JournalError, MemkitError, MeterError, UsageError
+from memkit.base.stderr import to_stderr
 from memkit.base.units import LONGEST_INTERVAL, SECOND, SHORTEST_INTERVAL
 from memkit.model.recording import Sample
 from memkit.record.memory_reader import MIB, Reader, start_tracemalloc, stop_tracemalloc
@@ -159,21 +160,21 @@ def _ended(process: subprocess.Popen[Any], seconds: float) -> bool:
 
 def _watch(reader: Reader, options: _Options, ended: Ended | None, once: bool, stream: TextIO | None) -> Iterator[Any]:
     """The values to be returned, sample by sample until the end."""
-    began = due = time.monotonic()
+    began = due = clocks.monotonic()
     while ended is None or not ended(0):
         memory = reader.read()
         if memory is None:
             return
-        yield _sample(memory / MIB, time.time(), reader, options, stream)
+        yield _sample(memory / MIB, clocks.time(), reader, options, stream)
         due += options.interval
         if once or (options.timeout is not None and due - began >= options.timeout):
             return
-        left = due - time.monotonic()
+        left = due - clocks.monotonic()
         if ended is None:
             time.sleep(max(0, left))
         elif ended(left):
             return
-        due = max(due, time.monotonic())
+        due = max(due, clocks.monotonic())
 
 
 def _sample(memory: float, now: float, reader: Reader, options: _Options, stream: TextIO | None) -> Any:
@@ -231,7 +232,7 @@ class _Measurement:
         self._tracing = reader.name == "tracemalloc" and start_tracemalloc()
         self._recorder = record(interval=options.interval, meter=reader.meter or reader)
         self._scope = engine.Scope() if reader.include_children and reader.name == "psutil" else None
-        self._began, self._clock = time.time(), time.monotonic_ns()
+        self._began, self._clock = clocks.time(), clocks.monotonic_ns()
         self._first: Sample | None = None  # only if nothing can be recorded
         try:
             self._recorder.start()
@@ -262,11 +263,10 @@ class _Measurement:
 
     def _sample(self) -> Sample:
         memory = self._reader.read() or 0
-        return Sample(time.monotonic_ns() - self._clock, os.getpid(), memory, memory)
+        return Sample(clocks.monotonic_ns() - self._clock, os.getpid(), memory, memory)
 
     def _lost(self, error: Exception) -> None:
-        if sys.stderr is not None:
-            print(f"memkit: memory_usage has not all samples of a call: {error}", file=sys.stderr)
+        to_stderr(f"memory_usage has not all samples of a call: {error}")
 
 
 def _points(recorded: Sequence[Sample], began: float, options: _Options, highest: int) -> list[Point]:

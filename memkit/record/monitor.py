@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections import deque
 
+from memkit.base import clocks
 from memkit.base.errors import MemkitError, MeterError, UsageError
+from memkit.base.threads import Bell, start_thread, wait_for_end
 from memkit.base.units import SECOND, parse_bytes, parse_interval, show_bytes
 from memkit.record import active
 from memkit.record.trend import RECENT, TimeToLimit, time_until
@@ -18,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
+
+    from memkit.base.threads import Thread
 
     C = TypeVar("C", bound=Callable[[], object])
 
@@ -63,8 +66,9 @@ class MemoryMonitor:
         """How many readings were missed since the last start."""
         self._recent: deque[tuple[int, int]] = deque(maxlen=RECENT)  # time and bytes
         self._watches: list[_Watch] = []
-        self._wake = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._wake = Bell()
+        self._thread: Thread | None = None
+        self._turn = 0  # which thread is to run: each has the next number
         self._calling = self._began = False
 
     def __repr__(self) -> str:
@@ -78,11 +82,11 @@ class MemoryMonitor:
         with active.lock:
             if self.is_running():
                 return
-            self._wake = threading.Condition()  # in a forked child the copy may be locked for ever
+            self._wake = Bell()  # in a forked child the copy may be locked for ever
             self._thread, self._calling = None, False
             self._recent.clear()
             self.missed = 0
-            now = time.monotonic_ns()
+            now = clocks.monotonic_ns()
             self._due = now + self._interval // 2
             self._read(now)
             try:
@@ -131,36 +135,34 @@ class MemoryMonitor:
         if thread is None:
             return
         with self._wake:
-            self._thread = None  # this tells the thread to end
-            self._wake.notify_all()
-            # A callback may take long, or wait for the caller of this.
+            self._thread = None
+            self._turn += 1  # this tells the thread to end
+            self._wake.ring()
+            # A callback may take long, wait for the caller of this, or be the caller.
             busy = self._calling
-        if not busy and thread is not threading.current_thread():
-            from memkit.base.threads import wait_for_end
-
+        if not busy:
             wait_for_end(thread)
 
     def resume(self) -> None:
         """Go on after ``pause``."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="memkit monitor", daemon=True)
-            self._thread.start()
+            turn = self._turn
+            self._thread = start_thread(lambda: self._run(turn), "memkit monitor")
 
     before_fork, after_fork_in_parent = pause, resume
 
-    def _run(self) -> None:
-        me = threading.current_thread()
+    def _run(self, turn: int) -> None:
         while True:
             with self._wake:
-                while self._thread is me and (ahead := self._due - time.monotonic_ns()) > 0:
+                while self._turn == turn and (ahead := self._due - clocks.monotonic_ns()) > 0:
                     self._wake.wait(ahead / SECOND)
-                if self._thread is not me:
+                if self._turn != turn:
                     return
-            self._tick()
+            self._tick(turn)
 
-    def _tick(self) -> None:
+    def _tick(self, turn: int) -> None:
         with self._wake:
-            now = time.monotonic_ns()
+            now = clocks.monotonic_ns()
             missed = (now - self._due) // self._interval
             self.missed += missed
             self._due += (missed + 1) * self._interval
@@ -173,7 +175,7 @@ class MemoryMonitor:
         if self.is_recording:
             self.history.append(self._percent(used))
         with self._wake:
-            if self._thread is not threading.current_thread():
+            if self._turn != turn:
                 return  # the thread that stopped this, or forks, is waiting: a callback might wait for it in turn
             crossed = [watch.callback for watch in self._watches if watch.crossed(used)]
             self._calling = bool(crossed)
@@ -210,9 +212,9 @@ class MemoryMonitor:
         """Add readings to ``history`` from now on, the first after half an interval."""
         with self._wake:
             if not self.is_recording:
-                self._due = time.monotonic_ns() + self._interval // 2
+                self._due = clocks.monotonic_ns() + self._interval // 2
             self.is_recording = True
-            self._wake.notify_all()
+            self._wake.ring()
 
     def stop_recording(self) -> None:
         """Add no more readings to ``history``."""
@@ -299,6 +301,9 @@ def _size(given: float | str, whole: int, name: str) -> _Size:
         if isinstance(given, int) and given >= _LEAST_SIZE:
             return _Size(given, 100 * given / whole)
         percent = float(number)
+        if 0 < percent < 1 and name == "memory_limit" and number == given:
+            share = f"{100 * percent:g}"
+            raise UsageError(f"{name} {given!r} would be {number} per cent: write {share} or '{share}%', or '{number}%'")
         if isinstance(given, bool) or not 0 <= percent <= 100:
             raise TypeError
         return _Size(int(whole * percent / 100), percent)

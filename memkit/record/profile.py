@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import _thread
+import functools
 import os
 import sys
-import time
 
-from memkit.base.errors import JournalError, MemkitError
+from memkit.base import clocks
+from memkit.base.errors import JournalError, MemkitError, in_a_line
+from memkit.base.shadows import StandardModules
+from memkit.base.stderr import to_stderr
 from memkit.base.units import SECOND
 from memkit.record import active
 from memkit.record.exit_status import how_it_ended
@@ -15,10 +19,12 @@ from memkit.record.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable
     from types import CodeType, FrameType, TracebackType
     from typing import Any, TypeVar
 
+    from memkit.base.plugins import Plugins
     from memkit.model.recording import Recording
     from memkit.record.active import ActiveRecorder, Spans
     from memkit.tracing.targets import OneTarget
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
 
 SHORT = SECOND // 1000
 """A call that is shorter, and does not change memory, leaves no span. Its lines count all the same."""
+_RUNS_LATER = 0x20 | 0x80 | 0x200  # flags of the code of generators and coroutines, see the module inspect
 _given_up = False  # tracing was refused, and the user has been told
 
 
@@ -37,33 +44,33 @@ def profile(function: F) -> F:
     While a recording is running, under ``memkit-run`` or inside ``memkit.record()``, the lines go into it, and each
     outermost call that takes a millisecond or more, or changes memory, leaves a span; each thread and each coroutine has
     outermost calls of its own. Otherwise the call gets a recording of its own, and its table is printed on stderr when it
-    ends, also by an exception. Calls that overlap share a recording, which ends with the last of them.
+    ends, also by an exception. Calls of the same function that overlap, and calls inside one, share a recording, which ends
+    with the last of them. What still runs when the program ends has its table printed then. That a table cannot be printed
+    does not end the program.
 
     ``MEMKIT_PROFILE=0`` in the environment switches it off. Where lines cannot be traced, on the portable engine for
     instance, one line on stderr says why, and functions run as if they were not decorated. Raises ``UsageError`` for what
     has no Python code, and for a class, whose methods must be decorated one by one.
+
+    A decorated function can be pickled, also by value, as joblib, dask, ray and spark do with cloudpickle. In the process
+    that it is sent to, its lines go into a recording that is running there; where none is, it runs as if not decorated.
     """
     if os.environ.get("MEMKIT_PROFILE", "") == "0":
         return function
-    wrapped: Any
-    if isinstance(function, property):
-        accessors = [each and profile(each) for each in (function.fget, function.fset, function.fdel)]
-        kind: Any = type(function)
-        wrapped = kind(*accessors, function.__doc__)
-        return wrapped  # type: ignore[no-any-return]  # of the same type
-    if isinstance(function, (staticmethod, classmethod)):
-        wrapped = type(function)(profile(function.__func__))
-        return wrapped  # type: ignore[no-any-return]  # of the same type
-    from memkit.base.decorators import decorated
-    from memkit.tracing.targets import codes_of
+    with StandardModules():
+        from memkit.base.decorators import decorated, remade
+        from memkit.tracing.targets import codes_of
 
-    state = _Profiled(function)
+    wrapped = remade(function, profile)
+    if wrapped is not None:
+        return wrapped  # type: ignore[no-any-return]  # of the same type
+    state = Recorded(function)
     wrapped = decorated(function, state.call)
     state.codes = codes_of(function)
     return wrapped  # type: ignore[no-any-return]  # of the same type
 
 
-class _Profiled:
+class Recorded:
     """A decorated function: the recordings that trace it, and its calls that have not ended."""
 
     def __init__(self, function: Any) -> None:
@@ -72,9 +79,31 @@ class _Profiled:
         self.traced_by: set[tuple[ActiveRecorder, int]] = set()  # recorders, and when they were started
         self.open: set[_Call] = set()
         self.codes: list[CodeType] = []
+        self.was_sent = False  # from another process, for which this one works
+        self.process = active.process
+        self.call = functools.partial(_Call, self)  # which needs nothing of this module when the interpreter ends
 
-    def call(self) -> _Call:
-        return _Call(self)
+    def __getstate__(self) -> tuple[Any, int]:
+        return self.function, os.getpid()
+
+    def __setstate__(self, state: tuple[Any, int]) -> None:
+        from memkit.tracing.pickled_code import come_home
+        from memkit.tracing.targets import codes_of
+
+        function, sender = state
+        kind: Any = type(come_home)
+        self.__init__(function)  # type: ignore[misc]  # it is as new
+        self.was_sent = sender != os.getpid()
+        if isinstance(function, kind):
+            come_home(function)
+        self.codes = codes_of(function)
+
+    def why_nothing_ran(self) -> str:
+        """Why a call has no lines, in a line."""
+        why = "what wraps it did not call it, or it runs as compiled code"
+        if any(code.co_flags & _RUNS_LATER for code in self.codes):
+            why = "its body runs after what wraps it has returned: put @profile next to def, below the other decorators"
+        return f"no line of {self.label} ran during the call; {why}"
 
     def is_running_here(self) -> bool:
         """Whether a call of it is on this thread's stack; calls of other threads and suspended ones do not count."""
@@ -91,106 +120,162 @@ class _Profiled:
 class _Call:
     """One call of a decorated function."""
 
-    def __init__(self, state: _Profiled) -> None:
-        self._state = state
-        self._own: _OwnRecording | None = None
+    def __init__(self, state: Recorded) -> None:
+        self.state = state
+        self._own: _OwnRecorder | None = None
         self._begun: list[tuple[Spans, tuple[Any, int, int | None]]] = []
 
     def __enter__(self) -> None:
-        if _given_up:
+        state = self.state
+        if state.process.over or _given_up or (state.was_sent and not active.recorders):
             return
-        outermost = not self._state.is_running_here()
-        self._state.open.add(self)
+        outermost = not state.is_running_here()
+        state.open.add(self)
         try:
             self._begin(outermost)
         except (MemkitError, OSError) as error:  # the program goes on
             _give_up(error)
 
     def _begin(self, outermost: bool) -> None:
-        state = self._state
-        running = list(active.recorders)
-        if not running or _own is not None:
-            self._own = _joined(self, state.function)
-            running = list(active.recorders)
+        state = self.state
+        if not active.recorders or _own:
+            self._own = _joined(self, state)
+        running: list[ActiveRecorder] = [each for each in active.recorders if each is self._own or each not in _own]
         for each in running:
             if (each, each.started) not in state.traced_by:
                 each.trace(state.function)
                 state.traced_by = {pair for pair in state.traced_by if pair[0].running} | {(each, each.started)}
         if outermost:
-            self._when = time.monotonic_ns()
-            own = self._own.recorder if self._own is not None else None
-            self._begun = [(each.spans, each.spans.begin_call()) for each in running if each is not own]
+            self._when = clocks.monotonic_ns()
+            self._begun = [(each.spans, each.spans.begin_call()) for each in running if each is not self._own]
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._state.open.discard(self)
+        state = self.state
+        state.open.discard(self)
+        if state.process.over:  # a generator that was never exhausted, when modules may be gone
+            return
         if self._begun:
-            long = time.monotonic_ns() - self._when >= SHORT
+            long = clocks.monotonic_ns() - self._when >= SHORT
             for spans, begun in self._begun:
-                spans.end_call(self._state.label, begun, even_if_unchanged=long)
+                spans.end_call(state.label, begun, even_if_unchanged=long)
         if self._own is not None:
-            _leave(self, self._own, error)
+            self._own.leave(self, error)
 
 
 # -- while nothing else is recorded ------------------------------------------------------------------------------------
 
+MOST_OWN = 4
+"""Own recordings at the same time. A call beyond that joins the latest: tracers and their places are few."""
 
-class _OwnRecording:
-    """A recording that a call has begun because there was none, and that ends with the last call during it."""
 
-    def __init__(self, function: Any) -> None:
+class _OwnRecorder(Recorder):
+    """Begun by a call of a decorated function because nothing was recorded; it ends with the last call during it.
+
+    What a call is in that runs inside another is the same. A call that runs beside others, in another thread for instance,
+    does not wait for them: they may go on as long as the process does.
+    """
+
+    finds_limits = False  # its tables do not tell of them, and it may be one of thousands
+
+    def __init__(self, state: Recorded) -> None:
+        super().__init__(Settings(lines=[state.function]))
+        self._state = state
         self.pid = os.getpid()
         self.calls: set[_Call] = set()
-        self.recorder = Recorder(Settings(lines=[function]))
-        self.recorder.start()
 
+    def leave(self, call: _Call, error: BaseException | None) -> None:
+        """End the recording with its last call, and print its tables; a forked child leaves that to its parent."""
+        with active.lock:
+            self.calls.discard(call)
+            if not self.calls and self.pid == os.getpid() and self in _own:
+                self._finish(*how_it_ended(error))
 
-_own: _OwnRecording | None = None  # the one that is running
+    def end(self, *ending: object) -> None:
+        """With the process: calls go on, as those of a daemon thread or of a generator that was not exhausted do."""
+        if self in _own and self.pid == os.getpid():
+            self._finish(*ending)
 
-
-def _joined(call: _Call, function: Any) -> _OwnRecording | None:
-    """The own recording that a call belongs to, begun for it if nothing is recorded; None if there is another."""
-    global _own
-    with active.lock:
-        if not list(active.recorders):
-            _own = _OwnRecording(function)
-        if _own is None or not _own.recorder.running:
-            return None
-        _own.calls.add(call)
-        return _own
-
-
-def _leave(call: _Call, own: _OwnRecording, error: BaseException | None) -> None:
-    """End the recording with its last call, and print its tables; a forked child leaves that to its parent."""
-    global _own
-    with active.lock:
-        own.calls.discard(call)
-        if own.calls or own.pid != os.getpid():
-            return
-        _own = None if _own is own else _own
+    def _finish(self, *ending: object) -> None:
+        _own.remove(self)
         try:
-            own.recorder.stop(*how_it_ended(error))
+            self.stop(*ending)
         except JournalError as lost:
-            _say(str(lost))
-    if sys.stderr is None:
-        return
-    try:
-        recording = own.recorder.recording
-        if recording is not None:
-            _show(recording, "profile")
-    except BrokenPipeError:
-        pass  # nobody reads stderr any more, which is not the program's failure
-    except MemkitError as failure:
-        _say(str(failure))
+            to_stderr(str(lost))
+        if sys.stderr is None:
+            return
+        try:
+            with StandardModules():
+                recording = self.recording
+            if recording is not None and recording.lines:
+                _show(recording, "profile")
+            elif recording is not None:
+                to_stderr(self._state.why_nothing_ran())
+        except BrokenPipeError:
+            pass  # nobody reads stderr any more, which is not the program's failure
+        except Exception as failure:  # none of these is the program's failure
+            to_stderr(in_a_line(failure))
+
+
+_printing = _thread.RLock()
+_own: list[_OwnRecorder] = []  # those that are running, the oldest first
+
+
+def _joined(call: _Call, state: Recorded) -> _OwnRecorder | None:
+    """The own recording that a call belongs to, begun for it if nobody else records; None if somebody does."""
+    with active.lock:
+        _own[:] = [each for each in _own if each.running]
+        own = _around(state)
+        if own is None:
+            if len(list(active.recorders)) > len(_own):
+                return None
+            if len(_own) < MOST_OWN:
+                with StandardModules():
+                    own = _OwnRecorder(state)
+                    own.start()
+                _own.append(own)
+            else:
+                own = _own[-1]
+        own.calls.add(call)
+        return own
+
+
+def _around(state: Recorded) -> _OwnRecorder | None:
+    """The own recording that has calls of the same function, or a call that this thread is in."""
+    inside = {id(code): own for own in _own for call in own.calls for code in call.state.codes}
+    if not inside:
+        return None
+    for code in state.codes:
+        if id(code) in inside:
+            return inside[id(code)]
+    frame: FrameType | None = sys._getframe(3)
+    while frame is not None:
+        if id(frame.f_code) in inside:
+            return inside[id(frame.f_code)]
+        frame = frame.f_back
+    return None
+
+
+_complaints: list[str] = []
+_known: tuple[list[str], Plugins, dict[str, Namespace]] | None = None  # where plugins were searched, and what was found
 
 
 def _show(recording: Recording, command: str) -> None:
-    """Print the tables of a recording, without its summary. Raises ``MemkitError`` if a table cannot be printed."""
-    from memkit.base.plugins import Plugins
+    """Print the tables of a recording, without its summary. Raises ``MemkitError`` if a table cannot be printed.
 
-    complaints: list[str] = []
-    plugins = Plugins(("console",), complaints.append)
-    if plugins.report((recording,), plugins.options(command, {})):
-        raise MemkitError("; ".join(complaints))
+    Plugins are found once: a function may print its table a thousand times.
+    """
+    global _known
+    with _printing, StandardModules():
+        from memkit.base.plugins import Plugins
+
+        _complaints.clear()
+        if _known is None or _known[0] != sys.path:
+            _known = [*sys.path], Plugins(("console",), _complaints.append), {}
+        _, plugins, options = _known
+        if command not in options:
+            options[command] = plugins.options(command, {})
+        if plugins.report((recording,), options[command]):
+            raise MemkitError("; ".join(_complaints))
 
 
 def _give_up(error: Exception) -> None:
@@ -199,12 +284,7 @@ def _give_up(error: Exception) -> None:
     if not _given_up:
         _given_up = True
         remedy = "see memkit info, or set MEMKIT_PROFILE=0 to be rid of this line"
-        _say(f"@profile traces nothing in this process: {error}; {remedy}")
-
-
-def _say(text: str) -> None:
-    if sys.stderr is not None:
-        print(f"memkit: {text}", file=sys.stderr)
+        to_stderr(f"@profile traces nothing in this process: {error}; {remedy}")
 
 
 class LineProfiler(Recorder):
@@ -230,7 +310,9 @@ class LineProfiler(Recorder):
     ) -> None:
         from memkit.tracing.targets import Targets
 
-        super().__init__(Settings(path=path, interval=interval, meter=meter, lines=Targets(list(targets))))
+        named = Targets(list(targets))
+        named.check_names()
+        super().__init__(Settings(path=path, interval=interval, meter=meter, lines=named))
 
     def add(self, target: OneTarget) -> None:
         """Trace one more target, from now on or from the next start."""

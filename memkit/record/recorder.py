@@ -6,15 +6,14 @@ This runs in the measured process, so it imports as little as possible.
 from __future__ import annotations
 
 import os
-import time
 
-from memkit.base import own_code, paths
+from memkit.base import clocks, own_code, paths
 from memkit.base.errors import JournalError, MemkitError, UsageError, lost_rows
 from memkit.base.units import parse_interval
 from memkit.model import file_format
 from memkit.record import active, child_process, files, header, limit_guard, spans
 from memkit.record.exit_status import how_it_ended
-from memkit.record.resolve import can_trace, meter_for, targets_for
+from memkit.record.resolve import can_trace, checked_targets, meter_for, refuse_meter_of_one_process, targets_for
 from memkit.record.settings import Settings
 from memkit.record.spans import SpanRows
 from memkit.system import engine, limits
@@ -45,6 +44,7 @@ def record(
     lines: Target | Targets | None = (),
     calls: bool | Target | Targets | None = False,
     c_calls: bool = False,
+    heap: bool = False,
     children: bool = False,
     peak_reset: bool = True,
     follow: bool = False,
@@ -60,24 +60,27 @@ def record(
         print(run.recording.peak)
 
     ``path``: the file to record into; None keeps the rows only as long as the recorder lives. An existing recording is
-    replaced, any other file is refused. ``interval``: seconds from sample to sample, text such as ``"10ms"``, or
-    ``"auto"``, which begins at 1 ms and grows with the time elapsed; a new maximum in between is a row of its own.
-    ``meter``: ``"rss"``, ``"pss"``, ``"uss"``, ``"vms"``, ``"swap"``, a plugin's, or a callable that returns bytes.
-    ``lines``: what to trace line by line: a function, class or module, a name such as ``"package.module:function"`` or
-    ``"file.py"``, or a list of these (see ``memkit.tracing.targets``). ``calls``: True for all calls, or targets as for
-    ``lines``, to trace what these call; ``c_calls``: whether functions in C are calls of their own. ``children``: whether to
-    record the processes that this one starts, and their total, too. ``peak_reset``: whether the kernel's high-water mark may
-    be reset; if not, a peak between two samples is exact only if it is the highest so far. ``follow``: whether Python
-    programs that this one forks or spawns record themselves into the same file, with lines and calls; it needs a ``path``.
-    ``limit``: bytes, text such as ``"2GiB"``, or a share such as ``"80%"`` of what really limits memory. When memory reaches
-    it, the stacks of all threads and what is traced are written at once, then comes ``on_limit``: ``"report"`` (nothing
-    more), ``"raise"`` (``MemoryError`` in the main thread) or ``"stop"`` (the process ends at once, with exit code 86).
+    replaced, any other file is refused. ``interval``: seconds from sample to sample, text such as ``"10ms"``, or ``"auto"``,
+    which begins at 1 ms and grows with the time elapsed; a new maximum in between is a row of its own. ``meter``: ``"rss"``,
+    ``"anon"``, ``"pss"``, ``"uss"``, ``"vms"``, ``"swap"``, ``"cgroup"``, a plugin's, or a callable. ``lines``: what to
+    trace line by line: a function, class or module, a name such as ``"package.module:function"`` or ``"file.py"``, or a list
+    of these (see ``memkit.tracing.targets``). ``calls``: True for all calls, or targets as for ``lines``, to trace what
+    these call; ``c_calls``: whether functions in C are calls of their own. ``heap``: whether to count what each of these
+    allocates and frees by Python's allocators; of all calls if none is named. ``children``: whether to record the processes
+    that this one starts, and their total, too. ``peak_reset``: whether the kernel's high-water mark may be reset; if not, a
+    peak between two samples is exact only if it is the highest so far. ``follow``: whether Python programs that this one
+    forks or spawns record themselves into the same file, with lines and calls; it needs a ``path``. ``limit``: bytes, text
+    such as ``"2GiB"``, or a share such as ``"80%"`` of what really limits memory. When memory reaches it, the stacks of all
+    threads and what is traced are written at once, then comes ``on_limit``: ``"report"`` (nothing more), ``"raise"``
+    (``MemoryError`` in the main thread) or ``"stop"`` (the process ends at once, with exit code 86).
 
     Raises ``UsageError`` for arguments that make no sense, ``MeterError`` if the meter cannot be read, and when the
     recording ends ``JournalError`` if rows were lost, to a full disk for instance. Source: the kernel files named in
     ``memkit.native.meter``, or psutil.
     """
-    return Recorder(Settings(**locals()))
+    settings = Settings(**locals())
+    settings.lines, settings.calls = checked_targets(lines, "lines"), checked_targets(calls, "calls")
+    return Recorder(settings)
 
 
 class Recorder:
@@ -87,20 +90,20 @@ class Recorder:
     function, from the outermost entry to its exit; the function's ``recorder`` attribute is this recorder.
     """
 
+    finds_limits = True
+
     def __init__(self, settings: Settings, *, argv: list[str] | None = None, is_child: bool = False) -> None:
         """``argv`` is the program's, if all of it is recorded; ``is_child`` is whether another process began the file."""
         if callable(settings.path):
             raise UsageError("record() takes a path: write @memkit.record(), with the parentheses")
-        if settings.path is not None:
-            settings.path = paths.absolute(settings.path)
-        self.path = settings.path
+        self.path = settings.path = None if settings.path is None else paths.absolute(settings.path)
         """The absolute path of the file, or None."""
         self._settings = settings
         self._argv = argv
-        self._is_child = is_child
+        self._is_child, self._inherited = is_child, None  # the parent's descriptor, in a forked child
         self._interval = parse_interval(settings.interval)
         self._line_targets = targets_for(settings.lines, "lines")
-        every_call = settings.calls is True and can_trace("calls")
+        every_call = settings.every_call and can_trace("calls")
         self._call_targets: Targets | bool | None = every_call or targets_for(settings.calls, "calls")
         limit_guard.check(settings.limit, settings.on_limit)
         if self.follow and self.path is None:
@@ -114,7 +117,11 @@ class Recorder:
         self._tracing: TracingSession | None = None
         self._tree: TreeThread | None = None
         self._environment: child_process.ChildEnvironment | None = None
+        self._children: child_process.OwnChildren
         self._recording: Recording | None = None
+
+    def __reduce__(self) -> tuple[type[Recorder], tuple[Settings]]:
+        return Recorder, (self._settings.for_copy(),)  # with a function that it decorates, to another process
 
     def __repr__(self) -> str:
         state = "recording" if self.running else "not begun" if self._journal is None else "ended"
@@ -163,11 +170,10 @@ class Recorder:
         return True
 
     def _begin(self) -> None:
-        settings = self._settings
-        meter = meter_for(settings.meter)
-        if settings.children:
-            _refuse_meter_of_one_process(meter.name)
-        bound = limit_guard.bound(settings.limit, settings.on_limit, meter.name)
+        meter = meter_for(self._settings.meter)
+        if self._settings.children:
+            refuse_meter_of_one_process(meter.name)
+        bound = limit_guard.bound(self._settings.limit, self._settings.on_limit, meter.name)
         if self.follow and not self._is_child:
             self._environment = child_process.ChildEnvironment(self._settings_for_child(), by_program=self._argv is None)
         self._recording = self._journal = self._sampler = None
@@ -184,8 +190,8 @@ class Recorder:
         if scoped:
             engine.allow_reset(active.may_reset(self.peak_reset))
         self._pid = os.getpid()
-        self.started = time.monotonic_ns()
-        limiting = limits.find()
+        self.started = clocks.monotonic_ns()
+        limiting = limits.find() if self.finds_limits else []
         journal = self._journal = engine.Journal(self._opened(), self.path)
         if self._is_child:
             journal.begin_writes_with(file_format.segment(self._pid))
@@ -205,10 +211,12 @@ class Recorder:
         if scoped and limiting:
             near = (meter.read() or 0) + limits.least_left(limiting) // 2
             self._sampler.snapshot_stacks_from(near, limit_guard.Bound.stacks)
+        child_process.flush_when_terminated(self._sampler, on=self._is_child)
         try:
             self._sampler.start()
         except (OSError, RuntimeError) as error:
             raise MemkitError(f"cannot record: {error}") from error
+        self._children = child_process.OwnChildren(self.started, supervised=self._argv is not None)
         self._start_tracing()
         if self._settings.children:
             self._start_tree(meter.name)
@@ -251,11 +259,8 @@ class Recorder:
         from memkit.tracing.session import TracingSession
 
         meter = self._meter if isinstance(self._meter, engine.Meter) else engine.Meter("rss")
-        self._tracing = TracingSession(self._journal, self._sampler, meter)
-        if self._line_targets is not None:
-            self._tracing.trace_lines(self._line_targets.wants)
-        if self._call_targets is not None:
-            self._tracing.trace_calls(getattr(self._call_targets, "wants", None), self._settings.c_calls)
+        self._tracing = TracingSession(self._journal, self._sampler, meter, self.started)
+        self._tracing.trace(self._line_targets, self._call_targets, self._settings.c_calls, self._settings.heap)
 
     def trace(self, function: Target) -> None:
         """Trace the lines of a function, method or class: from now on, or from the next start."""
@@ -292,8 +297,11 @@ class Recorder:
                 self._tracing.flush()
                 self._tracing.close()
                 self._tracing = None
-        self._journal.text(file_format.row("end", time.monotonic_ns() - self.started, *(ending or ("ok",))))
+        if not self._is_child and not self._settings.children:
+            self._journal.text(self._children.rows())
+        self._journal.text(file_format.row("end", clocks.monotonic_ns() - self.started, *(ending or ("ok",))))
         self._journal.close()
+        child_process.flush_when_terminated(self._sampler, on=False)
         if self._journal.error:
             raise lost_rows(self._journal, self._where())
 
@@ -313,6 +321,7 @@ class Recorder:
 
     def after_fork_in_child(self) -> None:
         """Stop tracing, and close the file, which is the parent's."""
+        self._inherited = self._journal.duplicate() if self.follow else None
         self._journal.close()
         if self._tracing is not None:
             self._tracing.stop()
@@ -321,7 +330,9 @@ class Recorder:
 
     def follow_fork(self) -> None:
         """Record this process, which was forked from the recorded one, into the same file."""
-        child_process.start(Recorder(self._settings_for_child(), argv=self._argv, is_child=True))
+        recorder = Recorder(self._settings_for_child(), argv=self._argv, is_child=True)
+        recorder._inherited = self._inherited
+        child_process.start(recorder)
 
     def _settings_for_child(self) -> Settings:
         return self._settings.for_child(self._line_targets, self._call_targets)
@@ -374,7 +385,7 @@ class Recorder:
     def _opened(self) -> int:
         """The descriptor to append to."""
         if self.path:
-            return files.joined(self.path) if self._is_child else files.opened(self.path)
+            return files.joined(self.path, self._inherited) if self._is_child else files.opened(self.path)
         if self._unnamed is None or not self._unnamed.is_there:
             self._unnamed = None  # before the next file can get its descriptor's number
             try:
@@ -386,10 +397,3 @@ class Recorder:
 
     def _where(self) -> str:
         return repr(self.path) if self.path else "a temporary file"
-
-
-def _refuse_meter_of_one_process(meter: str) -> None:
-    from memkit.system.processes import METERS
-
-    if meter not in METERS:
-        raise UsageError(f"children=True goes with the meters {', '.join(METERS)}: {meter!r} measures this process only")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from memkit.base.errors import MeterError
+from memkit.base.errors import MeterError, UsageError
+from memkit.base.shadows import StandardModules
 from memkit.system import engine
 
 TYPE_CHECKING = False
@@ -31,7 +32,7 @@ def meter_at(meter: str) -> str | Meter:
 
 def meter_for(wanted: str | Meter | Callable[[], int | None]) -> Meter:
     """The meter for a name, of memkit's own or of a plugin's, or for a callable."""
-    if isinstance(wanted, str) and wanted not in engine.METERS:
+    if isinstance(wanted, str) and not engine.is_meter(wanted):
         from memkit.base.plugins import Plugins
 
         theirs = Plugins().meters()
@@ -45,16 +46,35 @@ def targets_for(wanted: object, what: str) -> Targets | None:
     if wanted is None or wanted is False or (isinstance(wanted, (list, tuple, set, frozenset)) and not wanted):
         return None
     can_trace(what)
-    from memkit.tracing.targets import Targets
+    with StandardModules():
+        from memkit.tracing.targets import Targets
 
     return wanted if isinstance(wanted, Targets) else Targets(wanted)
+
+
+def checked_targets(wanted: object, what: str) -> Any:
+    """The same, where names are those of this process: one that does not exist is refused, with ``UsageError``."""
+    found = targets_for(wanted, what) if wanted is not True else None
+    if found is None:
+        return wanted
+    found.check_names()
+    return found
 
 
 def can_trace(what: str) -> bool:
     """True. Raises ``MeterError`` or ``UsageError`` where lines and calls cannot be traced."""
     if engine.NAME != "native":
         raise MeterError(f"{what} can be traced with the native engine only; this is the portable one: {engine.REASON}")
-    from memkit.tracing import tracers
+    with StandardModules():
+        from memkit.tracing import session, tracers  # noqa: F401 (the recorder will need the first)
 
     tracers.check()
     return True
+
+
+def refuse_meter_of_one_process(meter: str) -> None:
+    """Raise ``UsageError`` if a meter does not measure other processes."""
+    from memkit.system.processes import METERS
+
+    if meter not in METERS:
+        raise UsageError(f"children=True goes with the meters {', '.join(METERS)}: {meter!r} measures this process only")

@@ -26,6 +26,7 @@ class Settings:
     lines: object = ()
     calls: object = False
     c_calls: bool = False
+    heap: bool = False
     children: bool = False
     peak_reset: bool = True
     follow: bool = False
@@ -38,6 +39,11 @@ class Settings:
                 raise TypeError(f"there is no setting {name!r}")
             setattr(self, name, value)
 
+    @property
+    def every_call(self) -> bool:
+        """Whether all calls are to be traced: a heap is told by something."""
+        return self.calls is True or (self.heap and not self.calls and not self.lines)
+
     def for_child(self, lines: Targets | None, calls: Targets | bool | None) -> Settings:
         """Settings for a child process that records itself into the same file, with the targets as they are by now.
 
@@ -46,6 +52,11 @@ class Settings:
         ours = {name: value for name, value in vars(self).items() if hasattr(Settings, name)}
         changed = {"children": False, "limit": None, "on_limit": None, "follow": True}
         return Settings(**{**ours, **changed, "lines": lines or (), "calls": calls or False})
+
+    def for_copy(self) -> Settings:
+        """Settings for a copy of the recorder in another process, which must leave the file alone."""
+        lines, calls = (targets.texts() if hasattr(targets, "texts") else targets for targets in (self.lines, self.calls))
+        return Settings(**{**vars(self), "path": None, "follow": False, "lines": lines, "calls": calls})
 
     def to_words(self) -> list[str]:
         """The settings as words ``name=value``, without those that have their default value."""
@@ -67,7 +78,7 @@ class Settings:
             if name in _TARGETS:
                 targets.setdefault(name, []).append(text)
             else:
-                found[name] = text == "yes" if isinstance(getattr(cls, name), bool) else text
+                found[name] = text == "yes" if isinstance(getattr(cls, name, None), bool) else text
         if "" in targets.get("calls", ()):
             found["calls"] = True
             del targets["calls"]

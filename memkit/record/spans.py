@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import _thread
 import itertools
-import time
 
+from memkit.base import clocks
 from memkit.model import file_format
 from memkit.record import active
 from memkit.system import engine
@@ -143,4 +143,4 @@ class SpanRows:
             )
 
     def _elapsed(self) -> int:
-        return time.monotonic_ns() - self._began
+        return clocks.monotonic_ns() - self._began

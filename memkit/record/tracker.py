@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-from memkit.base import paths
+from memkit.base import clocks, paths
 from memkit.base.errors import JournalError, MemkitError, MeterError, UsageError, lost_rows
 from memkit.base.units import parse_interval, parse_time
 from memkit.model.file_format import GIB, RAISED, RETURNED
@@ -128,7 +128,7 @@ class Tracker:
             engine.allow_reset(active.may_reset(self.peak_reset))
         self._journal = files.begun_table(self.path, HEAD, _KIND, round(self._offset()))
         try:
-            began = time.monotonic_ns()
+            began = clocks.monotonic_ns()
             self._sampler = engine.sampler_for(meter)(self._journal, meter, self._interval, began, scoped)
             self._sampler.start()
         except BaseException:
@@ -201,10 +201,10 @@ class Tracker:
 
     def _measured(self, seconds: float) -> tuple[float, float]:
         """Mean and standard deviation of memory over so many seconds; of one reading for 0."""
-        until = time.monotonic() + seconds
+        until = clocks.monotonic() + seconds
         found = [self._read()]
-        while time.monotonic() < until:
-            time.sleep(min(_BETWEEN, max(0, until - time.monotonic())))
+        while clocks.monotonic() < until:
+            time.sleep(min(_BETWEEN, max(0, until - clocks.monotonic())))
             found.append(self._read())
         mean = sum(found) / len(found)
         return mean, (sum((each - mean) ** 2 for each in found) / max(1, len(found) - 1)) ** 0.5

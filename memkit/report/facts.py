@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from memkit.base.units import show_bytes, show_error, show_time
+from memkit.model.file_format import MORE_FUNCTIONS
 from memkit.model.limit_events import Crossing
 from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.recording import Recording
 from memkit.system.limit import Limit
 
 LONGEST_COMMAND = 100
-MOST_CROSSINGS = 3
+MOST_CROSSINGS = MOST_EXECUTED = 3
 _ACTIONS = {"raise": ": MemoryError raised", "stop": ": the program was stopped"}
+_SLACK = 1 << 20
+"""By how much a peak may be too low that a child has from its parent."""
 _NEAR = 10
 """A limit stands out of which no more than 1/10 was still free."""
 
@@ -46,7 +49,16 @@ class Fact(NamedTuple):
 
 def facts(recording: Recording) -> list[Fact]:
     """How it ended, how long it took, memory at the start and the end, its peak, its limits, and which were reached."""
-    return [*_run(recording), *_memory(recording), *_limits(recording), *_crossings(recording)]
+    return [
+        *_run(recording),
+        *_unrecorded(recording),
+        *_memory(recording),
+        *_sums(recording),
+        *_limits(recording),
+        *_group(recording),
+        *_crossings(recording),
+        *_missing_stacks(recording),
+    ]
 
 
 def cost_facts(recording: Recording) -> list[Fact]:
@@ -61,6 +73,8 @@ def cost_facts(recording: Recording) -> list[Fact]:
     if recording.about.engine != "native":
         words.append(f"{recording.about.engine} sampler")
     found = [_fact("cost", ", ".join(words))]
+    if recording.greenlets:
+        found.append(_fact("greenlets", ("not told apart in lines and calls: " + recording.greenlets, "remark")))
     if recording.unread:
         text = f"{recording.unread:,} rows of the recording are broken or unknown, and are left out"
         found.append(_fact("unread", (text, "remark")))
@@ -91,12 +105,40 @@ def _run(recording: Recording) -> Iterator[Fact]:
     if evidence is not None and evidence != ending.out_of_memory:
         yield _fact("kills", f"{evidence} while it ran", emphasis="bad")
     yield _fact("took", show_time(recording.duration))
+    for moment, became in recording.executed[:MOST_EXECUTED]:
+        yield _fact("became", (shortened(became), "value"), f" after {show_time(moment)}, by exec")
+    if len(recording.executed) > MOST_EXECUTED:
+        yield _fact("", (f"and {len(recording.executed) - MOST_EXECUTED} more programs after that", "remark"))
 
 
 def _evidence(recording: Recording) -> OutOfMemory | None:
     """That memory ran out: for the program itself, else for another process."""
     of_others = (process.ending.out_of_memory for process in recording.processes[1:] if process.ending.kind == "killed")
     return recording.ending.out_of_memory or recording.oom_kills or next(filter(None, of_others), None)
+
+
+def _unrecorded(recording: Recording) -> Iterator[Fact]:
+    """That processes were started which were not recorded, and how large they were as far as that is known."""
+    count, peak = len(recording.unrecorded), recording.peak or 0
+    followed = len(recording.processes) > 1
+    ended = None if followed or recording.totals else recording.waited_for  # of those that are recorded, too
+    if recording.totals or not (count or ended is not None):
+        return
+    seen = max((each.memory for each in recording.unrecorded), default=0)
+    if ended is not None and ended >= max(seen, peak + _SLACK):  # more than any can have had from its parent
+        size = f"the largest reached {show_bytes(ended)}"
+    elif seen:
+        size = f"the largest reached {show_bytes(seen)} or more"
+    else:
+        size = f"none was larger than {show_bytes(ended)}"
+    how_many = f"{count:,} {'was' if count == 1 else 'were'} seen that" if count else "some were started that"
+    verb = "is" if count == 1 else "are"
+    remedy = "--children records them" + (
+        "" if followed or recording.about.recorder is not None else ", --follow their lines and calls"
+    )
+    large = max(seen, ended if ended is not None and ended > peak + _SLACK else 0) * _NEAR > peak
+    said = f"{how_many} {verb} not recorded ({size}): {remedy}"
+    yield _fact("children", (said, "remark"), emphasis="warning" if large else None)
 
 
 def _memory(recording: Recording) -> Iterator[Fact]:
@@ -113,6 +155,20 @@ def _memory(recording: Recording) -> Iterator[Fact]:
     )
     when = f"{first}, reached by {show_time(highest.time)}, {_certainty(recording)}"
     yield _fact("peak", (show_bytes(highest.peak), "value"), when)
+
+
+def _sums(recording: Recording) -> Iterator[Fact]:
+    """How old the sums of lines and calls are, and which were counted together."""
+    tracing = recording.tracing or recording.call_tracing
+    if tracing is not None and tracing.as_of is not None:
+        age = show_time(max(0, recording.duration - tracing.as_of))
+        whole = None if tracing.whole_as_of is None else show_time(max(0, recording.duration - tracing.whole_as_of))
+        rest = "" if whole == age else f"; of what changed little, {f'of {whole} before' if whole else 'incomplete'}"
+        yield _fact("sums", (f"lines and calls are as of {age} before the end{rest}", "remark"))
+    functions = {*(line.function for line in recording.lines), *(call.function for call in recording.calls)}
+    if any(function.name == MORE_FUNCTIONS and not function.file for function in functions):
+        words = f"there were too many functions to tell all apart: those beyond are counted together, as {MORE_FUNCTIONS}"
+        yield _fact("sums", (words, "remark"))
 
 
 def _certainty(recording: Recording) -> str:
@@ -174,6 +230,26 @@ def _limits(recording: Recording) -> Iterator[Fact]:
         yield _fact("limit", words + free, emphasis="bad" if named else "warning" if near else None)
 
 
+def _group(recording: Recording) -> Iterator[Fact]:
+    """What the control group was full of, if that was more than this program."""
+    highest = max(recording.group, key=lambda each: each.used, default=None)
+    sizes = [limit.size for limit in recording.limits if highest is not None and limit.name == highest.name]
+    if highest is None or not sizes:
+        return
+    others = highest.used - (recording.together or recording.peak or 0)
+    if _evidence(recording) is None and others * _NEAR <= sizes[0]:
+        return
+    parts = (
+        (highest.anonymous, "anonymous"),
+        (highest.shared, "shared memory and tmpfs"),
+        (highest.files, "other files in memory"),
+        (highest.kernel, "the kernel's own"),
+    )
+    told = ", ".join(f"{show_bytes(size)} {what}" for size, what in parts if size is not None)
+    words = f"{show_bytes(highest.used)} of {highest.name} in use at the most, as seen at {show_time(highest.time)}"
+    yield _fact("group", words, f": {told}" if told else "")
+
+
 def _free_at_the_peak(recording: Recording, limit: Limit, left: int | None, near: bool) -> str:
     if limit.counted != "memory" and recording.level(limit) is None:
         missing = ", of each process by itself" if recording.totals else ", which was not recorded"
@@ -190,7 +266,9 @@ def _free_at_the_peak(recording: Recording, limit: Limit, left: int | None, near
     else:
         sure = "no more than " if near else "at most "
     amount = f"{sure}{show_bytes(left)} were" if left else "nothing was"
-    return f"{amount} still free at the peak (counting this program only)"
+    mapped = 0 if recording.totals else recording.mapped_meanwhile
+    files = f", without {show_bytes(mapped)} of files that it mapped" if mapped * _NEAR > limit.size else ""
+    return f"{amount} still free at the peak (counting this program only{files})"
 
 
 def _crossings(recording: Recording) -> Iterator[Fact]:
@@ -201,6 +279,14 @@ def _crossings(recording: Recording) -> Iterator[Fact]:
     more = recording.crossings[MOST_CROSSINGS:]
     if more:
         yield _fact("", f"and {len(more):,} more times, the last after {show_time(more[-1].time)}")
+
+
+def _missing_stacks(recording: Recording) -> Iterator[Fact]:
+    """Why it is not known where the threads were, when a limit was reached or before a death."""
+    reason, ending = recording.about.stacks_reason, recording.ending
+    died = (ending.kind == "killed" or ending.out_of_memory) and not (recording.snapshot and recording.snapshot.stacks)
+    if reason and (died or not all(crossing.stacks for crossing in recording.crossings)):
+        yield _fact("stacks", (f"could only be read while Python ran: {reason}", "remark"))
 
 
 def _reached(recording: Recording, crossing: Crossing) -> str:

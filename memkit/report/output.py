@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast, overload
 
 from memkit.base import paths
 from memkit.base.errors import MemkitError, UsageError
+from memkit.base.stderr import direct
+from memkit.base.units import printable, show_text
 from memkit.model.file_format import SUFFIX, is_recording
 
 if TYPE_CHECKING:
@@ -18,9 +21,18 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Literal
 
     from rich.console import Console
+    from rich.text import Text
 
+_written: list[str] | None = None
 NOTEBOOK_WIDTH = 100
 """Of text in a notebook, in characters: there is no terminal to ask."""
+_STYLES = {
+    "memkit.mark": "bold dark_orange3",
+    "memkit.remark": "dark_orange3",
+    "memkit.bad": "bold red3",
+    "memkit.curve": "dodger_blue1",
+}
+"""What reports use besides bold and dim: each stands out from a white and from a black terminal."""
 _SOURCES = (".py", ".pyw", ".pyx", ".ipynb", SUFFIX)
 
 
@@ -63,18 +75,52 @@ def _output(path: str | os.PathLike[str], binary: bool) -> Iterator[IO[Any]]:
             yield file
         if regular:
             os.replace(written, path)
+        if _written is not None:
+            _written.append(path)
     except BaseException as error:
         if regular and os.path.exists(written):
             os.unlink(written)
         if isinstance(error, OSError):
-            raise MemkitError(f"cannot write {path!r}: {error.strerror or error}") from error
+            reason = "it is a pipe that nobody reads" if error.errno == errno.ENXIO else error.strerror or error
+            raise MemkitError(f"cannot write {path!r}: {reason}") from error
         raise
+
+
+@contextmanager
+def naming_files(options: Namespace) -> Iterator[None]:
+    """Print, where reports are printed, a line that names the files that were written meanwhile."""
+    global _written
+    before, _written = _written, []
+    nobody_reads = False
+    try:
+        yield
+    except BrokenPipeError:
+        nobody_reads = True
+        raise
+    finally:
+        files, _written = dict.fromkeys(_written), before
+        stream = report_stream(options)
+        if stream is not None and files and not nobody_reads:
+            print(printable(show_text(f"{'wrote':<9}{', '.join(map(_short, files))}")), file=stream)
+
+
+def _short(path: str) -> str:
+    folder = paths.working_folder()
+    return os.path.relpath(path, folder) if folder and os.path.dirname(path) == folder else path
 
 
 def _opened(path: str, binary: bool) -> IO[Any]:
     if binary:
-        return open(path, "wb")
-    return open(path, "w", encoding="utf-8", newline="", errors="backslashreplace")
+        return open(path, "wb", opener=_opened_at_once)
+    return open(path, "w", encoding="utf-8", newline="", errors="backslashreplace", opener=_opened_at_once)
+
+
+def _opened_at_once(path: str, flags: int) -> int:
+    """A descriptor; of a pipe that nobody reads an error, and no waiting."""
+    fd = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(fd, True)
+    return fd
 
 
 def report_stream(options: Namespace) -> TextIO | None:
@@ -86,27 +132,71 @@ def report_stream(options: Namespace) -> TextIO | None:
     taken = options.command != "report" or "-" in vars(options).values()
     # Without its standard streams (pythonw) Python has None in their place.
     stream = cast("TextIO | None", sys.stderr if taken else sys.stdout)
+    if stream is not None and options.command == "profile":  # in the middle of a program
+        stream = direct(stream)
     return None if getattr(options, "quiet", False) else stream
 
 
 def console(stream: TextIO) -> Console:
     """A ``Console`` of rich for a report that is printed on ``stream``, as wide as the terminal.
 
+    Besides rich's styles it knows ``memkit.mark``, ``memkit.remark``, ``memkit.bad`` and ``memkit.curve``, which can be read
+    on white and on black.
+
     In a notebook, too, it prints on the stream, without colours; each print is a message of its own there, so print a report
     at once. Raises ``MemkitError`` where rich is not installed.
     """
     try:
         from rich.console import Console
+        from rich.theme import Theme
     except ImportError:
         raise MemkitError("a printed report needs rich: python -m pip install rich, or write --quiet") from None
-    found = Console(file=stream, highlight=False, soft_wrap=True)
+
+    class Quiet(Console):
+        def on_broken_pipe(self) -> None:
+            # rich would end the program here, and take its standard output away, whatever stream this one is.
+            raise BrokenPipeError
+
+    theme = Theme(_STYLES)
+    found = Quiet(file=stream, highlight=False, soft_wrap=True, theme=theme)
     if not found.is_jupyter:
         return found
-    return Console(  # one for notebooks would display each print as HTML by itself, whatever the stream
+    return Quiet(  # one for notebooks would display each print as HTML by itself, whatever the stream
         file=stream,
         highlight=False,
         soft_wrap=True,
+        theme=theme,
         force_jupyter=False,
         force_terminal=False,
         width=NOTEBOOK_WIDTH,
     )
+
+
+def styled(*parts: str | tuple[str, str]) -> Text:
+    """A line of rich Text, from words and (words, style) pairs; what would act on a terminal is shown as an escape."""
+    from rich.text import Text
+
+    text = Text.assemble(*parts)
+    text.plain = printable(text.plain)
+    return text
+
+
+def cut(rows: Iterable[Text], width: int | None) -> Iterator[Text]:
+    """Rows that end with the line of the terminal: what went on below, from the left, would be taken for another row."""
+    for row in rows:
+        if width is not None:
+            row.truncate(width, overflow="ellipsis")
+        yield row
+
+
+def print_rows(stream: TextIO, rows: Callable[[int | None], Iterable[Text]], wide: bool = False) -> None:
+    """Print rows of rich Text, all at once.
+
+    ``rows`` gives them for the width of a terminal that they should fit in, or for None: anywhere else, and if ``wide``.
+    """
+    to = console(stream)
+    if to.is_terminal:
+        to.print(*rows(None if wide else to.width), sep="\n", markup=False)
+    else:  # there is nothing to lay out and to colour: rich takes as long as all else
+        stream.write("".join(f"{row.plain}\n" for row in rows(None)))
+        stream.flush()

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memkit.base.errors import UsageError
-from memkit.base.units import SECOND, show_text
+from memkit.base.units import SECOND, TAB, show_text
 from memkit.report.output import output, output_path
 
 if TYPE_CHECKING:
@@ -77,7 +77,10 @@ def new_figure(height: float = PLOT_HEIGHT, *, width: float = WIDTH, layout: boo
 
 def save(figure: Figure, path: str) -> None:
     """Write a figure into a file, whole or not at all; the suffix says which kind of picture."""
-    with output(path, binary=True) as file:
+    import warnings
+
+    with output(path, binary=True) as file, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box stands for it: no font has every letter
         figure.savefig(file, format=os.path.splitext(path)[1][1:].lower())
 
 
@@ -145,9 +148,23 @@ def time_unit(longest: float) -> TimeUnit:
 
 
 def shorten(text: str, most: int) -> str:
-    """Text that any font can draw, of at most so many characters."""
-    text = show_text(text)
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """Text that any font can draw, of at most so many columns; tabs are blanks."""
+    text = show_text(text).expandtabs(TAB)
+    if columns(text) <= most:
+        return text
+    text = text[: most - 1]
+    while columns(text) > most - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+def columns(text: str) -> int:
+    """How many columns a text takes in letters of one width, where those of Chinese, Japanese and Korean take two."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(2 if east_asian_width(letter) in "WF" else 0 if combining(letter) else 1 for letter in text)
 
 
 def literal(text: str, most: int) -> str:

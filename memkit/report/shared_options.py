@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from memkit.base.errors import UsageError
+from memkit.report import heaps
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from memkit.base.protocols import OptionParser
     from memkit.model.recording import Recording
 
-SORT_KEYS = ("own", "growth", "peak", "calls", "time")
+SORT_KEYS = ("own", "growth", "rise", "peak", "calls", "time")
+PICTURE_KEYS = ("growth", "peak", "rise", "time", *heaps.KEYS)
 
 
 def add_quiet_option(parser: OptionParser) -> None:
@@ -22,15 +24,20 @@ def add_quiet_option(parser: OptionParser) -> None:
     _add(parser, "-q", "--quiet", action="store_true", help="print no summary")
 
 
+def add_wide_option(parser: OptionParser) -> None:
+    """Add ``--wide``, for a reporter of tables that are cut to the width of a terminal."""
+    _add(parser, "--wide", action="store_true", help="do not cut the rows of tables to the width of the terminal")
+
+
 def add_call_options(parser: OptionParser) -> None:
-    """Add ``--sort``, ``--hide`` and ``--show-all``, for a reporter of calls: see ``chosen_calls``."""
+    """Add ``--sort``, ``--hide``, ``--show-all`` and ``--by-thread``, for a reporter of calls: see ``chosen_calls``."""
     _add(
         parser,
         "--sort",
         metavar="KEY",
         type=sort_key,
         choices=SORT_KEYS,
-        help="the order of functions that were called: own (growth, the default), growth, peak, calls or time",
+        help="the order of functions that were called: own (growth, the default), growth, rise, peak, calls or time",
     )
     _add(
         parser,
@@ -40,6 +47,39 @@ def add_call_options(parser: OptionParser) -> None:
         help="count calls of files that match with their callers, as is done with libraries; repeatable",
     )
     _add(parser, "--show-all", action="store_true", help="show the calls of libraries, too")
+    _add(
+        parser,
+        "--by-thread",
+        action="store_true",
+        help="show calls in the threads that made them, not below what handed the work over",
+    )
+
+
+def add_by_option(parser: OptionParser) -> None:
+    """Add ``--by``, for a picture of calls or stacks with weights: see ``chosen_by``."""
+    _add(
+        parser,
+        "--by",
+        metavar="KEY",
+        type=by_key,
+        choices=PICTURE_KEYS,
+        help="what pictures and stacks of calls are by: growth (the default; where nothing grew rise), peak, rise or time; "
+        "with --heap also heap (alive at the end), heap-peak (alive at the peak), allocated or temporary",
+    )
+
+
+def by_key(text: str) -> str:
+    """The type of ``--by``. Raises ``UsageError``."""
+    if text not in PICTURE_KEYS:
+        raise UsageError(f"--by {text!r}: a picture of calls can be by {', '.join(PICTURE_KEYS)}")
+    return text
+
+
+def chosen_by(options: Namespace) -> str | None:
+    """What ``--by`` says, or else ``--sort`` where a picture can be by that; None where memkit is to choose."""
+    by: str | None = options.by
+    sort: str | None = options.sort
+    return by or (sort if sort in ("rise", "time") else None)
 
 
 def _add(parser: OptionParser, *names: str, **settings: Any) -> None:
@@ -58,6 +98,8 @@ def sort_key(text: str) -> str:
 def chosen_calls(recording: Recording, options: Namespace) -> Recording:
     """The recording without the calls that ``--hide`` names, and without those of libraries unless ``--show-all``.
 
-    What they did themselves is counted with their callers: see :meth:`Recording.hiding`.
+    What they did themselves is counted with their callers: see :meth:`Recording.hiding`. With ``--by-thread`` work that was
+    handed over is in the threads that did it: see :meth:`Recording.by_thread`.
     """
+    recording = recording.by_thread() if options.by_thread else recording
     return recording.hiding(options.hide or (), libraries=not options.show_all)

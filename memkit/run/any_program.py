@@ -9,10 +9,14 @@ import shutil
 import subprocess
 
 from memkit.base.errors import MemkitError, UsageError
+from memkit.model.file_format import Awaited
 from memkit.run.external import EndingNotWritten, ExternalProcess, ExternalRecording
+from memkit.run.group_watch import GroupWatch
 from memkit.run.launch import Exit, Program, exit_of
+from memkit.run.orphans import reaped
 from memkit.run.signals import forwarding
-from memkit.run.waiting import wait
+from memkit.run.waiting import Beside, wait
+from memkit.system.oom import outlive
 from memkit.tree.watch import OutsideTree, events_of_threads, signals_blocked
 
 TYPE_CHECKING = False
@@ -42,18 +46,24 @@ def run(
     What cannot be recorded is one line to ``complain``, and the program runs all the same. Raises ``CannotRun``.
     """
     words = [program.target, *program.arguments]
+    awaited = Awaited(path)
     events = events_of_threads()  # before the program is started: it inherits them
     with forwarding() as forward_to:
         process = _started(words)
+        outlived = outlive(process.pid)
         with signals_blocked():  # or the sampling thread would handle signals that the listener waits for
             recording = _recording(process, words, path, interval, meter, complain)
         forward_to(process)
         if recording is not None:
-            tree = OutsideTree(process.pid, path, " ".join(words), interval, meter, False, events)
-            _wait(recording, progress, tree, complain)
+            tree = OutsideTree(process.pid, awaited, " ".join(words), interval, meter, False, events)
+            group = GroupWatch(process.pid)
+            _wait(recording, progress, tree, group, complain)
+            group.look(last=True)
+            recording.add(group.rows(recording.began))
         process.wait()
     exit = exit_of(process)
     if recording is None:
+        outlived()
         return exit
     try:
         recording.end(exit.code, exit.signal)
@@ -61,6 +71,7 @@ def run(
         complain(str(error))
         if isinstance(error, EndingNotWritten):
             exit = exit._replace(unwritten=error.unwritten)
+    outlived()
     return exit._replace(recorded=True)
 
 
@@ -107,9 +118,16 @@ def _recording(
         return None
 
 
-def _wait(recording: ExternalRecording, progress: Progress, tree: OutsideTree, complain: Callable[[str], object]) -> None:
+def _wait(
+    recording: ExternalRecording,
+    progress: Progress,
+    tree: OutsideTree,
+    group: GroupWatch,
+    complain: Callable[[str], object],
+) -> None:
     progress.pid = recording.process.pid
-    wait(recording, progress, tree)
+    with reaped(recording.process.pid):
+        wait(recording, progress, Beside(tree, [group.look]))
     try:
         tree.close()
     except MemkitError as error:

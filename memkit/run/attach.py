@@ -8,11 +8,15 @@ import time
 from contextlib import contextmanager
 
 from memkit.base.errors import MeterError, UsageError
+from memkit.base.units import parse_interval
+from memkit.model.file_format import Awaited
 from memkit.run.external import ExternalProcess, ExternalRecording
+from memkit.run.group_watch import GroupWatch
 from memkit.run.launch import as_typed, interpreter_flags
 from memkit.run.status_line import shortened
-from memkit.run.waiting import wait
+from memkit.run.waiting import Beside, wait
 from memkit.system import engine, processes
+from memkit.tree.unrecorded import Unrecorded
 from memkit.tree.watch import OutsideTree, events_of_tree
 
 TYPE_CHECKING = False
@@ -165,26 +169,32 @@ def _is_memkit(process: ExternalProcess) -> bool:
 
 def record(process: ExternalProcess, path: str, options: argparse.Namespace, progress: Progress) -> None:
     """Record a process until it ends, a signal asks to stop, or ``options.duration`` is over."""
-    interval = options.interval
-    with _stopped_by_signals() as stop:
+    interval, awaited = parse_interval(options.interval), Awaited(path)
+    with stopped_by_signals() as stop:
         try:
             recording = ExternalRecording(process, path, interval, options.meter)
         except MeterError as error:
             raise UsageError(str(error)) from None
         progress.pid = process.pid
         until = None if options.duration is None else time.monotonic_ns() + options.duration
-        tree = _tree(process, path, interval, options.meter) if options.children else None
+        tree = tree_of(process, awaited, interval, options.meter) if options.children else Unrecorded(process.pid, since=0)
         try:
-            wait(recording, progress, tree, until, stop)
-            if tree is not None:
+            group = GroupWatch(process.pid)
+            wait(recording, progress, Beside(tree, [group.look]), until, stop)
+            group.look(last=True)
+            recording.add(group.rows(recording.began))
+            if isinstance(tree, Unrecorded):
+                recording.add(tree.rows())
+            else:
                 tree.close()
         finally:
             recording.end(*recording.ending()) if recording.ended() else recording.detach()
 
 
-def _tree(process: ExternalProcess, path: str, interval: int, meter: str) -> OutsideTree:
+def tree_of(process: ExternalProcess, awaited: Awaited, interval: int, meter: str) -> OutsideTree:
+    """The processes that a process has started, which are recorded with it."""
     events = events_of_tree(process.pid, processes.here())
-    return OutsideTree(process.pid, path, " ".join(process.argv), interval, meter, False, events)
+    return OutsideTree(process.pid, awaited, " ".join(process.argv), interval, meter, False, events)
 
 
 class StopRequest:
@@ -207,7 +217,7 @@ class StopRequest:
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[StopRequest]:
+def stopped_by_signals() -> Iterator[StopRequest]:
     """Ctrl-C, SIGTERM and SIGHUP end the recording in order."""
     request, before = StopRequest(), {}
     for name in _STOPPING:

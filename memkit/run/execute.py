@@ -11,7 +11,9 @@ import sys
 
 from memkit.base import own_code, paths
 from memkit.base.errors import MemkitError
+from memkit.base.shadows import StandardModules
 from memkit.record import exit_status
+from memkit.record.listening import listen_if_possible
 from memkit.record.recorder import Recorder
 from memkit.record.resolve import meter_at, object_at
 from memkit.record.settings import RunSettings
@@ -55,6 +57,7 @@ def main() -> None:
         recorder.start()
     except MemkitError as error:
         _refuse(str(error))
+    listen_if_possible()
     _start_log(recorder, path)
     try:
         _restore_interrupts()
@@ -214,9 +217,10 @@ def _absolute(path: str) -> str:
 
 def profile_without_import(function: F) -> F:
     """``@profile`` without an import, as in memory_profiler."""
-    from memkit.record.profile import profile
+    with StandardModules():
+        from memkit.record.profile import profile
 
-    decorated: F = profile(function)
+        decorated: F = profile(function)
     return decorated
 
 

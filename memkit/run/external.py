@@ -39,11 +39,13 @@ class ExternalRecording:
     """A recording of a process from outside; it begins when this is made.
 
     ``path`` is the file, ``interval`` nanoseconds or 0 for one that grows, ``meter`` a name. ``fresh`` is whether the
-    process has just been started, so that the recording includes its memory from the beginning. Raises ``MeterError`` if
-    its memory cannot be read.
+    process has just been started, so that the recording includes its memory from the beginning; ``joins`` whether it is a
+    segment of a recording that is there. Raises ``MeterError`` if its memory cannot be read.
     """
 
-    def __init__(self, process: ExternalProcess, path: str, interval: int, meter: str, fresh: bool = False) -> None:
+    def __init__(
+        self, process: ExternalProcess, path: str, interval: int, meter: str, fresh: bool = False, joins: bool = False
+    ) -> None:
         self.process, self.path = process, path
         self._handle = _handle(process.pid)
         self._meter = self._opened(meter, fresh)
@@ -51,7 +53,9 @@ class ExternalRecording:
         scoped = meter == "rss" and engine.NAME == "native"
         mark = (0 if fresh else _mark_of(process.pid)) if scoped else None
         self._began = early[0][0] if early else time.monotonic_ns()
-        self._journal = engine.Journal(files.opened(path), path)
+        self._journal = engine.Journal(files.joined(path) if joins else files.opened(path), path)
+        if joins:
+            self._journal.begin_writes_with(file_format.segment(process.pid))
         self._journal.text(header.of_another(process, self._began, meter, interval, engine.Sampler.engine, mark))
         for moment, memory in early:
             self._journal.text(file_format.row("sample", moment - self._began, memory))
@@ -109,6 +113,11 @@ class ExternalRecording:
         return sampler
 
     @property
+    def began(self) -> int:
+        """When it began, on ``time.monotonic_ns``: times in the file count from there."""
+        return self._began
+
+    @property
     def descriptor(self) -> int | None:
         """Readable once the process has ended; None where the system has no such descriptor."""
         return self._handle.fd if self._handle is not None else None
@@ -121,9 +130,11 @@ class ExternalRecording:
 
     def ending(self) -> tuple[int | None, int | None]:
         """Exit code and signal of the process that has ended, None if only its parent knows them."""
-        found = processes.here().read(self.process.pid)  # it may be a zombie
-        code = found.code if found is not None and found.over else None
-        return code or (self._handle.ending() if self._handle is not None else None) or (None, None)
+        return ending_of(self.process.pid, self._handle)
+
+    def add(self, rows: bytes) -> None:
+        """Add rows to the recording."""
+        self._journal.text(rows)
 
     def end(self, code: int | None = None, killed: int | None = None) -> None:
         """End the recording of a process that has ended, with its exit code and signal as far as they are known."""
@@ -152,6 +163,13 @@ class ExternalRecording:
         """Release the hold on the process."""
         if self._handle is not None:
             self._handle.close()
+
+
+def ending_of(pid: int, handle: Pidfd | None) -> tuple[int | None, int | None]:
+    """Exit code and signal of a process that has ended, None if only its parent knows them."""
+    found = processes.here().read(pid)  # it may be a zombie
+    code = found.code if found is not None and found.over else None
+    return code or (handle.ending() if handle is not None else None) or (None, None)
 
 
 def _handle(pid: int) -> Pidfd | None:

@@ -13,11 +13,16 @@ from typing import NamedTuple
 
 from memkit.base import own_code
 from memkit.base.errors import JournalError
+from memkit.base.stderr import to_stderr
 from memkit.model import file_format
 from memkit.record.settings import RunSettings
+from memkit.run.group_watch import GroupWatch
+from memkit.run.orphans import reaped
+from memkit.run.replaced import Replaced, can_be_seen
 from memkit.run.signals import forwarding
-from memkit.run.waiting import Child, wait
-from memkit.system.oom import Kills
+from memkit.run.waiting import Beside, Child, wait
+from memkit.system.oom import Kills, outlive
+from memkit.tree.unrecorded import Unrecorded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,33 +136,48 @@ def launch(
     is whether other processes write into the recording themselves.
     """
     kills = Kills()
-    tree_of = _tree_of_later_process(path, children, followed) if children else None
+    began = time.monotonic_ns()
+    awaited = file_format.Awaited(path)
+    tree_of = _tree_of_later_process(awaited, children, followed) if children else None
     with forwarding() as forward_to:
         # The program inherits all descriptors: a shell's <(...), a socket of socket activation.
         process = subprocess.Popen(words, close_fds=False)
+        outlived = outlive(process.pid)
         forward_to(process)
         if progress:
             progress.pid = process.pid
-        _wait(process, progress, tree_of(process.pid) if tree_of is not None else None)
+        tree = tree_of(process.pid) if tree_of is not None else Unrecorded(process.pid, began)
+        replaced = Replaced(process.pid, awaited, tree) if can_be_seen() and not followed else None
+        group = GroupWatch(process.pid)
+        _wait(process, progress, tree, Beside(tree, [group.look, *([replaced.look] if replaced is not None else [])]))
+        group.look(last=True)
     exit = exit_of(process, kills)
-    origin = file_format.origin(path)
-    if origin is None or origin[0] != process.pid:
-        return exit
-    ended = "exit", time.monotonic_ns() - origin[1], exit.code, exit.signal, exit.out_of_memory
+    shared = followed or (replaced is not None and replaced.end(exit.code, exit.signal))
+    origin = awaited.origin(process.pid)
+    if origin is not None:
+        rows = (file_format.segment(0) if shared else b"") + group.rows(origin)
+        exit = _added(exit, path, origin, rows + (tree.rows() if isinstance(tree, Unrecorded) else b""))
+    outlived()
+    return exit
+
+
+def _added(exit: Exit, path: str, origin: int, rows: bytes) -> Exit:
+    """Add how a program ended to the recording that began at ``origin``, after further rows."""
+    ended = "exit", time.monotonic_ns() - origin, exit.code, exit.signal, exit.out_of_memory
     try:
-        file_format.append(path, *ended, head=file_format.segment(0) if followed else b"")
+        file_format.append(path, *ended, head=rows)
     except OSError as error:
-        print(f"memkit: how it ended could not be added to {path!r}: {error.strerror}", file=sys.stderr)
+        to_stderr(f"how it ended could not be added to {path!r}: {error.strerror}")
         return exit._replace(recorded=True, unwritten=ended)
     return exit._replace(recorded=True)
 
 
-def _tree_of_later_process(path: str, children: Children, followed: bool) -> Callable[[int], OutsideTree]:
+def _tree_of_later_process(awaited: file_format.Awaited, children: Children, followed: bool) -> Callable[[int], OutsideTree]:
     """Makes the tree of a process that this thread starts afterwards, and that inherits the kernel's events."""
     from memkit.tree.watch import OutsideTree, events_of_threads
 
     events = events_of_threads()
-    return lambda pid: OutsideTree(pid, path, *children, followed, events)
+    return lambda pid: OutsideTree(pid, awaited, *children, followed, events)
 
 
 def exit_of(process: subprocess.Popen[bytes], kills: Kills | None = None) -> Exit:
@@ -166,15 +186,16 @@ def exit_of(process: subprocess.Popen[bytes], kills: Kills | None = None) -> Exi
     return Exit(code, killed, kills.risen() if kills is not None else None)
 
 
-def _wait(process: subprocess.Popen[bytes], progress: Progress | None, tree: OutsideTree | None) -> None:
+def _wait(
+    process: subprocess.Popen[bytes], progress: Progress | None, tree: OutsideTree | Unrecorded, watched: Beside
+) -> None:
     """Wait for the end of a process, and reap it."""
-    if progress or tree is not None:
-        with Child(process) as child:
-            wait(child, progress, tree)
+    with Child(process) as child, reaped(process.pid):
+        wait(child, progress, watched)
     process.wait()
-    if tree is None:
+    if isinstance(tree, Unrecorded):
         return
     try:
         tree.close()
     except JournalError as error:
-        print(f"memkit: {error}", file=sys.stderr)
+        to_stderr(str(error))

@@ -35,7 +35,7 @@ class Progress:
     def __init__(self, path: str) -> None:
         self.pid: int | None = None
         """The process that the recording is of. A recording of another is an earlier one, about to be replaced."""
-        self._path = path
+        self._awaited = file_format.Awaited(path)
         self._reader: Reader | None = None
         self._tasks: list[_Task] = []
 
@@ -64,10 +64,9 @@ class Progress:
         """The reader, which has read all rows so far; None if there is no recording yet."""
         try:
             if self._reader is None:
-                origin = file_format.origin(self._path)
-                if origin is None or origin[0] != self.pid:
+                if self._awaited.origin(self.pid) is None:
                     return None
-                self._reader = Reader(self._path)
+                self._reader = Reader(self._awaited.path)
             self._reader.advance()
         except (FormatError, ValueError, OSError):  # the program has not begun the file, or has removed it
             return None

@@ -4,6 +4,9 @@ A terminal sends a signal to all processes of its foreground job, so the program
 to the whole group, which includes the program, or to this process alone: only then it must be forwarded. The kernel tells
 whether a terminal or a process has sent it, but not to whom. To find out, a probe is kept in the same process group, a
 process that does nothing and blocks all signals: one that was sent to the group is pending there.
+
+A signal that this process ignores, because a shell or ``nohup`` has started it so, is waited for like the others: the
+program may have a handler of its own. The kernel keeps an ignored signal for whoever waits for it, if all threads block it.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ import threading
 import time
 from contextlib import contextmanager
 
+from memkit.system import oom
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
@@ -23,7 +28,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
-_OF_TERMINALS = ("SIGINT", "SIGQUIT")
+_INTERRUPTS = ("SIGINT", "SIGQUIT")
+_STOPS = ("SIGTTIN", "SIGTTOU")  # a process in the background uses its terminal; gunicorn has another use for them
+_ALL = (*_FORWARDED, *_INTERRUPTS, *_STOPS, "SIGCONT", "SIGWINCH")
+_OF_TERMINALS = (*_INTERRUPTS, *_STOPS, "SIGWINCH")  # the kernel sends them to a group, never to one process
 _PROBE = "/bin/cat"  # it waits for the end of a pipe that nobody writes into, and that closes when this process ends
 _DELIVERY_SECONDS = 0.01  # within which a signal to a group reaches all of it
 
@@ -46,21 +54,24 @@ def forwarding() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
             process.send_signal(number)
         listener.start()  # not earlier: the program would inherit the signals that are blocked for it
 
-    handlers = dict.fromkeys(_FORWARDED, forward) | dict.fromkeys(_OF_TERMINALS, lambda *_: None)
+    handlers = dict.fromkeys(_FORWARDED, forward) | dict.fromkeys(_INTERRUPTS, lambda *_: None)
     before: dict[int, Any] = {}
     for name, handler in handlers.items():
         number = getattr(signal, name, None)
         # The program inherits a signal that is ignored (nohup) as ignored; with a handler it would not.
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, handler)
-    numbers = {number for number in before if signal.Signals(number).name in _OF_TERMINALS}
-    listener = Listener(numbers, lambda number: started[0].send_signal(number))
+    listener = Listener(_numbers(_ALL), lambda number: started[0].send_signal(number))
     try:
         yield forward_to
     finally:
         listener.stop()
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+def _numbers(names: Iterable[str]) -> set[int]:
+    return {getattr(signal, name) for name in names if hasattr(signal, name)}
 
 
 class Listener:
@@ -98,6 +109,8 @@ class Listener:
         signal.pthread_kill(self._thread.ident, next(iter(self._numbers)))
         self._thread.join()
         self._probe.end()
+        while signal.sigtimedwait(self._numbers, 0) is not None:
+            pass  # it was for the program, which is over: it must not stop this process
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers)
 
     def _run(self) -> None:
@@ -105,27 +118,40 @@ class Listener:
             info = signal.sigwaitinfo(self._numbers)
             if self._stopping:
                 return
-            from_process = info.si_code <= 0
-            if from_process and not self._was_for_group(info.si_signo):
+            from_terminal = info.si_code > 0 and info.si_signo in _numbers(_OF_TERMINALS)
+            if not self._was_for_group(info.si_signo) and not from_terminal:
                 self._forward(info.si_signo)
+            elif from_terminal and info.si_signo in _numbers(_STOPS):
+                self._stop_too(info.si_signo)
+
+    def _stop_too(self, number: int) -> None:
+        """Stop this process as its job was stopped, so that its shell says so; returns when it is continued."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        signal.pthread_kill(threading.get_ident(), number)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {number})
 
     def _was_for_group(self, number: int) -> bool:
         try:
-            if not self._probe.has_pending(number):
+            if number not in self._probe.pending():
                 time.sleep(_DELIVERY_SECONDS)
-                if not self._probe.has_pending(number):
+                if number not in self._probe.pending():
                     return False
             self._renew_probe()
         except OSError:  # the probe is gone, or cannot be started again
+            with contextlib.suppress(OSError):
+                former, self._probe = self._probe, _Probe()
+                former.end()
             return False
         return True
 
     def _renew_probe(self) -> None:
-        """Replace the probe until nothing is pending. A signal that comes meanwhile is taken as one to the group, too."""
-        while any(self._probe.has_pending(number) for number in self._numbers):
+        """Replace the probe until nothing is pending. What came to the group meanwhile is taken away here, too."""
+        while self._probe.pending() & self._numbers:
             former, self._probe = self._probe, _Probe()
+            seen = former.pending() & self._numbers
             former.end()
-            while signal.sigtimedwait(self._numbers, 0) is not None:
+            until = time.monotonic() + _DELIVERY_SECONDS
+            while signal.sigtimedwait(seen, max(0, until - time.monotonic())) is not None and time.monotonic() < until:
                 pass
 
 
@@ -148,6 +174,7 @@ class _Probe:
             raise
         finally:
             os.close(read)
+        oom.sacrifice(self._pid)
 
     def end(self) -> None:
         """Kill it and reap it."""
@@ -156,8 +183,11 @@ class _Probe:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
 
-    def has_pending(self, number: int) -> bool:
-        """Whether a signal is pending for it."""
+    def pending(self) -> set[int]:
+        """The signals that are pending for it."""
         with open(f"/proc/{self._pid}/status") as file:
-            pending = next((line.split()[1] for line in file if line.startswith("ShdPnd:")), "0")
-        return bool(int(pending, 16) >> (number - 1) & 1)
+            fields = dict(line.split(":", 1) for line in file)
+        if fields["State"].split()[0] == "Z":
+            raise ChildProcessError("the probe was killed")
+        bits = int(fields["ShdPnd"], 16)
+        return {number for number in range(1, bits.bit_length() + 1) if bits >> (number - 1) & 1}

@@ -13,11 +13,20 @@ from memkit.base.units import SECOND
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Protocol
 
     from memkit.run.progress import Progress
-    from memkit.tree.watch import OutsideTree
+
+    class Watched(Protocol):
+        """What is watched meanwhile."""
+
+        @property
+        def exiting(self) -> bool:
+            """Whether a process is about to end, and nothing is to be read meanwhile."""
+
+        def until(self, deadline: int, descriptor: int | None = None) -> bool:
+            """Watch until a moment, or until a descriptor is readable; return whether it is."""
 
     class Target(Protocol):
         """The process whose end is waited for."""
@@ -35,6 +44,36 @@ if TYPE_CHECKING:
         made: bool
 
 
+class Beside:
+    """A tree that is watched, and functions that are called now and then meanwhile: ``wait`` takes it as a tree.
+
+    The next call comes when 1/20 of the time has passed again, at most after a second.
+    """
+
+    exiting = False
+
+    def __init__(self, tree: Watched, looks: list[Callable[[], object]]) -> None:
+        self._tree, self._looks = tree, looks
+        self._began = time.monotonic_ns()
+        self._due = self._began + _FIRST_LOOK
+
+    def until(self, deadline: int, descriptor: int | None = None) -> bool:
+        """Watch until a moment, or until a descriptor is readable; return whether it is."""
+        while True:
+            if self._tree.until(min(deadline, self._due), descriptor):
+                return True
+            now = time.monotonic_ns()
+            if now >= self._due and self._tree.exiting:
+                self._due = now + _EXIT
+            elif now >= self._due:
+                for look in self._looks:
+                    look()
+                self._due = now + min(max(_FIRST_LOOK, (now - self._began) // 20), SECOND)
+            if now >= deadline:
+                return False
+
+
+_FIRST_LOOK, _EXIT = SECOND // 50, SECOND // 1000
 _POLL_EVERY = SECOND // 20  # where no descriptor tells of the end
 _LONGEST_WAIT = 3600 * SECOND
 
@@ -42,7 +81,7 @@ _LONGEST_WAIT = 3600 * SECOND
 def wait(
     target: Target,
     progress: Progress | None,
-    tree: OutsideTree | None = None,
+    tree: Watched | None = None,
     until: int | None = None,
     stop: StopRequest | None = None,
 ) -> None:

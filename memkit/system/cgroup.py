@@ -7,10 +7,19 @@ from __future__ import annotations
 
 import os
 
+from memkit.base.errors import MeterError
 from memkit.system.limit_kinds import CGROUP, MACHINE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MUCH = 1 << 62
 """A limit that is none: version 1 says that there is none by a number near 2^63."""
+
+
+_PARTS_1 = "total_rss", "total_shmem", "total_cache", "total_inactive_file"
+_PARTS_2 = "anon", "shmem", "file", "inactive_file"
 
 
 class Group:
@@ -54,6 +63,22 @@ class Group:
                 return max(0, used - int(value))
         return used
 
+    def parts(self) -> tuple[int | None, int | None, int | None, int | None]:
+        """What of ``used`` is anonymous, shared memory and files of a tmpfs, other files in memory, and the kernel's own."""
+        stat = {}
+        for line in lines_of(os.path.join(self.folder, "memory.stat")):
+            name, _, value = line.partition(" ")
+            stat[name] = int(value)
+        if self.version == 1:
+            anonymous, shared, cache, inactive = map(stat.get, _PARTS_1)
+            kernel = self._number("memory.kmem.usage_in_bytes")
+        else:
+            anonymous, shared, cache, inactive = map(stat.get, _PARTS_2)
+            known = [stat[name] for name in ("kernel_stack", "pagetables", "percpu", "sock", "slab") if name in stat]
+            kernel = stat.get("kernel", sum(known) if known else None)
+        files = None if cache is None else max(0, cache - (shared or 0) - (inactive or 0))
+        return anonymous, shared, files, kernel
+
     def swap(self) -> tuple[int, int]:
         """Bytes that the group may swap out, beside its limit, and those that it has; much where nothing limits that."""
         if self.version == 2:
@@ -87,6 +112,25 @@ def memory_groups(pid: int | str = "self", root: str = "/") -> list[Group]:
         if version in mounts:
             groups += _ancestry(path, *mounts[version], version)
     return groups
+
+
+def nearest_use(root: str = "/") -> Callable[[], int]:
+    """A function that gives what is used of the group with the tightest limit that this process is in.
+
+    Raises ``MeterError`` where it is in none that counts.
+    """
+    groups = [group for group in memory_groups("self", root) if group.used() is not None]
+    if not groups:
+        raise MeterError("meter 'cgroup' cannot be read: this process is in no memory control group that counts")
+    nearest = min(groups, key=lambda group: min(group.limit() or MUCH, MUCH))
+
+    def read() -> int:
+        used = nearest.used()
+        if used is None:
+            raise MeterError(f"{nearest.label} is gone")
+        return used
+
+    return read
 
 
 def oom_kills(groups: list[Group], root: str = "/") -> dict[tuple[str, str], int]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from memkit.base import protocols
 
 __all__ = [
+    "GROUP",
     "METERS",
     "NAME",
     "REASON",
@@ -29,6 +30,7 @@ __all__ = [
     "Scope",
     "allow_reset",
     "compiled",
+    "is_meter",
     "lock",
     "meter_named",
     "peak_rss",
@@ -36,6 +38,7 @@ __all__ = [
     "peaks_error",
     "rss",
     "sampler_for",
+    "stacks_reason",
 ]
 
 NAME = "native"
@@ -85,6 +88,7 @@ else:
         from memkit.native.peak import Scope, allow_reset, peak_rss, peaks
         from memkit.native.pending_call import PendingCall
         from memkit.native.sampling.sampler import Sampler
+        from memkit.native.sampling.stacks import unreadable_because
 
         Meter("rss")
     except (ImportError, MeterError) as error:
@@ -98,18 +102,31 @@ if not TYPE_CHECKING and NAME == "portable":  # for type checkers the names are 
     from memkit.system.portable import METERS, Journal, Meter, PendingCall, Sampler, Scope, allow_reset, peak_rss, peaks
 
 
+GROUP = "cgroup"
+"""The meter of the control group whose limit is nearest: not of one process, so that it is not among ``METERS``."""
+
+
+def is_meter(name: object) -> bool:
+    """Whether memkit itself has a meter of this name."""
+    return name == GROUP or name in METERS
+
+
 def meter_named(meter: Any, name: str | None = None) -> protocols.Meter:
     """The meter of this process for a name, or for a callable that returns bytes and the name it is to have."""
     if hasattr(meter, "read"):
         ready: protocols.Meter = meter
         return ready
+    if meter == GROUP:
+        from memkit.system.cgroup import nearest_use
+
+        meter, name = nearest_use(), GROUP
     if callable(meter):
         from memkit.system.portable import CalledMeter
 
         return CalledMeter(meter, name)
     if meter not in METERS:
         meter = str(meter)
-        raise UsageError(f"unknown meter {meter!r}{nearest(meter, METERS)}; this machine has {', '.join(METERS)}")
+        raise UsageError(f"unknown meter {meter!r}{nearest(meter, METERS)}; this machine has {', '.join([*METERS, GROUP])}")
     return Meter(meter)
 
 
@@ -151,6 +168,11 @@ def _uncounted(kernel: str, cpus: int) -> int | None:
     except ValueError:
         return None
     return 2 * (max(32, 2 * cpus) - 1) * cpus if version >= (6, 2) else 64
+
+
+def stacks_reason() -> str | None:
+    """Why the stacks of threads can only be read while Python runs, or None."""
+    return "the portable engine asks Python" if NAME == "portable" else unreadable_because()
 
 
 def rss() -> int:

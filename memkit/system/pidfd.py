@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from memkit.base.descriptors import identity
+from memkit.base.descriptors import identity, readable
 
 MOST = 200
 _GET_INFO = 0xC040FF0B  # _IOWR(0xFF, 11, struct pidfd_info), whose first version has 64 bytes
@@ -45,6 +45,11 @@ class Pidfd:
         if not int.from_bytes(told[:8], sys.byteorder) & _INFO_EXIT:
             return None
         return from_status(int.from_bytes(told[_CODE_AT:], sys.byteorder))
+
+    @property
+    def lives(self) -> bool:
+        """Whether the process has not ended yet. Asking takes no memory of the kernel's."""
+        return self.ours and not readable([self.fd])
 
     @property
     def ours(self) -> bool:

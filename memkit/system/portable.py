@@ -6,17 +6,16 @@ the system's high-water mark where it rose (``peak_wset`` on Windows, ``ru_maxrs
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import math
 import os
 import sys
-import threading
-import time
+import threading  # noqa: F401  # after a fork it forgets all threads but one, before memkit starts another
 
+from memkit.base import clocks
 from memkit.base.errors import MeterError
-from memkit.base.threads import wait_for_end
+from memkit.base.threads import start_thread, unpatched, wait_for_end
 from memkit.base.units import SECOND
+from memkit.system.portable_journal import Journal as Journal  # part of this engine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,16 +24,15 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
     from memkit.base import protocols
+    from memkit.base.threads import Thread
 
-METERS = {"rss": "rss", "vms": "vms", "uss": "uss", "pss": "pss", "swap": "swap"}
+METERS = {"rss": "rss", "anon": "rss", "vms": "vms", "uss": "uss", "pss": "pss", "swap": "swap"}
 _FULL = ("uss", "pss", "swap")
 _FLUSH = SECOND // 4
 _AUTO_START, _AUTO_GROWTH = SECOND // 1000, 434
 _READING_SHARE = 100
 _ALSO_GROWTH = 64
 _RISE = 1.05
-_STANDS_OUT = 1000
-_DECIMALS = 10
 
 
 class Meter:
@@ -63,7 +61,8 @@ class Meter:
         information = self._process.memory_full_info() if self.costly else self._process.memory_info()
         if not information.vms:  # a zombie: it exited but has not been reaped
             raise self._gone(self.pid)
-        return int(getattr(information, self.name))
+        files = int(information.shared) if self.name == "anon" else 0
+        return int(getattr(information, METERS[self.name])) - files
 
     def read(self) -> int | None:
         """Bytes now, or None when the process is gone."""
@@ -159,90 +158,6 @@ def peak_rss(reset: bool = False) -> int | None:
     return _mark()
 
 
-class Journal:
-    """A file that rows are appended to; a failing write is kept, not raised.
-
-    With ``offset`` it is a table; see ``memkit.native.journal``.
-    """
-
-    def __init__(self, fd: int, path: str | None = None, offset: int | None = None):
-        self._fd, self._offset = fd, offset
-        self._before = 0
-        self._owner = os.getpid()
-        self._lock = threading.Lock()
-        self._rows: list[bytes] = []
-        self._torn = False
-        self._head = b""
-        self.error: int | None = None
-        self.lost = 0
-
-    def begin_writes_with(self, head: bytes) -> None:
-        """Have each write to the file begin with a row, which tells whose the others are."""
-        self.flush()
-        self._head = head
-
-    def row(self, tag: str, *values: int) -> None:
-        """Append one row of integers."""
-        if self._offset is not None:
-            if tag == "sample":
-                self._table_row(self._offset, *values)
-            return
-        self.text(b'["' + tag.encode() + b'"' + b"".join(b",%d" % value for value in values) + b"]\n")
-
-    def _table_row(self, offset: int, time: int, memory: int, rise: int = 0) -> None:
-        around = max(memory, self._before)
-        stands_out = memory + rise - around > around // _STANDS_OUT
-        sizes = (memory + rise, memory) if stands_out else (memory,)
-        self._before = memory
-        self.text("".join(f"{_seconds(time)},{_gib(size - offset)}\n" for size in sizes).encode())
-        self.flush()
-
-    def text(self, rows: bytes) -> None:
-        """Append rows that are already spelled out, each ending in a newline."""
-        with self._lock:
-            self._rows.append(rows)
-
-    def flush(self) -> None:
-        """Hand everything appended so far to the system."""
-        if self._owner == os.getpid():  # not a forked child, where the lock may be held for ever
-            with self._lock:
-                text, self._rows = b"".join(self._rows), []
-                if text:
-                    self._send((b"\n" if self._torn else b"") + self._head + text)
-
-    def _send(self, text: bytes) -> None:
-        whole = text
-        try:
-            while text:
-                written = os.write(self._fd, text)
-                self._torn = text[written - 1 : written] != b"\n"
-                text = text[written:]
-        except OSError as error:
-            self.error = self.error or error.errno or errno.EIO
-            if self._offset is not None and len(text) < len(whole):
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._fd, os.fstat(self._fd).st_size - len(whole) + len(text))
-                    text, self._torn = whole, False
-            self.lost += text.count(b"\n")
-
-    def close(self) -> None:
-        """Flush and give the descriptor back; harmless when closed already."""
-        if self._fd >= 0:
-            self.flush()
-            with contextlib.suppress(OSError):
-                os.close(self._fd)
-            self._fd = -1
-
-
-def _seconds(time: int) -> str:
-    return f"{time // SECOND}.{time % SECOND:09}"
-
-
-def _gib(size: int) -> str:
-    whole, rest = divmod(abs(size), 1 << 30)
-    return f"{'-' if size < 0 else ''}{whole}.{(rest * 10**_DECIMALS + (1 << 29)) >> 30:0{_DECIMALS}}"
-
-
 class Sampler:
     """A daemon thread that writes ``sample`` rows; see ``memkit.native.sampling.sampler`` for the arguments."""
 
@@ -263,13 +178,13 @@ class Sampler:
         self._interval, self._began = interval, began
         self._scoped = peaks
         self._scope: Scope | None = None
-        self._peak = self._highest = self._flushed = self._ticks = self._missed = 0
+        self._peak = self._highest = self._flushed = self._ticks = self._missed = self._also_due = 0
         self._also: tuple[Callable[[protocols.Journal], object], ...] = ()
-        self._also_due = 0
         self._near = math.inf  # memory from which on ``_stacks`` tells where the threads are
         self._stacks: Callable[[int], bytes] | None = None
-        self._thread: threading.Thread | None = None
-        self._on, self._wake = False, threading.Event()
+        self._thread: Thread | None = None
+        self._on = False
+        self._go_on = unpatched("_thread", "allocate_lock")()  # held until the thread is to end
         self._guard: protocols.Watcher | None = None
 
     def watch(self, bound: protocols.Bound) -> None:
@@ -286,7 +201,7 @@ class Sampler:
     def start(self) -> None:
         """Take the first sample, and start the thread."""
         self._on = True
-        self._due = time.monotonic_ns()
+        self._due = clocks.monotonic_ns()
         self._cost_due = self._due + SECOND
         self._scope = Scope() if self._scoped else None
         self._keep(*self._read(), must=True)
@@ -304,18 +219,18 @@ class Sampler:
             write(self._journal)
         self._journal.flush()
 
+    flush_with_sample = flush
+
     def resume(self) -> None:
         """Start the thread, unless it runs."""
         if self._thread is None:
-            self._wake.clear()
-            thread = threading.Thread(target=self._run, name="memkit", daemon=True)
-            thread.start()
-            self._thread = thread
+            self._go_on.acquire(blocking=False)
+            self._thread = start_thread(self._run, "memkit")
 
     def pause(self) -> None:
         """End the thread, so that a fork finds none."""
         if self._thread is not None:
-            self._wake.set()
+            self._go_on.release()
             wait_for_end(self._thread)
             self._thread = None
 
@@ -331,9 +246,9 @@ class Sampler:
             self._spend()
 
     def _run(self) -> None:
-        flush = time.monotonic_ns() + _FLUSH
-        while not self._wake.wait(max(0, min(self._next_poll(), flush) - time.monotonic_ns()) / SECOND):
-            now = time.monotonic_ns()
+        flush = clocks.monotonic_ns() + _FLUSH
+        while not self._go_on.acquire(timeout=max(0, min(self._next_poll(), flush) - clocks.monotonic_ns()) / SECOND):
+            now = clocks.monotonic_ns()
             if now >= self._next_poll():
                 self._poll()
             if now >= self._cost_due:
@@ -366,10 +281,10 @@ class Sampler:
 
     def _read(self) -> tuple[int, int | None, int]:
         """The time after reading memory, which may have waited long for the GIL, bytes, and the CPU time it took."""
-        began = time.thread_time_ns()
+        began = clocks.thread_time_ns()
         memory = self._meter.read()
-        cost = time.thread_time_ns() - began if self._meter.costly else 0
-        return time.monotonic_ns(), memory, cost
+        cost = clocks.thread_time_ns() - began if self._meter.costly else 0
+        return clocks.monotonic_ns(), memory, cost
 
     def _keep(self, now: int, memory: int | None, cost: int, must: bool = False) -> None:
         """Write a row of what was read, if it is time or a new height."""

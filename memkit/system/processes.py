@@ -11,6 +11,7 @@ import os
 import sys
 import time
 
+from memkit.base import clocks
 from memkit.system.pidfd import from_status
 
 TYPE_CHECKING = False
@@ -23,20 +24,21 @@ if TYPE_CHECKING:
     Status = tuple[int | None, int | None]
     """Exit code and signal, one of them None."""
 
-METERS = ("rss", "pss", "uss", "vms", "swap")
+METERS = ("rss", "anon", "pss", "uss", "vms", "swap")
 """What can be measured of other processes."""
 _KIB = 1024
 _SECOND = 1_000_000_000
 _NAMES = (b"VmHWM:", b"VmRSS:", b"RssAnon:", b"RssShmem:", b"VmSize:", b"VmSwap:")
 _ZOMBIE, _DEAD = "Z", "X"
+_FORKED = 0x40  # PF_FORKNOEXEC of include/linux/sched.h, among the flags of a process
 
 
 class Reading:
     """A process at one moment. Sizes are bytes, what the system does not tell is None."""
 
     __slots__ = (
-        *("anonymous", "born", "code", "faults", "image", "mark", "name", "over", "parent", "rss", "shmem", "swap"),
-        "vms",
+        *("anonymous", "born", "code", "faults", "forked", "image", "mark", "name", "over", "parent", "rss", "shmem"),
+        *("swap", "vms"),
     )
 
     parent: int
@@ -44,7 +46,9 @@ class Reading:
     """When it began, in the system's own measure: with its number what tells it from any other."""
     name: str
     image: object
-    """Changes when it executes another program, unless None."""
+    """Changes when it executes another program; None where that is not told, or it is ending."""
+    forked: bool
+    """Whether it is known to have executed nothing since it was forked, so that it runs what its parent ran then."""
     faults: int
     """How many of its page faults were served without the disk, since it began."""
     over: bool
@@ -134,21 +138,25 @@ class Proc:
             found.name = name.decode(errors="replace")
             found.parent, found.born, found.faults = int(fields[1]), int(fields[19]), int(fields[7])
             status = fields[0].decode()
+            found.forked = bool(int(fields[6]) & _FORKED)
             found.over = status == _DEAD or (status == _ZOMBIE and int(fields[17]) <= 1)
             found.code = self._ending(pid, int(fields[49])) if found.over else None
             if status == _ZOMBIE and not found.over:
-                memory, fields = self._of_thread(self.memory_tid(pid))
-            found.image = fields[25]
+                memory, fields = self._of_thread(self.memory_tid(pid)) or (memory, fields)
+            found.image = fields[25] if fields[25] != b"0" else None  # one that is ending has none any more
         except (OSError, ValueError, IndexError):
             return None
         sizes = [_size(memory, name) for name in _NAMES]
         found.mark, found.rss, found.anonymous, found.shmem, found.vms, found.swap = sizes
         return found
 
-    def _of_thread(self, tid: int) -> tuple[bytes, list[bytes]]:
-        """``status`` and the fields of ``stat`` of another thread, for a process whose main thread has exited."""
-        state = _content(f"{self.root}/{tid}/stat")
-        return _content(f"{self.root}/{tid}/status"), state.rpartition(b")")[2].split()
+    def _of_thread(self, tid: int) -> tuple[bytes, list[bytes]] | None:
+        """``status`` and the fields of ``stat`` of a thread, for a process whose main thread has exited; None if gone."""
+        try:
+            state = _content(f"{self.root}/{tid}/stat")
+            return _content(f"{self.root}/{tid}/status"), state.rpartition(b")")[2].split()
+        except OSError:  # the threads end one after the other: the process itself is there still
+            return None
 
     def memory_tid(self, pid: int) -> int:
         """The TID whose /proc entry has the memory: the PID, or a live thread if the main thread has exited."""
@@ -281,7 +289,7 @@ class Elsewhere:
             return None
         except self._psutil.AccessDenied:
             memory = None
-        found.code, found.image, found.faults, found.swap = None, None, 0, None
+        found.code, found.image, found.faults, found.swap, found.forked = None, None, 0, None, False
         found.rss, found.vms = (memory.rss, memory.vms) if memory else (0, 0)
         found.mark, found.anonymous, found.shmem = getattr(memory, "peak_wset", None), found.rss, 0
         return found
@@ -332,7 +340,7 @@ class Elsewhere:
     def began(self, born: float) -> int:
         if self._psutil.LINUX:
             return int(born * _SECOND) - _asleep()
-        return int(born * _SECOND) - time.time_ns() + time.monotonic_ns()
+        return int(born * _SECOND) - clocks.time_ns() + clocks.monotonic_ns()
 
 
 def here() -> ProcessSource:
@@ -354,7 +362,7 @@ def _by_parent(processes: Iterable[tuple[int, int]]) -> Callable[[int], list[int
 
 def _asleep() -> int:
     """Nanoseconds that this machine has slept since it began."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clocks.monotonic_ns()
 
 
 def _content(path: str) -> bytes:

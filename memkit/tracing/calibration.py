@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+from memkit.base import clocks
 from memkit.system.engine import Meter
-from memkit.tracing.tracers import CallTracer, Functions, LineTracer
+from memkit.tracing.functions import Functions
+from memkit.tracing.monitoring_ids import has_free_tool
+from memkit.tracing.tracers import CallTracer, LineTracer, check, engine, gate_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +17,7 @@ if TYPE_CHECKING:
     from memkit.tracing.tracers import Tracer
 
 _TURNS = 500  # of a probe's loop
+_known: dict[tuple[object, ...], tuple[float, float]] = {}
 _REPEATS = 3  # of a measurement: the least time counts
 
 
@@ -23,9 +29,20 @@ class _NoRows:
 
 
 def line_costs(meter: Meter) -> tuple[float, float]:
-    """Nanoseconds that tracing one line takes, and reading memory once, measured on a loop of two lines."""
+    """Nanoseconds that tracing one line takes, and reading memory once, measured on a loop of two lines.
+
+    They are measured once in a process for each way to trace: a decorated function may begin thousands of recordings.
+    """
     if meter.costly:
         return line_costs(Meter("rss"))[0], _time_of_reading(meter)
+    check()  # the gate may have been chosen anew
+    way = os.getpid(), meter.name, engine(), gate_in_use(), has_free_tool()
+    if way not in _known:
+        _known[way] = _line_costs(meter)
+    return _known[way]
+
+
+def _line_costs(meter: Meter) -> tuple[float, float]:
 
     def probe() -> None:
         for _ in range(_TURNS):
@@ -38,9 +55,17 @@ def call_costs(meter: Meter) -> tuple[float, float]:
     """The same for one call, measured on calls of an empty function, in code that does not count as memkit's own."""
     if meter.costly:
         return call_costs(Meter("rss"))[0], _time_of_reading(meter)
-    namespace: dict[str, Callable[[], None]] = {}
-    exec(compile(f"def probe():\n for _ in range({_TURNS}): nothing()\ndef nothing(): pass", "<probe>", "exec"), namespace)
-    return _costs(namespace["probe"], lambda: CallTracer(Functions(_NoRows()), meter), _TURNS)
+
+    def nothing() -> None:
+        pass
+
+    def probe() -> None:
+        for _ in range(_TURNS):
+            nothing()
+
+    for function in nothing, probe:  # to compile them anew would take a quarter of a MiB of the program's memory
+        function.__code__ = function.__code__.replace(co_filename="<probe>")
+    return _costs(probe, lambda: CallTracer(Functions(_NoRows()), meter), _TURNS)
 
 
 def _costs(probe: Callable[[], None], make: Callable[[], Tracer], events: int) -> tuple[float, float]:
@@ -62,11 +87,9 @@ def _time_of_reading(meter: Meter) -> float:
 
 
 def _least_time_of(probe: Callable[[], object]) -> int:
-    import time
-
     times = []
     for _ in range(_REPEATS):
-        began = time.perf_counter_ns()
+        began = clocks.perf_counter_ns()
         probe()
-        times.append(time.perf_counter_ns() - began)
+        times.append(clocks.perf_counter_ns() - began)
     return min(times)

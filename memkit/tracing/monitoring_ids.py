@@ -24,6 +24,11 @@ def free_tool() -> int | None:
     return None
 
 
+def has_free_tool() -> bool:
+    """Whether there is an id that nobody uses."""
+    return hasattr(sys, "monitoring") and any(sys.monitoring.get_tool(tool) is None for tool in _TOOL_IDS)
+
+
 def last_instruction_at_start(code: CodeType) -> int:
     """The offset of the first ``RESUME``: ``f_lasti`` of a frame that starts, while one that is resumed has another."""
     from opcode import opmap

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from memkit.base import own_code
+from memkit.base import clocks, own_code
 from memkit.model import file_format
-from memkit.tracing import tracers
+from memkit.system import engine as engines
+from memkit.tracing import functions, last_calls, tracers
 from memkit.tracing.calibration import call_costs, line_costs
-from memkit.tracing.tracers import CallTracer, Functions, LineTracer, gate_in_use
+from memkit.tracing.functions import Functions
+from memkit.tracing.tracers import CallTracer, LineTracer, gate_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,27 +16,51 @@ if TYPE_CHECKING:
     from types import CodeType
 
     from memkit.base.protocols import Sampler
+    from memkit.native.heap.heap_sums import HeapSums
     from memkit.system.engine import Journal, Meter
+    from memkit.tracing.targets import Targets
     from memkit.tracing.tracers import Tracer
 
-own_code.uninterruptible |= {__file__, tracers.__file__}
+own_code.uninterruptible |= {__file__, functions.__file__, last_calls.__file__, tracers.__file__}
 
 
 class TracingSession:
-    """The tracers of one recording, with its native journal and a native meter; ``sampler`` has them write their sums."""
+    """The tracers of one recording, with its native journal and a native meter; ``sampler`` has them write their sums.
 
-    def __init__(self, journal: Journal, sampler: Sampler, meter: Meter) -> None:
+    ``began`` is when the recording began, on ``time.monotonic_ns``.
+    """
+
+    def __init__(self, journal: Journal, sampler: Sampler, meter: Meter, began: int) -> None:
         self._journal = journal
         self._sampler = sampler
         self._meter = meter
+        self._began = began
         self._functions = Functions(journal)
         self._tracers: list[Tracer] = []
         self.lines: LineTracer | None = None
+        self._heap: HeapSums | None = None
+
+    def trace(self, lines: Targets | None, calls: Targets | bool | None, builtins: bool, heap: bool) -> None:
+        """Trace lines and calls of what is wanted, and count by these what is allocated and freed if ``heap`` is true."""
+        if heap:
+            with engines.compiled("counting of allocations"):
+                from memkit.native.heap.heap_sums import HeapSums
+            self._heap = HeapSums(bool(calls), bool(lines))
+            self._heap.start()
+            self._journal.text(file_format.row("heap_counting", "python", int(bool(calls)), int(bool(lines))))
+        try:
+            if lines:
+                self.trace_lines(lines.wants)
+            if calls:
+                self.trace_calls(getattr(calls, "wants", None), builtins)
+        finally:
+            if self._heap is not None:  # what this thread allocates from now on is the program's
+                self._heap.begin()
 
     def trace_lines(self, wanted: Callable[[CodeType], bool]) -> None:
         """Trace the lines of the code objects for which ``wanted`` is true."""
         costs = line_costs(self._meter)
-        self.lines = LineTracer(self._functions, self._meter, wanted)
+        self.lines = LineTracer(self._functions, self._meter, wanted, with_heap=self._heap is not None)
         self._start("tracing", self.lines, costs)
 
     def trace_calls(self, wanted: Callable[[CodeType], bool] | None, builtins: bool) -> None:
@@ -43,17 +69,28 @@ class TracingSession:
         ``builtins`` is whether functions in C are calls of their own.
         """
         costs = call_costs(self._meter)
-        self._start("call_tracing", CallTracer(self._functions, self._meter, wanted, builtins), costs)
+        tracer = CallTracer(self._functions, self._meter, wanted, builtins, self._heap is not None)
+        self._start("call_tracing", tracer, costs)
 
     def _start(self, tag: str, tracer: Tracer, costs: tuple[float, float]) -> None:
         name, reason = gate_in_use()
         self._journal.text(file_format.row(tag, tracer.engine, name, reason, *costs))
+        tracer.last_calls.before = self._sampler.flush_with_sample
+        journal, began = self._journal, self._began
+        tracer.last_calls.at_end = lambda: _ends(journal, began)  # of this session it would make a cycle
         self._tracers.append(tracer)
-        self._sampler.flush_also([each.writer(self._sampler) for each in self._tracers])
+        self._sampler.flush_also(self._writers())
         tracer.start()
+
+    def _writers(self) -> list[object]:
+        """What writes sums at each flush: those of the heap last, which name what the others write."""
+        found = [each.writer(self._sampler) for each in self._tracers]
+        return found if self._heap is None else [*found, self._heap.writer()]
 
     def stop(self) -> None:
         """Trace no more. The sums are kept."""
+        if self._heap is not None:
+            self._heap.stop()
         for tracer in reversed(self._tracers):
             tracer.stop()
 
@@ -62,6 +99,8 @@ class TracingSession:
         self._sampler.flush_also([])
         for tracer in self._tracers:
             tracer.flush(self._journal)
+        if self._heap is not None:
+            self._heap.flush(self._journal)
 
     def close(self) -> None:
         """Release the tracers, once the sampler has stopped."""
@@ -69,3 +108,10 @@ class TracingSession:
         for tracer in self._tracers:
             tracer.close()
         self._tracers.clear()
+        self._heap = None
+
+
+def _ends(journal: Journal, began: int) -> None:
+    """The program ends itself now, and everything has been written."""
+    journal.text(file_format.row("end", clocks.monotonic_ns() - began, "ended"))
+    journal.flush()

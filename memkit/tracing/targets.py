@@ -20,12 +20,14 @@ from __future__ import annotations
 
 import os
 import sys
+from types import MappingProxyType
 
+from memkit.base.decorators import is_command
 from memkit.base.errors import UsageError, nearest
+from memkit.model.definitions import definitions, is_python
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import ast
     from collections.abc import Callable, Iterable
     from types import CodeType, ModuleType
     from typing import Any, TypeGuard
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     OneTarget = str | ModuleType | CodeType | type | Callable[..., Any] | property | staticmethod[..., Any]
     Target = OneTarget | Iterable[OneTarget]
 
-_WRAPPERS = ("__wrapped__", "__func__", "func", "fget", "fset", "fdel")
+_MOST_FILES = 10_000
+_WRAPPERS = ("__wrapped__", "__func__", "func", "dispatcher", "fget", "fset", "fdel")
 
 
 class Targets:
@@ -54,8 +57,9 @@ class Targets:
             self._places.append(_Place.of_file(getattr(target, "__file__", None), target))
         else:
             for code in codes_of(target):
+                if id(code) not in self._codes:
+                    self._named.append(code)
                 self._codes[id(code)] = code
-                self._named.append(code)
 
     def wants(self, code: CodeType) -> bool:
         """Whether this very code object is a target, or nested in one."""
@@ -72,16 +76,22 @@ class Targets:
     def texts(self) -> list[str]:
         """The same targets as text, for another process."""
         named = [f"{code.co_filename}:{code.co_qualname}" for code in self._named]
-        return [*(place.text() for place in self._places), *named]
+        return [*(text for place in self._places for text in place.texts()), *named]
 
     def check(self, folder: str | None = None, *, now: bool = False) -> None:
         """Raise ``UsageError`` for a name that is not in its file, with the most similar one that is.
 
         Modules are searched in ``folder`` before ``sys.path``. A module inside a package may appear later, unless it must
-        exist ``now``.
+        exist ``now``. A name that a module has from another is followed there.
         """
         for place in self._places:
-            place.check(folder, now)
+            place.check_place(folder, now)
+            place.check_name(folder)
+
+    def check_names(self) -> None:
+        """The same for what is there now: a file or module that is not there may be made later."""
+        for place in self._places:
+            place.check_name(None)
 
 
 def codes_of(target: object) -> list[CodeType]:
@@ -101,6 +111,10 @@ def _search(target: Any, seen: set[int]) -> list[CodeType]:
     if isinstance(target, type):
         return [code for value in vars(target).values() if _may_hold(value) for code in _search(value, seen)]
     inner = [getattr(target, name, None) for name in _WRAPPERS]
+    if isinstance(getattr(target, "registry", None), MappingProxyType):  # of functools.singledispatch
+        inner += target.registry.values()
+    if is_command(target):
+        inner.append(target.callback)
     found = [code for value in inner if value is not None and _may_hold(value) for code in _search(value, seen)]
     code = getattr(target, "__code__", None)
     if code is not None and not found:
@@ -138,6 +152,7 @@ class _Place:
         if self._module and not all(part.isidentifier() for part in where.split(".")):
             raise UsageError(f"target {text!r}: {where!r} is neither a file nor the name of a module")
         self._known: dict[str, bool] = {}
+        self._elsewhere: list[_Place] = []  # what its name leads to
 
     @classmethod
     def of_file(cls, path: str | None, owner: object) -> _Place:
@@ -146,15 +161,21 @@ class _Place:
             raise UsageError(f"{owner!r} is not made of Python source, so none of its lines can be traced")
         return cls(path)
 
-    def text(self) -> str:
-        """The text that it was made of, independent of the current folder."""
+    def texts(self) -> list[str]:
+        """The text that it was made of, independent of the current folder, or those that its name leads to."""
+        if self._elsewhere:
+            return [text for place in self._elsewhere for text in place.texts()]
         where = self._module or self._path or ""
-        return f"{where}:{self._name}" if self._name else where
+        return [f"{where}:{self._name}" if self._name else where]
 
     def holds(self, code: CodeType) -> bool:
         """Whether a code object is in it."""
+        if self._elsewhere:
+            return any(place.holds(code) for place in self._elsewhere)
         file = code.co_filename
         if file not in self._known:
+            if len(self._known) >= _MOST_FILES:  # code of a text may have a file name of its own each time
+                self._known.clear()
             self._known[file] = self._is_file(file)
         return self._known[file] and (not self._name or self._is_named(code.co_qualname))
 
@@ -174,28 +195,66 @@ class _Place:
         heads = [".".join(parts[: count + 1]) for count in range(len(parts))]
         return any(head == self._name or _matches(head, self._name) for head in heads)
 
-    def check(self, folder: str | None, now: bool) -> None:
-        """Raise ``UsageError`` if it does not exist; see ``Targets.check``."""
-        if self._path is not None and not _is_glob(self._path) and not self._path.startswith("<"):
-            if not os.path.exists(self._path):
+    def check_place(self, folder: str | None, now: bool) -> None:
+        """Raise ``UsageError`` if the file or module does not exist; see ``Targets.check``."""
+        if self._path is not None:
+            if not _is_glob(self._path) and not self._path.startswith("<") and not os.path.exists(self._path):
                 raise UsageError(f"target {self._text!r}: there is no file {self._path!r}")
-            file: str | None = self._path
-        elif self._module is not None:
-            file = find_module(self._module, folder) or find_module(self._module)
-            if file is None and self._module not in sys.builtin_module_names and (now or "." not in self._module):
-                name = self._name or self._module
-                raise UsageError(
-                    f"target {self._text!r}: there is no module {self._module!r}; for a function write file.py:{name}"
-                )
-            if now and self._module in sys.builtin_module_names:
-                raise UsageError(f"target {self._text!r}: {self._module!r} is not made of Python source")
-        else:
             return
-        if file and self._name and file.endswith(".py"):
-            names = names_in(file)
-            if names and not any(self._is_named(name) for name in names):
-                where, hint = os.path.basename(file), nearest(self._name, names)
-                raise UsageError(f"target {self._text!r}: there is no {self._name!r} in {where}{hint}")
+        module = self._module or ""
+        there = self._file(folder) is not None or module in sys.builtin_module_names or self._is_loaded(folder)
+        if not there and (now or "." not in module):
+            name = self._name or module
+            raise UsageError(f"target {self._text!r}: there is no module {module!r}; for a function write file.py:{name}")
+        if now and module in sys.builtin_module_names:
+            raise UsageError(f"target {self._text!r}: {module!r} is not made of Python source")
+
+    def check_name(self, folder: str | None) -> None:
+        """Raise ``UsageError`` if there is no such name in the file or module, which is there."""
+        if not self._name:
+            return
+        if self._is_loaded(folder) and (codes := self._codes_of_object()):
+            places = [_Place(f"{code.co_filename}:{code.co_qualname}") for code in codes]
+            self._elsewhere = [] if all(map(self.holds, codes)) else places
+            return
+        file = self._file(folder)
+        if file is None or not file.endswith(".py"):
+            return
+        names = names_in(file)
+        if names is None or any(self._is_named(name) for name in names):
+            return
+        from memkit.tracing.reexports import defined_at, imported_names
+
+        def find(module: str) -> str | None:
+            return find_module(module, folder) or find_module(module)
+
+        if self._module:
+            self._elsewhere = [_Place(text) for text in defined_at(file, self._name, self._module, find)]
+            names += imported_names(file)
+        if not self._elsewhere:
+            where, hint = os.path.basename(file), nearest(self._name, set(names) - {self._name})
+            raise UsageError(f"target {self._text!r}: there is no {self._name!r} in {where}{hint}")
+
+    def _file(self, folder: str | None) -> str | None:
+        """The file, if it is one and there."""
+        if self._module is not None:
+            return find_module(self._module, folder) or find_module(self._module)
+        known = self._path is not None and not _is_glob(self._path) and os.path.exists(self._path)
+        return self._path if known else None
+
+    def _is_loaded(self, folder: str | None) -> bool:
+        """Whether it is a module of this process, and not of one that is to be started in a folder."""
+        return folder is None and self._module is not None and self._module in sys.modules
+
+    def _codes_of_object(self) -> list[CodeType]:
+        """The code of what the loaded module has by the name; none if it has no such name, or no Python code of its own."""
+        found: Any = sys.modules[self._module or ""]
+        try:
+            for name in self._name.split("."):
+                found = getattr(found, name)
+            return codes_of(found)
+        except (AttributeError, UsageError):
+            return []
 
 
 def _is_drive(text: str) -> bool:
@@ -240,6 +299,8 @@ def find_module(name: str, folder: str | None = None) -> str | None:
     places, spec = None if folder is None else [folder, *sys.path], None
     so_far = ""
     for part in name.split("."):
+        if so_far and places is None:  # it is no package
+            return None
         so_far = f"{so_far}.{part}" if so_far else part
         spec = PathFinder.find_spec(so_far, places)
         if spec is None:
@@ -248,27 +309,11 @@ def find_module(name: str, folder: str | None = None) -> str | None:
     return os.path.abspath(spec.origin) if spec is not None and spec.origin and spec.has_location else None
 
 
-def names_in(file: str) -> list[str]:
-    """The qualified names of the functions and classes in a source file; none if it cannot be read."""
-    import ast
-
+def names_in(file: str) -> list[str] | None:
+    """The qualified names of the functions and classes in a source file; None if it cannot be read, or is not Python."""
     try:
         with open(file, "rb") as source:
-            tree = ast.parse(source.read())
-    except (OSError, SyntaxError, ValueError):
-        return []
-    found: list[str] = []
-
-    def walk(node: ast.AST, before: str) -> None:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                found.append(before + child.name)
-                walk(child, f"{before}{child.name}.<locals>.")
-            elif isinstance(child, ast.ClassDef):
-                found.append(before + child.name)
-                walk(child, f"{before}{child.name}.")
-            else:
-                walk(child, before)
-
-    walk(tree, "")
-    return found
+            text = source.read()
+    except OSError:
+        return None
+    return [name for name, _ in definitions(text)] if is_python(text) else None

@@ -13,27 +13,27 @@ import sys
 
 from memkit.base import own_code
 from memkit.base.errors import MeterError, UsageError
-from memkit.model import file_format
-from memkit.model.thread_names import MOST_THREADS, without_numbers
 from memkit.system import engine as engines
-from memkit.system import meminfo
+from memkit.tracing import handed_over
+from memkit.tracing.functions import Functions
+from memkit.tracing.given_work import GivenWork
+from memkit.tracing.last_calls import FUNCTIONS, LastCalls
+from memkit.tracing.made_code import MadeCode
 from memkit.tracing.monitoring_ids import UNASSIGNED, free_tool, last_instruction_at_start
+from memkit.tracing.pickled_code import named_after_its_file, wanted_by
+from memkit.tracing.statements import STATEMENT_AT, statement_numbers
+from memkit.tracing.thread_roots import ThreadRoots, is_own, this_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType, FrameType
-    from typing import Any, Protocol
+    from typing import Any
 
     from memkit.base.protocols import Sampler
     from memkit.system.engine import Journal, Meter
 
     TraceFunction = Callable[[FrameType, str, object], object]
-
-    class Rows(Protocol):
-        """What rows are written into."""
-
-        def text(self, rows: bytes) -> None: ...
 
 
 with engines.compiled("tracing of lines and calls"):
@@ -42,6 +42,8 @@ with engines.compiled("tracing of lines and calls"):
     from memkit.native.tracing.line_events import Lines
 
 ENGINES = ("monitoring", "settrace")
+_LOCAL_UNWIND = sys.version_info >= (3, 15)
+"""Whether single code objects can have the event of a frame that an exception ends."""
 
 
 def engine() -> str:
@@ -61,25 +63,12 @@ def check() -> None:
 
 
 def gate_in_use() -> tuple[str, str | None]:
-    """The gate in use, and why it is not a better one."""
+    """The gate in use, and why it is not a better one. Raises as ``check`` does."""
+    check()
     name: str
     reason: str | None
     name, reason = gate.chosen()
     return name, reason
-
-
-class Functions:
-    """Numbers the functions of a recording."""
-
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
-        self._count = 0
-
-    def add(self, file: str, name: str, line: int) -> int:
-        """Write the row of one more function, and return its number."""
-        number, self._count = self._count, self._count + 1
-        self._rows.text(file_format.row("function", number, file, name, line))
-        return number
 
 
 class Tracer:
@@ -99,10 +88,11 @@ class Tracer:
         if self._tool is None:
             self.engine = self.function  # it was asked for, is all that there is, or all six tool ids are taken
         self._disable = sys.monitoring.DISABLE if self._tool is not None else None
+        self.last_calls = LastCalls(self._tool)
 
     def _callbacks(self) -> dict[int, Callable[..., object]]:
         """The callback for each event of ``sys.monitoring``."""
-        raise NotImplementedError
+        return {sys.monitoring.events.CALL: self.last_calls.on_call}
 
     def _events(self) -> tuple[int, ...]:
         """The events that are wanted of all code."""
@@ -136,9 +126,16 @@ class Tracer:
         threading = sys.modules.get("threading")
         if self._thread_hook is not None and getattr(threading, self._hook_name(), None) is self._thread_hook:
             getattr(threading, self.function)(self._hook_before)
+        self._thread_hook = None
 
     def _clear_local_events(self) -> None:
         """Switch off the events of single code objects."""
+        self.last_calls.clear()
+
+    def _watch(self, code: CodeType, events: int = 0) -> None:
+        """Set the local events of a code object, while events are traced: afterwards the tool id is another's."""
+        if self._started:
+            self.last_calls.watch(code, events)
 
     def _hook_name(self) -> str:
         return f"_{self.function.removeprefix('set')}_hook"
@@ -149,10 +146,11 @@ class Tracer:
 
         self._hook_before = before = getattr(threading, self._hook_name())
         set_function = getattr(sys, self.function)
+        native = self._native  # which another thread may close
 
         def trace_new_thread(frame: FrameType, event: str, argument: object) -> object:
             set_function(before)  # threading has set this function itself, which must not be chained
-            if self._native.take():
+            if native.take():
                 self._thread_began(frame, event)
             return before(frame, event, argument) if before is not None else None
 
@@ -175,15 +173,20 @@ class Tracer:
         return float(self._native.read_cost())
 
     def close(self) -> None:
-        """Free all memory and descriptors. No flush may follow."""
-        self._native.close()
+        """Free all memory and descriptors. Nothing may follow, but to close it again."""
+        if self._native is not None:
+            self._native.close()
+            self._native = (
+                None  # it has this object's methods: both are freed at once, with no turn of the garbage collector
+            )
 
 
 class LineTracer(Tracer):
     """Traces the lines of the code objects for which ``wanted`` is true. ``meter`` is a native ``Meter``.
 
     ``lead`` returns the code object whose account a code object shares, or None for an account of its own. Code objects
-    that share an account count each byte once, on the line that really grew, as the frames of a recursion do.
+    that share an account count each byte once, on the line that really grew, as the frames of a recursion do. With ``keep``
+    one code object of each function is kept alive, as ``sums`` needs it; ``with_heap`` is whether allocations are counted.
     """
 
     def __init__(
@@ -192,12 +195,15 @@ class LineTracer(Tracer):
         meter: Meter,
         wanted: Callable[[CodeType], bool],
         lead: Callable[[CodeType], CodeType | None] = lambda code: None,
+        keep: bool = False,
+        with_heap: bool = False,
     ) -> None:
         super().__init__()
         self._functions = functions
         self._wanted = wanted
         self._lead = lead
-        self._native = Lines(meter, self._describe, self._disable)
+        self._made = MadeCode(functions.row)
+        self._native = Lines(meter, self._describe, self._disable, keep, with_heap)
 
     def add(self, code: CodeType) -> None:
         """Trace a code object from now on."""
@@ -222,9 +228,9 @@ class LineTracer(Tracer):
         self._native.resume()
 
     def sums(self) -> list[tuple[Any, ...]]:
-        """The sums of the lines that have ended, for each thread and each code object that ran in it.
+        """The sums of the lines that have ended, for each thread and each function that ran in it.
 
-        Each is the code object, how often it began, a tuple of when it first and last did and memory then (time, bytes,
+        Each is a code object of it, how often it began, a tuple of when it first and last did and memory then (time, bytes,
         time, bytes), and its lines: number, hits, growth, memory, when it first began and last ended. Times are ticks of the
         native clock.
         """
@@ -243,20 +249,26 @@ class LineTracer(Tracer):
 
     def _describe(self, code: CodeType) -> tuple[int, int, int, list[int], CodeType | None] | None:
         """Number, first line, count of lines, line of each instruction, lead; None if not wanted. Called once for each."""
-        if not self._wanted(code):
+        named = named_after_its_file(code)
+        if not self._made.look(code, self._wanted) and not wanted_by(self._wanted, code, named):
+            self._watch(code)
             return None
         lines = [line for _, _, line in code.co_lines() if line]
         first, last = min(lines, default=code.co_firstlineno), max(lines, default=code.co_firstlineno)
         first = min(first, code.co_firstlineno)
+        statements = statement_numbers(code) if last > first else {}
         row_at = [0] * (len(code.co_code) // 2)
         for start, end, line in code.co_lines():
             if line:
-                row_at[start // 2 : end // 2] = [line - first] * (end // 2 - start // 2)
-        number = self._functions.add(code.co_filename, code.co_qualname, code.co_firstlineno)
-        if self._tool is not None and self._started:  # it may have been stopped meanwhile: the number is another's then
+                row = line - first | statements.get(line, 0) << STATEMENT_AT
+                row_at[start // 2 : end // 2] = [row] * (end // 2 - start // 2)
+        number = self._functions.number(self._made.file_of(named), code.co_qualname, code.co_firstlineno, first, last)
+        if self._tool is not None:
             events = sys.monitoring.events
-            local = events.LINE | events.PY_START | events.PY_RESUME | events.PY_RETURN | events.PY_YIELD
-            sys.monitoring.set_local_events(self._tool, code, local)
+            left = events.PY_RETURN | events.PY_YIELD | (events.PY_UNWIND if _LOCAL_UNWIND else 0)
+            self._watch(code, events.LINE | events.PY_START | events.PY_RESUME | left)
+        if self._functions.is_more(number):
+            return number, 0, 1, [], None
         lead = self._lead(code)
         if lead is not None:
             self._native.trace(lead)
@@ -273,22 +285,26 @@ class LineTracer(Tracer):
             events.PY_RETURN: leave,
             events.PY_YIELD: leave,
             events.PY_UNWIND: leave,
+            **super()._callbacks(),
         }
 
     def _events(self) -> tuple[int, ...]:
         events = sys.monitoring.events
-        return events.PY_START, events.PY_RESUME, events.PY_UNWIND, events.PY_THROW
+        of_all = events.PY_START, events.PY_RESUME, events.PY_THROW
+        return of_all if _LOCAL_UNWIND else (*of_all, events.PY_UNWIND)
 
     def _clear_local_events(self) -> None:
+        super()._clear_local_events()
         assert self._tool is not None
-        for code in self._native.kept:
+        for code in self._native.codes():
             sys.monitoring.set_local_events(self._tool, code, 0)
 
 
 class CallTracer(Tracer):
     """Traces the calls of all threads, or only calls under the code objects for which ``wanted`` is true.
 
-    ``builtins`` is whether functions in C are calls of their own. ``meter`` is a native ``Meter``.
+    ``builtins`` is whether functions in C are calls of their own. ``meter`` is a native ``Meter``. ``with_heap`` is whether
+    allocations are counted.
     """
 
     function = "setprofile"
@@ -299,13 +315,13 @@ class CallTracer(Tracer):
         meter: Meter,
         wanted: Callable[[CodeType], bool] | None = None,
         builtins: bool = False,
+        with_heap: bool = False,
     ) -> None:
         super().__init__()
         self._functions = functions
         self._wanted = wanted
         self._builtins = builtins
-        self._threads: dict[str, int] = {}  # a thread's name without its numbers: how many had it
-        self._shared_roots: dict[str, int] = {}  # the same: the function of the root that further ones share
+        self._roots = ThreadRoots(functions)
         more = functions.add("", "<more paths>", 0)
         describe_builtin = self._describe_builtin if builtins else None
         self._native = Calls(
@@ -315,48 +331,50 @@ class CallTracer(Tracer):
             self._describe_thread,
             more,
             wanted is None,
-            meminfo.most_of_a_fault(),
             self._disable,
+            GivenWork(functions).take,
+            with_heap,
         )
+        self._native.watch_calls(FUNCTIONS, lambda: self.last_calls.before())
 
     def stop(self) -> None:
         self._native.settle()
         super().stop()
 
-    def _describe(self, code: CodeType) -> tuple[int, bool, int] | None:
-        """Number, whether it is a target, first instruction; None for memkit's own code. Called once for each."""
-        if own_code.is_own(code.co_filename):
+    def _describe(self, code: CodeType) -> tuple[int, bool, int, tuple[int, str | None, int]] | None:
+        """Number, whether it is a target, first instruction, its part in handing work over; None for memkit's own code.
+
+        Called once for each.
+        """
+        named = named_after_its_file(code)
+        if own_code.is_own(named.co_filename):
             return None
-        target = self._wanted is not None and self._wanted(code)
-        number = self._functions.add(code.co_filename, code.co_qualname, code.co_firstlineno)
-        return number, target, -1 if self._tool is not None else last_instruction_at_start(code)
+        target = self._wanted is not None and wanted_by(self._wanted, code, named)
+        if not self._builtins:  # else all code has events of calls
+            self._watch(code)
+        number = self._functions.number(named.co_filename, code.co_qualname, code.co_firstlineno)
+        role, local, kind = handed_over.part_of(code)
+        part = role, local, -1 if kind is None else self._functions.named(kind)
+        return number, target, -1 if self._tool is not None else last_instruction_at_start(code), part
 
     def _thread_began(self, frame: FrameType, event: str) -> None:
-        if event == "call":
-            self._native.enter(frame.f_code)
+        native = self._native
+        if event == "call" and native is not None:
+            native.enter(frame.f_code)
 
     def _describe_builtin(self, function: Callable[..., object]) -> int:
         name = function.__qualname__
         module = getattr(function, "__module__", None)
         if isinstance(module, str) and module != "builtins":
             name = f"{module}.{name}"
-        return self._functions.add("", name, 0)
+        return self._functions.number("", name, 0)
 
-    def _describe_thread(self) -> tuple[int, int]:
-        """The function that is the root of this thread's tree, and the thread's number.
-
-        Threads whose names differ only in numbers share a root when there are many: otherwise a server that starts a thread
-        for each request would have a tree for each request.
-        """
-        number = _thread.get_native_id()
-        name = _name_of_this_thread() or str(number)
-        kind = without_numbers(name)
-        count = self._threads[kind] = self._threads.get(kind, 0) + 1
-        if count <= MOST_THREADS:
-            return self._functions.add("", f"<thread {name}>", 0), number
-        if kind not in self._shared_roots:
-            self._shared_roots[kind] = self._functions.add("", f"<thread {kind}>", 0)
-        return self._shared_roots[kind], number
+    def _describe_thread(self) -> tuple[int, int, int, int] | None:
+        """The root of this thread's tree, its number, its object, and what stands for threads; None for one of memkit's."""
+        if is_own():
+            return None
+        thread, name = this_thread()
+        return self._roots.number(name), _thread.get_native_id(), id(thread), self._functions.named(handed_over.THREAD)
 
     def _callbacks(self) -> dict[int, Callable[..., object]]:
         events = sys.monitoring.events
@@ -368,6 +386,7 @@ class CallTracer(Tracer):
             events.PY_RETURN: leave,
             events.PY_YIELD: leave,
             events.PY_UNWIND: leave,
+            **super()._callbacks(),
         }
         if self._builtins:
             found |= {events.CALL: call, events.C_RETURN: c_leave, events.C_RAISE: c_leave}
@@ -377,17 +396,3 @@ class CallTracer(Tracer):
         events = sys.monitoring.events
         python = events.PY_START, events.PY_RESUME, events.PY_THROW, events.PY_RETURN, events.PY_YIELD, events.PY_UNWIND
         return (*python, events.CALL) if self._builtins else python
-
-
-def _name_of_this_thread() -> str | None:
-    """The name in ``threading``. A thread that has just begun is not in its list yet, but in its own first frame."""
-    threading = sys.modules.get("threading")
-    if threading is None:
-        return "MainThread" if len(sys._current_frames()) == 1 else None
-    known = threading._active.get(_thread.get_ident())
-    if known is None:
-        frame: FrameType = sys._getframe()
-        while frame.f_back is not None:
-            frame = frame.f_back
-        known = frame.f_locals.get("self") if frame.f_code is threading.Thread._bootstrap.__code__ else None
-    return getattr(known, "name", None)

@@ -17,7 +17,7 @@ class Node:
     """A process of the tree. Times are nanoseconds since the recording began."""
 
     __slots__ = (
-        *("born", "checks", "command", "exited", "handle", "image", "mark", "pid", "reading", "refused", "root", "share"),
+        *("born", "command", "exited", "handle", "image", "mark", "pid", "reading", "refused", "root", "share"),
         *("_first", "_memory", "_unchanged_until", "_written_at", "began", "new_image"),
     )
 
@@ -31,7 +31,6 @@ class Node:
         self.handle: Pidfd | None = None
         self.exited: int | None = None
         """When its main thread ended, on the monotonic clock."""
-        self.checks = 0
         """How often it was checked since then whether it has ended."""
         self.command = ""
         self.new_image: tuple[int, str] | None = None
@@ -93,8 +92,23 @@ class Node:
     def _measured(self, reading: Reading, meter: str) -> int | None:
         if meter in ("pss", "uss") and not self.share.known:
             return None
-        memory: int | None = getattr(self.share if meter in ("pss", "uss") else reading, meter)
+        name = "anonymous" if meter == "anon" else meter
+        memory: int | None = getattr(self.share if meter in ("pss", "uss") else reading, name)
         return memory
 
     def _sample(self, moment: int, memory: int, rise: int) -> bytes:
         return row("sample", moment, memory, rise, *(() if self.root else (self.pid,)))
+
+
+def unnamed(elder: Node | None, reading: Reading | None) -> str:
+    """What a process runs whose command line is empty, because it is ending."""
+    if elder is not None and (reading is None or reading.forked):
+        return elder.command
+    return f"({reading.name})" if reading is not None else ""
+
+
+def has_image_of(elder: Node | None, reading: Reading | None) -> bool:
+    """Whether a process runs the program of its parent, and so was forked and has not executed another."""
+    if elder is None or reading is None:
+        return False
+    return reading.parent == elder.pid and reading.image is not None and reading.image == elder.image

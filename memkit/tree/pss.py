@@ -14,8 +14,7 @@ closes it.
 
 from __future__ import annotations
 
-import time
-
+from memkit.base import clocks
 from memkit.model.file_format import row
 from memkit.system.processes import Refused
 from memkit.tree.budget import Budget
@@ -169,7 +168,7 @@ class TreeTotal:
 
     def _read(self, nodes: Collection[Node], now: int) -> None:
         """Read how memory is shared."""
-        began, clock = time.thread_time_ns(), time.monotonic_ns()
+        began, clock = clocks.thread_time_ns(), clocks.monotonic_ns()
         self._departed = 0
         self._machine_shmem = self._source.shmem()
         self._read_at = now
@@ -188,9 +187,9 @@ class TreeTotal:
             reading = self._source.read(node.pid)
             if reading is not None and reading.born == node.born and not reading.over:
                 node.reading = reading
-        self._read_until = now + time.monotonic_ns() - clock
+        self._read_until = now + clocks.monotonic_ns() - clock
         for budget in (self._budget, self._urgent_budget):
-            budget.spend(time.thread_time_ns() - began)
+            budget.spend(clocks.thread_time_ns() - began)
 
     def _was_refused(self, node: Node, refusal: Refused) -> None:
         if not node.refused:

@@ -9,34 +9,22 @@ tree when its parent ends. The rows are ``process``, ``command``, ``sample``, ``
 from __future__ import annotations
 
 import os
-import time
+from functools import partial
 
+from memkit.base import clocks
 from memkit.model.file_format import row
 from memkit.system.pidfd import MOST, Pidfd, tells_apart
-from memkit.tree.node import Node
+from memkit.tree.node import Node, has_image_of, unnamed
 from memkit.tree.pss import TreeTotal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Protocol
-
-    from memkit.base.protocols import ProcessSource
+    from memkit.base.protocols import ProcessEvents, ProcessSource
     from memkit.system.engine import Journal
     from memkit.system.oom import Kills
     from memkit.system.processes import Reading
 
     ExitStatus = tuple[int | None, int | None]  # code and signal
-
-    class ProcessEvents(Protocol):
-        """The kernel's events of processes: (time, kind, thread, process, parent or name of the program)."""
-
-        @property
-        def descriptors(self) -> list[int]: ...
-        @property
-        def lost(self) -> int: ...
-        def events(self) -> Sequence[tuple[int, str, int, int, int | str]]: ...
-        def close(self) -> None: ...
 
 
 _MILLISECOND = 1_000_000
@@ -47,7 +35,7 @@ _POLL_COST = 50  # polling takes no more than 1/50 of the time
 _REMEMBERED = 1000  # processes that have ended
 _SIGKILL = 9
 _REAP_WAIT = _SECOND  # for a parent to reap its child
-_CHECKS = 8  # how often a process is checked whose main thread has ended
+_ENDS_WITHIN = 10 * _MILLISECOND  # a process whose main thread has ended, or it has other threads
 
 
 class Tree:
@@ -86,6 +74,7 @@ class Tree:
         self._done: dict[int, tuple[float | None, int]] = {}  # pid: when it began and ended; it may still be listed
         self._exiting: list[Node] = []  # their main threads have ended
         self._unreaped: list[tuple[Node, int]] = []  # ended when? How they ended only their parents know so far
+        self._clock = clocks.monotonic_ns
         self._lost = 0
         self._handles = 0
         self._may_hold = not in_process or tells_apart()  # otherwise a descriptor of the program's might be closed
@@ -104,9 +93,10 @@ class Tree:
 
     # -- polling -------------------------------------------------------------------------------------------------------
 
-    def poll(self, now: int | None = None) -> int:
-        """Write what has happened; return the time by which to poll again."""
-        now = time.monotonic_ns() if now is None else now
+    def poll(self, now: int | None = None, last: bool = False) -> int:
+        """Write what has happened; return the time by which to poll again, unless this is the last time."""
+        self._clock = clocks.monotonic_ns if now is None else partial(int, now)
+        now = self._clock()
         if self._tree_row is None:
             self._adopt(self._root, None, now, True)
             self._total.begin(self._root)
@@ -114,6 +104,8 @@ class Tree:
         if self._events:
             self._take_events(self._events)
         self._check_exiting()
+        if self.exiting and not last:
+            return self.next
         if now >= self._search_due:
             self._search(now)
         self._total.all_known(self._nodes.values(), now if self._events else self._known)
@@ -123,17 +115,28 @@ class Tree:
         return self.next
 
     @property
+    def exiting(self) -> bool:
+        """Whether a process is about to end, and may hold memory still.
+
+        Nothing is read and written meanwhile, which takes memory of the kernel's. Where the process was killed because there
+        is none left, the kernel would kill us, too: it does not wait for what a process frees after its address space.
+        """
+        return any(node.handle is not None and node.handle.lives for node in self._exiting)
+
+    @property
     def next(self) -> int:
         """The time by which to poll again."""
+        if self.exiting:
+            return self._clock() + _SOON
         soon = [self._polled + _SOON] if self._exiting else []
         return min(self.due, self._search_due, *soon)
 
     def close(self) -> None:
         """Poll for the last time."""
-        now = time.monotonic_ns()
+        now = clocks.monotonic_ns()
         self.due = now
         self._search_due = max(self._search_due, now + 1)
-        self.poll(now)
+        self.poll(now, last=True)
         self._ask_unreaped(now, last_time=True)
         self._rows.append(self._total.last())
         for node in self._nodes.values():
@@ -183,15 +186,14 @@ class Tree:
                 self._executed(node, at, str(other))
             elif thread == pid or node.exited is not None:
                 node.exited = at
-                node.checks = 0
                 self._exiting.append(node)
 
     def _lives(self, node: Node) -> bool:
         """Whether the pid is still that of this process. If not, the event of its end was lost, and is written now."""
-        reading = self._source.read(node.pid)
+        reading = self._read(node)
         if reading is not None and reading.born == node.born:
             return True
-        self._end(node, time.monotonic_ns(), reading)
+        self._end(node, clocks.monotonic_ns(), reading)
         return False
 
     def _check_exiting(self) -> None:
@@ -200,18 +202,18 @@ class Tree:
         for node in exiting:
             if self._nodes.get(node.pid) is not node or node.exited is None:
                 continue
-            reading = self._source.read(node.pid)
-            if reading is None or reading.over or reading.born != node.born:
-                self._end(node, node.exited, reading)
-                continue
-            node.checks += 1
-            if node.checks < _CHECKS:
+            if node.handle is None or not node.handle.lives:
+                reading = self._read(node)
+                if reading is None or reading.over or reading.born != node.born:
+                    self._end(node, node.exited, reading)
+                    continue
+            if self._clock() - node.exited < _ENDS_WITHIN:
                 self._exiting.append(node)
 
     def _search(self, now: int) -> None:
         """Find new children of all known processes. With events, this only makes up for those that were lost."""
         newest = self._source.newest()
-        began = time.thread_time_ns()
+        began = clocks.thread_time_ns()
         nothing_new = newest is not None and newest == self._newest
         if not nothing_new or now - self._searched > _SECOND:
             self._newest = newest
@@ -226,7 +228,7 @@ class Tree:
             if len(self._done) > _REMEMBERED:
                 self._done = {pid: times for pid, times in self._done.items() if self._source.read(pid) is not None}
         self._known = now
-        cost = time.thread_time_ns() - began
+        cost = clocks.thread_time_ns() - began
         pause = _SECOND if self._events else min(self._pause, _SHORTEST)
         self._search_due = now + max(pause, cost * _POLL_COST)
 
@@ -237,15 +239,14 @@ class Tree:
             return None
         self._done.pop(pid, None)
         elder = self._nodes.get(parent) if parent is not None else None
-        forked = not found or _has_image_of(elder, reading)
+        forked = not found or has_image_of(elder, reading)
         if forked and elder is not None:
             elder.share.has_forked = True
         began = at - self._origin
         if found and reading is not None:
             began = min(self._began(reading, elder), began)
         node = self._nodes[pid] = Node(pid, began, parent is None, forked)
-        unnamed = f"({reading.name})" if reading is not None else elder.command if elder is not None else ""
-        node.command = self._command_of(pid) or unnamed
+        node.command = self._command_of(pid) or unnamed(elder, reading)
         if reading is not None:
             node.born, node.image = reading.born, reading.image
             # The peak of a process that began before the recording is not part of it.
@@ -254,11 +255,10 @@ class Tree:
         if not node.root:
             self._rows.append(row("process", pid, parent, began, node.command))
         self._poll_soon()
-        if reading is not None:
-            if reading.over:
-                self._end(node, at, reading)
-            else:
-                self._take(node, at if found else time.monotonic_ns(), reading)
+        if reading is not None and not reading.over:
+            self._take(node, at if found else clocks.monotonic_ns(), reading)
+        elif reading is not None and not self._events:  # else the event of its end tells when that was
+            self._end(node, self._clock(), reading)  # when the poll began, it may not even have begun
         return node
 
     def _began(self, reading: Reading, elder: Node | None) -> int:
@@ -358,24 +358,31 @@ class Tree:
     # -- their memory --------------------------------------------------------------------------------------------------
 
     def _read_all(self, now: int) -> None:
-        began = time.thread_time_ns()
+        began = clocks.thread_time_ns()
         self._polled = now
         for node in list(self._nodes.values()):
-            reading = self._source.read(node.pid)
-            if reading is not None and node.born is None and not reading.over:  # it could not be read when it was added
-                node.born, node.image = reading.born, reading.image
+            reading = self._read(node)
             if reading is None or reading.over or reading.born != node.born:
-                self._end(node, node.exited or now, reading)
+                if self._events and node.exited is None:
+                    self._take_events(self._events)  # the kernel tells of an end before it shows a zombie
+                if self._nodes.get(node.pid) is node:
+                    self._end(node, node.exited or self._clock(), reading)
                 continue
-            if reading.image != node.image and not self._events:
+            if reading.image not in (None, node.image) and not self._events:
                 self._executed(node, now, reading.name)
             self._name(node)
             self._take(node, now, reading)
-        cost = time.thread_time_ns() - began
+        cost = clocks.thread_time_ns() - began
         if self._nodes:
             self._rows.append(self._total.poll(self._nodes.values(), now))
         self._earliest = now + cost * _POLL_COST
         self.due = max(self._earliest, self._next_due(now))
+
+    def _read(self, node: Node) -> Reading | None:
+        reading = self._source.read(node.pid)
+        if reading is not None and node.born is None:  # it could not be read when it was added
+            node.born, node.image = reading.born, reading.image
+        return reading
 
     def _next_due(self, now: int) -> int:
         if self._interval:
@@ -391,10 +398,3 @@ class Tree:
             node.reading = reading
         else:
             self._rows.append(node.take(reading, now - self._origin, self._meter))
-
-
-def _has_image_of(elder: Node | None, reading: Reading | None) -> bool:
-    """Whether a process runs the program of its parent, and so was forked and has not executed another."""
-    if elder is None or reading is None:
-        return False
-    return reading.parent == elder.pid and reading.image is not None and reading.image == elder.image

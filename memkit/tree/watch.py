@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # typeshed has signal only, which imports enum
-import _thread
 import os
-import sys
-import time
 
+from memkit.base import clocks
 from memkit.base.descriptors import identity, readable
-from memkit.base.errors import MeterError, lost_rows
+from memkit.base.errors import MeterError, in_a_line, lost_rows
+from memkit.base.stderr import to_stderr
+from memkit.base.threads import SystemThread, wait_for_end
 from memkit.model import file_format
 from memkit.system import engine, processes
 from memkit.system.oom import Kills
@@ -20,9 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memkit.base.protocols import ProcessSource
+    from memkit.base.protocols import ProcessEvents, ProcessSource
+    from memkit.model.file_format import Awaited
     from memkit.system.engine import Journal
-    from memkit.tree.tree import ProcessEvents
 
     EventsOrReason = tuple[ProcessEvents | None, str | None]  # the events, or why there are none
 
@@ -68,10 +68,10 @@ class TreeWatch:
     def until(self, deadline: int, descriptor: int | None = None) -> bool:
         """Watch until a moment on ``time.monotonic_ns``, or until a descriptor is readable; return whether it is."""
         while True:
-            began = time.thread_time_ns()
+            began = clocks.thread_time_ns()
             due = self.tree.poll()
-            self._budget.spend(time.thread_time_ns() - began)
-            now = time.monotonic_ns()
+            self._budget.spend(clocks.thread_time_ns() - began)
+            now = clocks.monotonic_ns()
             if now >= deadline:
                 return bool(descriptor is not None and readable([descriptor]))
             events = self.tree.descriptors
@@ -85,14 +85,15 @@ class TreeWatch:
 class OutsideTree:
     """Watches the tree of another process, and adds its rows to the recording of that, once the file has begun.
 
-    ``command`` is the process's command line; ``followed`` is whether its children write into the file, too; ``events`` is
-    what ``events_of_threads`` returned to the thread that has started the process, before it did.
+    ``recording`` is awaited since before the process could begin it; ``command`` is the process's command line; ``followed``
+    is whether its children write into the file, too; ``events`` is what ``events_of_threads`` returned to the thread that
+    has started the process, before it did.
     """
 
     def __init__(
-        self, pid: int, path: str, command: str, interval: int, meter: str, followed: bool, events: EventsOrReason
+        self, pid: int, recording: Awaited, command: str, interval: int, meter: str, followed: bool, events: EventsOrReason
     ) -> None:
-        self._pid, self._path, self._command = pid, path, command
+        self._pid, self._recording, self._command = pid, recording, command
         self._interval, self._meter = interval, meter
         self._followed = followed
         self._events, self._reason = events
@@ -100,10 +101,15 @@ class OutsideTree:
         self._watch: TreeWatch | None = None
         self._failed = False
 
+    @property
+    def exiting(self) -> bool:
+        """As ``Tree.exiting``."""
+        return self._watch is not None and self._watch.tree.exiting
+
     def until(self, deadline: int, descriptor: int | None = None) -> bool:
         """As ``TreeWatch.until``. It goes on waiting if polling fails."""
         while True:
-            now = time.monotonic_ns()
+            now = clocks.monotonic_ns()
             if now >= deadline:
                 return False
             try:
@@ -118,27 +124,33 @@ class OutsideTree:
             if descriptor in readable(waited_for, min(pause, deadline - now)):
                 return True
 
+    def shares_file(self) -> None:
+        """From now on others write into the recording, too."""
+        self._followed = True
+        if self._journal is not None:
+            self._journal.begin_writes_with(file_format.segment(0))
+
     def _give_up(self, error: Exception) -> None:
         self._watch, self._failed = None, True
-        print(f"memkit: what it starts is no longer recorded: {type(error).__name__}: {error}", file=sys.stderr)
+        to_stderr(f"what it starts is no longer recorded: {in_a_line(error)}")
 
     def _begin(self) -> TreeWatch | None:
         """Begin to watch; None if the recording has not begun yet."""
-        origin = None if self._failed else file_format.origin(self._path)
-        if origin is None or origin[0] != self._pid:
+        origin = None if self._failed else self._recording.origin(self._pid)
+        if origin is None:
             return None
         try:
-            file = os.open(self._path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+            file = os.open(self._recording.path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
         except OSError:
             return None
-        self._journal = engine.Journal(file, self._path)
+        self._journal = engine.Journal(file, self._recording.path)
         if self._followed:
             self._journal.begin_writes_with(file_format.segment(0))
         tree = Tree(
             self._pid,
             self._journal,
             processes.here(),
-            origin=origin[1],
+            origin=origin,
             command=self._command,
             interval=self._interval,
             meter=self._meter,
@@ -161,7 +173,7 @@ class OutsideTree:
             return
         self._journal.close()
         if self._journal.error:
-            raise lost_rows(self._journal, repr(self._path), "rows about what it started")
+            raise lost_rows(self._journal, repr(self._recording.path), "rows about what it started")
 
 
 class TreeThread:
@@ -185,7 +197,7 @@ class TreeThread:
         )
         self._watch = TreeWatch(self._tree)
         self._stopping = False
-        self._running: tuple[_thread.LockType, WakePipe] | None = None
+        self._running: tuple[SystemThread, WakePipe] | None = None
 
     def start(self) -> None:
         """Poll for the first time, and start the thread."""
@@ -197,19 +209,18 @@ class TreeThread:
         if self._running is not None:
             return
         self._stopping = False
-        done, wake = self._running = _thread.allocate_lock(), WakePipe()
-        done.acquire()
+        wake = WakePipe()
         with signals_blocked():
-            _thread.start_new_thread(self._run, (done, wake))
+            self._running = SystemThread(lambda: self._run(wake)), wake
 
     def pause(self) -> None:
         """End the thread, as before a fork."""
         if self._running is None:
             return
-        done, wake = self._running
+        thread, wake = self._running
         self._stopping = True
         wake.write()
-        done.acquire()
+        wait_for_end(thread)
         self._running = None
         wake.close()
 
@@ -218,17 +229,14 @@ class TreeThread:
         self.pause()
         self._tree.close()
 
-    def _run(self, done: _thread.LockType, wake: WakePipe) -> None:
+    def _run(self, wake: WakePipe) -> None:
         try:
             while not self._stopping:
                 end = wake.end
                 # If the program has closed the pipe, the flag is polled.
-                self._watch.until(time.monotonic_ns() + (_SECOND if end is not None else _EVENTS_PAUSE), end)
+                self._watch.until(clocks.monotonic_ns() + (_SECOND if end is not None else _EVENTS_PAUSE), end)
         except Exception as error:
-            if sys.stderr is not None:
-                print(f"memkit: its children are no longer recorded: {type(error).__name__}: {error}", file=sys.stderr)
-        finally:
-            done.release()
+            to_stderr(f"its children are no longer recorded: {in_a_line(error)}")
 
 
 class signals_blocked:

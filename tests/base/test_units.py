@@ -104,13 +104,17 @@ def test_an_interval_below_a_tenth_of_a_millisecond_is_refused(text):
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [(4096, 4096), ("4096", 4096), ("4096B", 4096), ("64KiB", 65536), ("1.5 MiB", 3 << 19), (" 2GiB ", 2 << 30), ("0", 0)],
+    [
+        *((4096, 4096), ("4096", 4096), ("4096B", 4096), ("64KiB", 65536), ("1.5 MiB", 3 << 19), (" 2GiB ", 2 << 30)),
+        *(("0", 0), ("5e9", 5 * 10**9), ("5GB", 5 * 10**9), ("5G", 5 << 30), ("5GiB", 5 << 30), ("5g", 5 << 30)),
+        *(("1 kB", 1000), ("1KB", 1000), ("1MB", 10**6), ("1.5 mb", 1_500_000), ("2T", 2 << 40), ("1.001kB", 1001)),
+    ],
 )
 def test_a_size_is_bytes_or_a_number_with_its_unit(text, size):
     assert units.parse_bytes(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "much", "1MB", "1 kB", -1, "-1KiB", 0.5, "0.3B", "nan", "inf", None, "KiB"])
+@pytest.mark.parametrize("text", ["", "much", "1MiBs", "1 PB", "GB", -1, "-1KiB", 0.5, "0.3B", "nan", "inf", None, "KiB"])
 def test_what_is_no_size_is_refused_with_the_units_there_are(text):
     with pytest.raises(UsageError, match=r"is not a size: write whole bytes, or a number with B, KiB, MiB, GiB, TiB"):
         units.parse_bytes(text)

@@ -12,8 +12,9 @@ slow are given less to do, on both sides of a pair. What a call costs is the dif
 functions. Samples are taken once a second: their cost is the matter of ``bench_sampler.py``, and that of starting up the
 matter of ``bench_startup.py``.
 
-``python bench_calls.py quick`` leaves the peers, memory and the journal out; ``python bench_calls.py fib 5`` does one
-program, in five rounds; ``memory`` and ``journal`` do only these.
+``python bench_calls.py quick`` leaves the peers, memory and the journal out, ``default`` all but memkit and cProfile, as the
+documentation's table by versions of Python has it; ``python bench_calls.py fib 5`` does one program, in five rounds;
+``memory`` and ``journal`` do only these.
 """
 
 import contextlib
@@ -79,6 +80,7 @@ def main() -> None:
 
     gate, reason = tracers.gate.chosen()
     print(f"gate in use: {gate}{f' ({reason})' if reason else ''}; tracer in use: {tracers.engine()}")
+    watchers = ["memkit", "cProfile"] if "default" in words else [*MEMKIT, *([] if "quick" in words else PEERS)]
     for name in chosen:
         if name not in PROGRAMS:
             continue
@@ -86,10 +88,10 @@ def main() -> None:
         if needs and not has(needs):
             print(f"\n{PROGRAMS[name][0]}: {needs} is not installed")
         else:
-            compare(name, rounds, peers="quick" not in words)
-    if "memory" in chosen and "quick" not in words:
+            compare(name, rounds, watchers)
+    if "memory" in chosen and not {"quick", "default"} & {*words}:
         weigh_paths()
-    if "journal" in chosen and "quick" not in words:
+    if "journal" in chosen and not {"quick", "default"} & {*words}:
         weigh_journal()
 
 
@@ -101,11 +103,11 @@ def has(module: str) -> bool:
 # -- time ----------------------------------------------------------------------------------------------------------------
 
 
-def compare(name: str, rounds: int, peers: bool) -> None:
+def compare(name: str, rounds: int, wanted: list[str]) -> None:
     """Run one program under every watcher by turns."""
     title, _, _, target, _ = PROGRAMS[name]
-    watchers = [*MEMKIT, *([peer for peer, module in PEERS.items() if has(module)] if peers else [])]
-    missing = [(peer, "not installed", *[""] * 5) for peer, module in PEERS.items() if peers and not has(module)]
+    watchers = [watcher for watcher in wanted if watcher in MEMKIT or has(PEERS[watcher])]
+    missing = [(peer, "not installed", *[""] * 5) for peer in wanted if peer not in watchers]
     runs = {watcher: lambda watcher=watcher: pairs_under(watcher, name) for watcher in watchers}
     turns = paired.by_turns(rounds, **runs)
     found = {watcher: [pair for turn in turns for pair in turn[watcher]["pairs"]] for watcher in watchers}
@@ -113,7 +115,7 @@ def compare(name: str, rounds: int, peers: bool) -> None:
     paired.table((title, "plain", "watched", "median", "best pair", "on the clock", "a call"), rows + missing)
     if target:
         print("memkit:", paired.verdict(ratio_of(found["memkit"]), target))
-    if name == "fib" and peers:
+    if name == "fib" and "cProfile" in found:
         to_peer = ratio_of(found["memkit"]) / ratio_of(found["cProfile"])
         print("memkit to cProfile:", paired.verdict(to_peer, 1.0))
 

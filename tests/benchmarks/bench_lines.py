@@ -10,8 +10,8 @@ the sampler included. Watchers take turns. Those that are slow are given fewer t
 What a line costs is the difference over the number of lines. Samples are taken once a second: their cost is the matter of
 ``bench_sampler.py``.
 
-``python bench_lines.py quick`` leaves the peers and the journal out; ``python bench_lines.py integers 5`` does one program,
-in five rounds.
+``python bench_lines.py quick`` leaves the peers and the journal out, ``default`` the other gates and tracers too, as the
+documentation's table by versions of Python has it; ``python bench_lines.py integers 5`` does one program, in five rounds.
 """
 
 import contextlib
@@ -85,8 +85,8 @@ def main() -> None:
         if needs and not has(needs):
             print(f"\n{PROGRAMS[name][0]}: {needs} is not installed")
         else:
-            compare(name, rounds, peers="quick" not in words)
-    if chosen == list(PROGRAMS) and "quick" not in words:
+            compare(name, rounds, MEMKIT[:1] if "default" in words else MEMKIT, peers=not {"quick", "default"} & {*words})
+    if chosen == list(PROGRAMS) and not {"quick", "default"} & {*words}:
         weigh_journal()
 
 
@@ -98,10 +98,10 @@ def has(module: str) -> bool:
 # -- time ----------------------------------------------------------------------------------------------------------------
 
 
-def compare(name: str, rounds: int, peers: bool) -> None:
+def compare(name: str, rounds: int, ways: list[str], peers: bool) -> None:
     """Run one program under every watcher by turns."""
     title, size, target, _ = PROGRAMS[name]
-    watchers = [*MEMKIT, *([peer for peer, module in PEERS.items() if has(module)] if peers else [])]
+    watchers = [*ways, *([peer for peer, module in PEERS.items() if has(module)] if peers else [])]
     missing = [(peer, "not installed", *[""] * 4) for peer, module in PEERS.items() if peers and not has(module)]
     runs = {watcher: lambda watcher=watcher: pairs_under(watcher, name, size) for watcher in watchers}
     turns = paired.by_turns(rounds, **runs)
@@ -111,7 +111,7 @@ def compare(name: str, rounds: int, peers: bool) -> None:
     paired.table((title, "plain", "watched", "median", "best pair", "a line"), rows + missing)
     if target:
         print(f"{MEMKIT[0]}:", paired.verdict(ratio_of(found[MEMKIT[0]]), target))
-    if name == "integers":
+    if name == "integers" and MEMKIT[1] in found:
         print(f"{MEMKIT[1]}:", paired.verdict(ratio_of(found[MEMKIT[1]]), 16.0))
 
 

@@ -69,7 +69,7 @@ def test_a_misspelled_command_is_compared_with_those_of_plugins(hello, capsys):
     assert main.main(["helo"]) == 2
     line = capsys.readouterr().err
     assert line.startswith("memkit: unknown command 'helo' (did you mean 'hello'?); there are run, attach, ")
-    assert line.endswith(", info, hello\n")
+    assert line.endswith(", info, doctor, hello\n")
 
 
 @pytest.mark.parametrize(
@@ -90,3 +90,27 @@ def test_a_command_of_memkit_loads_no_plugin(install_plugin, tmp_path, capsys):
     assert main.main(["list", str(tmp_path)]) == 0
     assert "idle_module" not in sys.modules
     assert capsys.readouterr().err == "there are no recordings here\n"
+
+
+def test_a_plugin_is_left_out_before_the_name_of_a_command(hello, capsys):
+    assert main.main(["-p", "no:greeter", "hello", "ada"]) == 2
+    assert "unknown command 'hello'" in capsys.readouterr().err
+    assert main.main(["-p", "no:console", "hello", "ada"]) == 7
+    assert main.main(["-p", "no:greeter", "plugins"]) == 0
+    [row] = [row for row in capsys.readouterr().out.splitlines() if row.startswith("greeter ")]
+    assert "disabled" in row
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["-p", "no:greater", "hello"], "memkit: -p no:greater: there is no plugin 'greater' (did you mean 'greeter'?)"),
+        (["-p", "greeter", "hello"], "memkit: -p 'greeter': write -p no:NAME"),
+        (["-p"], "memkit: unknown option '-p'"),
+    ],
+)
+def test_a_wrong_option_before_the_name_is_refused_in_a_line(hello, capsys, words, line):
+    assert main.main(words) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(line)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -375,3 +376,68 @@ def test_the_importable_decorator_gives_mprof_its_functions(plain, script, tmp_p
     done = plain("-m", "memkit.compat.mprof", "run", "-o", "spans.dat", "example.py")
     assert done.returncode == 0 and "Filename" not in done.stdout
     assert re.search(r"^FUNC __main__\.f ", (tmp_path / "spans.dat").read_text(), re.MULTILINE)
+
+
+SPELLED = "@profile\ndef größe(n):\n    wärme = [0] * n\n    return wärme\n\ngröße(10)\n"
+
+
+def test_what_a_stream_cannot_spell_is_a_backslash_and_its_code(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    done = run(SPELLED)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "def gr\\xf6\\xdfe(n):\n" in done.stdout and "w\\xe4rme = [0] * n\n" in done.stdout
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("PYTHONCOERCECLOCALE", "0")
+    for options in [(), ("--timestamp",)]:
+        done = run(SPELLED, options=("-o", str(tmp_path / "out"), *options))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert b"gr\\xf6\\xdfe" in (tmp_path / "out").read_bytes()
+        (tmp_path / "out").unlink()
+
+
+GOES_ON = """
+import itertools, sys, threading
+from memkit.compat.memory_profiler import profile
+
+inside, never = threading.Event(), threading.Event()
+
+@profile
+def counts():
+    yield from itertools.count()
+
+@profile
+def waits():
+    inside.set()
+    never.wait()
+
+@profile
+def work():
+    return 1
+
+threading.Thread(target=waits, daemon=True).start()
+inside.wait(30)
+generator = counts()
+next(generator)
+work()
+print("ran", file=sys.stderr)
+"""
+
+
+def test_calls_that_never_end_have_their_tables_at_the_end(plain, script):
+    done = plain(script(GOES_ON, "example.py"))
+    assert (done.returncode, done.stderr) == (0, "ran\n")
+    first, *others = re.findall(r"def (\w+)", done.stdout)
+    assert (first, sorted(others)) == ("work", ["counts", "waits"])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_table_that_cannot_be_printed_does_not_end_the_program(script, tmp_path):
+    text = "from memkit.compat.memory_profiler import profile\n@profile\ndef work():\n    return 7\n"
+    name = script(text + "import sys\nprint(work(), file=sys.stderr)\n", "example.py")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-u", name], stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=60
+        )
+    assert done.returncode == 0
+    assert done.stderr == "memkit: a table could not be printed: OSError: [Errno 28] No space left on device\n7\n"

@@ -374,6 +374,19 @@ def test_children_are_added_up(run, script, tmp_path, kind):
     assert len(found.calls) == (not kind)
 
 
+@pytest.mark.parametrize(("options", "code"), [(["--exit-code"], 0), ([], None)])
+def test_with_an_option_a_program_that_succeeded_is_an_exit_too(monkeypatch, tmp_path, options, code):
+    """As in mprof: who calls ``run_action`` sees ``SystemExit`` whatever the program did."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["mprof", *options, "-o", "a.dat", sys.executable, "-c", "pass"])
+    ended = None
+    try:
+        module.run_action()
+    except SystemExit as error:
+        ended = error.code
+    assert ended == code
+
+
 def test_the_exit_code_is_said_and_with_an_option_passed_on(run):
     """mprof said nothing of a program that failed."""
     fails = ["-o", "a.dat", sys.executable, "-c", "raise SystemExit(7)"]
@@ -821,3 +834,19 @@ def test_no_folder_is_left_behind(run, script, tmp_path):
     run("run", "-o", "a.dat", script("import sys; sys.exit(3)"), env=env)
     assert os.listdir(tmp_path / "temporary") == []
     assert shutil.which("true") is None or run("run", "true", env=env).returncode == 0
+
+
+def test_samples_in_calls_that_overlap_in_any_way_count_once():
+    times = list(range(20))
+    calls = [
+        [2.0, 5.0, 0, 0],
+        [4.0, 9.0, 0, 0],
+        [4.5, 4.6, 0, 0],
+        [12.0, 11.0, 0, 0],
+        [15.0, 15.0, 0, 0],
+        [16.5, 16.9, 0, 0],
+    ]
+    profile = {"mem_usage": times, "timestamp": times, "func_timestamp": {"f": calls[::-1]}}
+    within = [time for time in times if any(start <= time <= end for start, end, *_ in calls)]
+    assert within == [2, 3, 4, 5, 6, 7, 8, 9, 15]
+    assert profiles.filter_mprofile_mem_usage_by_function(profile, "f") == within

@@ -51,7 +51,10 @@ def test_the_page_has_the_facts_the_plot_and_all_tables(whole):
     page = html(whole)
     facts, spans, lines, calls = tables(page)
     assert facts[1][0] == ["memkit", "load.py data.csv: finished"]
-    assert spans == (["took", "growth", "peak", "span"], [["5.00 ms", "+40.0 MiB", "90.0 MiB", "reading"]])
+    assert spans == (
+        ["took", "growth", "rise", "peak", "span"],
+        [["5.00 ms", "+40.0 MiB", "80.0 MiB", "90.0 MiB", "reading"]],
+    )
     assert lines == (
         ["line", "hits", "time", "growth", "memory", "peak", "source"],
         [

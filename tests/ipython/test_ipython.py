@@ -28,7 +28,7 @@ def rows(text):
         if head := re.match(r"(\S+)  .*:\d+  growth", line):
             found[head[1]] = table = {}
         elif found and re.match(r" *\d+ [ \d,]{11} ", line):
-            table[int(line[:6])] = int(line[7:18].replace(",", "").strip() or 0), line[68:].strip()
+            table[int(line[:6])] = int(line[7:18].replace(",", "").strip() or 0), line[80:].strip()
     return found
 
 
@@ -345,6 +345,20 @@ def test_a_limit_holds_in_a_cell(loaded):
     assert (crossing.limit, crossing.action) == (1 << 20, "report")
 
 
+@traced
+@pytest.mark.parametrize("options", ["--heap", "--heap --calls", "--heap --lines=load"])
+def test_a_cell_tells_its_heap(loaded, options):
+    loaded("def load():\n    return bytes(9 << 20)")
+    printed = loaded(f"%%memkit {options} --out run\nkept = load()")
+    run = loaded.ip.user_ns["run"]
+    assert 9 * MIB <= run.heap.alive < 10 * MIB
+    assert "heap: 9." in printed and " alive at the end" in printed
+    assert ">heap</b>" in memkit.mimebundle(run)["text/html"]
+    if options != "--heap --lines=load":
+        assert re.search(r"^ +9\.0 MiB +\d+% +\d+  load ", printed, re.M)
+    assert max(line.alive for line in run.lines) >= 9 * MIB
+
+
 HOLD = "import time\ndef hold():\n    kept = touched(60)\n    while True:\n        time.sleep(0.01)\nhold()"
 
 
@@ -399,6 +413,24 @@ def test_calls_are_traced_on_request(loaded):
     printed = loaded(CELL.replace("--out", "--calls --lines=json --out"))
     assert re.search(r"<module>  In \[3\]:1$", printed, re.M)
     assert {call.function.name for call in loaded.ip.user_ns["run"].calls} >= {"<module>", "load"}
+
+
+@traced
+@pytest.mark.parametrize("word", ["--lines=load", "--lines=__main__:load", "--lines=Shelf.put", "--calls=load"])
+def test_functions_of_other_cells_are_named_as_they_are_called(loaded, word):
+    loaded("def load(size):\n    return [0] * size\nclass Shelf:\n    def put(self):\n        return 1")
+    loaded(f"%%memkit -q {word} --out run\nload(9), Shelf().put()")
+    run = loaded.ip.user_ns["run"]
+    name = word.rpartition("=")[2].rpartition(":")[2]
+    assert name in {found.function.name for found in (run.calls if "calls" in word else run.lines)}
+
+
+def test_a_name_that_no_cell_has_made_is_refused(loaded):
+    loaded("def load(size):\n    pass")
+    loaded("%%memkit --lines=__main__:laod\npass")
+    assert "target '__main__:laod': no cell has made 'laod' (did you mean 'load'?)" in str(loaded.error)
+    loaded("%%memkit --lines=load.size\npass")
+    assert "target 'load.size': 'function' object has no attribute 'size'" in str(loaded.error)
 
 
 def test_a_cell_that_fails_is_shown_and_kept(loaded):

@@ -271,3 +271,16 @@ def test_the_notebook_of_the_documentation_runs(tmp_path, monkeypatch):
     pages = [output["data"]["text/html"] for output in shown if "text/html" in output.get("data", {})]
     assert sum("<table" in page for page in pages) >= 2
     assert not any("<script" in page for page in pages)
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("png", "image/png"), ("svg", "image/svg+xml")])
+def test_a_picture_of_a_cell_is_shown_below_it(kernel, tmp_path, suffix, kind):
+    pytest.importorskip("matplotlib", reason="draws pictures")
+    path = tmp_path / f"cell.{suffix}"
+    found = kernel(f"%%memkit --plot {path}\nkept = touched(4)")
+    shown = [content["data"] for message, content in found if message == "display_data" and kind in content["data"]]
+    assert len(shown) == 1 and path.exists()
+    printed = "".join(content["text"] for message, content in found if message == "stream")
+    assert f"wrote    {path}" in printed
+    quiet = kernel(f"%%memkit -q --plot {path}\nkept = touched(4)")
+    assert not any(message == "display_data" and kind in content["data"] for message, content in quiet)

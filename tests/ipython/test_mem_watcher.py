@@ -50,6 +50,18 @@ def test_no_size_is_printed_as_minus_zero():
     assert "used 0.0 MiB" in line("In [5]", Measured(MIB, MIB - 4096, MIB, True, 0, ()))
 
 
+def test_a_text_that_is_captured_is_the_programs_alone(shell):
+    watcher = shell.ip.user_ns["watcher"] = memkit.MemWatcher(shell.ip)
+    try:
+        for number, cell in enumerate(["watcher.start_watching_memory()\nprint(5)", "print(5)", "print(5)"], 1):
+            printed = shell(f"%%capture out\n{cell}")
+            assert shell.ip.user_ns["out"].stdout == "5\n"
+            assert [each[:2] for each in told(printed)] == [(number, False)]
+        assert [number for number, *_ in told(shell("6"))] == [4]
+    finally:
+        watcher.stop_watching_memory()
+
+
 def test_growth_and_shrinkage_are_printed_to_a_tenth(watched):
     [(number, _, grew, _)] = told(watched("kept = touched(50)"))
     assert number == 2

@@ -202,3 +202,26 @@ def test_the_peak_of_a_function_is_the_highest_of_its_paths(called):
     )
     work = next(call for call in recording.called if call.function.name == "work")
     assert (work.peak, work.own_peak) == (90 * MIB, 50 * MIB)
+
+
+def test_of_a_recursion_the_rises_of_the_outer_calls_count(called):
+    recording = called(
+        (0, MAIN, 0, 1, 1, 10, 50, 50),
+        (1, "walk", 0, 2, 1, 10, 40, 60),
+        (2, "walk", 0, 9, 1, 10, 20, 90),
+        (1, "b", 0, 1, 1, 10, 50, 50),
+        (2, "walk", 0, 1, 1, 10, 50, 50),
+    )
+    walk = next(call for call in recording.called if call.function.name == "walk")
+    assert (walk.rise, walk.rises) == (50 * MIB, 110 * MIB)
+
+
+def test_paths_that_become_one_have_the_highest_rise(called):
+    recording = called(
+        (0, MAIN, 0, 1, 1, 10, 50, 50),
+        (1, "/usr/lib/python3.13/json/__init__.py:a", 0, 1, 1, 10, 45, 45),
+        (2, "work", 0, 1, 1, 10, 40, 40),
+        (1, "/usr/lib/python3.13/json/__init__.py:b", 0, 1, 1, 10, 35, 35),
+        (2, "work", 0, 1, 1, 10, 30, 30),
+    ).hiding()
+    assert [(call.rise // MIB, call.rises // MIB) for call in recording.calls] == [(50, 50), (40, 70)]

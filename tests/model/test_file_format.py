@@ -29,6 +29,7 @@ ABOUT = {
     "mark": 3,
     "peaks_error": 4,
     "recorder": None,
+    "stacks_reason": None,
     "package": "/usr/lib/memkit/",
 }
 
@@ -292,6 +293,23 @@ def test_calls_are_added_up_from_what_each_did_itself(recorded):
     )
 
 
+def test_rises_are_those_of_the_rows_and_estimates_add_up(recorded):
+    root, load = recorded(
+        *FUNCTIONS, ("call", 0, None, 0, 7, 1, 100, 5, 50, 40, 41, 3), ("call", 1, 0, 1, 7, 2, 200, -10, 90, 30, 60, 4)
+    ).calls
+    assert (root.rise, root.rises, root.about) == (40, 41, 7)
+    assert (load.rise, load.rises, load.about) == (30, 60, 4)
+    [line] = recorded(*FUNCTIONS, ("line", 1, 12, 3, 100, 5, 50, 90, 40, 60, 7, 30)).lines
+    assert (line.rise, line.rises, line.about, line.own_rise) == (40, 60, 7, 30)
+
+
+def test_an_old_file_knows_no_rises(recorded):
+    [call] = recorded(*FUNCTIONS, ("call", 0, None, 0, 7, 1, 100, 5, 50)).calls
+    assert (call.rise, call.rises, call.about) == (None, None, 0)
+    [line] = recorded(*FUNCTIONS, ("line", 1, 12, 3, 100, 5, 50, 90)).lines
+    assert (line.rise, line.rises, line.about, line.own_rise) == (None, None, 0, None)
+
+
 def test_of_a_call_the_last_row_holds(recorded):
     [root, load] = recorded(
         *FUNCTIONS,
@@ -491,6 +509,21 @@ def test_the_origin_of_a_recording_is_its_process_and_clock(tmp_path):
     assert file_format.origin(path) == (7, 11)
 
 
+def test_an_earlier_recording_of_the_same_pid_is_not_the_one_awaited(tmp_path):
+    path = tmp_path / "r.memkit"
+    first, second = (file_format.header({**ABOUT, "clock": clock}) for clock in (11, 22))
+    new = file_format.Awaited(str(path))
+    assert new.origin(7) is None
+    path.write_bytes(first)
+    assert (new.origin(7), new.origin(8)) == (11, None)
+    again = file_format.Awaited(str(path))  # as in a container, where each run has the same PID
+    assert again.origin(7) is None
+    path.write_bytes(second[:-5])
+    assert again.origin(7) is None
+    path.write_bytes(second)
+    assert again.origin(7) == 22
+
+
 def test_a_first_row_that_breaks_off_tells_no_origin(tmp_path):
     path = tmp_path / "r.memkit"
     row = file_format.header(ABOUT)
@@ -547,7 +580,10 @@ def test_whatever_is_in_a_file_it_is_read_or_refused(tmp_path, recorded):
     [
         (["a.py", "/usr/lib/memkit/anew/moved.py", "/usr/lib/memkit/x.py"], ["a.py"]),
         (["/usr/lib/memkit/in_between.py", "a.py", "/usr/lib/memkit/x.py"], ["/usr/lib/memkit/in_between.py", "a.py"]),
+        (["a.py", "/usr/lib/memkit/decorators.py", "b.py", "/usr/lib/memkit/x.py"], ["a.py", "b.py"]),
         (["/usr/lib/memkit/x.py"], ["/usr/lib/memkit/x.py"]),
+        (["a.py", "/usr/lib/python3.13/threading.py"], ["a.py", "/usr/lib/python3.13/threading.py"]),
+        (["/usr/lib/python3.13/threading.py"], ["/usr/lib/python3.13/threading.py"]),
         (["a.py", "/home/me/memkit/run/execute.py"], ["a.py", "/home/me/memkit/run/execute.py"]),
     ],
 )
@@ -555,3 +591,18 @@ def test_a_stack_is_without_what_called_the_program(recorded, files, kept):
     rows = ("crossing", 5, 9, 8, "rss", "report"), ("stack", 5, 7, "t", [[file, 1, "f"] for file in files])
     [crossing] = recorded(*rows).crossings
     assert [frame.file for frame in crossing.stacks[0].frames] == kept
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["/usr/lib/memkit/base/threads.py", "/usr/lib/memkit/record/monitor.py", "/usr/lib/python3.13/threading.py"],
+        ["/usr/lib/memkit/system/portable.py", "/usr/lib/memkit/base/threads.py"],  # as threading does not know it
+    ],
+)
+@pytest.mark.parametrize("before", [("crossing", 5, 9, 8, "rss", "report"), ("snapshot", 5)], ids=lambda row: row[0])
+def test_a_thread_of_memkits_own_is_not_shown(recorded, files, before):
+    ours, programs = ("stack", 5, 8, None, [[file, 1, "f"] for file in files]), ("stack", 5, 7, "t", [["a.py", 1, "f"]])
+    found = recorded(before, ours, programs)
+    [stacks] = [crossing.stacks for crossing in found.crossings] or [found.snapshot.stacks]
+    assert ([stack.thread for stack in stacks], found.unread) == ([7], 0)

@@ -55,6 +55,14 @@ def test_lines_add_up_as_they_do_over_threads():
     assert memkit.merge([one, two]).lines == (Line(WORK, 4, 5, 15, 80, 300, 950), Line(WORK, 5, 1, 1, 1, 1, 1))
 
 
+def test_of_rises_the_highest_counts_and_their_sums_add_up():
+    one = recording(1, lines=(Line(WORK, 4, 2, 10, 100, 500, 900, 40, 60, 3, 30), Line(WORK, 5, 1, 1, 1, 1, 1, 1, 1, 1, 1)))
+    two = recording(2, 101.0, lines=(Line(WORK, 4, 3, 5, -20, 300, 950, 50, 70, 4, 10), Line(WORK, 5, 1, 1, 1, 1, 1)))
+    first, second = memkit.merge([one, two]).lines
+    assert (first.rise, first.rises, first.about, first.own_rise) == (50, 130, 7, 30)
+    assert (second.rise, second.rises, second.about, second.own_rise) == (None, None, 1, None)
+
+
 def test_trees_of_calls_keep_their_callers_and_say_whose_they_are():
     def tree(ids):
         root, inner = ids
@@ -64,7 +72,7 @@ def test_trees_of_calls_keep_their_callers_and_say_whose_they_are():
     assert [(call.id, call.parent, call.function.name) for call in merged.calls] == [
         (0, None, "<thread MainThread>"),
         (3, 0, "work"),
-        (4, None, "<thread MainThread of process 2>"),
+        (4, None, "<2.py process>"),
         (5, 4, "work"),
     ]
 

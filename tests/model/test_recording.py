@@ -206,9 +206,23 @@ def test_a_limit_is_reached_by_growth_of_what_was_left(made_up):
     assert (made_up().level(GROUP), made_up().left(GROUP)) == (None, None)
 
 
+def test_pages_of_files_that_were_mapped_take_nothing_of_a_limit(made_up):
+    recording = dataclasses.replace(made_up((0, 10), (5, 90)), mapped=((0, 4 * MIB), (5 * MS, 64 * MIB), (9 * MS, 80 * MIB)))
+    assert (recording.mapped_meanwhile, recording.left(GROUP)) == (60 * MIB, 40 * MIB)
+    assert dataclasses.replace(recording, mapped=()).left(GROUP) == 0
+    assert dataclasses.replace(recording, mapped=((0, 9), (1, 4))).mapped_meanwhile == 0
+
+
 @pytest.mark.parametrize(
     ("meter", "reckoned"),
-    [("rss", ["cgroup", "machine"]), ("vms", ["address space"]), ("swap", []), ("python_heap", [])],
+    [
+        ("rss", ["cgroup", "machine"]),
+        ("anon", ["cgroup", "machine"]),
+        ("cgroup", ["cgroup", "machine"]),
+        ("vms", ["address space"]),
+        ("swap", []),
+        ("python_heap", []),
+    ],
 )
 def test_a_limit_is_reckoned_only_with_what_counts_against_it(made_up, meter, reckoned):
     recording = made_up((0, 10), meter=meter)

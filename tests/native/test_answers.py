@@ -53,12 +53,14 @@ def test_a_function_with_invalid_line_numbers_is_not_traced(python, rows):
 
 
 CALLS = """
+NONE = 0, None, -1
+
 def describe(code):
     begins = last_instruction_at_start(code)
-    answers = {first.__code__: (0, False, begins), second.__code__: %s, third.__code__: (2, False, begins)}
+    answers = {first.__code__: (0, False, begins, NONE), second.__code__: %s, third.__code__: (2, False, begins, NONE)}
     return answers.get(code)
 
-calls = Calls(Meter("rss"), describe, None, lambda: (9, 1), 8, True, 1 << 21)
+calls = Calls(Meter("rss"), describe, None, lambda: (9, 1, 0, 10), 8, True, 1 << 21)
 run(calls)
 journal = Journal(os.open("rows", os.O_WRONLY | os.O_CREAT | os.O_APPEND), None)
 calls.flush(journal)
@@ -70,14 +72,16 @@ print(json.dumps(sorted((row[3], row[5]) for row in rows if row[0] == "call" and
 """
 
 
-@pytest.mark.parametrize("answer", ["(10**20, False, begins)", "(1, False)", "1", "(1, False, None)"])
+@pytest.mark.parametrize(
+    "answer", ["(10**20, False, begins, NONE)", "(1, False)", "1", "(1, False, None, NONE)", "(1, False, begins, None)"]
+)
 def test_a_function_with_an_invalid_description_is_not_a_call(python, answer):
     assert python(HEAD + CALLS % answer) == [[0, 1], [2, 1]]
 
 
 def test_a_thread_with_an_invalid_description_has_no_calls(python):
     text = HEAD + CALLS % "None"
-    assert python(text.replace("lambda: (9, 1)", "lambda: (10**20, 1)")) == []
+    assert python(text.replace("lambda: (9, 1, 0, 10)", "lambda: (10**20, 1, 0, 10)")) == []
 
 
 SIGNALLED = """

@@ -53,8 +53,8 @@ def test_the_buffer_is_bounded_and_loses_nothing(opened):
 
 
 def test_more_values_than_a_row_holds_are_refused(opened):
-    with pytest.raises(ValueError, match="at most 10"):
-        opened[0].row("a", *range(11))
+    with pytest.raises(ValueError, match="at most 12"):
+        opened[0].row("a", *range(13))
 
 
 def test_rows_of_many_threads_stay_whole(opened):
@@ -151,6 +151,8 @@ def test_a_file_whose_name_is_not_utf_8_is_reopened(tmp_path):
     if not shutil.which("localedef"):
         pytest.skip("needs localedef, to make a locale whose names are not in UTF-8")
     subprocess.run(["localedef", "-i", "POSIX", "-f", "ISO-8859-1", tmp_path / "test.latin1"], capture_output=True)
+    if not list(tmp_path.glob("test.latin1/*")):
+        pytest.skip("needs the definition of ISO-8859-1, to make a locale whose names are not in UTF-8")
     settings = {"LOCPATH": str(tmp_path), "LC_ALL": "test.latin1", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     code = """
 import os, sys

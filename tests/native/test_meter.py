@@ -16,7 +16,7 @@ from memkit.native.meter import METERS, Meter
 MIB = 1 << 20
 
 
-@pytest.mark.parametrize("name", ["rss", "pss", "uss"])
+@pytest.mark.parametrize("name", ["rss", "anon", "pss", "uss"])
 def test_touching_memory_moves_the_meter_by_its_size(name, touched):
     meter = Meter(name)
     before = meter.read()
@@ -36,6 +36,19 @@ def test_address_space_grows_without_a_touch_and_resident_memory_does_not():
     memory.close()
 
 
+def test_pages_of_files_and_of_shared_memory_are_not_anonymous(tmp_path):
+    (tmp_path / "big").write_bytes(b"x" * (32 * MIB))
+    rss, anon = Meter("rss"), Meter("anon")
+    before = rss.read(), anon.read()
+    with open(tmp_path / "big", "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+        shared = mmap.mmap(-1, 32 * MIB)  # MAP_SHARED, so shared memory
+        for memory in (mapped, shared):
+            assert sum(memory[:: mmap.PAGESIZE]) >= 0
+        shared[:: mmap.PAGESIZE] = b"x" * (len(shared) // mmap.PAGESIZE)
+        assert abs(rss.read() - before[0] - 64 * MIB) < 2 * MIB
+        assert abs(anon.read() - before[1]) < 2 * MIB
+
+
 def test_unmapped_pages_leave_resident_memory(touched):
     memory = touched(32)
     meter = Meter("rss")
@@ -45,10 +58,12 @@ def test_unmapped_pages_leave_resident_memory(touched):
     memory.close()
 
 
-@pytest.mark.parametrize(("name", "line"), [("rss", "VmRSS:"), ("vms", "VmSize:"), ("swap", "VmSwap:")])
+@pytest.mark.parametrize(
+    ("name", "line"), [("rss", "VmRSS:"), ("anon", "RssAnon:"), ("vms", "VmSize:"), ("swap", "VmSwap:")]
+)
 def test_a_meter_agrees_with_proc_status(name, line):
     with open("/proc/self/status") as file:
-        said = {row.split()[0]: int(row.split()[1]) * 1024 for row in file if row.startswith("Vm")}
+        said = {row.split()[0]: int(row.split()[1]) * 1024 for row in file if row[:2] in ("Vm", "Rs")}
     assert abs(Meter(name).read() - said[line]) < 2 * MIB
 
 

@@ -13,12 +13,14 @@ pytestmark = pytest.mark.usefixtures("native_only")
 
 ROOT = Path(memkit.native.__file__).parent
 MODULES = sorted("memkit.native." + ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in ROOT.rglob("*.pyx"))
-# A tree is polled without process events, and older versions of Python do not tell of references.
+# A tree is polled without process events, a program that does not listen is recorded all the same, and older versions of
+# Python do not tell of references.
 UNUSED = {
     "memkit.native.sampling.process_events",
+    "memkit.native.listener",
     *(["memkit.native.tracing.references"] if sys.version_info < (3, 13) else []),
 }
-USES = ("lines", "calls", "event log", "pymemtrace", *(["references"] if sys.version_info >= (3, 13) else []))
+USES = ("lines", "calls", "heap", "event log", "pymemtrace", *(["references"] if sys.version_info >= (3, 13) else []))
 
 PROGRAM = """
 import json
@@ -69,8 +71,8 @@ def references():
         work()
 
 
-uses = dict(zip(("lines", "calls", "event log", "pymemtrace", "references"), (
-    lambda: trace(lines=work), lambda: trace(calls=True), log, profile, references)))
+uses = dict(zip(("lines", "calls", "heap", "event log", "pymemtrace", "references"), (
+    lambda: trace(lines=work), lambda: trace(calls=True), lambda: trace(heap=True), log, profile, references)))
 told = {{}}
 with memkit.record() as run:
     for name in USES:
@@ -103,7 +105,7 @@ def test_a_refused_module_is_named_and_recording_goes_on(python, module):
 def test_without_static_thread_storage_only_lines_and_calls_fail(python, module):
     name, _, told, *_ = refusing(python, f"memkit.native.tracing.{module}")
     assert name == "native"
-    assert {use for use in USES if told[use]} == {"lines", "calls"}
+    assert {use for use in USES if told[use]} == {"lines", "calls", "heap"}
     assert told["lines"] == (
         f"tracing of lines and calls cannot be had here; recording can: the compiled module memkit.native.tracing.{module} "
         f"cannot be loaded: /lib/memkit.native.tracing.{module}.so: cannot allocate memory in static TLS block; "

@@ -3,6 +3,7 @@
 import ctypes
 import itertools
 import json
+import mmap
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import threading
 import time
 
 import pytest
+
+import memkit
 
 from engines import threads_at_work
 
@@ -135,9 +138,10 @@ def test_it_samples_while_a_c_call_holds_the_gil(bench):
 def test_it_is_invisible_to_threading_and_takes_no_signal(bench):
     at = bench()
     before = threading.enumerate(), sys._current_frames().keys()
+    ending = set(threads_at_work())  # a thread of a test before is a while in the system's list after its end
     at.sampler.start()
     assert (threading.enumerate(), sys._current_frames().keys()) == before
-    [ours] = [tid for tid in threads_at_work() if blocks_everything(tid)]
+    [ours] = [tid for tid in threads_at_work() if tid not in ending and blocks_everything(tid)]
     assert int(ours) != threading.get_native_id()
 
 
@@ -323,3 +327,20 @@ print(json.dumps(sorted(ends)))
 
 def test_a_child_forked_while_another_thread_flushes_runs_on(python, native_only):
     assert python(FLUSHING, flags=("-W", "ignore::DeprecationWarning")) == [0]
+
+
+def test_how_much_of_memory_are_files_is_written_as_it_changes(tmp_path, native_only):
+    (tmp_path / "big").write_bytes(b"x" * (64 * MIB))
+    with memkit.record() as run:
+        with open(tmp_path / "big", "rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        assert sum(mapped[:: mmap.PAGESIZE]) > 0
+        until = run.recording.samples[-1].time
+        while run.recording.samples[-1].time == until:
+            pass
+        during = run.recording
+        mapped.close()
+    assert 64 * MIB <= during.mapped[-1][1] - during.mapped[0][1] < 70 * MIB
+    assert run.recording.mapped[-1][1] - during.mapped[0][1] < 6 * MIB
+    assert {time for time, _ in during.mapped} <= {sample.time for sample in during.samples}
+    assert run.recording.unread == 0

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import sysconfig
 import threading
 import time
 
@@ -12,10 +13,11 @@ import pytest
 pytest.importorskip("memkit.native.sampling.stacks", reason="the compiled modules are not built here")
 
 from memkit.native.journal import Journal
-from memkit.native.sampling.stacks import write_stacks
+from memkit.native.sampling.stacks import unreadable_because, write_stacks
 
 pytestmark = pytest.mark.skipif(
-    sys.version_info >= (3, 14), reason="how this Python keeps its frames is not known; Python itself tells then"
+    unreadable_because() is not None and bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    reason="a free-threaded Python keeps instructions for each thread",
 )
 
 
@@ -107,6 +109,10 @@ def test_any_name_of_a_file_survives(stacks, file):
     finally:
         parked.leave.set()
         parked.thread.join()
+
+
+def test_the_frames_of_every_python_that_is_supported_are_known():
+    assert unreadable_because() is None
 
 
 def test_a_very_long_file_name_keeps_its_end(stacks):

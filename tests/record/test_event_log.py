@@ -1,5 +1,6 @@
 """The event log: it holds what profile and trace functions in Python see, and the program under it is left as it was."""
 
+import csv
 import itertools
 import json
 import os
@@ -15,6 +16,7 @@ import memkit
 pytestmark = pytest.mark.usefixtures("native_only")
 
 MIB = 1 << 20
+FORMULAS = ["=1+1", "+1", "-1", "@a", "\t=1"]
 HERE = Path(__file__).parents[1]
 PROGRAMS = sorted(file.stem for file in (HERE / "programs" / "traced").glob("*.py"))
 
@@ -167,8 +169,21 @@ def test_a_c_function_has_its_module_or_the_type_whose_method_it_is(python):
 
 @pytest.mark.parametrize(
     "name",
-    ['a,b "c"', "two\nlines", "carriage\rreturn", '"', "ünï中😀", "a" * 20_000, "bytes \udcff\udc80", "", " "],
-    ids=["comma", "newline", "return", "quote", "unicode", "long", "undecodable", "empty", "blank"],
+    [
+        'a,b "c"',
+        "two\nlines",
+        "carriage\rreturn",
+        '"',
+        "ünï中😀",
+        "a" * 20_000,
+        "bytes \udcff\udc80",
+        "",
+        " ",
+        *FORMULAS,
+        "'",
+        "'=1",
+    ],
+    ids=["comma", "newline", "return", "quote", "unicode", "long", "undecodable", "empty", "blank", *FORMULAS, "one", "two"],
 )
 def test_any_name_survives(python, name):
     text = f"import memkit\nname = {name!r}\ndef f(): return 1\n"
@@ -177,6 +192,18 @@ def test_any_name_survives(python, name):
     assert [(row.what, row.file) for row in rows if row.function == name] == [
         (what, "/src/" + name) for what in ("CALL", "LINE", "RETURN")
     ]
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_name_is_no_formula_of_a_spreadsheet(python, tmp_path, name):
+    text = f"import memkit\nname = {name!r}\ndef f(): return 1\n"
+    text += "f.__code__ = f.__code__.replace(co_filename=name, co_qualname=name)\n"
+    _, rows = python(text + "with memkit.EventLog('log.csv', trigger=0):\n    f()\n")
+    assert (name, name) in {(row.file, row.function) for row in rows}
+    with open(tmp_path / "log.csv", newline="") as file:
+        cells = {row[key] for row in csv.DictReader(file) for key in ("file", "function")}
+    assert f"'{name}" in cells
+    assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))] == []
 
 
 def test_a_name_that_no_encoding_takes_is_spelled_out(python):
@@ -360,7 +387,7 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path, path, said):
         memkit.EventLog(tmp_path / path).start()
 
 
-@pytest.mark.parametrize("trigger", [-1, "much", "1 MB", 0.5, "-4KiB", float("nan")])
+@pytest.mark.parametrize("trigger", [-1, "much", "1 XB", 0.5, "-4KiB", float("nan")])
 def test_a_trigger_that_is_no_size_is_refused(trigger):
     with pytest.raises(memkit.UsageError, match="is not a size"):
         memkit.EventLog("log.csv", trigger=trigger)
@@ -695,7 +722,7 @@ def test_a_program_with_a_log_is_as_without_one(same, script):
     ("options", "said"),
     [
         (["--trigger", "4096"], "--trigger goes with --call-log FILE"),
-        (["--call-log", "log.csv", "--trigger", "3MB"], "'3MB' is not a size"),
+        (["--call-log", "log.csv", "--trigger", "3XB"], "'3XB' is not a size"),
         (["--call-log", "program.py"], "program.py' is not an event log, so it is left alone"),
         (["--call-log", "no/log.csv"], "there is no folder 'no'"),
         (["--call-log", "-"], "an event log is a file, not '-'"),

@@ -8,6 +8,7 @@ import pytest
 
 import memkit
 from memkit.base.errors import UsageError
+from memkit.model import file_format
 from memkit.record import files
 from memkit.system import engine
 
@@ -46,6 +47,7 @@ def test_another_name_of_the_file_is_the_same_file(tmp_path):
 def test_those_who_join_a_recording_keep_it_from_others(tmp_path):
     path = tmp_path / "run.memkit"
     first = files.opened(str(path))
+    os.write(first, file_format.BEGINNING)
     joined = files.joined(str(path))
     os.close(first)
     with pytest.raises(UsageError, match=BUSY):
@@ -129,3 +131,32 @@ def test_without_a_name_a_folder_that_is_gone_is_refused(installed, plain):
     done = plain("-c", GONE, *installed, "-c", "print(3)")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith("memkit-run: cannot record into this folder: it is gone")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs permissions")
+def test_a_recording_is_its_owners_unless_it_was_there_before(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(0o022)
+    try:
+        os.close(files.opened("new.memkit"))
+        named, _ = files.place_for(None, "job.py")
+        (tmp_path / "shared.memkit").touch(0o644)
+        os.close(files.opened("shared.memkit"))
+    finally:
+        os.umask(before)
+    modes = [os.stat(path).st_mode & 0o777 for path in ("new.memkit", named, "shared.memkit")]
+    assert modes == [0o600, 0o600, 0o644]
+
+
+@pytest.mark.parametrize("path", ["a.memkit", None])
+def test_only_a_file_with_something_in_it_is_truncated(tmp_path, monkeypatch, path):
+    """ext4 writes a truncated file to the disk as soon as it is closed: each decorated call waited for that."""
+    truncated = []
+    truncate = os.ftruncate
+    monkeypatch.setattr(os, "ftruncate", lambda *words: (truncated.append(words), truncate(*words))[1])
+    run = memkit.record(path and tmp_path / path)
+    for count in range(3):
+        with run:
+            pass
+        assert len(truncated) == count
+        assert run.recording.ending.complete

@@ -478,7 +478,7 @@ def test_what_others_use_of_the_machine_counts_too():
 
 
 @pytest.mark.parametrize(
-    "limit", ["much", "", "0", -1, 0, "0%", "101%", "x%", "%", "2GB", "-5%", "nan%", True, "1e30", 1 << 63, "8388608TiB"]
+    "limit", ["much", "", "0", -1, 0, "0%", "101%", "x%", "%", "2PB", "-5%", "nan%", True, "1e30", 1 << 63, "8388608TiB"]
 )
 def test_a_limit_that_makes_no_sense_is_refused(limit):
     with pytest.raises(UsageError, match=f"^limit {limit!r} is no (size|share): "):
@@ -540,14 +540,53 @@ with memkit.record("near.memkit", interval="1ms"):
         assert "load" in [frame.function for stack in glance.stacks for frame in stack.frames]
 
 
-def test_a_file_of_the_kernel_may_have_any_name(native_only, tmp_path):
+def crossing(tmp_path, counter, key):
+    """The rows that the guard writes for a counter of the kernel that is beyond its bound."""
     from memkit.native.sampling.limit_guard import Guard
 
-    counter = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"\xff"))
-    with open(counter, "w") as file:
-        file.write("7000\n")
-    bound = limit_guard.Bound(5000, "rss", "report", 0.5, ("cgroup", "a group", 10000), [(counter, "", 1, False)])
+    bound = limit_guard.Bound(5000, "rss", "report", 0.5, ("cgroup", "a group", 10000), [(counter, key, 1, False)])
     rows = engine.Journal(os.open(tmp_path / "rows", os.O_WRONLY | os.O_CREAT | os.O_APPEND), None)
     Guard(rows, engine.Meter("rss"), bound, 0).end()
     rows.close()
-    assert '7000,5000,"a group","report"]' in (tmp_path / "rows").read_text()
+    return (tmp_path / "rows").read_text()
+
+
+def test_a_file_of_the_kernel_may_have_any_name(native_only, tmp_path):
+    counter = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"\xff"))
+    with open(counter, "w") as file:
+        file.write("7000\n")
+    assert '7000,5000,"a group","report"]' in crossing(tmp_path, counter, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "number"),
+    [
+        ("anon 1\nfile:\t  7000 kB\n", "file", 7000),
+        (f"{2**63 - 1}\n", "", 2**63 - 1),
+        (f"{2**63}\n", "", 2**63 - 1),  # v1 writes such numbers for what is unlimited
+        (f"{2**64 - 1}\n", "", 2**63 - 1),
+        ("9" * 40, "", 2**63 - 1),
+    ],
+)
+def test_numbers_of_the_kernel_are_read_whatever_their_size(text, key, number, native_only, tmp_path):
+    (tmp_path / "counter").write_text(text)
+    assert f'{number},5000,"a group","report"]' in crossing(tmp_path, str(tmp_path / "counter"), key)
+
+
+@pytest.mark.parametrize(
+    ("limit", "ways"),
+    [
+        ("80", "a share such as 80%, or a size such as 80MiB"),
+        (80, "a share such as 80%, or a size such as 80MiB"),
+        ("512", "a share such as 80%, or a size such as 512MiB"),
+        ("5kB", "a share such as 80%, or a size such as 512MiB"),
+    ],
+)
+def test_a_limit_below_what_any_program_has_was_not_meant(limit, ways):
+    with pytest.raises(UsageError, match=f"^limit {limit!r} is .*, which every program has: write {ways}$"):
+        limit_guard.parse(limit)
+
+
+@pytest.mark.parametrize(("limit", "size"), [("5GB", 5 * 10**9), ("5G", 5 << 30), ("5GiB", 5 << 30), ("5e9", 5 * 10**9)])
+def test_a_limit_is_understood_however_it_is_written(limit, size):
+    assert limit_guard.parse(limit) == (size, None)

@@ -325,20 +325,24 @@ def test_memkits_own_helpers_are_not_counted():
         assert alone[0] == pytest.approx(memkit.memory_usage()[0], abs=5)
 
 
-def test_it_can_be_used_in_a_daemonic_process():
+def test_it_can_be_used_in_a_daemonic_process(python):
     """Daemonic processes are not allowed to have children."""
-    import multiprocessing
+    # In a program of its own: a process that is spawned may not find the module of a test.
+    program = """
+import multiprocessing, memkit
 
+def measure(pipe):
+    pipe.send(memkit.memory_usage((int, (42,)), retval=True)[1])
+
+if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe()
-    process = context.Process(target=_in_daemon, args=(send,), daemon=True)
+    process = context.Process(target=measure, args=(send,), daemon=True)
     process.start()
-    assert receive.recv() == 42
+    print(receive.recv())
     process.join()
-
-
-def _in_daemon(pipe):
-    pipe.send(memkit.memory_usage((int, (42,)), retval=True)[1])
+"""
+    assert python(program) == 42
 
 
 def test_tracemalloc_counts_what_python_allocates_and_is_off_afterwards():

@@ -37,7 +37,7 @@ class World:
 def world(monkeypatch):
     """That machine, to which a monitor made here belongs; nothing else limits memory there."""
     made = World()
-    monkeypatch.setattr(monitor, "time", made)
+    monkeypatch.setattr(monitor, "clocks", made)
     monkeypatch.setattr(monitor, "meminfo", made)
     monkeypatch.setattr(monitor, "limit", lambda: None)
     return made
@@ -48,7 +48,8 @@ def watching(world, monkeypatch):
     """A function that starts a monitor whose thread is this one; and lets it look at the clock when it is told to."""
 
     def resume(self):
-        self._thread = threading.current_thread()
+        self._thread = threading.Thread()
+        self._thread.join = lambda: None
 
     monkeypatch.setattr(monitor.MemoryMonitor, "resume", resume)
     made = []
@@ -67,7 +68,7 @@ def wake(watch, world, moment):
     """The thread wakes at this moment, and takes a reading if one is due."""
     world.now = moment
     if moment >= watch._due:
-        watch._tick()
+        watch._tick(watch._turn)
 
 
 def pass_time(watch, world, until):
@@ -183,7 +184,7 @@ def test_a_limit_may_be_in_bytes(world):
     assert watch.headroom() == memkit.MemoryMonitor(memory_limit=40).headroom()
 
 
-@pytest.mark.parametrize("given", [-1, 101, 2**20 - 1, "150%", None, True, [], "2 GB", "much", float("nan"), 10**400])
+@pytest.mark.parametrize("given", [-1, 101, 2**20 - 1, "150%", None, True, [], "2 PB", "much", float("nan"), 10**400])
 def test_a_limit_that_makes_no_sense_is_refused(world, given):
     with pytest.raises(memkit.UsageError, match="write"):
         memkit.MemoryMonitor(memory_limit=given)
@@ -535,3 +536,11 @@ print("parent")
 def test_a_fork_finds_no_thread_and_the_parent_goes_on():
     done = subprocess.run([sys.executable, "-W", "error", "-c", FORKS], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "parent\n", "")
+
+
+@pytest.mark.parametrize("given", [0.8, "0.8", 0.05])
+def test_a_limit_that_is_meant_as_a_share_is_refused_with_two_ways(given):
+    percent = f"{100 * float(given):g}"
+    with pytest.raises(memkit.UsageError, match=f"write {percent} or '{percent}%', or '{given}%'"):
+        memkit.MemoryMonitor(memory_limit=given)
+    assert memkit.MemoryMonitor(memory_limit=f"{given}%").headroom() is not None

@@ -1,6 +1,7 @@
 """``@memkit.profile`` and ``LineProfiler``: under memkit-run, inside a recording, and alone."""
 
 import contextlib
+import copy
 import functools
 import mmap
 import os
@@ -169,6 +170,82 @@ def test_what_was_wrapped_before_is_traced_and_not_its_wrapper(alone):
     assert tables(err)[0] == ("work", {8: 1})
 
 
+def test_what_the_standard_library_makes_of_a_method_is_still_that():
+    class Thing:
+        @memkit.profile
+        @functools.cached_property
+        def table(self):
+            return [0] * 10
+
+        def add(self, one, other):
+            return one + other
+
+        plus = memkit.profile(functools.partialmethod(add, 5))
+
+        @memkit.profile
+        @functools.singledispatchmethod
+        def kind(self, given):
+            return "any"
+
+        @kind.register
+        def number(self, given: int):
+            return "number"
+
+        @kind.register(str)
+        def text(self, given):
+            return "text"
+
+    thing = Thing()
+    with memkit.record() as run:
+        assert thing.table is thing.table
+        assert (thing.plus(3), thing.kind(1), thing.kind("a"), thing.kind(None)) == (8, "number", "text", "any")
+    assert [type(each) for each in (vars(Thing)["table"], vars(Thing)["plus"])] == [
+        functools.cached_property,
+        functools.partialmethod,
+    ]
+    names = ["table", "add", "kind", "number", "text"]
+    assert [[name, *hits_of(run.recording, name)] for name in names] == [[name, 1] for name in names]
+
+
+def test_what_a_decorator_below_has_added_stays():
+    @memkit.profile
+    @functools.lru_cache
+    def cached(n):
+        return n
+
+    @memkit.profile
+    @functools.singledispatch
+    def kind(given):
+        return "any"
+
+    @kind.register
+    def number(given: int):
+        return "number"
+
+    with memkit.record() as run:
+        assert (cached(1), cached(1), kind(1), kind("a")) == (1, 1, "number", "any")
+    assert cached.cache_info()[:2] == (1, 1)
+    cached.cache_clear()
+    assert cached.cache_info()[:2] == (0, 0)
+    assert [hits_of(run.recording, name) for name in ("cached", "kind", "number")] == [[1], [1], [1]]
+    assert memkit.record()(functools.lru_cache(work)).cache_info().misses == 0
+
+
+def test_a_command_of_click_stays_one():
+    click = pytest.importorskip("click")
+
+    @memkit.profile
+    @click.command()
+    @click.option("--number", default=1)
+    def command(number):
+        return number + 1
+
+    assert isinstance(command, click.Command)
+    with memkit.record() as run, memkit.record(lines=command) as named:
+        assert command(["--number", "4"], standalone_mode=False) == 5
+    assert hits_of(run.recording, "command") == hits_of(named.recording, "command") == [1]
+
+
 def test_the_decorated_function_looks_like_the_one_inside():
     def work(a: int, b=2) -> str:
         """What it does."""
@@ -222,10 +299,52 @@ class Full:
         pass
 
 
-@pytest.mark.parametrize("given", [Empty, Full, functools.cached_property(Full.method), Full.method.__code__])
+@pytest.mark.parametrize("given", [Empty, Full, Full.method.__code__, 5])
 def test_what_is_no_function_is_refused(given):
     with pytest.raises(memkit.UsageError, match=f"{re.escape(repr(given))} is no function: decorate functions and methods"):
         memkit.profile(given)
+
+
+LATE = """
+import asyncio, contextlib, functools, memkit
+
+def wrapping(function):
+    @functools.wraps(function)
+    def wrapper(*given):
+        return function(*given)
+    return wrapper
+
+@memkit.profile
+@wrapping
+async def one():
+    return [0] * 10
+
+@memkit.profile
+@contextlib.contextmanager
+def two():
+    yield
+
+@memkit.profile
+@functools.lru_cache
+def three():
+    return 1
+
+asyncio.run(one())
+with two():
+    pass
+three(), three()
+"""
+
+
+def test_a_body_that_runs_later_or_not_at_all_is_told_of(alone):
+    _, err = alone(LATE)
+    later = "its body runs after what wraps it has returned: put @profile next to def, below the other decorators"
+    assert [line for line in err.splitlines() if line.startswith("memkit: ")] == [
+        f"memkit: no line of one ran during the call; {later}",
+        f"memkit: no line of two ran during the call; {later}",
+        "memkit: no line of three ran during the call; what wraps it did not call it, or it runs as compiled code",
+    ]
+    assert tables(err) == [("three", {23: 1})]
 
 
 # -- where lines cannot be traced ----------------------------------------------------------------------------------------
@@ -595,6 +714,143 @@ def test_a_forked_child_leaves_the_table_to_its_parent_and_begins_its_own(alone)
     assert tables(err) == [("work", {7: 1, 9: 1}), ("work", {7: 1, 8: 1})]
 
 
+BESIDE = """
+import threading
+from memkit import profile
+
+inside, never = threading.Event(), threading.Event()
+
+@profile
+def waits():
+    inside.set()
+    never.wait()
+
+@profile
+def yields():
+    yield 1
+
+@profile
+async def suspended():
+    await Later()
+
+class Later:
+    def __await__(self):
+        yield
+
+@profile
+def inner():
+    return 1
+
+@profile
+def work():
+    return inner()
+
+threading.Thread(target=waits, daemon=True).start()
+inside.wait(30)
+goes_on, also = yields(), suspended()
+next(goes_on), also.send(None)
+work()
+work()
+print("ran")
+"""
+
+
+def test_a_call_that_never_ends_holds_back_only_its_own_table(alone):
+    out, err = alone(BESIDE)
+    assert out == "ran\n"
+    pair = [("inner", {26: 1}), ("work", {30: 1})]
+    assert tables(err)[:4] == [*pair, *pair]
+    # What goes on is printed as the program ends.
+    assert sorted(tables(err)[4:]) == [("suspended", {18: 1}), ("waits", {9: 1, 10: 1}), ("yields", {14: 1})]
+    assert "Traceback" not in err
+
+
+def test_calls_of_the_same_code_share_a_recording(alone):
+    text = HEAD + "made = []\nfor n in range(9):\n    @memkit.profile\n    def yields():\n        yield n\n"
+    out, err = alone(text + "    made.append(yields())\n    next(made[-1])\nprint(len([list(each) for each in made]))\n")
+    assert out == "9\n"
+    assert tables(err) == [("yields", {8: 9})]
+
+
+def test_of_many_functions_that_go_on_the_last_share_a_recording(alone):
+    functions = "".join(f"@memkit.profile\ndef yields{n}():\n    yield\n\n" for n in range(7))
+    out, err = alone(
+        f"{HEAD}{functions}made = [{', '.join(f'yields{n}()' for n in range(7))}]\nprint([next(each) for each in made])\n"
+    )
+    assert out == f"{[None] * 7}\n"
+    assert sorted(name for name, _ in tables(err)) == [f"yields{n}" for n in range(7)]
+    assert err.count("\ngate ") == 4
+
+
+AT_EXIT = """
+import itertools, string
+import memkit
+
+def counts(manager):
+    with manager:
+        yield from itertools.count()
+
+def cycle(generator):
+    space = {"kept": generator}
+    space["me"] = space
+    next(generator)
+
+@memkit.profile
+def work():
+    return 1
+
+@memkit.profile
+def yields():
+    yield 1
+
+class Late:
+    def __del__(self):
+        work()
+        print("gone")
+
+here = [memkit.record(), memkit.span("x"), memkit.LineProfiler(work), yields]
+decorated = [yields(), memkit.record()(yields.__wrapped__)(), memkit.span("z")(yields.__wrapped__)()]
+kept = [counts(memkit.record()), counts(memkit.span("x")), counts(memkit.LineProfiler(work)), *decorated]
+for generator in kept:
+    next(generator)
+cycle(counts(memkit.span("y")))
+cycle(counts(memkit.record()))
+late, string.late, string.kept = Late(), Late(), kept
+"""
+
+
+def test_what_is_left_for_the_end_of_the_interpreter_complains_of_nothing(alone):
+    assert alone(AT_EXIT) == ("gone\ngone\n", "")
+
+
+def test_a_table_that_cannot_be_written_does_not_end_the_program(tmp_path):
+    text = HEAD + "@memkit.profile\ndef work():\n    return sum([1] * 1000)\n\n\nprint('total', work())\n"
+    (tmp_path / "program.py").write_text(text)
+    broken = "import sys\nclass Broken:\n    def write(self, text):\n        raise RuntimeError('broken')\n"
+    (tmp_path / "broken.py").write_text(f"{broken}    def flush(self):\n        pass\nsys.stderr = Broken()\n{text}")
+    (tmp_path / "closed.py").write_text(f"import sys\nsys.stderr.close()\n{text}")
+    ours, theirs = os.pipe()
+    os.close(ours)  # nobody reads it
+    with contextlib.ExitStack() as files:
+        full = [files.enter_context(open("/dev/full", "w"))] if os.path.exists("/dev/full") else []
+        for name, stream in [("broken.py", None), ("closed.py", None), *(("program.py", each) for each in [theirs, *full])]:
+            done = subprocess.run([sys.executable, name], stdout=subprocess.PIPE, stderr=stream, cwd=tmp_path, timeout=60)
+            assert (done.returncode, done.stdout) == (0, b"total 1000\n"), (name, stream)
+    os.close(theirs)
+
+
+def test_plugins_are_found_once_however_many_tables_are_printed(monkeypatch, capsys):
+    found, profiled = [], memkit.profile(work)
+    monkeypatch.setattr("memkit.base.entry_points.others", lambda: found.append(1) or [])
+    monkeypatch.setattr(sys.modules["memkit.record.profile"], "_known", None)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    profiled(1), profiled(1), profiled(1)
+    assert (found, capsys.readouterr().err.count("gate ")) == ([1], 3)
+    sys.path.append("elsewhere")
+    profiled(1)
+    assert found == [1, 1]
+
+
 # -- under memkit-run ------------------------------------------------------------------------------------------------------
 
 
@@ -625,6 +881,21 @@ def test_under_memkit_run_it_can_be_inert(script, memkit_run):
     done = memkit_run("program.py", env={**os.environ, "MEMKIT_PROFILE": "0"})
     assert done.returncode == 0
     assert done.recording.lines == ()
+
+
+BESIDE_IT = ["token", "enum", "types", "opcode", "inspect", "json", "tempfile", "weakref", "linecache", "selectors"]
+
+
+@pytest.mark.parametrize("name", BESIDE_IT)
+def test_a_file_with_the_name_of_a_standard_module_may_be_beside_it(script, memkit_run, plain, name):
+    script("MINE = 1\n", f"{name}.py")
+    text = "def work():\n    return [0] * 10\n\n\nwork()\nprint('done')\n"
+    done = memkit_run(script(f"@profile\n{text}"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+    assert [line.hits for line in done.recording.lines] == [1]
+    alone = plain(script(f"import memkit\n\n\n@memkit.profile\n{text}import {name}\nprint('X', hasattr({name}, 'MINE'))\n"))
+    assert alone.stdout.startswith("done\nX ") and alone.returncode == 0
+    assert tables(alone.stderr) == [("work", {6: 1})]
 
 
 # -- LineProfiler -------------------------------------------------------------------------------------------------------
@@ -685,7 +956,7 @@ def test_a_line_profiler_shows_its_tables(capsys):
     assert err == ""
     head, columns, *rows, blank, gate = out.splitlines()[1:]
     assert re.match(r"work  .*test_profile\.py:\d+  growth", head)
-    assert columns.split() == ["line", "hits", "time", "growth", "memory", "peak", "source"]
+    assert columns.split() == ["line", "hits", "time", "growth", "memory", "rise", "peak", "source"]
     assert [row.rpartition("  ")[2].strip() for row in rows][2] == "for number in range(turns):"
     assert (blank, gate[:5]) == ("", "gate ")
 
@@ -724,3 +995,127 @@ def test_a_line_profiler_whose_tables_cannot_be_printed_says_so(monkeypatch):
     monkeypatch.setattr("sys.stdout", Full())
     with pytest.raises(memkit.MemkitError, match="No space left"):
         profiler.show()
+
+
+# -- in other processes ------------------------------------------------------------------------------------------------
+
+SENT = """import pickle
+import subprocess
+import sys
+
+import cloudpickle
+{door}
+
+
+@profile
+def work(n):
+    return len([0] * n)
+
+
+@profile
+def factorial(n):
+    return n * factorial(n - 1) if n else 1
+
+
+class Box:
+    @profile
+    def open(self):
+        return 4
+
+    @property
+    @profile
+    def size(self):
+        return 5
+
+    @staticmethod
+    @profile
+    def count(n):
+        yield from range(n)
+
+
+def outer():
+    @profile
+    def inner(n):
+        return n + 1
+
+    return inner
+
+
+THERE = '''
+import pickle, sys
+work, factorial, box, inner = pickle.load(sys.stdin.buffer)
+print(work(3), factorial(4), box.open(), box.size, list(box.count(3)), inner(1))
+'''
+if __name__ == "__main__":
+    work(1), factorial(2), Box().open()
+    data = cloudpickle.dumps([work, factorial, Box(), outer()])
+    print(subprocess.run([sys.executable, "-c", THERE], input=data, capture_output=True, check=True))
+"""
+DOORS = {
+    "memkit": "from memkit import profile",
+    "dropin": "from memkit.compat.memory_profiler import profile",
+    "builtin": "",
+}
+ANSWER = "stdout=b'3 24 4 5 [0, 1, 2] 2\\n', stderr=b'')"
+
+
+@pytest.mark.parametrize("door", ["memkit", "dropin"])
+def test_a_decorated_function_can_be_sent_by_value_and_does_nothing_there(alone, door):
+    pytest.importorskip("cloudpickle")
+    out, _ = alone(SENT.format(door=DOORS[door]))
+    assert out.rstrip().endswith(ANSWER)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_function_that_was_sent_measures_into_a_followed_recording(memkit_run, script, door):
+    pytest.importorskip("cloudpickle")
+    done = memkit_run(script(SENT.format(door=DOORS[door])), options=("-q", "--follow"))
+    assert done.stdout.rstrip().endswith(ANSWER)
+    hits = {line.function.name: line.hits for line in done.recording.lines}
+    here = {"work": 1, "factorial": 3, "Box.open": 1} if door != "dropin" else {}
+    there = {"work": 1, "factorial": 5, "Box.open": 1, "Box.size": 1, "Box.count": 1, "outer.<locals>.inner": 1}
+    assert hits == {name: there[name] + here.get(name, 0) for name in there}
+    files = {os.path.basename(line.function.file) for line in done.recording.lines}
+    assert files == {"program.py"}
+
+
+def test_functions_of_the_same_process_can_be_copied_and_pickled(capsys):
+    cloudpickle = pytest.importorskip("cloudpickle")
+
+    @memkit.profile
+    def work(n):
+        return n + 1
+
+    assert copy.copy(work) is copy.deepcopy(work) is work
+    again = cloudpickle.loads(cloudpickle.dumps(work))
+    with memkit.record() as run:
+        assert [again(1), again(2)] == [2, 3]
+    assert [line.hits for line in run.recording.lines] == [2]
+
+
+def test_what_a_worker_keeps_of_functions_that_are_sent_again_is_bounded(tmp_path):
+    cloudpickle = pytest.importorskip("cloudpickle")
+
+    @memkit.profile
+    def work(n):
+        return n + 1
+
+    data = cloudpickle.dumps(work)
+    copies = [cloudpickle.loads(data) for _ in range(3)]
+    assert len({id(each.__wrapped__.__code__) for each in copies}) == 1
+    with memkit.record() as run:
+        assert [each(1) for each in copies] == [2, 2, 2]
+    assert [line.hits for line in run.recording.lines] == [3]
+
+
+def test_a_recorded_function_is_sent_without_its_file(tmp_path):
+    cloudpickle = pytest.importorskip("cloudpickle")
+
+    @memkit.record(tmp_path / "a.memkit", follow=True)
+    def work(n):
+        return n + 1
+
+    again = cloudpickle.loads(cloudpickle.dumps(work))
+    assert again(1) == 2
+    assert again.recorder.path is None and again.recorder.recording.peak
+    assert os.listdir(tmp_path) == []

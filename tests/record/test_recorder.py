@@ -13,9 +13,11 @@ import weakref
 import pytest
 
 import memkit
+from memkit.base.errors import MeterError
 from memkit.model import file_format
 from memkit.record import exit_status
 from memkit.record.exit_status import how_it_ended
+from memkit.system import engine
 
 MIB = 1 << 20
 
@@ -131,6 +133,17 @@ def test_a_recording_that_is_never_stopped_claims_no_unknown_success(plain, scri
         assert [name for name in asks if getattr(memkit, name)(path)] == [asked]
 
 
+@pytest.mark.parametrize("flags", [(), ("-i",)])
+def test_a_recorder_that_a_script_keeps_is_freed_in_silence(plain, script, flags):
+    done = plain(
+        script("import memkit\nwith memkit.record() as run:\n    pass\n"),
+        flags=flags,
+        input="raise SystemExit\n",
+        stdin=None,
+    )
+    assert (done.returncode, done.stderr.replace(">>> ", "").strip()) == (0, "")
+
+
 def test_under_memkit_run_it_knows_how_the_program_ends(memkit_run, script, tmp_path):
     memkit_run(script("import memkit\nmemkit.record('r.memkit').start()\nraise SystemExit(3)\n"))
     assert str(memkit.read(tmp_path / "r.memkit").ending) == "exited with code 3"
@@ -215,12 +228,24 @@ def test_an_unknown_meter_is_refused_with_the_nearest_name():
         pytest.fail("it ran")
 
 
-@pytest.mark.parametrize("meter", ["rss", "vms", "uss", "pss", "swap"])
+@pytest.mark.parametrize("meter", ["rss", "anon", "vms", "uss", "pss", "swap"])
 def test_every_meter_can_be_recorded(meter):
     with memkit.record(meter=meter) as run:
         pass
     assert run.recording.about.meter == meter
     assert all(sample.peak >= sample.memory >= 0 for sample in run.recording.samples)
+
+
+def test_the_meter_of_the_control_group_counts_what_all_in_it_use(touched):
+    try:
+        engine.meter_named("cgroup")
+    except MeterError as error:
+        pytest.skip(str(error))
+    with memkit.record(meter="cgroup") as run:
+        memory = touched(64)
+    memory.close()
+    assert run.recording.about.meter == "cgroup"
+    assert run.recording.samples[-1].memory > 64 * MIB
 
 
 def test_a_meter_may_be_a_callable():

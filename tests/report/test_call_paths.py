@@ -6,12 +6,12 @@ import pytest
 
 import memkit
 from memkit.model.recording import Function, Tracing
-from memkit.report.reporters.call_paths import LIST, MOST_FUNCTIONS, TREE, cost, page, place
+from memkit.report.reporters.call_paths import LIST, MOST_FUNCTIONS, TREE, cost, page
 from memkit.report.transforms import LONGEST_CHAIN, MOST_PATHS
 
 MIB = 1 << 20
 MAIN = "<thread MainThread>"
-FIRST_IN_TREE, FIRST_IN_LIST = (sum(width + 1 for _, width in columns) + 1 for columns in (TREE, LIST))
+FIRST_IN_TREE, FIRST_IN_LIST = (sum(width + 1 for name, width in columns if name != "rise") + 1 for columns in (TREE, LIST))
 """Where the functions stand."""
 
 
@@ -80,7 +80,7 @@ def test_a_leak_is_found_beneath_much_that_was_taken_and_given_back(called):
 
 def test_what_itself_grew_by_a_tenth_of_all_stands_out(called):
     recording = called((0, MAIN, 0), (1, "main", 2), (2, "keep", 30), (2, "little", 1))
-    marked = [line.plain for line in page(recording) if any("bold yellow" in str(span.style) for span in line.spans)]
+    marked = [line.plain for line in page(recording) if any("memkit.mark" in str(span.style) for span in line.spans)]
     assert [line.split()[-2] for line in marked] == ["keep", "keep"]  # in the tree, and in the list
 
 
@@ -211,12 +211,12 @@ def test_where_no_function_grew_the_list_says_so(called):
 
 
 def test_the_place_of_a_function_is_short():
-    assert place(Function("/home/a/load.py", "f", 12)) == "load.py:12"
-    assert place(Function("/home/a/json/__init__.py", "f", 12)) == "json/__init__.py:12"
-    assert place(Function("C:\\a\\load.py", "f", 12)) == "load.py:12"
-    assert place(Function("<string>", "f", 1)) == "<string>:1"
-    assert place(Function("", "numpy.ones", 0)) == ""
-    assert place(Function("/a/\udcff.py", "f", 1)) == r"\udcff.py:1"
+    assert memkit.place_of(Function("/home/a/load.py", "f", 12)) == "load.py:12"
+    assert memkit.place_of(Function("/home/a/json/__init__.py", "f", 12)) == "json/__init__.py:12"
+    assert memkit.place_of(Function("C:\\a\\load.py", "f", 12)) == "load.py:12"
+    assert memkit.place_of(Function("<string>", "f", 1)) == "<string>:1"
+    assert memkit.place_of(Function("", "numpy.ones", 0)) == ""
+    assert memkit.place_of(Function("/a/\udcff.py", "f", 1)) == r"\udcff.py:1"
 
 
 def test_the_gate_is_named_with_the_reason_and_what_tracing_cost(called):
@@ -297,7 +297,9 @@ def test_libraries_are_hidden_unless_all_is_asked_for(called, capsys):
 
 
 def test_another_order_is_refused_with_those_there_are(called):
-    with pytest.raises(memkit.UsageError, match="--sort 'size': functions can be sorted by own, growth, peak, calls, time"):
+    with pytest.raises(
+        memkit.UsageError, match="--sort 'size': functions can be sorted by own, growth, rise, peak, calls, time"
+    ):
         memkit.report(called(*PROGRAM), sort="size", quiet=True)
 
 
@@ -323,7 +325,7 @@ def test_the_options_work_on_the_command_line(called, memkit, tmp_path):
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 4
     done = memkit("report", "--sort", "size", "a.memkit")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "memkit: --sort 'size': functions can be sorted by own, growth, peak, calls, time\n"
+    assert done.stderr == "memkit: --sort 'size': functions can be sorted by own, growth, rise, peak, calls, time\n"
     (tmp_path / "time").write_text("a file that is called as an order is")
     done = memkit("report", "-q", "--sort", "time", "--csv-calls", "time", "a.memkit")
     assert (done.returncode, done.stderr) == (0, "")
@@ -334,12 +336,13 @@ def test_the_options_work_on_the_command_line(called, memkit, tmp_path):
 
 def test_the_csv_has_a_row_for_each_call_hidden_or_not(called, tmp_path):
     library = "/usr/lib/python3.13/json/__init__.py"
-    recording = called((0, MAIN, 0, 1, 2, 9), (1, f"{library}:loads", -1, 3, 0.5, 12))
+    recording = called((0, MAIN, 0, 1, 2, 9, 3, 3), (1, f"{library}:loads", -1, 3, 0.5, 12))
     memkit.report(recording, csv_calls=tmp_path / "a.csv", quiet=True)
     assert (tmp_path / "a.csv").read_text() == (
-        "id,parent,file,function,line,thread,calls,time_s,own_time_s,growth_bytes,own_growth_bytes,peak_bytes,own_peak_bytes\n"
-        f"0,,,{MAIN},0,7,1,0.002500000,0.002000000,{-MIB},0,{12 * MIB},{9 * MIB}\n"
-        f"1,0,{library},loads,10,7,3,0.000500000,0.000500000,{-MIB},{-MIB},{12 * MIB},{12 * MIB}\n"
+        "id,parent,file,function,line,thread,calls,time_s,own_time_s,growth_bytes,own_growth_bytes,peak_bytes,own_peak_bytes,"
+        "rise_bytes,rises_bytes,about_bytes,allocated_bytes,freed_bytes,alive_bytes,alive_at_peak_bytes,temporary_bytes,blocks\n"
+        f"0,,,{MAIN},0,7,1,0.002500000,0.002000000,{-MIB},0,{12 * MIB},{9 * MIB},{3 * MIB},{3 * MIB},0,,,,,,\n"
+        f"1,0,{library},loads,10,7,3,0.000500000,0.000500000,{-MIB},{-MIB},{12 * MIB},{12 * MIB},,,0,,,,,,\n"
     )
 
 
@@ -350,7 +353,7 @@ def test_the_csv_is_of_one_recording(called, tmp_path):
 
 
 def test_the_json_has_the_calls_and_how_they_were_traced(called, tmp_path):
-    recording = called((0, MAIN, 1), (1, "keep", 2))
+    recording = called((0, MAIN, 1), (1, "keep", 2, 1, 1, 10, 4, 5))
     memkit.report(recording, json=tmp_path / "a.json", quiet=True)
     found = json.loads((tmp_path / "a.json").read_text())
     assert found["calls"][0]["parent"] is None
@@ -366,6 +369,14 @@ def test_the_json_has_the_calls_and_how_they_were_traced(called, tmp_path):
         "own_growth": 2 * MIB,
         "peak": 10 * MIB,
         "own_peak": 10 * MIB,
+        "rise": 4 * MIB,
+        "rises": 5 * MIB,
+        "about": 0,
+        "handed": None,
+        "process": None,
+        "alone": None,
+        "heap": None,
+        "own_heap": None,
     }
     assert found["call_tracing"] == {**recording.call_tracing._asdict(), "cost": recording.call_tracing.cost}
 
@@ -374,3 +385,11 @@ def test_the_json_of_what_was_not_traced_has_none(made_up, tmp_path):
     memkit.report(made_up((0, 10)), json=tmp_path / "a.json", quiet=True)
     found = json.loads((tmp_path / "a.json").read_text())
     assert (found["calls"], found["call_tracing"]) == ([], None)
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_rows_of_the_tree_end_with_the_line_of_a_terminal(called, width):
+    recording = called((0, MAIN, 0), (1, "main", 2), (2, "keep_" + "x" * 300, 30))
+    rows = [line for line in page(recording, width=width) if "keep_" in line.plain]
+    assert len(rows) == 2 and all(line.cell_len == width and line.plain.endswith("…") for line in rows)
+    assert any("--wide shows all" in line.plain for line in page(recording, width=width)) == (width < 110)

@@ -8,7 +8,7 @@ import memkit
 from memkit.model.ending import Ending
 from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.recording import Cost, Crossing, Frame, Limit, Span, Stack, Total
-from memkit.report.reporters.console import Curve, _program, summary
+from memkit.report.reporters.console import Curve, Hide, _program, summary
 
 MIB = 1 << 20
 MS = 1_000_000
@@ -55,8 +55,8 @@ def test_the_whole_summary(made_up):
         "            ┤▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇███████████████████████",
         "           0 s                                       1.00 s",
         "",
-        "span                       took        growth         peak",
-        "load                     500 ms     +10.0 MiB     90.0 MiB",
+        "span                 took        growth       rise         peak",
+        "load               500 ms     +10.0 MiB   80.0 MiB     90.0 MiB",
         "",
         "cost     3 samples, 1.50 ms of CPU, 0.1% of a core",
         "saved    load.memkit",
@@ -169,7 +169,7 @@ def test_only_the_spans_that_rose_most_are_shown(made_up):
 def test_an_unfinished_span_says_so(made_up):
     shown = lines(made_up((0, 10), (9, 90), spans=[Span("doomed", 7, 0, 5, None, 10 * MIB, None, 90 * MIB)]))
     [row] = [line for line in shown if line.startswith("doomed")]
-    assert row.split()[1:] == ["unfinished", "?", "90.0", "MiB"]
+    assert row.split()[1:] == ["unfinished", "?", "80.0", "MiB", "90.0", "MiB"]
 
 
 def test_the_summary_is_plain_where_it_is_not_a_terminal(made_up, capsys):
@@ -221,7 +221,7 @@ def test_a_limit_that_was_near_stands_out(made_up, peak, words):
     recording = replace(made_up((0, 10), (5, 20, peak)), limits=(GROUP,))
     [line] = [line for line in summary(recording) if line.plain.startswith("limit")]
     assert words in line.plain
-    assert any(span.style == "bold yellow" for span in line.spans)
+    assert any(span.style == "memkit.mark" for span in line.spans)
 
 
 def test_where_memory_may_have_been_higher_less_may_have_been_left(made_up):
@@ -247,7 +247,7 @@ def test_address_space_is_reckoned_with_where_it_was_measured(made_up):
     )
 
 
-@pytest.mark.parametrize(("ending", "style"), [(Ending("detached"), "bold"), (Ending("error", "E"), "bold red")])
+@pytest.mark.parametrize(("ending", "style"), [(Ending("detached"), "bold"), (Ending("error", "E"), "memkit.bad")])
 def test_an_ending_stands_out_where_something_went_wrong(made_up, ending, style):
     first = next(summary(made_up((0, 10), ending=ending)))
     assert [str(span.style) for span in first.spans if first.plain[span.start : span.end] == str(ending)] == [style]
@@ -274,7 +274,7 @@ def test_a_limit_that_the_ending_names_stands_out(made_up, evidence, name):
     )
     shown = [line for line in summary(recording) if line.plain.startswith("limit")]
     assert [line.plain[9:].split(",")[0] for line in shown] == ["cgroup /", name]
-    assert [any(span.style == "bold red" for span in line.spans) for line in shown] == [False, True]
+    assert [any(span.style == "memkit.bad" for span in line.spans) for line in shown] == [False, True]
 
 
 def test_of_processes_summed_by_their_shares_the_headroom_is_that_of_all(made_up):
@@ -325,6 +325,47 @@ def test_stacks_are_shown_with_their_source_the_main_thread_first(made_up, tmp_p
     ]
     changed = replace(recording, about=recording.about._replace(began=1.0))
     assert "    load.py:2 load" in lines(changed)
+
+
+SITE = "/usr/lib/python3.13/site-packages"
+IN_LIBRARIES = (
+    Frame(f"{SITE}/numpy/core.py", 1, "grow"),
+    Frame(f"{SITE}/pandas/io.py", 2, "_read"),
+    Frame(f"{SITE}/pandas/io.py", 3, "read_csv"),
+    Frame("load.py", 4, "load"),
+    Frame("/usr/lib/python3.13/runpy.py", 5, "run"),
+    Frame("vendor/tool.py", 6, "call"),
+    Frame("load.py", 7, "main"),
+    Frame("<frozen runpy>", 8, "_run_code"),
+)
+
+
+def stack_shown(recording, **hide):
+    shown = [line.plain.rstrip() for line in summary(recording, hide=Hide(**hide))]
+    return shown[shown.index("  MainThread") + 1 : shown.index("", shown.index("  MainThread"))]
+
+
+def test_a_stack_begins_with_own_frames_and_folds_libraries(made_up):
+    crossing = Crossing(2 * MS, 21 * MIB, 20 * MIB, "rss", "report", (Stack(7, "MainThread", IN_LIBRARIES),))
+    recording = replace(made_up((0, 10), (5, 30)), crossings=(crossing,))
+    assert stack_shown(recording) == [
+        "    load.py:4 load    ... 3 frames of numpy, pandas",
+        "    tool.py:6 call    ... 1 frame of runpy",
+        "    load.py:7 main",
+        "    called through 1 more",
+    ]
+    assert stack_shown(recording, globs=["vendor/*"]) == [
+        "    load.py:4 load    ... 3 frames of numpy, pandas",
+        "    load.py:7 main    ... 2 frames of runpy, tool",
+        "    called through 1 more",
+    ]
+    assert [line.split()[1] for line in stack_shown(recording, libraries=False)][:3] == ["grow", "_read", "read_csv"]
+
+
+def test_a_stack_of_nothing_but_libraries_is_shown_as_it_is(made_up):
+    crossing = Crossing(2 * MS, 21 * MIB, 20 * MIB, "rss", "report", (Stack(7, "MainThread", IN_LIBRARIES[:2]),))
+    recording = replace(made_up((0, 10), (5, 30)), crossings=(crossing,))
+    assert stack_shown(recording) == ["    core.py:1 grow", "    io.py:2 _read"]
 
 
 def test_of_many_crossings_only_the_first_and_last_stacks_are_shown(made_up):
@@ -403,7 +444,7 @@ def test_each_process_is_a_row_those_that_rose_highest_first(small_tree):
         "      6   4242 2.00 ms       ? 12.0 MiB 12.0 MiB not known         work.py 6",
     ]
     [row] = [line for line in summary(small_tree) if line.plain.startswith("      5")]
-    assert [span.style for span in row.spans] == ["bold red"]
+    assert [span.style for span in row.spans] == ["memkit.bad"]
 
 
 def test_of_many_processes_the_rest_is_one_line_that_tells_of_failures(tree):

@@ -12,9 +12,9 @@ MIB = 1 << 20
 MAIN = "<thread MainThread>"
 
 
-def boxes(recording, by_time=False):
+def boxes(recording, by=None):
     """(name, level, left, width) of all boxes, with shares as percentages."""
-    found = Layout(recording.calls, by_time).boxes
+    found = Layout(recording.calls, by).boxes
     return [(box.call.function.name, box.level, round(100 * box.left), round(100 * box.width)) for box in found]
 
 
@@ -61,13 +61,27 @@ def test_threads_stand_beside_each_other(called):
 
 def test_the_picture_can_be_by_time(called):
     recording = called((0, MAIN, 0, 1, 0), (1, "a", 50, 1, 10), (1, "b", 0, 1, 30))
-    assert sorted(boxes(recording, by_time=True)) == [(MAIN, 0, 0, 100), ("a", 1, 75, 25), ("b", 1, 0, 75)]
-    assert words(draw(recording, by_time=True))[0] == (
+    assert sorted(boxes(recording, by="time")) == [(MAIN, 0, 0, 100), ("a", 1, 75, 25), ("b", 1, 0, 75)]
+    assert words(draw(recording, by="time"))[0] == (
         "load.py data.csv: calls took 40.0 ms and grew memory by 50.0 MiB, peak 10.0 MiB"
     )
 
 
-def test_where_nothing_grew_the_picture_is_by_time(called):
+def test_where_nothing_grew_the_picture_is_by_rise_and_says_so(called):
+    recording = called((0, MAIN, 0, 1, 0, 10, 30, 30), (1, "hold", 0, 1, 1, 40, 30, 30), (1, "spin", 0, 1, 900, 10, 0, 0))
+    assert boxes(recording) == [(MAIN, 0, 0, 100), ("hold", 1, 0, 100)]
+    title, how, *_ = words(draw(recording))
+    assert title == "load.py data.csv: calls by rise, the highest 30.0 MiB; they grew memory by 0 B, peak 40.0 MiB"
+    assert how.startswith("callers above what they called; as wide as they rose above what there was when they began")
+
+
+def test_the_picture_can_be_by_peak(called):
+    recording = called((0, MAIN, 0, 1, 0, 10), (1, "hold", 0, 1, 1, 40), (1, "keep", 5, 1, 1, 20))
+    assert sorted(boxes(recording, by="peak")) == [(MAIN, 0, 0, 100), ("hold", 1, 0, 75), ("keep", 1, 75, 25)]
+    assert "calls by peak" in words(draw(recording, by="peak"))[0]
+
+
+def test_where_nothing_grew_and_no_rises_are_known_the_picture_is_by_time(called):
     recording = called((0, MAIN, 0, 1, 0), (1, "load", 50, 1, 10), (1, "free", -50, 1, 30))
     assert sorted(boxes(recording)) == [(MAIN, 0, 0, 100), ("free", 1, 0, 75), ("load", 1, 75, 25)]
 

@@ -39,6 +39,17 @@ def test_the_lines_are_by_time_where_that_is_the_order(called, tmp_path):
     assert (tmp_path / "a.txt").read_text() == f"{MAIN};main (load.py:10) {2 * MIB}\n"
 
 
+def test_the_lines_are_by_what_is_asked_for_and_by_rise_where_nothing_grew(called, tmp_path):
+    recording = called((0, MAIN, 0, 1, 0), (1, "main", 2, 1, 5, 30, 20, 20))
+    for by, weight in (("growth", 2 * MIB), ("rise", 20 * MIB), ("peak", 20 * MIB), ("time", 5_000_000)):
+        memkit.report(recording, folded=tmp_path / "a.txt", by=by, quiet=True)
+        assert (tmp_path / "a.txt").read_text() == f"{MAIN};main (load.py:10) {weight}\n"
+    flat = called((0, MAIN, 0, 1, 0), (1, "main", 0, 1, 5, 30, 20, 20))
+    assert list(lines(flat)) == [f"{MAIN};main (load.py:10) {20 * MIB}\n"]
+    with pytest.raises(memkit.UsageError, match="--by 'size': a picture of calls can be by growth, peak, rise, time"):
+        memkit.report(recording, folded=tmp_path / "a.txt", by="size", quiet=True)
+
+
 def test_libraries_are_counted_with_their_callers_unless_all_is_asked_for(called, capsys):
     recording = called((0, MAIN, 0), (1, "main", 1), (2, "/usr/lib/python3.13/json/__init__.py:loads", 2))
     memkit.report(recording, folded="-", quiet=True)

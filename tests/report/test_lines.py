@@ -30,13 +30,19 @@ def source(tmp_path):
 
 @pytest.fixture
 def traced(made_up):
-    """A function that makes a recording of lines: number, hits, milliseconds, growth, memory and peak in MiB."""
+    """A function that makes a recording of lines: number, hits, milliseconds, growth, memory and peak in MiB.
+
+    After these, rise, rises and own rise where they are known.
+    """
 
     def make(*functions, tracing=HOW, **changes):
         lines = tuple(
-            Line(function, number, hits, int(time * MS), int(growth * MIB), int(memory * MIB), int(peak * MIB))
+            Line(
+                *(function, number, hits, int(time * MS), int(growth * MIB), int(memory * MIB), int(peak * MIB)),
+                **{name: int(size * MIB) for name, size in zip(("rise", "rises", "own_rise"), rises)},
+            )
             for function, rows in functions
-            for number, hits, time, growth, memory, peak in rows
+            for number, hits, time, growth, memory, peak, *rises in rows
         )
         return replace(made_up((0, 10), (5, 20), **changes), lines=lines, tracing=tracing)
 
@@ -156,7 +162,7 @@ def test_functions_of_the_same_name_have_tables_of_their_own(traced, source):
 def test_the_lines_that_matter_are_marked(traced, source):
     rows = [(3, 1, 1, 50, 60, 60), (4, 1, 1, 1, 61, 61), (5, 1, 1, 0, 61, 200), (6, 1, 1, -40, 21, 61), (7, 1, 1, 0, 21, 21)]
     recording = traced((Function(source(), "load", 2), rows))
-    marked = [line.plain.split()[0] for line in tables(recording) if any("bold yellow" in str(s.style) for s in line.spans)]
+    marked = [line.plain.split()[0] for line in tables(recording) if any("memkit.mark" in str(s.style) for s in line.spans)]
     assert marked == ["3", "5", "6"]
 
 
@@ -192,7 +198,7 @@ def test_what_was_not_traced_has_no_table(made_up, capsys):
 
 def test_what_was_traced_but_never_ran_is_said(traced, capsys):
     memkit.report(traced(tracing=HOW._replace(events=0, reads=0)))
-    assert "no lines were traced: nothing that was named ran" in capsys.readouterr().out
+    assert "no lines were traced: nothing that was named ran as Python code during the recording" in capsys.readouterr().out
 
 
 def test_markup_in_the_source_is_text(traced, tmp_path, capsys):
@@ -208,12 +214,13 @@ def test_markup_in_the_source_is_text(traced, tmp_path, capsys):
 
 def test_the_csv_has_a_row_for_each_line(traced, source, tmp_path):
     file = source()
-    rows = [(3, 1, 0.5, 2, 90, 90), (4, 50, 1250, -1, 90, 471.5)]
+    rows = [(3, 1, 0.5, 2, 90, 90, 2, 2, 1), (4, 50, 1250, -1, 90, 471.5)]
     memkit.report(traced((Function(file, "load", 2), rows)), csv_lines=tmp_path / "a.csv", quiet=True)
     assert (tmp_path / "a.csv").read_text() == (
-        "file,function,line,hits,time_s,growth_bytes,memory_bytes,peak_bytes\n"
-        f"{file},load,3,1,0.000500000,{2 * MIB},{90 * MIB},{90 * MIB}\n"
-        f"{file},load,4,50,1.250000000,{-MIB},{90 * MIB},{int(471.5 * MIB)}\n"
+        "file,function,line,hits,time_s,growth_bytes,memory_bytes,peak_bytes,rise_bytes,rises_bytes,about_bytes,own_rise_bytes,"
+        "allocated_bytes,freed_bytes,alive_bytes,alive_at_peak_bytes,temporary_bytes,blocks,source\n"
+        f"{file},load,3,1,0.000500000,{2 * MIB},{90 * MIB},{90 * MIB},{2 * MIB},{2 * MIB},0,{MIB},,,,,,,text of line 3\n"
+        f"{file},load,4,50,1.250000000,{-MIB},{90 * MIB},{int(471.5 * MIB)},,,0,,,,,,,,text of line 4\n"
     )
 
 
@@ -232,7 +239,7 @@ def test_the_csv_is_of_one_recording(traced, tmp_path):
 
 def test_the_json_has_the_lines_and_how_they_were_traced(traced, source, tmp_path):
     file = source()
-    memkit.report(traced((Function(file, "load", 2), [(3, 5, 1, 2, 90, 91)])), json=tmp_path / "a.json", quiet=True)
+    memkit.report(traced((Function(file, "load", 2), [(3, 5, 1, 2, 90, 91, 3, 9, 1)])), json=tmp_path / "a.json", quiet=True)
     found = json.loads((tmp_path / "a.json").read_text())
     assert found["lines"] == [
         {
@@ -243,6 +250,12 @@ def test_the_json_has_the_lines_and_how_they_were_traced(traced, source, tmp_pat
             "growth": 2 * MIB,
             "memory": 90 * MIB,
             "peak": 91 * MIB,
+            "rise": 3 * MIB,
+            "rises": 9 * MIB,
+            "about": 0,
+            "own_rise": MIB,
+            "heap": None,
+            "own_heap": None,
         }
     ]
     assert found["tracing"] == {**HOW._asdict(), "cost": 280_000}
@@ -252,3 +265,33 @@ def test_the_json_of_what_was_not_traced_has_none(made_up, tmp_path):
     memkit.report(made_up((0, 10)), json=tmp_path / "a.json", quiet=True)
     found = json.loads((tmp_path / "a.json").read_text())
     assert (found["lines"], found["tracing"]) == ([], None)
+
+
+@pytest.mark.parametrize("width", [80, 100, 140, 400])
+def test_rows_end_with_the_line_of_a_terminal(traced, source, width):
+    file = source()
+    with open(file, "a") as more:
+        more.write(f"\tvalue = {list(range(200))}\n")
+    rows = [(3, 1, 0.5, 76.3, 90, 90, 80, 80, 80), (13, 50, 1250, 3, 90, 471.5, 400, 400, 400)]
+    functions = [(Function(file, name, 2), rows) for name in ("load", "save")]
+    found = list(tables(traced(*functions), width))
+    with_source = [line for line in found if "value = [0, 1" in line.plain]
+    assert len(with_source) >= 4
+    assert all(line.cell_len <= width for line in with_source)
+    assert all(line.plain.endswith("…") == (width < 400 or line.cell_len == width) for line in with_source)
+    whole = [line.plain for line in tables(traced(*functions)) if "value = [0, 1" in line.plain]
+    assert all("198, 199]" in line for line in whole)
+
+
+def test_a_narrow_terminal_goes_without_some_columns_and_says_so(traced, source):
+    recording = traced((Function(source(), "load", 2), [(3, 1, 0.5, 76.3, 90, 90, 80, 80, 80)]))
+    for width, heads in ((80, "line growth rise peak source"), (200, "line hits time growth memory rise peak source")):
+        rows = [line.plain for line in tables(recording, width)]
+        assert [" ".join(row.split()) for row in rows if row.endswith("source")] == [heads]
+        assert any("--wide shows all" in row for row in rows) == (width == 80)
+        assert any("text of line 3" in row for row in rows)
+
+
+def test_lines_that_did_next_to_nothing_are_not_marked(traced, source):
+    recording = traced((Function(source(), "load", 2), [(3, 1, 1, 0.1, 60, 60), (4, 1, 1, 0, 61, 60)]))
+    assert not any("memkit.mark" in str(span.style) for line in tables(recording) for span in line.spans)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import subprocess
 import sys
 
 import pytest
@@ -110,3 +111,66 @@ def test_where_rich_is_missing_it_is_said_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "rich.console", None)
     with pytest.raises(memkit.MemkitError, match=r"a printed report needs rich: .*pip install rich, or write --quiet"):
         memkit.console(io.StringIO())
+
+
+def test_the_colours_of_reports_can_be_read_on_white_and_on_black():
+    from rich.color import Color
+    from rich.style import Style
+
+    from memkit.report.output import _STYLES
+
+    def luminance(name):
+        parts = [part / 255 for part in Color.parse(name).get_truecolor()]
+        linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear))
+
+    for style in _STYLES.values():
+        light = luminance(Style.parse(style).color.name)
+        assert min(1.05 / (light + 0.05), (light + 0.05) / 0.05) >= 3, style
+
+
+def test_every_file_that_is_written_is_named_in_a_line(made_up, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    memkit.report(made_up((0, 1)), csv="a.csv", json=tmp_path / "sub" / "b.json", plot="c.png", mprof="-")
+    shown = capsys.readouterr()
+    assert shown.err.splitlines()[-1] == f"wrote    a.csv, {tmp_path / 'sub' / 'b.json'}, c.png"
+    memkit.report(made_up((0, 1)), csv="a.csv")
+    assert capsys.readouterr().out.splitlines()[-1] == "wrote    a.csv"
+    memkit.report(made_up((0, 1)), csv="a.csv", quiet=True)
+    memkit.report(made_up((0, 1)))
+    shown = capsys.readouterr()
+    assert "wrote" not in shown.out + shown.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe that nobody reads is another error there")
+@pytest.mark.parametrize("flags", [(), ("-u",)], ids=["buffered", "unbuffered"])
+def test_where_nobody_reads_it_is_one_error_as_of_print(tmp_path, flags):
+    program = """
+import sys
+
+import memkit
+
+with memkit.record() as run:
+    pass
+sys.stdin.read()  # until nobody reads
+try:
+    for _ in range(1000):
+        memkit.report(run.recording, csv="a.csv")
+except BrokenPipeError as error:
+    print(error.__context__, error.__cause__, file=sys.stderr)
+    sys.stdout = None
+"""
+    process = subprocess.Popen(
+        [sys.executable, *flags, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    process.stdout.close()
+    process.stdout = None
+    _, said = process.communicate("", timeout=60)
+    assert said.splitlines()[0] == "None None"
+    assert (tmp_path / "a.csv").exists()

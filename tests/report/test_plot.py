@@ -202,6 +202,18 @@ def test_a_note_stands_clear_of_what_is_drawn(made_up):
     assert bracket < note.y0 < note.y1 <= frame.y1
 
 
+def test_the_group_that_limits_has_a_curve_that_ends_at_its_line(made_up):
+    used = [(0, 40), (4, 70), (5, 100)]
+    group = tuple(memkit.GroupUse(time * MS, GROUP.name, size * MIB) for time, size in used)
+    recording = replace(made_up((0, 10), (5, 30)), limits=(GROUP, MACHINE), group=group)
+    axes = axes_of(recording)
+    assert "all of cgroup /jobs, less what others had at the start" in legend(axes)
+    [curve] = [line for line in axes.lines if str(line.get_label()).startswith("all of")]
+    assert [list(map(round, curve.get_ydata())), levels(axes)] == [[10, 40, 70], [70]]
+    assert not any("all of" in text for text in legend(axes_of(replace(recording, limits=(MACHINE, GROUP)))))
+    assert not any("all of" in text for text in legend(axes_of(recording, recording)))
+
+
 def test_limits_of_several_recordings_have_their_colours_each_drawn_once(made_up):
     recording = replace(made_up((0, 10), (5, 30)), limits=(GROUP,))
     axes = axes_of(recording, replace(recording, limits=(Limit("cgroup /", 103 * MIB, 40 * MIB, "cgroup"),)))

@@ -1,6 +1,7 @@
 """``--plot-lines``: what stands in the picture, and that it can be made in every kind."""
 
 import os
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -145,6 +146,21 @@ def test_text_that_is_cut_says_so(traced, tmp_path):
     text, *_ = draw(traced((Function(str(path), "load", 1), 1, 1, 1))).axes
     assert len(texts(text)[1]) == 100
     assert texts(text)[1].endswith("x…")
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_tabs_are_columns_and_letters_that_no_font_has_warn_of_nothing(traced, tmp_path, suffix):
+    path = tmp_path / "wide.py"
+    path.write_text("def load():\n\tif 1:\n\t\tkept = '日本語'\n\tx\t= '\U0001f600'\n" + f"\ty = '{'長' * 200}'\n")
+    recording = traced(*[(Function(str(path), "load", 1), number, 1, 400) for number in range(1, 6)])
+    rows = [text for text in texts(draw(recording).axes[0]) if "  " in text]
+    assert rows[2] == "    2      if 1:"
+    assert rows[3] == "    3          kept = '日本語'"
+    assert rows[4] == "    4      x   = '\U0001f600'"
+    assert pictures.columns(rows[5]) in (99, 100) and rows[5].endswith("長…")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pictures.save(draw(recording), str(tmp_path / f"a.{suffix}"))
 
 
 @pytest.mark.parametrize(

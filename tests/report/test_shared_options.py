@@ -31,7 +31,7 @@ def test_quiet_silences_every_printed_report_of_which_one_is_left(recording, cap
 
 def test_the_options_of_calls_go_with_the_last_reporter_of_calls(recording):
     with pytest.raises(memkit.UsageError, match="unknown option 'hide'"):
-        memkit.report(recording, hide=["part.py"], without=["paths", "flame", "folded", "speedscope"])
+        memkit.report(recording, hide=["part.py"], without=["console", "heap", "paths", "flame", "folded", "speedscope"])
 
 
 def test_options_are_added_once_however_many_reporters_add_them():
@@ -39,7 +39,7 @@ def test_options_are_added_once_however_many_reporters_add_them():
     for _ in range(2):
         memkit.add_quiet_option(parser)
         memkit.add_call_options(parser)
-    assert [action.dest for action in parser._actions] == ["quiet", "sort", "hide", "show_all"]
+    assert [action.dest for action in parser._actions] == ["quiet", "sort", "hide", "show_all", "by_thread"]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_options_are_added_once_however_many_reporters_add_them():
     ],
 )
 def test_chosen_calls_are_those_that_the_options_leave(recording, hide, show_all, functions):
-    options = argparse.Namespace(hide=hide, show_all=show_all)
+    options = argparse.Namespace(hide=hide, show_all=show_all, by_thread=False)
     assert [call.function.name for call in memkit.chosen_calls(recording, options).calls] == functions
 
 
@@ -77,5 +77,7 @@ def test_there_is_no_stream_where_it_is_quiet_or_python_has_none(monkeypatch):
 
 
 def test_a_key_that_nothing_is_sorted_by_is_refused(recording):
-    with pytest.raises(memkit.UsageError, match="--sort 'size': functions can be sorted by own, growth, peak, calls, time"):
+    with pytest.raises(
+        memkit.UsageError, match="--sort 'size': functions can be sorted by own, growth, rise, peak, calls, time"
+    ):
         memkit.report(recording, sort="size", without=["paths"])

@@ -72,6 +72,21 @@ def test_what_is_very_deep_counts_as_the_call_at_the_greatest_depth(called):
     assert sample == [0, *[1] * (MOST_LEVELS - 1)]
 
 
+def test_the_file_opens_with_what_is_asked_for(called):
+    recording = called((0, MAIN, 0, 1, 0, 10, 20, 20), (1, "main", 2, 1, 5, 30, 15, 15))
+
+    def opened(recording, by=None):
+        found = json.loads("".join(document(recording, by)))
+        check(found)
+        return found["profiles"][found["activeProfileIndex"]]
+
+    assert opened(recording)["name"] == "growth"
+    assert (opened(recording, "rise")["name"], opened(recording, "rise")["weights"]) == ("rise", [5 * MIB, 15 * MIB])
+    assert (opened(recording, "peak")["unit"], opened(recording, "peak")["weights"]) == ("bytes", [20 * MIB])
+    assert opened(recording, "time")["name"] == "time"
+    assert opened(called((0, MAIN, 0, 1, 0), (1, "main", 0, 1, 5, 30, 15, 15)))["name"] == "rise"
+
+
 def test_where_nothing_was_freed_there_is_no_such_profile(called):
     assert [profile["name"] for profile in made(called((0, MAIN, 1)))["profiles"]] == ["growth", "time"]
 

@@ -193,6 +193,7 @@ def test_what_cannot_be_run_is_one_line_and_a_shell_s_exit_code(installed, tmp_p
         (["--follow", "--program", "ls"], "--follow looks into the interpreter"),
         (["--limit=1GiB", "--program", "ls"], "--limit looks into the interpreter"),
         (["--meter", "temperature", "--program", "ls"], "'temperature'"),
+        (["--meter", "cgroup", "--program", "ls"], "'cgroup' cannot measure other processes"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(installed, tmp_path, words, hint):

@@ -108,6 +108,16 @@ def attach(tmp_path):
 STOPPED = "still running when the recording ended"
 
 
+def test_what_the_group_uses_that_limits_the_process_is_recorded(target, attach, memory_group):
+    (memory_group / "cgroup.procs").write_text(str(target.process.pid))
+    try:
+        _, recording = attach(target.name).done(signal.SIGINT)
+    finally:
+        (memory_group.parent / "cgroup.procs").write_text(str(target.process.pid))
+    assert recording.group
+    assert all(memory_group.name in use.name and use.used < 96 << 20 for use in recording.group)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_recording_that_is_stopped_is_finished_and_reported(target, attach, number):
     errors, recording = attach(target.name).done(number)
@@ -381,8 +391,11 @@ def test_a_process_of_another_user_that_may_not_be_read_is_one_line(target):
         ([], "PID|NAME"),
         ([""], "empty"),
         (["1", "2"], "unknown argument '2'"),
-        (["--lines", "1"], "--lines: a process that runs already is recorded from outside"),
-        (["--calls=a.py", "1"], "start it with memkit-run instead"),
+        (["--follow", "1"], "--follow: a process that runs already can have no such thing"),
+        (["--limit=1GB", "1"], "start it with memkit-run instead"),
+        (["--c-calls", "--lines", "1"], "--c-calls goes with --calls"),
+        (["--no-peak-reset", "1"], "--no-peak-reset goes with --lines, --calls or --heap"),
+        (["--flame", "a.svg", "1"], "add --calls"),
         (["--duration", "0", "1"], "'0'"),
         (["--duration", "long", "1"], "'long'"),
         (["--interval", "0", "1"], "'0'"),

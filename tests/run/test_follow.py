@@ -108,6 +108,7 @@ grow(8)
 """
     recording = memkit_run(script(text), options=("-q", "--follow", "--calls")).recording
     child = recording.processes[1].pid
+    assert {call.process for call in recording.calls} == {None, child}
     ids = {call.id: call for call in recording.calls}
     assert len(ids) == len(recording.calls)
     assert all(call.parent is None or call.parent < call.id for call in recording.calls)
@@ -118,7 +119,7 @@ grow(8)
             root = ids[root.parent]
         if call.function.name == "grow":
             by_root[root.function.name] = round(call.growth / MIB)
-    assert by_root == {"<thread MainThread>": 8, f"<thread MainThread of process {child}>": 16}
+    assert by_root == {"<thread MainThread>": 8, "<forked process>": 16}
 
 
 UNKNOWN = "ended, exit status unknown"
@@ -152,6 +153,14 @@ def test_a_child_tells_how_it_ended_as_far_as_it_can_know(memkit_run, script, wo
     done = memkit_run(name, stdin=None, input="raise SystemExit(3)\n", **FOLLOWED)
     _, child = done.recording.processes
     assert str(child.ending).startswith(told)
+
+
+@pytest.mark.skipif(not hasattr(sys, "monitoring"), reason="this Python has no tool ids")
+@pytest.mark.parametrize("words", [["child.py"], ["-m", "child"], ["-c", "import child"]])
+def test_a_child_finds_all_tool_ids_free(memkit_run, script, words):
+    script("import sys; print([sys.monitoring.get_tool(id) for id in range(6)])", name="child.py")
+    name = script(f"import subprocess, sys\nsubprocess.run([sys.executable, *{words}])\n")
+    assert memkit_run(name, **FOLLOWED).stdout == f"{[None] * 6}\n"
 
 
 @FORKS
@@ -437,3 +446,95 @@ for child in children:
     recording = memkit_run(script(text), options=("-q", "--follow", "--interval", "1ms")).recording
     assert recording.unread == 0 and len(recording.processes) == 13
     assert all(rose >= 19 * MIB for rose in grown(recording)[1:])
+
+
+STORM = """
+import os
+pids = []
+for _ in range(100):
+    pids.append(os.fork())
+    if not pids[-1]:
+        block = [bytes(1000) for _ in range(300)]
+        os._exit(0)
+for pid in pids:
+    os.waitpid(pid, 0)
+"""
+UNTOLD = """
+import sys
+from memkit.tree import watch
+watch.events_of_threads = lambda *_: (None, "refused, as in a container")
+from memkit.__main__ import run
+sys.exit(run())
+"""
+
+
+@pytest.mark.parametrize("seen", ["events", "looks"])
+def test_a_short_life_that_recorded_itself_is_one_process(plain, script, tmp_path, installed, native_only, seen):
+    begin = [installed[1]] if seen == "events" else [script(UNTOLD, "untold.py")]
+    done = plain(*begin, "-q", "-o", "run.memkit", "--children", "--follow", script(STORM))
+    assert done.returncode == 0, done.stderr
+    recording = memkit.read(tmp_path / "run.memkit")
+    pids = [process.pid for process in recording.processes]
+    assert (len(pids), len(set(pids)), recording.unread) == (101, 101, 0)
+
+
+DROPS_RIGHTS = """
+import os
+if os.geteuid() == 0:  # as a daemon does before it forks its workers
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+else:
+    os.chmod("run.memkit", 0o400)
+for _ in range(3):
+    if os.fork() == 0:
+        block = b"x" * 40_000_000
+        if os.fork() == 0:
+            more = b"x" * 20_000_000
+            raise SystemExit(0)
+        os.wait()
+        raise SystemExit(0)
+for _ in range(3):
+    os.wait()
+if os.geteuid() != 65534:
+    os.chmod("run.memkit", 0o600)
+"""
+
+
+def test_forks_record_themselves_where_they_may_not_open_the_file(memkit_run, script):
+    done = memkit_run(script(DROPS_RIGHTS), options=("-q", "--follow"))
+    assert (done.returncode, done.stderr) == (0, "")
+    peaks = sorted(max(sample.peak for sample in done.recording.lane(process)) for process in done.recording.processes)
+    assert len(peaks) == 7
+    assert all(peak > 40_000_000 for peak in peaks[1:])
+    assert done.recording.unread == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("path=notes.txt", "'notes.txt' is not a recording, so it is left alone"),
+        ("path=pipe", "cannot write 'pipe': it is a pipe; give the name of a file"),
+        ("path=/dev/null", "cannot write '/dev/null': it is a device; give the name of a file"),
+        ("path=gone.memkit", "cannot record into 'gone.memkit': No such file or directory"),
+        ("lines=a.py", "it names no recording"),
+        ("path=", "it names no recording"),
+        ("path=notes.txt\x1fcolour=red", "there is no setting 'colour'"),
+        ("path=notes.txt\x1finterval=soon", "'soon'"),
+        ("path=notes.txt\x1fmeter=a=b", "No module named 'b'"),
+    ],
+)
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")
+def test_settings_that_no_recording_has_left_are_one_line(plain, tmp_path, setting, reason):
+    (tmp_path / "notes.txt").write_text("mine\n")
+    os.mkfifo(tmp_path / "pipe")
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    ours = {"MEMKIT_FOLLOW": f"{version}\x1f{setting}", "PYTHONPATH": child_process.FOLDER}
+    done = plain("-c", "print('ran')", env={**os.environ, **ours})
+    assert (done.returncode, done.stdout) == (0, "ran\n")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("memkit: process ")
+    assert reason.replace("'notes", f"'{tmp_path}/notes").replace("'pipe'", f"'{tmp_path}/pipe'") in line.replace(
+        f"'{tmp_path}/gone", "'gone"
+    )
+    assert (tmp_path / "notes.txt").read_text() == "mine\n"

@@ -15,7 +15,10 @@ import pytest
 
 from memkit.model import file_format, reader
 from memkit.record.settings import RunSettings
+from memkit.report.facts import facts
 from memkit.run import launch
+
+MIB = 1 << 20
 
 
 @pytest.fixture(autouse=True)
@@ -48,11 +51,6 @@ ENDINGS = {
     ),
     "os._exit": ("import os; os._exit(4)", 4, "exited with code 4, its end unrecorded (os._exit, exec, or a full disk)"),
     "os._exit 0": ("import os; os._exit(0)", 0, "exited with code 0, its end unrecorded (os._exit, exec, or a full disk)"),
-    "exec": (
-        "import os; os.execv('/bin/sh', ['sh', '-c', 'exit 5'])",
-        5,
-        "exited with code 5, its end unrecorded (os._exit, exec, or a full disk)",
-    ),
     "syntax error": ("x = = 1", 1, "ended by an exception: SyntaxError: invalid syntax (program.py, line 1)"),
     "error at exit": ("import atexit\natexit.register(exec, '1 / 0')", 0, "finished"),
     "killed at exit": ("import atexit, os\natexit.register(lambda: os.kill(os.getpid(), 9))", 137, "killed by SIGKILL"),
@@ -142,27 +140,6 @@ def test_the_end_of_a_recording_in_a_killed_process_is_not_known(plain, script, 
     assert (ending.kind, ending.finished) == ("unknown", False)
 
 
-@pytest.fixture
-def memory_group():
-    """The folder of a control group that may hold 96 MiB."""
-    top = Path("/sys/fs/cgroup/memory")
-    limits = [("memory.limit_in_bytes", 96 << 20), ("memory.memsw.limit_in_bytes", 96 << 20)]
-    if not top.is_dir():
-        top, limits = Path("/sys/fs/cgroup"), [("memory.max", 96 << 20), ("memory.swap.max", 0)]
-    group = top / f"memkit-test-{os.getpid()}"
-    try:
-        group.mkdir()
-        for name, limit in limits:
-            if (group / name).exists() or name in ("memory.limit_in_bytes", "memory.max"):
-                (group / name).write_text(str(limit))
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            group.rmdir()
-        pytest.skip(f"a memory control group cannot be made here: {error}")
-    yield group
-    group.rmdir()
-
-
 def test_a_kill_for_want_of_memory_is_told_from_another(memory_group, installed, script, tmp_path):
     name = script("kept = []\nwhile True:\n    kept.append(bytearray(1 << 20))")
     enter = ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', memory_group]
@@ -198,6 +175,38 @@ def test_a_child_that_is_killed_for_want_of_memory_is_told_of(memory_group, inst
         assert str(process.ending.out_of_memory) == (evidence if process.ending.signal == 9 else "None")
 
 
+FILLS_MEMORY = """
+import os, tempfile
+block = b"x" * (1 << 20)
+with tempfile.TemporaryFile(dir="/dev/shm") as file:  # a tmpfs: its pages are nobody's and count against the group
+    for _ in range(200):
+        os.write(file.fileno(), block)
+"""
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a tmpfs at /dev/shm")
+@pytest.mark.parametrize("options", [(), ("--program", sys.executable)])
+def test_a_program_that_fills_a_tmpfs_is_killed_before_memkit(memory_group, installed, script, tmp_path, options):
+    enter = ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', memory_group]
+    command = [*enter, *installed, "-o", "run.memkit", *options, script(FILLS_MEMORY)]
+    for _ in range(3):
+        run = subprocess.run(command, cwd=tmp_path, timeout=60, capture_output=True, text=True)
+        assert run.returncode == 128 + signal.SIGKILL, run.stderr
+        assert "killed by SIGKILL, out of memory" in run.stderr.splitlines()[0]
+        highest = max(reader.read(tmp_path / "run.memkit").group, key=lambda use: use.used)
+        assert highest.name == f"cgroup /{memory_group.name}"
+        assert 20 * MIB < highest.used <= 96 * MIB
+        assert "shared memory and tmpfs" in run.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/oom_score_adj"), reason="needs Linux")
+def test_the_program_claims_more_memory_than_memkit_by_little(memkit_run, script):
+    with open("/proc/self/oom_score_adj") as file:
+        ours = int(file.read())
+    theirs = int(memkit_run(script("print(open('/proc/self/oom_score_adj').read())")).stdout)
+    assert ours < theirs <= 1000 or ours == theirs == 1000
+
+
 def test_a_program_that_is_recorded_from_outside_is_told_its_limit_too(memory_group, installed, script, tmp_path):
     enter = ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', memory_group]
     command = [*enter, *installed, "-o", "run.memkit", "--program", sys.executable, script(OVERREACHING), "itself"]
@@ -205,6 +214,56 @@ def test_a_program_that_is_recorded_from_outside_is_told_its_limit_too(memory_gr
     assert run.returncode == 128 + signal.SIGKILL
     evidence = f"cgroup /{memory_group.name} (96.0 MiB): oom_kill rose by 1"
     assert run.stderr.splitlines()[0].endswith(f": killed by SIGKILL, out of memory ({evidence})")
+
+
+REPLACED = """
+import mmap, os, sys, time
+def hold(size):
+    memory = mmap.mmap(-1, size << 20)
+    memory[::mmap.PAGESIZE] = b"x" * (len(memory) // mmap.PAGESIZE)
+    time.sleep(0.5)
+if len(sys.argv) == 1:
+    hold(40)
+    again = f"exec {sys.executable} {__file__} again"
+    os.execv("/bin/sh", ["sh", "-c", again])
+hold(160)
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("options", [("-q",), ("-q", "--children"), ("-q", "--follow")])
+def test_a_program_that_replaces_itself_is_recorded_to_its_end(memkit_run, script, native_only, options):
+    done = memkit_run(script(REPLACED), options=options)
+    recording = done.recording
+    assert (done.returncode, str(recording.ending), recording.unread) == (7, "exited with code 7", 0)
+    assert len(recording.processes) == 1
+    moment, became = recording.executed[-1]
+    assert became.endswith(" again") and 0 < moment < recording.processes[0].ended
+    assert [fact.text.endswith(", by exec") for fact in facts(recording) if fact.label == "became"]
+    assert 160 * MIB < recording.peak < 220 * MIB
+    assert any(40 * MIB < sample.memory < 100 * MIB for sample in recording.samples)  # of the first
+    assert list(recording.samples) == sorted(recording.samples, key=lambda sample: sample.time)
+
+
+def test_a_program_that_replaced_itself_for_a_moment_is_told_of_too(memkit_run, script):
+    done = memkit_run(script("import os; os.execv('/bin/sh', ['sh', '-c', 'exit 5'])"))
+    assert done.returncode == 5
+    assert str(done.recording.ending).startswith("exited with code 5")  # whether that was seen in time or not
+
+
+def test_what_a_replaced_program_started_is_recorded_on(memkit_run, script, native_only):
+    text = """
+import os, sys
+if len(sys.argv) == 1:
+    import time
+    time.sleep(0.3)
+    os.execv(sys.executable, [sys.executable, __file__, "again"])
+import subprocess
+subprocess.run([sys.executable, "-c", "import time; time.sleep(1)"])
+"""
+    recording = memkit_run(script(text), options=("-q", "--children")).recording
+    assert [process.command.endswith("time.sleep(1)") for process in recording.processes] == [False, True]
+    assert (recording.unread, recording.ending.kind, recording.processes[1].ending.kind) == (0, "ok", "ok")
 
 
 # -- signals -----------------------------------------------------------------------------------------------------------
@@ -241,9 +300,11 @@ def started(installed, script, tmp_path):
         process.communicate(timeout=60)
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGCONT", "SIGWINCH"])
 def test_a_signal_to_memkit_reaches_the_program(started, name):
     process = started(WAITING, name)
+    if name not in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
+        needs_listener(process)
     process.send_signal(getattr(signal, name))
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (7, f"got {name}\n")
@@ -285,14 +346,27 @@ def test_a_terminal_signal_to_memkit_alone_is_forwarded(started, options, name):
     assert err.splitlines()[0].endswith(": exited with code 7")
 
 
+@TOLD_APART
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_what_a_shell_has_memkit_ignore_reaches_a_handler(started, name):
+    def ignoring():
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+    process = started(WAITING, name, preexec_fn=ignoring)
+    wait_for_listener(process.pid)
+    process.send_signal(getattr(signal, name))
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (7, f"got {name}\n")
+
+
 COUNTING = """
 import os, signal, sys
 count = 0
 def handle(number, _):
     global count
     count += 1
-for number in (signal.SIGINT, signal.SIGQUIT):
-    signal.signal(number, handle)
+for name in sys.argv[1:]:
+    signal.signal(getattr(signal, name), handle)
 print("ready", flush=True)
 for line in sys.stdin:
     print(count, flush=True)
@@ -300,16 +374,30 @@ for line in sys.stdin:
 
 
 @TOLD_APART
-def test_a_signal_to_the_group_is_not_forwarded_a_second_time(started):
-    process = started(COUNTING, stdin=subprocess.PIPE)
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGCONT"])
+def test_a_signal_to_the_group_is_not_forwarded_a_second_time(started, name):
+    sent = getattr(signal, name)
+    process = started(COUNTING, name, stdin=subprocess.PIPE)
     wait_for_listener(process.pid)
     for number in range(1, 4):
         before = children(process.pid)
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, sent)
         until(lambda: asked(process) > number or (asked(process) == number and children(process.pid) != before))  # noqa: B023
         assert asked(process) == number
         until(lambda: len(children(process.pid)) == 2 and not waiting(process.pid))
-    until(lambda: os.kill(process.pid, signal.SIGINT) or asked(process) > 3)
+    until(lambda: os.kill(process.pid, sent) or asked(process) > 3)
+
+
+@TOLD_APART
+def test_a_signal_first_to_memkit_and_then_to_its_group_comes_once(started):
+    process = started(COUNTING, "SIGTERM", stdin=subprocess.PIPE)
+    wait_for_listener(process.pid)
+    before = children(process.pid)
+    process.send_signal(signal.SIGTERM)  # as timeout(1) does
+    os.killpg(process.pid, signal.SIGTERM)
+    until(lambda: asked(process) and children(process.pid) != before)
+    until(lambda: len(children(process.pid)) == 2 and not waiting(process.pid))
+    assert asked(process) == 1
 
 
 def asked(process):
@@ -331,6 +419,13 @@ def waiting(pid):
 def wait_for_listener(pid):
     """Wait until the signals of a terminal are held back in the main thread, as they are once somebody listens."""
     until(lambda: field(pid, "SigBlk") >> (signal.SIGINT - 1) & 1)
+
+
+def needs_listener(process):
+    """Skip where signals are not told apart; elsewhere wait until they are."""
+    if TOLD_APART.args[0]:
+        pytest.skip(TOLD_APART.kwargs["reason"])
+    wait_for_listener(process.pid)
 
 
 def field(pid, name):
@@ -472,6 +567,33 @@ def converse(command, folder, *turns):
         process.kill()
         process.wait(60)
         os.close(ours)
+
+
+IN_BACKGROUND = """
+import os, signal, sys
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+child = os.fork()
+if child == 0:
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.execv(sys.argv[1], sys.argv[1:])
+stopped = os.waitpid(child, os.WUNTRACED)[1]
+print("stopped by", signal.Signals(os.WSTOPSIG(stopped)).name, flush=True)
+os.tcsetpgrp(0, child)
+os.killpg(child, signal.SIGCONT)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+os.tcsetpgrp(0, os.getpgrp())
+sys.exit(code)
+"""
+
+
+def test_a_job_that_reads_in_the_background_stops_for_its_shell(installed, script, tmp_path):
+    name, shell = script("import sys\nprint('hello', input('name? '))\nsys.exit(7)"), script(IN_BACKGROUND, "shell.py")
+    plainly = converse([sys.executable, shell, sys.executable, name], tmp_path, (b"stopped by", b"Ada\n"))
+    assert plainly[0] == 7
+    assert "stopped by SIGTTIN\r\n" in plainly[1]
+    assert "hello Ada" in plainly[1]
+    assert converse([sys.executable, shell, *installed, "-q", name], tmp_path, (b"stopped by", b"Ada\n")) == plainly
 
 
 TURNS = (b"name? ", b"Ada\n"), (b"waiting\r\n", b"\x03")

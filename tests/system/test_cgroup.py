@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from memkit.base.errors import MeterError
 from memkit.system import cgroup
 
 CONTROLLERS = (
@@ -112,3 +113,59 @@ def test_without_an_innermost_count_the_next_one_is_the_evidence():
 def test_the_machine_counts_too(machine):
     root = machine("", "", {}, vmstat="nr_free_pages 5\noom_kill 12\n")
     assert cgroup.oom_kills(cgroup.memory_groups(root=root), root) == {MACHINE: 12}
+
+
+def test_the_meter_of_a_group_is_that_of_the_nearest_limit(machine):
+    folder = "sys/fs/cgroup/memory"
+    root = machine(
+        CONTROLLERS.format(top="/", at="/sys/fs/cgroup/memory"),
+        "4:memory:/jobs/seven\n",
+        {
+            f"{folder}/memory.limit_in_bytes": "9223372036854771712\n",
+            f"{folder}/memory.usage_in_bytes": "900\n",
+            f"{folder}/jobs/memory.limit_in_bytes": "1000\n",
+            f"{folder}/jobs/memory.usage_in_bytes": "700\n",
+            f"{folder}/jobs/memory.stat": "cache 300\ntotal_inactive_file 250\n",
+            f"{folder}/jobs/seven/memory.limit_in_bytes": "2000\n",
+            f"{folder}/jobs/seven/memory.usage_in_bytes": "50\n",
+        },
+    )
+    read = cgroup.nearest_use(root)
+    assert read() == 450
+    (Path(root) / folder / "jobs/memory.usage_in_bytes").write_text("800\n")
+    assert read() == 550
+    (Path(root) / folder / "jobs/memory.usage_in_bytes").unlink()
+    with pytest.raises(MeterError, match="cgroup /jobs is gone"):
+        read()
+
+
+def test_without_a_group_there_is_no_such_meter(machine):
+    with pytest.raises(MeterError, match="in no memory control group"):
+        cgroup.nearest_use(machine("", "", {}))
+
+
+def test_what_a_group_is_full_of_is_told_by_both_versions(machine):
+    first = "cache 900\ntotal_cache 1000\ntotal_rss 70\ntotal_shmem 300\ntotal_inactive_file 600\n"
+    one = machine(
+        CONTROLLERS.format(top="/", at="/sys/fs/cgroup/memory"),
+        "4:memory:/\n",
+        {"sys/fs/cgroup/memory/memory.stat": first, "sys/fs/cgroup/memory/memory.kmem.usage_in_bytes": "11\n"},
+    )
+    [group] = cgroup.memory_groups(root=one)
+    assert group.parts() == (70, 300, 100, 11)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "told"), [("kernel 12\nslab 5\n", 12), ("slab 5\nkernel_stack 2\npagetables 1\n", 8), ("", None)]
+)
+def test_what_a_group_of_version_2_is_full_of(machine, kernel, told):
+    text = f"anon 70\nfile 1000\nshmem 300\ninactive_file 600\n{kernel}"
+    root = machine(UNIFIED.format(top="/", at="/sys/fs/cgroup"), "0::/\n", {"sys/fs/cgroup/memory.stat": text})
+    [group] = cgroup.memory_groups(root=root)
+    assert group.parts() == (70, 300, 100, told)
+
+
+def test_a_group_that_tells_nothing_is_full_of_nothing_known(machine):
+    root = machine(UNIFIED.format(top="/", at="/sys/fs/cgroup"), "0::/\n", {"sys/fs/cgroup/memory.events": ""})
+    [group] = cgroup.memory_groups(root=root)
+    assert group.parts() == (None, None, None, None)

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from memkit.system.oom import Kills
+from memkit.system.oom import Kills, outlive, sacrifice
 
 MIB = 1 << 20
 MOUNT = "31 24 0:28 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n"
@@ -69,3 +69,40 @@ def test_no_kill_is_told_of_two_processes(counted):
     assert [kills.of_one() for _ in range(3)] == [rose(INNER, 1, 2), rose(INNER, 2, 3), None]
     counted(3, 7, 12)
     assert kills.of_one() is None
+
+
+@pytest.mark.parametrize(
+    ("size", "before", "after"), [(640 << 20, "0", "100"), (640 << 20, "950", "1000"), (64 << 20, "-7", "993")]
+)
+def test_a_program_claims_more_by_what_memkit_may_need(tmp_path, size, before, after):
+    (tmp_path / "proc" / "7").mkdir(parents=True)
+    (tmp_path / "proc" / "meminfo").write_text(f"MemTotal:  {size >> 10} kB\n")
+    claim = tmp_path / "proc" / "7" / "oom_score_adj"
+    claim.write_text(f"{before}\n")
+    outlive(7, str(tmp_path))
+    assert claim.read_text()[: len(after)] == after
+
+
+def test_memkit_is_spared_until_the_program_has_ended(tmp_path):
+    own = tmp_path / "proc" / "self" / "oom_score_adj"
+    own.parent.mkdir(parents=True)
+    own.write_text("17\n")
+    outlived = outlive(7, str(tmp_path))
+    assert own.read_text()[:5] == "-1000"
+    outlived()
+    assert own.read_text()[:2] == "17"
+
+
+def test_what_does_nothing_is_killed_after_the_program_and_before_memkit(tmp_path):
+    claims = [tmp_path / "proc" / number / "oom_score_adj" for number in ("7", "8")]
+    for claim in claims:
+        claim.parent.mkdir(parents=True)
+        claim.write_text("0\n")
+    (tmp_path / "proc" / "meminfo").write_text(f"MemTotal:  {640 << 10} kB\n")
+    outlive(7, str(tmp_path))
+    sacrifice(8, str(tmp_path))
+    assert [int(claim.read_text()) for claim in claims] == [100, 50]
+
+
+def test_a_program_that_has_ended_claims_nothing(tmp_path):
+    outlive(7, str(tmp_path))

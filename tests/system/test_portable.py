@@ -59,7 +59,7 @@ class Shelf:
 @pytest.fixture
 def clock(monkeypatch):
     fake = Clock()
-    monkeypatch.setattr(portable, "time", fake)
+    monkeypatch.setattr(portable, "clocks", fake)
     return fake
 
 

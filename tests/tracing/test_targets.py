@@ -336,6 +336,17 @@ def test_a_name_that_is_not_there_is_said_with_the_nearest_that_is(module, targe
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("text", "refused"), [("x = 1\n", True), ("", True), ("def f(:\n", False)])
+def test_a_name_is_refused_of_a_file_without_any(tmp_path, text, refused):
+    file = tmp_path / "only_statements.py"
+    file.write_text(text)
+    targets = Targets(f"{file}:cuont")
+    if not refused:  # what it has cannot be told
+        return targets.check()
+    with pytest.raises(memkit.UsageError, match=r"there is no 'cuont' in only_statements\.py$"):
+        targets.check()
+
+
 @pytest.mark.parametrize("target", ["", ":", ":work", "wanted_here:", "wanted_here.py:"])
 def test_half_a_target_is_refused(target):
     with pytest.raises(memkit.UsageError) as caught:
@@ -433,6 +444,6 @@ def test_the_names_in_a_file_are_qualified(module):
 
 def test_a_file_that_cannot_be_read_as_python_has_no_names(tmp_path):
     (tmp_path / "broken.py").write_text("def (:\n")
-    assert names_in(str(tmp_path / "broken.py")) == []
-    assert names_in(str(tmp_path / "missing.py")) == []
+    assert names_in(str(tmp_path / "broken.py")) is None
+    assert names_in(str(tmp_path / "missing.py")) is None
     Targets(f"{tmp_path / 'broken.py'}:work").check()

@@ -13,11 +13,12 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from machine import Machine
 
 import memkit
 from memkit.base.errors import UsageError
 from memkit.system import engine, pidfd, processes
-from memkit.system.processes import Proc, Reading, Refused, Shares
+from memkit.system.processes import Proc
 from memkit.tree import watch
 from memkit.tree.share_estimate import ShareEstimate
 from memkit.tree.tree import Tree
@@ -46,63 +47,6 @@ class Book:
 
 
 # -- made-up machines ------------------------------------------------------------------------------------------------
-
-
-class Machine:
-    """Processes that somebody made up."""
-
-    kind, reason, page, tick = "pss", None, 4096, 0
-
-    def __init__(self):
-        self.table = {}
-        self.below = {}
-        self.words = {}
-        self.known = {}
-        self.number = 1
-        self.stock = None
-
-    def has(self, pid, parent=1, born=0, mib=10, **more):
-        found = self.table[pid] = Reading()
-        found.parent, found.born, found.name, found.image = parent, born, "job", pid
-        found.faults, found.over, found.code, found.swap = 0, False, None, 0
-        found.rss = found.mark = found.anonymous = found.vms = mib * MIB
-        found.shmem = 0
-        for name, value in more.items():
-            setattr(found, name, value)
-        self.below.setdefault(parent, set()).add(pid)
-        self.words.setdefault(pid, f"job {pid}")
-        self.number += 1
-
-    def loses(self, pid):
-        del self.table[pid]
-        for children in self.below.values():
-            children.discard(pid)
-
-    def read(self, pid):
-        return self.table.get(pid)
-
-    def kinship(self):
-        return lambda pid: sorted(self.below.get(pid, ()))
-
-    def newest(self):
-        return self.number
-
-    def command(self, pid):
-        return self.words.get(pid, "") if pid in self.table else ""
-
-    def shares(self, pid):
-        if pid not in self.table:
-            return None
-        if pid in self.known and self.known[pid] is None:
-            raise Refused("Permission denied")
-        rss = self.table[pid].rss
-        return Shares(rss, *self.known.get(pid, (rss, rss)))
-
-    def shmem(self):
-        return None if self.stock is None else (self.stock, 0)
-
-    def began(self, born):
-        return born * MS
 
 
 @pytest.fixture
@@ -228,7 +172,7 @@ def test_a_process_that_is_over_tells_how_it_ended_once(tree, machine, code):
 class Hold:
     """A hold on a process that ends, of which the system tells how once its parent has asked."""
 
-    fd, ours = -1, False
+    fd, ours, lives = -1, False, False
 
     def __init__(self, pid, in_process):
         self.told = None
@@ -252,6 +196,55 @@ def unasked(machine, tree, monkeypatch):
     assert tree.at(2, "process_end", "total") == [["total", 2 * MS, 10 * MIB, 10 * MIB, 0]]  # it counts no longer
     assert tree.at(900, "process_end") == []
     return found
+
+
+def test_nothing_is_read_or_written_while_a_process_is_exiting(machine, tree, monkeypatch):
+    monkeypatch.setattr("memkit.tree.tree.Pidfd", Hold)
+    machine.has(200, 100, mib=5)
+    tree._events = Told([(1 * MS, "fork", 200, 200, 100)])
+    tree.at(1)
+    held, read = tree._nodes[200].handle, []
+    held.lives = True
+    monkeypatch.setattr(machine, "read", lambda pid: read.append(pid))
+    tree._events = Told([(2 * MS, "exit", 200, 200, 100)])
+    assert tree.at(2) == []
+    assert tree.at(11) == []
+    assert (tree.exiting, tree.next, read) == (True, 12 * MS, [])
+    monkeypatch.undo()
+    held.lives, held.told = False, (3, None)
+    assert not tree.exiting
+    machine.has(200, 100, over=True)
+    rows = tree.at(11, "process_end") + tree.at(12, "process_end")
+    assert rows == [["process_end", 200, 2 * MS, 3, None]]
+
+
+def test_a_tree_that_ends_while_a_process_is_exiting_has_its_last_readings(machine, tree, monkeypatch):
+    monkeypatch.setattr("memkit.tree.tree.Pidfd", Hold)
+    machine.has(200, 100, mib=5)
+    tree._events = Told([(1 * MS, "fork", 200, 200, 100)])
+    tree._events.close = lambda: None
+    tree.at(1)
+    tree._nodes[200].handle.lives = True
+    tree._events.batches = [[(2 * MS, "exit", 200, 200, 100)]]
+    machine.has(200, 100, mib=9)
+    monkeypatch.setattr("memkit.base.clocks.monotonic_ns", lambda: 3 * MS)
+    tree.close()
+    rows = tree.book.take()
+    assert ["total", 3 * MS, 19 * MIB, 19 * MIB, 0] in rows
+    assert ["process_left", 200, 3 * MS] in rows
+
+
+def test_a_process_whose_main_thread_has_ended_is_read_on_if_it_lives(machine, tree, monkeypatch):
+    monkeypatch.setattr("memkit.tree.tree.Pidfd", Hold)
+    machine.has(200, 100, mib=5)
+    tree._events = Told([(1 * MS, "fork", 200, 200, 100)])
+    tree.at(1)
+    tree._nodes[200].handle.lives = True
+    tree._events = Told([(2 * MS, "exit", 200, 200, 100)])
+    assert tree.at(3) == []
+    machine.has(200, 100, mib=9)
+    assert tree.at(13, "total") == [["total", 13 * MS, 19 * MIB, 19 * MIB, 0]]
+    assert not tree.exiting
 
 
 def test_a_tree_waits_until_a_zombie_was_reaped(machine, tree, unasked):
@@ -319,6 +312,39 @@ def test_another_program_in_the_same_process_is_a_command(tree, machine):
     machine.has(200, 100, image=b"2")
     machine.words[200] = "sort --unique"
     assert tree.at(2, *LIVES) == [["command", 200, 2 * MS, "sort --unique"]]
+
+
+def test_a_process_that_is_ending_keeps_its_command(tree, machine):
+    machine.has(200, 100)
+    tree.at(1)
+    machine.has(200, 100, image=None, mib=0)
+    machine.words[200] = ""
+    tree.at(2)
+    machine.loses(200)
+    assert tree.at(3, *LIVES) == [["process_end", 200, 3 * MS, None, None]]
+
+
+@pytest.mark.parametrize(("forked", "command"), [(True, "job 100"), (False, "(job)")])
+def test_a_fork_that_is_over_when_it_is_found_ran_what_its_parent_runs(tree, machine, forked, command):
+    tree.at(1)
+    machine.has(200, 100, over=True, image=None, forked=forked, code=(0, None), mib=0)
+    machine.words[200] = ""
+    assert tree.at(2, "process") == [["process", 200, 100, MS, command]]
+
+
+@linux
+@pytest.mark.skipif(engine.NAME != "native", reason="needs /proc as the native engine reads it")
+def test_a_fork_is_told_from_a_program_to_its_end(fork_that_waits):
+    child = fork_that_waits()
+    assert Proc().read(child).forked
+    with subprocess.Popen(["true"]) as program:
+        os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)
+        reading = Proc().read(program.pid)
+        assert (reading.over, reading.forked) == (True, False)
+    os.kill(child, signal.SIGKILL)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    reading = Proc().read(child)
+    assert (reading.over, reading.forked) == (True, True)
 
 
 def test_memkit_itself_is_not_of_the_tree(tree, machine):
@@ -687,6 +713,17 @@ def test_how_a_child_ended_is_known_after_it_was_asked(mine):
 
 
 @linux
+def test_a_process_whose_threads_are_just_ending_is_still_there(tmp_path):
+    folder = tmp_path / "proc" / "7"
+    (folder / "task" / "8").mkdir(parents=True)  # which has no files any more
+    fields = ["Z", "1", *["0"] * 15, "2", "0", "500", *["0"] * 30]
+    (folder / "status").write_text("Name:\tjob\nState:\tZ (zombie)\n")
+    (folder / "stat").write_text(f"7 (job) {' '.join(fields)}\n")
+    reading = Proc(str(tmp_path)).read(7)
+    assert (reading.born, reading.over, reading.rss) == (500, False, 0)
+
+
+@linux
 def test_a_thousand_short_children_are_all_seen(mine):
     if not mine.events:
         pytest.skip("only events tell of what nobody looked at")
@@ -795,7 +832,7 @@ def test_a_process_whose_main_thread_has_ended_lives_and_has_its_memory(mine, le
     assert end[3:] == [5, None]
 
 
-POOL = """
+POOL = f"""
 import mmap, sys, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -803,7 +840,7 @@ from multiprocessing import get_context
 def work(_):
     memory = mmap.mmap(-1, 40 << 20)
     memory[::mmap.PAGESIZE] = b"x" * (len(memory) // mmap.PAGESIZE)
-    time.sleep(0.5)
+    time.sleep({LONG})
 
 if __name__ == "__main__":
     if sys.argv[1] == "futures":
@@ -874,14 +911,14 @@ def test_what_outlives_the_program_was_still_running(memkit_run, script):
 
 
 def test_a_stopped_child_goes_on_as_a_lane(memkit_run, script):
-    program = """
+    program = f"""
 import os, signal, time
 pid = os.fork()
 if pid == 0:
     time.sleep(0.3)
     os._exit(0)
 os.kill(pid, signal.SIGSTOP)
-time.sleep(0.5)
+time.sleep({LONG})
 os.kill(pid, signal.SIGCONT)
 os.waitpid(pid, 0)
 """

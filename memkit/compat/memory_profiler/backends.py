@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from memkit.base import clocks
 from memkit.record.memory_reader import BACKENDS, MIB, Reader, children_of
 from memkit.system import engine
 
@@ -39,7 +39,7 @@ def _works(name: str) -> bool:
 def reading(pid: int, backend: str, include_children: bool) -> tuple[float, float]:
     """MiB of a process, -1 for this one, and the time of the reading."""
     memory = (Reader(None if pid in (-1, os.getpid()) else pid, backend, include_children).read() or 0) / MIB
-    return memory, time.time()
+    return memory, clocks.time()
 
 
 def _get_memory(

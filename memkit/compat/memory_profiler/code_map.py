@@ -75,6 +75,7 @@ class CodeMap(dict[CodeType, dict[int, Measured]]):
 @functools.lru_cache(maxsize=1000)
 def _lines_of(code: CodeType, filename: str) -> range | None:
     """The line numbers of a function, from its first decorator on; None if its file cannot be found."""
+    linecache.checkcache(filename)
     texts = linecache.getlines(filename)
     if not os.path.exists(filename) and not texts:
         return None

@@ -94,7 +94,7 @@ def _options() -> Namespace:
 def _opened(path: str | None) -> TextIO | None:
     """The file that the results are appended to. Exits if it cannot be opened, before the program runs."""
     try:
-        return open(path, "a") if path else None
+        return open(path, "a", errors="backslashreplace") if path else None
     except OSError as error:
         sys.exit(_say(f"cannot write {path!r}: {error.strerror}; choose another file with -o", WRONG_USAGE))
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import _thread
+import atexit
 import builtins
 import os
 import sys
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from types import CodeType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from memkit.base.errors import MeterError, UsageError
+from memkit.base.errors import MeterError, UsageError, in_a_line
+from memkit.base.stderr import to_stderr
 from memkit.compat.memory_profiler.backends import choose_backend
 from memkit.compat.memory_profiler.code_map import CodeMap
 from memkit.compat.memory_profiler.line_sums import LineSums, outermost_codes
+from memkit.compat.memory_profiler.table import show_results
 from memkit.record.memory_reader import BACKENDS, Reader, start_tracemalloc
+from memkit.record.profile import Recorded
 from memkit.system import engine
 
 if TYPE_CHECKING:
@@ -31,6 +36,8 @@ _lock = _thread.RLock()
 """Held while a profiler starts or stops tracing."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]  # threading uses it, too
+_profilers: weakref.WeakValueDictionary[int, LineProfiler] = weakref.WeakValueDictionary()
+"""Those of this process, by their ids."""
 _idle: weakref.ref[LineProfiler] | None = None
 """The one profiler that keeps its tracer, paused, while it measures nothing: it may be called again soon."""
 
@@ -65,6 +72,11 @@ class LineProfiler:
         self._tracer: LineTracer | PythonLineTracer | None = None
         self._traced = 0  # of the code objects in the map
         self._breakpoint: MemoryBreakpoint | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In another process, to which a decorated function was sent, nobody would read what it measured.
+        _profilers[id(self)] = self
+        return _here_or_nothing, (os.getpid(), id(self))
 
     # -- functions -----------------------------------------------------------------------------------------------------
 
@@ -182,8 +194,20 @@ class LineProfiler:
                 self._sums.write(self.code_map)
 
     def __del__(self) -> None:
-        if getattr(self, "_tracer", None) is not None and not sys.is_finalizing():
+        if getattr(self, "_tracer", None) is not None and sys is not None and not sys.is_finalizing():
             self.close()
+
+
+def _here_or_nothing(pid: int, number: int) -> object:
+    """What a pickled profiler becomes: itself in its own process, nothing in another."""
+    return _profilers.get(number, _Nothing()) if pid == os.getpid() else _Nothing()
+
+
+class _Nothing:
+    """What a call of a function is in whose process nothing is measured."""
+
+    def __enter__(self) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
 
 
 def _new_tracer(profiler: LineProfiler) -> LineTracer | PythonLineTracer:
@@ -203,9 +227,10 @@ def _new_tracer(profiler: LineProfiler) -> LineTracer | PythonLineTracer:
     meter = BACKENDS.get(profiler.backend)
     if meter is not None and not profiler.include_children and engine.NAME == "native":
         try:
-            from memkit.tracing import tracers
+            from memkit.tracing.functions import Functions
+            from memkit.tracing.tracers import LineTracer
 
-            return tracers.LineTracer(tracers.Functions(_NullJournal()), engine.Meter(meter), wanted, outermost)
+            return LineTracer(Functions(_NullJournal()), engine.Meter(meter), wanted, outermost, keep=True)
         except MeterError:  # all places for a tracer are taken, or the compiled tracer cannot be loaded
             pass
     from memkit.compat.memory_profiler.python_tracer import PythonLineTracer
@@ -298,7 +323,7 @@ def printing(func: Function, stream: Stream | None, precision: int, backend: str
 
     function: Any = func  # whatever it is; it is not called before its decorated form is
     calls = _Calls(func, stream, precision, backend, include_children)
-    wrapped: Function = around_calls(function, lambda: calls)
+    wrapped: Function = around_calls(function, calls.one)
     return wrapped
 
 
@@ -310,24 +335,61 @@ class _Calls:
         self._backend, self._include_children = backend, include_children
         self._lock = _thread.RLock()
         self._count = 0
+        self._profiler: LineProfiler | None = None
+        self._elsewhere: Callable[[], AbstractContextManager[None]] | None = None
+
+    def one(self) -> AbstractContextManager[None]:
+        """What is open around one call."""
+        return self if self._elsewhere is None else self._elsewhere()
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self._func, self._precision, self._backend, self._include_children, Recorded(self._func).call, os.getpid()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        func, precision, backend, include_children, recorded, sender = state
+        self.__init__(func, None, precision, backend, include_children)  # type: ignore[misc]  # it is as new
+        if sender != os.getpid():  # the lines go into the recording of this process, if there is one
+            self._elsewhere = recorded
 
     def __enter__(self) -> None:
         with self._lock:
             if self._count == 0:
-                self._profiler = LineProfiler(backend=self._backend, include_children=self._include_children)
-                self._profiler.add_function(self._func)
-                self._profiler.enable_by_count()
+                self._profiler = profiler = LineProfiler(backend=self._backend, include_children=self._include_children)
+                profiler.add_function(self._func)
+                profiler.enable_by_count()
+                _running.add(self)
             self._count += 1
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
             self._count -= 1
-            if self._count:
+            if self._count == 0:
+                self.end()
+
+    def end(self) -> None:
+        """Print the table: after the last of the calls, or when the program ends while some go on."""
+        with self._lock:
+            profiler, self._profiler = self._profiler, None
+            if profiler is None:
                 return
-            profiler = self._profiler
-            del self._profiler
+            _running.discard(self)
             profiler.disable_by_count()
             profiler.close()
-        from memkit.compat.memory_profiler.table import show_results
+        try:
+            show_results(profiler, self._stream, self._precision)
+        except BrokenPipeError:
+            pass  # nobody reads it any more, which is not the program's failure
+        except (OSError, ValueError) as error:  # a full disk, or a stream that was closed
+            to_stderr(f"a table could not be printed: {in_a_line(error)}")
 
-        show_results(profiler, self._stream, self._precision)
+
+_running: set[_Calls] = set()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_running.clear)  # the parent prints them
+
+
+@atexit.register
+def _at_exit() -> None:
+    for calls in list(_running):
+        calls.end()

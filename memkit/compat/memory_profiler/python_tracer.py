@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
+from memkit.base import clocks
 from memkit.compat.memory_profiler.trace_hook import TraceHook, pass_on
 from memkit.tracing.monitoring_ids import free_tool, last_instruction_at_start
 
@@ -128,7 +128,7 @@ class PythonLineTracer:
         local = self._local
         sums = local.sums_of(code, self._sums)
         row = None if line is None else sums.lines[line]
-        when = time.perf_counter_ns()
+        when = clocks.perf_counter_ns()
         activation = _Activation(sums, local.top, group, local.innermost.get(group), row, now, when)
         local.top = local.innermost[group] = activation
         if begins:
@@ -146,7 +146,7 @@ class PythonLineTracer:
         activation.line = line = activation.sums.lines[number]
         line[0] += 1
         activation.nested = 0
-        activation.since = time.perf_counter_ns()
+        activation.since = clocks.perf_counter_ns()
         activation.memory = now
 
     def leave(self, code: CodeType, now: int) -> None:
@@ -178,7 +178,7 @@ class PythonLineTracer:
         line[1] += now - activation.memory - activation.nested
         line[2] = now
         line[3] = line[3] or activation.since
-        line[4] = time.perf_counter_ns()
+        line[4] = clocks.perf_counter_ns()
 
     # -- sys.monitoring ------------------------------------------------------------------------------------------------
 

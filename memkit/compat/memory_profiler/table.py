@@ -32,17 +32,26 @@ def show_results(prof: Profiler, stream: Stream | None = None, precision: int = 
     if stream is None:  # a program without standard output
         return
     for filename, lines in prof.code_map.items():
+        linecache.checkcache(filename)
         texts = linecache.getlines(filename)
         for text in (f"Filename: {filename}\n\n", f"{_HEAD}\n", f"{'=' * len(_HEAD)}\n"):  # a LogFile filters them
-            stream.write(text)
+            write(stream, text)
         for number, measured in lines:
             cells: tuple[object, object, object] = ("", "", "")
             if measured:
                 increment, memory, occurrences = measured
                 cells = _mebibytes(memory, precision), _mebibytes(increment, precision), occurrences
             text = texts[number - 1] if 0 < number <= len(texts) else "\n"
-            stream.write(_ROW.format(number, *cells, text))
-        stream.write("\n\n")
+            write(stream, _ROW.format(number, *cells, text))
+        write(stream, "\n\n")
+
+
+def write(stream: Stream, text: str) -> None:
+    """Write a text; what the encoding of the stream cannot spell is a backslash and its code."""
+    try:
+        stream.write(text)
+    except UnicodeEncodeError as error:
+        stream.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
 
 
 def _mebibytes(size: float, precision: int) -> str:

@@ -9,6 +9,7 @@ from typing import TextIO, TypeVar
 
 from memkit.compat.function_timestamps import around_each_call, name_of
 from memkit.compat.memory_profiler.backends import reading
+from memkit.compat.memory_profiler.table import write
 from memkit.model import mprof_file
 from memkit.record.memory_reader import MIB
 
@@ -77,7 +78,7 @@ class TimeStamper:
 
     def _write(self, stream: TextIO, func: Callable[..., object], call: Call, level: int) -> None:
         try:
-            stream.write(_line(func, call, level))
+            write(stream, _line(func, call, level))
             stream.flush()
         except OSError as error:  # the program goes on
             self.lost = self.lost or error
@@ -95,9 +96,9 @@ class TimeStamper:
         for func, calls in self.functions.items():
             for call, level in zip(calls, self.stack[func]):
                 if len(call) == 1:
-                    stream.write(_line(func, [*call, self._now()], level))
+                    write(stream, _line(func, [*call, self._now()], level))
                 elif not own:
-                    stream.write(_line(func, call, level))
+                    write(stream, _line(func, call, level))
 
 
 def _line(func: Callable[..., object], call: Call, level: int) -> str:

@@ -85,7 +85,7 @@ def run_action() -> None:
         sys.exit(FAILED)
     from memkit.compat.mprof.run_command import run
 
-    if code := run(options):
+    if (code := run(options)) or options.exit_code:
         sys.exit(code)
 
 

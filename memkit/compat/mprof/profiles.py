@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from argparse import Namespace
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Literal, TypedDict
 
@@ -153,11 +154,18 @@ def filter_mprofile_mem_usage_by_function(prof: Profile, func: str) -> list[floa
     calls = prof["func_timestamp"].get(func)
     if not calls:
         raise ValueError(str(func) + " was not found.")
-    within = [
-        memory
-        for memory, when in zip(prof["mem_usage"], prof["timestamp"])
-        if any(start <= when <= end for start, end, *_ in calls)
-    ]
+    stretches: list[list[float]] = []  # the times of calls, those that overlap in one
+    for start, end, *_ in sorted(calls):
+        if stretches and start <= stretches[-1][1]:
+            stretches[-1][1] = max(end, stretches[-1][1])
+        elif start <= end:
+            stretches.append([start, end])
+    begun = [start for start, _ in stretches]
+    within = []
+    for memory, when in zip(prof["mem_usage"], prof["timestamp"]):
+        place = bisect_right(begun, when) - 1
+        if place >= 0 and when <= stretches[place][1]:
+            within.append(memory)
     return within or [memory for call in calls for memory in call[2:4]]
 
 

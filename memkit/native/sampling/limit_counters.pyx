@@ -1,11 +1,11 @@
 """How much is used of a limit: the sum of a few numbers in files of the kernel, such as those of a cgroup."""
 
 from libc.stdint cimport int64_t
-from libc.stdlib cimport strtoll
 from libc.string cimport strlen, strstr
 from posix.fcntl cimport O_CLOEXEC, O_RDONLY, open
 from posix.unistd cimport pread
 
+from memkit.native.decimal cimport number_at
 from memkit.native.descriptors cimport adopt, is_ours, release
 from memkit.native.meter cimport TEXT
 
@@ -31,7 +31,7 @@ cdef int64_t read_counter(counter_t *counter) noexcept nogil:
             place = end + 1
             break
         place = end
-    return strtoll(place, NULL, 10)
+    return number_at(&place)
 
 
 cdef int64_t add(counters_t *counters, bint costly) noexcept nogil:

@@ -7,48 +7,33 @@ add up; missed ticks are counted. Each row has the peak since the row before, so
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t
-from posix.signal cimport sigset_t
 from posix.time cimport CLOCK_MONOTONIC, timespec
 from posix.types cimport pid_t
+from posix.fcntl cimport O_RDONLY
 from posix.unistd cimport getpid
 
 from memkit.native.clock cimport MILLISECOND, as_timespec, now, thread_cpu
 from memkit.native.sampling.limit_guard cimport STOP, Guard, guard_call_python, guard_poll, guard_stop, guard_t, guard_write
 from memkit.native.journal cimport Journal, journal_flush, journal_row, journal_t, writer_t
 from memkit.native.descriptors cimport ours_t, release
-from memkit.native.meter cimport TEXT, Meter, meter_read, meter_t, open_file_of, read_text, sum_of_lines
-from memkit.native.peak cimport scope_close, scope_open, scope_t, scope_take
+from memkit.native.meter cimport TEXT, Meter, meter_read, meter_t, open_file_of, open_kernel_file, read_text, sum_of_lines
+from memkit.native.peak cimport mark_resets, scope_close, scope_open, scope_t, scope_take
+from memkit.native.sampling.mapped cimport mapped_t, mapped_write
 from memkit.native.sampling.stacks cimport stacks_close, stacks_open, stacks_t, stacks_write
+from memkit.native.sampling.termination cimport termination_forget, termination_t, termination_watch, termination_write
+from memkit.native.sampling.sums cimport sums_t, sums_write
 from memkit.native.threads cimport (
-    SIG_SETMASK,
-    pthread_attr_destroy,
-    pthread_attr_init,
-    pthread_attr_setstacksize,
-    pthread_attr_t,
-    pthread_cond_init,
-    pthread_cond_signal,
-    pthread_cond_t,
-    pthread_cond_timedwait,
-    pthread_condattr_init,
-    pthread_condattr_setclock,
-    pthread_condattr_t,
-    pthread_create,
-    pthread_join,
-    pthread_mutex_init,
-    pthread_mutex_lock,
-    pthread_mutex_t,
-    pthread_mutex_unlock,
-    pthread_sigmask,
-    pthread_t,
-    sigfillset,
+    pthread_cond_init, pthread_cond_signal, pthread_cond_t, pthread_cond_timedwait, pthread_condattr_init,
+    pthread_condattr_setclock, pthread_condattr_t, pthread_join, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t,
+    pthread_mutex_unlock, pthread_t, start_thread,
 )
 
 cdef enum:
     FLUSH = 250 * MILLISECOND           # what a kill may lose
     COST = 1000 * MILLISECOND           # between two rows about the sampler itself
     STACK = 256 * 1024                  # little: under RLIMIT_AS a default stack of 8 MiB would be the program's loss
-    READING_SHARE = 100                 # a reading, or writing sums, may take 1/100 of the time until the next
-    SUMS_GROWTH = 64                    # sums are written when the time elapsed has grown by 1/64
+    READING_SHARE = 100                 # a reading may take 1/100 of the time until the next
+    SUMS_SHARE = 25                     # of sums that writing may take
     RISE = 20                           # a rise by 1/20 is flushed at once: the next may be the last
 
 # An automatic interval is 1/434 of the time elapsed: a thousand rows for each factor of ten.
@@ -60,13 +45,14 @@ cdef enum:
 cdef struct sampler_t:
     meter_t *meter
     journal_t *journal
-    writer_t *writers           # of sums, which they add before a flush; NULL: none
+    sums_t sums                 # of tracers, which are added before a flush
     guard_t *guard              # of a limit, or NULL
     stacks_t *stacks            # of all threads, as memory rises near a limit, or NULL
     int64_t near                # memory from which on they are written
     scope_t scope
     bint scoped                 # the meter is one that the kernel keeps a high-water mark of
-    ours_t status               # of another process, which has its mark; our own is reset instead
+    ours_t status               # of the process: another's has its mark, while our own is reset instead
+    mapped_t mapped
     int64_t hwm                 # what that mark was
     int64_t slack               # by how much it may seem to fall: the kernel's counts differ by as much
     bint hwm_was_reset          # by that process, or as it executed another program
@@ -75,7 +61,6 @@ cdef struct sampler_t:
     int64_t due                 # the next tick
     int64_t poll_due            # when memory is read next, at the latest at the tick
     int64_t cost_due
-    int64_t sums_due
     int64_t peak                # since the last row
     int64_t highest             # in any row so far
     int64_t flushed             # the highest when rows last went to the file
@@ -83,6 +68,7 @@ cdef struct sampler_t:
     int64_t missed
     int64_t cpu                 # of the thread, when it was last written
     bint stopping
+    termination_t termination
     pthread_t thread
     pthread_mutex_t lock
     pthread_cond_t wake
@@ -97,6 +83,8 @@ cdef int64_t interval_at(sampler_t *s, int64_t time) noexcept nogil:
 cdef void write_sample(sampler_t *s, int64_t time, int64_t memory) noexcept nogil:
     cdef int64_t row[3]
     row[0], row[1], row[2] = time - s.began, memory, s.peak - memory
+    if s.scoped:
+        mapped_write(&s.mapped, s.journal, s.meter, &s.status, row)
     journal_row(s.journal, b"sample", row, 3 if s.peak > memory else 2)
     s.highest = max(s.highest, max(s.peak, memory))
     s.peak = 0
@@ -114,13 +102,13 @@ cdef void write_cost(sampler_t *s, int64_t cpu) noexcept nogil:
 
 cdef int64_t poll(sampler_t *s) noexcept nogil:
     """Read memory, and note the peak since the last poll."""
-    cdef int64_t memory = meter_read(s.meter)
+    cdef int64_t resets = mark_resets(), memory = meter_read(s.meter)
     if not s.scoped:
         s.peak = max(s.peak, memory)
     elif s.meter.pid:
         s.peak = max(s.peak, risen_hwm(s))
     else:
-        s.peak = max(s.peak, scope_take(&s.scope, memory))
+        s.peak = max(s.peak, scope_take(&s.scope, memory, resets))
     return memory
 
 
@@ -137,8 +125,7 @@ cdef int64_t risen_hwm(sampler_t *s) noexcept nogil:
 
 cdef void schedule(sampler_t *s, int64_t time, int64_t cost) noexcept nogil:
     """Find the next tick and poll; ticks that are past already are missed."""
-    cdef int64_t interval = interval_at(s, time)
-    cdef int64_t missed
+    cdef int64_t missed, interval = interval_at(s, time)
     if time >= s.due:
         if cost * READING_SHARE > interval:
             s.due = time + cost * READING_SHARE
@@ -164,15 +151,9 @@ cdef void take(sampler_t *s, int64_t time, bint must) noexcept nogil:
 
 
 cdef void write_sums(sampler_t *s, int64_t time, bint whole) noexcept nogil:
-    """Have the sums written, and find out when next: ever more rarely, so that their rows grow as slowly as samples do."""
     cdef int64_t took = thread_cpu()
-    cdef int64_t memory = poll(s)
-    cdef writer_t *writer = s.writers
-    while writer != NULL:
-        writer.write(writer.whose, s.journal, memory, whole)
-        writer = writer.next
-    took = thread_cpu() - took
-    s.sums_due = time + max(max(<int64_t>FLUSH, (time - s.began) // SUMS_GROWTH), took * READING_SHARE)
+    sums_write(&s.sums, s.journal, s.began, time, poll(s), whole)
+    s.sums.due = time + max(<int64_t>FLUSH, (thread_cpu() - took) * SUMS_SHARE)
 
 
 cdef void poll_limit(sampler_t *s, int64_t time) noexcept nogil:
@@ -210,6 +191,10 @@ cdef void *run(void *argument) noexcept nogil:
         time = now()
         if s.stopping:
             break
+        if s.termination.number:
+            take(s, time, True)
+            write_sums(s, time, True)
+            termination_write(&s.termination, s.journal, s.began)
         if time >= s.poll_due:
             take(s, time, False)
         if s.guard != NULL:
@@ -223,7 +208,7 @@ cdef void *run(void *argument) noexcept nogil:
         if time >= flush or rose:
             if rose and s.stacks != NULL and s.highest >= s.near:
                 write_stack_snapshot(s, time)
-            if s.writers != NULL and (rose or time >= s.sums_due):
+            if s.sums.writers != NULL and (rose or time >= s.sums.due):
                 write_sums(s, time, False)
             journal_flush(s.journal, time)
             s.flushed = s.highest
@@ -265,10 +250,13 @@ cdef class Sampler:
         self.sampler.status.fd = self.stacks.memory.file.fd = -1
         if peaks and meter.pid is not None:
             open_file_of(&meter.meter.folder, &self.sampler.status, b"status")
+        elif peaks:
+            open_kernel_file(&self.sampler.status, b"status", O_RDONLY)
         pthread_mutex_init(&self.sampler.lock, NULL)
         pthread_condattr_init(&monotonic)
         pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC)
         pthread_cond_init(&self.sampler.wake, &monotonic)
+        self.sampler.termination.wake = &self.sampler.wake
 
     def start(self):
         """Take the first sample and start the thread."""
@@ -285,6 +273,10 @@ cdef class Sampler:
         """Poll a limit, a ``memkit.record.limit_guard.Bound``. To be called before the start."""
         self.guard = Guard(self.journal, self.meter, bound, self.sampler.began)
         self.sampler.guard = &self.guard.guard
+
+    def flush_when_terminated(self, bint on):
+        """Flush before SIGTERM ends the process, unless the program handles it; off: once everything is in the file."""
+        (termination_watch if on else termination_forget)(&self.sampler.termination)
 
     def snapshot_stacks_from(self, int64_t memory, stacks):
         """Write where the threads are whenever memory rises by 1/20 to a height of ``memory`` or more: before the start.
@@ -303,14 +295,14 @@ cdef class Sampler:
         for capsule in capsules:
             PyCapsule_GetPointer(capsule, b"memkit.writer")         # raises for anything else
         if self.home != getpid():
-            self.sampler.writers, self.capsules = NULL, None
+            self.sampler.sums.writers, self.capsules = NULL, None
             return
         self.lock()
         for capsule in capsules:
             one = <writer_t *>PyCapsule_GetPointer(capsule, b"memkit.writer")
             one.next, first = first, one
-        self.sampler.writers = first
-        self.sampler.sums_due = 0
+        self.sampler.sums.writers = first
+        self.sampler.sums.due = self.sampler.sums.whole_due = 0
         pthread_mutex_unlock(&self.sampler.lock)
         self.capsules = capsules            # releases those before, which may run Python
 
@@ -328,6 +320,16 @@ cdef class Sampler:
             journal_flush(self.sampler.journal, now())
             pthread_mutex_unlock(&self.sampler.lock)
 
+    def flush_with_sample(self):
+        """Read once more, and write everything, for the process may end at once."""
+        if self.home != getpid() or not self.running:
+            return
+        self.lock()
+        with nogil:
+            take(&self.sampler, now(), True)
+            pthread_mutex_unlock(&self.sampler.lock)
+        self.flush()
+
     def pause(self):
         """End the thread, so that a fork finds none; ``resume`` starts another that goes on."""
         if not self.running:
@@ -337,7 +339,7 @@ cdef class Sampler:
             return
         self.lock()
         with nogil:
-            self.sampler.stopping = True
+            self.sampler.stopping = self.sampler.termination.paused = True
             pthread_cond_signal(&self.sampler.wake)
             pthread_mutex_unlock(&self.sampler.lock)
             pthread_join(self.sampler.thread, NULL)
@@ -345,22 +347,15 @@ cdef class Sampler:
 
     def resume(self):
         """Start the thread. Raises ``OSError`` where the system has none to give."""
-        cdef pthread_attr_t attributes
-        cdef sigset_t every, before
         cdef int code
         if self.running:
             return
         self.sampler.stopping = False
-        pthread_attr_init(&attributes)
-        pthread_attr_setstacksize(&attributes, STACK)
-        sigfillset(&every)
-        pthread_sigmask(SIG_SETMASK, &every, &before)       # inherited by the thread: signals are the program's
-        code = pthread_create(&self.sampler.thread, &attributes, run, &self.sampler)
-        pthread_sigmask(SIG_SETMASK, &before, NULL)
-        pthread_attr_destroy(&attributes)
+        code = start_thread(&self.sampler.thread, run, &self.sampler, STACK)
         if code:
             raise OSError(code, "the sampling thread cannot be started")
         self.running = True
+        self.sampler.termination.paused = False
         self.owner = getpid()
 
     def stop(self):
@@ -382,6 +377,7 @@ cdef class Sampler:
 
     def __dealloc__(self):
         self.pause()
+        termination_forget(&self.sampler.termination)
         release(&self.sampler.status)
         stacks_close(&self.stacks)
         if self.sampler.scope.open:

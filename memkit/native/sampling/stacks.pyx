@@ -10,33 +10,36 @@ returns too fast for that, the row has the calls that were in both of the last t
 from libc.stdint cimport int64_t
 from posix.fcntl cimport O_RDONLY
 
+import os
+
 from memkit.native.clock cimport now
-from memkit.native.descriptors cimport is_ours, release
+from memkit.native.descriptors cimport is_ours, ours_t, release
 from memkit.native.journal cimport Journal, journal_t, journal_text
 from memkit.native.meter cimport open_kernel_file
-from memkit.native.sampling.layouts cimport (
-    FRAME_SIZE, FRAMES_KNOWN, RECORD, NEXT_THREAD, THREAD_ID, TOP_FRAME, TOP_FRAME_IN_CFRAME, first_thread, read_frame,
-)
+from memkit.native.sampling.layouts cimport RECORD, find_layout, first_thread, layout_t, read_frame
 from memkit.native.sampling.own_memory cimport copy, memory_t, pointer_at
 from memkit.native.sampling.stack_rows cimport MOST_FRAMES, format_stack, frame_t, stack_t
 
 cdef enum:
     TRIES = 16
 
+cdef layout_t layout
+cdef const char *unknown = find_layout(&layout, RECORD * sizeof(int64_t))       # NULL, or why the layout is not known
+
 
 cdef void read_stack(const memory_t *memory, const char *thread, stack_t *stack) noexcept nogil:
     """Follow the frames of a thread, from the one that runs."""
     cdef int64_t record[RECORD]
     cdef frame_t *found
-    cdef const char *frame = pointer_at(memory, thread + TOP_FRAME)
-    if TOP_FRAME_IN_CFRAME >= 0 and frame != NULL:
-        frame = pointer_at(memory, frame + TOP_FRAME_IN_CFRAME)
+    cdef const char *frame = pointer_at(memory, thread + layout.top_frame)
+    if layout.top_frame_in_cframe >= 0 and frame != NULL:
+        frame = pointer_at(memory, frame + layout.top_frame_in_cframe)
     cdef int steps = 0
     stack.count = 0
-    while stack.count < MOST_FRAMES and steps < 2 * MOST_FRAMES and copy(memory, frame, record, FRAME_SIZE):
+    while stack.count < MOST_FRAMES and steps < 2 * MOST_FRAMES and copy(memory, frame, record, layout.frame_size):
         found = &stack.frames[stack.count]
         found.frame = frame
-        frame = read_frame(record, &found.code, &found.instruction)
+        frame = read_frame(&layout, record, &found.code, &found.instruction)
         stack.count += found.code != NULL
         steps += 1
 
@@ -91,22 +94,33 @@ cdef int stacks_write(stacks_t *stacks, journal_t *journal, int64_t time) noexce
     if not is_ours(&stacks.memory.file):
         return 0
     thread = first_thread()
-    while thread != NULL and threads < MOST_THREADS and copy(&stacks.memory, thread + THREAD_ID, &id, sizeof(id)):
+    while thread != NULL and threads < MOST_THREADS and copy(&stacks.memory, thread + layout.thread_id, &id, sizeof(id)):
         if format_stack(&stacks.row, &stacks.memory, time, id, stack_of(stacks, thread)):
             journal_text(journal, stacks.row.text, stacks.row.used)
-        thread = pointer_at(&stacks.memory, thread + NEXT_THREAD)
+        thread = pointer_at(&stacks.memory, thread + layout.next_thread)
         threads += 1
     return threads
 
 
 cdef void stacks_open(stacks_t *stacks) noexcept nogil:
     stacks.memory.file.fd = -1
-    if FRAMES_KNOWN:
+    if unknown == NULL:
         open_kernel_file(&stacks.memory.file, b"mem", O_RDONLY)
 
 
 cdef void stacks_close(stacks_t *stacks) noexcept nogil:
     release(&stacks.memory.file)
+
+
+def unreadable_because():
+    """Why stacks cannot be read here without the help of Python, or None."""
+    cdef ours_t file
+    cdef int error
+    if unknown != NULL:
+        return (<bytes>unknown).decode()
+    error = open_kernel_file(&file, b"mem", O_RDONLY)
+    release(&file)
+    return f"/proc/self/mem cannot be read: {os.strerror(error)}" if error else None
 
 
 def write_stacks(Journal journal):

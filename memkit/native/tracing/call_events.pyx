@@ -6,25 +6,36 @@ There are two engines: callbacks for ``sys.monitoring``, which ``memkit.tracing.
 from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
 
-from memkit.base.errors import MeterError
 from memkit.native.tracing.calls cimport (
-    calls_close, calls_flush, calls_open, calls_t, charge, child_of, join_thread, known_thread, node_t, pop, push,
-    thread_t, unwind_to,
+    calls_close, calls_open, calls_t, charge, child_of, join_thread, known_thread, node_t, pop, push, take_credit, thread_t,
+    unwind_to,
 )
-from memkit.native.tracing.code_table cimport NOT_WANTED, UNKNOWN, add_code, code_info_t, index_of, set_index
+from memkit.native.tracing.code_table cimport (
+    DISPATCHES, GIVES_JOB, MACHINERY, NOT_WANTED, TO_PROCESSES, UNKNOWN, code_info_t, index_of, index_of_function, set_index,
+    set_index_of_code,
+)
 from memkit.native.cpython cimport (
-    METH_FASTCALL, Py_DECREF, Py_INCREF, Py_None, Py_TYPE, PyCFunction, PyCFunction_Check, PyCFunction_New,
-    PyCFunctionObject, PyCodeObject, PyFrame_GetCode, PyFrame_GetLasti, PyFrameObject, PyMethodDef,
-    PyMethodDescr_Type, PyMethodDescrObject, PyTrace_C_CALL, PyTrace_CALL, PyTrace_RETURN,
+    Py_DECREF, Py_INCREF, PyCodeObject, PyFrame_GetCode, PyFrame_GetLasti, PyFrameObject, PyTrace_C_CALL, PyTrace_CALL,
+    PyTrace_RETURN,
+)
+from memkit.native.tracing.credit cimport least_read_cost
+from memkit.native.tracing.call_rows cimport calls_flush
+from memkit.native.tracing.callbacks cimport (
+    callback, method_definition, owner_of, return_disable, return_none, return_none_unless_raised,
 )
 from memkit.native.tracing.gate cimport ticks
-from memkit.native.tracing.gate import NAMES
-from memkit.native.journal cimport Journal, journal_t
-from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
+from memkit.native.tracing.handed_over cimport given_close, given_table_t, give_job, is_outside, marked, submitter, taken
+from memkit.native.tracing.handed_over cimport watched_call
+from memkit.native.heap.own cimport disown_events, disown_frame_if, disown_if, heap
+from memkit.native.journal cimport journal_t
+from memkit.native.meter cimport Meter, meter_close
 from memkit.native.tracing.hook_chain cimport PROFILE
-from memkit.native.tracing.tracer cimport Tracer, raise_pending, set_if_programs
-from memkit.native.tracing.thread_state cimport SLOTS, least_read_cost, worst_gate
+from memkit.native.tracing.greenlet_stacks cimport switch_calls
+from memkit.native.tracing.greenlet_switches cimport StackTracer
+from memkit.native.tracing.greenlets cimport switch_t
+from memkit.native.tracing.tracer cimport Tracer, is_watched, raise_pending, set_if_programs, unpacked
 
 
 # -- both engines ------------------------------------------------------------------------------------------------------
@@ -34,10 +45,12 @@ cdef inline thread_t *this_thread(Calls me) noexcept:
     return t if t != NULL else me.join()
 
 
-cdef inline node_t *callee(Calls me, thread_t *t, PyObject *code, PyObject *builtin) noexcept:
-    """The node of what is called now; NULL: it is not in the tree. ``builtin`` is NULL for Python code."""
+cdef inline node_t *callee(Calls me, thread_t *t, PyObject *code, PyObject *builtin, int begins) noexcept:
+    """The node of what is called now; NULL: nothing is left to do. ``builtin`` is NULL for Python code."""
     cdef node_t *node = t.top.recent
-    return node if node != NULL and node.code == <void *>code else me.find(t, code, builtin)
+    if node != NULL and node.code == <void *>code and node.deaths == me.calls.codes.deaths:
+        return node
+    return me.find(t, code, builtin, begins)
 
 
 cdef inline void begin_call(Calls me, thread_t *t, node_t *node, PyObject *code, bint begins, uint64_t time) noexcept:
@@ -50,82 +63,62 @@ cdef inline void untraced_event(Calls me, thread_t *t, uint64_t time) noexcept:
     """A call begins or ends that is not in the tree: by now, the last call that returned has freed its locals."""
     if t.returned != NULL:
         charge(&me.calls, t, max(time, t.since))
+    elif t.state.credited != t.taken:
+        take_credit(t)
 
 
 cdef inline void end_call(Calls me, thread_t *t, PyObject *code, uint64_t time) noexcept:
     if t.depth > 1 and t.stack[t.depth - 1].code == <void *>code:
         charge(&me.calls, t, time)
         pop(&me.calls, t)
+    elif t.depth > 1 and t.stack[t.depth - 1].code == marked(code):
+        me.watched_return(t, code, time)
     elif not (t.depth > 1 and index_of(&me.calls.codes, code) >= 0 and unwind_to(&me.calls, t, code, time)):
         untraced_event(me, t, time)
 
 
-cdef inline PyObject *method_definition(PyObject *callable) noexcept:
-    """The method definition of a C function, the same however it is bound; NULL for anything else."""
-    if PyCFunction_Check(callable):
-        return <PyObject *>(<PyCFunctionObject *>callable).m_ml
-    if Py_TYPE(callable) == &PyMethodDescr_Type:
-        return <PyObject *>(<PyMethodDescrObject *>callable).d_method
-    return NULL
-
-
 # -- sys.monitoring ----------------------------------------------------------------------------------------------------
 
-cdef inline PyObject *return_none() noexcept:
-    Py_INCREF(Py_None)
-    return Py_None
-
-
-cdef inline PyObject *return_none_unless_raised() noexcept:
-    """The result of a callback that did nothing: NULL if an exception of the program is set."""
-    return return_none() if PyErr_Occurred() == NULL else NULL
-
-
-cdef inline PyObject *return_disable(Calls me) noexcept:
-    """Disable the event for this code object; NULL if an exception of the program is set."""
-    if PyErr_Occurred() != NULL:
-        return NULL
-    Py_INCREF(<PyObject *>me.disable)
-    return <PyObject *>me.disable
-
-
-cdef bint on_begin(Calls me, PyObject *code, bint begins) noexcept:
-    """A call begins or is resumed; False: see ``return_disable``."""
+cdef bint on_begin(Calls me, PyObject **args, int begins) noexcept:
+    """A call begins or is resumed; False: see ``return_disable``. ``begins`` is -1 where an exception is thrown into it."""
     cdef uint64_t time = ticks()
+    cdef PyObject *code = args[0]
     cdef thread_t *t
     cdef node_t *node
+    disown_if(me.calls.serials, args[1])
     if not me.on:
         return True
     t = this_thread(me)
     if t == NULL:
         return PyErr_Occurred() == NULL
-    node = callee(me, t, code, NULL)
+    node = callee(me, t, code, NULL, begins)
     if node == NULL:
         return PyErr_Occurred() == NULL and (not me.on or index_of(&me.calls.codes, code) != NOT_WANTED)
-    begin_call(me, t, node, code, begins, time)
+    begin_call(me, t, node, code, begins == 1, time)
     return True
 
 
-cdef PyObject *on_start(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    cdef Calls me = <Calls>self
-    return return_none() if on_begin(me, args[0], True) else return_disable(me)
+cdef PyObject *on_start(PyObject *self, PyObject **args, size_t count, PyObject *names) noexcept:
+    cdef Calls me = <Calls>owner_of(self)
+    return return_none() if on_begin(me, args, True) else return_disable(me.disable)
 
 
-cdef PyObject *on_resume(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    cdef Calls me = <Calls>self
-    return return_none() if on_begin(me, args[0], False) else return_disable(me)
+cdef PyObject *on_resume(PyObject *self, PyObject **args, size_t count, PyObject *names) noexcept:
+    cdef Calls me = <Calls>owner_of(self)
+    return return_none() if on_begin(me, args, False) else return_disable(me.disable)
 
 
-cdef PyObject *on_throw(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    cdef Calls me = <Calls>self
-    return return_none() if on_begin(me, args[0], False) else return_none_unless_raised()
+cdef PyObject *on_throw(PyObject *self, PyObject **args, size_t count, PyObject *names) noexcept:
+    cdef Calls me = <Calls>owner_of(self)
+    return return_none() if on_begin(me, args, -1) else return_none_unless_raised()
 
 
-cdef PyObject *on_leave(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
+cdef PyObject *on_leave(PyObject *self, PyObject **args, size_t count, PyObject *names) noexcept:
     """PY_RETURN, PY_YIELD and PY_UNWIND."""
-    cdef Calls me = <Calls>self
+    cdef Calls me = <Calls>owner_of(self)
     cdef uint64_t time = ticks()
     cdef thread_t *t
+    disown_if(me.calls.serials, args[1])
     if me.on:
         t = known_thread(&me.calls)
         if t != NULL:
@@ -133,29 +126,33 @@ cdef PyObject *on_leave(PyObject *self, PyObject **args, Py_ssize_t count) noexc
     return return_none()
 
 
-cdef PyObject *on_c_call(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
+cdef PyObject *on_c_call(PyObject *self, PyObject **args, size_t count, PyObject *names) noexcept:
     """CALL, of any callable."""
-    cdef Calls me = <Calls>self
+    cdef Calls me = <Calls>owner_of(self)
     cdef uint64_t time = ticks()
     cdef PyObject *function = method_definition(args[2])
     cdef thread_t *t
     cdef node_t *node
+    disown_if(me.calls.serials, args[1])
     if function == NULL or not me.on or index_of(&me.calls.codes, args[0]) == NOT_WANTED:
         return return_none()
+    if is_watched(me, function) and (me.run_before() or not me.on):
+        return return_none_unless_raised()
     t = this_thread(me)
-    node = callee(me, t, function, args[2]) if t != NULL else NULL
+    node = callee(me, t, function, args[2], True) if t != NULL else NULL
     if node == NULL:
         return return_none_unless_raised()
     begin_call(me, t, node, function, True, time)
     return return_none()
 
 
-cdef PyObject *on_c_leave(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
+cdef PyObject *on_c_leave(PyObject *self, PyObject **args, size_t count, PyObject *names) noexcept:
     """C_RETURN and C_RAISE."""
-    cdef Calls me = <Calls>self
+    cdef Calls me = <Calls>owner_of(self)
     cdef uint64_t time = ticks()
     cdef PyObject *function = method_definition(args[2])
     cdef thread_t *t
+    disown_if(me.calls.serials, args[1])
     if function != NULL and me.on:
         t = known_thread(&me.calls)
         if t != NULL:
@@ -171,7 +168,8 @@ cdef int on_frame(Calls me, thread_t *t, PyFrameObject *frame, int what, uint64_
     cdef node_t *node
     cdef int index, raised = 0
     if what == PyTrace_CALL:
-        node = callee(me, t, <PyObject *>code, NULL)
+        disown_frame_if(me.calls.serials, frame)
+        node = callee(me, t, <PyObject *>code, NULL, -1)
         if node == NULL:
             raised = -(PyErr_Occurred() != NULL)
         else:
@@ -191,12 +189,16 @@ cdef int on_builtin(Calls me, thread_t *t, PyFrameObject *frame, int what, PyObj
     cdef int raised = 0
     if function == NULL:
         return 0
+    if what == PyTrace_C_CALL and is_watched(me, function):
+        raised = me.run_before()
+    if not me.builtins or raised or not me.on:
+        return raised
     if what != PyTrace_C_CALL:
         end_call(me, t, function, time)
         return 0
     code = PyFrame_GetCode(frame)
     if index_of(&me.calls.codes, code) != NOT_WANTED:
-        node = callee(me, t, function, callable)
+        node = callee(me, t, function, callable, True)
         if node == NULL:
             raised = -(PyErr_Occurred() != NULL)
         else:
@@ -205,54 +207,39 @@ cdef int on_builtin(Calls me, thread_t *t, PyFrameObject *frame, int what, PyObj
     return raised
 
 
-cdef PyMethodDef definitions[6]
-definitions[0] = PyMethodDef(b"on_start", <PyCFunction>on_start, METH_FASTCALL, NULL)
-definitions[1] = PyMethodDef(b"on_resume", <PyCFunction>on_resume, METH_FASTCALL, NULL)
-definitions[2] = PyMethodDef(b"on_throw", <PyCFunction>on_throw, METH_FASTCALL, NULL)
-definitions[3] = PyMethodDef(b"on_leave", <PyCFunction>on_leave, METH_FASTCALL, NULL)
-definitions[4] = PyMethodDef(b"on_c_call", <PyCFunction>on_c_call, METH_FASTCALL, NULL)
-definitions[5] = PyMethodDef(b"on_c_leave", <PyCFunction>on_c_leave, METH_FASTCALL, NULL)
-
 # -- the class ---------------------------------------------------------------------------------------------------------
 
-cdef void write_calls(void *calls, journal_t *journal, int64_t memory, bint whole) noexcept nogil:
-    calls_flush(<calls_t *>calls, journal, memory, whole)
+cdef int64_t write_calls(void *calls, journal_t *journal, int64_t memory, int64_t most) noexcept nogil:
+    return calls_flush(<calls_t *>calls, journal, memory, most)
 
 
-cdef class Calls(Tracer):
+cdef class Calls(StackTracer):
     """The tree of all call paths.
 
     ``describe`` is called once with each code object, and returns None if it is not to be in the tree; otherwise the number
-    of the function, whether the tree may begin there, and the last instruction of a frame that begins. ``describe_builtin``
-    is called once with each C function, and returns its number, ``describe_thread`` in each thread, and returns the function
-    of its root and its TID. ``more`` is the function of the paths beyond the limit, ``fault_bytes`` how many bytes one page
-    fault can bring at most. ``disable`` is ``sys.monitoring.DISABLE``.
+    of the function, whether the tree may begin there, the last instruction of a frame that begins, and its part in handing
+    work over: a role, the name of a local variable, and the function that stands for the work. Code objects are not kept
+    alive. ``describe_builtin`` is called once with each C function, and returns its number, ``describe_thread`` in each
+    thread, and returns the function of its root, its TID, the ``id`` of its ``Thread`` and the function that stands for a
+    thread. ``more`` is the function of the paths beyond the limit, ``disable`` is ``sys.monitoring.DISABLE``, ``give``
+    takes who hands work to other processes, a node, and the local variable of its caller that holds the work.
     """
 
     cdef calls_t calls
-    cdef object describe, describe_builtin, describe_thread, disable
+    cdef given_table_t given
+    cdef object describe, describe_builtin, describe_thread, disable, give
     cdef bint builtins, everywhere
-    cdef list kept                  # code objects whose addresses are in the table
 
-    def __cinit__(
-        self, Meter meter, describe, describe_builtin, describe_thread, int more, bint everywhere, int64_t fault_bytes,
-        disable=None,
-    ):
+    def __cinit__(self, Meter meter, describe, describe_builtin, describe_thread, int more, bint everywhere,
+                  disable=None, give=None, bint with_heap=False):
         self.kind = PROFILE
         self.sums_writer.write, self.sums_writer.whose = write_calls, &self.calls
         self.describe, self.describe_builtin, self.describe_thread = describe, describe_builtin, describe_thread
-        self.builtins, self.everywhere, self.disable, self.kept = describe_builtin is not None, everywhere, disable, []
-        self.calls.tracer.scoped = meter.name == "rss"
-        self.calls.tracer.meter = meter.meter
-        self.calls.tracer.meter.file.fd = -1
-        cdef int refused = calls_open(&self.calls)
-        if refused == -1:
-            raise MeterError(f"calls are being traced {SLOTS} times over already: stop one of the recordings")
-        if refused:
-            raise MemoryError
-        self.calls.more, self.calls.fault_bytes = more, fault_bytes
-        if meter_open(&self.calls.tracer.meter):
-            raise MeterError(f"meter {meter.name!r} cannot be read")
+        self.builtins, self.everywhere, self.disable, self.give = describe_builtin is not None, everywhere, disable, give
+        self.reads(&self.calls.tracer, meter)
+        self.opened(meter, calls_open(&self.calls), "calls")
+        self.calls.more = more
+        self.calls.serials = heap.path_serials if with_heap else NULL
 
     cdef int handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
         """An event of the profile hook."""
@@ -262,24 +249,22 @@ cdef class Calls(Tracer):
             return -(PyErr_Occurred() != NULL)
         if what == PyTrace_CALL or what == PyTrace_RETURN:
             return on_frame(self, t, frame, what, time)
-        if self.builtins and argument != NULL:
+        if argument != NULL:
             return on_builtin(self, t, frame, what, argument, time)
         return 0
 
     cdef thread_t *join(self) noexcept:
         """Attach the calling thread with a root; NULL: not attached, perhaps with an exception that the program raised."""
-        cdef int number = -1, thread = 0
-        raised = None
-        self.running_python += 1
-        try:
-            number, thread = self.describe_thread()
-        except BaseException as error:
-            number, raised = -1, error
-        set_if_programs(raised)
-        self.python_returned()
-        return join_thread(&self.calls, number, thread) if self.on and number >= 0 else NULL
+        cdef int number, thread, kind
+        cdef size_t whose
+        found = self.ask(self.describe_thread, ())
+        if not self.on or found is None or not unpacked(found, &number, &thread, &whose, &kind) or number < 0:
+            return NULL
+        return join_thread(&self.calls, number, thread, taken(&self.given, <void *>whose, kind), kind)
 
-    cdef node_t *find(self, thread_t *t, PyObject *code, PyObject *builtin) noexcept:
+    cdef node_t *find(self, thread_t *t, PyObject *code, PyObject *builtin, int begins) noexcept:
+        cdef code_info_t *info
+        cdef node_t *node
         cdef int index = index_of(&self.calls.codes, code)
         if index == UNKNOWN:
             charge(&self.calls, t, ticks())     # Python may give the GIL to a thread that reads memory
@@ -289,43 +274,96 @@ cdef class Calls(Tracer):
             t.since = ticks()
         if index < 0:
             return NULL
-        if not self.everywhere and t.depth == 1 and not self.calls.codes.infos[index].target:
+        info = self.calls.codes.infos[index]
+        if builtin == NULL and (info.role > MACHINERY or t.top.role & DISPATCHES):
+            return self.find_watched(t, info, code, begins)
+        if not self.everywhere and is_outside(t, info):
             untraced_event(self, t, ticks())
             return NULL
-        return child_of(&self.calls, t.top, code, self.calls.codes.infos[index].number)
+        node = child_of(&self.calls, t.top, code, info.number)
+        if node != NULL and node.code == <void *>code:
+            node.role = info.role
+        return node
+
+    cdef node_t *find_watched(self, thread_t *t, code_info_t *info, PyObject *code, int begins) noexcept:
+        """The same for a call that may have a part in handing work over."""
+        cdef node_t *node
+        info.code = code
+        if info.role & TO_PROCESSES:
+            node = submitter(&self.calls, t.top, self.everywhere)
+            charge(&self.calls, t, ticks())     # Python may give the GIL to a thread that reads memory
+            if node != NULL:
+                self.ask(self.give, (node.id, <object>info.local))
+            if not self.on or PyErr_Occurred() != NULL:
+                return NULL
+            t.since = ticks()
+        self.python_runs()                # Python 3.11 may collect garbage
+        node = watched_call(&self.calls, &self.given, t, info, begins, self.everywhere)
+        self.python_returned()
+        if not self.on:
+            return NULL
+        if node == NULL:
+            untraced_event(self, t, ticks())
+        elif info.role & GIVES_JOB:
+            begin_call(self, t, node, <PyObject *>marked(code), True, ticks())
+            return NULL
+        return node
+
+    cdef void watched_return(self, thread_t *t, PyObject *code, uint64_t time) noexcept:
+        """A call returns that hands over work."""
+        cdef int index = index_of(&self.calls.codes, code)
+        charge(&self.calls, t, time)
+        if index >= 0:
+            self.python_runs()            # Python 3.11 may collect garbage
+            give_job(&self.calls, &self.given, t, self.calls.codes.infos[index], self.everywhere)
+            self.python_returned()
+        if self.on:
+            pop(&self.calls, t)
 
     cdef int classify(self, PyObject *code, PyObject *builtin) noexcept:
         """Ask about a code object or C function, and remember the answer; UNKNOWN with an exception of the program."""
-        cdef code_info_t *info = NULL
-        cdef int index = NOT_WANTED, number = -1, begins = 0
-        cdef bint target = False
-        raised = None
-        self.running_python += 1
+        cdef code_info_t answer
+        cdef int index = NOT_WANTED
+        memset(&answer, 0, sizeof(answer))
+        raised = local = None
+        self.python_runs()
         try:
+            self.notice(None if builtin != NULL else <object>code)
             if builtin != NULL:
-                number = self.describe_builtin(<object>builtin)
+                answer.number = self.describe_builtin(<object>builtin)
             else:
-                self.kept.append(<object>code)      # so that no other code object takes its address
-                answer = self.describe(<object>code)
-                if answer is not None:
-                    number, target, begins = answer
+                found = self.describe(<object>code)
+                if found is None:
+                    answer.number = -1
+                else:
+                    answer.number, answer.target, answer.begins, (answer.role, local, answer.kind) = found
+                    answer.local = <PyObject *>local            # the table of names keeps it alive
         except BaseException as error:
-            number, raised = -1, error
+            answer.number, raised = -1, error
         if set_if_programs(raised):
             index = UNKNOWN
-        elif number < 0:
-            set_index(&self.calls.codes, code, NOT_WANTED)
         else:
-            info = add_code(&self.calls.codes, code, 0, 0)
-        if info != NULL:
-            info.number, info.target, info.begins = number, target, begins
-            index = self.calls.codes.count - 1
+            if answer.number >= 0:
+                index = index_of_function(&self.calls.codes, &self.calls.answers, &answer)
+            if builtin != NULL:
+                set_index(&self.calls.codes, code, index)
+            elif not set_index_of_code(&self.calls.codes, code, index):
+                index = NOT_WANTED
+        disown_events(code if builtin == NULL else NULL)
         self.python_returned()
         return index
 
+    cdef void switched(self, switch_t *switch) noexcept:
+        cdef thread_t *t = known_thread(&self.calls) if self.on else NULL
+        if t != NULL:
+            switch_calls(&self.calls, t, switch)
+
     def callbacks(self):
         """The callbacks for ``sys.monitoring``: start, resume, throw, leave, call and end of C functions."""
-        return tuple([PyCFunction_New(&definitions[i], self) for i in range(6)])
+        return (
+            callback(self, on_start), callback(self, on_resume), callback(self, on_throw), callback(self, on_leave),
+            callback(self, on_c_call), callback(self, on_c_leave),
+        )
 
     def start(self):
         """Count from now on, until ``stop``. This thread is attached at once."""
@@ -336,7 +374,7 @@ cdef class Calls(Tracer):
     def enter(self, code):
         """Count a call that has just begun in this thread, whose event came before it was traced."""
         cdef thread_t *t = this_thread(self) if self.on else NULL
-        cdef node_t *node = callee(self, t, <PyObject *>code, NULL) if t != NULL else NULL
+        cdef node_t *node = callee(self, t, <PyObject *>code, NULL, True) if t != NULL else NULL
         if node != NULL:
             begin_call(self, t, node, <PyObject *>code, True, ticks())
         raise_pending()
@@ -353,20 +391,10 @@ cdef class Calls(Tracer):
         raise_pending()
         return 0.0 if t == NULL else least_read_cost(&self.calls.tracer, &t.state)
 
-    def flush(self, Journal journal):
-        """Write all totals that have changed, with running calls."""
-        with nogil:
-            calls_flush(&self.calls, &journal.journal, meter_read(&self.calls.tracer.meter), True)
-
-    @property
-    def gate(self):
-        """The slowest gate engine of the traced threads."""
-        return NAMES[worst_gate(&self.calls.tracer)]
-
     cdef void free_all(self) noexcept:
+        given_close(&self.given)
         calls_close(&self.calls)
         meter_close(&self.calls.tracer.meter)
 
     def __dealloc__(self):
-        calls_close(&self.calls)
-        meter_close(&self.calls.tracer.meter)
+        self.free_all()

@@ -89,7 +89,6 @@ cdef class EventLog:
         for i in range(len(self.own)):
             self.own_files[i] = <PyObject *>self.own[i]
         self.forks = forks
-        self.gate.fd = -1
         self.meter = meter.meter
         self.meter.file.fd = -1
         if meter_open(&self.meter):

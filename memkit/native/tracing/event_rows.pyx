@@ -1,6 +1,7 @@
 """The rows of an event log, as CSV, and padded to columns for people to read.
 
-Nothing is cut and any text survives. In CSV a text with a comma, a quote or a line break stands in quotes (RFC 4180).
+Nothing is cut and any text survives. In CSV a text with a comma, a quote or a line break stands in quotes (RFC 4180), and
+one that a spreadsheet would take for a formula, or that begins with an apostrophe, has an apostrophe before it.
 Between blanks, where a text must not have any, a blank, a control character and a backslash are ``\\x20`` and the like.
 Numbers are formatted by hand, because ``printf`` would write whatever decimal point the program has set its locale to.
 """
@@ -77,17 +78,28 @@ cdef void put_seconds(row_t *row, int64_t time, int digits) noexcept nogil:
 
 # -- CSV ---------------------------------------------------------------------------------------------------------------
 
+cdef bint is_guarded(char letter) noexcept nogil:
+    """Whether what begins so has an apostrophe before it."""
+    if letter == c'=' or letter == c'+' or letter == c'-' or letter == c'@' or letter == c"'":
+        return True
+    return letter == c'\t' or letter == c'\n' or letter == c'\r'
+
+
 cdef void put_field(row_t *row, const text_t *text) noexcept nogil:
     cdef size_t i
     cdef bint plain = True
+    cdef bint guarded = text.length > 0 and is_guarded(text.text[0])
     for i in range(text.length):
         if text.text[i] == c',' or text.text[i] == c'"' or text.text[i] == c'\n' or text.text[i] == c'\r':
             plain = False
             break
+    if not plain:
+        put(row, c'"')
+    if guarded:
+        put(row, c"'")
     if plain:
         put_text(row, text.text, text.length)
         return
-    put(row, c'"')
     for i in range(text.length):
         if text.text[i] == c'"':
             put(row, c'"')

@@ -29,30 +29,38 @@ cdef extern from *:
         getrusage(RUSAGE_THREAD, &usage);
         return usage.ru_minflt + usage.ru_majflt;
     }
+    static inline long memkit_process_faults(void) {
+        struct rusage usage;
+        getrusage(RUSAGE_SELF, &usage);
+        return usage.ru_minflt + usage.ru_majflt;
+    }
     """
     uint64_t ticks "memkit_ticks"() noexcept nogil          # of the processor's constant-rate counter
     long thread_faults "memkit_faults"() noexcept nogil     # page faults of the calling thread
+    long process_faults "memkit_process_faults"() noexcept nogil    # of all threads, of those that have ended too
 
 cdef struct gate_t:
     int engine
     uint64_t checked_at         # ticks, at the last check
     uint64_t read_at            # ticks, at the last reading
+    uint64_t step               # after more than this since the last check, memory is read
+    uint64_t stale              # after more than this since the last reading: small changes may have added up
+    bint gap                    # whether the reading that comes was due to the time since the last check
     volatile uint64_t *head     # PERF: increases at each page fault of the thread
     uint64_t last_head
     long last_faults            # RUSAGE
-    int fd
-    uint64_t event              # its id, to tell whether the descriptor is still this event
     void *ring
 
-cdef struct rules_t:            # ticks; the same for all threads
-    uint64_t step               # after more than this since the last check, memory is read
-    uint64_t stale              # after more than this since the last reading: small changes may have added up
+cdef struct rules_t:            # ticks: what these are, where a reading does not take longer
+    uint64_t step
+    uint64_t stale
 
 cdef rules_t rules
 
 # Whether to read memory now; `time` is ticks().
 cdef inline bint must_read(gate_t *gate, uint64_t time) noexcept nogil:
-    cdef bint slow = time - gate.checked_at > rules.step or time - gate.read_at > rules.stale
+    cdef bint gap = time - gate.checked_at > gate.step
+    cdef bint slow = gap or time - gate.read_at > gate.stale
     cdef uint64_t head
     cdef long faults
     gate.checked_at = time
@@ -67,8 +75,19 @@ cdef inline bint must_read(gate_t *gate, uint64_t time) noexcept nogil:
             if faults == gate.last_faults:
                 return False
             gate.last_faults = faults
+    gate.gap = gap
     gate.read_at = time
     return True
+
+
+cdef inline void end_reading(gate_t *gate, uint64_t began, bint costly) noexcept nogil:
+    """After a reading of memory. A costly one is made less often, so that it takes half of the time at most."""
+    cdef uint64_t took
+    gate.checked_at = ticks()
+    if costly:
+        gate.read_at, took = gate.checked_at, gate.checked_at - began
+        gate.step, gate.stale = max(rules.step, 2 * took), max(rules.stale, 2 * took)
+
 
 cdef void gate_open(gate_t *gate) noexcept nogil            # for the calling thread; RUSAGE where PERF is refused
 cdef void gate_close(gate_t *gate) noexcept nogil

@@ -24,8 +24,7 @@ from posix.unistd cimport _SC_PAGESIZE, close, sysconf
 
 from memkit.base.errors import MeterError, UsageError
 from memkit.native.clock cimport now
-from memkit.native.descriptors cimport moved_up
-from memkit.native.perf_event cimport perf_head, perf_id, perf_open_faults
+from memkit.native.perf_event cimport perf_head, perf_open_faults
 
 cdef enum:
     STEP = 2000                 # nanoseconds
@@ -43,28 +42,28 @@ cdef int64_t first_time = 0
 # -- one thread ------------------------------------------------------------------------------------------------------
 
 cdef int map_faults(gate_t *gate) noexcept nogil:
-    """Open this thread's page-fault event and map its ring, read-only and never drained; 0, or errno."""
+    """Open this thread's page-fault event and map its ring, read-only and never drained; 0, or errno.
+
+    The map keeps the event: its descriptor is closed at once, so that a program has all of its own, however many threads.
+    """
     cdef long page = sysconf(_SC_PAGESIZE)
-    cdef int code
-    gate.fd = perf_open_faults()
-    if gate.fd < 0:
+    cdef int code = 0
+    cdef int fd = perf_open_faults()
+    if fd < 0:
         return errno
-    gate.ring = mmap(NULL, 2 * page, PROT_READ, MAP_SHARED, gate.fd, 0)
+    gate.ring = mmap(NULL, 2 * page, PROT_READ, MAP_SHARED, fd, 0)
     if gate.ring == MAP_FAILED:
         code = errno
-        close(gate.fd)
-        gate.fd = -1
         gate.ring = NULL
-        return code
-    gate.fd = moved_up(gate.fd)
-    gate.event = perf_id(gate.fd)
-    gate.head = perf_head(gate.ring)
-    return 0
+    else:
+        gate.head = perf_head(gate.ring)
+    close(fd)
+    return code
 
 
 cdef void gate_open(gate_t *gate) noexcept nogil:
     memset(gate, 0, sizeof(gate_t))
-    gate.fd = -1
+    gate.step, gate.stale = rules.step, rules.stale
     gate.engine = preferred
     if gate.engine == PERF and map_faults(gate):        # no descriptor left, or refused meanwhile
         gate.engine = RUSAGE
@@ -74,9 +73,6 @@ cdef void gate_close(gate_t *gate) noexcept nogil:
     if gate.ring != NULL:
         munmap(gate.ring, 2 * sysconf(_SC_PAGESIZE))
         gate.ring = NULL
-    if gate.fd >= 0 and gate.event and perf_id(gate.fd) == gate.event:
-        close(gate.fd)
-    gate.fd = -1
     if gate.engine == PERF:
         gate.engine = RUSAGE
 

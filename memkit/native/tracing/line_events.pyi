@@ -1,17 +1,18 @@
 from collections.abc import Callable, Sequence
 from types import BuiltinFunctionType, CodeType
-from typing import Literal, Self
+from typing import Self
 
-from memkit.native.journal import Journal
 from memkit.native.meter import Meter
-from memkit.native.tracing.tracer import Tracer
+from memkit.native.tracing.greenlet_switches import StackTracer
 
-class Lines(Tracer):
+class Lines(StackTracer):
     def __new__(
         cls,
         meter: Meter,
         wanted: Callable[[CodeType], tuple[int, int, int, Sequence[int], CodeType | None] | None],
         disable: object = None,
+        keep: bool = False,
+        with_heap: bool = False,
     ) -> Self: ...
     def trace(self, code: CodeType) -> None: ...
     def pause(self) -> None: ...
@@ -19,10 +20,6 @@ class Lines(Tracer):
     def sums(
         self,
     ) -> list[tuple[CodeType, int, tuple[int, int, int, int], list[tuple[int, int, int, int, int, int]]]]: ...
+    def codes(self) -> list[CodeType]: ...
     def callbacks(self) -> tuple[BuiltinFunctionType, ...]: ...
     def read_cost(self) -> float: ...
-    def flush(self, journal: Journal) -> None: ...
-    @property
-    def gate(self) -> Literal["perf", "rusage", "always"]: ...
-    @property
-    def kept(self) -> list[CodeType]: ...

@@ -7,66 +7,65 @@ from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
-from memkit.base.errors import MeterError
+from memkit.native.tracing.callbacks cimport callback, owner_of, return_disable, return_none, small_int
+from memkit.native.tracing.line_rows cimport lines_flush
 from memkit.native.tracing.code_table cimport (
-    NOT_WANTED, UNKNOWN, add_code, code_info_t, forget_not_wanted, index_of, row_of, set_index,
+    NOT_WANTED, STATEMENT_AT, UNKNOWN, add_info, code_info_t, code_table_t, index_of, row_of, set_index, set_index_of_code,
 )
 from memkit.native.cpython cimport (
-    METH_FASTCALL, Py_DECREF, Py_INCREF, Py_None, PyCFunction, PyCFunction_New, PyCodeObject, PyFrame_GetCode,
-    PyFrame_GetLineNumber, PyFrameObject, PyLong_AsLong, PyMethodDef, PyTrace_CALL, PyTrace_LINE, PyTrace_RETURN,
+    Py_DECREF, Py_INCREF, Py_None, PyCode_Addr2Line, PyCodeObject, PyFrame_GetCode, PyFrame_GetLineNumber, PyFrameObject,
+    PyTrace_CALL, PyTrace_LINE, PyTrace_RETURN,
 )
+from memkit.native.tracing.credit cimport least_read_cost
 from memkit.native.tracing.gate cimport ticks
-from memkit.native.tracing.gate import NAMES
-from memkit.native.journal cimport Journal, journal_t
+from memkit.native.heap.own cimport disown_events, disown_frame_if, disown_if, heap
+from memkit.native.journal cimport journal_t
 from memkit.native.tracing.lines cimport (
-    activation_t, begin_line, end_line, enter, forget_activations, leave, line_t, lines_close, lines_flush, lines_open,
-    lines_t, table_t, this_thread, thread_t, unwind_to,
+    activation_t, count_hit, end_line, enter, forget_activations, join_thread, known_thread, leave, line_t,
+    lines_close, lines_open, lines_t, next_line, table_t, thread_t, unwind_to,
 )
-from memkit.native.meter cimport Meter, meter_close, meter_open, meter_read
+from memkit.native.meter cimport Meter, meter_close
 from memkit.native.tracing.hook_chain cimport TRACE
+from memkit.native.tracing.greenlet_stacks cimport switch_lines
+from memkit.native.tracing.greenlet_switches cimport StackTracer
+from memkit.native.tracing.greenlets cimport switch_t
 from memkit.native.tracing.tracer cimport Tracer, raise_pending, set_if_programs
-from memkit.native.tracing.thread_state cimport SLOTS, least_read_cost, thread_state_t, thread_states, worst_gate
-
-cdef enum:
-    MOST_UNWANTED = 100000      # code objects that are kept alive, so that their addresses stay theirs
+from memkit.native.tracing.thread_state cimport thread_state_t, thread_states
 
 
 # -- sys.monitoring ----------------------------------------------------------------------------------------------------
 
-cdef inline PyObject *return_none() noexcept:
-    Py_INCREF(Py_None)
-    return Py_None
-
-
-cdef inline PyObject *return_disable(Lines me) noexcept:
-    """Disable the event for this code object; NULL where an exception of the program is set."""
-    if PyErr_Occurred() != NULL:
-        return NULL
-    Py_INCREF(<PyObject *>me.disable)
-    return <PyObject *>me.disable
+cdef inline thread_t *this_thread(Lines me) noexcept:
+    cdef thread_t *t = known_thread(&me.lines)
+    return t if t != NULL else me.join()
 
 
 cdef bint unwind_to_code(lines_t *lines, thread_t *t, void *code, uint64_t time) noexcept:
     """Take off what ended without an event, down to an activation of a code object; False: it has none."""
-    cdef int index
-    if t.depth and t.stack[t.depth - 1].table.info.code == code:
+    cdef int index, place = -1
+    if t.depth and t.stack[t.depth - 1].code == code:
         return True
     index = index_of(&lines.codes, code)
-    if index < 0 or index >= t.known or t.tables[index] == NULL or t.tables[index].top < 0:
+    if 0 <= index < t.known and t.tables[index] != NULL:
+        place = t.tables[index].top
+    while place >= 0 and t.stack[place].code != code:
+        place = t.stack[place].outer
+    if place < 0:
         return False
-    unwind_to(lines, t, t.tables[index].top, time)
+    unwind_to(lines, t, place, time)
     return True
 
 
-cdef PyObject *on_start(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
+cdef PyObject *on_start(PyObject *self, PyObject **args, size_t count, PyObject *names) noexcept:
     """PY_START. At a code object that is not wanted, the event comes once."""
-    cdef Lines me = <Lines>self
+    cdef Lines me = <Lines>owner_of(self)
     cdef lines_t *lines = &me.lines
     cdef uint64_t time = ticks()
     cdef thread_t *t
     cdef int index
     if not me.on:
         return return_none()
+    disown_if(lines.serials, args[1])
     index = index_of(&lines.codes, args[0])
     if index == UNKNOWN:
         index = me.classify(<object>args[0])
@@ -75,22 +74,29 @@ cdef PyObject *on_start(PyObject *self, PyObject **args, Py_ssize_t count) noexc
     if not me.on:
         return return_none()
     if index < 0:
-        return return_disable(me)
-    t = this_thread(lines)
+        return return_disable(me.disable)
+    t = this_thread(me)
     if t != NULL:
-        enter(lines, t, index, -1, time)
+        enter(lines, t, index, args[0], -1, time)
     return return_none()
+
+
+cdef inline int row_at(code_info_t *info, PyObject *code, int offset) noexcept:
+    """The row of an instruction."""
+    if info.code != <void *>code:           # another with the same function: it may have other instructions
+        return row_of(info, PyCode_Addr2Line(<PyCodeObject *>code, offset))
+    return info.row_at[offset // 2] if offset // 2 < info.units else 0
 
 
 cdef bint resume_code(Lines me, PyObject **args) noexcept:
     """A generator or coroutine is resumed in the line where it was suspended; False: see ``return_disable``."""
     cdef lines_t *lines = &me.lines
     cdef uint64_t time = ticks()
-    cdef code_info_t *info
     cdef thread_t *t
-    cdef int index, unit
+    cdef int index
     if not me.on:
         return True
+    disown_if(lines.serials, args[1])
     index = index_of(&lines.codes, args[0])
     if index == UNKNOWN:
         index = me.classify(<object>args[0])
@@ -98,26 +104,24 @@ cdef bint resume_code(Lines me, PyObject **args) noexcept:
             return False
     if not me.on or index < 0:
         return not me.on
-    t = this_thread(lines)
+    t = this_thread(me)
     if t != NULL:
-        info = lines.codes.infos[index]
-        unit = PyLong_AsLong(args[1]) // 2
-        enter(lines, t, index, info.row_at[unit] if unit < info.units else 0, time)
+        enter(lines, t, index, args[0], row_at(lines.codes.infos[index], args[0], small_int(args[1])), time)
     return True
 
 
-cdef PyObject *on_resume(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    cdef Lines me = <Lines>self
-    return return_none() if resume_code(me, args) else return_disable(me)
+cdef PyObject *on_resume(PyObject *self, PyObject **args, size_t count, PyObject *names) noexcept:
+    cdef Lines me = <Lines>owner_of(self)
+    return return_none() if resume_code(me, args) else return_disable(me.disable)
 
 
-cdef PyObject *on_throw(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    cdef Lines me = <Lines>self
+cdef PyObject *on_throw(PyObject *self, PyObject **args, size_t count, PyObject *names) noexcept:
+    cdef Lines me = <Lines>owner_of(self)
     return return_none() if resume_code(me, args) or PyErr_Occurred() == NULL else NULL
 
 
-cdef PyObject *on_line(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
-    cdef Lines me = <Lines>self
+cdef PyObject *on_line(PyObject *self, PyObject **args, size_t count, PyObject *names) noexcept:
+    cdef Lines me = <Lines>owner_of(self)
     cdef lines_t *lines = &me.lines
     cdef uint64_t time = ticks()
     cdef thread_t *t
@@ -125,32 +129,30 @@ cdef PyObject *on_line(PyObject *self, PyObject **args, Py_ssize_t count) noexce
     cdef int index
     if not me.on:
         return return_none()
-    t = this_thread(lines)
+    disown_if(lines.serials, args[1])
+    t = this_thread(me)
     if t == NULL:
         return return_none()
-    if not (t.depth and t.stack[t.depth - 1].table.info.code == args[0]) and not unwind_to_code(lines, t, args[0], time):
+    if not (t.depth and t.stack[t.depth - 1].code == args[0]) and not unwind_to_code(lines, t, args[0], time):
         # It was running already when tracing began.
         index = index_of(&lines.codes, args[0])
-        if index < 0 or enter(lines, t, index, -2, time) == NULL:
+        if index < 0 or enter(lines, t, index, args[0], -2, time) == NULL:
             return return_none()
     a = &t.stack[t.depth - 1]
-    if a.row >= 0:
-        time = end_line(lines, t, time)
-        begin_line(t, a, row_of(a.table.info, PyLong_AsLong(args[1])), time)
-    else:       # what happened before the first line is charged to it
-        a.row = row_of(a.table.info, PyLong_AsLong(args[1]))
-    a.table.lines[a.row].hits += 1
+    next_line(lines, t, a, row_of(a.table.info, small_int(args[1])), time)
+    count_hit(a)
     return return_none()
 
 
-cdef PyObject *on_leave(PyObject *self, PyObject **args, Py_ssize_t count) noexcept:
+cdef PyObject *on_leave(PyObject *self, PyObject **args, size_t count, PyObject *names) noexcept:
     """PY_RETURN, PY_YIELD and PY_UNWIND, which comes from all code."""
-    cdef Lines me = <Lines>self
+    cdef Lines me = <Lines>owner_of(self)
     cdef lines_t *lines = &me.lines
     cdef uint64_t time = ticks()
     cdef thread_t *t
     if me.on:
-        t = this_thread(lines)
+        disown_if(lines.serials, args[1])
+        t = this_thread(me)
         if t != NULL and t.depth and unwind_to_code(lines, t, args[0], time):
             time = end_line(lines, t, time)
             leave(t, time)
@@ -174,8 +176,8 @@ cdef activation_t *enter_frame(lines_t *lines, thread_t *t, int index, PyFrameOb
     cdef code_info_t *info = lines.codes.infos[index]
     cdef int line = PyFrame_GetLineNumber(frame)
     # A resumed frame is at the line where it was suspended, one that begins at the line of the def.
-    cdef int row = -1 if line == (<PyCodeObject *>info.code).co_firstlineno else row_of(info, line)
-    cdef activation_t *a = enter(lines, t, index, row, time)
+    cdef int row = -1 if line == info.line else row_of(info, line)
+    cdef activation_t *a = enter(lines, t, index, NULL, row, time)
     if a != NULL:
         a.frame = frame
     return a
@@ -186,6 +188,7 @@ cdef void on_traced_code(lines_t *lines, thread_t *t, int index, PyFrameObject *
     cdef activation_t *a
     cdef bint known
     if what == PyTrace_CALL:
+        disown_frame_if(lines.serials, frame)
         enter_frame(lines, t, index, frame, time)
         return
     known = t.depth and (t.stack[t.depth - 1].frame == <void *>frame or unwind_to_frame(lines, t, index, frame, time))
@@ -194,60 +197,46 @@ cdef void on_traced_code(lines_t *lines, thread_t *t, int index, PyFrameObject *
             time = end_line(lines, t, time)
             leave(t, time)
         return
-    if not known:
-        if enter_frame(lines, t, index, frame, time) == NULL:
-            return
-        a = &t.stack[t.depth - 1]
-    else:
-        a = &t.stack[t.depth - 1]
-        if a.row >= 0:
-            time = end_line(lines, t, time)
-            begin_line(t, a, row_of(a.table.info, PyFrame_GetLineNumber(frame)), time)
-    if a.row < 0:
-        a.row = row_of(a.table.info, PyFrame_GetLineNumber(frame))
-    a.table.lines[a.row].hits += 1
+    if not known and enter_frame(lines, t, index, frame, time) == NULL:
+        return
+    a = &t.stack[t.depth - 1]
+    if known or a.row < 0:
+        next_line(lines, t, a, row_of(a.table.info, PyFrame_GetLineNumber(frame)), time)
+    count_hit(a)
 
-
-cdef PyMethodDef definitions[5]
-definitions[0] = PyMethodDef(b"on_start", <PyCFunction>on_start, METH_FASTCALL, NULL)
-definitions[1] = PyMethodDef(b"on_resume", <PyCFunction>on_resume, METH_FASTCALL, NULL)
-definitions[2] = PyMethodDef(b"on_line", <PyCFunction>on_line, METH_FASTCALL, NULL)
-definitions[3] = PyMethodDef(b"on_leave", <PyCFunction>on_leave, METH_FASTCALL, NULL)
-definitions[4] = PyMethodDef(b"on_throw", <PyCFunction>on_throw, METH_FASTCALL, NULL)
 
 # -- the class ---------------------------------------------------------------------------------------------------------
 
-cdef void write_lines(void *lines, journal_t *journal, int64_t memory, bint whole) noexcept nogil:
-    lines_flush(<lines_t *>lines, journal, memory)
+cdef int64_t write_lines(void *lines, journal_t *journal, int64_t memory, int64_t most) noexcept nogil:
+    return lines_flush(<lines_t *>lines, journal, memory, most)
 
 
-cdef class Lines(Tracer):
+cdef inline void *key_of(int number) noexcept:
+    return <void *>((<uint64_t>number + 1) << 4)
+
+
+cdef class Lines(StackTracer):
     """The sums of all traced lines.
 
     ``wanted`` is called once with each code object, and returns None if it is not to be traced; otherwise the number of the
-    function, the first line, the count of lines, the row of each code unit, and the code object whose account it shares, for
-    which ``wanted`` was called before, or None. ``disable`` is ``sys.monitoring.DISABLE``.
+    function, the first line, the count of lines, the row of each code unit with the number of its statement, and the code
+    object whose account it shares, for which ``wanted`` was called before, or None. Code objects of the same number have the
+    same lines, and the same sums.
+    ``disable`` is ``sys.monitoring.DISABLE``. With ``keep`` one code object of each function is kept alive, for ``sums``;
+    ``with_heap`` is whether a heap recording runs, which is to know the lines.
     """
 
     cdef lines_t lines
     cdef object wanted, disable
-    cdef readonly list kept         # traced code objects
-    cdef list unwanted
+    cdef list kept                  # a code object of each function, or None
 
-    def __cinit__(self, Meter meter, wanted, disable=None):
+    def __cinit__(self, Meter meter, wanted, disable=None, bint keep=False, bint with_heap=False):
         self.kind = TRACE
         self.sums_writer.write, self.sums_writer.whose = write_lines, &self.lines
-        self.wanted, self.disable, self.kept, self.unwanted = wanted, disable, [], []
-        self.lines.tracer.scoped = meter.name == "rss"
-        self.lines.tracer.meter = meter.meter
-        self.lines.tracer.meter.file.fd = -1
-        cdef int refused = lines_open(&self.lines)
-        if refused == -1:
-            raise MeterError(f"lines are being traced {SLOTS} times over already: stop one of the recordings")
-        if refused:
-            raise MemoryError
-        if meter_open(&self.lines.tracer.meter):
-            raise MeterError(f"meter {meter.name!r} cannot be read")
+        self.wanted, self.disable, self.kept = wanted, disable, [] if keep else None
+        self.reads(&self.lines.tracer, meter)
+        self.opened(meter, lines_open(&self.lines), "lines")
+        self.lines.serials = heap.line_serials if with_heap else NULL
 
     cdef int handle(self, PyFrameObject *frame, int what, PyObject *argument) noexcept:
         """An event of the trace hook."""
@@ -263,7 +252,7 @@ cdef class Lines(Tracer):
             index = self.classify(<object><PyObject *>code)
         Py_DECREF(<PyObject *>code)
         if index >= 0 and self.on:
-            t = this_thread(&self.lines)
+            t = this_thread(self)
             if t != NULL:
                 on_traced_code(&self.lines, t, index, frame, what, time)
         return -1 if index == UNKNOWN else 0
@@ -272,44 +261,60 @@ cdef class Lines(Tracer):
         """Call ``wanted``, and remember its answer; UNKNOWN with an exception that the program raised."""
         cdef int index = UNKNOWN
         raised = answer = None
-        self.running_python += 1
+        self.python_runs()
         try:
+            self.notice(code)
             answer = self.wanted(code)
         except BaseException as error:
             raised = error
         if not set_if_programs(raised):
             index = NOT_WANTED if answer is None else self.describe_lines(code, answer)
             if answer is None and self.disable is None:     # sys.settrace has an event at each call
-                self.remember_not_wanted(code)
+                set_index_of_code(&self.lines.codes, <PyObject *>code, NOT_WANTED)
+        disown_events(<PyObject *>code)
         self.python_returned()
         return index
 
     cdef int describe_lines(self, object code, object answer) noexcept:
-        """Enter a code object with what ``wanted`` returned; its index, or NOT_WANTED if that fails."""
-        cdef code_info_t *info
-        cdef int i, number, first, count
+        """Enter a code object with what ``wanted`` returned; the index of its function, or NOT_WANTED if that fails."""
+        cdef int index
         try:
             number, first, count, rows, lead = answer
-            self.kept.append(code)          # so that no other code object takes its address
-            info = add_code(&self.lines.codes, <void *>code, count, len(rows))
-            if info == NULL:
-                return NOT_WANTED
-            info.number, info.first = number, first
-            info.lead = -1 if lead is None else index_of(&self.lines.codes, <void *>lead)
-            for i in range(info.units):
-                info.row_at[i] = rows[i]
-            return self.lines.codes.count - 1
+            index = index_of(&self.lines.numbers, key_of(number))
+            if index < 0:
+                index = self.add_function(code, number, first, count, rows, lead)
         except Exception:                   # there may be no memory left for this
-            if index_of(&self.lines.codes, <void *>code) >= 0:
-                set_index(&self.lines.codes, <void *>code, NOT_WANTED)
-            return NOT_WANTED
+            index = NOT_WANTED
+        return index if set_index_of_code(&self.lines.codes, <PyObject *>code, index) else NOT_WANTED
 
-    cdef void remember_not_wanted(self, object code) noexcept:
-        if len(self.unwanted) >= MOST_UNWANTED:
-            forget_not_wanted(&self.lines.codes)
-            self.unwanted = []
-        self.unwanted.append(code)
-        set_index(&self.lines.codes, <void *>code, NOT_WANTED)
+    cdef thread_t *join(self) noexcept:
+        """Attach the calling thread; NULL: not attached."""
+        self.python_runs()
+        self.notice_quietly()
+        self.python_returned()
+        return join_thread(&self.lines) if self.on else NULL
+
+    cdef void switched(self, switch_t *switch) noexcept:
+        cdef thread_t *t = known_thread(&self.lines) if self.on else NULL
+        if t != NULL:
+            switch_lines(&self.lines, t, switch)
+
+    cdef int add_function(self, code, number, first, count, rows, lead) except -3:
+        cdef int i, index, units = len(rows)        # which may run Python
+        cdef code_info_t *info = add_info(&self.lines.codes, count, units)
+        if info == NULL:
+            return NOT_WANTED
+        index = self.lines.codes.count - 1
+        info.code, info.number, info.first, info.line = <void *>code, number, first, code.co_firstlineno
+        info.lead = -1 if lead is None else index_of(&self.lines.codes, <void *>lead)
+        for i in range(info.units):
+            info.row_at[i] = rows[i] & (1 << STATEMENT_AT) - 1
+            if info.row_at[i] < info.count:
+                info.totals[info.row_at[i]].statement = rows[i] >> STATEMENT_AT
+        set_index(&self.lines.numbers, key_of(number), index)
+        if self.kept is not None:
+            self.kept.append(code)
+        return index
 
     def trace(self, code):
         """Trace a code object; ``wanted`` is called again if it was not wanted before."""
@@ -326,12 +331,20 @@ cdef class Lines(Tracer):
         Tracer.start(self)
 
     def sums(self):
-        """The sums of the lines that have ended, for each thread and code object; see ``memkit.tracing.tracers``."""
+        """The sums of the lines that have ended, for each thread and function; see ``memkit.tracing.tracers``."""
+        found = []
+        self.python_runs()            # Python 3.11 may collect garbage
+        try:
+            self.add_sums(found)
+        finally:
+            self.python_returned()
+        return found
+
+    cdef int add_sums(self, list found) except -1:
         cdef thread_state_t *state = thread_states(&self.lines.tracer)
         cdef table_t *table
         cdef line_t *line
         cdef int i
-        found = []
         while state != NULL:
             table = (<thread_t *>state).first
             while table != NULL:
@@ -341,34 +354,41 @@ cdef class Lines(Tracer):
                     if line.ended:
                         rows.append((table.info.first + i, line.hits, line.growth, line.memory, line.first, line.ended))
                 entries = table.first_entered, table.first_entry, table.last_entered, table.last_entry
-                found.append((<object><PyObject *>table.info.code, table.calls, entries, rows))
+                if table.info.code != NULL:
+                    found.append((<object><PyObject *>table.info.code, table.calls, entries, rows))
                 table = table.next
             state = state.next
+        return 0
+
+    def codes(self):
+        """The traced code objects that are alive."""
+        cdef code_table_t *codes = &self.lines.codes
+        cdef int place
+        found = []
+        self.python_runs()            # Python 3.11 may collect garbage
+        try:
+            for place in range(codes.size):
+                if codes.keys[place] != NULL and codes.values[place] >= 0:
+                    found.append(<object><PyObject *>codes.keys[place])
+        finally:
+            self.python_returned()
         return found
 
     def callbacks(self):
         """The callbacks for ``sys.monitoring``: start, resume, line, leave, throw."""
-        return tuple([PyCFunction_New(&definitions[i], self) for i in range(5)])
+        return (
+            callback(self, on_start), callback(self, on_resume), callback(self, on_line), callback(self, on_leave),
+            callback(self, on_throw),
+        )
 
     def read_cost(self):
         """Nanoseconds that a reading takes, the least of twenty."""
-        cdef thread_t *t = this_thread(&self.lines)
+        cdef thread_t *t = this_thread(self)
         return 0.0 if t == NULL else least_read_cost(&self.lines.tracer, &t.state)
-
-    def flush(self, Journal journal):
-        """Write the totals that have changed, with running lines."""
-        with nogil:
-            lines_flush(&self.lines, &journal.journal, meter_read(&self.lines.tracer.meter))
-
-    @property
-    def gate(self):
-        """The slowest gate engine of the traced threads."""
-        return NAMES[worst_gate(&self.lines.tracer)]
 
     cdef void free_all(self) noexcept:
         lines_close(&self.lines)
         meter_close(&self.lines.tracer.meter)
 
     def __dealloc__(self):
-        lines_close(&self.lines)
-        meter_close(&self.lines.tracer.meter)
+        self.free_all()

@@ -1,28 +1,31 @@
-"""Hits, time, growth and peak of each line, summed up in C.
+"""Hits, time, growth, peak and rise of each line, summed up in C.
 
 Each thread has tables that only it writes; a flush, which may run in another thread, adds them up, with what running lines
 have done so far. A function has an activation on its thread's stack from entry or resumption to return or suspension. When a
 line ends, it is charged with
 
-* growth: memory now less memory when it began, less the growth of activations in the same account inside it. So a recursion
-  counts each byte once, on the line that really grew, and the growths of a function add up to its exit less its entry;
+* growth: what its thread was credited with since it began (see ``memkit.native.tracing.credit``), less the growth of
+  activations in the same account inside it. So a recursion counts each byte once, on the line that really grew, and the
+  growths of a function add up to what its thread did from its entry to its exit;
 * time, by the same rule;
 * peak: the highest memory while it ran, from the kernel's high-water mark, which is read only if memory or the count of page
-  faults changed.
+  faults changed;
+* rise: the highest level of its thread while it ran, less the level when it began; each run counts, of a recursion too.
 
 Memory is read only when the gate says that it can have changed.
 """
 
-from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawRealloc
+from memkit.native.heap.own cimport joined, own_calloc, own_free, own_realloc
+from memkit.native.heap.line_paths cimport free_line_paths, lines_below
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from memkit.native.tracing.code_table cimport code_table_close, code_table_open, total_t
-from memkit.native.tracing.gate cimport must_read, nanoseconds_per_tick, ticks
-from memkit.native.journal cimport journal_row, journal_t
+from memkit.native.tracing.code_table cimport code_table_close, code_table_open
+from memkit.native.tracing.credit cimport ABSENT, WORKS, read_memory
+from memkit.native.tracing.gate cimport must_read
+from memkit.native.tracing.greenlets cimport forget_asides, free_asides
 from memkit.native.tracing.thread_state cimport (
-    OF_LINES, SLOTS, attach_thread, detach_thread, is_open, new_reads, read_memory, thread_state_t, thread_states,
-    tracer_close, tracer_open,
+    OF_LINES, SLOTS, attach_thread, detach_thread, is_open, thread_state_t, thread_states, tracer_close, tracer_open,
 )
 
 cdef extern from *:
@@ -33,39 +36,34 @@ cdef extern from *:
       #define memkit_tls_model
     #endif
     static __thread void *memkit_lines_of_thread[8] memkit_tls_model;
-    #define memkit_publish(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELEASE)
-    #define memkit_load(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
     """
     void *current "memkit_lines_of_thread"[SLOTS]
     void publish_table "memkit_publish"(table_t *, table_t *) noexcept nogil
-    void publish_stack "memkit_publish"(activation_t *, activation_t *) noexcept nogil
     void publish_depth "memkit_publish"(int, int) noexcept nogil
-    table_t *load_table "memkit_load"(table_t *) noexcept nogil
-    activation_t *load_stack "memkit_load"(activation_t *) noexcept nogil
+    void publish_stack "memkit_publish"(stack_t *, stack_t *) noexcept nogil
     int load_depth "memkit_load"(int) noexcept nogil
 
 cdef enum:
-    FIRST_CAPACITY = 64
-    MOST_OPEN = 100             # activations of a thread that a flush handles, from the top
+    FIRST_CAPACITY = 8
 
 
 # -- threads -----------------------------------------------------------------------------------------------------------
 
 cdef bint grow_stack(thread_t *t) noexcept:
     """Give a thread a larger stack, with a copy of its activations."""
-    cdef stack_t *stack = <stack_t *>PyMem_RawCalloc(1, sizeof(stack_t))
+    cdef stack_t *stack = <stack_t *>own_calloc(1, sizeof(stack_t))
     if stack == NULL:
         return False
     stack.capacity = 2 * t.stacks.capacity if t.stacks != NULL else FIRST_CAPACITY
-    stack.at = <activation_t *>PyMem_RawCalloc(stack.capacity, sizeof(activation_t))
+    stack.at = <activation_t *>own_calloc(stack.capacity, sizeof(activation_t))
     if stack.at == NULL:
-        PyMem_RawFree(stack)
+        own_free(stack)
         return False
     if t.stacks != NULL:
         memcpy(stack.at, t.stack, t.depth * sizeof(activation_t))
     stack.before = t.stacks
-    t.stacks = stack
-    publish_stack(t.stack, stack.at)
+    t.stack = stack.at
+    publish_stack(t.stacks, stack)
     return True
 
 
@@ -75,12 +73,14 @@ cdef void clear_stack(thread_t *t) noexcept nogil:
         table.top = table.inner = -1
         table = table.next
     publish_depth(t.depth, 0)
+    t.heap_line = 0
 
 
 cdef void forget_activations(lines_t *lines) noexcept:
     cdef thread_state_t *state = thread_states(&lines.tracer)
     while state != NULL:
         clear_stack(<thread_t *>state)
+        forget_asides(&(<thread_t *>state).greenlets)
         state = state.next
 
 
@@ -93,37 +93,45 @@ cdef thread_t *join_thread(lines_t *lines) noexcept:
         detach_thread(&t.state)
         return NULL
     clear_stack(t)
+    forget_asides(&t.greenlets)
     current[lines.tracer.slot] = t
+    t.paths = NULL
+    if lines.serials != NULL:
+        t.paths = &lines.paths
+        joined().line = &t.heap_line
     return t
 
 
-cdef thread_t *this_thread(lines_t *lines) noexcept:
+cdef thread_t *known_thread(lines_t *lines) noexcept:
     cdef thread_t *t = <thread_t *>current[lines.tracer.slot]
-    return t if t != NULL and t.state.generation == lines.tracer.generation else join_thread(lines)
+    return t if t != NULL and t.state.generation == lines.tracer.generation else NULL
 
 
 cdef table_t *table_of(lines_t *lines, thread_t *t, int index) noexcept:
-    """This thread's sums of a code object, made at its first entry; NULL: no memory."""
+    """This thread's sums of a function, made at its first entry; NULL: no memory."""
     cdef table_t **tables = t.tables
     cdef table_t *table
-    cdef int i
+    cdef int i, known
     if index >= t.known:
-        tables = <table_t **>PyMem_RawRealloc(tables, lines.codes.count * sizeof(table_t *))
+        known = lines.codes.count + lines.codes.count // 2
+        tables = <table_t **>own_realloc(tables, known * sizeof(table_t *))
         if tables == NULL:
             return NULL
-        for i in range(t.known, lines.codes.count):
+        for i in range(t.known, known):
             tables[i] = NULL
-        t.tables, t.known = tables, lines.codes.count
+        t.tables, t.known = tables, known
     if tables[index] == NULL:
-        table = <table_t *>PyMem_RawCalloc(1, sizeof(table_t))
+        table = <table_t *>own_calloc(1, sizeof(table_t))
         if table == NULL:
             return NULL
         table.info = lines.codes.infos[index]
         table.top = table.inner = -1
-        table.lines = <line_t *>PyMem_RawCalloc(table.info.count, sizeof(line_t))
+        table.lines = <line_t *>own_calloc(table.info.count, sizeof(line_t))
         if table.lines == NULL:
-            PyMem_RawFree(table)
+            own_free(table)
             return NULL
+        for i in range(table.info.count):
+            table.lines[i].statement = table.info.totals[i].statement
         table.lead = table if table.info.lead < 0 else table_of(lines, t, table.info.lead)
         if table.lead == NULL:
             table.lead = table
@@ -138,33 +146,50 @@ cdef table_t *table_of(lines_t *lines, thread_t *t, int index) noexcept:
 cdef void update_memory(lines_t *lines, thread_t *t) noexcept nogil:
     """Read memory; the peak since the last reading belongs to the activation on top."""
     cdef int64_t peak = read_memory(&lines.tracer, &t.state)
-    if t.depth:
-        t.stack[t.depth - 1].peak = max(t.stack[t.depth - 1].peak, peak)
-
-
-cdef activation_t *enter(lines_t *lines, thread_t *t, int index, int row, uint64_t time) noexcept:
-    cdef table_t *table = table_of(lines, t, index)
     cdef activation_t *a
+    if t.depth:
+        a = &t.stack[t.depth - 1]
+        a.peak = max(a.peak, peak)
+        a.reached = max(a.reached, thread_level(t) + t.state.above)
+
+
+cdef activation_t *enter(lines_t *lines, thread_t *t, int index, void *code, int row, uint64_t time) noexcept:
+    cdef table_t *table = table_of(lines, t, index)
     if table == NULL or (t.depth == t.stacks.capacity and not grow_stack(t)):
         return NULL
     if must_read(&t.state.gate, time):
         update_memory(lines, t)
         time = t.state.gate.checked_at
-    a = &t.stack[t.depth]
-    a.table = table
-    a.frame = NULL
-    a.outer, a.around = table.top, table.lead.inner
-    a.entered = time
-    a.entry = a.highest = t.state.memory
-    table.top = table.lead.inner = t.depth
+    begin_activation(t, table, code, NULL, row, time)
     if row == -1:
         table.calls += 1
-        table.last_entered, table.last_entry = time, a.entry
+        table.last_entered, table.last_entry = time, t.state.memory
         if table.calls == 1:
-            table.first_entered, table.first_entry = time, a.entry
+            table.first_entered, table.first_entry = time, t.state.memory
+    return &t.stack[t.depth - 1]
+
+
+cdef void begin_activation(thread_t *t, table_t *table, void *code, void *frame, int row, uint64_t time) noexcept nogil:
+    """Put an activation on the stack, which has room for it."""
+    cdef activation_t *a = &t.stack[t.depth]
+    a.table = table
+    a.code, a.frame = code, frame
+    a.outer, a.around = table.top, table.lead.inner
+    a.entered = time
+    a.entry, a.entry_about, a.highest = t.state.credited, t.state.uncertain, t.state.memory
+    a.reached_in_all = thread_level(t)
+    a.heap_base, a.heap_around = 0, t.heap_line
+    if t.paths != NULL:
+        if a.outer >= 0:        # a recursion has the numbers of its outermost call
+            a.heap_base = t.stack[a.outer].heap_base
+        else:
+            a.heap_base = lines_below(t.paths, t.heap_line, table.info.number, table.info.first, table.info.count)
+    a.statement, a.first_row, a.last_row, a.latest, a.begun = 0, 0, row, -1, <uint64_t>-1
+    if row >= 0:                # resumed in a statement whose lines up to this one have begun
+        a.statement = table.lines[row].statement
+    table.top = table.lead.inner = t.depth
     begin_line(t, a, row, time)
     publish_depth(t.depth, t.depth + 1)
-    return a
 
 
 cdef void leave(thread_t *t, uint64_t time) noexcept nogil:
@@ -174,12 +199,16 @@ cdef void leave(thread_t *t, uint64_t time) noexcept nogil:
     a.table.top, a.table.lead.inner = a.outer, a.around
     if a.around >= 0:
         around = &t.stack[a.around]
-        around.nested += t.state.memory - a.entry
+        around.nested += t.state.credited - a.entry
+        around.nested_about += t.state.uncertain - a.entry_about
         around.nested_time += time - a.entered
     t.depth -= 1
+    refresh_heap_line(t)
     if t.depth:
         around = &t.stack[t.depth - 1]
         around.peak = max(around.peak, a.highest)
+        around.reached = max(around.reached, a.reached_in_all)
+        around.reached_inside = max(around.reached_inside, a.reached_in_all)
 
 
 cdef void unwind_to(lines_t *lines, thread_t *t, int place, uint64_t time) noexcept nogil:
@@ -189,129 +218,32 @@ cdef void unwind_to(lines_t *lines, thread_t *t, int place, uint64_t time) noexc
         leave(t, time)
 
 
-# -- writing -----------------------------------------------------------------------------------------------------------
-
-cdef inline total_t *total_of(lines_t *lines, table_t *table, int row) noexcept nogil:
-    """The total of a line in this flush, reset at the first use."""
-    cdef total_t *total = &table.info.totals[row]
-    if total.flush != lines.flushes:
-        total.flush = lines.flushes
-        total.hits = total.time = total.growth = total.peak = 0
-        total.ended = 0
-    return total
-
-
-cdef void add_table(lines_t *lines, table_t *table) noexcept nogil:
-    cdef total_t *total
-    cdef line_t *line
-    cdef int i
-    for i in range(table.info.count):
-        line = &table.lines[i]
-        if line.hits == 0 and line.ended == 0:
-            continue
-        total = total_of(lines, table, i)
-        total.hits += line.hits
-        total.time += line.time
-        total.growth += line.growth
-        total.peak = max(total.peak, line.peak)
-        if line.ended >= total.ended:
-            total.ended, total.memory = line.ended, line.memory
-
-
-cdef void add_running(lines_t *lines, thread_t *t, int64_t memory, uint64_t now) noexcept nogil:
-    """Add what the running lines of a thread have done so far, from the top of its stack down.
-
-    The thread goes on meanwhile, so this may miss what it is just doing; the next flush computes it from scratch.
-    """
-    cdef activation_t *stack = load_stack(t.stack)
-    cdef int place, depth = load_depth(t.depth)
-    cdef activation_t a
-    cdef total_t *total
-    cdef table_t *table = load_table(t.first)
-    cdef table_t *account
-    cdef int64_t peak = max(memory, t.state.scope.peak)
-    while table != NULL:
-        table.open_place = -1
-        table = table.next
-    for place in range(depth - 1, max(-1, depth - 1 - MOST_OPEN), -1):
-        a = stack[place]
-        if a.table == NULL or a.row >= a.table.info.count:
-            continue
-        account = a.table.lead
-        peak = max(peak, a.peak)
-        if a.row >= 0:                          # before its first line, an activation has nothing to add
-            total = total_of(lines, a.table, a.row)
-            if account.open_place == place:        # it called code in the same account, which counts from there
-                total.growth += account.open_entry - a.memory - a.nested
-                total.time += max(<int64_t>(account.open_entered - a.since - a.nested_time), <int64_t>0)
-            else:
-                total.growth += memory - a.memory - a.nested
-                total.time += max(<int64_t>(now - a.since - a.nested_time), <int64_t>0)
-            total.peak = max(total.peak, peak)
-            total.memory, total.ended = memory, now
-        account.open_place, account.open_entry, account.open_entered = a.around, a.entry, a.entered
-        peak = max(peak, a.highest)
-
-
-cdef void write_table(table_t *table, journal_t *journal, double tick) noexcept nogil:
-    """Write the lines of a code object that differ from the journal."""
-    cdef int64_t row[7]
-    cdef total_t *total
-    cdef int i, k
-    cdef bint changed
-    row[0] = table.info.number
-    for i in range(table.info.count):
-        total = &table.info.totals[i]
-        row[1] = table.info.first + i
-        row[2], row[3], row[4] = total.hits, <int64_t>(total.time * tick), total.growth
-        row[5], row[6] = total.memory, total.peak
-        changed = total.ended != total.written_ended
-        for k in range(5):
-            changed = changed or (k != 1 and row[2 + k] != total.written[k])
-        if changed:
-            for k in range(5):
-                total.written[k] = row[2 + k]
-            total.written_ended = total.ended
-            journal_row(journal, b"line", row, 7)
-
-
-cdef void lines_flush(lines_t *lines, journal_t *journal, int64_t memory) noexcept nogil:
-    cdef double tick = nanoseconds_per_tick()
-    cdef thread_state_t *state
-    cdef table_t *table
-    cdef int64_t reads
-    lines.flushes += 1
-    state = thread_states(&lines.tracer)
-    while state != NULL:
-        table = load_table((<thread_t *>state).first)
-        while table != NULL:
-            add_table(lines, table)
-            table = table.next
-        if memory >= 0 and state.generation == lines.tracer.generation:
-            add_running(lines, <thread_t *>state, memory, ticks())
-        state = state.next
-    state = thread_states(&lines.tracer)
-    while state != NULL:
-        table = load_table((<thread_t *>state).first)
-        while table != NULL:
-            write_table(table, journal, tick)
-            table = table.next
-        state = state.next
-    reads = new_reads(&lines.tracer)
-    if reads:
-        journal_row(journal, b"reads", &reads, 1)
-
-
 # -- open and close ----------------------------------------------------------------------------------------------------
 
+cdef int role_of(thread_state_t *state) noexcept nogil:
+    """A thread outside of traced code is as good as one without Python."""
+    return WORKS if load_depth((<thread_t *>state).depth) else ABSENT
+
+
 cdef int lines_open(lines_t *lines) noexcept:
+    lines.tracer.role = role_of
     if not tracer_open(&lines.tracer, OF_LINES):
         return -1
-    if not code_table_open(&lines.codes):
+    if not code_table_open(&lines.codes) or not code_table_open(&lines.numbers):
         code_table_close(&lines.codes)
+        code_table_close(&lines.numbers)
         tracer_close(&lines.tracer)
         return -2
     return 0
+
+
+cdef void free_stacks(void *stacks) noexcept:
+    cdef stack_t *stack = <stack_t *>stacks
+    cdef stack_t *gone
+    while stack != NULL:
+        gone, stack = stack, stack.before
+        own_free(gone.at)
+        own_free(gone)
 
 
 cdef void free_tables(thread_t *t) noexcept:
@@ -319,10 +251,13 @@ cdef void free_tables(thread_t *t) noexcept:
     cdef table_t *gone
     while table != NULL:
         gone, table = table, table.next
-        PyMem_RawFree(gone.lines)
-        PyMem_RawFree(gone)
-    PyMem_RawFree(t.tables)
+        own_free(gone.lines)
+        own_free(gone)
+    own_free(t.tables)
     t.tables, t.known, t.first, t.depth = NULL, 0, NULL, 0
+    free_stacks(t.stacks)
+    free_asides(&t.greenlets, free_stacks)
+    t.stack, t.stacks = NULL, NULL
 
 
 cdef void lines_close(lines_t *lines) noexcept:
@@ -333,5 +268,7 @@ cdef void lines_close(lines_t *lines) noexcept:
     while state != NULL:
         free_tables(<thread_t *>state)
         state = state.next
+    free_line_paths(&lines.paths)
     tracer_close(&lines.tracer)
     code_table_close(&lines.codes)
+    code_table_close(&lines.numbers)

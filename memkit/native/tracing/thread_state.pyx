@@ -5,12 +5,12 @@ thread, since its sums are still to be written, and is used again by the next th
 mappings are closed when the thread ends.
 """
 
-from cpython.mem cimport PyMem_RawCalloc
+from memkit.native.heap.own cimport own_calloc
 from libc.stdint cimport int64_t, uint64_t
 
-from memkit.native.tracing.gate cimport gate_close, gate_open, nanoseconds_per_tick, thread_faults, ticks
+from memkit.native.tracing.gate cimport PERF, gate_close, gate_open, process_faults, thread_faults
 from memkit.native.meter cimport meter_read
-from memkit.native.peak cimport scope_close, scope_open, scope_take
+from memkit.native.peak cimport scope_close, scope_open
 from memkit.native.threads cimport (
     pthread_atfork, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t, pthread_mutex_unlock,
 )
@@ -18,10 +18,14 @@ from memkit.native.threads cimport (
 cdef extern from *:
     """
     #include <pthread.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    #define memkit_tid() ((int)syscall(SYS_gettid))
     #define memkit_publish(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELEASE)
     #define memkit_load(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
     """
     ctypedef int pthread_key_t
+    int own_tid "memkit_tid"() nogil
     int pthread_key_create(pthread_key_t *, void (*)(void *) noexcept nogil) nogil
     int pthread_setspecific(pthread_key_t, const void *) nogil
     void *pthread_getspecific(pthread_key_t) nogil
@@ -47,9 +51,12 @@ cdef void close_state(thread_state_t *state) noexcept nogil:
 
 
 cdef void at_thread_end(void *own) noexcept nogil:
+    """The ring stays mapped until the state is used again: another thread may be looking at it."""
     cdef thread_state_t *state = <thread_state_t *>own
     pthread_mutex_lock(&lock)
-    close_state(state)
+    if state.scope.open:
+        scope_close(&state.scope)
+    state.generation = 0
     state.owned = False
     pthread_mutex_unlock(&lock)
 
@@ -70,6 +77,8 @@ cdef void in_forked_child() noexcept nogil:
                 state.generation = 0
                 state.owned = state == own          # there is no other thread here
                 state = state.next
+            if tracers[kind][slot] != NULL:
+                tracers[kind][slot].faults = -1
 
 
 cdef void initialise() noexcept:
@@ -97,6 +106,7 @@ cdef bint tracer_open(tracer_t *tracer, int kind) noexcept:
         return False
     generations += 1
     tracer.generation = generations
+    tracer.faults, tracer.exact_due, tracer.several = -1, 0, False
     tracers[kind][tracer.slot] = tracer
     return True
 
@@ -120,6 +130,7 @@ cdef thread_state_t *thread_states(tracer_t *tracer) noexcept nogil:
 
 cdef thread_state_t *attach_thread(tracer_t *tracer, size_t size) noexcept:
     cdef thread_state_t *state
+    cdef thread_state_t *other
     if not is_open(tracer):
         return NULL
     state = <thread_state_t *>pthread_getspecific(keys[tracer.kind][tracer.slot])
@@ -128,20 +139,47 @@ cdef thread_state_t *attach_thread(tracer_t *tracer, size_t size) noexcept:
         while state != NULL and state.owned:
             state = state.next
     if state == NULL:
-        state = <thread_state_t *>PyMem_RawCalloc(1, size)
+        state = <thread_state_t *>own_calloc(1, size)
         if state == NULL:
             return NULL
         state.next = states[tracer.kind][tracer.slot]
         publish(states[tracer.kind][tracer.slot], state)
+    pthread_mutex_lock(&lock)
+    close_state(state)
+    pthread_mutex_unlock(&lock)
     state.owned = True
-    state.generation = tracer.generation
+    state.tid = own_tid()
+    state.cpu = 0
+    other = thread_states(tracer)
+    while other != NULL and not tracer.several:
+        tracer.several = other.generation == tracer.generation
+        other = other.next
     gate_open(&state.gate)
     if tracer.scoped:
         scope_open(&state.scope)
-    state.memory = meter_read(&tracer.meter)
-    state.faults = thread_faults()
+    begin_to_count(tracer, state)
+    state.generation = tracer.generation
     pthread_setspecific(keys[tracer.kind][tracer.slot], state)
     return state
+
+
+cdef void begin_to_count(tracer_t *tracer, thread_state_t *state) noexcept nogil:
+    """From now on the thread has a share in what memory changes by."""
+    cdef int64_t faults = thread_faults()
+    state.memory = meter_read(&tracer.meter)
+    state.above = state.pending = state.pending_above = 0       # what was credited to the thread before is still to be taken
+    if tracer.faults < 0:
+        tracer.faults, tracer.memory = process_faults(), state.memory
+    state.counted = faults
+    state.counted_head = state.gate.head[0] if state.gate.engine == PERF else 0
+
+
+cdef void lock_states() noexcept nogil:
+    pthread_mutex_lock(&lock)
+
+
+cdef void unlock_states() noexcept nogil:
+    pthread_mutex_unlock(&lock)
 
 
 cdef void detach_thread(thread_state_t *state) noexcept:
@@ -151,23 +189,6 @@ cdef void detach_thread(thread_state_t *state) noexcept:
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
-
-cdef int64_t read_memory(tracer_t *tracer, thread_state_t *state) noexcept nogil:
-    """Read memory; if it or the count of page faults changed, read the high-water mark too."""
-    cdef int64_t memory = meter_read(&tracer.meter)
-    cdef long faults = thread_faults()
-    cdef int64_t peak = memory
-    state.reads += 1
-    state.new_faults = faults - state.faults
-    if memory != state.memory or state.new_faults:
-        state.faults = faults
-        if tracer.scoped:
-            peak = max(memory, scope_take(&state.scope, memory))
-    if memory >= 0:
-        state.memory = memory
-    state.gate.checked_at = ticks()
-    return peak
-
 
 cdef int64_t new_reads(tracer_t *tracer) noexcept nogil:
     cdef thread_state_t *state = thread_states(tracer)
@@ -188,12 +209,3 @@ cdef int worst_gate(tracer_t *tracer) noexcept nogil:
             worst = max(worst, state.gate.engine)
         state = state.next
     return worst
-
-
-cdef double least_read_cost(tracer_t *tracer, thread_state_t *state) noexcept:
-    cdef uint64_t before, best = <uint64_t>-1
-    for _ in range(20):
-        before = ticks()
-        read_memory(tracer, state)
-        best = min(best, ticks() - before)
-    return best * nanoseconds_per_tick()

@@ -5,10 +5,16 @@ Events come from callbacks of ``sys.monitoring``, or from a trace or profile hoo
 
 from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
-from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_New, PyCapsule_SetContext
 
-from memkit.native.cpython cimport Py_DECREF, Py_INCREF
+from memkit.base.errors import MeterError
+from memkit.native.tracing.callbacks cimport method_definition
+from memkit.native.heap.own cimport mute, unmute
+from memkit.native.journal cimport Journal, capsule_of
+from memkit.native.meter cimport Meter, meter_open, meter_read
+from memkit.native.tracing.credit import BY_FAULTS
+from memkit.native.tracing.gate import NAMES
 from memkit.native.tracing.hook_chain cimport HookChain
+from memkit.native.tracing.thread_state cimport SLOTS, tracer_t, worst_gate
 
 cdef extern from "Python.h":
     void PyErr_SetObject(object, object) noexcept
@@ -41,21 +47,45 @@ cdef bint set_if_programs(object error) noexcept:
     return True
 
 
+cdef bint unpacked(object found, int *number, int *thread, size_t *whose, int *kind) noexcept:
+    try:
+        number[0], thread[0], whose[0], kind[0] = found
+    except Exception:
+        return False
+    return True
+
+
 cdef int raise_pending() except -1:
     return -1 if PyErr_Occurred() != NULL else 0
-
-
-cdef void drop_tracer(object capsule) noexcept:
-    Py_DECREF(<PyObject *>PyCapsule_GetContext(capsule))
 
 
 cdef class Tracer(HookChain):
     """Sums up events from ``start`` to ``stop``; ``close`` frees its memory.
 
     It may be stopped and closed whenever Python runs, and the interpreter holds no reference to the callback that it calls.
-    So a callback holds a reference to the tracer while it runs. Python runs for it only between ``running_python += 1`` and
+    So a callback holds a reference to the tracer while it runs. Python runs for it only between ``python_runs`` and
     ``python_returned``; after that, the tracer's memory may be used only if it is still on.
     """
+
+    cdef void reads(self, tracer_t *threads, Meter meter):
+        self.threads = threads
+        threads.scoped, threads.by_faults = meter.name == "rss", meter.name in BY_FAULTS
+        threads.meter = meter.meter
+        threads.meter.file.fd = -1
+
+    cdef int opened(self, Meter meter, int refused, str what) except -1:
+        if refused == -1:
+            raise MeterError(f"{what} are being traced {SLOTS} times over already: stop one of the recordings")
+        if refused:
+            raise MemoryError
+        if meter_open(&self.threads.meter):
+            raise MeterError(f"meter {meter.name!r} cannot be read")
+        return 0
+
+    @property
+    def gate(self):
+        """The slowest gate engine of the traced threads."""
+        return NAMES[worst_gate(self.threads)]
 
     def start(self):
         """Count from now on, until ``stop``."""
@@ -68,10 +98,14 @@ cdef class Tracer(HookChain):
 
     def writer(self):
         """A capsule for ``Sampler.flush_also``, with a reference to this tracer. Take it back before ``close``."""
-        capsule = PyCapsule_New(&self.sums_writer, b"memkit.writer", drop_tracer)
-        PyCapsule_SetContext(capsule, <void *>self)
-        Py_INCREF(<PyObject *>self)
-        return capsule
+        return capsule_of(&self.sums_writer, self)
+
+    def flush(self, Journal journal):
+        """Write the totals that have changed, with what is running."""
+        self.python_runs()            # for a ``close`` of another thread: the GIL is given up
+        with nogil:
+            self.sums_writer.write(self.sums_writer.whose, &journal.journal, meter_read(&self.threads.meter), -1)
+        self.python_returned()
 
     def close(self):
         """Free all memory and descriptors. No flush may follow; callbacks that still come do nothing."""
@@ -80,8 +114,36 @@ cdef class Tracer(HookChain):
         if not self.running_python:
             self.free_all()
 
+    def watch_calls(self, functions, before):
+        """Call ``before`` ahead of some C functions, where events of C functions come."""
+        cdef int i
+        for i, function in enumerate(functions):
+            self.watched[i] = method_definition(<PyObject *>function)
+        self.before = before
+
+    cdef int run_before(self) noexcept:
+        self.ask(self.before, ())
+        return -(PyErr_Occurred() != NULL)
+
+    cdef object ask(self, function, tuple arguments):
+        raised = found = None
+        self.python_runs()
+        try:
+            found = function(*arguments)
+        except BaseException as error:
+            raised = error
+        set_if_programs(raised)
+        self.python_returned()
+        return found
+
+    cdef void python_runs(self) noexcept:
+        """Python is about to run for the tracer; what it allocates is memkit's own."""
+        self.running_python += 1
+        mute()
+
     cdef void python_returned(self) noexcept:
         """Python has run for the tracer. The last thread that returns does a ``close`` that came meanwhile."""
+        unmute()
         self.running_python -= 1
         if self.closing and not self.running_python:
             self.free_all()

@@ -15,27 +15,36 @@ if TYPE_CHECKING:
 ORDERS = {
     "own": "the functions that grew most themselves, without what they called",
     "growth": "the functions that grew most, with all that they called",
+    "rise": "the functions that rose most above what there was when they began",
     "peak": "the functions that were running themselves when memory was highest",
     "calls": "the functions that were called most",
     "time": "the functions that took longest themselves, without what they called",
 }
+LEFT_OUT_FIRST, LEAST_NAME = ("time", "own time", "calls", "peak", "own peak"), 30
+"""The columns that a narrow terminal goes without, so that there is room for so many characters of a name."""
 MOST_FUNCTIONS = 15
-TREE = (("growth", 11), ("%", 4), ("own", 11), ("peak", 10), ("calls", 10), ("time", 10), ("%", 4))
-LIST = (("own", 11), ("%", 4), ("growth", 11), ("own peak", 10), ("calls", 10), ("own time", 10), ("time", 10))
+MOST_RISEN = 5
+RISE = ("rise", 10)
+TREE = (("growth", 11), ("%", 4), ("own", 11), RISE, ("peak", 10), ("calls", 10), ("time", 10), ("%", 4))
+LIST = (("own", 11), ("%", 4), ("growth", 11), RISE, ("own peak", 10), ("calls", 10), ("own time", 10), ("time", 10))
 
 
 @memkit.hookimpl
 def memkit_add_options(parser: memkit.OptionParser) -> None:
     memkit.add_quiet_option(parser)
+    memkit.add_wide_option(parser)
     memkit.add_call_options(parser)
-    parser.add_argument(
+    option = parser.add_argument(
         "--csv-calls", metavar="FILE", type=memkit.output_path, help="write the tree of calls as CSV; - is standard output"
-    ).one_recording = True
+    )
+    option.one_recording, option.needs = True, "calls"
 
 
 @memkit.hookimpl
 def memkit_report(recordings: tuple[memkit.Recording, ...], options: Namespace) -> None:
     """Print tree and list after the summary, on the same stream; write the CSV of the one recording."""
+    if options.csv_calls and recordings[0].call_tracing is None:
+        raise memkit.UsageError("--csv-calls has nothing to write: no calls were traced; record with --calls")
     if options.csv_calls:
         write_csv(recordings[0], options.csv_calls)
     if (stream := memkit.report_stream(options)) is None:
@@ -48,9 +57,10 @@ def memkit_report(recordings: tuple[memkit.Recording, ...], options: Namespace) 
 def show(recording: memkit.Recording, stream: TextIO, options: Namespace, named: bool = False) -> None:
     """Print the tree and the list of one recording, ``named`` where there are several."""
     shown = memkit.chosen_calls(recording, options)
-    heading = [_text(), _text((recording.source or recording.about.command, "bold"))] if named else []
-    found = page(shown, options.sort, hidden=len(recording.calls) - len(shown.calls))
-    memkit.console(stream).print(*heading, *found, sep="\n", markup=False)
+    name = recording.source or recording.about.command
+    heading = [memkit.styled(), memkit.styled((name, "bold"))] if named else []
+    hidden = len(recording.calls) - len(shown.calls)
+    memkit.print_rows(stream, lambda width: [*heading, *page(shown, options.sort, hidden, width)], options.wide)
 
 
 def write_csv(recording: memkit.Recording, path: str) -> None:
@@ -60,14 +70,19 @@ def write_csv(recording: memkit.Recording, path: str) -> None:
     with memkit.output(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         sums = ("time_s", "own_time_s", "growth_bytes", "own_growth_bytes", "peak_bytes", "own_peak_bytes")
-        writer.writerow(("id", "parent", "file", "function", "line", "thread", "calls", *sums))
+        rises = ("rise_bytes", "rises_bytes", "about_bytes")
+        heap = memkit.heaps.COLUMNS
+        writer.writerow(("id", "parent", "file", "function", "line", "thread", "calls", *sums, *rises, *heap))
+        cell = memkit.units.csv_cell
         for call in recording.calls:
             function = call.function
             writer.writerow(
                 (
-                    *(call.id, "" if call.parent is None else call.parent, function.file, function.name, function.line),
+                    *(call.id, "" if call.parent is None else call.parent),
+                    *(cell(function.file), cell(function.name), function.line),
                     *(call.thread, call.calls, f"{call.time / 1e9:.9f}", f"{call.own_time / 1e9:.9f}"),
                     *(call.growth, call.own_growth, call.peak, call.own_peak),
+                    *(call.rise, call.rises, call.about, *memkit.heaps.cells(call)),
                 )
             )
 
@@ -76,30 +91,68 @@ def none_known(recording: memkit.Recording) -> str:
     """Why there are no calls in a recording that traced them, in a line."""
     if not recording.ending.complete:
         return "no calls are known: the recording was cut off before any were written"
+    if recording.calls:
+        return "no calls were traced: nothing was called of what --calls names, or of the program"
     return "no calls were traced: nothing of the program ran"
 
 
 # -- the page ------------------------------------------------------------------------------------------------------
 
 
-def page(recording: memkit.Recording, sort: str | None = None, hidden: int = 0) -> Iterator[Text]:
+def page(recording: memkit.Recording, sort: str | None = None, hidden: int = 0, width: int | None = None) -> Iterator[Text]:
     """The tree, the list and what tracing cost, as rich Text, a line each.
 
     ``hidden`` is how many paths the recording had more before those of libraries were counted with their callers.
+    ``width`` is that of a terminal, where a row goes no further; None elsewhere.
     """
-    yield _text()
-    if not recording.calls:
-        yield _text((none_known(recording), "yellow"))
+    yield memkit.styled()
+    if not recording.calls or (not hidden and all(call.parent is None for call in recording.calls)):
+        yield memkit.styled((none_known(recording), "memkit.remark"))
         return
     paths = memkit.transforms.MainPaths(recording.calls, sort)
-    yield from tree(paths)
+    yield from memkit.cut(tree(paths, narrowed(columns_of(recording, TREE), width)), width)
     if hidden:
         where = "counted with these, those of libraries with their callers; --show-all shows libraries"
-        yield _text((f"{_count(hidden, 'path')} {where}", "dim"))
-    yield _text()
-    yield from functions(recording, paths, sort or ("own" if paths.by == "growth" else paths.by))
-    yield _text()
-    yield _text((cost(recording), "dim"))
+        yield memkit.styled((f"{_count(hidden, 'path')} {where}", "dim"))
+    yield memkit.styled()
+    by = sort or ("own" if paths.by == "growth" else paths.by)
+    yield from memkit.cut(functions(recording, paths, by, width), width)
+    if risen := most_risen(recording):
+        yield memkit.styled()
+        yield memkit.styled((MOST_RISEN_TITLE, "bold"))
+        yield from memkit.cut((memkit.styled((f"{size:>12}", "memkit.mark"), f"  {words}") for size, words in risen), width)
+    if told := list(kinds(recording)):
+        yield memkit.styled()
+        yield from memkit.cut(map(memkit.styled, told), width)
+    yield memkit.styled()
+    yield memkit.styled((cost(recording), "dim"))
+    if narrowed(TREE, width) != TREE:
+        yield memkit.styled(("rows are cut to the width of the terminal; --wide shows all of them", "dim"))
+
+
+MOST_RISEN_TITLE = "the calls that rose most themselves, above what there was when they began"
+
+
+def most_risen(recording: memkit.Recording) -> list[tuple[str, str]]:
+    """The calls that rose most, as (size, name and place)."""
+    found = memkit.transforms.most_risen_calls(recording.calls, MOST_RISEN)
+    callers = {call.id: call for call in recording.calls}
+    return [(memkit.units.show_bytes(call.rise), _called(call, callers)) for call in found]
+
+
+def _called(call: memkit.Call, callers: dict[int, memkit.Call]) -> str:
+    """The name and place of a function, and who called it unless that is the root of a thread."""
+    caller = None if call.parent is None else callers[call.parent]
+    by = f", called by {_plain(caller.function.name)}" if caller is not None and caller.parent is not None else ""
+    return "".join(_named(call.function)) + by
+
+
+def kinds(recording: memkit.Recording) -> Iterator[str]:
+    """What stayed, what was held for a while and what came and went, in a line each."""
+    callers = {call.id: call for call in recording.calls}
+    for kind in memkit.kinds.kinds_of_calls(recording.calls):
+        assert isinstance(kind.what, memkit.Call)
+        yield f"{kind.words}; {_called(kind.what, callers)}"
 
 
 def cost(recording: memkit.Recording) -> str:
@@ -115,40 +168,44 @@ def cost(recording: memkit.Recording) -> str:
     )
 
 
-def place(function: memkit.Function) -> str:
-    """Where a function is, in short: ``load.py:12``, ``json/__init__.py:299``, ``In [5]:1``; nothing for one in C."""
-    if not function.file:
-        return ""
-    if (name := memkit.Source(function.file).name) != function.file:
-        return f"{name}:{function.line}"
-    parts = function.file.replace("\\", "/").split("/")
-    short = "/".join(parts[-2:] if parts[-1].startswith("__") else parts[-1:])
-    return f"{_plain(short)}:{function.line}"
-
-
 def _plain(text: str) -> str:
     """Text on one line that any stream of UTF-8 takes."""
-    return " ".join(memkit.units.show_text(text).split())
+    return memkit.units.show_on_a_line(text)
 
 
-def _text(*parts: str | tuple[str, str]) -> Text:
-    from rich.text import Text
+def columns_of(recording: memkit.Recording, columns: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    """Those of the columns that are known: in an old file no rises are."""
+    known = any(call.rise is not None for call in recording.calls)
+    return tuple(column for column in columns if known or column is not RISE)
 
-    text = Text.assemble(*parts)
-    text.plain = memkit.units.printable(text.plain)
-    return text
+
+def narrowed(columns: tuple[tuple[str, int], ...], width: int | None) -> tuple[tuple[str, int], ...]:
+    """The same with a width of 0 for those that a narrow terminal has no room for."""
+    found = list(columns)
+    for name in LEFT_OUT_FIRST:
+        if width is None or width - sum(wide + 1 for _, wide in found if wide) >= LEAST_NAME:
+            break
+        for place, (each, _) in enumerate(columns):
+            of_time = each == "%" and name == "time" == columns[place - 1][0]
+            if each == name or of_time:
+                found[place] = each, 0
+    return tuple(found)
 
 
 def _columns(cells: Sequence[str], columns: tuple[tuple[str, int], ...]) -> str:
-    return " ".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, columns))
+    return " ".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, columns) if width)
 
 
 def _head(columns: tuple[tuple[str, int], ...]) -> Text:
-    return _text((_columns([name for name, _ in columns], columns) + "  function", "dim"))
+    return memkit.styled((_columns([name for name, _ in columns], columns) + "  function", "dim"))
 
 
 def _growth(size: int) -> str:
     return memkit.units.show_bytes(size, sign=True) if size else "0"
+
+
+def _rise(call: memkit.Call, columns: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+    return (memkit.units.show_bytes(call.rise) if call.rise != 0 else "0",) if RISE in columns else ()
 
 
 def _share(part: int, whole: int) -> str:
@@ -164,7 +221,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _named(function: memkit.Function, before: str = "") -> tuple[str, str]:
-    where = place(function)
+    where = memkit.place_of(function)
     return before + _plain(function.name), f"  {where}" if where else ""
 
 
@@ -180,45 +237,53 @@ def title(paths: memkit.transforms.MainPaths) -> str:
         return f"calls {grew}; the paths that grew most{peak}"
     noise = memkit.transforms.NOISE
     nothing = f"in all, calls grew memory by less than {size(noise)}; " if paths.nothing_grew else ""
+    if paths.by == "rise":
+        return f"the paths that rose most, by {size(paths.most_risen)}"
     if paths.by == "peak":
         return f"{nothing}the paths to the highest peak, {size(paths.highest)}"
     return f"{nothing}the paths that took longest, of {memkit.units.show_time(paths.time)}"
 
 
-def tree(paths: memkit.transforms.MainPaths) -> Iterator[Text]:
+def tree(paths: memkit.transforms.MainPaths, columns: tuple[tuple[str, int], ...] = TREE) -> Iterator[Text]:
     """Title, head and rows as rich Text, and how many paths were left out."""
-    yield _text((title(paths), "bold"))
-    yield _head(TREE)
+    yield memkit.styled((title(paths), "bold"))
+    yield _head(columns)
     shown = 0
     for depth, call in paths.rows():
         indent = "  " * depth
         if isinstance(call, list):
             shown += len(call)
             own = _growth(sum(each.own_growth for each in call))
-            yield _text(
-                (_columns(("", "", own, "", "", "", ""), TREE) + f"  {indent}... {len(call):,} calls between", "dim")
+            yield memkit.styled(
+                (
+                    _columns(("", "", own, *[""] * (len(columns) - 3)), columns)
+                    + f"  {indent}... {len(call):,} calls between",
+                    "dim",
+                )
             )
             continue
         shown += 1
         name, where = _named(call.function, indent)
-        style = "bold yellow" if paths.stands_out(call) else "dim" if call.parent is None else ""
-        yield _text((_columns(cells(paths, call), TREE), style), "  ", (name, style), (where, "dim"))
+        where = "  handed over" if call.handed else where
+        style = "memkit.mark" if paths.stands_out(call) else "dim" if call.parent is None else ""
+        yield memkit.styled((_columns(cells(paths, call, columns), columns), style), "  ", (name, style), (where, "dim"))
     if left := left_out(paths, shown):
-        yield _text((left, "dim"))
+        yield memkit.styled((left, "dim"))
 
 
 def left_out(paths: memkit.transforms.MainPaths, shown: int) -> str:
     """How many paths there are besides those shown, in words; empty where there are none."""
-    less = {"growth": "grew by less", "peak": "rose less", "time": "took less"}[paths.by]
+    less = {"growth": "grew by less", "rise": "rose less", "peak": "rose less", "time": "took less"}[paths.by]
     left = paths.count - shown
     return f"and {_count(left, 'path')} more that {less}; --csv-calls and --json have them all" if left else ""
 
 
-def cells(paths: memkit.transforms.MainPaths, call: memkit.Call) -> tuple[str, ...]:
+def cells(paths: memkit.transforms.MainPaths, call: memkit.Call, columns: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
     """The columns of a row of the tree, in words."""
     size, time = memkit.units.show_bytes, memkit.units.show_time
-    sums = _growth(call.growth), _share_of_growth(paths, call.growth), _growth(call.own_growth), size(call.peak)
-    return (*sums, f"{call.calls:,}", time(call.time), _share(call.time, paths.time))
+    sums = _growth(call.growth), _share_of_growth(paths, call.growth), _growth(call.own_growth)
+    times = time(call.time), _share(call.time, paths.time)
+    return (*sums, *_rise(call, columns), size(call.peak), f"{call.calls:,}", *times)
 
 
 def _share_of_growth(paths: memkit.transforms.MainPaths, growth: int) -> str:
@@ -229,18 +294,22 @@ def _share_of_growth(paths: memkit.transforms.MainPaths, growth: int) -> str:
 # -- the list ------------------------------------------------------------------------------------------------------
 
 
-def functions(recording: memkit.Recording, paths: memkit.transforms.MainPaths, sort: str) -> Iterator[Text]:
+def functions(
+    recording: memkit.Recording, paths: memkit.transforms.MainPaths, sort: str, width: int | None = None
+) -> Iterator[Text]:
     """The functions that come first in an order, over all paths, as rich Text."""
     shown, left = memkit.transforms.sorted_functions(recording, sort, MOST_FUNCTIONS)
     size, time = memkit.units.show_bytes, memkit.units.show_time
-    yield _text((ORDERS[sort] if shown else "no function grew", "bold"))
+    columns = narrowed(columns_of(recording, LIST), width)
+    yield memkit.styled((ORDERS[sort] if shown else "no function rose" if sort == "rise" else "no function grew", "bold"))
     if shown:
-        yield _head(LIST)
+        yield _head(columns)
     for call in shown:
         own = _growth(call.own_growth), _share_of_growth(paths, call.own_growth)
-        row = (*own, _growth(call.growth), size(call.own_peak), f"{call.calls:,}", time(call.own_time), time(call.time))
+        sums = (*own, _growth(call.growth), *_rise(call, columns), size(call.own_peak))
+        row = (*sums, f"{call.calls:,}", time(call.own_time), time(call.time))
         name, where = _named(call.function)
-        style = "bold yellow" if paths.has_much_growth(call) else ""
-        yield _text((_columns(row, LIST), style), "  ", (name, style), (where, "dim"))
+        style = "memkit.mark" if paths.has_much_growth(call) else ""
+        yield memkit.styled((_columns(row, columns), style), "  ", (name, style), (where, "dim"))
     if left:
-        yield _text((f"and {_count(left, 'function')} more", "dim"))
+        yield memkit.styled((f"and {_count(left, 'function')} more", "dim"))

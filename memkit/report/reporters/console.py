@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
 import memkit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.text import Text
 
@@ -17,13 +18,24 @@ CURVE_ROWS = 8
 MOST_SPANS = 20
 LONGEST_SOURCE, LEAST_COMMAND = 100, 24
 MOST_PROCESSES, MOST_NAMED = 12, 3
-MOST_STACKS, MOST_FRAMES = 6, 6
-_STYLES = {"text": "", "value": "bold", "remark": "yellow", "warning": "bold yellow", "bad": "bold red"}
+MOST_STACKS, MOST_FRAMES, MOST_PACKAGES = 6, 6, 3
+_STYLES = {"text": "", "value": "bold", "remark": "memkit.remark", "warning": "memkit.mark", "bad": "memkit.bad"}
+
+
+class Hide(NamedTuple):
+    """Which frames of stacks are folded into those that called them."""
+
+    globs: Sequence[str] = ()
+    libraries: bool = True
+
+
+HIDE_LIBRARIES = Hide()
 
 
 @memkit.hookimpl
 def memkit_add_options(parser: memkit.OptionParser) -> None:
     memkit.add_quiet_option(parser)
+    memkit.add_call_options(parser)  # for the frames of libraries
 
 
 @memkit.hookimpl
@@ -32,51 +44,47 @@ def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
     if stream is None:
         return
     console = memkit.console(stream)
-    console.print(*summary(recording, console.width, unicode=_can_show(stream)), sep="\n", markup=False)
+    hide = Hide(options.hide or (), not options.show_all)
+    console.print(*summary(recording, console.width, _can_show(stream), hide), sep="\n", markup=False)
 
 
-def summary(recording: memkit.Recording, width: int = 80, unicode: bool = True) -> Iterator[Text]:
+def summary(
+    recording: memkit.Recording, width: int = 80, unicode: bool = True, hide: Hide = HIDE_LIBRARIES
+) -> Iterator[Text]:
     """The summary, as rich Text, a line each."""
     yield from map(_line, memkit.facts(recording))
     curve = Curve(memkit.transforms.together(recording), width, unicode)
     if curve.flat:
         yield _line(memkit.Fact("curve", (memkit.FactPart("flat"),)))
     elif recording.samples or recording.totals:
-        yield _text()
+        yield memkit.styled()
         if recording.totals:
-            yield _text(("all processes together", "dim"))
+            yield memkit.styled(("all processes together", "dim"))
         yield from curve.lines()
-    yield from details(recording, width)
+    yield from details(recording, width, hide)
     if recording.spans:
-        yield _text()
+        yield memkit.styled()
         yield from _spans(recording.spans, width)
-    yield _text()
+    yield memkit.styled()
     yield from map(_line, memkit.cost_facts(recording))
 
 
-def details(recording: memkit.Recording, width: int = 80) -> Iterator[Text]:
+def details(recording: memkit.Recording, width: int = 80, hide: Hide = HIDE_LIBRARIES) -> Iterator[Text]:
     """Where the threads were when a limit was reached, and the processes where there are several, as rich Text."""
-    yield from _stacks(recording)
+    yield from _stacks(recording, hide)
     if len(recording.processes) > 1:
-        yield _text()
+        yield memkit.styled()
         yield from _processes(recording, width)
 
 
 # -- words ---------------------------------------------------------------------------------------------------------
 
 
-def _text(*parts: str | tuple[str, str]) -> Text:
-    """A line of rich Text, from words and (words, style) pairs."""
-    from rich.text import Text
-
-    text = Text.assemble(*parts)
-    text.plain = memkit.units.printable(text.plain)
-    return text
-
-
 def _line(fact: memkit.Fact) -> Text:
     """A fact as rich Text: its label, and what it says."""
-    return _text((f"{fact.label:<9}", "dim"), *((part.text, _STYLES[fact.emphasis or part.role]) for part in fact.parts))
+    return memkit.styled(
+        (f"{fact.label:<9}", "dim"), *((part.text, _STYLES[fact.emphasis or part.role]) for part in fact.parts)
+    )
 
 
 def _shortened(text: str, longest: int) -> str:
@@ -85,15 +93,15 @@ def _shortened(text: str, longest: int) -> str:
 
 def _spans(spans: tuple[memkit.Span, ...], width: int) -> Iterator[Text]:
     size, time = memkit.units.show_bytes, memkit.units.show_time
-    room = max(12, width - 42)
-    yield _text((f"{'span':<{room}} {'took':>12} {'growth':>13} {'peak':>12}", "dim"))
+    room = max(12, width - 53)
+    yield memkit.styled((f"{'span':<{room}} {'took':>12} {'growth':>13} {'rise':>10} {'peak':>12}", "dim"))
     for span in memkit.transforms.largest_spans(spans, MOST_SPANS):
-        label = ("  " * span.depth + span.label)[:room]
+        label = ("  " * min(span.depth, room) + span.label)[:room]
         took = "unfinished" if span.end is None else time(span.duration)
         growth = "?" if span.growth is None else size(span.growth, sign=True)
-        yield _text(f"{label:<{room}} {took:>12} {growth:>13} {size(span.peak):>12}")
+        yield memkit.styled(f"{label:<{room}} {took:>12} {growth:>13} {size(span.rise):>10} {size(span.peak):>12}")
     if len(spans) > MOST_SPANS:
-        yield _text((f"and {len(spans) - MOST_SPANS} more that rose less, or as much; --json has them all", "dim"))
+        yield memkit.styled((f"and {len(spans) - MOST_SPANS} more that rose less, or as much; --json has them all", "dim"))
 
 
 def _processes(recording: memkit.Recording, width: int) -> Iterator[Text]:
@@ -113,8 +121,8 @@ def _processes(recording: memkit.Recording, width: int) -> Iterator[Text]:
     failed = [False, *(process.ending.failed for process, _, _ in rows)]
     for cells, bad in zip(table, failed):
         line = " ".join(f"{cell:>{wide}}" for cell, wide in zip(cells[:6], widths))
-        style = "bold red" if bad else "dim" if cells is table[0] else ""
-        yield _text((f"{line} {cells[6]:<{widths[6]}} {_shortened(cells[7], room)}", style))
+        style = "memkit.bad" if bad else "dim" if cells is table[0] else ""
+        yield memkit.styled((f"{line} {cells[6]:<{widths[6]}} {_shortened(cells[7], room)}", style))
     if len(rows) > MOST_PROCESSES:
         yield from _more_processes(rows[MOST_PROCESSES:])
 
@@ -126,9 +134,9 @@ def _more_processes(rows: list[tuple[memkit.Process, int | None, tuple[memkit.Sa
     known = [peak for _, peak, _ in rows if peak is not None]
     seen = f", each {memkit.units.show_bytes(max(known))} at most" if known else ", whose memory was not seen"
     where = " where it was seen" if 0 < len(known) < len(rows) else ""
-    yield _text(
+    yield memkit.styled(
         (f"and {len(rows):,} more{seen}{where}", "dim"),
-        (f"; {len(failed):,} of them failed: {named}{more}" if failed else "", "bold red"),
+        (f"; {len(failed):,} of them failed: {named}{more}" if failed else "", "memkit.bad"),
     )
 
 
@@ -150,40 +158,51 @@ def _can_show(stream: object) -> bool:
 # -- where the threads were ------------------------------------------------------------------------------------------
 
 
-def _stacks(recording: memkit.Recording) -> Iterator[Text]:
+def _stacks(recording: memkit.Recording, hide: Hide) -> Iterator[Text]:
     """Where the threads were when a limit was reached, the first time and the last, and before a death."""
     known = [crossing for crossing in recording.crossings if crossing.stacks]
     for crossing in [*known[:1], *known[1:][-1:]]:
         when = f"after {memkit.units.show_time(crossing.time)}, at {memkit.units.show_bytes(crossing.memory)}"
-        yield from _where(recording, f"where the threads were {when}", crossing.stacks)
+        yield from _where(recording, f"where the threads were {when}", crossing.stacks, hide)
     last = recording.snapshot
     died = recording.ending.kind == "killed" or recording.ending.out_of_memory
     if died and last is not None and last.stacks and not any(each.time > last.time for each in known):
         before = memkit.units.show_time(recording.duration - last.time)
-        yield from _where(recording, f"where the threads were last seen, {before} before the end", last.stacks)
+        yield from _where(recording, f"where the threads were last seen, {before} before the end", last.stacks, hide)
 
 
-def _where(recording: memkit.Recording, title: str, stacks: Iterable[memkit.Stack]) -> Iterator[Text]:
-    yield _text()
-    yield _text((title, "bold"))
+def _where(recording: memkit.Recording, title: str, stacks: Iterable[memkit.Stack], hide: Hide) -> Iterator[Text]:
+    yield memkit.styled()
+    yield memkit.styled((title, "bold"))
     stacks = sorted(stacks, key=lambda stack: stack.name != "MainThread")
     for number, stack in enumerate(stacks[:MOST_STACKS]):
-        yield _text(f"  {stack.name or f'thread {stack.thread}'}")
-        yield from _frames(stack.frames, MOST_FRAMES if number == 0 else MOST_FRAMES // 2, recording.about.began)
+        yield memkit.styled(f"  {stack.name or f'thread {stack.thread}'}")
+        yield from _frames(stack.frames, MOST_FRAMES if number == 0 else MOST_FRAMES // 2, recording.about.began, hide)
     if len(stacks) > MOST_STACKS:
-        yield _text((f"  and {len(stacks) - MOST_STACKS:,} more threads; --json has them", "dim"))
+        yield memkit.styled((f"  and {len(stacks) - MOST_STACKS:,} more threads; --json has them", "dim"))
 
 
-def _frames(frames: tuple[memkit.Frame, ...], most: int, began: float) -> Iterator[Text]:
-    """The innermost frames with their source, where that is still what ran."""
-    sources = [memkit.Source(frame.file, began) for frame in frames[:most]]
-    places = [f"{os.path.basename(src.name)}:{frame.line} {frame.function}" for frame, src in zip(frames, sources)]
+def _frames(frames: tuple[memkit.Frame, ...], most: int, began: float, hide: Hide) -> Iterator[Text]:
+    """The program's innermost frames with their source, where that is still what ran; libraries are folded."""
+    own = memkit.frames.own_frames(frames, hide.globs, libraries=hide.libraries)[:most]
+    sources = [memkit.Source(frame.file, began) for frame, _ in own]
+    places = [f"{os.path.basename(src.name)}:{frame.line} {frame.function}" for (frame, _), src in zip(own, sources)]
     room = max(map(len, places), default=0)
-    for frame, source, place in zip(frames, sources, places):
+    for (frame, inside), source, place in zip(own, sources, places):
         text = "" if source.remark else source.line(frame.line).strip()
-        yield _text(f"    {place:<{room}}  ", (_shortened(text, LONGEST_SOURCE), "cyan"))
-    if len(frames) > most:
-        yield _text((f"    called through {len(frames) - most:,} more", "dim"))
+        yield memkit.styled(
+            f"    {place:<{room}}  ", (_shortened(text, LONGEST_SOURCE), "memkit.curve"), (_folded(inside), "dim")
+        )
+    if left := len(frames) - len(own) - sum(len(inside) for _, inside in own):
+        yield memkit.styled((f"    called through {left:,} more", "dim"))
+
+
+def _folded(inside: Sequence[memkit.Frame]) -> str:
+    """What a frame of the program called, in a few words."""
+    names = memkit.frames.packages(inside)
+    more = ", ..." if len(names) > MOST_PACKAGES else ""
+    frames = "frame" if len(inside) == 1 else "frames"
+    return f"  ... {len(inside):,} {frames} of {', '.join(names[:MOST_PACKAGES])}{more}" if inside else ""
 
 
 # -- the curve -----------------------------------------------------------------------------------------------------
@@ -214,12 +233,14 @@ class Curve:
             label = size(top * row // CURVE_ROWS) if row in (CURVE_ROWS, CURVE_ROWS // 2) else ""
             solid = [self._cell(value / top * CURVE_ROWS - row + 1) for value in memory]
             cells = [
-                (self._light, "dim") if cell == " " and value / top * CURVE_ROWS > row - 1 + 1 / 8 else (cell, "cyan")
+                (self._light, "dim")
+                if cell == " " and value / top * CURVE_ROWS > row - 1 + 1 / 8
+                else (cell, "memkit.curve")
                 for cell, value in zip(solid, peak)
             ]
-            yield _text((f"{label:>12}", "dim"), (self._axis, "dim"), *cells)
+            yield memkit.styled((f"{label:>12}", "dim"), (self._axis, "dim"), *cells)
         end = memkit.units.show_time(self._recording.duration)
-        yield _text((f"{'0 s':>14}{end:>{self._columns - 1}}", "dim"))
+        yield memkit.styled((f"{'0 s':>14}{end:>{self._columns - 1}}", "dim"))
 
     def _cell(self, height: float) -> str:
         return self._blocks[max(0, min(8, round(height * 8)))]

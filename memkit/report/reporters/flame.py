@@ -1,4 +1,4 @@
-"""``--flame``: the tree of calls as a picture, callers above what they called, as wide as they grew."""
+"""``--flame``: the tree of calls as a picture, callers above what they called, as wide as they grew, or as ``--by`` says."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ SHORTEST = 6
 """A name with room for fewer characters is left out rather than shortened."""
 WIDTH, LEVEL, FONT = 12.0, 0.27, 7.5
 """Inches, inches, points."""
+DID = {
+    "growth": "grew or shrank",
+    "rise": "rose above what there was when they began, or as what they called did together",
+    "peak": "rose above the lowest that memory was, or as what they called did together",
+    "time": "took",
+    "heap": "allocated of what is alive at the end",
+    "heap-peak": "allocated of what was alive at the heap's peak",
+    "allocated": "allocated in all",
+    "temporary": "allocated and freed in the same call",
+}
 ADVANCE = 0.64
 """The width of a character of DejaVu Sans Mono as a share of the font's size, rounded up to pixels."""
 
@@ -38,12 +48,14 @@ class Box(NamedTuple):
 @memkit.hookimpl
 def memkit_add_options(parser: memkit.OptionParser) -> None:
     memkit.add_call_options(parser)
-    parser.add_argument(
+    memkit.add_by_option(parser)
+    option = parser.add_argument(
         "--flame",
         metavar="FILE",
         type=memkit.pictures.path,
-        help="draw the tree of calls by growth, or by time with --sort time, into a .png, .svg or .pdf file",
-    ).one_recording = True
+        help="draw the tree of calls by growth, or what --by says, into a .png, .svg or .pdf file",
+    )
+    option.one_recording, option.needs = True, "calls"
 
 
 @memkit.hookimpl
@@ -52,7 +64,7 @@ def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
         return
     if not recording.calls:
         raise memkit.UsageError("--flame has nothing to draw: no calls were traced; record with --calls")
-    figure = draw(memkit.chosen_calls(recording, options), by_time=options.sort == "time")
+    figure = draw(memkit.chosen_calls(recording, options), memkit.chosen_by(options))
     memkit.pictures.save(figure, options.flame)
 
 
@@ -63,21 +75,21 @@ class Layout:
     """The boxes of a tree of calls: ``boxes``, and how many calls were left out as too ``narrow`` or too ``deep``.
 
     A box is as wide as its call grew or shrank, or as the boxes below it are together, if that is more: where one frees what
-    another allocated, both are there, though their caller kept nothing.
+    another allocated, both are there, though their caller kept nothing. So it is by rise and by peak.
     """
 
-    def __init__(self, calls: Sequence[memkit.Call], by_time: bool = False):
+    def __init__(self, calls: Sequence[memkit.Call], by: str | None = None):
         roots = [call for call in calls if call.parent is None]
-        nothing_grew = max(abs(call.growth) for call in roots) < memkit.transforms.NOISE
-        self.by = "time" if by_time or nothing_grew else "growth"
+        self.by = memkit.transforms.picture_by(calls, by)
+        self.weight_of = memkit.transforms.weight_of(calls, self.by)
         self._calls = {call.id: call for call in calls}
         self._widths: dict[int, int] = {}
         self._below: dict[int | None, list[int]] = {}
         self.boxes: list[Box] = []
         self.deep = 0
-        least = max(1, sum(abs(getattr(call, self.by)) for call in roots) * NARROWEST)
+        least = max(1, sum(abs(self.weight_of(call)) for call in roots) * NARROWEST)
         for call in reversed(calls):
-            width = abs(getattr(call, self.by))
+            width = abs(self.weight_of(call))
             if width >= least:
                 self._widths[call.id] = max(width, sum(self._widths[below] for below in self._below.get(call.id, ())))
                 self._below.setdefault(call.parent, []).append(call.id)
@@ -109,7 +121,7 @@ class Layout:
 
     def _ordered(self, id: int | None) -> list[int]:
         """The calls below one: what grew most first, what shrank last."""
-        return sorted(self._below.get(id, ()), key=lambda below: -getattr(self._calls[below], self.by))
+        return sorted(self._below.get(id, ()), key=lambda below: -self.weight_of(self._calls[below]))
 
     def _chain(self, id: int) -> list[int]:
         """A call and those below it, as long as each has a single box below it, nearly as wide."""
@@ -123,10 +135,10 @@ class Layout:
 # -- the picture ---------------------------------------------------------------------------------------------------
 
 
-def draw(recording: memkit.Recording, by_time: bool = False) -> Figure:
-    """A matplotlib ``Figure`` of the calls of a recording: growth, or time, across; peaks in colour."""
+def draw(recording: memkit.Recording, by: str | None = None) -> Figure:
+    """A matplotlib ``Figure`` of the calls of a recording: growth, or what it is by, across; peaks in colour."""
     pictures = memkit.pictures
-    layout = Layout(recording.calls, by_time)
+    layout = Layout(recording.calls, by)
     levels = 1 + max((box.level for box in layout.boxes), default=0)
     height = 1.25 + LEVEL * levels
     figure = pictures.new_figure(height, width=WIDTH, layout=False)
@@ -137,7 +149,7 @@ def draw(recording: memkit.Recording, by_time: bool = False) -> Figure:
     colour = _Colours(recording.calls)
     _draw_boxes(axes, layout, colour)
     figure.text(0.01, 1 - 0.15 / height, _on_a_line(_title(recording, layout), 150), fontsize=11, va="top", parse_math=False)
-    how = f"callers above what they called; as wide as they {'took' if layout.by == 'time' else 'grew or shrank'}"
+    how = f"callers above what they called; as wide as they {DID[layout.by]}"
     figure.text(0.01, 0.5 / height, "\n".join([how, *_remarks(layout)]), fontsize=7.5, va="top", color=pictures.FAINT)
     _draw_legend(figure, height, layout, colour)
     return figure
@@ -148,8 +160,17 @@ def _title(recording: memkit.Recording, layout: Layout) -> str:
     grown = memkit.units.show_bytes(sum(call.growth for call in roots))
     took = memkit.units.show_time(sum(call.time for call in roots))
     peak = memkit.units.show_bytes(max(call.peak for call in recording.calls))
-    sums = f"calls grew memory by {grown}" if layout.by == "growth" else f"calls took {took} and grew memory by {grown}"
-    return f"{_on_a_line(recording.about.command, 80)}: {sums}, peak {peak}"
+    rise = memkit.units.show_bytes(max(call.rise or 0 for call in roots))
+    sums = {
+        "growth": f"calls grew memory by {grown}",
+        "rise": f"calls by rise, the highest {rise}; they grew memory by {grown}",
+        "peak": f"calls by peak; they grew memory by {grown}",
+        "time": f"calls took {took} and grew memory by {grown}",
+    }
+    if layout.by in memkit.heaps.KEYS:
+        size = memkit.units.show_bytes(sum(map(layout.weight_of, roots)))
+        sums[layout.by] = f"calls by what they {DID[layout.by]}: {size}"
+    return f"{_on_a_line(recording.about.command, 80)}: {sums[layout.by]}, peak {peak}"
 
 
 def _remarks(layout: Layout) -> list[str]:
@@ -220,6 +241,12 @@ def label(box: Box, by: str) -> str:
     name = _on_a_line(box.call.function.name, 1000)
     peak = f"peak {memkit.units.show_bytes(box.call.peak)}"
     size = _growth(box.call) if by == "growth" else memkit.units.show_time(box.call.time)
+    if by == "rise":
+        size = f"rose {memkit.units.show_bytes(box.call.rise)}"
+    elif by in memkit.heaps.KEYS:
+        size = memkit.units.show_bytes(memkit.transforms.weight_of((box.call,), by)(box.call))
+    elif by == "peak":
+        size = memkit.units.show_bytes(box.call.growth, sign=True)
     where = f"  {_on_a_line(_place(box.call.function), 1000)}" if box.call.function.file else ""
     for text in (f"{name}{where}  {size}, {peak}", f"{name}  {size}, {peak}", f"{name}  {size}"):
         if len(text) <= room:

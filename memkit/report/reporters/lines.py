@@ -13,74 +13,101 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-HEAD = ("line", "hits", "time", "growth", "memory", "peak")
-WIDTHS = (6, 11, 10, 12, 11, 11)
+COLUMNS = (("line", 6), ("hits", 11), ("time", 10), ("growth", 12), ("memory", 11), ("rise", 11), ("peak", 11))
+HEAP_COLUMNS = (("allocated", 11), ("alive", 11))
+LEFT_OUT_FIRST, LEAST_SOURCE = ("memory", "time", "allocated", "hits"), 30
+"""The columns that a narrow terminal goes without, so that there is room for so many characters of source."""
 MOST_GROWN = 5
 LONGEST_GAP = 5
 """More lines than this in a row that never ran are left out."""
 STANDS_OUT = 0.1
-"""A line is marked if it grew or rose by at least this share of what the largest line of its function did."""
+"""A line is marked if it grew or rose by at least this share of what the largest line of its function did, and notably."""
 
 
 @memkit.hookimpl
 def memkit_add_options(parser: memkit.OptionParser) -> None:
     memkit.add_quiet_option(parser)
-    parser.add_argument(
+    memkit.add_wide_option(parser)
+    option = parser.add_argument(
         "--csv-lines", metavar="FILE", type=memkit.output_path, help="write the traced lines as CSV"
-    ).one_recording = True
+    )
+    option.one_recording, option.needs = True, "lines"
 
 
 @memkit.hookimpl
 def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
     """Print the tables after the summary, on the same stream."""
+    if options.csv_lines and recording.tracing is None:
+        raise memkit.UsageError(
+            "--csv-lines has nothing to write: no lines were traced; record with --lines, or put @profile"
+        )
     if options.csv_lines:
         write_csv(recording, options.csv_lines)
     stream = memkit.report_stream(options)
     if stream is not None and recording.tracing is not None:
-        show(recording, stream)
+        show(recording, stream, wide=options.wide)
 
 
-def show(recording: memkit.Recording, stream: TextIO) -> None:
-    """Print the tables of one recording."""
-    console = memkit.console(stream)
-    console.print(*tables(recording, colour=console.is_terminal), sep="\n", markup=False)
+def show(recording: memkit.Recording, stream: TextIO, wide: bool = False) -> None:
+    """Print the tables of one recording, rows cut to the width of the terminal unless ``wide``."""
+    memkit.print_rows(stream, lambda width: tables(recording, width), wide)
 
 
 def write_csv(recording: memkit.Recording, path: str) -> None:
-    """The lines as comma-separated values, one row each."""
+    """The lines as comma-separated values, one row each; what is not known is empty."""
     import csv
 
     with memkit.output(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("file", "function", "line", "hits", "time_s", "growth_bytes", "memory_bytes", "peak_bytes"))
-        for line in recording.lines:
-            place = (line.function.file, line.function.name, line.number)
-            writer.writerow((*place, line.hits, f"{line.time / 1e9:.9f}", line.growth, line.memory, line.peak))
+        rises = ("rise_bytes", "rises_bytes", "about_bytes", "own_rise_bytes")
+        heap = memkit.heaps.COLUMNS
+        sums = ("hits", "time_s", "growth_bytes", "memory_bytes", "peak_bytes")
+        writer.writerow(("file", "function", "line", *sums, *rises, *heap, "source"))
+        cell = memkit.units.csv_cell
+        for function, lines in recording.functions.items():
+            source = source_of(recording, function)
+            for line in lines:
+                place = (cell(function.file), cell(function.name), line.number)
+                found = (line.hits, f"{line.time / 1e9:.9f}", line.growth, line.memory, line.peak)
+                text = cell(source.line(line.number).strip())
+                heaps = memkit.heaps.cells(line)
+                writer.writerow((*place, *found, line.rise, line.rises, line.about, line.own_rise, *heaps, text))
 
 
 def none_known(recording: memkit.Recording) -> str:
     """Why there are no lines in a recording that traced them, in a line."""
     if not recording.ending.complete:
         return "no lines are known: the recording was cut off before any were written"
-    return "no lines were traced: nothing that was named ran"
+    return "no lines were traced: nothing that was named ran as Python code during the recording"
 
 
 # -- tables --------------------------------------------------------------------------------------------------------
 
 
-def tables(recording: memkit.Recording, colour: bool = False) -> Iterator[Text]:
-    """All tables as rich Text, a line each: one for each function, the lines that grew most, what tracing cost."""
+def tables(recording: memkit.Recording, width: int | None = None) -> Iterator[Text]:
+    """All as rich Text, a line each: a table for each function, the lines that grew and rose most, what tracing cost.
+
+    ``width`` is that of a terminal, where a row with source goes no further; None elsewhere.
+    """
     functions = recording.functions
     if not functions:
-        yield _text()
-        yield _text((none_known(recording), "yellow"))
+        yield memkit.styled()
+        yield memkit.styled((none_known(recording), "memkit.remark"))
         return
     for function, lines in functions.items():
-        yield from _table(function, lines, memkit.Source(function.file, recording.about.began), colour)
-    if len(functions) > 1:
-        yield from _most_grown(recording)
-    yield _text()
-    yield _text((cost(recording), "dim"))
+        yield from _table(function, lines, source_of(recording, function), width)
+    for title, found in lists(recording):
+        yield memkit.styled()
+        yield memkit.styled((title, "bold"))
+        for size, words in found:
+            yield from memkit.cut([memkit.styled((f"{size:>12}", "memkit.mark"), f"  {words}")], width)
+    if told := list(kinds(recording)):
+        yield memkit.styled()
+        yield from memkit.cut(map(memkit.styled, told), width)
+    yield memkit.styled()
+    yield memkit.styled((cost(recording), "dim"))
+    if width is not None and columns_of(recording.lines, width) != columns_of(recording.lines):
+        yield memkit.styled(("rows are cut to the width of the terminal; --wide shows all of them", "dim"))
 
 
 def cost(recording: memkit.Recording) -> str:
@@ -96,27 +123,35 @@ def cost(recording: memkit.Recording) -> str:
     )
 
 
-def _text(*parts: str | tuple[str, str] | Text) -> Text:
-    from rich.text import Text
-
-    text = Text.assemble(*parts)
-    text.plain = memkit.units.printable(text.plain)
-    return text
-
-
-def _table(function: memkit.Function, lines: Sequence[memkit.Line], source: memkit.Source, colour: bool) -> Iterator[Text]:
-    yield _text()
-    yield _text((function.name, "bold"), f"  {source.name}:{function.line}  ", (sums(lines), "bold"))
+def _table(
+    function: memkit.Function, lines: Sequence[memkit.Line], source: memkit.Source, width: int | None
+) -> Iterator[Text]:
+    yield memkit.styled()
+    yield memkit.styled((function.name, "bold"), f"  {source.name}:{function.line}  ", (sums(lines), "bold"))
     if source.remark:
-        yield _text((source.remark, "yellow"))
-    yield _text((_columns(HEAD) + "  source", "dim"))
-    texts = _texts(source, lines[-1].number, colour)
+        yield memkit.styled((source.remark, "memkit.remark"))
+    columns = columns_of(lines, width)
+    first = columns[0][1]
+    yield memkit.styled((_columns([name for name, _ in columns], columns) + "  source", "dim"))
     for number, line, marked in rows(function, lines, source):
         if number is None:
-            yield _text((" " * (WIDTHS[0] - 1) + "⋮" if colour else " " * (WIDTHS[0] - 3) + "...", "dim"))
+            yield memkit.styled((" " * (first - 3) + "...", "dim"))
             continue
-        style = "bold yellow" if marked else ""
-        yield _text((_columns(cells(number, line)), style), "  ", texts[number - 1] if number <= len(texts) else "")
+        style, source_style = ("memkit.mark", "bold") if marked else ("", "") if line is not None else ("dim", "dim")
+        shown = _columns(cells(number, line, columns), columns)
+        row = memkit.styled((shown, style), "  ", (source.line(number).expandtabs(memkit.units.TAB), source_style))
+        yield from memkit.cut([row], width)
+
+
+def columns_of(lines: Iterable[memkit.Line], width: int | None = None) -> tuple[tuple[str, int], ...]:
+    """The columns and their widths; in an old file no rises are known, and a narrow terminal has no room for all of them."""
+    known = any(line.rise is not None for line in lines)
+    columns = [column for column in COLUMNS if known or column[0] != "rise"]
+    columns += HEAP_COLUMNS if any(line.heap is not None for line in lines) else ()
+    for name in LEFT_OUT_FIRST:
+        if width is not None and width - sum(each + 1 for _, each in columns) < LEAST_SOURCE:
+            columns = [column for column in columns if column[0] != name]
+    return tuple(columns)
 
 
 def sums(lines: Sequence[memkit.Line]) -> str:
@@ -133,17 +168,7 @@ def rows(
     known = {line.number: line for line in lines}
     for number in _shown(known, function.line if source.lines else lines[0].number):
         line = None if number is None else known.get(number)
-        yield number, line, bool(line and greatest and _weight(line, lines) >= greatest * STANDS_OUT)
-
-
-def _texts(source: memkit.Source, last: int, colour: bool) -> Sequence[str | Text]:
-    """The lines of a source up to the last, highlighted for a terminal."""
-    texts = source.lines[:last]
-    if colour and texts:
-        from rich.syntax import Syntax
-
-        return list(Syntax("", "python").highlight("\n".join(texts)).split("\n"))
-    return texts
+        yield number, line, bool(line and _weight(line, lines) >= max(greatest * STANDS_OUT, memkit.transforms.NOISE))
 
 
 def _weight(line: memkit.Line, lines: Sequence[memkit.Line]) -> int:
@@ -152,17 +177,27 @@ def _weight(line: memkit.Line, lines: Sequence[memkit.Line]) -> int:
     return max(abs(line.growth), line.peak - max(line.memory, base))
 
 
-def cells(number: int, line: memkit.Line | None) -> tuple[str, ...]:
+def cells(number: int, line: memkit.Line | None, columns: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
     """The columns of a row, in words."""
     if line is None:
-        return (str(number), "", "", "", "", "")
-    size, time = memkit.units.show_bytes, memkit.units.show_time
-    growth = size(line.growth, sign=True) if line.growth else "0"
-    return (str(number), f"{line.hits:,}", time(line.time), growth, size(line.memory), size(line.peak))
+        return (str(number), *[""] * (len(columns) - 1))
+    size = memkit.units.show_bytes
+    words = {
+        "line": str(number),
+        "hits": f"{line.hits:,}",
+        "time": memkit.units.show_time(line.time),
+        "growth": size(line.growth, sign=True) if line.growth else "0",
+        "memory": size(line.memory),
+        "rise": size(line.rise) if line.rise != 0 else "0",
+        "peak": size(line.peak),
+        "allocated": size(line.allocated) if line.allocated else "0",
+        "alive": size(line.alive) if line.alive else "0",
+    }
+    return tuple(words[name] for name, _ in columns)
 
 
-def _columns(words: Iterable[str]) -> str:
-    return " ".join(f"{word:>{width}}" for word, width in zip(words, WIDTHS))
+def _columns(words: Iterable[str], columns: tuple[tuple[str, int], ...]) -> str:
+    return " ".join(f"{word:>{width}}" for word, (_, width) in zip(words, columns))
 
 
 def _shown(known: Iterable[int], start: int) -> Iterator[int | None]:
@@ -179,13 +214,39 @@ def _shown(known: Iterable[int], start: int) -> Iterator[int | None]:
         before = number
 
 
-def _most_grown(recording: memkit.Recording) -> Iterator[Text]:
-    grown = memkit.transforms.most_grown_lines(recording.lines, MOST_GROWN)
-    if not grown:
+def lists(recording: memkit.Recording) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """The lines that grew most and those that rose most, as (size, place), where several functions were traced."""
+    size = memkit.units.show_bytes
+    if len(recording.functions) < 2:
         return
-    yield _text()
-    yield _text(("the lines that grew most, with all that they called", "bold"))
-    for line in grown:
-        source = memkit.Source(line.function.file)
-        place, text = f"{os.path.basename(source.name)}:{line.number}", source.line(line.number).strip()
-        yield _text((f"{memkit.units.show_bytes(line.growth, sign=True):>12}", "yellow"), f"  {place}  {text}")
+    if grown := memkit.transforms.kept_lines(recording.lines, recording)[:MOST_GROWN]:
+        found = [(size(line.growth, sign=True), _where(recording, line) + _of_that(line, kept)) for line, kept in grown]
+        yield "the lines that grew most, with all that they called", found
+    if risen := memkit.transforms.most_risen_lines(recording.lines, MOST_GROWN):
+        found = [(size(line.rise), _where(recording, line)) for line in risen]
+        yield "the lines that rose most themselves, above what there was when they began", found
+
+
+def _of_that(line: memkit.Line, kept: int) -> str:
+    if memkit.transforms.tie(line.growth, kept):
+        return ""
+    return f"  (of that, at most {memkit.units.show_bytes(kept)} stayed)"
+
+
+def kinds(recording: memkit.Recording) -> Iterator[str]:
+    """What stayed, what was held for a while and what came and went, in a line each."""
+    if recording.call_tracing is not None:  # the calls tell it better: they see what is freed when a function returns
+        return
+    for kind in memkit.kinds.kinds_of_lines(recording):
+        assert isinstance(kind.what, memkit.Line)
+        yield f"{kind.words}; {_where(recording, kind.what)}"
+
+
+def source_of(recording: memkit.Recording, function: memkit.Function) -> memkit.Source:
+    """The source that the lines of a function stand in."""
+    return memkit.Source(function.file, recording.about.began, function, recording.sources)
+
+
+def _where(recording: memkit.Recording, line: memkit.Line) -> str:
+    source = source_of(recording, line.function)
+    return f"{os.path.basename(source.name)}:{line.number}  {source.line(line.number).strip()}"

@@ -67,7 +67,8 @@ def draw(recordings: Sequence[memkit.Recording]) -> Figure:
     heights = [pictures.PLOT_HEIGHT, lanes] if tree else [pictures.PLOT_HEIGHT]
     axes, *lower = figure.subplots(len(heights), squeeze=False, sharex=True, height_ratios=heights)[:, 0]
     time = pictures.time_unit(max((recording.duration for recording in recordings), default=0))
-    highest = max((recording.peak or 0 for recording in shown), default=0)
+    group = _group(recordings[0]) if len(recordings) == 1 else []
+    highest = max([*(recording.peak or 0 for recording in shown), *(used for _, used in group)], default=0)
     if tree and not tree.totals:
         highest = max(highest, *(sample.peak for sample in tree.others))
     size, size_name = memkit.units.scale(highest)
@@ -79,6 +80,10 @@ def draw(recordings: Sequence[memkit.Recording]) -> Figure:
     if tree:
         _draw_bands(axes, tree, bands, scale) if tree.totals else _draw_each(axes, bands, scale)
         _draw_lanes(lower[0], bands, scale)
+    if group:
+        name = pictures.literal(recordings[0].group[0].name, 60)
+        across, up = ([value / unit for value in values] for values, unit in zip(zip(*group), scale))
+        axes.plot(across, up, color=pictures.LIMIT, linewidth=1, label=f"all of {name}, less what others had at the start")
     _draw_crossings(axes, recordings, scale)
     far = _draw_limits(axes, recordings, highest, scale)
     if len(recordings) == 1 and recordings[0].spans:
@@ -215,6 +220,13 @@ def _draw_limits(axes: Axes, recordings: Sequence[memkit.Recording], highest: in
     return "\n".join(notes)
 
 
+def _group(recording: memkit.Recording) -> list[tuple[int, int]]:
+    """What the control group of the nearest limit used, less what others had at the start, as the line of the limit is."""
+    limit = next((limit for limit in recording.limits if recording.level(limit) is not None), None)
+    others = 0 if limit is None else limit.size - (recording.level(limit) or 0)
+    return [(each.time, each.used - others) for each in recording.group if limit and each.name == limit.name]
+
+
 def _draw_crossings(axes: Axes, recordings: Sequence[memkit.Recording], scale: Scale) -> None:
     """A dotted line at the time when a limit was reached, and one at its height if it limits what is drawn."""
     colour = memkit.pictures.REACHED
@@ -334,10 +346,10 @@ def _draw_spans(axes: Axes, recording: memkit.Recording, scale: Scale) -> None:
     duration = recording.duration
     chosen = memkit.transforms.largest_spans(recording.spans, MOST_SPANS)
     top = axes.get_ylim()[1]
-    levels = max(span.depth for span in chosen) + 1
+    levels = min(MOST_SPANS, max(span.depth for span in chosen) + 1)
     step = top * 0.07
     for span in chosen:
-        height = top + step * (levels - span.depth)
+        height = top + step * (max(0, levels - span.depth))
         start, end = span.start, duration if span.end is None else span.end
         left, right = start / scale.time, end / scale.time
         foot = height - step * 0.3

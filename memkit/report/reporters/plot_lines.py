@@ -33,12 +33,13 @@ class Row(NamedTuple):
 
 @memkit.hookimpl
 def memkit_add_options(parser: memkit.OptionParser) -> None:
-    parser.add_argument(
+    option = parser.add_argument(
         "--plot-lines",
         metavar="FILE",
         type=memkit.pictures.path,
         help="draw the traced source with bars into a .png, .svg or .pdf file",
-    ).one_recording = True
+    )
+    option.one_recording, option.needs = True, "lines"
 
 
 @memkit.hookimpl
@@ -55,7 +56,7 @@ def draw(recording: memkit.Recording) -> Figure:
     pictures = memkit.pictures
     rows = list(rows_of(recording))
     shown, more = rows[:MOST_LINES], len(rows) - MOST_LINES
-    letters = max(len(_shown(row.text)) for row in shown)
+    letters = max(pictures.columns(_shown(row.text)) for row in shown)
     bottom = BOTTOM + (ROW if more > 0 else 0)
     width, height = EDGE + letters * LETTER + 2 * (GAP + BARS) + EDGE, TOP + len(shown) * ROW + bottom
     figure = pictures.new_figure(height, width=width, layout=False)
@@ -86,14 +87,14 @@ def _colour(growth: int) -> str:
 def rows_of(recording: memkit.Recording) -> Iterator[Row]:
     """The rows from the top: for each function a heading, then its lines."""
     for function, lines in recording.functions.items():
-        source = memkit.Source(function.file, recording.about.began)
+        source = memkit.Source(function.file, recording.about.began, function, recording.sources)
         known = {line.number: line for line in lines}
         yield Row(f"{function.name}  {os.path.basename(source.name)}:{function.line}", None, heading=True)
         if source.remark:
             yield Row(f"({source.remark})", None)
         for number in range(min(known), max(known) + 1):
             if source.lines or number in known:
-                yield Row(f"{number:5}  {source.line(number)}", known.get(number))
+                yield Row(f"{number:5}  {source.line(number).expandtabs(memkit.units.TAB)}", known.get(number))
 
 
 def _shown(text: str) -> str:

@@ -38,7 +38,9 @@ def document(recording: memkit.Recording) -> Iterator[str]:
         "about": recording.about._asdict(),
         "ending": _ending(recording.ending),
         "cost": recording.cost._asdict(),
+        "heap": recording.heap and recording.heap._asdict(),
         "unread": recording.unread,
+        "greenlets": recording.greenlets,
         "duration": recording.duration,
         "start": recording.start,
         "end": recording.end,
@@ -46,13 +48,17 @@ def document(recording: memkit.Recording) -> Iterator[str]:
         "peak": recording.peak,
         "peak_is_exact": recording.peak_is_exact,
         "processes": [{**process._asdict(), "ending": _ending(process.ending)} for process in recording.processes],
-        "lines": [{**line._asdict(), "function": line.function._asdict()} for line in recording.lines],
+        "executed": [{"time": moment, "command": command} for moment, command in recording.executed],
+        "sources": dict(recording.sources),
+        "lines": [{**line._asdict(), **_heaps(line), "function": line.function._asdict()} for line in recording.lines],
         "tracing": recording.tracing and {**recording.tracing._asdict(), "cost": recording.tracing.cost},
         "call_tracing": recording.call_tracing and {**recording.call_tracing._asdict(), "cost": recording.call_tracing.cost},
         "limits": [
             {**limit._asdict(), "left": limit.left, "level": recording.level(limit), "left_at_peak": recording.left(limit)}
             for limit in recording.limits
         ],
+        "group": [each._asdict() for each in recording.group],
+        "mapped": recording.mapped,
         "crossings": [_crossing(recording, crossing) for crossing in recording.crossings],
         "oom_kills": recording.oom_kills and str(recording.oom_kills),
         "oom_kills_evidence": _evidence(recording.oom_kills),
@@ -61,15 +67,28 @@ def document(recording: memkit.Recording) -> Iterator[str]:
         "summed_reason": recording.summed_reason,
         "seen": recording.seen,
         "seen_reason": recording.seen_reason,
-        "total_peak": recording.highest_total and recording.highest_total.memory,
-        "spans": [{**span._asdict(), "growth": span.growth} for span in recording.spans],
+        "total_peak": recording.together,
+        "unrecorded": [each._asdict() for each in recording.unrecorded],
+        "waited_for": recording.waited_for,
+        "spans": [{**span._asdict(), "growth": span.growth, "rise": span.rise} for span in recording.spans],
     }
     yield json.dumps(head, indent=1)[:-2]
-    yield from _array("calls", ({**call._asdict(), "function": call.function._asdict()} for call in recording.calls))
+    yield from _array("calls", map(_call, recording.calls))
     yield from _array("totals", (total._asdict() for total in recording.totals))
     yield from _array("samples", (sample._asdict() for sample in recording.samples))
     yield from _array("others", (sample._asdict() for sample in recording.others))
     yield "\n}\n"
+
+
+def _call(call: memkit.Call) -> dict[str, Any]:
+    alone = call.alone and {"rise": call.alone[0], "rises": call.alone[1]}
+    handed = call.handed and {"home": call.handed.home, "root": call.handed.root._asdict()}
+    return {**call._asdict(), "function": call.function._asdict(), "handed": handed, "alone": alone, **_heaps(call)}
+
+
+def _heaps(row: memkit.Line | memkit.Call) -> dict[str, Any]:
+    of_heap = {"heap": row.heap, "own_heap": row.own_heap}
+    return {key: heap and {**heap._asdict(), "alive": heap.alive} for key, heap in of_heap.items()}
 
 
 def _crossing(recording: memkit.Recording, crossing: memkit.Crossing) -> dict[str, Any]:

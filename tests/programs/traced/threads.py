@@ -1,4 +1,4 @@
-"""Threads that take turns; what one takes falls on the lines that the others wait in, too."""
+"""Threads that take turns; what one takes does not fall on the lines that the others wait in."""
 # fmt: off
 # ruff: noqa
 

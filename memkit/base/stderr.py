@@ -1,0 +1,51 @@
+"""What memkit says on stderr while a program runs that is not its own."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+
+from memkit.base.units import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from io import FileIO
+    from typing import Any, TextIO
+
+
+def to_stderr(text: str) -> None:
+    """Print a line of memkit's on stderr; nothing where there is none, or where it is closed, full or broken.
+
+    The program that is measured goes on in any case: what cannot be told is not its failure.
+    """
+    if sys.stderr is None:
+        return
+    with suppress(Exception):  # a program may have put any object there
+        direct(sys.stderr).write(printable(f"memkit: {text}") + "\n")
+
+
+def direct(stream: TextIO) -> TextIO:
+    """The same stream, written past its buffer where it has one.
+
+    What a buffer could not write Python tries again as the program ends, and its exit code becomes 120.
+    """
+    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+    return stream if raw is None or sys.platform == "win32" else _Direct(stream, raw)  # type: ignore[return-value]
+
+
+class _Direct:
+    def __init__(self, stream: TextIO, raw: FileIO) -> None:
+        self._stream, self._raw = stream, raw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._stream.flush()
+        left = text.encode(self._stream.encoding, self._stream.errors or "strict")
+        while left:
+            written = self._raw.write(left)
+            if written is None:
+                raise BlockingIOError("nobody reads it at the moment")
+            left = left[written:]
+        return len(text)

@@ -1,0 +1,1 @@
+"""Compiled: what is allocated and freed, by the hooks of allocators."""

@@ -1,0 +1,181 @@
+/* Where blocks are booked: which depends on their size when they are allocated. Included by counting.c alone.
+
+A small block has its place in a shadow, 4 bytes for 16. A larger one is an entry of a table. */
+
+/* -- small blocks: the shadow -------------------------------------------------------------------------------------------
+
+A block of more than 16 bytes has two places: 2 bits mark it, 9 are its size less 1, 20 the site, 16 each serial. One of 16
+bytes or less has one: 2 bits mark it, 5 are its size, 15 the site, 5 or 10 the serials; where the site does not fit it is in
+the table. A place is cleared before its block is freed, and the next owner of the address writes it anew. */
+
+enum { SEGMENT = 20, HALF = 14, SMALL = 512, TINY = 16, ONE = 1, TWO = 2, TINY_SITES = 1 << 15 };
+enum { LAST_PLACE = (1 << (SEGMENT - 4)) - 1 };
+
+static uint32_t **leaves[1 << HALF];
+
+static void *made_once(void **slot, size_t size)
+{
+    void *there = NULL, *made = pages(size);
+    if (made && !__atomic_compare_exchange_n(slot, &there, made, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        munmap(made, size);
+        return there;
+    }
+    return made;
+}
+
+static inline uint32_t *place_of(void *address, int make)
+{
+    uintptr_t at = (uintptr_t)address, leaf = at >> (SEGMENT + HALF), segment = at >> SEGMENT & ((1 << HALF) - 1);
+    uint32_t **segments, *shadow;
+    if (UNLIKELY(at & 15 || leaf >> HALF))
+        return NULL;
+    segments = __atomic_load_n(&leaves[leaf], __ATOMIC_ACQUIRE);
+    if (UNLIKELY(!segments)) {
+        if (!make || !(segments = made_once((void **)&leaves[leaf], sizeof(uint32_t *) << HALF)))
+            return NULL;
+    }
+    shadow = __atomic_load_n(&segments[segment], __ATOMIC_ACQUIRE);
+    if (UNLIKELY(!shadow)) {
+        if (!make || !(shadow = made_once((void **)&segments[segment], sizeof(uint32_t) << (SEGMENT - 4))))
+            return NULL;
+    }
+    return shadow + (at >> 4 & LAST_PLACE);
+}
+
+static inline uint32_t tiny_serial(uint32_t serial)
+{
+    return memkit_heap.paths && memkit_heap.lines ? (serial >> 16 & 31) << 5 | (serial & 31)
+        : (memkit_heap.paths ? serial >> 16 : serial) & 1023;
+}
+
+static inline int put_small(void *address, uint32_t size, uint32_t site, uint32_t serial)
+{
+    uint32_t *place;
+    uint64_t whole;
+    if (size <= TINY ? site >= TINY_SITES : ((uintptr_t)address >> 4 & LAST_PLACE) == LAST_PLACE)
+        return 0;               /* the second place would be in another segment's shadow */
+    if (!(place = place_of(address, 1)))
+        return 0;
+    if (size <= TINY) {
+        *place = (uint32_t)ONE << 30 | size << 25 | site << 10 | tiny_serial(serial);
+        return 1;
+    }
+    whole = (uint64_t)TWO << 62 | (uint64_t)(size - 1) << 52 | (uint64_t)site << 32 | serial;
+    place[0] = whole >> 32;
+    place[1] = (uint32_t)whole;
+    return 1;
+}
+
+static inline int take_small(void *address, memkit_block_t *block)
+{
+    uint32_t *place = place_of(address, 0), first;
+    if (!place || !(first = *place))
+        return 0;
+    *place = 0;
+    if (first >> 30 == ONE) {
+        block->size = first >> 25 & 31;
+        block->site = first >> 10 & (TINY_SITES - 1);
+        block->serial = first & 1023;
+    } else {
+        block->size = (first >> 20 & 511) + 1;
+        block->site = first & LAST;
+        block->serial = place[1];
+    }
+    return 1;
+}
+
+/* -- large blocks: the table -------------------------------------------------------------------------------------- */
+
+typedef struct {
+    uintptr_t address;          /* 0: free */
+    uint64_t size;
+    uint32_t site, serial;
+} entry_t;
+
+typedef struct {
+    volatile int lock;
+    entry_t *entries;
+    size_t size, used;          /* a power of two; at most two thirds of it are used */
+} __attribute__((aligned(64))) table_t;
+
+enum { TABLES = 64, FIRST = 128 };
+
+static table_t tables[TABLES];
+
+static inline uint64_t hash(uintptr_t address)
+{
+    return (address >> 3) * 0x9E3779B97F4A7C15;
+}
+
+static inline size_t place_in(table_t *table, uintptr_t address)
+{
+    size_t place = (hash(address) >> 20) & (table->size - 1);
+    while (table->entries[place].address && table->entries[place].address != address)
+        place = (place + 1) & (table->size - 1);
+    return place;
+}
+
+static int grow(table_t *table)
+{
+    table_t larger = {.size = table->size ? 2 * table->size : FIRST};
+    if (!(larger.entries = pages(larger.size * sizeof(entry_t))))
+        return 0;
+    for (size_t i = 0; i < table->size; i++)
+        if (table->entries[i].address)
+            larger.entries[place_in(&larger, table->entries[i].address)] = table->entries[i];
+    if (table->entries)
+        munmap(table->entries, table->size * sizeof(entry_t));
+    table->entries = larger.entries, table->size = larger.size;
+    return 1;
+}
+
+static int put_large(void *address, uint64_t size, uint32_t site, uint32_t serial)
+{
+    table_t *table = &tables[hash((uintptr_t)address) >> 58];
+    entry_t *entry;
+    int booked;
+    lock(&table->lock);
+    booked = table->used * 3 < table->size * 2 || grow(table);
+    if (booked) {
+        entry = &table->entries[place_in(table, (uintptr_t)address)];
+        table->used += !entry->address;
+        *entry = (entry_t){(uintptr_t)address, size, site, serial};
+    }
+    unlock(&table->lock);
+    return booked;
+}
+
+static void remove_from(table_t *table, size_t gap)
+{
+    size_t mask = table->size - 1, next = gap;
+    for (;;) {
+        next = (next + 1) & mask;
+        if (!table->entries[next].address)
+            break;
+        size_t home = (hash(table->entries[next].address) >> 20) & mask;
+        if (((next - home) & mask) >= ((next - gap) & mask)) {
+            table->entries[gap] = table->entries[next];
+            gap = next;
+        }
+    }
+    table->entries[gap].address = 0;
+    table->used--;
+}
+
+static int take_large(void *address, memkit_block_t *block)
+{
+    table_t *table = &tables[hash((uintptr_t)address) >> 58];
+    entry_t entry = {0};
+    if (!__atomic_load_n(&table->used, __ATOMIC_RELAXED))
+        return 0;
+    lock(&table->lock);
+    if (table->used) {
+        size_t place = place_in(table, (uintptr_t)address);
+        entry = table->entries[place];
+        if (entry.address)
+            remove_from(table, place);
+    }
+    unlock(&table->lock);
+    block->size = entry.size, block->site = entry.site, block->serial = entry.serial;
+    return entry.address != 0;
+}

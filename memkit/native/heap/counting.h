@@ -1,0 +1,70 @@
+/* Who allocated what: each block that is allocated is booked to the site that runs, and given back to it when it is freed.
+
+A site is a call path, a line below other lines, or a pair of both: small numbers, of which 0 is "no traced code". The
+tracers say which runs in a thread; the hooks of the allocators say what is allocated and freed. */
+
+#ifndef MEMKIT_COUNTING_H
+#define MEMKIT_COUNTING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    MEMKIT_SITES = 1 << 20,     /* further ones share the last */
+    MEMKIT_SHARDS = 5           /* of sums: one for threads that hold the GIL, the others by thread */
+};
+
+typedef struct {
+    int id;                     /* of a call path: the first field of what the tracer of calls keeps for it */
+} memkit_path_t;
+
+typedef struct {                /* of a thread */
+    memkit_path_t **path;       /* the one that runs, told by the tracer of calls; NULL: it does not know the thread */
+    uint32_t *line;             /* the same by the tracer of lines: a number, from 1 on; 0: none runs */
+    int inside;                 /* a hook: what it calls counts already */
+    int muted;                  /* what it allocates is memkit's own */
+    int shard;
+    int64_t generation;         /* of the heap that `path` and `line` belong to */
+    uint32_t pair_path, pair_line, pair;        /* the last pair of both, and its site */
+} memkit_thread_t;
+
+typedef struct {                /* of a site; blocks and bytes */
+    int64_t allocated;
+    int64_t freed;              /* of what was allocated here, wherever it is freed */
+    int64_t blocks;
+    int64_t blocks_freed;
+    int64_t temporary;          /* freed in the call that allocated it, before it or one of the same path began anew */
+    int64_t temporary_line;     /* the same for the line */
+} memkit_sums_t;
+
+typedef struct {
+    int on;
+    int paths, lines;           /* which tracers say where a thread is */
+    uint32_t *path_serials;     /* by id + 1: counts how often a call of the path began and ended */
+    uint32_t *line_serials;     /* by number of the line */
+    int64_t *at_peak;           /* by site: what was alive at the last copy */
+    int64_t peak;               /* what was alive then */
+    int64_t copies;
+    int64_t unbooked;           /* blocks for which there was no memory to book them */
+    uint32_t most;              /* the highest site so far */
+    int64_t generation;         /* how often it was opened */
+} memkit_heap_t;
+
+typedef struct {
+    uint64_t size;
+    uint32_t site, serial;
+    int booked;
+    int in_call, in_line;       /* it is freed in the call, or the line, that allocated it */
+} memkit_block_t;
+
+
+/* Python's allocators: `domains` are three PyMemAllocatorEx, raw first, that are replaced by what this leaves there. */
+typedef struct {
+    void *ctx;
+    void *(*malloc)(void *, size_t);
+    void *(*calloc)(void *, size_t, size_t);
+    void *(*realloc)(void *, void *, size_t);
+    void (*free)(void *, void *);
+} memkit_allocator_t;
+
+#endif

@@ -1,0 +1,127 @@
+# distutils: include_dirs = memkit/native/heap
+"""The sums of a heap recording, as rows: what each call path and each line has allocated and freed so far."""
+
+from libc.stdint cimport int64_t, uint32_t
+from libc.string cimport memset
+
+from memkit.base.errors import MeterError
+from memkit.native.heap.own cimport (
+    SITES, alive, close_heap, heap, heap_sums_t, mute, open_heap, own_calloc, own_free, parts_of, sums_of, unmute,
+)
+from memkit.native.journal cimport NOTHING, Journal, capsule_of, journal_row, journal_t, writer_t
+from memkit.native.changes cimport changes_t, choose, is_chosen, is_little, size_of_change
+
+cdef struct written_t:          # what the journal says of a site
+    int64_t allocated
+    int64_t freed
+    int64_t at_peak
+
+cdef struct flush_t:
+    written_t *written
+    int64_t generation
+    int64_t total               # alive, as in the journal
+    int64_t peak
+
+
+cdef inline int change_of(flush_t *flush, uint32_t site, heap_sums_t *sums, bint whole) noexcept nogil:
+    """The size of the change since it was written; 0: there is none, or it is little and not the ``whole`` is written."""
+    cdef written_t *written = &flush.written[site]
+    cdef int64_t allocated = sums.allocated - written.allocated
+    cdef int64_t freed = sums.freed - written.freed
+    cdef int64_t at_peak = heap.at_peak[site] - written.at_peak
+    if allocated == 0 and freed == 0 and at_peak == 0:
+        return 0
+    if not whole and is_little(allocated, freed) and is_little(at_peak, 0):
+        return 0
+    return size_of_change(allocated - freed, at_peak, allocated)
+
+
+cdef void write_site(flush_t *flush, journal_t *journal, uint32_t site, heap_sums_t *sums) noexcept nogil:
+    cdef int64_t row[9]
+    cdef uint32_t path, line
+    parts_of(site, &path, &line)
+    row[0], row[1] = <int64_t>path - 1 if path else NOTHING, line if line else NOTHING
+    row[2], row[3], row[4], row[5] = sums.allocated, sums.freed, sums.blocks, sums.blocks_freed
+    row[6], row[7], row[8] = heap.at_peak[site], sums.temporary, sums.temporary_line
+    flush.written[site].allocated, flush.written[site].freed = sums.allocated, sums.freed
+    flush.written[site].at_peak = heap.at_peak[site]
+    journal_row(journal, b"heap", row, 9)
+
+
+cdef int64_t write_heap(void *whose, journal_t *journal, int64_t memory, int64_t most) noexcept nogil:
+    cdef flush_t *flush = <flush_t *>whose
+    cdef changes_t changes
+    cdef heap_sums_t sums
+    cdef int64_t changed = 0
+    cdef int64_t row[4]
+    cdef int size, writing
+    cdef uint32_t site
+    if flush.generation != heap.generation:         # another recording has begun
+        return 0
+    memset(&changes, 0, sizeof(changes))
+    for writing in range(2):                        # first they are counted
+        for site in range(heap.most + 1):
+            sums_of(site, &sums)
+            size = change_of(flush, site, &sums, most < 0)
+            if size and not writing:
+                changed += 1
+                changes.counts[size] += 1
+            elif size and is_chosen(&changes, size):
+                write_site(flush, journal, site, &sums)
+        choose(&changes, changed if most < 0 else most)
+    row[0], row[1], row[2], row[3] = alive(), heap.peak, heap.copies, heap.unbooked
+    if changed or row[0] != flush.total or row[1] != flush.peak:
+        flush.total, flush.peak = row[0], row[1]
+        journal_row(journal, b"heap_total", row, 4)
+    return changed
+
+
+cdef class HeapSums:
+    """Counts what Python's allocators give and take in this process, from ``start`` to ``stop``.
+
+    ``paths`` and ``lines`` are whether the tracers of calls and of lines say where each thread is. Raises ``MeterError``
+    where another recording counts already.
+    """
+
+    cdef writer_t sums_writer
+    cdef flush_t state
+    cdef bint paths, lines
+
+    def __cinit__(self, bint paths, bint lines):
+        if heap.on:
+            raise MeterError("heap is being recorded already: stop that recording first")
+        self.paths, self.lines = paths, lines
+        self.state.written = <written_t *>own_calloc(SITES, sizeof(written_t))
+        if self.state.written == NULL:
+            raise MemoryError
+        self.sums_writer.write, self.sums_writer.whose = write_heap, &self.state
+
+    def start(self):
+        """Count from now on; of this thread from ``begin`` on."""
+        mute()
+        if open_heap(self.paths, self.lines):
+            unmute()
+            raise MemoryError
+        self.state.generation = heap.generation
+
+    def begin(self):
+        """What this thread allocates is the program's from now on, and no longer memkit's."""
+        unmute()
+
+    def stop(self):
+        """Count no more; the sums are kept until ``close``."""
+        if self.state.generation == heap.generation:
+            close_heap()
+
+    def writer(self):
+        """A capsule for ``Sampler.flush_also``, with a reference to this object."""
+        return capsule_of(&self.sums_writer, self)
+
+    def flush(self, Journal journal):
+        """Write the totals that have changed."""
+        with nogil:
+            write_heap(&self.state, &journal.journal, -1, -1)
+
+    def __dealloc__(self):
+        self.stop()
+        own_free(self.state.written)

@@ -1,0 +1,63 @@
+# What a heap recording needs of memkit itself: memory of its own that no heap recording counts.
+
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint32_t
+
+cdef extern from "counting.h":
+    enum:
+        SITES "MEMKIT_SITES"
+    ctypedef struct path_t "memkit_path_t":
+        int id
+    ctypedef struct heap_thread_t "memkit_thread_t":
+        path_t **path
+        uint32_t *line
+        int muted
+    ctypedef struct heap_sums_t "memkit_sums_t":
+        int64_t allocated
+        int64_t freed
+        int64_t blocks
+        int64_t blocks_freed
+        int64_t temporary
+        int64_t temporary_line
+    ctypedef struct heap_t "memkit_heap_t":
+        int on
+        uint32_t *path_serials
+        uint32_t *line_serials
+        int64_t *at_peak
+        int64_t peak
+        int64_t copies
+        int64_t unbooked
+        uint32_t most
+        int64_t generation
+
+cdef heap_t *heap               # the one of this process
+
+cdef heap_thread_t *heap_thread() noexcept nogil        # of the calling thread
+cdef heap_thread_t *joined() noexcept nogil     # the same, whose path and line are those of this heap from now on
+# A Python object was made for memkit, with the GIL: it does not count.
+cdef void disown(void *thing) noexcept nogil
+cdef void disown_events(void *code) noexcept    # what the interpreter keeps for the events of a code object
+# What the calling thread allocates from now on is memkit's own, until as many calls of `unmute`.
+cdef void mute() noexcept nogil
+cdef void unmute() noexcept nogil
+cdef void *own_calloc(size_t count, size_t size) noexcept nogil
+cdef void *own_realloc(void *block, size_t size) noexcept nogil
+cdef void own_free(void *block) noexcept nogil
+
+cdef int open_heap(bint paths, bint lines) noexcept     # 0; -1: no memory
+cdef void close_heap() noexcept
+cdef int64_t alive() noexcept nogil
+cdef void sums_of(uint32_t site, heap_sums_t *into) noexcept nogil
+cdef void parts_of(uint32_t site, uint32_t *path, uint32_t *line) noexcept nogil
+
+
+cdef inline void disown_if(uint32_t *serials, void *number) noexcept:
+    """The number of a line or of an instruction, which the interpreter has made for an event; NULL: no heap is recorded."""
+    if serials != NULL:
+        disown(number)
+
+
+cdef inline void disown_frame_if(uint32_t *serials, void *frame) noexcept:
+    """The same of the object of a frame; the garbage collector's head of an object is before it."""
+    if serials != NULL:
+        disown(<char *>frame - 2 * sizeof(void *))

@@ -1,0 +1,6 @@
+from memkit.native.tracing.tracer import Tracer
+
+class Switches: ...
+
+class StackTracer(Tracer):
+    def stop(self) -> None: ...

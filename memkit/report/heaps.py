@@ -1,0 +1,53 @@
+"""Heap: which paths and functions allocated most of what is alive, was alive at the peak, or came and went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memkit.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from memkit.model.calls import Call, Function
+    from memkit.model.lines import Line
+
+KEYS = {"heap": "alive", "heap-peak": "alive_at_peak", "allocated": "allocated", "temporary": "temporary"}
+"""What pictures and lists can be by where heap was counted, and the field of a ``Heap``."""
+_FIELDS = ("allocated", "freed", "alive", "alive_at_peak", "temporary")
+COLUMNS = (*(f"{field}_bytes" for field in _FIELDS), "blocks")
+"""Of a CSV of lines or calls; their cells are empty where heap was not counted."""
+
+
+def cells(row: Line | Call) -> tuple[int | None, ...]:
+    """The cells of these columns."""
+    return tuple(getattr(row, field) for field in (*_FIELDS, "blocks"))
+
+
+def check(calls: Iterable[Call], key: str) -> None:
+    """Raise ``UsageError`` if calls cannot be shown by one of the keys: no heap was counted."""
+    if all(call.heap is None for call in calls):
+        raise UsageError(f"--by {key}: no heap was counted; record with --heap")
+
+
+def own(what: Call | Line, key: str) -> int:
+    """What a call or a line allocated itself, without what it called, by one of the keys."""
+    found: int = 0 if what.own_heap is None else getattr(what.own_heap, KEYS[key])
+    return found
+
+
+def largest(calls: Sequence[Call], key: str, most: int) -> list[tuple[Call, list[Function]]]:
+    """The paths that allocated most themselves by one of the keys, at most so many, each with its callers, nearest first.
+
+    The roots of threads are no callers.
+    """
+    known = {call.id: call for call in calls}
+    found = sorted((call for call in calls if own(call, key) > 0), key=lambda call: -own(call, key))[:most]
+    return [(call, [each.function for each in _callers(call, known)]) for call in found]
+
+
+def _callers(call: Call, known: dict[int, Call]) -> Iterable[Call]:
+    while call.parent in known:
+        call = known[call.parent]
+        if call.parent is not None:
+            yield call

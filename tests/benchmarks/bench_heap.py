@@ -1,0 +1,174 @@
+"""Measures what counting allocations costs: loops of little but allocation, with ``heap`` over the same without, and peers.
+
+Target: with ``heap`` a loop takes at most 1.3 times as long as under the same calls or lines without it. tracemalloc and
+memray are compared with the plain loop.
+
+Each time is that of a fresh process, the median of several runs, in CPU time of the process, the thread of the sampler
+included. All take turns, and ratios are medians of those within a round. ``python bench_heap.py integers 9`` does one loop,
+in nine rounds; ``quick`` leaves the peers out.
+"""
+
+import contextlib
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import paired
+
+import memkit
+
+ROUNDS, RUNS = 5, 5
+TARGET = 1.3
+TEXT = json.dumps([{"number": number, "pair": [number, str(number)]} for number in range(2000)])
+
+
+class Slotted:
+    """An object without a dictionary."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number):
+        self.number = number
+
+
+def strings():
+    """A list of strings."""
+    for _ in range(20):
+        [str(number) for number in range(10_000)]
+
+
+def objects():
+    """Slotted objects."""
+    for _ in range(8):
+        [Slotted(number) for number in range(10_000)]
+
+
+def documents():
+    """json.loads."""
+    for _ in range(20):
+        json.loads(TEXT)
+
+
+def tuples():
+    """Tuples that come and go."""
+    for number in range(300_000):
+        made = (number, number, number)
+    return made
+
+
+def integers():
+    """An integer loop that allocates nothing but ints."""
+    total = 0
+    for number in range(600_000):
+        total += number
+
+
+def trees():
+    """Binary trees."""
+    for _ in range(4):
+        tree(14)
+
+
+def tree(depth):
+    """Pairs of pairs."""
+    return None if depth == 0 else (tree(depth - 1), tree(depth - 1))
+
+
+def arrays():
+    """A pipeline of numpy."""
+    import numpy
+
+    for _ in range(30):
+        (numpy.ones(100_000) * 2).cumsum().sum()
+
+
+LOOPS = {each.__name__: each for each in (strings, objects, documents, tuples, integers, trees, arrays)}
+MEMKIT = {"calls": False, "calls, heap": True, "lines": False, "lines, heap": True}
+PEERS = {"tracemalloc": "tracemalloc", "memray": "memray", "memray, Python's": "memray"}
+
+
+def main() -> None:
+    """Print a table for each loop."""
+    words = sys.argv[1:]
+    rounds = next((int(word) for word in words if word.isdigit()), ROUNDS)
+    wanted = [*MEMKIT, *([] if "quick" in words else [peer for peer, needs in PEERS.items() if has(needs)])]
+    paired.header("counting allocations")
+    for name in [word for word in words if word in LOOPS] or LOOPS:
+        if name == "arrays" and not has("numpy"):
+            print("\nnumpy is not installed")
+            continue
+        turns = {each: partial(time_of, each, name) for each in ("plain", *wanted)}
+        found = paired.by_turns(rounds, **turns)
+        rows = []
+        for each in wanted:
+            reference = each.removesuffix(", heap") if MEMKIT.get(each) else "plain"
+            ratio = f"x{paired.ratio(found, each, reference):.2f} of {reference}"
+            rows.append((each, f"{paired.median(found, each) / 1e6:.1f} ms", ratio))
+        plain = f"{paired.median(found, 'plain') / 1e6:.1f} ms"
+        paired.table((LOOPS[name].__doc__, f"plain {plain}", "ratio"), rows)
+        for what in ("calls", "lines"):
+            print(f"heap over {what}:", paired.verdict(paired.ratio(found, f"{what}, heap", what), TARGET))
+
+
+def has(module: str) -> bool:
+    """Whether a module is installed."""
+    return importlib.util.find_spec(module) is not None
+
+
+def time_of(watcher: str, name: str) -> float:
+    """Nanoseconds that a fresh process finds."""
+    with tempfile.TemporaryDirectory() as folder:  # memray writes where it is
+        words = [sys.executable, Path(__file__).resolve(), "--measure", watcher, name]
+        return float(subprocess.run(words, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+# -- the process that is measured ------------------------------------------------------------------------------------------
+
+
+def measure(watcher: str, name: str) -> float:
+    """The median of several runs, after one that only warms up."""
+    loop, times = LOOPS[name], []
+    with around(watcher, loop):
+        loop()
+        for _ in range(RUNS):
+            began = time.process_time_ns()
+            loop()
+            times.append(time.process_time_ns() - began)
+    return median(times)
+
+
+def around(watcher: str, loop):
+    """A context manager, inside which the loop is watched."""
+    if watcher in MEMKIT:
+        traced = {"calls": True} if watcher.startswith("calls") else {"lines": [loop, tree, Slotted]}
+        return memkit.record(**traced, heap=MEMKIT[watcher], interval=1)
+    if watcher == "tracemalloc":
+        return by_tracemalloc()
+    if watcher.startswith("memray"):
+        import memray
+
+        return memray.Tracker("run.bin", trace_python_allocators=watcher != "memray")
+    return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def by_tracemalloc():
+    """tracemalloc, with one frame of each stack."""
+    import tracemalloc
+
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--measure"]:
+        print(measure(sys.argv[2], sys.argv[3]))
+    else:
+        main()

@@ -1,0 +1,614 @@
+"""What is allocated and freed, by line and by path: to the byte, against sizes that are known and against tracemalloc."""
+
+import ctypes
+import gc
+import json
+import os
+import re
+import signal
+import sys
+import threading
+
+import pytest
+
+import memkit
+from memkit.base.errors import MemkitError, MeterError
+from memkit.system import engine
+
+pytestmark = pytest.mark.skipif(engine.NAME != "native", reason="allocators are counted by the native engine")
+
+EMPTY = sys.getsizeof(b"")  # a bytes object of n bytes is n larger
+KIB, MIB = 1 << 10, 1 << 20
+kept = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept():
+    yield
+    kept.clear()
+
+
+def recorded(function, **settings):
+    """The recording of a call of a function, under the tracers that are asked for."""
+    with memkit.record(heap=True, **settings) as run:
+        function()
+    return run.recording
+
+
+def call_of(recording, name):
+    """The one path of a function by its name."""
+    (found,) = [call for call in recording.calls if call.function.name.rpartition(".")[2] == name]
+    return found
+
+
+def line_of(recording, text):
+    """The traced line that has a text in it; before Python 3.12 a comprehension in it is a function of its own."""
+    lines = [line for line in recording.lines if text in memkit.Source(line.function.file, None).line(line.number).strip()]
+    return min(lines, key=lambda line: "<" in line.function.name)
+
+
+# -- sizes that are known --------------------------------------------------------------------------------------------
+
+
+def keeps_and_drops():
+    kept.append(bytes(5 << 20))
+    bytes(3 << 20)
+    freed = bytes(2 << 20)
+    kept.append(bytes(1 << 20))
+    del freed
+
+
+def test_what_a_call_allocates_and_frees_is_told_to_the_byte(tracer):
+    call = call_of(recorded(keeps_and_drops, calls=True), "keeps_and_drops")
+    large = 11 * MIB + 4 * EMPTY
+    assert large <= call.allocated < large + KIB  # and the list of what is kept
+    assert 6 * MIB + 2 * EMPTY <= call.alive < 6 * MIB + KIB
+    assert 5 * MIB + 2 * EMPTY <= call.temporary == call.freed < 5 * MIB + KIB  # the list may have moved
+    assert call.allocated - call.freed == call.alive
+    assert 4 <= call.blocks <= 9
+    assert call.own_heap == call.heap
+
+
+def test_what_a_line_allocates_and_frees_is_told_to_the_byte(tracer):
+    recording = recorded(keeps_and_drops, lines=keeps_and_drops)
+    dropped, freed = line_of(recording, "bytes(3"), line_of(recording, "freed = ")
+    assert (dropped.allocated, dropped.alive, dropped.temporary) == (3 * MIB + EMPTY, 0, 3 * MIB + EMPTY)
+    assert (freed.allocated, freed.freed, freed.temporary) == (2 * MIB + EMPTY, 2 * MIB + EMPTY, 0)  # by another line
+    assert (line_of(recording, "bytes(1 << 20)").alive, line_of(recording, "del freed").allocated) == (MIB + EMPTY, 0)
+
+
+def inner():
+    kept.append(bytes(1 << 20))
+    return bytes(2 << 20)
+
+
+def outer():
+    kept.append(inner())
+    kept.append(bytes(4 << 20))
+
+
+def test_sums_of_calls_and_lines_include_what_they_called(tracer):
+    recording = recorded(outer, calls=True, lines=[inner, outer])
+    call, below = call_of(recording, "outer"), call_of(recording, "inner")
+    assert 7 * MIB <= call.alive < 7 * MIB + 2 * KIB and 4 * MIB <= call.own_heap.alive < 4 * MIB + KIB
+    assert 3 * MIB <= below.alive < 3 * MIB + KIB
+    line = line_of(recording, "kept.append(inner())")
+    assert 3 * MIB <= line.alive < 3 * MIB + KIB and line.own_heap.alive < KIB
+    assert (
+        line_of(recording, "return bytes(2").alive == line_of(recording, "return bytes(2").own_heap.alive == 2 * MIB + EMPTY
+    )
+
+
+def recursive(depth):
+    kept.append(bytes(KIB))
+    if depth:
+        recursive(depth - 1)
+
+
+def test_of_a_recursion_each_byte_counts_once_by_line(tracer):
+    recording = recorded(lambda: recursive(9), lines=recursive)
+    assert line_of(recording, "kept.append(bytes(KIB))").alive >= 10 * (KIB + EMPTY)
+    assert line_of(recording, "kept.append(bytes(KIB))").alive < 10 * (KIB + EMPTY) + KIB
+    assert line_of(recording, "recursive(depth - 1)").alive == 0
+
+
+def small_ones():
+    kept.extend([b"x" * (n % 16 + 1) for n in range(1000)])
+    kept.extend([object() for _ in range(1000)])
+
+
+def test_small_blocks_are_told_to_the_byte(tracer):
+    recording = recorded(small_ones, lines=small_ones)
+    sizes = sum(sys.getsizeof(b"x" * (n % 16 + 1)) for n in range(1000) if n % 16)  # one of a byte is there already
+    assert sizes <= line_of(recording, "n % 16").alive < sizes + 20 * KIB
+    assert 1000 * sys.getsizeof(object()) <= line_of(recording, "object()").alive < 1000 * sys.getsizeof(object()) + 20 * KIB
+
+
+def a_thousand():
+    held = [None] * 1000
+    for place in range(1000):
+        held[place] = object()
+    kept.append(held)
+    for place in range(0, 1000, 2):
+        held[place] = None
+
+
+def test_blocks_are_counted_one_by_one(tracer):
+    recording = recorded(a_thousand, lines=a_thousand)
+    size = sys.getsizeof(object())
+    line = line_of(recording, "= object()")
+    assert (line.blocks, line.allocated, line.heap.blocks_freed) == (1000, 1000 * size, 500)
+    assert (line.freed, line.alive, line.temporary) == (500 * size, 500 * size, 0)
+
+
+def grows():
+    block = bytearray()
+    for _ in range(100):
+        block += bytes(10 * KIB)
+    kept.append(block)
+
+
+def test_a_block_that_is_moved_counts_as_freed_and_allocated(tracer):
+    call = call_of(recorded(grows, calls=True), "grows")
+    assert 1000 * KIB <= call.alive < 1200 * KIB
+    assert call.allocated - call.freed == call.alive
+    assert call.allocated > 1000 * KIB + 1000 * KIB  # the parts, and it has moved
+
+
+def generator():
+    for _ in range(3):
+        yield bytes(1 << 20)
+
+
+def uses_generator():
+    kept.extend(generator())
+
+
+def test_a_generator_has_what_it_allocates_itself(tracer):
+    recording = recorded(uses_generator, calls=True, lines=[generator, uses_generator])
+    assert call_of(recording, "generator").alive >= 3 * (MIB + EMPTY)
+    assert call_of(recording, "uses_generator").own_heap.alive < KIB
+    assert line_of(recording, "yield bytes(1 << 20)").own_heap.alive == 3 * (MIB + EMPTY)
+
+
+# -- other threads, other owners -------------------------------------------------------------------------------------
+
+
+def test_what_another_thread_frees_is_freed_of_who_allocated_it(tracer):
+    def makes():
+        kept.append(bytes(3 * MIB))
+
+    def drops():
+        kept.clear()
+
+    def both():
+        makes()
+        thread = threading.Thread(target=drops)
+        thread.start()
+        thread.join()
+
+    recording = recorded(both, calls=True)
+    made = call_of(recording, "makes")
+    assert made.freed >= 3 * MIB + EMPTY and made.alive < KIB and made.temporary < KIB
+    assert call_of(recording, "drops").allocated < KIB
+
+
+def test_each_thread_has_its_own_paths(tracer):
+    def first():
+        kept.append(bytes(MIB))
+
+    def second():
+        kept.append(bytes(2 << 20))
+
+    def both():
+        threads = [threading.Thread(target=target) for target in (first, second) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    recording = recorded(both, calls=True)
+    alive = {name: sum(c.alive for c in recording.calls if c.function.name.endswith(name)) for name in ("first", "second")}
+    assert 4 * MIB <= alive["first"] < 4 * MIB + KIB
+    assert 8 * MIB <= alive["second"] < 8 * MIB + KIB
+
+
+def test_what_was_allocated_before_is_not_counted_as_freed(tracer):
+    before = [bytes(MIB) for _ in range(5)]
+    recording = recorded(before.clear, calls=True)
+    assert recording.heap.alive >= 0
+    assert all(call.alive >= 0 and call.freed <= call.allocated for call in recording.calls)
+
+
+def test_memkit_does_not_count_what_it_allocates_itself(tracer):
+    def nothing():
+        pass
+
+    recording = recorded(nothing, calls=True, lines=nothing)
+    assert call_of(recording, "nothing").allocated == 0
+    assert recording.heap.alive < 16 * KIB
+    assert sum(line.allocated for line in recording.lines) == 0
+
+
+def busy():
+    for number in range(100_000):
+        number * number
+
+
+def test_the_numbers_of_events_are_no_memory_of_the_program(tracer):
+    """An interpreter makes an object for the line of each event; a sum of small numbers makes none in the end."""
+    line = line_of(recorded(busy, lines=busy), "number * number")
+    assert line.alive == 0
+    assert line.blocks <= 100_100
+
+
+def arrays():
+    import numpy
+
+    kept.append(numpy.ones(1_000_000))
+    numpy.ones(500_000)
+
+
+def test_the_data_of_arrays_counts_where_numpy_asks_python_for_it(tracer):
+    numpy = pytest.importorskip("numpy")
+    if tuple(map(int, numpy.__version__.split(".")[:2])) < (2, 5):
+        pytest.skip("numpy before 2.5 asks the C library")
+    recording = recorded(arrays, calls=True, lines=arrays)
+    kept_line, dropped = line_of(recording, "kept.append(numpy"), line_of(recording, "numpy.ones(500_000)")
+    assert 8_000_000 <= kept_line.alive < 8_004_000
+    assert 4_000_000 <= dropped.temporary < 4_004_000 and dropped.alive < KIB
+
+
+def fails():
+    library = ctypes.pythonapi
+    library.PyMem_Malloc.restype = library.PyMem_Realloc.restype = ctypes.c_void_p
+    library.PyMem_Realloc.argtypes = ctypes.c_void_p, ctypes.c_size_t
+    library.PyMem_Free.argtypes = (ctypes.c_void_p,)
+    block = library.PyMem_Malloc(MIB)
+    assert library.PyMem_Realloc(block, 1 << 62) is None
+    kept.append(block)
+
+
+def test_a_block_that_cannot_be_moved_is_alive_still(tracer):
+    call = call_of(recorded(fails, calls=True), "fails")
+    ctypes.pythonapi.PyMem_Free(ctypes.c_void_p(kept.pop()))
+    assert MIB <= call.own_heap.alive < MIB + 64 * KIB
+    assert call.allocated - call.freed == call.alive
+
+
+def raw_blocks():
+    library = ctypes.pythonapi
+    library.PyMem_RawMalloc.restype, library.PyMem_RawMalloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+    library.PyMem_RawFree.restype, library.PyMem_RawFree.argtypes = None, (ctypes.c_void_p,)
+    made = [library.PyMem_RawMalloc(17 + n % 48) for n in range(200_000)]
+    for block in made[::2]:
+        library.PyMem_RawFree(block)
+    kept.extend(made[1::2])
+
+
+def test_small_blocks_at_any_address_are_told_to_the_byte(tracer):
+    """Some lie across the end of a stretch of 1 MiB, for which their sizes are kept."""
+    call = call_of(recorded(raw_blocks, calls=True), "raw_blocks")
+    for block in kept:
+        ctypes.pythonapi.PyMem_RawFree(block)
+    numbers = call.alive - sum(17 + n % 48 for n in range(1, 200_000, 2))
+    assert 32 * 100_000 <= numbers < 60 * 100_000  # addresses are numbers, in a list
+    assert call.freed >= sum(17 + n % 48 for n in range(0, 200_000, 2))
+
+
+def rises():
+    block = bytes(20 << 20)
+    more = [bytes(102400) for _ in range(50)]
+    del block, more
+    kept.append(bytes(MIB))
+
+
+def test_what_was_alive_at_the_peak_is_known_within_a_hundredth(tracer):
+    recording = recorded(rises, lines=rises, calls=True)
+    whole = 20 * MIB + 50 * 100 * KIB
+    assert 0.98 * whole <= recording.heap.peak <= whole + 64 * KIB
+    assert (
+        0 <= line_of(recording, "block = bytes").alive_at_peak - 20 * MIB - EMPTY <= 64
+    )  # a trace function is given numbers
+    assert 0.9 * 50 * 100 * KIB <= line_of(recording, "more = [").alive_at_peak <= 51 * 100 * KIB
+    assert line_of(recording, "kept.append(bytes(MIB))").alive_at_peak < KIB
+    assert sum(call.own_heap.alive_at_peak for call in recording.calls) == recording.heap.peak
+
+
+# -- the whole of it -------------------------------------------------------------------------------------------------
+
+PROGRAM = """
+import json
+
+kept = {}
+
+class Node:
+    def __init__(self, value, left=None):
+        self.value, self.left = value, left
+
+def strings():
+    kept["s"] = [str(i) * 3 for i in range(1000, 3000)]
+
+def nodes():
+    last = None
+    for i in range(500):
+        last = Node(i + 1000, last)
+    kept["n"] = last
+
+def grows():
+    a = bytearray()
+    for i in range(100):
+        a.extend(b"x" * 1000)
+    kept["a"] = a
+    kept["b"] = b"".join(bytes([i]) * 999 for i in range(200))
+
+def drops():
+    for key in range(0, 2000, 2):
+        kept["s"][key] = None
+    kept["n"] = None
+
+def deep(n):
+    if n:
+        kept[n] = bytes(n * 10)
+        deep(n - 1)
+
+def main():
+    strings()
+    nodes()
+    grows()
+    drops()
+    deep(30)
+"""
+BY_TRACEMALLOC = """
+import gc, json, tracemalloc
+import known
+gc.collect()
+gc.disable()
+tracemalloc.start()
+known.main()
+found = tracemalloc.take_snapshot().statistics("lineno")
+print(json.dumps({each.traceback[0].lineno: each.size for each in found if each.traceback[0].filename == known.__file__}))
+"""
+BY_MEMKIT = """
+import gc, json, sys
+import known, memkit
+with memkit.record(heap=True, lines="known.py", calls=sys.argv[1] == "calls") as run:
+    gc.collect()
+    gc.disable()
+    known.main()
+found = dict.fromkeys({line.number for line in run.recording.lines}, 0)
+for line in run.recording.lines:    # a line may be of several functions
+    found[line.number] += line.own_heap.alive
+print(json.dumps(found))
+"""
+FROM_FREE_LISTS = 600
+"""Bytes by which a line may differ: objects in free lists were allocated by other lines, and memkit fills them otherwise."""
+
+
+@pytest.mark.parametrize("calls", ["calls", "none"])
+@pytest.mark.parametrize("allocator", ["", "malloc", "debug"])
+def test_what_is_alive_by_line_is_what_tracemalloc_says(plain, script, tmp_path, monkeypatch, calls, allocator):
+    monkeypatch.setenv("PYTHONMALLOC", allocator) if allocator else monkeypatch.delenv("PYTHONMALLOC", raising=False)
+    (tmp_path / "known.py").write_text(PROGRAM)
+    theirs, ours = (
+        {int(line): size for line, size in json.loads(plain(script(text), calls).stdout).items()}
+        for text in (BY_TRACEMALLOC, BY_MEMKIT)
+    )
+    for line in theirs.keys() | ours.keys():
+        assert abs(theirs.get(line, 0) - ours.get(line, 0)) <= FROM_FREE_LISTS, (line, theirs.get(line), ours.get(line))
+    assert sum(theirs.values()) > 300_000
+
+
+def test_heap_alone_traces_all_calls(tracer):
+    recording = recorded(outer)
+    assert recording.call_tracing is not None
+    assert recording.heap.counted == "python"
+    assert call_of(recording, "inner").alive >= 3 * MIB
+
+
+def test_without_heap_nothing_is_told_of_it(tracer):
+    with memkit.record(calls=True, lines=outer) as run:
+        outer()
+    recording = run.recording
+    assert recording.heap is None
+    assert {call.heap for call in recording.calls} == {line.heap for line in recording.lines} == {None}
+    assert {call.alive for call in recording.calls} == {None}
+
+
+def test_heap_can_be_recorded_again_and_again(tracer):
+    for _ in range(3):
+        kept.clear()
+        call = call_of(recorded(keeps_and_drops, calls=True), "keeps_and_drops")
+        assert 6 * MIB + 2 * EMPTY <= call.alive < 6 * MIB + KIB
+
+
+def test_the_sites_of_an_earlier_recording_are_forgotten(tracer):
+    """Sites are numbers, which the next recording gives anew: what a thread remembers of its last one is no longer true."""
+    for first in (True, False):
+        kept.clear()
+        with memkit.record(heap=True, calls=True, lines=[inner, outer]) as run:
+            if first:
+                outer()
+            kept.append(bytes(5 << 20))
+            outer()
+        recording = run.recording
+        (root,) = [call for call in recording.calls if call.parent is None]
+        assert 5 * MIB <= root.own_heap.alive < 5 * MIB + 4 * KIB
+        assert sum(call.own_heap.alive for call in recording.calls) == recording.heap.alive
+
+
+def test_two_recordings_cannot_count_at_once():
+    with memkit.record(heap=True), pytest.raises(MeterError, match="heap is being recorded already"):
+        memkit.record(heap=True).start()
+
+
+def test_a_forked_child_counts_nothing(script, plain):
+    program = """
+import os, memkit
+kept = []
+def fills():
+    kept.append(bytes(1 << 20))
+with memkit.record(heap=True) as run:
+    fills()
+    child = os.fork()
+    if not child:
+        kept.append([bytes(100) for _ in range(10_000)])
+        kept.clear()
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    fills()
+(call,) = [call for call in run.recording.calls if call.function.name == "fills"]
+assert 2 << 20 <= call.alive < (2 << 20) + 2000, call.heap
+"""
+    run = plain(script(program))
+    assert run.returncode == 0, run.stderr
+
+
+def test_a_killed_program_leaves_what_it_had_allocated(memkit_run, script):
+    program = "import os, time\nkept = [bytes(9 << 20)]\ntime.sleep(1)\nos.kill(os.getpid(), 9)"
+    recording = memkit_run("--heap", script(program)).recording
+    assert recording.ending.signal == signal.SIGKILL
+    assert recording.heap.alive >= 9 * MIB
+    assert max(call.own_heap.alive for call in recording.calls) >= 9 * MIB
+
+
+@pytest.mark.parametrize("options", [["--heap"], ["--heap", "--lines"], ["--heap", "--calls", "--lines"]])
+def test_memkit_run_reports_the_heap(memkit_run, script, options):
+    run = memkit_run(*options, script("kept = [bytes(9 << 20)]\ndel kept\nkept = bytes(5 << 20)\n"), options=())
+    assert run.returncode == 0
+    assert re.search(
+        r"\nheap: [56]\.\d MiB alive at the end, (9|10)\.\d MiB at the peak, of Python's allocators\n", run.stderr
+    )
+    assert 5 * MIB <= run.recording.heap.alive < 7 * MIB
+    assert 9 * MIB <= run.recording.heap.peak < 11 * MIB
+
+
+def test_a_program_behaves_the_same_under_heap(same, script):
+    same(script("import sys\nprint(sum(range(1000)), sys.getallocatedblocks() > 0)\nsys.exit(3)"), "--heap")
+
+
+def test_a_plain_program_cannot_be_asked_for_its_heap(memkit_run):
+    run = memkit_run("--heap", "--program", "true")
+    assert run.returncode == 2
+    assert "--heap looks into the interpreter" in run.stderr
+
+
+def test_the_heap_of_several_processes_is_told_together(memkit_run, script):
+    program = """
+import os
+def fills(size):
+    return bytes(size)
+kept = fills(4 << 20)
+child = os.fork()
+if not child:
+    more = fills(6 << 20)
+else:
+    os.waitpid(child, 0)
+"""
+    run = memkit_run("--heap", "--follow", script(program), options=())
+    assert run.recording.heap.processes == 2
+    assert 10 * MIB <= run.recording.heap.alive < 12 * MIB
+    assert "at the peaks of 2 processes, whenever each was" in run.stderr
+    assert sum(call.own_heap.alive for call in run.recording.calls if call.own_heap) == run.recording.heap.alive
+
+
+def test_what_is_alive_is_told_and_not_what_an_allocator_keeps():
+    recording = recorded(outer, calls=True, lines=[inner, outer])
+    (told,) = [kind for kind in memkit.kinds.kinds_of_calls(recording.calls) if kind.name in ("stayed", "alive")]
+    assert (told.words, told.what.function.name) == ("alive at the end: 4.0 MiB", "outer")
+    (told,) = [kind for kind in memkit.kinds.kinds_of_lines(recording) if kind.name in ("stayed", "alive")]
+    assert (told.words, told.what) == ("alive at the end: 4.0 MiB", line_of(recording, "kept.append(bytes(4"))
+
+
+def test_functions_in_c_can_be_calls_of_the_heap(memkit_run, script):
+    run = memkit_run("--heap", "--c-calls", script("text = ','.join(['x' * 1000] * 3000)\n"))
+    assert run.returncode == 0, run.stderr
+    call = max((call for call in run.recording.calls if call.function.name == "str.join"), key=lambda call: call.alive)
+    assert call.alive == sys.getsizeof("x" * 3_002_999)
+
+
+# -- what is made of it ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def whole():
+    return recorded(outer, calls=True, lines=[inner, outer])
+
+
+@pytest.mark.parametrize("by", ["heap", "heap-peak", "allocated", "temporary"])
+def test_pictures_and_stacks_can_be_by_heap(whole, tmp_path, by):
+    memkit.report(whole, folded=str(tmp_path / "a.folded"), speedscope=str(tmp_path / "a.json"), by=by, quiet=True)
+    memkit.report(whole, flame=str(tmp_path / "a.svg"), by=by, quiet=True)
+    assert (tmp_path / "a.svg").stat().st_size > 1000
+    profiles = {each["name"]: each for each in json.loads((tmp_path / "a.json").read_text())["profiles"]}
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert document["profiles"][document["activeProfileIndex"]]["name"] == by
+    assert profiles["heap"]["endValue"] == whole.heap.alive
+    stacks = dict(line.rsplit(" ", 1) for line in (tmp_path / "a.folded").read_text().splitlines())
+    if by != "temporary":
+        assert sum(map(int, stacks.values())) >= 7 * MIB
+
+
+def test_a_picture_by_heap_needs_one(tmp_path):
+    with memkit.record(calls=True) as run:
+        outer()
+    with pytest.raises(MemkitError, match=r"--by heap: no heap was counted; record with --heap"):
+        memkit.report(run.recording, folded=str(tmp_path / "a.folded"), by="heap", quiet=True)
+
+
+def test_csv_and_json_carry_the_heap(whole, tmp_path):
+    import csv
+
+    memkit.report(
+        whole,
+        csv_calls=str(tmp_path / "c.csv"),
+        csv_lines=str(tmp_path / "l.csv"),
+        json=str(tmp_path / "a.json"),
+        quiet=True,
+    )
+    for name, rows in (("c.csv", whole.calls), ("l.csv", whole.lines)):
+        with open(tmp_path / name, newline="") as file:
+            found = list(csv.DictReader(file))
+        assert sorted(int(row["alive_bytes"]) for row in found) == sorted(row.alive for row in rows)
+        assert sorted(int(row["blocks"]) for row in found) == sorted(row.blocks for row in rows)
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert document["heap"]["alive"] == whole.heap.alive
+    assert {call["heap"]["alive"] for call in document["calls"]} == {call.alive for call in whole.calls}
+
+
+def test_functions_over_all_paths_have_their_heap():
+    def first():
+        inner()
+
+    def second():
+        inner()
+
+    def both():
+        first()
+        second()
+
+    recording = recorded(both, calls=True)
+    (found,) = [call for call in recording.called if call.function.name == "inner"]
+    assert 6 * MIB <= found.allocated < 6 * MIB + 2 * KIB
+    folded = recording.hiding(["nothing.py"], libraries=True)
+    assert sum(call.own_heap.allocated for call in folded.calls) == sum(call.own_heap.allocated for call in recording.calls)
+
+
+def test_a_recursion_counts_once_in_the_sum_of_a_function():
+    recording = recorded(lambda: recursive(9), calls=True)
+    (found,) = [call for call in recording.called if call.function.name == "recursive"]
+    assert 10 * (KIB + EMPTY) <= found.alive < 10 * (KIB + EMPTY) + KIB
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_run_of_many_allocations_leaves_a_small_file(tmp_path):
+    def churns():
+        for _ in range(2_000_000):
+            bytearray(100)
+
+    gc.collect()
+    with memkit.record(tmp_path / "a.memkit", heap=True, calls=True) as run:
+        churns()
+    assert run.recording.heap.alive < MIB
+    assert call_of(run.recording, "churns").allocated >= 2_000_000 * 100
+    assert os.path.getsize(tmp_path / "a.memkit") < 100 * KIB
