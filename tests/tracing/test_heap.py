@@ -464,6 +464,68 @@ assert 2 << 20 <= call.alive < (2 << 20) + 2000, call.heap
     assert run.returncode == 0, run.stderr
 
 
+def test_another_tool_may_hook_the_allocators_between_recordings(script, plain):
+    program = """
+import memkit, tracemalloc
+kept = []
+def fills():
+    kept.append(bytes(1 << 20))
+def alive(**tracers):
+    kept.clear()
+    with memkit.record(heap=True, **tracers) as run:
+        fills()
+    rows = [*run.recording.calls, *run.recording.lines]
+    return {row.alive for row in rows if row.function.name == "fills" and row.alive}
+def whole(found):
+    return found and all(1 << 20 <= alive < (1 << 20) + 300 for alive in found)
+assert whole(alive(calls=True))
+tracemalloc.start()
+assert whole(alive(lines=[fills])), "above it"
+tracemalloc.stop()
+assert whole(alive(calls=True, lines=[fills])), "without it"
+tracemalloc.start()
+kept.clear()
+with memkit.record(heap=True, calls=True) as run:
+    tracemalloc.stop()
+    fills()
+(call,) = [call for call in run.recording.calls if call.function.name == "fills"]
+assert whole({call.alive}), "by the hooks that it put back"
+"""
+    run = plain(script(program))
+    assert run.returncode == 0, run.stderr
+
+
+def test_blocks_that_there_is_no_memory_to_book_are_told(script, plain):
+    program = """
+import memkit, resource
+def fills():
+    try:
+        while True:
+            kept.append(bytes(400))
+    except MemoryError:
+        pass
+def unbooked(room):
+    kept.clear()
+    with memkit.record(heap=True, calls=True) as run:
+        size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + room, -1))
+        fills()
+        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+        many = len(kept)
+    (call,) = [call for call in run.recording.calls if call.function.name == "fills"]
+    assert many <= call.blocks + run.recording.heap.unbooked < many + 200, (call.blocks, run.recording.heap, many)
+    return run.recording.heap.unbooked, run.recording
+kept = []
+found = [unbooked(room) for room in range(1100 << 10, 2000 << 10, 50 << 10)]  # for an arena, not for its shadow too
+most, recording = max(found, key=lambda each: each[0])
+assert most > 100, found
+memkit.report(recording)
+"""
+    run = plain(script(program))
+    assert run.returncode == 0, run.stderr
+    assert "blocks could not be counted: there was no memory for it" in run.stderr + run.stdout
+
+
 def test_a_killed_program_leaves_what_it_had_allocated(memkit_run, script):
     program = "import os, time\nkept = [bytes(9 << 20)]\ntime.sleep(1)\nos.kill(os.getpid(), 9)"
     recording = memkit_run("--heap", script(program)).recording

@@ -9,6 +9,12 @@ bytes or less has one: 2 bits mark it, 5 are its size, 15 the site, 5 or 10 the 
 the table. A place is cleared before its block is freed, and the next owner of the address writes it anew. */
 
 enum { SEGMENT = 20, HALF = 14, SMALL = 512, TINY = 16, ONE = 1, TWO = 2, TINY_SITES = 1 << 15 };
+typedef struct {
+    uint64_t size;
+    uint32_t site, serial;
+    int tiny;                   /* the serial is that of `tiny_serial` */
+} block_t;
+
 enum { LAST_PLACE = (1 << (SEGMENT - 4)) - 1 };
 
 static uint32_t **leaves[1 << HALF];
@@ -23,7 +29,7 @@ static void *made_once(void **slot, size_t size)
     return made;
 }
 
-static inline uint32_t *place_of(void *address, int make)
+static ALWAYS_INLINE uint32_t *place_of(void *address, int make)
 {
     uintptr_t at = (uintptr_t)address, leaf = at >> (SEGMENT + HALF), segment = at >> SEGMENT & ((1 << HALF) - 1);
     uint32_t **segments, *shadow;
@@ -42,37 +48,36 @@ static inline uint32_t *place_of(void *address, int make)
     return shadow + (at >> 4 & LAST_PLACE);
 }
 
-static inline uint32_t tiny_serial(uint32_t serial)
+/* What of a serial fits beside the site of a block of 16 bytes or less. */
+static ALWAYS_INLINE uint32_t tiny_serial(uint32_t serial, int mode)
 {
-    return memkit_heap.paths && memkit_heap.lines ? (serial >> 16 & 31) << 5 | (serial & 31)
-        : (memkit_heap.paths ? serial >> 16 : serial) & 1023;
+    return mode == MEMKIT_PAIRS ? (serial >> 16 & 31) << 5 | (serial & 31) : serial & 1023;
 }
 
-static inline int put_small(void *address, uint32_t size, uint32_t site, uint32_t serial)
+static ALWAYS_INLINE int put_small(void *address, uint32_t size, uint32_t site, uint32_t serial, int mode)
 {
     uint32_t *place;
-    uint64_t whole;
     if (size <= TINY ? site >= TINY_SITES : ((uintptr_t)address >> 4 & LAST_PLACE) == LAST_PLACE)
         return 0;               /* the second place would be in another segment's shadow */
-    if (!(place = place_of(address, 1)))
+    if (UNLIKELY(!(place = place_of(address, 1))))
         return 0;
     if (size <= TINY) {
-        *place = (uint32_t)ONE << 30 | size << 25 | site << 10 | tiny_serial(serial);
+        *place = (uint32_t)ONE << 30 | size << 25 | site << 10 | tiny_serial(serial, mode);
         return 1;
     }
-    whole = (uint64_t)TWO << 62 | (uint64_t)(size - 1) << 52 | (uint64_t)site << 32 | serial;
-    place[0] = whole >> 32;
-    place[1] = (uint32_t)whole;
+    place[0] = (uint32_t)TWO << 30 | (size - 1) << 20 | site;
+    place[1] = serial;
     return 1;
 }
 
-static inline int take_small(void *address, memkit_block_t *block)
+static ALWAYS_INLINE int take_small(void *address, block_t *block)
 {
     uint32_t *place = place_of(address, 0), first;
     if (!place || !(first = *place))
         return 0;
     *place = 0;
-    if (first >> 30 == ONE) {
+    block->tiny = first >> 30 == ONE;
+    if (UNLIKELY(block->tiny)) {
         block->size = first >> 25 & 31;
         block->site = first >> 10 & (TINY_SITES - 1);
         block->serial = first & 1023;
@@ -129,7 +134,7 @@ static int grow(table_t *table)
     return 1;
 }
 
-static int put_large(void *address, uint64_t size, uint32_t site, uint32_t serial)
+static NOINLINE int put_large(void *address, uint64_t size, uint32_t site, uint32_t serial)
 {
     table_t *table = &tables[hash((uintptr_t)address) >> 58];
     entry_t *entry;
@@ -162,7 +167,7 @@ static void remove_from(table_t *table, size_t gap)
     table->used--;
 }
 
-static int take_large(void *address, memkit_block_t *block)
+static NOINLINE int take_large(void *address, block_t *block)
 {
     table_t *table = &tables[hash((uintptr_t)address) >> 58];
     entry_t entry = {0};
@@ -176,6 +181,6 @@ static int take_large(void *address, memkit_block_t *block)
             remove_from(table, place);
     }
     unlock(&table->lock);
-    block->size = entry.size, block->site = entry.site, block->serial = entry.serial;
+    *block = (block_t){entry.size, entry.site, entry.serial, 0};
     return entry.address != 0;
 }

@@ -1,4 +1,4 @@
-/* Booking blocks, and the hooks of Python's allocators: see counting.h. */
+/* Booking blocks: see counting.h. Functions are made for each mode, which is a constant in them. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -15,6 +15,7 @@
 #define TLS static __thread
 #endif
 #define ALWAYS_INLINE inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
@@ -51,30 +52,39 @@ static memkit_thread_t *memkit_heap_join(void)
 
 /* -- sites -------------------------------------------------------------------------------------------------------- */
 
+typedef struct {
+    int64_t bytes, blocks;
+} count_t;
+
+typedef struct {
+    count_t allocated;
+    count_t freed[4];           /* by where: MEMKIT_LINES in the line, MEMKIT_PATHS in the call that allocated it, both, 0 neither */
+} site_t;
+
 enum { CHUNK = 4096, CHUNKS = MEMKIT_SITES / CHUNK, LAST = MEMKIT_SITES - 1 };
 
-static memkit_sums_t *chunks[MEMKIT_SHARDS][CHUNKS];
+static site_t *chunks[MEMKIT_SHARDS][CHUNKS];
 
-static memkit_sums_t *new_chunk(memkit_sums_t **place)
+static NOINLINE site_t *new_chunk(site_t **place)
 {
-    memkit_sums_t *made = pages(CHUNK * sizeof(memkit_sums_t)), *there = NULL;
+    site_t *made = pages(CHUNK * sizeof(site_t)), *there = NULL;
     if (made && !__atomic_compare_exchange_n(place, &there, made, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-        munmap(made, CHUNK * sizeof(memkit_sums_t));
+        munmap(made, CHUNK * sizeof(site_t));
         return there;
     }
     return made;
 }
 
-static inline memkit_sums_t *sums_of(int shard, uint32_t site)
+static ALWAYS_INLINE site_t *site_at(int shard, uint32_t site)
 {
-    memkit_sums_t **place = &chunks[shard][site / CHUNK];
-    memkit_sums_t *chunk = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+    site_t **place = &chunks[shard][site / CHUNK];
+    site_t *chunk = __atomic_load_n(place, __ATOMIC_ACQUIRE);
     if (UNLIKELY(!chunk) && !(chunk = new_chunk(place)))
         return NULL;
     return chunk + site % CHUNK;
 }
 
-static inline void add(int64_t *sum, int64_t value, int locked)
+static ALWAYS_INLINE void add(int64_t *sum, int64_t value, int locked)
 {
     if (locked)
         *sum += value;
@@ -82,15 +92,21 @@ static inline void add(int64_t *sum, int64_t value, int locked)
         __atomic_fetch_add(sum, value, __ATOMIC_RELAXED);
 }
 
-static void memkit_heap_sums(uint32_t site, memkit_sums_t *into)
+static void memkit_heap_sums(uint32_t number, memkit_sums_t *into)
 {
     memset(into, 0, sizeof *into);
     for (int shard = 0; shard < MEMKIT_SHARDS; shard++) {
-        memkit_sums_t *chunk = __atomic_load_n(&chunks[shard][site / CHUNK], __ATOMIC_ACQUIRE);
-        if (chunk) {
-            int64_t *from = (int64_t *)(chunk + site % CHUNK), *to = (int64_t *)into;
-            for (size_t i = 0; i < sizeof *into / sizeof *to; i++)
-                to[i] += __atomic_load_n(from + i, __ATOMIC_RELAXED);
+        site_t *chunk = __atomic_load_n(&chunks[shard][number / CHUNK], __ATOMIC_ACQUIRE), *site = chunk + number % CHUNK;
+        if (!chunk)
+            continue;
+        into->allocated += __atomic_load_n(&site->allocated.bytes, __ATOMIC_RELAXED);
+        into->blocks += __atomic_load_n(&site->allocated.blocks, __ATOMIC_RELAXED);
+        for (int where = 0; where < 4; where++) {
+            int64_t bytes = __atomic_load_n(&site->freed[where].bytes, __ATOMIC_RELAXED);
+            into->freed += bytes;
+            into->blocks_freed += __atomic_load_n(&site->freed[where].blocks, __ATOMIC_RELAXED);
+            into->temporary += where & MEMKIT_PATHS ? bytes : 0;
+            into->temporary_line += where & MEMKIT_LINES ? bytes : 0;
         }
     }
 }
@@ -138,35 +154,42 @@ static uint32_t pair_of(memkit_thread_t *thread, uint32_t path, uint32_t line)
     return site;
 }
 
-static inline void memkit_heap_parts(uint32_t site, uint32_t *path, uint32_t *line)
+static ALWAYS_INLINE uint64_t parts_of(uint32_t site, int mode)
 {
-    uint64_t key = memkit_heap.paths && memkit_heap.lines ? parts[site] : memkit_heap.paths ? (uint64_t)site << 32 : site;
+    return mode == MEMKIT_PAIRS ? parts[site] : mode == MEMKIT_PATHS ? (uint64_t)site << 32 : site;
+}
+
+static void memkit_heap_parts(uint32_t site, uint32_t *path, uint32_t *line)
+{
+    uint64_t key = parts_of(site, memkit_heap.mode);
     *path = key >> 32, *line = (uint32_t)key;
 }
 
-static inline uint32_t site_of(memkit_thread_t *thread)
+static ALWAYS_INLINE uint32_t site_of(memkit_thread_t *thread, int mode)
 {
     uint32_t path = 0, line = 0;
     if (UNLIKELY(thread->generation != memkit_heap.generation))
         return 0;
-    if (thread->path && *thread->path)
+    if (mode & MEMKIT_PATHS && LIKELY(thread->path != NULL) && *thread->path)
         path = (uint32_t)(*thread->path)->id + 1;
-    if (thread->line)
+    if (mode & MEMKIT_LINES && LIKELY(thread->line != NULL))
         line = *thread->line;
-    if (!memkit_heap.lines)
-        return path < LAST ? path : LAST;
-    if (!memkit_heap.paths)
-        return line < LAST ? line : LAST;
+    if (mode != MEMKIT_PAIRS)
+        return path + line < LAST ? path + line : LAST;
     if (LIKELY(path == thread->pair_path && line == thread->pair_line))
         return thread->pair;
     return pair_of(thread, path, line);
 }
 
-/* How often calls of a site's path began and ended so far in the upper half, the same of its line in the lower one. */
-static inline uint32_t serial_of(uint32_t site)
+/* How often calls of a site's path began and ended so far, or its line did; of a pair 16 bits of each, the path's above. */
+static ALWAYS_INLINE uint32_t serial_of(uint32_t site, int mode)
 {
-    uint32_t path, line;
-    memkit_heap_parts(site, &path, &line);
+    uint64_t key = parts_of(site, mode);
+    uint32_t path = key >> 32, line = (uint32_t)key;
+    if (mode == MEMKIT_PATHS)
+        return memkit_heap.path_serials[path];
+    if (mode == MEMKIT_LINES)
+        return memkit_heap.line_serials[line];
     return (path < MEMKIT_SITES ? memkit_heap.path_serials[path] : 0) << 16
         | ((line < MEMKIT_SITES ? memkit_heap.line_serials[line] : 0) & 0xFFFF);
 }
@@ -192,7 +215,7 @@ static int64_t memkit_heap_alive(void)
     return alive;
 }
 
-static __attribute__((noinline)) void look_at_peak(int shard)
+static NOINLINE void look_at_peak(int shard)
 {
     int64_t alive = memkit_heap_alive(), step = alive / (4 * PEAK_SHARE);
     totals[shard].next = totals[shard].alive + (step > LEAST_STEP ? step : LEAST_STEP);
@@ -208,77 +231,87 @@ static __attribute__((noinline)) void look_at_peak(int shard)
     unlock(&copying);
 }
 
-static inline void count(memkit_thread_t *thread, int locked, int64_t size, uint32_t site, int sign)
+static ALWAYS_INLINE void count(count_t *which, int64_t size, int64_t blocks, int locked)
 {
-    int shard = locked ? 0 : thread->shard;
-    memkit_sums_t *sums = sums_of(shard, site);
-    if (UNLIKELY(!sums))
-        return;
-    add(&sums->allocated, sign * size, locked);
-    add(&sums->blocks, sign, locked);
-    add(&totals[shard].alive, sign * size, locked);
+    add(&which->bytes, size, locked);
+    add(&which->blocks, blocks, locked);
 }
 
-static ALWAYS_INLINE void memkit_heap_put(memkit_thread_t *thread, int locked, void *address, size_t size)
+static ALWAYS_INLINE void put(memkit_thread_t *thread, int locked, int mode, void *address, size_t size)
 {
-    uint32_t site = site_of(thread), serial = serial_of(site);
+    uint32_t site = site_of(thread, mode), serial = serial_of(site, mode);
     int shard = locked ? 0 : thread->shard;
-    if (!(size <= SMALL && put_small(address, size, site, serial)) && !put_large(address, size, site, serial)) {
+    site_t *sums = site_at(shard, site);
+    if (UNLIKELY(!sums || (!(size <= SMALL && put_small(address, size, site, serial, mode)) && !put_large(address, size, site, serial)))) {
         __atomic_fetch_add(&memkit_heap.unbooked, 1, __ATOMIC_RELAXED);
         return;
     }
     if (UNLIKELY(site > memkit_heap.most))
         memkit_heap.most = site;
-    count(thread, locked, size, site, 1);
+    count(&sums->allocated, size, 1, locked);
+    add(&totals[shard].alive, size, locked);
     if (UNLIKELY(totals[shard].alive > totals[shard].next))
         look_at_peak(shard);
 }
 
+/* Where a block is freed, as an index of `freed`. */
+static ALWAYS_INLINE int where_freed(block_t *block, int mode)
+{
+    uint32_t now = serial_of(block->site, mode), differs;
+    if (UNLIKELY(block->tiny))
+        differs = tiny_serial(now, mode) ^ block->serial;
+    else
+        differs = now ^ block->serial;
+    if (mode != MEMKIT_PAIRS)
+        return differs ? 0 : mode;
+    if (UNLIKELY(block->tiny))
+        return (differs >> 5 ? 0 : MEMKIT_PATHS) | (differs & 31 ? 0 : MEMKIT_LINES);
+    return (differs >> 16 ? 0 : MEMKIT_PATHS) | (differs & 0xFFFF ? 0 : MEMKIT_LINES);
+}
+
 /* Count a block as freed, or no longer as that. */
-static void count_freed(memkit_thread_t *thread, int locked, memkit_block_t *block, int sign)
+static ALWAYS_INLINE void count_freed(memkit_thread_t *thread, int locked, block_t *block, int where, int sign)
 {
     int shard = locked ? 0 : thread->shard;
     int64_t size = sign * (int64_t)block->size;
-    memkit_sums_t *sums = sums_of(shard, block->site);
+    site_t *sums = site_at(shard, block->site);
     if (UNLIKELY(!sums))
         return;
-    add(&sums->freed, size, locked);
-    add(&sums->blocks_freed, sign, locked);
+    count(&sums->freed[where], size, sign, locked);
     add(&totals[shard].alive, -size, locked);
-    if (block->in_call)
-        add(&sums->temporary, size, locked);
-    if (block->in_line)
-        add(&sums->temporary_line, size, locked);
 }
 
-static ALWAYS_INLINE memkit_block_t memkit_heap_take(memkit_thread_t *thread, int locked, void *address)
+/* Book a block as freed. 0: it was not booked. */
+static ALWAYS_INLINE int take(memkit_thread_t *thread, int locked, int mode, void *address, block_t *block, int *where)
 {
-    memkit_block_t block = {0};
-    uint32_t now, differs, low = 0xFFFF;
-    int small = take_small(address, &block);
-    if (!small && !take_large(address, &block))
-        return block;
-    block.booked = 1;
-    now = serial_of(block.site);
-    if (UNLIKELY(small && block.size <= TINY)) {
-        differs = tiny_serial(now) ^ block.serial;
-        low = memkit_heap.paths && memkit_heap.lines ? 31 : memkit_heap.paths ? 0 : 1023;
-    } else {
-        differs = now ^ block.serial;
-    }
-    block.in_call = memkit_heap.paths && !(differs & ~low);
-    block.in_line = memkit_heap.lines && !(differs & low);
-    count_freed(thread, locked, &block, 1);
-    return block;
+    if (!take_small(address, block) && !take_large(address, block))
+        return 0;
+    *where = where_freed(block, mode);
+    count_freed(thread, locked, block, *where, 1);
+    return 1;
+}
+
+/* A block that `take` has taken is not freed after all. A serial of few bits serves as well as the whole one does. */
+static void restore(memkit_thread_t *thread, int locked, int mode, void *address, block_t *block, int where)
+{
+    uint32_t serial = !block->tiny || mode != MEMKIT_PAIRS ? block->serial : (block->serial >> 5) << 16 | (block->serial & 31);
+    if (!(block->size <= SMALL && put_small(address, block->size, block->site, serial, mode)))
+        put_large(address, block->size, block->site, serial);
+    count_freed(thread, locked, block, where, -1);
 }
 
 /* A block is memkit's own: it does not count. Returns its size, 0 if it is not booked. */
 static size_t memkit_heap_disown(memkit_thread_t *thread, int locked, void *address)
 {
-    memkit_block_t block = {0};
+    int shard = locked ? 0 : thread->shard;
+    block_t block;
+    site_t *sums;
     if (!memkit_heap.on || !address || !(take_small(address, &block) || take_large(address, &block)))
         return 0;
-    count(thread, locked, block.size, block.site, -1);
+    if ((sums = site_at(shard, block.site))) {
+        count(&sums->allocated, -(int64_t)block.size, -1, locked);
+        add(&totals[shard].alive, -(int64_t)block.size, locked);
+    }
     return block.size;
 }
 
@@ -288,15 +321,6 @@ static void memkit_heap_disown_all(memkit_thread_t *thread, int locked, void **a
     size_t size = memkit_heap_disown(thread, locked, address);
     for (size_t i = 0; i < size / sizeof *address; i++)
         memkit_heap_disown(thread, locked, address[i]);
-}
-
-static void memkit_heap_restore(memkit_thread_t *thread, int locked, void *address, memkit_block_t block)
-{
-    if (!block.booked)
-        return;
-    if (!(block.size <= SMALL && put_small(address, block.size, block.site, block.serial)))
-        put_large(address, block.size, block.site, block.serial);
-    count_freed(thread, locked, &block, -1);
 }
 
 /* -- opening and closing ------------------------------------------------------------------------------------------ */
@@ -329,7 +353,8 @@ static void in_forked_child(void)
         tables[i].lock = 0;
 }
 
-static int memkit_heap_open(int paths, int lines)
+/* Count from now on, in this MEMKIT_… mode. 0; -1: no memory. */
+static int memkit_heap_open(int mode)
 {
     memkit_heap_t *heap = &memkit_heap;
     if (!heap->path_serials) {
@@ -345,7 +370,7 @@ static int memkit_heap_open(int paths, int lines)
     forget();
     for (int shard = 0; shard < MEMKIT_SHARDS; shard++) {
         for (int chunk = 0; chunk < CHUNKS; chunk++)
-            clear(chunks[shard][chunk], CHUNK * sizeof(memkit_sums_t));
+            clear(chunks[shard][chunk], CHUNK * sizeof(site_t));
         totals[shard].alive = totals[shard].next = 0;
     }
     clear(heap->path_serials, MEMKIT_SITES * sizeof(uint32_t));
@@ -355,9 +380,9 @@ static int memkit_heap_open(int paths, int lines)
     clear(pairs, PAIR_PLACES * sizeof(uint32_t));
     pair_count = heap->most = 0;
     heap->peak = heap->copies = heap->unbooked = 0;
-    heap->paths = paths, heap->lines = lines;
+    heap->mode = mode;
     heap->generation++;
-    __atomic_store_n(&heap->on, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&heap->on, mode, __ATOMIC_RELEASE);
     return 0;
 }
 
@@ -367,100 +392,4 @@ static void memkit_heap_close(void)
     forget();
 }
 
-/* -- Python's allocators -------------------------------------------------------------------------------------------------
-
-A request that falls through to another domain, or to the C library, counts in the domain where it was made. */
-
-typedef struct {
-    memkit_allocator_t before;
-} domain_t;
-
-static domain_t domains[3];
-
-static inline int counts(memkit_thread_t *thread)
-{
-    return LIKELY(memkit_heap.on && !thread->inside && !thread->muted);
-}
-
-static ALWAYS_INLINE void *counted_malloc(domain_t *domain, size_t size, int locked)
-{
-    memkit_thread_t *thread = memkit_heap_thread();
-    void *made;
-    if (!counts(thread))
-        return domain->before.malloc(domain->before.ctx, size);
-    thread->inside = 1;
-    made = domain->before.malloc(domain->before.ctx, size);
-    if (LIKELY(made != NULL))
-        memkit_heap_put(thread, locked, made, size);
-    thread->inside = 0;
-    return made;
-}
-
-static ALWAYS_INLINE void *counted_calloc(domain_t *domain, size_t count, size_t size, int locked)
-{
-    memkit_thread_t *thread = memkit_heap_thread();
-    void *made;
-    if (!counts(thread))
-        return domain->before.calloc(domain->before.ctx, count, size);
-    thread->inside = 1;
-    made = domain->before.calloc(domain->before.ctx, count, size);
-    if (LIKELY(made != NULL))
-        memkit_heap_put(thread, locked, made, count * size);
-    thread->inside = 0;
-    return made;
-}
-
-static ALWAYS_INLINE void *counted_realloc(domain_t *domain, void *block, size_t size, int locked)
-{
-    memkit_thread_t *thread = memkit_heap_thread();
-    memkit_block_t former = {0};
-    void *made;
-    if (!memkit_heap.on || thread->inside)
-        return domain->before.realloc(domain->before.ctx, block, size);
-    thread->inside = 1;
-    if (block)
-        former = memkit_heap_take(thread, locked, block);
-    made = domain->before.realloc(domain->before.ctx, block, size);
-    if (UNLIKELY(made == NULL))
-        memkit_heap_restore(thread, locked, block, former);
-    else if (!thread->muted)
-        memkit_heap_put(thread, locked, made, size);
-    thread->inside = 0;
-    return made;
-}
-
-static ALWAYS_INLINE void counted_free(domain_t *domain, void *block, int locked)
-{
-    memkit_thread_t *thread = memkit_heap_thread();
-    if (!memkit_heap.on || thread->inside || !block) {
-        domain->before.free(domain->before.ctx, block);
-        return;
-    }
-    memkit_heap_take(thread, locked, block);
-    thread->inside = 1;
-    domain->before.free(domain->before.ctx, block);
-    thread->inside = 0;
-}
-
-#define HOOKS(name, locked) \
-    static void *name##_malloc(void *ctx, size_t size) { return counted_malloc(ctx, size, locked); } \
-    static void *name##_calloc(void *ctx, size_t count, size_t size) { return counted_calloc(ctx, count, size, locked); } \
-    static void *name##_realloc(void *ctx, void *block, size_t size) { return counted_realloc(ctx, block, size, locked); } \
-    static void name##_free(void *ctx, void *block) { counted_free(ctx, block, locked); }
-
-HOOKS(locked, 1)                /* who uses it holds the GIL */
-HOOKS(unlocked, 0)
-
-static void memkit_heap_hook(memkit_allocator_t allocators[3], int has_gil)
-{
-    for (int i = 0; i < 3; i++) {
-        if (allocators[i].malloc == locked_malloc || allocators[i].malloc == unlocked_malloc)
-            continue;
-        domains[i].before = allocators[i];
-        if (has_gil && i > 0)
-            allocators[i] = (memkit_allocator_t){&domains[i], locked_malloc, locked_calloc, locked_realloc, locked_free};
-        else
-            allocators[i] =
-                (memkit_allocator_t){&domains[i], unlocked_malloc, unlocked_calloc, unlocked_realloc, unlocked_free};
-    }
-}
+#include "hooks.h"

@@ -37,9 +37,11 @@ typedef struct {                /* of a site; blocks and bytes */
     int64_t temporary_line;     /* the same for the line */
 } memkit_sums_t;
 
+enum { MEMKIT_LINES = 1, MEMKIT_PATHS = 2, MEMKIT_PAIRS = 3 };  /* which tracers say where a thread is */
+
 typedef struct {
-    int on;
-    int paths, lines;           /* which tracers say where a thread is */
+    int on;                     /* the mode, or 0 */
+    int mode;                   /* MEMKIT_LINES, MEMKIT_PATHS or both; it is kept when it is off */
     uint32_t *path_serials;     /* by id + 1: counts how often a call of the path began and ended */
     uint32_t *line_serials;     /* by number of the line */
     int64_t *at_peak;           /* by site: what was alive at the last copy */
@@ -50,15 +52,7 @@ typedef struct {
     int64_t generation;         /* how often it was opened */
 } memkit_heap_t;
 
-typedef struct {
-    uint64_t size;
-    uint32_t site, serial;
-    int booked;
-    int in_call, in_line;       /* it is freed in the call, or the line, that allocated it */
-} memkit_block_t;
-
-
-/* Python's allocators: `domains` are three PyMemAllocatorEx, raw first, that are replaced by what this leaves there. */
+/* Python's allocators: a PyMemAllocatorEx. */
 typedef struct {
     void *ctx;
     void *(*malloc)(void *, size_t);

@@ -32,9 +32,12 @@ cdef extern from *:
         pass
     heap_t memkit_heap
     int memkit_has_gil
+    enum:
+        LINES "MEMKIT_LINES"
+        PATHS "MEMKIT_PATHS"
     heap_thread_t *memkit_heap_thread() nogil
     heap_thread_t *memkit_heap_join() nogil
-    int memkit_heap_open(int, int) nogil
+    int memkit_heap_open(int) nogil
     void memkit_heap_close() nogil
     int64_t memkit_heap_alive() nogil
     void memkit_heap_sums(uint32_t, heap_sums_t *) nogil
@@ -42,7 +45,7 @@ cdef extern from *:
     size_t memkit_heap_disown(heap_thread_t *, int, void *) nogil
     void memkit_heap_disown_all(heap_thread_t *, int, void **) nogil
     void **memkit_monitoring_of(void *) nogil
-    void memkit_heap_hook(allocator_t *, int) nogil
+    int memkit_heap_hook(allocator_t *, int) nogil
     void get_allocator "memkit_get_allocator"(int, allocator_t *)
     void set_allocator "memkit_set_allocator"(int, allocator_t *)
 
@@ -99,11 +102,13 @@ cdef int open_heap(bint paths, bint lines) noexcept:
     """Count from now on. The hooks stay for good: other threads may be inside them at any time."""
     cdef allocator_t domains[DOMAINS]
     cdef int domain
-    if memkit_heap_open(paths, lines):
+    if memkit_heap_open((PATHS if paths else 0) | (LINES if lines else 0)):
         return -1
     for domain in range(DOMAINS):
         get_allocator(domain, &domains[domain])
-    memkit_heap_hook(domains, memkit_has_gil)
+    if memkit_heap_hook(domains, memkit_has_gil):
+        memkit_heap_close()
+        return -1
     for domain in range(DOMAINS):
         set_allocator(domain, &domains[domain])
     return 0

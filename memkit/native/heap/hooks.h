@@ -1,0 +1,147 @@
+/* The hooks of Python's allocators. Included by counting.c alone.
+
+A request that falls through to another domain, or to the C library, counts in the domain where it was made. */
+
+static ALWAYS_INLINE void *malloc_in(memkit_allocator_t *before, size_t size, int locked, int mode)
+{
+    memkit_thread_t *thread = memkit_heap_thread();
+    void *made;
+    if (UNLIKELY(thread->inside | thread->muted))
+        return before->malloc(before->ctx, size);
+    thread->inside = 1;
+    made = before->malloc(before->ctx, size);
+    if (LIKELY(made != NULL))
+        put(thread, locked, mode, made, size);
+    thread->inside = 0;
+    return made;
+}
+
+static ALWAYS_INLINE void *calloc_in(memkit_allocator_t *before, size_t count, size_t size, int locked, int mode)
+{
+    memkit_thread_t *thread = memkit_heap_thread();
+    void *made;
+    if (UNLIKELY(thread->inside | thread->muted))
+        return before->calloc(before->ctx, count, size);
+    thread->inside = 1;
+    made = before->calloc(before->ctx, count, size);
+    if (LIKELY(made != NULL))
+        put(thread, locked, mode, made, count * size);
+    thread->inside = 0;
+    return made;
+}
+
+static ALWAYS_INLINE void *realloc_in(memkit_allocator_t *before, void *address, size_t size, int locked, int mode)
+{
+    memkit_thread_t *thread = memkit_heap_thread();
+    block_t former;
+    int booked, where;
+    void *made;
+    if (UNLIKELY(thread->inside))
+        return before->realloc(before->ctx, address, size);
+    thread->inside = 1;
+    booked = address && take(thread, locked, mode, address, &former, &where);
+    made = before->realloc(before->ctx, address, size);
+    if (UNLIKELY(made == NULL)) {
+        if (booked)
+            restore(thread, locked, mode, address, &former, where);
+    } else if (!thread->muted) {
+        put(thread, locked, mode, made, size);
+    }
+    thread->inside = 0;
+    return made;
+}
+
+static ALWAYS_INLINE void free_in(memkit_allocator_t *before, void *address, int locked, int mode)
+{
+    memkit_thread_t *thread = memkit_heap_thread();
+    block_t block;
+    int where;
+    if (UNLIKELY(thread->inside || !address)) {
+        before->free(before->ctx, address);
+        return;
+    }
+    take(thread, locked, mode, address, &block, &where);
+    thread->inside = 1;
+    before->free(before->ctx, address);
+    thread->inside = 0;
+}
+
+/* For a hook of another mode than the heap's: another tool has kept it from a recording before, and calls it now. */
+static NOINLINE void *malloc_any(memkit_allocator_t *before, size_t size, int locked)
+{
+    int mode = memkit_heap.on;
+    return mode ? malloc_in(before, size, locked, mode) : before->malloc(before->ctx, size);
+}
+
+static NOINLINE void *calloc_any(memkit_allocator_t *before, size_t count, size_t size, int locked)
+{
+    int mode = memkit_heap.on;
+    return mode ? calloc_in(before, count, size, locked, mode) : before->calloc(before->ctx, count, size);
+}
+
+static NOINLINE void *realloc_any(memkit_allocator_t *before, void *address, size_t size, int locked)
+{
+    int mode = memkit_heap.on;
+    return mode ? realloc_in(before, address, size, locked, mode) : before->realloc(before->ctx, address, size);
+}
+
+static NOINLINE void free_any(memkit_allocator_t *before, void *address, int locked)
+{
+    int mode = memkit_heap.on;
+    if (mode)
+        free_in(before, address, locked, mode);
+    else
+        before->free(before->ctx, address);
+}
+
+#define IS(mode) LIKELY(memkit_heap.on == (mode))
+#define HOOKS(name, locked, mode) \
+    static void *name##_malloc(void *ctx, size_t size) \
+    { return IS(mode) ? malloc_in(ctx, size, locked, mode) : malloc_any(ctx, size, locked); } \
+    static void *name##_calloc(void *ctx, size_t count, size_t size) \
+    { return IS(mode) ? calloc_in(ctx, count, size, locked, mode) : calloc_any(ctx, count, size, locked); } \
+    static void *name##_realloc(void *ctx, void *address, size_t size) \
+    { return IS(mode) ? realloc_in(ctx, address, size, locked, mode) : realloc_any(ctx, address, size, locked); } \
+    static void name##_free(void *ctx, void *address) \
+    { if (IS(mode)) free_in(ctx, address, locked, mode); else free_any(ctx, address, locked); }
+
+HOOKS(locked_lines, 1, MEMKIT_LINES)            /* who uses these holds the GIL */
+HOOKS(locked_paths, 1, MEMKIT_PATHS)
+HOOKS(locked_pairs, 1, MEMKIT_PAIRS)
+HOOKS(unlocked_lines, 0, MEMKIT_LINES)
+HOOKS(unlocked_paths, 0, MEMKIT_PATHS)
+HOOKS(unlocked_pairs, 0, MEMKIT_PAIRS)
+
+#define HOOKED(name) {NULL, name##_malloc, name##_calloc, name##_realloc, name##_free}
+
+static const memkit_allocator_t hooked[2][3] = {        /* by `locked` and mode */
+    {HOOKED(unlocked_lines), HOOKED(unlocked_paths), HOOKED(unlocked_pairs)},
+    {HOOKED(locked_lines), HOOKED(locked_paths), HOOKED(locked_pairs)},
+};
+
+static int is_hook(memkit_allocator_t *allocator)
+{
+    for (int locked = 0; locked < 2; locked++)
+        for (int mode = MEMKIT_LINES; mode <= MEMKIT_PAIRS; mode++)
+            if (allocator->malloc == hooked[locked][mode - 1].malloc)
+                return 1;
+    return 0;
+}
+
+/* Replace the three domains, raw first, by hooks of the mode; each has the allocator before it as its context. 0; -1: no memory.
+
+Where another tool has been hooked above one of ours, the new one goes above both: the outermost counts. Another thread may be
+in a hook of the mode before, or call one: what one has booked another takes. */
+static int memkit_heap_hook(memkit_allocator_t allocators[3], int has_gil)
+{
+    for (int i = 0; i < 3; i++) {
+        memkit_allocator_t *before = is_hook(&allocators[i]) ? allocators[i].ctx : pages(sizeof *before);
+        if (!before)
+            return -1;
+        if (!is_hook(&allocators[i]))
+            *before = allocators[i];
+        allocators[i] = hooked[has_gil && i > 0][memkit_heap.mode - 1];
+        allocators[i].ctx = before;
+    }
+    return 0;
+}
