@@ -11,5 +11,10 @@ debug = any(flag.startswith("-g") and flag != "-g0" for flag in os.environ.get("
 slim = {} if debug else {"extra_compile_args": ["-g0"], "extra_link_args": ["-Wl,--strip-all"]}
 modules = [Extension("*", ["memkit/native/**/*.pyx"], **slim)]
 
+# No module, but a library that memkit-run preloads; it defines malloc, so that the compiler must not know what malloc does.
+preload = Extension("memkit.native.heap.preload", ["memkit/native/heap/preload.c"], **slim)
+preload.extra_compile_args = [*preload.extra_compile_args, "-fno-builtin", "-fvisibility=hidden"]
+preload.depends = [f"memkit/native/heap/{name}" for name in ("counting.c", "counting.h", "blocks.h", "hooks.h", "maps.h")]
+
 # They read Linux's /proc. Elsewhere memkit/system/portable.py does their work with psutil.
-setup(ext_modules=cythonize(modules, build_dir="build") if sys.platform == "linux" else [])
+setup(ext_modules=cythonize([*modules, preload], build_dir="build") if sys.platform == "linux" else [])

@@ -20,7 +20,7 @@ native/sampling: own_memory layouts line_table stack_rows stacks mapped limit_co
 native/tracing: gate thread_state fault_counts freed credit hook_chain callbacks tracer code_table greenlets lines
     calls line_rows call_rows handed_over greenlet_stacks greenlet_switches line_events call_events event_rows event_places
     event_log references
-system: portable_journal portable limit_kinds cgroup engine meminfo limit limits oom pidfd processes
+system: portable_journal portable limit_kinds cgroup engine meminfo limit limits oom pidfd preload processes
 model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls
     definitions sources call_tally workers lines recording old_rows from_rows handed_out merging mprof_file reader
     event_log_file tracker_file

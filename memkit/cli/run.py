@@ -20,7 +20,7 @@ from memkit.cli.script import check_script
 from memkit.record import files
 from memkit.run import launch
 from memkit.run.launch import Children, Exit, Program
-from memkit.system import engine
+from memkit.system import engine, preload
 
 DESCRIPTION = """\
 Run a program and record what it does to memory: one in Python, or with --program any.
@@ -102,13 +102,14 @@ def _launched(name: str, program: Program, path: str, meter: str, plugins: Plugi
         with progress_of(path, plugins, options, complain) as progress:
             return run(program, path, parse_interval(options.interval), meter, progress, complain)
     words = launch.command(program, settings(options, path, meter))
+    environment = preload.environment() if options.heap else None
     children = Children(program.words, parse_interval(options.interval), meter) if options.children else None
     if not options.live and not plugins.has("memkit_follow"):
-        return launch.launch(words, path, None, children, followed=options.follow)
+        return launch.launch(words, path, None, children, followed=options.follow, environment=environment)
     from memkit.run.progress import progress_of
 
     with progress_of(path, plugins, options, complain) as progress:
-        return launch.launch(words, path, progress, children, followed=options.follow)
+        return launch.launch(words, path, progress, children, followed=options.follow, environment=environment)
 
 
 def _report_failed(name: str, exit: Exit, path: str, plugins: Plugins, options: argparse.Namespace) -> bool:

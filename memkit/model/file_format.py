@@ -28,11 +28,11 @@ row          values                                            written
                                                                other processes, by the other one
 ``call_tracing``  tracer, gate, reason, cost of a call, of a read  as ``tracing``, for calls
 ``call_reads``  readings of memory                             as ``reads``, for calls
-``heap_counting``  allocators, by calls, by lines              when allocations are counted: which allocators, 1 or 0
+``heap_counting``  allocators, by calls, by lines, why         when allocations are counted: whose, 1 or 0, why not more
 ``heap_lines``  base, parent, function, line, count            lines below a line, or null: their numbers begin at the base
 ``heap``     node, line, allocated, freed, blocks, blocks      sums so far of a node and a line, or null, in bytes; the last
              freed, at the peak, temporary, by line            row of both counts
-``heap_total``  alive, peak, copies, unbooked                  after these; blocks that are in no sum
+``heap_total``  alive, peak, copies, unbooked, mapped          after these; blocks that are in no sum, bytes of maps
 ``greenlets``  why                                            when rows are flushed, if greenlets were not told apart:
                                                                1, no settrace; 2, it was taken over; 3, too many
 ``sums``     time, left                                        after rows of lines and calls: when they were read; left is 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
 from operator import sub
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ class HeapTotal(NamedTuple):
     """What all code together has alive, in bytes that it asked for."""
 
     counted: str
-    """Which allocators were counted: ``"python"`` for Python's own."""
+    """Which allocators were counted: ``"python"`` for Python's own, ``"python, c"`` for those of the C library too."""
     alive: int
     """At the end, of what was allocated since the recording began."""
     peak: int
@@ -57,6 +58,12 @@ class HeapTotal(NamedTuple):
     """Blocks that are in no sum, because there was no memory to keep them in mind."""
     processes: int = 1
     """In how many processes. The peak of several is the sum of theirs, which need not have been at the same time."""
+    mapped: int = 0
+    """What of ``alive`` is anonymous maps: they count as long as they are, whether they were touched or not."""
+    uncounted: str | None = None
+    """Why the C library's allocators were not counted, where they were not."""
+    elsewhere: Heap = NO_HEAP
+    """What no traced call or line allocated, and threads that run no Python."""
 
 
 def together(totals: Iterable[HeapTotal | None]) -> HeapTotal | None:
@@ -64,8 +71,11 @@ def together(totals: Iterable[HeapTotal | None]) -> HeapTotal | None:
     found = [total for total in totals if total is not None]
     if not found:
         return None
-    counted, alive, peak, unbooked, processes = zip(*found)
-    return HeapTotal(counted[0], sum(alive), sum(peak), sum(unbooked), sum(processes))
+    least = min(found, key=lambda total: len(total.counted))  # what was counted in all of them
+    sums = {
+        name: sum(getattr(total, name) for total in found) for name in ("alive", "peak", "unbooked", "processes", "mapped")
+    }
+    return least._replace(**sums, elsewhere=reduce(Heap.plus, (total.elsewhere for total in found)))
 
 
 class HeapCounts:
@@ -73,14 +83,16 @@ class HeapCounts:
 
     def __init__(self) -> None:
         self._counted: str | None = None
+        self._uncounted: str | None = None
         self._by_calls = self._by_lines = False
         self._total = (0, 0, 0)
+        self._mapped = 0
         self._sites: dict[tuple[int | None, int | None], tuple[int, ...]] = {}  # by call and line: the sums of its row
         self._below: list[tuple[int, int | None, int, int, int]] = []  # lines of a function below a line
 
-    def begin(self, counted: str, calls: int, lines: int, *_: object) -> None:
+    def begin(self, counted: str, calls: int, lines: int, uncounted: str | None = None, *_: object) -> None:
         """It is counted from now on, by calls, by lines or by both."""
-        self._counted, self._by_calls, self._by_lines = counted, bool(calls), bool(lines)
+        self._counted, self._by_calls, self._by_lines, self._uncounted = counted, bool(calls), bool(lines), uncounted
 
     def take(self, call: int | None, line: int | None, *sums: int) -> None:
         """Keep the sums of a site. TypeError for a row that is damaged."""
@@ -92,14 +104,20 @@ class HeapCounts:
         """Keep which numbers the lines of a function have below another line, which has a lower one."""
         self._below.append((base, parent, function, first, count))
 
-    def take_total(self, alive: int, peak: int, copies: int, unbooked: int, *_: object) -> None:
+    def take_total(self, alive: int, peak: int, copies: int, unbooked: int, mapped: int = 0, *_: object) -> None:
         """Keep what there is in all."""
+        self._mapped = mapped
         self._total = alive, max(peak, alive), unbooked  # the peak is looked at every 1 % only
 
     @property
     def total(self) -> HeapTotal | None:
         """What there was in all; None where heap was not counted."""
-        return None if self._counted is None else HeapTotal(self._counted, *self._total)
+        if self._counted is None:
+            return None
+        total = HeapTotal(self._counted, *self._total, mapped=self._mapped, uncounted=self._uncounted)
+        allocated, freed, blocks, blocks_freed, at_peak, in_call, in_line = self._sites.get((None, None), NO_SITE)[:_SUMS]
+        temporary = in_call if self._by_calls else in_line
+        return total._replace(elsewhere=Heap(allocated, freed, at_peak, temporary, blocks, blocks_freed))
 
     def of_calls(self) -> dict[int, Heap] | None:
         """What each call allocated itself, by its id; None where heap was not counted by calls."""
@@ -133,6 +151,7 @@ class HeapCounts:
 
 
 _SUMS = 7
+NO_SITE = (0,) * _SUMS
 """Of a ``heap`` row: allocated, freed, blocks, blocks freed, alive at the peak, temporary in the call and in the line."""
 
 TAKE = {

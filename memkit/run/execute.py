@@ -17,6 +17,7 @@ from memkit.record.listening import listen_if_possible
 from memkit.record.recorder import Recorder
 from memkit.record.resolve import meter_at, object_at
 from memkit.record.settings import RunSettings
+from memkit.system import preload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def main() -> None:
     split = words.index("--")
     settings, arguments = RunSettings.from_words(words[:split]), words[split + 1 :]
     path = str(settings.path)
+    if not settings.follow:
+        preload.restore()
     _look_like_plain_python(mode, target, arguments)
     try:
         recorder = _recorder(mode, target, settings, arguments)

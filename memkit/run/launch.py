@@ -129,11 +129,13 @@ def launch(
     children: Children | None = None,
     *,
     followed: bool = False,
+    environment: dict[str, str] | None = None,
 ) -> Exit:
     """Run a command to its end and add to the recording in ``path`` how it ended.
 
     ``progress`` is shown meanwhile. ``children`` is how the processes that it starts are recorded, if at all. ``followed``
-    is whether other processes write into the recording themselves.
+    is whether other processes write into the recording themselves. ``environment`` is that of the
+    command, if it is not ours.
     """
     kills = Kills()
     began = time.monotonic_ns()
@@ -141,7 +143,7 @@ def launch(
     tree_of = _tree_of_later_process(awaited, children, followed) if children else None
     with forwarding() as forward_to:
         # The program inherits all descriptors: a shell's <(...), a socket of socket activation.
-        process = subprocess.Popen(words, close_fds=False)
+        process = subprocess.Popen(words, close_fds=False, env=environment)
         outlived = outlive(process.pid)
         forward_to(process)
         if progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from memkit.base import clocks, own_code
 from memkit.model import file_format
 from memkit.system import engine as engines
+from memkit.system import preload
 from memkit.tracing import functions, last_calls, tracers
 from memkit.tracing.calibration import call_costs, line_costs
 from memkit.tracing.functions import Functions
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from memkit.system.engine import Journal, Meter
     from memkit.tracing.targets import Targets
     from memkit.tracing.tracers import Tracer
+
+ONLY_PRELOADED = "memkit-run --heap counts it"
+"""What is said of the C library's allocations where they are not counted, but could be."""
 
 own_code.uninterruptible |= {__file__, functions.__file__, last_calls.__file__, tracers.__file__}
 
@@ -47,7 +51,8 @@ class TracingSession:
                 from memkit.native.heap.heap_sums import HeapSums
             self._heap = HeapSums(bool(calls), bool(lines))
             self._heap.start()
-            self._journal.text(file_format.row("heap_counting", "python", int(bool(calls)), int(bool(lines))))
+            whose, why_not = ("python, c", None) if self._heap.counts_c else ("python", preload.why_not() or ONLY_PRELOADED)
+            self._journal.text(file_format.row("heap_counting", whose, int(bool(calls)), int(bool(lines)), why_not))
         try:
             if lines:
                 self.trace_lines(lines.wants)

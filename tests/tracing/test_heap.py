@@ -497,7 +497,7 @@ assert whole({call.alive}), "by the hooks that it put back"
 
 def test_blocks_that_there_is_no_memory_to_book_are_told(script, plain):
     program = """
-import memkit, resource
+import os, memkit, resource
 def fills():
     try:
         while True:
@@ -505,7 +505,6 @@ def fills():
     except MemoryError:
         pass
 def unbooked(room):
-    kept.clear()
     with memkit.record(heap=True, calls=True) as run:
         size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + room, -1))
@@ -513,13 +512,17 @@ def unbooked(room):
         resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
         many = len(kept)
     (call,) = [call for call in run.recording.calls if call.function.name == "fills"]
-    assert many <= call.blocks + run.recording.heap.unbooked < many + 200, (call.blocks, run.recording.heap, many)
-    return run.recording.heap.unbooked, run.recording
+    found = run.recording.heap.unbooked
+    assert many <= call.blocks + found < many + 200, (call.blocks, found, many)
+    if found > 100:
+        memkit.report(run.recording)
 kept = []
-found = [unbooked(room) for room in range(1100 << 10, 2000 << 10, 50 << 10)]  # for an arena, not for its shadow too
-most, recording = max(found, key=lambda each: each[0])
-assert most > 100, found
-memkit.report(recording)
+for room in range(1000 << 10, 2400 << 10, 50 << 10):  # in some there is room for an arena and not for its shadow too
+    child = os.fork()
+    if not child:
+        unbooked(room)
+        break
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, room
 """
     run = plain(script(program))
     assert run.returncode == 0, run.stderr
@@ -539,7 +542,8 @@ def test_memkit_run_reports_the_heap(memkit_run, script, options):
     run = memkit_run(*options, script("kept = [bytes(9 << 20)]\ndel kept\nkept = bytes(5 << 20)\n"), options=())
     assert run.returncode == 0
     assert re.search(
-        r"\nheap: [56]\.\d MiB alive at the end, (9|10)\.\d MiB at the peak, of Python's allocators\n", run.stderr
+        r"\nheap: [56]\.\d MiB alive at the end, (9|10)\.\d MiB at the peak, of Python's allocators and the C library's",
+        run.stderr,
     )
     assert 5 * MIB <= run.recording.heap.alive < 7 * MIB
     assert 9 * MIB <= run.recording.heap.peak < 11 * MIB

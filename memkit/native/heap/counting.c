@@ -5,6 +5,7 @@
 #endif
 #include "counting.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -26,8 +27,12 @@ static int threads;
 
 static void *pages(size_t size)
 {
+    int before = errno;         /* of the program: it may have asked for memory and got it */
     void *found = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return found == MAP_FAILED ? NULL : found;
+    if (found != MAP_FAILED)
+        return found;
+    errno = before;
+    return NULL;
 }
 
 static inline memkit_thread_t *memkit_heap_thread(void)
@@ -237,21 +242,26 @@ static ALWAYS_INLINE void count(count_t *which, int64_t size, int64_t blocks, in
     add(&which->blocks, blocks, locked);
 }
 
-static ALWAYS_INLINE void put(memkit_thread_t *thread, int locked, int mode, void *address, size_t size)
+static ALWAYS_INLINE void count_allocated(memkit_thread_t *thread, int locked, site_t *sums, uint32_t site, int64_t size)
 {
-    uint32_t site = site_of(thread, mode), serial = serial_of(site, mode);
     int shard = locked ? 0 : thread->shard;
-    site_t *sums = site_at(shard, site);
-    if (UNLIKELY(!sums || (!(size <= SMALL && put_small(address, size, site, serial, mode)) && !put_large(address, size, site, serial)))) {
-        __atomic_fetch_add(&memkit_heap.unbooked, 1, __ATOMIC_RELAXED);
-        return;
-    }
     if (UNLIKELY(site > memkit_heap.most))
         memkit_heap.most = site;
     count(&sums->allocated, size, 1, locked);
     add(&totals[shard].alive, size, locked);
     if (UNLIKELY(totals[shard].alive > totals[shard].next))
         look_at_peak(shard);
+}
+
+static ALWAYS_INLINE void put(memkit_thread_t *thread, int locked, int mode, void *address, size_t size)
+{
+    uint32_t site = site_of(thread, mode), serial = serial_of(site, mode);
+    site_t *sums = site_at(locked ? 0 : thread->shard, site);
+    int booked = sums && ((size <= SMALL && put_small(address, size, site, serial, mode)) || put_large(address, size, site, serial));
+    if (LIKELY(booked))
+        count_allocated(thread, locked, sums, site, size);
+    else
+        __atomic_fetch_add(&memkit_heap.unbooked, 1, __ATOMIC_RELAXED);
 }
 
 /* Where a block is freed, as an index of `freed`. */
@@ -269,15 +279,15 @@ static ALWAYS_INLINE int where_freed(block_t *block, int mode)
     return (differs >> 16 ? 0 : MEMKIT_PATHS) | (differs & 0xFFFF ? 0 : MEMKIT_LINES);
 }
 
-/* Count a block as freed, or no longer as that. */
-static ALWAYS_INLINE void count_freed(memkit_thread_t *thread, int locked, block_t *block, int where, int sign)
+/* Count bytes of a block as freed, and blocks; or no longer as that. */
+static ALWAYS_INLINE void count_freed(
+    memkit_thread_t *thread, int locked, block_t *block, int where, int64_t size, int64_t blocks)
 {
     int shard = locked ? 0 : thread->shard;
-    int64_t size = sign * (int64_t)block->size;
     site_t *sums = site_at(shard, block->site);
     if (UNLIKELY(!sums))
         return;
-    count(&sums->freed[where], size, sign, locked);
+    count(&sums->freed[where], size, blocks, locked);
     add(&totals[shard].alive, -size, locked);
 }
 
@@ -287,7 +297,7 @@ static ALWAYS_INLINE int take(memkit_thread_t *thread, int locked, int mode, voi
     if (!take_small(address, block) && !take_large(address, block))
         return 0;
     *where = where_freed(block, mode);
-    count_freed(thread, locked, block, *where, 1);
+    count_freed(thread, locked, block, *where, block->size, 1);
     return 1;
 }
 
@@ -297,7 +307,7 @@ static void restore(memkit_thread_t *thread, int locked, int mode, void *address
     uint32_t serial = !block->tiny || mode != MEMKIT_PAIRS ? block->serial : (block->serial >> 5) << 16 | (block->serial & 31);
     if (!(block->size <= SMALL && put_small(address, block->size, block->site, serial, mode)))
         put_large(address, block->size, block->site, serial);
-    count_freed(thread, locked, block, where, -1);
+    count_freed(thread, locked, block, where, -(int64_t)block->size, -1);
 }
 
 /* A block is memkit's own: it does not count. Returns its size, 0 if it is not booked. */
@@ -323,6 +333,8 @@ static void memkit_heap_disown_all(memkit_thread_t *thread, int locked, void **a
         memkit_heap_disown(thread, locked, address[i]);
 }
 
+#include "maps.h"
+
 /* -- opening and closing ------------------------------------------------------------------------------------------ */
 
 static void clear(void *place, size_t size)
@@ -342,13 +354,16 @@ static void forget(void)
         tables[i].used = 0;
         unlock(&tables[i].lock);
     }
+    lock(&maps_lock);
+    map_count = 0;
+    unlock(&maps_lock);
 }
 
 /* A forked child counts nothing until it is opened there. */
 static void in_forked_child(void)
 {
     memkit_heap.on = 0;
-    pair_lock = copying = 0;
+    pair_lock = copying = maps_lock = 0;
     for (int i = 0; i < TABLES; i++)
         tables[i].lock = 0;
 }
@@ -379,7 +394,7 @@ static int memkit_heap_open(int mode)
     clear(parts, MEMKIT_SITES * sizeof(uint64_t));
     clear(pairs, PAIR_PLACES * sizeof(uint32_t));
     pair_count = heap->most = 0;
-    heap->peak = heap->copies = heap->unbooked = 0;
+    heap->peak = heap->copies = heap->unbooked = heap->mapped = 0;
     heap->mode = mode;
     heap->generation++;
     __atomic_store_n(&heap->on, mode, __ATOMIC_RELEASE);
@@ -393,3 +408,21 @@ static void memkit_heap_close(void)
 }
 
 #include "hooks.h"
+
+/* -- the books, as others use them ---------------------------------------------------------------------------------- */
+
+static const memkit_books_t memkit_books = {
+    .size = sizeof memkit_books,
+    .counts_c = MEMKIT_COUNTS_C,
+    .heap = &memkit_heap,
+    .thread = memkit_heap_thread,
+    .join = memkit_heap_join,
+    .open = memkit_heap_open,
+    .close = memkit_heap_close,
+    .hook = memkit_heap_hook,
+    .alive = memkit_heap_alive,
+    .sums = memkit_heap_sums,
+    .parts = memkit_heap_parts,
+    .disown = memkit_heap_disown,
+    .disown_all = memkit_heap_disown_all,
+};

@@ -47,6 +47,7 @@ typedef struct {
     int64_t *at_peak;           /* by site: what was alive at the last copy */
     int64_t peak;               /* what was alive then */
     int64_t copies;
+    int64_t mapped;             /* bytes alive of anonymous maps, which are in the sums as well */
     int64_t unbooked;           /* blocks for which there was no memory to book them */
     uint32_t most;              /* the highest site so far */
     int64_t generation;         /* how often it was opened */
@@ -60,5 +61,21 @@ typedef struct {
     void *(*realloc)(void *, void *, size_t);
     void (*free)(void *, void *);
 } memkit_allocator_t;
+
+typedef struct {                /* the books of a process: those of a library that was preloaded, or of a module */
+    size_t size;                /* of this */
+    int counts_c;               /* the C library's allocators too */
+    memkit_heap_t *heap;
+    memkit_thread_t *(*thread)(void);
+    memkit_thread_t *(*join)(void);     /* the thread, whose path and line are those of this heap from now on */
+    int (*open)(int mode);      /* count from now on, in a MEMKIT_... mode. 0; -1: no memory */
+    void (*close)(void);
+    int (*hook)(memkit_allocator_t allocators[3], int has_gil);     /* Python's domains, raw first. 0; -1: no memory */
+    int64_t (*alive)(void);
+    void (*sums)(uint32_t site, memkit_sums_t *into);
+    void (*parts)(uint32_t site, uint32_t *path, uint32_t *line);
+    size_t (*disown)(memkit_thread_t *, int locked, void *address);
+    void (*disown_all)(memkit_thread_t *, int locked, void **address);
+} memkit_books_t;
 
 #endif

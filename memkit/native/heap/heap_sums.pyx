@@ -6,7 +6,7 @@ from libc.string cimport memset
 
 from memkit.base.errors import MeterError
 from memkit.native.heap.own cimport (
-    SITES, alive, close_heap, heap, heap_sums_t, mute, open_heap, own_calloc, own_free, parts_of, sums_of, unmute,
+    SITES, alive, close_heap, counts_c, heap, heap_sums_t, mute, open_heap, own_calloc, own_free, parts_of, sums_of, unmute,
 )
 from memkit.native.journal cimport NOTHING, Journal, capsule_of, journal_row, journal_t, writer_t
 from memkit.native.changes cimport changes_t, choose, is_chosen, is_little, size_of_change
@@ -53,7 +53,7 @@ cdef int64_t write_heap(void *whose, journal_t *journal, int64_t memory, int64_t
     cdef changes_t changes
     cdef heap_sums_t sums
     cdef int64_t changed = 0
-    cdef int64_t row[4]
+    cdef int64_t row[5]
     cdef int size, writing
     cdef uint32_t site
     if flush.generation != heap.generation:         # another recording has begun
@@ -69,15 +69,16 @@ cdef int64_t write_heap(void *whose, journal_t *journal, int64_t memory, int64_t
             elif size and is_chosen(&changes, size):
                 write_site(flush, journal, site, &sums)
         choose(&changes, changed if most < 0 else most)
-    row[0], row[1], row[2], row[3] = alive(), heap.peak, heap.copies, heap.unbooked
+    row[0], row[1], row[2], row[3], row[4] = alive(), heap.peak, heap.copies, heap.unbooked, heap.mapped
     if changed or row[0] != flush.total or row[1] != flush.peak:
         flush.total, flush.peak = row[0], row[1]
-        journal_row(journal, b"heap_total", row, 4)
+        journal_row(journal, b"heap_total", row, 5)
     return changed
 
 
 cdef class HeapSums:
-    """Counts what Python's allocators give and take in this process, from ``start`` to ``stop``.
+    """Counts what allocators give and take in this process, from ``start`` to ``stop``: Python's, and those of the C library
+    where ``counts_c`` is true.
 
     ``paths`` and ``lines`` are whether the tracers of calls and of lines say where each thread is. Raises ``MeterError``
     where another recording counts already.
@@ -95,6 +96,11 @@ cdef class HeapSums:
         if self.state.written == NULL:
             raise MemoryError
         self.sums_writer.write, self.sums_writer.whose = write_heap, &self.state
+
+    @property
+    def counts_c(self):
+        """Whether the C library's allocators are counted too: a library must have been preloaded for it."""
+        return counts_c()
 
     def start(self):
         """Count from now on; of this thread from ``begin`` on."""

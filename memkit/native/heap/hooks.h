@@ -2,7 +2,7 @@
 
 A request that falls through to another domain, or to the C library, counts in the domain where it was made. */
 
-static ALWAYS_INLINE void *malloc_in(memkit_allocator_t *before, size_t size, int locked, int mode)
+static ALWAYS_INLINE void *malloc_in(const memkit_allocator_t *before, size_t size, int locked, int mode)
 {
     memkit_thread_t *thread = memkit_heap_thread();
     void *made;
@@ -16,7 +16,7 @@ static ALWAYS_INLINE void *malloc_in(memkit_allocator_t *before, size_t size, in
     return made;
 }
 
-static ALWAYS_INLINE void *calloc_in(memkit_allocator_t *before, size_t count, size_t size, int locked, int mode)
+static ALWAYS_INLINE void *calloc_in(const memkit_allocator_t *before, size_t count, size_t size, int locked, int mode)
 {
     memkit_thread_t *thread = memkit_heap_thread();
     void *made;
@@ -30,7 +30,7 @@ static ALWAYS_INLINE void *calloc_in(memkit_allocator_t *before, size_t count, s
     return made;
 }
 
-static ALWAYS_INLINE void *realloc_in(memkit_allocator_t *before, void *address, size_t size, int locked, int mode)
+static ALWAYS_INLINE void *realloc_in(const memkit_allocator_t *before, void *address, size_t size, int locked, int mode)
 {
     memkit_thread_t *thread = memkit_heap_thread();
     block_t former;
@@ -42,7 +42,7 @@ static ALWAYS_INLINE void *realloc_in(memkit_allocator_t *before, void *address,
     booked = address && take(thread, locked, mode, address, &former, &where);
     made = before->realloc(before->ctx, address, size);
     if (UNLIKELY(made == NULL)) {
-        if (booked)
+        if (booked && size)     /* of no bytes it is freed: the C library's */
             restore(thread, locked, mode, address, &former, where);
     } else if (!thread->muted) {
         put(thread, locked, mode, made, size);
@@ -51,7 +51,7 @@ static ALWAYS_INLINE void *realloc_in(memkit_allocator_t *before, void *address,
     return made;
 }
 
-static ALWAYS_INLINE void free_in(memkit_allocator_t *before, void *address, int locked, int mode)
+static ALWAYS_INLINE void free_in(const memkit_allocator_t *before, void *address, int locked, int mode)
 {
     memkit_thread_t *thread = memkit_heap_thread();
     block_t block;
@@ -60,32 +60,32 @@ static ALWAYS_INLINE void free_in(memkit_allocator_t *before, void *address, int
         before->free(before->ctx, address);
         return;
     }
-    take(thread, locked, mode, address, &block, &where);
     thread->inside = 1;
+    take(thread, locked, mode, address, &block, &where);
     before->free(before->ctx, address);
     thread->inside = 0;
 }
 
 /* For a hook of another mode than the heap's: another tool has kept it from a recording before, and calls it now. */
-static NOINLINE void *malloc_any(memkit_allocator_t *before, size_t size, int locked)
+static NOINLINE void *malloc_any(const memkit_allocator_t *before, size_t size, int locked)
 {
     int mode = memkit_heap.on;
     return mode ? malloc_in(before, size, locked, mode) : before->malloc(before->ctx, size);
 }
 
-static NOINLINE void *calloc_any(memkit_allocator_t *before, size_t count, size_t size, int locked)
+static NOINLINE void *calloc_any(const memkit_allocator_t *before, size_t count, size_t size, int locked)
 {
     int mode = memkit_heap.on;
     return mode ? calloc_in(before, count, size, locked, mode) : before->calloc(before->ctx, count, size);
 }
 
-static NOINLINE void *realloc_any(memkit_allocator_t *before, void *address, size_t size, int locked)
+static NOINLINE void *realloc_any(const memkit_allocator_t *before, void *address, size_t size, int locked)
 {
     int mode = memkit_heap.on;
     return mode ? realloc_in(before, address, size, locked, mode) : before->realloc(before->ctx, address, size);
 }
 
-static NOINLINE void free_any(memkit_allocator_t *before, void *address, int locked)
+static NOINLINE void free_any(const memkit_allocator_t *before, void *address, int locked)
 {
     int mode = memkit_heap.on;
     if (mode)

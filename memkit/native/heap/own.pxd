@@ -26,6 +26,7 @@ cdef extern from "counting.h":
         int64_t *at_peak
         int64_t peak
         int64_t copies
+        int64_t mapped
         int64_t unbooked
         uint32_t most
         int64_t generation
@@ -45,6 +46,7 @@ cdef void *own_realloc(void *block, size_t size) noexcept nogil
 cdef void own_free(void *block) noexcept nogil
 
 cdef int open_heap(bint paths, bint lines) noexcept     # 0; -1: no memory
+cdef bint counts_c() noexcept   # whether the C library's allocators are counted too
 cdef void close_heap() noexcept
 cdef int64_t alive() noexcept nogil
 cdef void sums_of(uint32_t site, heap_sums_t *into) noexcept nogil

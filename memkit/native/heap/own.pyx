@@ -14,6 +14,16 @@ cdef extern from "Python.h":
 cdef extern from *:
     """
     #include "counting.c"
+    #include <dlfcn.h>
+
+    /* A library that memkit-run has preloaded keeps them, if there is one, and one like this module. */
+    static const memkit_books_t *memkit_find_books(void)
+    {
+        const memkit_books_t *(*preloaded)(void);
+        *(void **)&preloaded = dlsym(RTLD_DEFAULT, "memkit_heap_books");
+        return preloaded && preloaded()->size == sizeof(memkit_books_t) ? preloaded() : &memkit_books;
+    }
+
     #define memkit_get_allocator(domain, into) PyMem_GetAllocator((PyMemAllocatorDomain)(domain), (PyMemAllocatorEx *)(into))
     #define memkit_set_allocator(domain, from) PyMem_SetAllocator((PyMemAllocatorDomain)(domain), (PyMemAllocatorEx *)(from))
     #if PY_VERSION_HEX >= 0x030C0000        /* what the interpreter keeps for the events of a code object */
@@ -30,53 +40,57 @@ cdef extern from *:
     """
     ctypedef struct allocator_t "memkit_allocator_t":
         pass
-    heap_t memkit_heap
+    ctypedef struct books_t "const memkit_books_t":
+        bint counts_c
+        heap_t *heap
+        heap_thread_t *(*thread)() noexcept nogil
+        heap_thread_t *(*join)() noexcept nogil
+        int (*open)(int) noexcept nogil
+        void (*close)() noexcept nogil
+        int (*hook)(allocator_t *, int) noexcept nogil
+        int64_t (*alive)() noexcept nogil
+        void (*sums)(uint32_t, heap_sums_t *) noexcept nogil
+        void (*parts)(uint32_t, uint32_t *, uint32_t *) noexcept nogil
+        size_t (*disown)(heap_thread_t *, int, void *) noexcept nogil
+        void (*disown_all)(heap_thread_t *, int, void **) noexcept nogil
+    books_t *memkit_find_books() nogil
     int memkit_has_gil
     enum:
         LINES "MEMKIT_LINES"
         PATHS "MEMKIT_PATHS"
-    heap_thread_t *memkit_heap_thread() nogil
-    heap_thread_t *memkit_heap_join() nogil
-    int memkit_heap_open(int) nogil
-    void memkit_heap_close() nogil
-    int64_t memkit_heap_alive() nogil
-    void memkit_heap_sums(uint32_t, heap_sums_t *) nogil
-    void memkit_heap_parts(uint32_t, uint32_t *, uint32_t *) nogil
-    size_t memkit_heap_disown(heap_thread_t *, int, void *) nogil
-    void memkit_heap_disown_all(heap_thread_t *, int, void **) nogil
     void **memkit_monitoring_of(void *) nogil
-    int memkit_heap_hook(allocator_t *, int) nogil
     void get_allocator "memkit_get_allocator"(int, allocator_t *)
     void set_allocator "memkit_set_allocator"(int, allocator_t *)
 
 cdef enum:
     DOMAINS = 3
 
-heap = &memkit_heap
+cdef books_t *books = memkit_find_books()
+heap = books.heap
 
 
 cdef heap_thread_t *heap_thread() noexcept nogil:
-    return memkit_heap_thread()
+    return books.thread()
 
 
 cdef heap_thread_t *joined() noexcept nogil:
-    return memkit_heap_join()
+    return books.join()
 
 
 cdef void disown(void *thing) noexcept nogil:
-    memkit_heap_disown(memkit_heap_thread(), memkit_has_gil, thing)
+    books.disown(books.thread(), memkit_has_gil, thing)
 
 
 cdef void disown_events(void *code) noexcept:
-    memkit_heap_disown_all(memkit_heap_thread(), memkit_has_gil, memkit_monitoring_of(code))
+    books.disown_all(books.thread(), memkit_has_gil, memkit_monitoring_of(code))
 
 
 cdef void mute() noexcept nogil:
-    memkit_heap_thread().muted += 1
+    books.thread().muted += 1
 
 
 cdef void unmute() noexcept nogil:
-    memkit_heap_thread().muted -= 1
+    books.thread().muted -= 1
 
 
 cdef void *own_calloc(size_t count, size_t size) noexcept nogil:
@@ -102,29 +116,33 @@ cdef int open_heap(bint paths, bint lines) noexcept:
     """Count from now on. The hooks stay for good: other threads may be inside them at any time."""
     cdef allocator_t domains[DOMAINS]
     cdef int domain
-    if memkit_heap_open((PATHS if paths else 0) | (LINES if lines else 0)):
+    if books.open((PATHS if paths else 0) | (LINES if lines else 0)):
         return -1
     for domain in range(DOMAINS):
         get_allocator(domain, &domains[domain])
-    if memkit_heap_hook(domains, memkit_has_gil):
-        memkit_heap_close()
+    if books.hook(domains, memkit_has_gil):
+        books.close()
         return -1
     for domain in range(DOMAINS):
         set_allocator(domain, &domains[domain])
     return 0
 
 
+cdef bint counts_c() noexcept:
+    return books.counts_c
+
+
 cdef void close_heap() noexcept:
-    memkit_heap_close()
+    books.close()
 
 
 cdef int64_t alive() noexcept nogil:
-    return memkit_heap_alive()
+    return books.alive()
 
 
 cdef void sums_of(uint32_t site, heap_sums_t *into) noexcept nogil:
-    memkit_heap_sums(site, into)
+    books.sums(site, into)
 
 
 cdef void parts_of(uint32_t site, uint32_t *path, uint32_t *line) noexcept nogil:
-    memkit_heap_parts(site, path, line)
+    books.parts(site, path, line)

@@ -18,7 +18,8 @@ LISTS = {
     "heap": "the paths that allocated most of what is alive at the end",
     "temporary": "the paths that allocated most of what they freed again, over the whole run",
 }
-COUNTED = {"python": "Python's allocators"}
+COUNTED = {"python": "Python's allocators", "python, c": "Python's allocators and the C library's"}
+ELSEWHERE = "threads that run no Python"
 LEAST_SHARE = 0.01
 """A path with a lesser share of the whole is left out, unless it is the first."""
 
@@ -62,23 +63,31 @@ def page(recording: memkit.Recording, width: int | None = None) -> Iterator[Text
 def lists(recording: memkit.Recording) -> Iterator[tuple[str, list[tuple[str, str, str, str, bool]]]]:
     """The paths that allocated most: the title of each list, and its cells with whether they are marked."""
     for key, title in LISTS.items():
+        found = [
+            (memkit.heaps.own(call, key), "" if call.own_heap is None else f"{call.own_heap.blocks:,}", _path(call, callers))
+            for call, callers in memkit.heaps.largest(recording.calls, key, MOST_PATHS)
+        ]
         whole = sum(memkit.heaps.own(call, key) for call in recording.calls)
-        least = whole * LEAST_SHARE
-        found = memkit.heaps.largest(recording.calls, key, MOST_PATHS)
-        shown = found[:1] + [each for each in found[1:] if memkit.heaps.own(each[0], key) >= least]
-        rows = []
-        for call, callers in shown:
-            size = memkit.heaps.own(call, key)
-            blocks = "" if call.own_heap is None else f"{call.own_heap.blocks:,}"
-            cells = memkit.units.show_bytes(size), f"{round(100 * size / whole)}%", blocks, _path(call, callers)
-            rows.append((*cells, size >= whole / 10))
+        if recording.calls and recording.heap is not None:
+            elsewhere = recording.heap.elsewhere
+            size = getattr(elsewhere, memkit.heaps.KEYS[key])
+            whole += size
+            found = sorted([*found, (size, f"{elsewhere.blocks:,}", ELSEWHERE)], key=lambda row: -row[0])
+        rows = [
+            (memkit.units.show_bytes(size), f"{round(100 * size / whole)}%", blocks, path, size >= whole / 10)
+            for place, (size, blocks, path) in enumerate(found)
+            if size > 0 and (not place or size >= whole * LEAST_SHARE)
+        ]
         if rows:
             yield title, rows
 
 
 def exactness(recording: memkit.Recording) -> str:
     """How exact the numbers are, in a line."""
-    return EXACT + (OF_PATHS if recording.calls else "")
+    assert recording.heap is not None, "no heap was counted"
+    why_not = recording.heap.uncounted
+    uncounted = f"; not in it: what libraries take from the C library themselves ({why_not})" if why_not else ""
+    return EXACT + (OF_PATHS if recording.calls else "") + uncounted
 
 
 HEAD = ("bytes", "%", "blocks", "path")
@@ -94,7 +103,8 @@ def total(recording: memkit.Recording) -> str:
     left = f"; {heap.unbooked:,} blocks could not be counted: there was no memory for it" if heap.unbooked else ""
     counted = COUNTED.get(heap.counted, heap.counted)
     peak = "at the peak" if heap.processes == 1 else f"at the peaks of {heap.processes} processes, whenever each was"
-    return f"heap: {size(heap.alive)} alive at the end, {size(heap.peak)} {peak}, of {counted}{left}"
+    mapped = f"; {size(heap.mapped)} of what is alive are maps, touched or not" if heap.mapped else ""
+    return f"heap: {size(heap.alive)} alive at the end, {size(heap.peak)} {peak}, of {counted}{mapped}{left}"
 
 
 def _path(call: memkit.Call, callers: list[memkit.Function]) -> str:

@@ -38,7 +38,7 @@ def document(recording: memkit.Recording) -> Iterator[str]:
         "about": recording.about._asdict(),
         "ending": _ending(recording.ending),
         "cost": recording.cost._asdict(),
-        "heap": recording.heap and recording.heap._asdict(),
+        "heap": recording.heap and {**recording.heap._asdict(), "elsewhere": _of_heap(recording.heap.elsewhere)},
         "unread": recording.unread,
         "greenlets": recording.greenlets,
         "duration": recording.duration,
@@ -88,7 +88,11 @@ def _call(call: memkit.Call) -> dict[str, Any]:
 
 def _heaps(row: memkit.Line | memkit.Call) -> dict[str, Any]:
     of_heap = {"heap": row.heap, "own_heap": row.own_heap}
-    return {key: heap and {**heap._asdict(), "alive": heap.alive} for key, heap in of_heap.items()}
+    return {key: heap and _of_heap(heap) for key, heap in of_heap.items()}
+
+
+def _of_heap(heap: memkit.Heap) -> dict[str, int]:
+    return {**heap._asdict(), "alive": heap.alive}
 
 
 def _crossing(recording: memkit.Recording, crossing: memkit.Crossing) -> dict[str, Any]:

@@ -1,0 +1,47 @@
+"""The library that counts what the C library allocates: the system's loader puts it before all others of a program."""
+
+from __future__ import annotations
+
+import _imp
+import os
+
+VARIABLE = "LD_PRELOAD"
+
+
+def library() -> str:
+    """The path of the library, which need not be there."""
+    native = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "native", "heap")
+    return os.path.join(native, "preload" + next(iter(_imp.extension_suffixes()), ""))
+
+
+def why_not() -> str | None:
+    """Why it cannot be used here, or None."""
+    path = library()
+    if not os.path.exists(path):
+        return "its library was not built"
+    if " " in path or ":" in path:
+        return f"the loader cannot preload {path!r}, which has a space or a colon in it"
+    try:
+        libc = os.confstr("CS_GNU_LIBC_VERSION")
+    except (AttributeError, ValueError, OSError):
+        libc = None
+    return None if libc else "the C library is not glibc"
+
+
+def environment() -> dict[str, str] | None:
+    """The environment of a program that has the library, before what is preloaded already; None where it cannot be."""
+    if why_not() is not None:
+        return None
+    before = os.environ.get(VARIABLE)
+    return {**os.environ, VARIABLE: f"{library()}:{before}" if before else library()}
+
+
+def restore() -> None:
+    """Set the environment of this program back, so that what it starts does not have the library."""
+    first, _, before = os.environ.get(VARIABLE, "").partition(":")
+    if first != library():
+        return
+    if before:
+        os.environ[VARIABLE] = before
+    else:
+        del os.environ[VARIABLE]

@@ -1,0 +1,313 @@
+"""What the C library's allocators give and take under memkit-run: to the byte, by whoever asks for it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from memkit.report.reporters import heap
+from memkit.system import engine, preload
+
+pytestmark = [
+    pytest.mark.skipif(engine.NAME != "native", reason="allocators are counted by the native engine"),
+    pytest.mark.skipif(preload.why_not() is not None, reason=str(preload.why_not())),
+]
+
+MIB = 1 << 20
+LIBC = """
+import ctypes, errno, mmap, os, threading
+libc = ctypes.CDLL(None, use_errno=True)
+size, pointer = ctypes.c_size_t, ctypes.c_void_p
+def function(name, result, *arguments):
+    found = getattr(libc, name)
+    found.restype, found.argtypes = result, arguments
+    return found
+malloc, calloc = function("malloc", pointer, size), function("calloc", pointer, size, size)
+realloc, free = function("realloc", pointer, pointer, size), function("free", None, pointer)
+memalign, aligned_alloc = function("memalign", pointer, size, size), function("aligned_alloc", pointer, size, size)
+valloc, reallocarray = function("valloc", pointer, size), function("reallocarray", pointer, pointer, size, size)
+posix_memalign = function("posix_memalign", ctypes.c_int, pointer, size, size)
+mmap_ = function("mmap", pointer, pointer, size, *[ctypes.c_int] * 3, ctypes.c_long)
+munmap = function("munmap", ctypes.c_int, pointer, size)
+mremap = function("mremap", pointer, pointer, size, size, ctypes.c_int)
+NEW_MAP = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0
+kept = []
+"""
+
+
+@pytest.fixture
+def heaps(memkit_run, script):
+    """A function that runs a program with the C library at hand, and returns its recording and the heap of each function."""
+
+    def run(program, *options, **settings):
+        done = memkit_run("--heap", *options, script(LIBC + program), **settings)
+        assert done.returncode == 0, done.stderr
+        found = {call.function.name: call for call in done.recording.calls}
+        return done.recording, found
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("allocate", "asked"),
+    [
+        ("malloc(MIB + 3)", MIB + 3),
+        ("calloc(1000, 2001)", 2_001_000),
+        ("realloc(None, 3_000_001)", 3_000_001),
+        ("realloc(malloc(1 << 20), 3_000_001)", 3_000_001),
+        ("reallocarray(malloc(7), 3_000, 1_001)", 3_003_000),
+        ("memalign(64, 2_000_003)", 2_000_003),
+        ("aligned_alloc(4096, 2 << 20)", 2 << 20),
+        ("valloc(2_000_005)", 2_000_005),
+        ("posix()", 2_000_007),
+        ("[malloc(n) for n in range(2_000)]", sum(range(2000))),
+        ("mmap_(None, 5 << 20, *NEW_MAP)", 5 << 20),
+        ("mremap(mmap_(None, 5 << 20, *NEW_MAP), 5 << 20, 9 << 20, 1)", 9 << 20),
+        ("mmap.mmap(-1, 3 << 20)", 3 << 20),
+    ],
+)
+def test_what_is_asked_of_the_c_library_is_told_to_the_byte(heaps, allocate, asked):
+    recording, found = heaps(f"""
+MIB = 1 << 20
+def posix():
+    address = pointer()
+    assert posix_memalign(ctypes.addressof(address), 64, 2_000_007) == 0
+    return address.value
+def allocates():
+    kept.append({allocate})
+allocates()
+""")
+    assert recording.heap.counted == "python, c"
+    numbers = 100_000 if "range" in allocate else 3000  # the addresses, which are objects
+    assert asked <= found["allocates"].alive < asked + numbers
+
+
+def test_what_is_freed_goes_off_who_allocated_it_wherever_that_is(heaps):
+    _, found = heaps("""
+def allocates():
+    kept.extend(malloc(1 << 20) for _ in range(8))
+def frees():
+    for address in kept[:3]:
+        free(address)
+def frees_in_another_thread():
+    thread = threading.Thread(target=lambda: [free(address) for address in kept[3:5]])
+    thread.start()
+    thread.join()
+def comes_and_goes():
+    for _ in range(10):
+        free(malloc(1 << 20))
+allocates(); frees(); frees_in_another_thread(); comes_and_goes()
+""")
+    assert 3 * MIB <= found["allocates"].alive < 3 * MIB + 3000
+    assert 5 * MIB <= found["allocates"].freed < 5 * MIB + 20_000
+    assert 10 * MIB <= found["comes_and_goes"].temporary < 10 * MIB + 20_000
+    assert found["frees"].allocated < 10_000
+
+
+def test_maps_that_are_unmapped_in_parts_count_for_what_is_left(heaps):
+    recording, found = heaps("""
+def maps():
+    kept.append(mmap_(None, 16 << 20, *NEW_MAP))
+def unmaps():
+    whole = kept[0]
+    assert munmap(whole, 1 << 20) == 0                      # its beginning
+    assert munmap(whole + (4 << 20), 2 << 20) == 0          # out of the middle
+    assert munmap(whole + (15 << 20), 1 << 20) == 0         # its end
+    assert munmap(whole + (15 << 20), 1 << 20) == 0         # nothing
+maps(); unmaps()
+""")
+    assert 12 * MIB <= found["maps"].alive < 12 * MIB + 3000
+    assert recording.heap.mapped == 12 * MIB + (recording.heap.mapped - 12 * MIB) % MIB
+
+
+def test_a_block_that_cannot_be_moved_is_alive_still(heaps):
+    _, found = heaps("""
+def allocates():
+    kept.append(malloc(2 << 20))
+def fails():
+    ctypes.set_errno(0)
+    assert realloc(kept[0], 1 << 60) is None
+    assert ctypes.get_errno() == errno.ENOMEM
+    assert reallocarray(kept[0], 1 << 40, 1 << 40) is None
+allocates(); fails()
+""")
+    assert 2 * MIB <= found["allocates"].alive < 2 * MIB + 2000
+    assert found["fails"].alive < 2000
+
+
+def test_what_python_takes_from_the_c_library_counts_once(heaps):
+    _, found = heaps("""
+def allocates():
+    kept.append(bytes(7 << 20))
+    kept.append([bytes(1 << 10) for _ in range(1000)])
+allocates()
+""")
+    assert 8_340_000 <= found["allocates"].alive - 0 < 8_420_000 + (0 if sys.version_info >= (3, 12) else 20_000)
+
+
+def test_threads_that_run_no_python_are_outside_of_the_calls(heaps):
+    if not shutil.which("cc"):
+        pytest.skip("no C compiler")
+    code = r"""
+#include <pthread.h>
+#include <stdlib.h>
+static void *run(void *many) { for (long i = 0; i < (long)many; i++) *(volatile char *)malloc(1000) = 1; return NULL; }
+void native(long many) { pthread_t thread; pthread_create(&thread, NULL, run, (void *)many); pthread_join(thread, NULL); }
+"""
+    recording, _ = heaps(f"""
+import subprocess
+subprocess.run(["cc", "-shared", "-fPIC", "-pthread", "-xc", "-", "-o", "native.so"], input={code!r}.encode(), check=True)
+ctypes.CDLL("./native.so").native(ctypes.c_long(5000))
+""")
+    assert 5_000_000 <= recording.heap.elsewhere.alive < 5_100_000
+    by_path = sum(call.own_heap.alive for call in recording.calls)
+    assert by_path + recording.heap.elsewhere.alive == recording.heap.alive
+    (first, *_) = next(rows for title, rows in heap.lists(recording) if "alive at the end" in title)
+    assert first[0] == "4.8 MiB"
+    assert first[3] == "threads that run no Python"
+
+
+def test_what_the_program_starts_does_not_have_the_library(heaps, capfd):
+    program = """
+import subprocess, sys
+assert "LD_PRELOAD" not in os.environ
+python = "import os; print(os.environ.get('LD_PRELOAD', 'none'))"
+for words in (["sh", "-c", "echo ${LD_PRELOAD-none}"], [sys.executable, "-c", python]):
+    assert subprocess.run(words, capture_output=True, text=True).stdout == "none\\n"
+assert "heap/preload" not in subprocess.run(["cat", "/proc/self/maps"], capture_output=True, text=True).stdout
+assert "heap/preload" in open("/proc/self/maps").read()
+"""
+    heaps(program)
+
+
+def test_another_library_that_is_preloaded_still_is(heaps, tmp_path):
+    if not shutil.which("cc"):
+        pytest.skip("no C compiler")
+    code = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stddef.h>
+static long calls;
+void *malloc(size_t size) { calls++; return ((void *(*)(size_t))dlsym(RTLD_NEXT, "malloc"))(size); }
+long counted(void) { return calls; }
+"""
+    library = tmp_path / "theirs.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-xc", "-", "-o", library, "-ldl"], input=code.encode(), check=True)
+    _, found = heaps(
+        f"""
+assert os.environ["LD_PRELOAD"] == {str(library)!r}
+before = libc.counted()
+def allocates():
+    kept.extend(malloc(1000) for _ in range(1000))
+allocates()
+assert libc.counted() - before >= 1000
+""",
+        env={**os.environ, "LD_PRELOAD": str(library)},
+    )
+    assert 1_000_000 <= found["allocates"].alive < 1_100_000
+
+
+def test_followed_processes_count_theirs_too(heaps):
+    recording, _ = heaps(
+        """
+import subprocess, sys
+program = '''
+import ctypes
+malloc = ctypes.CDLL(None).malloc
+malloc.restype, malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+def in_child():
+    malloc(4 << 20)
+in_child()
+'''
+def forks():
+    child = os.fork()
+    if not child:
+        kept.append(malloc(6 << 20))
+    else:
+        os.waitpid(child, 0)
+        subprocess.run([sys.executable, "-c", program], check=True)
+forks()
+""",
+        "--follow",
+    )
+    assert recording.heap.processes == 3
+    assert recording.heap.counted == "python, c"
+    alive = sorted(call.own_heap.alive for call in recording.calls if call.own_heap)
+    assert [size // MIB for size in alive[-2:]] == [4, 6]
+
+
+def test_a_killed_program_leaves_what_it_had_allocated(memkit_run, script):
+    program = (
+        LIBC + "import time\ndef allocates():\n    malloc(9 << 20)\nallocates()\ntime.sleep(1)\nos.kill(os.getpid(), 9)\n"
+    )
+    recording = memkit_run("--heap", script(program)).recording
+    assert recording.ending.signal == signal.SIGKILL
+    (call,) = [call for call in recording.calls if call.function.name == "allocates"]
+    assert 9 * MIB <= call.alive < 9 * MIB + 2000
+
+
+def test_the_report_tells_what_was_counted_and_what_was_not(memkit_run, script, memkit, tmp_path):
+    program = script(LIBC + "kept = mmap.mmap(-1, 8 << 20)\n")
+    run = memkit_run("--heap", program, options=())
+    assert re.search(
+        r"of Python's allocators and the C library's; 8\.\d MiB of what is alive are maps, touched or not\n", run.stderr
+    )
+    assert "not in it" not in run.stderr
+    program = script("import memkit\nwith memkit.record('own.memkit', heap=True):\n    kept = bytes(1 << 20)\n")
+    subprocess.run([sys.executable, program], check=True, cwd=tmp_path)
+    told = memkit("report", "own.memkit")
+    assert "of Python's allocators\n" in told.stderr + told.stdout
+    assert (
+        "not in it: what libraries take from the C library themselves (memkit-run --heap counts it)"
+        in told.stderr + told.stdout
+    )
+
+
+def test_a_folder_that_the_loader_cannot_name_is_told(monkeypatch, tmp_path):
+    library = tmp_path / "a folder" / "preload.so"
+    library.parent.mkdir()
+    library.touch()
+    monkeypatch.setattr(preload, "library", lambda: str(library))
+    assert "has a space or a colon in it" in preload.why_not()
+    assert preload.environment() is None
+    library.unlink()
+    assert preload.why_not() == "its library was not built"
+
+
+@pytest.mark.parametrize(("before", "after"), [("", None), ("their.so", "their.so"), ("a.so:b.so", "a.so:b.so")])
+def test_the_environment_is_what_it_was(monkeypatch, before, after):
+    monkeypatch.setenv(preload.VARIABLE, before)
+    if not before:
+        monkeypatch.delenv(preload.VARIABLE)
+    monkeypatch.setenv(preload.VARIABLE, preload.environment()[preload.VARIABLE])
+    assert os.environ[preload.VARIABLE].startswith(preload.library())
+    preload.restore()
+    assert os.environ.get(preload.VARIABLE) == after
+    preload.restore()
+    assert os.environ.get(preload.VARIABLE) == after
+
+
+def test_a_program_behaves_the_same_with_all_of_it_counted(same, script):
+    program = """
+import ctypes, os, subprocess, sys, threading, zlib
+def works():
+    for size in (1, 100, 10_000, 1_000_000):
+        zlib.compress(os.urandom(size))
+threads = [threading.Thread(target=works) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(sorted(os.environ), subprocess.run(["env"], capture_output=True, text=True).stdout)
+child = os.fork()
+if not child:
+    works()
+    os._exit(3)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+sys.exit(7)
+"""
+    same(script(program), options=("-q", "--heap"))
