@@ -303,6 +303,32 @@ def rises():
     kept.append(bytes(MIB))
 
 
+def left(depth):
+    return leaf() if not depth else (left(depth - 1), right(depth - 1))
+
+
+def right(depth):
+    return leaf() if not depth else (left(depth - 1), right(depth - 1))
+
+
+def leaf():
+    return [None]  # its item is a block of 8 bytes
+
+
+def many_paths():
+    kept.append([[None, None, None, number] for number in range(100_000)])  # blocks of 32 bytes
+    kept.clear()
+    left(15)
+
+
+def test_blocks_where_larger_ones_were_are_not_taken_for_them():
+    recording = recorded(many_paths, calls=True)
+    assert len(recording.calls) > 90_000
+    assert not [call for call in recording.calls if call.own_heap.blocks_freed > call.own_heap.blocks]
+    by_path = sum(call.own_heap.alive for call in recording.calls)
+    assert by_path + recording.heap.elsewhere.alive == recording.heap.alive
+
+
 def test_what_was_alive_at_the_peak_is_known_within_a_hundredth(tracer):
     recording = recorded(rises, lines=rises, calls=True)
     whole = 20 * MIB + 50 * 100 * KIB

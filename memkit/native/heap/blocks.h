@@ -85,6 +85,7 @@ static ALWAYS_INLINE int take_small(void *address, block_t *block)
         block->size = (first >> 20 & 511) + 1;
         block->site = first & LAST;
         block->serial = place[1];
+        place[1] = 0;           /* or another block there, whose place it is, would seem to be booked */
     }
     return 1;
 }
