@@ -25,6 +25,8 @@ from memkit.compat.mprof import profiles
 from memkit.model import event_log_file, file_format, mprof_file, tracker_file
 from memkit.model.event_log_file import read_log
 
+import profile_proto
+
 ABOUT = {
     "memkit": "0.1.0",
     "argv": ["load.py", "a b"],
@@ -217,10 +219,13 @@ def look_at(recording, *, shown=True):
 
 def write_all(recording, folder):
     """Write all reports that are text, and read those that memkit reads."""
-    from memkit.report.reporters import call_paths, folded, lines, recording_json, samples_csv, speedscope
+    from memkit.report.reporters import call_paths, folded, lines, pprof, recording_json, samples_csv, speedscope
 
     for text in (*folded.lines(recording), *speedscope.document(recording)) if recording.calls else ():
         assert is_plain(text.rstrip("\n"))
+    if recording.calls:
+        profile = profile_proto.message("Profile", b"".join(pprof.profile(recording)))
+        assert all(map(is_plain, profile.string_table))
     for module, name in ((call_paths, "calls.csv"), (lines, "lines.csv")):
         module.write_csv(recording, str(folder / name))
         with open(folder / name, newline="", encoding="utf-8") as file:

@@ -34,7 +34,8 @@ run: signals orphans terminal status_line progress waiting group_watch external 
     inside execute follow_entry bootstrap
 run/inject: sitecustomize
 report: facts output heaps shared_options pictures transforms frames kinds overlay_plot dispatch
-report/reporters: call_paths console flame folded heap lines mprof plot plot_lines recording_json samples_csv speedscope
+report/reporters: call_paths console flame folded heap lines mprof plot plot_lines pprof recording_json samples_csv
+    speedscope
 cli: printing exit_codes parser script run_options catalog recording_file report_options run attach report list clean
     plugins info doctor main
 ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics

@@ -26,9 +26,11 @@ from memkit.model.from_rows import TAKE
 from memkit.model.limit_events import Crossing, Frame, Stack
 from memkit.model.recording import About, Call, Function, Line, Sample, Total, Tracing
 from memkit.record import event_log
-from memkit.report.reporters import call_paths, lines, recording_json, samples_csv
+from memkit.report.reporters import call_paths, lines, pprof, recording_json, samples_csv
 from memkit.system import engine
 from memkit.system.limit import Limit
+
+import profile_proto
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -78,7 +80,7 @@ class Block:
         """Whether it traces lines or calls, or reads what a page about tracing has recorded."""
         return self.page.name in ("lines.rst", "calls.rst") or bool(
             re.search(
-                r"--(\w+-)?(lines|calls)|--(flame|speedscope|heap)|(lines|calls|heap)=|MEMKIT_GATE|profile|EventLog|call-log|pymemtrace",
+                r"--(\w+-)?(lines|calls)|--(flame|pprof|speedscope|heap)|(lines|calls|heap)=|MEMKIT_GATE|profile|EventLog|call-log|pymemtrace",
                 self.text,
             )
         )
@@ -605,6 +607,16 @@ def test_every_column_of_the_csv_file_of_calls_is_documented_in_order(tmp_path):
     call_paths.write_csv(with_rows(run.recording), str(tmp_path / "calls.csv"))
     head = (tmp_path / "calls.csv").read_text().splitlines()[0]
     assert ",".join(re.findall(r"^    \* - ``(\w+)``$", text_of("howto/calls.rst"), re.MULTILINE)) == head
+
+
+def test_every_value_of_a_profile_of_pprof_is_documented():
+    with memkit.record() as run:
+        pass
+    found = profile_proto.profile(b"".join(pprof.profile(with_rows(run.recording), by="peak")))
+    names = {name for name, *_ in (*found.types, *pprof.HEAP)}
+    assert names >= {"growth", "peak", "inuse_space"}
+    text = text_of("howto/pictures.rst").partition(".. _pprof:")[2] + text_of("howto/heap.rst")
+    assert {name for name in names if f"``{name}``" not in text} == set()
 
 
 def test_every_column_of_the_event_log_is_documented_in_order():

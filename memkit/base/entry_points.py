@@ -29,6 +29,7 @@ REPORTERS = {
     "paths": "call_paths",
     "plot": "plot",
     "plot-lines": "plot_lines",
+    "pprof": "pprof",
     "speedscope": "speedscope",
 }
 """memkit's own: name -> module in ``memkit.report.reporters``. The entry points in ``pyproject.toml`` say the same."""

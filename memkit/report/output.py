@@ -65,6 +65,8 @@ def output(path: str | os.PathLike[str], *, binary: bool = False) -> Any:
 @contextmanager
 def _output(path: str | os.PathLike[str], binary: bool) -> Iterator[IO[Any]]:
     if path == "-":
+        if binary and not hasattr(sys.stdout, "buffer"):
+            raise MemkitError("standard output takes text only here: write the name of a file in place of '-'")
         yield sys.stdout.buffer if binary else sys.stdout
         return
     path = os.path.realpath(path)

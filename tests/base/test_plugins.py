@@ -9,7 +9,7 @@ import memkit
 from memkit.base.plugins import Plugins
 
 SAFE = "the recording is safe, make this report again with:"
-OWN = ["console", "csv", "flame", "folded", "json", "lines", "paths", "plot", "plot-lines", "speedscope"]
+OWN = ["console", "csv", "flame", "folded", "json", "lines", "paths", "plot", "plot-lines", "pprof", "speedscope"]
 
 
 def found(plugins):
@@ -82,7 +82,7 @@ class Options:
     """What a command line gave."""
 
     command, quiet = "report", True
-    csv = json = mprof = plot = csv_lines = plot_lines = csv_calls = flame = folded = speedscope = None
+    csv = json = mprof = plot = csv_lines = plot_lines = csv_calls = flame = folded = pprof = speedscope = None
 
 
 def test_a_report_is_called_for_each_recording_or_once_with_all(install_plugin, made_up):

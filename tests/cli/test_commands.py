@@ -323,7 +323,7 @@ def test_several_recordings_are_reported_one_by_one_and_drawn_together(memkit, m
 
 @pytest.mark.parametrize(
     "option",
-    ["--csv", "--csv-lines", "--csv-calls", "--json", "--plot-lines", "--flame", "--folded", "--speedscope"],
+    ["--csv", "--csv-lines", "--csv-calls", "--json", "--plot-lines", "--flame", "--folded", "--pprof", "--speedscope"],
 )
 def test_a_report_of_one_recording_is_refused_for_two_before_any_is_made(memkit, memkit_run, tmp_path, option):
     memkit_run("-c", "'first'", path="a.memkit")

@@ -42,7 +42,8 @@ def refused(folder, capsys):
 
 
 @pytest.mark.parametrize(
-    ("option", "file"), [("--flame", "a.png"), ("--folded", "-"), ("--speedscope", "-"), ("--csv-calls", "-")]
+    ("option", "file"),
+    [("--flame", "a.png"), ("--folded", "-"), ("--speedscope", "-"), ("--pprof", "-"), ("--csv-calls", "-")],
 )
 def test_a_report_of_calls_needs_calls(refused, option, file):
     assert refused(option, file, "job.py") == f"{option} is made of the calls that were traced: add --calls"
@@ -58,7 +59,7 @@ def test_a_report_of_lines_needs_a_program_in_python(refused, option, file):
     assert f"{option} is made of the lines that were traced" in refused(option, file, "--program", "sleep", "1")
 
 
-@pytest.mark.parametrize("option", ["--csv-lines", "--csv-calls", "--folded", "--speedscope"])
+@pytest.mark.parametrize("option", ["--csv-lines", "--csv-calls", "--folded", "--pprof", "--speedscope"])
 def test_a_report_that_a_recording_has_nothing_for_is_not_offered_again(made_up, capsys, option):
     recording = made_up((0, 1), source="r.memkit")
     with pytest.raises(memkit.MemkitError, match=f"{option} has nothing to write.*; the recording is safe$"):

@@ -13,6 +13,8 @@ import memkit
 from memkit.report.reporters import flame, plot_lines
 from memkit.system import engine
 
+import profile_proto
+
 pytest.importorskip("IPython", reason="needs IPython: pip install ipython")
 from IPython.core.error import InputRejected
 
@@ -375,10 +377,11 @@ def test_the_stack_at_a_limit_has_only_frames_of_the_cell(loaded):
 
 @traced
 def test_a_cell_has_one_name_in_all_that_is_shown(loaded, tmp_path):
-    words = f"--calls --folded {tmp_path / 'folded'} --speedscope {tmp_path / 'scope'}"
+    words = f"--calls --folded {tmp_path / 'folded'} --speedscope {tmp_path / 'scope'} --pprof {tmp_path / 'pprof'}"
     loaded(f"%%memkit -q {words} --out run\nimport time\ndef load(size):\n    return touched(size)\nload(9)")
     assert ";load (In [2]:2)" in (tmp_path / "folded").read_text()
     assert '"file": "In [2]"' in (tmp_path / "scope").read_text()
+    assert any(("load", "In [2]", 2) in each.stack for each in profile_proto.read(tmp_path / "pprof").samples)
     run = loaded.ip.user_ns["run"]
     assert any(text == "load  In [2]:2" for text, _, heading in plot_lines.rows_of(run) if heading)
     assert "In [2]:2" in {flame._place(call.function) for call in run.calls if call.function.name == "load"}

@@ -29,6 +29,7 @@ FILES = {
     "csv_calls": ("a.csv", "-"),
     "speedscope": ("a.json", "-"),
     "folded": ("a.txt", "-"),
+    "pprof": ("a.pb.gz", "-"),
     "mprof": ("a.dat", "-"),
 }
 

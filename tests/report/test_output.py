@@ -52,6 +52,12 @@ def test_a_dash_is_standard_output(capfd):
     assert sorted(capfd.readouterr().out) == ["x", "y"]
 
 
+def test_standard_output_that_takes_text_only_is_one_line(monkeypatch):
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    with pytest.raises(memkit.MemkitError, match="takes text only here: write the name of a file"):
+        memkit.output("-", binary=True).__enter__()
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_is_one_line():
     with (

@@ -15,6 +15,8 @@ import memkit
 from memkit.base.errors import MemkitError, MeterError
 from memkit.system import engine
 
+import profile_proto
+
 pytestmark = pytest.mark.skipif(engine.NAME != "native", reason="allocators are counted by the native engine")
 
 EMPTY = sys.getsizeof(b"")  # a bytes object of n bytes is n larger
@@ -639,6 +641,19 @@ def test_pictures_and_stacks_can_be_by_heap(whole, tmp_path, by):
     stacks = dict(line.rsplit(" ", 1) for line in (tmp_path / "a.folded").read_text().splitlines())
     if by != "temporary":
         assert sum(map(int, stacks.values())) >= 7 * MIB
+
+
+def test_a_profile_of_pprof_has_the_sums_of_the_heap(whole, tmp_path):
+    memkit.report(whole, pprof=tmp_path / "a.pb.gz", quiet=True)
+    found = profile_proto.read(tmp_path / "a.pb.gz")
+    assert found.shown == "inuse_space"
+    assert found.totals["inuse_space"] == whole.heap.alive
+    own = [call.own_heap for call in whole.calls]
+    assert found.totals["alloc_space"] == sum(heap.allocated for heap in own) >= 7 * MIB
+    assert found.totals["alloc_objects"] == sum(heap.blocks for heap in own)
+    assert found.totals["inuse_objects"] == sum(heap.blocks - heap.blocks_freed for heap in own)
+    assert found.totals["heap_peak"] == sum(heap.alive_at_peak for heap in own)
+    assert found.totals["growth"] - found.totals["freed"] == sum(call.own_growth for call in whole.calls)
 
 
 def test_a_picture_by_heap_needs_one(tmp_path):
