@@ -23,8 +23,8 @@ from pathlib import Path
 
 import oracle
 
-booked = Counter()
-levels = Counter()
+booked = defaultdict(int)  # no Counter: its __missing__ is a call in Python, made or not by which idents threads get
+levels = defaultdict(int)
 """What each thread has taken and not given back."""
 stacks = defaultdict(list)
 """The calls that run in each thread, under settrace: frame, path, level at the beginning, highest level since."""

@@ -169,9 +169,11 @@ def _spans(recording: Recording) -> Iterator[str]:
 
 def _heap(recording: Recording) -> Iterator[str]:
     yield _title("heap", heap.total(recording).removeprefix("heap: "))
-    for title, rows in heap.lists(recording):
+    if kept := heap.kept_beyond(recording):
+        yield _faint(kept)
+    for title, head, rows in heap.lists(recording):
         yield f'<div style="margin-top:8px">{escape(title)}</div>'
-        yield _table(heap.HEAD, ((cells, MARK if marked else "") for *cells, marked in rows))
+        yield _table(head, ((cells, MARK if marked else "") for cells, marked in rows))
     yield _faint(heap.exactness(recording))
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from memkit.model.calls import Call, Function
+    from memkit.model.heap import Heap
     from memkit.model.lines import Line
 
 KEYS = {"heap": "alive", "heap-peak": "alive_at_peak", "allocated": "allocated", "temporary": "temporary"}
@@ -24,10 +25,10 @@ def cells(row: Line | Call) -> tuple[int | None, ...]:
     return tuple(getattr(row, field) for field in (*_FIELDS, "blocks"))
 
 
-def check(calls: Iterable[Call], key: str) -> None:
-    """Raise ``UsageError`` if calls cannot be shown by one of the keys: no heap was counted."""
+def check(calls: Iterable[Call], key: str, option: str = "--by") -> None:
+    """Raise ``UsageError`` if calls cannot be shown by one of the keys, which an option names: no heap was counted."""
     if all(call.heap is None for call in calls):
-        raise UsageError(f"--by {key}: no heap was counted; record with --heap")
+        raise UsageError(f"{option} {key}: no heap was counted by calls; record with --heap")
 
 
 def own(what: Call | Line, key: str) -> int:
@@ -44,6 +45,16 @@ def largest(calls: Sequence[Call], key: str, most: int) -> list[tuple[Call, list
     known = {call.id: call for call in calls}
     found = sorted((call for call in calls if own(call, key) > 0), key=lambda call: -own(call, key))[:most]
     return [(call, [each.function for each in _callers(call, known)]) for call in found]
+
+
+def of_functions(calls: Iterable[Call], key: str, most: int) -> list[tuple[Function, Heap]]:
+    """The functions that allocated most themselves over all their paths, by one of the keys, at most so many."""
+    found: dict[Function, Heap] = {}
+    for call in calls:
+        if call.own_heap is not None:
+            found[call.function] = found[call.function].plus(call.own_heap) if call.function in found else call.own_heap
+    chosen = [pair for pair in found.items() if getattr(pair[1], KEYS[key]) > 0]
+    return sorted(chosen, key=lambda pair: -getattr(pair[1], KEYS[key]))[:most]
 
 
 def _callers(call: Call, known: dict[int, Call]) -> Iterable[Call]:

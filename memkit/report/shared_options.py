@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from memkit.base.protocols import OptionParser
     from memkit.model.recording import Recording
 
-SORT_KEYS = ("own", "growth", "rise", "peak", "calls", "time")
+SORT_KEYS = ("own", "growth", "rise", "peak", "calls", "time", *heaps.KEYS)
 PICTURE_KEYS = ("growth", "peak", "rise", "time", *heaps.KEYS)
 
 
@@ -37,7 +37,8 @@ def add_call_options(parser: OptionParser) -> None:
         metavar="KEY",
         type=sort_key,
         choices=SORT_KEYS,
-        help="the order of functions that were called: own (growth, the default), growth, rise, peak, calls or time",
+        help="the order of functions that were called: own (growth, the default), growth, rise, peak, calls or time; "
+        "with --heap also heap (alive at the end), heap-peak (alive at the peak), allocated or temporary",
     )
     _add(
         parser,
@@ -79,7 +80,7 @@ def chosen_by(options: Namespace) -> str | None:
     """What ``--by`` says, or else ``--sort`` where a picture can be by that; None where memkit is to choose."""
     by: str | None = options.by
     sort: str | None = options.sort
-    return by or (sort if sort in ("rise", "time") else None)
+    return by or (sort if sort in ("rise", "time", *heaps.KEYS) else None)
 
 
 def _add(parser: OptionParser, *names: str, **settings: Any) -> None:
@@ -100,6 +101,10 @@ def chosen_calls(recording: Recording, options: Namespace) -> Recording:
 
     What they did themselves is counted with their callers: see :meth:`Recording.hiding`. With ``--by-thread`` work that was
     handed over is in the threads that did it: see :meth:`Recording.by_thread`.
+
+    Raises ``UsageError`` for a ``--sort`` by heap where none was counted.
     """
+    if (sort := getattr(options, "sort", None)) in heaps.KEYS:
+        heaps.check(recording.calls, sort, "--sort")
     recording = recording.by_thread() if options.by_thread else recording
     return recording.hiding(options.hide or (), libraries=not options.show_all)

@@ -325,7 +325,8 @@ def test_the_options_work_on_the_command_line(called, memkit, tmp_path):
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 4
     done = memkit("report", "--sort", "size", "a.memkit")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "memkit: --sort 'size': functions can be sorted by own, growth, rise, peak, calls, time\n"
+    keys = "own, growth, rise, peak, calls, time, heap, heap-peak, allocated, temporary"
+    assert done.stderr == f"memkit: --sort 'size': functions can be sorted by {keys}\n"
     (tmp_path / "time").write_text("a file that is called as an order is")
     done = memkit("report", "-q", "--sort", "time", "--csv-calls", "time", "a.memkit")
     assert (done.returncode, done.stderr) == (0, "")

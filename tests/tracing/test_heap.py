@@ -13,6 +13,7 @@ import pytest
 
 import memkit
 from memkit.base.errors import MemkitError, MeterError
+from memkit.report.reporters import heap
 from memkit.system import engine
 
 import profile_proto
@@ -656,10 +657,46 @@ def test_a_profile_of_pprof_has_the_sums_of_the_heap(whole, tmp_path):
     assert found.totals["growth"] - found.totals["freed"] == sum(call.own_growth for call in whole.calls)
 
 
+@pytest.mark.parametrize(
+    ("key", "first", "second"),
+    [("heap", "4.0 MiB", "3.0 MiB"), ("heap-peak", "4.0 MiB", "3.0 MiB"), ("allocated", "4.0 MiB", "3.0 MiB")],
+)
+def test_functions_can_be_listed_by_heap(whole, capsys, key, first, second):
+    memkit.report(whole, sort=key)
+    rows = "".join(capsys.readouterr()).partition(f"the functions that {heap.WHAT[key]}\n")[2].splitlines()
+    assert rows[0].split()[-1] == "function"
+    assert re.search(rf" {first} +\d+% .* outer  test_heap\.py:\d+$", rows[1])
+    assert re.search(rf" {second} +\d+% .* inner  test_heap\.py:\d+$", rows[2])
+
+
+def test_functions_can_be_sorted_by_heap_only_where_it_was_counted(tmp_path):
+    with memkit.record(heap=True, lines=[outer]) as run:
+        outer()
+    with pytest.raises(MemkitError, match=r"--sort heap: no heap was counted by calls; record with --heap"):
+        memkit.report(run.recording, sort="heap")
+
+
+def test_what_resident_memory_grew_by_beyond_the_heap_is_told(memkit_run, script):
+    program = """
+def read():
+    return [str(number) * 10 for number in range(600_000)]
+few = read()[::200]
+"""
+    run = memkit_run("--heap", script(program), options=())
+    told = re.search(
+        r"\nresident memory grew by (\d+)\.\d MiB, (\d+)\.\d MiB more than what is alive: free room", run.stderr
+    )
+    grew, more = map(int, told.groups())
+    assert 40 <= more < grew
+    assert grew - more - 1 <= run.recording.heap.alive / MIB + 1
+    run = memkit_run("--heap", script("kept = [bytes(1 << 20) for _ in range(50)]\n"), options=())
+    assert "more than what is alive" not in run.stderr
+
+
 def test_a_picture_by_heap_needs_one(tmp_path):
     with memkit.record(calls=True) as run:
         outer()
-    with pytest.raises(MemkitError, match=r"--by heap: no heap was counted; record with --heap"):
+    with pytest.raises(MemkitError, match=r"--by heap: no heap was counted by calls; record with --heap"):
         memkit.report(run.recording, folded=str(tmp_path / "a.folded"), by="heap", quiet=True)
 
 

@@ -60,7 +60,8 @@ def show(recording: memkit.Recording, stream: TextIO, options: Namespace, named:
     name = recording.source or recording.about.command
     heading = [memkit.styled(), memkit.styled((name, "bold"))] if named else []
     hidden = len(recording.calls) - len(shown.calls)
-    memkit.print_rows(stream, lambda width: [*heading, *page(shown, options.sort, hidden, width)], options.wide)
+    sort = None if options.sort in memkit.heaps.KEYS else options.sort  # the heap has a list of its own for these
+    memkit.print_rows(stream, lambda width: [*heading, *page(shown, sort, hidden, width)], options.wide)
 
 
 def write_csv(recording: memkit.Recording, path: str) -> None:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import memkit
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rich.text import Text
 
 MOST_PATHS = 5
-LISTS = {
-    "heap-peak": "the paths that allocated most of what was alive at the peak",
-    "heap": "the paths that allocated most of what is alive at the end",
-    "temporary": "the paths that allocated most of what they freed again, over the whole run",
+MOST_FUNCTIONS = 10
+WHAT = {
+    "heap-peak": "allocated most of what was alive at the peak",
+    "heap": "allocated most of what is alive at the end",
+    "allocated": "allocated most over the whole run",
+    "temporary": "allocated most of what they freed again themselves",
 }
+LISTS = ("heap-peak", "heap", "allocated")
 COUNTED = {"python": "Python's allocators", "python, c": "Python's allocators and the C library's"}
 ELSEWHERE = "threads that run no Python"
 LEAST_SHARE = 0.01
 """A path with a lesser share of the whole is left out, unless it is the first."""
+LEAST_KEPT = 10 << 20
+"""Less than this is not told of what resident memory grew by beyond what is alive."""
 
 
 @memkit.hookimpl
@@ -37,49 +43,87 @@ def memkit_report(recordings: tuple[memkit.Recording, ...], options: Namespace) 
     stream = memkit.report_stream(options)
     for recording in recordings:
         if stream is not None and recording.heap is not None:
-            show(memkit.chosen_calls(recording, options), stream, wide=options.wide)
+            show(memkit.chosen_calls(recording, options), stream, options.wide, options.sort)
 
 
-def show(recording: memkit.Recording, stream: TextIO, wide: bool = False) -> None:
+def show(recording: memkit.Recording, stream: TextIO, wide: bool = False, sort: str | None = None) -> None:
     """Print the heap of one recording."""
-    memkit.print_rows(stream, lambda width: page(recording, width), wide)
+    memkit.print_rows(stream, lambda width: page(recording, width, sort), wide)
 
 
-def page(recording: memkit.Recording, width: int | None = None) -> Iterator[Text]:
-    """The total and the lists, as rich Text, a line each. ``width`` is that of a terminal, None elsewhere."""
+class List(NamedTuple):
+    """Rows of one order: their cells, and whether each stands out."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: list[tuple[tuple[str, ...], bool]]
+
+
+def page(recording: memkit.Recording, width: int | None = None, sort: str | None = None) -> Iterator[Text]:
+    """The total and the lists, as rich Text, a line each. ``width`` is that of a terminal, None elsewhere.
+
+    ``sort`` is a key of ``memkit.heaps`` for a list of functions, None for none.
+    """
     yield memkit.styled()
     yield memkit.styled((total(recording), "bold"))
-    for title, rows in lists(recording):
+    if kept := kept_beyond(recording):
+        yield memkit.styled((kept, "bold"))
+    found = list(lists(recording))
+    if sort in memkit.heaps.KEYS:
+        found.append(functions(recording, sort))
+    for title, head, rows in found:
         yield memkit.styled()
         yield memkit.styled((title, "bold"))
-        yield memkit.styled(("{:>12} {:>4} {:>11}  {}".format(*HEAD), "dim"))
-        for size, share, blocks, path, marked in rows:
-            row = memkit.styled((f"{size:>12} {share:>4} {blocks:>11}", "memkit.mark" if marked else ""), f"  {path}")
+        yield memkit.styled((_in_columns(head), "dim"))
+        for cells, marked in rows:
+            row = memkit.styled((_in_columns((*cells[:-1], "")), "memkit.mark" if marked else ""), cells[-1])
             yield from memkit.cut([row], width)
     yield memkit.styled()
     yield memkit.styled((exactness(recording), "dim"))
 
 
-def lists(recording: memkit.Recording) -> Iterator[tuple[str, list[tuple[str, str, str, str, bool]]]]:
-    """The paths that allocated most: the title of each list, and its cells with whether they are marked."""
-    for key, title in LISTS.items():
+def _in_columns(cells: tuple[str, ...]) -> str:
+    size, share, *counts, what = cells
+    return f"{size:>12} {share:>4}" + "".join(f" {count:>11}" for count in counts) + f"  {what}"
+
+
+def lists(recording: memkit.Recording) -> Iterator[List]:
+    """The paths that allocated most, in each order."""
+    for key in LISTS:
         found = [
-            (memkit.heaps.own(call, key), "" if call.own_heap is None else f"{call.own_heap.blocks:,}", _path(call, callers))
+            (call.own_heap, _path(call, callers))
             for call, callers in memkit.heaps.largest(recording.calls, key, MOST_PATHS)
+            if call.own_heap is not None
         ]
-        whole = sum(memkit.heaps.own(call, key) for call in recording.calls)
+        heaps = [call.own_heap for call in recording.calls if call.own_heap is not None]
         if recording.calls and recording.heap is not None:
-            elsewhere = recording.heap.elsewhere
-            size = getattr(elsewhere, memkit.heaps.KEYS[key])
-            whole += size
-            found = sorted([*found, (size, f"{elsewhere.blocks:,}", ELSEWHERE)], key=lambda row: -row[0])
-        rows = [
-            (memkit.units.show_bytes(size), f"{round(100 * size / whole)}%", blocks, path, size >= whole / 10)
-            for place, (size, blocks, path) in enumerate(found)
-            if size > 0 and (not place or size >= whole * LEAST_SHARE)
-        ]
-        if rows:
-            yield title, rows
+            found.append((recording.heap.elsewhere, ELSEWHERE))
+            heaps.append(recording.heap.elsewhere)
+        if (list_of_paths := _list("path", key, found, heaps)).rows:
+            yield list_of_paths
+
+
+def functions(recording: memkit.Recording, key: str) -> List:
+    """The functions that allocated most over all their paths, by a key of ``memkit.heaps``."""
+    found = memkit.heaps.of_functions(recording.calls, key, MOST_FUNCTIONS)
+    heaps = [call.own_heap for call in recording.calls if call.own_heap is not None]
+    rows = [(heap, f"{memkit.units.show_on_a_line(function.name)}  {memkit.place_of(function)}") for function, heap in found]
+    return _list("function", key, rows, heaps)
+
+
+def _list(column: str, key: str, found: list[tuple[memkit.Heap, str]], heaps: Iterable[memkit.Heap]) -> List:
+    """Heaps and the paths or functions that have them, by a key; ``heaps`` are the whole."""
+    title = f"the {column}s that {WHAT[key]}"
+    size = attrgetter(memkit.heaps.KEYS[key])
+    whole = sum(max(size(heap), 0) for heap in heaps)
+    rows: list[tuple[tuple[str, ...], bool]] = []
+    for heap, what in sorted(found, key=lambda pair: -size(pair[0])):
+        if size(heap) > 0 and (not rows or size(heap) >= whole * LEAST_SHARE):
+            temporary = (memkit.units.show_bytes(heap.temporary),) if key == "allocated" else ()
+            share = f"{round(100 * size(heap) / whole)}%"
+            cells = (memkit.units.show_bytes(size(heap)), share, *temporary, f"{heap.blocks:,}", what)
+            rows.append((cells, size(heap) >= whole / 10))
+    return List(title, ("bytes", "%", *(("temporary",) if key == "allocated" else ()), "blocks", column), rows)
 
 
 def exactness(recording: memkit.Recording) -> str:
@@ -90,9 +134,8 @@ def exactness(recording: memkit.Recording) -> str:
     return EXACT + (OF_PATHS if recording.calls else "") + uncounted
 
 
-HEAD = ("bytes", "%", "blocks", "path")
 EXACT = "sizes are as the program asked for them, to the byte; the peak can be 2.5 % too low"
-OF_PATHS = "; blocks: all that the path allocated"
+OF_PATHS = "; blocks: all that the path allocated; temporary: freed before the call that allocated it had ended"
 
 
 def total(recording: memkit.Recording) -> str:
@@ -105,6 +148,22 @@ def total(recording: memkit.Recording) -> str:
     peak = "at the peak" if heap.processes == 1 else f"at the peaks of {heap.processes} processes, whenever each was"
     mapped = f"; {size(heap.mapped)} of what is alive are maps, touched or not" if heap.mapped else ""
     return f"heap: {size(heap.alive)} alive at the end, {size(heap.peak)} {peak}, of {counted}{mapped}{left}"
+
+
+def kept_beyond(recording: memkit.Recording) -> str | None:
+    """How much more resident memory grew by than what is alive, in a line; None where that is little."""
+    heap, growth = recording.heap, recording.growth
+    if heap is None or growth is None or heap.processes > 1:
+        return None
+    beyond = growth - (heap.alive - heap.mapped)
+    if beyond < LEAST_KEPT or beyond < growth / 4:
+        return None
+    size = memkit.units.show_bytes
+    allocators = "" if heap.counted == "python, c" else ", or not counted"
+    return (
+        f"resident memory grew by {size(growth)}, {size(beyond)} more than what is alive: free room that allocators keep, "
+        f"maps and code{allocators}"
+    )
 
 
 def _path(call: memkit.Call, callers: list[memkit.Function]) -> str:
