@@ -14,7 +14,9 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import zlib
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -22,6 +24,7 @@ from statistics import median
 import paired
 
 import memkit
+from memkit.system import preload
 
 ROUNDS, RUNS = 5, 5
 TARGET = 1.3
@@ -88,8 +91,29 @@ def arrays():
         (numpy.ones(100_000) * 2).cumsum().sum()
 
 
-LOOPS = {each.__name__: each for each in (strings, objects, documents, tuples, integers, trees, arrays)}
-MEMKIT = {"calls": False, "calls, heap": True, "lines": False, "lines, heap": True}
+def threads():
+    """32 threads that allocate at once."""
+    workers = [threading.Thread(target=some_strings) for _ in range(32)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def some_strings():
+    """A list of strings, several times."""
+    for _ in range(10):
+        [str(number) for number in range(1000)]
+
+
+def compressed():
+    """Compression, which allocates in C."""
+    for _ in range(300):
+        zlib.compress(b"a text of some bytes " * 20)
+
+
+LOOPS = {each.__name__: each for each in (strings, objects, documents, tuples, integers, trees, arrays, threads, compressed)}
+MEMKIT = {"calls": False, "calls, heap": True, "calls, heap with C": True, "lines": False, "lines, heap": True}
 PEERS = {"tracemalloc": "tracemalloc", "memray": "memray", "memray, Python's": "memray"}
 
 
@@ -107,13 +131,14 @@ def main() -> None:
         found = paired.by_turns(rounds, **turns)
         rows = []
         for each in wanted:
-            reference = each.removesuffix(", heap") if MEMKIT.get(each) else "plain"
+            reference = each.partition(",")[0] if MEMKIT.get(each) else "plain"
             ratio = f"x{paired.ratio(found, each, reference):.2f} of {reference}"
             rows.append((each, f"{paired.median(found, each) / 1e6:.1f} ms", ratio))
         plain = f"{paired.median(found, 'plain') / 1e6:.1f} ms"
         paired.table((LOOPS[name].__doc__, f"plain {plain}", "ratio"), rows)
-        for what in ("calls", "lines"):
-            print(f"heap over {what}:", paired.verdict(paired.ratio(found, f"{what}, heap", what), TARGET))
+        for each in [each for each, heap in MEMKIT.items() if heap]:
+            reference = each.partition(",")[0]
+            print(f"{each}, over {reference}:", paired.verdict(paired.ratio(found, each, reference), TARGET))
 
 
 def has(module: str) -> bool:
@@ -125,7 +150,9 @@ def time_of(watcher: str, name: str) -> float:
     """Nanoseconds that a fresh process finds."""
     with tempfile.TemporaryDirectory() as folder:  # memray writes where it is
         words = [sys.executable, Path(__file__).resolve(), "--measure", watcher, name]
-        return float(subprocess.run(words, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout)
+        environment = preload.environment() if watcher.endswith("with C") else None
+        done = subprocess.run(words, cwd=folder, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+        return float(done.stdout)
 
 
 # -- the process that is measured ------------------------------------------------------------------------------------------
@@ -146,7 +173,7 @@ def measure(watcher: str, name: str) -> float:
 def around(watcher: str, loop):
     """A context manager, inside which the loop is watched."""
     if watcher in MEMKIT:
-        traced = {"calls": True} if watcher.startswith("calls") else {"lines": [loop, tree, Slotted]}
+        traced = {"calls": True} if watcher.startswith("calls") else {"lines": [loop, tree, Slotted, some_strings]}
         return memkit.record(**traced, heap=MEMKIT[watcher], interval=1)
     if watcher == "tracemalloc":
         return by_tracemalloc()
