@@ -30,6 +30,10 @@ if TYPE_CHECKING:
             """How many rows were not written."""
 
 
+_LEAST_LIKENESS = 0.6
+"""Of a word to one that it may be a misspelling of; 1 is the same word."""
+
+
 class MemkitError(Exception):
     """Anything that memkit refuses or fails to do."""
 
@@ -65,8 +69,14 @@ def in_a_line(error: BaseException) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint such as `` (did you mean 'rss'?)`` for a misspelled word, or nothing."""
-    from difflib import get_close_matches
+    """A hint such as `` (did you mean 'rss'?)`` for a misspelled word, or nothing.
 
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    Of several that are equally like it the hint is the one of the same letters, else the first.
+    """
+    from difflib import SequenceMatcher
+
+    def likeness(other: str) -> tuple[float, bool]:
+        return SequenceMatcher(None, other, word).ratio(), sorted(other) == sorted(word)
+
+    close = max(known, key=likeness, default="")
+    return f" (did you mean {close!r}?)" if close and likeness(close)[0] >= _LEAST_LIKENESS else ""

@@ -53,6 +53,7 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             word = unknown[0].partition("=")[0]
             known = [name for action in self._actions for name in action.option_strings if len(name) > len("-x")]
+            known.sort(key="--help".__eq__)  # the last that is meant: the message names it anyway
             kind = "option" if word.startswith("-") else "argument"
             raise UsageError(f"unknown {kind} {word!r}{nearest(word, known)}; see {self.prog} --help")
         return options

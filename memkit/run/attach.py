@@ -38,11 +38,12 @@ _LONGEST_COMMAND = 110  # columns, in a list of processes
 def find(word: str, meter: str) -> ExternalProcess:
     """The process with a number, or the only one with a word in its name or command line. Raises ``UsageError``.
 
-    The search leaves out this process, its ancestors and memkit's commands.
+    A number below 1 is refused, and not searched for as a word. The search leaves out this process, its ancestors and
+    memkit's commands.
     """
     if meter not in engine.METERS:
         raise UsageError(f"meter {meter!r} cannot be read from outside; there are {', '.join(engine.METERS)}")
-    if word.isascii() and word.isdecimal():
+    if word.isascii() and word.removeprefix("-").isdecimal():
         return _with_pid(int(word), meter)
     if not word:
         raise UsageError("the name of the process is empty")
@@ -79,10 +80,12 @@ def _with_word(word: str) -> Iterator[tuple[psutil.Process, ExternalProcess]]:
 def _with_pid(pid: int, meter: str) -> ExternalProcess:
     import psutil
 
+    if pid < 1:
+        raise UsageError(f"{pid} is no process ID: give one from 1 on, or a part of the name or command line of a process")
     if pid == os.getpid():
         raise UsageError(f"process {pid} is this memkit itself")
     try:
-        process = psutil.Process(pid) if pid else None
+        process = psutil.Process(pid)
     except (psutil.Error, OverflowError):
         process = None
     found = None if process is None else _external(process)

@@ -232,7 +232,7 @@ class _Place:
             self._elsewhere = [_Place(text) for text in defined_at(file, self._name, self._module, find)]
             names += imported_names(file)
         if not self._elsewhere:
-            where, hint = os.path.basename(file), nearest(self._name, set(names) - {self._name})
+            where, hint = os.path.basename(file), nearest(self._name, [name for name in names if name != self._name])
             raise UsageError(f"target {self._text!r}: there is no {self._name!r} in {where}{hint}")
 
     def _file(self, folder: str | None) -> str | None:

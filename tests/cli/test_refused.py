@@ -71,6 +71,13 @@ def test_a_target_is_written_behind_an_equals_sign(refused, option):
     assert refused(option, "load", "job.py") == f"cannot find 'load': if it is what to trace, write {option}=load"
 
 
+@pytest.mark.parametrize(
+    ("word", "option"), [("--heep", "--heap"), ("--hlep", "--help"), ("--lins", "--lines"), ("--chilrden", "--children")]
+)
+def test_a_misspelled_option_is_answered_with_the_nearest(refused, word, option):
+    assert refused(word, "job.py") == f"unknown option {word!r} (did you mean {option!r}?); see memkit-run --help"
+
+
 def test_help_writes_options_as_they_are_typed(capsys):
     with pytest.raises(SystemExit):
         main.run(["--help"])

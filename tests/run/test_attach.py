@@ -340,9 +340,15 @@ def test_what_is_no_plain_number_is_a_name(refused, word):
     assert refused(word) == [f"memkit: there is no process with {word!r} in its name or command"]
 
 
-@pytest.mark.parametrize("words", [["2000000000"], ["99999999999999999999"], ["0"]])
+@pytest.mark.parametrize("words", [["2000000000"], ["99999999999999999999"]])
 def test_a_number_that_no_process_has_is_one_line(refused, words):
     assert refused(*words) == [f"memkit: there is no process {words[0]}"]
+
+
+@pytest.mark.parametrize("words", [["0"], ["-5"], ["--", "-5"], ["-q", "-5"]], ids=" ".join)
+def test_a_number_below_1_is_no_process_id_and_no_name(refused, words):
+    (line,) = refused(*words)
+    assert line.startswith(f"memkit: {words[-1]} is no process ID: give one from 1 on, or ")
 
 
 def test_a_process_that_has_ended_is_refused(target, refused):
