@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from memkit.base.errors import FormatError, UsageError
 from memkit.base.units import show_bytes, show_time
 from memkit.model import file_format
+from memkit.model.ending import Ending
 from memkit.model.reader import read
+from memkit.record.header import host
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from memkit.model.recording import Recording
+
+RUNNING = Ending("running", finished=False)
 
 
 def recordings_in(folder: str) -> list[str]:
@@ -21,27 +30,49 @@ def recordings_in(folder: str) -> list[str]:
 
 def row_of(file: str) -> tuple[str, ...]:
     try:
-        recording = read(file)
+        recording = read_now(file)
     except FormatError as error:
         return (file, "?", "?", "?", "", str(error))
     when = recording.about.when.strftime("%Y-%m-%d %H:%M:%S")
-    ending = "still running" if is_growing(file) else str(recording.ending)
     together = "" if recording.together is None else show_bytes(recording.together)
-    return (file, when, show_time(recording.duration), show_bytes(recording.peak), together, ending)
+    return (file, when, show_time(recording.duration), show_bytes(recording.peak), together, str(recording.ending))
 
 
 def is_growing(file: str) -> bool:
     """Whether the process that makes a recording lives, and has not ended it."""
     try:
-        recording = read(file)
+        return read_now(file).ending == RUNNING
     except FormatError:
         return False
-    if recording.ending.kind != "unknown":
-        return False
+
+
+def read_now(file: str) -> Recording:
+    """The recording in a file; the endings of what still runs say so, where the file cannot tell.
+
+    Raises ``FormatError``.
+    """
+    recording = read(file)
+    about = recording.about
+    if recording.ending.kind != "unknown" or about.host not in (None, host()):
+        return recording
+    if not _lives(about.recorder or about.pid, about.began):
+        return recording
+    processes = (
+        each._replace(ending=RUNNING)
+        if each.ending.kind == "unknown" and _lives(each.pid, about.began + each.started / 1e9)
+        else each
+        for each in recording.processes
+    )
+    return replace(recording, ending=RUNNING, processes=tuple(processes))
+
+
+def _lives(pid: int, since: float) -> bool:
+    """Whether the process that had a PID at a moment still has it."""
     import psutil
 
     try:
-        born: float = psutil.Process(recording.about.recorder or recording.about.pid).create_time()
-    except psutil.Error:
+        process = psutil.Process(pid)
+        born: float = process.create_time()
+        return born <= since + 1 and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, ValueError, OverflowError):  # of a number that can be no PID
         return False
-    return born <= recording.about.began + 1

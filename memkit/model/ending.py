@@ -10,9 +10,10 @@ from memkit.model.oom_evidence import OutOfMemory
 
 
 class Ending(NamedTuple):
-    """How a process ended. ``kind`` is one of ``ok error exited stopped killed ended detached unknown``.
+    """How a process ended. ``kind`` is one of ``ok error exited stopped killed ended detached running unknown``.
 
-    ``ended`` says no more than that; ``detached`` that the recording ended before the process.
+    ``ended`` says no more than that; ``detached`` that the recording ended before the process; ``running`` that neither has
+    ended, which no file tells: whoever reads it has looked for the process.
     """
 
     kind: str
@@ -77,6 +78,7 @@ _VERDICTS = {
     "stopped": "stopped",
     "ended": "ended",
     "detached": "still running",
+    "running": "still running",
 }
 _MORE = {
     "ended": ", exit status unknown",

@@ -81,7 +81,7 @@ def _beginning(argv: Sequence[str], began: int, meter: str, interval: int, sampl
     return {
         "memkit": VERSION,
         "argv": argv,
-        "host": os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "?"),
+        "host": host(),
         "began": clocks.time(),
         "clock": began,
         "meter": meter,
@@ -89,6 +89,11 @@ def _beginning(argv: Sequence[str], began: int, meter: str, interval: int, sampl
         "engine": sampler,
         "package": own_code.PACKAGE,
     }
+
+
+def host() -> str:
+    """The name of this machine."""
+    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "?")
 
 
 def _peaks(known: tuple[str, str | None], mark: int | None) -> dict[str, object]:

@@ -336,9 +336,10 @@ def test_a_report_of_one_recording_is_refused_for_two_before_any_is_made(memkit,
 
 
 @pytest.fixture
-def running(installed, tmp_path):
-    """A recording that is being made."""
-    command = [*installed, "-o", "running.memkit", "-c", "print('ready', flush=True)\ninput()"]
+def running(installed, tmp_path, request):
+    """A recording that is being made, with further options as its parameter."""
+    words = ["-o", "running.memkit", "-c", "print('ready', flush=True)\ninput()"]
+    command = [*installed, *getattr(request, "param", ()), *words]
     process = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
     yield tmp_path / "running.memkit"
@@ -363,6 +364,25 @@ def test_every_recording_is_listed_with_its_end(memkit, memkit_run, recorded, ru
     assert rows["running.memkit"].endswith("still running")
     assert "breaks off" in rows["broken.memkit"]
     assert "7.0" in rows["newer.memkit"]
+
+
+@pytest.mark.parametrize("running", [(), ("--follow",)], ids=str, indirect=True)
+def test_list_and_report_say_in_the_same_words_that_a_program_runs(memkit, running, tmp_path):
+    assert memkit("list", ".").stdout.splitlines()[-1].endswith(" MiB  still running")
+    run = memkit("report", "running.memkit", "--json", "a.json")
+    assert run.stdout.splitlines()[0].endswith(": still running")
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert [each["ending"]["kind"] for each in (document, *document["processes"])] == ["running"] * 2
+
+
+def test_a_recording_of_another_machine_is_not_said_to_run(memkit, running, tmp_path):
+    head, _, rows = running.read_bytes().partition(b"\n")
+    tag, version, about = json.loads(head)
+    head = json.dumps([tag, version, {**about, "host": "elsewhere"}])
+    (tmp_path / "moved.memkit").write_bytes(head.encode() + b"\n" + rows)
+    assert "not known" in memkit("report", "moved.memkit").stdout.splitlines()[0]
+    (listed,) = (line for line in memkit("list").stdout.splitlines() if line.startswith("moved.memkit"))
+    assert "not known" in listed
 
 
 def test_a_folder_without_recordings_is_said_to_have_none(memkit, tmp_path):

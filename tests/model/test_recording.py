@@ -85,6 +85,8 @@ def test_a_peak_is_exact_where_the_kernel_kept_it(made_up, peaks, mark, exact):
         (Ending("stopped", error="the limit that was set, 9.0 MiB"), "stopped at the limit that was set, 9.0 MiB"),
         (Ending("ended"), "ended, exit status unknown"),
         (Ending("detached"), "still running when the recording ended"),
+        (Ending("running"), "still running"),
+        (Ending("unknown"), "not known: the recording has no end (still running, or killed without a supervisor)"),
     ],
 )
 def test_an_ending_says_in_a_line_how_it_was(ending, text):
@@ -100,6 +102,7 @@ def test_an_ending_says_in_a_line_how_it_was(ending, text):
         (Ending("stopped", limit=SetLimit(9)), "stopped"),
         (Ending("ended"), "ended"),
         (Ending("detached"), "still running"),
+        (Ending("running"), "still running"),
         (Ending("unknown"), "not known"),
     ],
 )
