@@ -10,6 +10,7 @@ from memkit.cli.printing import say
 from memkit.cli.recording_file import drop_unused, just_made
 from memkit.cli.report_options import check_outputs, parsed, reported
 from memkit.cli.run_options import NO_PEAK_RESET, add_target_options, check_c_calls, not_traced, traced
+from memkit.model.file_format import is_recording
 from memkit.record import files
 from memkit.run import attach
 from memkit.run.progress import progress_of
@@ -104,6 +105,7 @@ def command(name: str, words: list[str]) -> int:
     plugins.check_needs(options, not_traced(options, ("lines", "calls", "heap")))
     process = attach.find(options.process, options.meter)
     path, reserved = files.place_for(options.output, process.argv[0])
+    replaces = is_recording(path)
     lost = None
     try:
         check_outputs(parser, options, [path])
@@ -118,5 +120,5 @@ def command(name: str, words: list[str]) -> int:
         drop_unused(path, reserved)
     if lost:
         say(f"{name}: {lost}")
-    recording = just_made(path, getattr(lost, "unwritten", ()))
+    recording = just_made(path, getattr(lost, "unwritten", ()), replaces)
     return FAILED if reported(plugins, [recording], options) or lost else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,11 +16,14 @@ def drop_unused(path: str, reserved: bool) -> None:
         os.unlink(path)
 
 
-def just_made(path: str, unwritten: tuple[object, ...]) -> Recording:
-    """The recording in a file; how it ended is known here, even where the row that says so found no room in the file."""
+def just_made(path: str, unwritten: tuple[object, ...], replaced: bool) -> Recording:
+    """The recording in a file; how it ended is known here, even where the row that says so found no room in the file.
+
+    ``replaced`` is whether an earlier one was there.
+    """
     from memkit.model.reader import Reader
 
     with Reader(path) as reader:
         reader.advance()
         reader.add(unwritten)
-        return reader.recording()
+        return replace(reader.recording(), replaced=replaced)

@@ -17,6 +17,7 @@ from memkit.cli.recording_file import drop_unused, just_made
 from memkit.cli.report_options import check_outputs, parsed, reported
 from memkit.cli.run_options import add_run_options, check, missing, settings
 from memkit.cli.script import check_script
+from memkit.model.file_format import is_recording
 from memkit.record import files
 from memkit.run import launch
 from memkit.run.launch import Children, Exit, Program
@@ -42,6 +43,7 @@ def command(name: str, words: list[str]) -> int:
     check(options)
     plugins.check_needs(options, missing(options))
     path, reserved = files.place_for(options.output, named)
+    replaces = is_recording(path)
     try:
         if program.mode == "script" and os.path.exists(path) and os.path.samefile(path, program.target):
             raise UsageError(f"-o {options.output!r} is the program itself: give the recording another name")
@@ -50,7 +52,7 @@ def command(name: str, words: list[str]) -> int:
         exit = _launched(name, program, path, meter, plugins, options)
     finally:
         drop_unused(path, reserved)
-    failed = _report_failed(name, exit, path, plugins, options)
+    failed = _report_failed(name, exit, path, replaces, plugins, options)
     return exit.status or (FAILED if failed else 0)
 
 
@@ -112,13 +114,13 @@ def _launched(name: str, program: Program, path: str, meter: str, plugins: Plugi
         return launch.launch(words, path, progress, children, followed=options.follow, environment=environment)
 
 
-def _report_failed(name: str, exit: Exit, path: str, plugins: Plugins, options: argparse.Namespace) -> bool:
-    """Report on the recording; whether that failed, or there is none."""
+def _report_failed(name: str, exit: Exit, path: str, replaced: bool, plugins: Plugins, options: argparse.Namespace) -> bool:
+    """Report on the recording, which has ``replaced`` an earlier one or not; whether that failed, or there is none."""
     if exit.recorded:
         if not plugins.has("memkit_report"):
             return False
         try:
-            return bool(reported(plugins, [just_made(path, exit.unwritten)], options))
+            return bool(reported(plugins, [just_made(path, exit.unwritten, replaced)], options))
         except BrokenPipeError:
             return bool(reader_went_away())
     if exit.status in (WRONG_USAGE, INTERRUPTED):

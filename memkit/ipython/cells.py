@@ -18,6 +18,7 @@ import memkit
 from memkit.base.errors import MeterError, UsageError, nearest
 from memkit.cli import report_options, run, run_options
 from memkit.ipython.cell_source import CellSource, builtin_profile, errors_as_warnings
+from memkit.model.file_format import is_recording
 from memkit.record import files
 from memkit.record.exit_status import how_it_ended
 from memkit.record.recorder import Recorder, record
@@ -82,6 +83,7 @@ class RecordedCell:
         run.place_of_meter(chosen.meter, self._plugins)
         if chosen.output is not None:
             files.place_for(chosen.output, "")
+        self._replaces = chosen.output is not None and is_recording(chosen.output)
         report_options.check_outputs(parser, chosen, [chosen.output] if chosen.output else [])
         self._pictures = [
             getattr(chosen, action.dest)
@@ -177,7 +179,7 @@ class RecordedCell:
         with errors_as_warnings("the recording cannot be shown"):
             recorded = self._recorder.recording
             assert recorded is not None
-            recording = _without_idle_threads(recorded)
+            recording = replace(_without_idle_threads(recorded), replaced=self._replaces)
             if chosen.out:
                 self._shell.user_ns[chosen.out] = recording
             if not getattr(chosen, "quiet", False):  # an option of a plugin, which may be left out

@@ -176,6 +176,8 @@ class Recording:
     """Rows that could not be read: broken off, damaged, or of a kind that this memkit does not know."""
     source: str | None = None
     """The file it was read from."""
+    replaced: bool = False
+    """Whether it replaced an earlier recording in that file, which only who has just made it knows."""
 
     def __repr__(self) -> str:
         command, where = self.about.command, f" in {self.source!r}" if self.source else ""

@@ -79,7 +79,8 @@ def cost_facts(recording: Recording) -> list[Fact]:
         text = f"{recording.unread:,} rows of the recording are broken or unknown, and are left out"
         found.append(_fact("unread", (text, "remark")))
     if recording.source:
-        found.append(_fact("saved", recording.source))
+        instead = (", in place of an earlier recording", "remark") if recording.replaced else ""
+        found.append(_fact("saved", recording.source, instead))
     return found
 
 

@@ -179,6 +179,16 @@ def test_an_older_recording_of_that_name_is_replaced(memkit_run, recorded):
     assert memkit_run("-c", "import memkit\nmemkit.span('new').__enter__()").recording.spans[0].label == "new"
 
 
+def test_the_report_says_that_an_older_recording_was_replaced(memkit_run, memkit, tmp_path):
+    (tmp_path / "run.memkit").touch()  # which is no recording
+    first, second = (memkit_run("-c", "pass", options=()).stderr.splitlines() for _ in range(2))
+    saved = f"saved    {tmp_path / 'run.memkit'}"
+    assert saved in first and f"{saved}, in place of an earlier recording" in second
+    assert "saved    run.memkit" in memkit("report", "run.memkit").stdout.splitlines()
+    again = memkit_run("--program", "true", options=()).stderr
+    assert f"{saved}, in place of an earlier recording" in again.splitlines()
+
+
 def test_every_report_is_made_in_one_run(memkit_run, script, tmp_path):
     options = ["--csv", "a.csv", "--json", "a.json", "--plot", "a.svg"]
     run = memkit_run(script("kept = bytearray(40 << 20)"), options=options)

@@ -347,6 +347,12 @@ def test_a_limit_holds_in_a_cell(loaded):
     assert (crossing.limit, crossing.action) == (1 << 20, "report")
 
 
+def test_a_cell_that_is_recorded_again_says_that_it_replaced_a_recording(loaded, tmp_path):
+    saved = f"saved    {tmp_path / 'a.memkit'}"
+    shown = [loaded(f"%%memkit -o {tmp_path / 'a.memkit'}\npass").splitlines() for _ in range(2)]
+    assert saved in shown[0] and f"{saved}, in place of an earlier recording" in shown[1]
+
+
 @traced
 @pytest.mark.parametrize("options", ["--heap", "--heap --calls", "--heap --lines=load"])
 def test_a_cell_tells_its_heap(loaded, options):

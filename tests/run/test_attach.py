@@ -432,6 +432,12 @@ def test_it_is_named_after_the_process_and_the_time(target, memkit, tmp_path):
     assert re.fullmatch(r"python[\d.]*-\d{8}-\d{6}\.memkit", name)
 
 
+def test_it_says_that_it_replaced_an_earlier_recording(target, memkit, tmp_path):
+    words = ("attach", "-o", "run.memkit", "--duration", "10ms", str(target.pid))
+    saved = [memkit(*words).stderr.splitlines()[-1] for _ in range(2)]
+    assert saved == [f"saved    {tmp_path / 'run.memkit'}{more}" for more in ("", ", in place of an earlier recording")]
+
+
 def test_plugins_follow_it(target, tmp_path):
     site = tmp_path / "site"
     (site / "told-1.0.dist-info").mkdir(parents=True)
