@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NamedTuple
@@ -136,14 +136,14 @@ class Plugins:
                     self._words.append(rest.pop(0))
                     most -= 1
 
-    def _again(self, recordings: tuple[Recording, ...]) -> str:
-        """What to say of a report that failed: the command that makes it again, for a shell."""
-        files = [recording.source for recording in recordings if recording.source is not None]
-        if self._words is None or len(files) < len(recordings):
+    def again(self, files: Sequence[str | None]) -> str:
+        """What to say where a report on recordings in some files failed: the command that makes it again, for a shell."""
+        known = [file for file in files if file is not None]
+        if self._words is None or len(known) < len(files):
             return _SAFE
         import shlex
 
-        words = [os.path.join(".", file) if file.startswith("-") else file for file in files]
+        words = [os.path.join(".", file) if file.startswith("-") else file for file in known]
         return f"{_SAFE}, make this report again with: {shlex.join(['memkit', 'report', *words, *self._words])}"
 
     def options(self, command: str, given: Mapping[str, object]) -> argparse.Namespace:
@@ -191,11 +191,9 @@ class Plugins:
         """
         recordings = tuple(recordings)
         self._refuse_several(recordings, options)
-        before = self._failures("memkit_report")
+        before, again = self._failures("memkit_report"), self.again([recording.source for recording in recordings])
         with _spelled(sys.stdout, sys.stderr):
-            self._call(
-                "memkit_report", self._again(recordings), _SAFE, recording=recordings, recordings=recordings, options=options
-            )
+            self._call("memkit_report", again, _SAFE, recording=recordings, recordings=recordings, options=options)
         if self._hooks is not None and self._hooks.reader_went_away:  # the others have made their reports
             raise BrokenPipeError
         return self._failures("memkit_report") - before + self._failures("memkit_follow")

@@ -8,12 +8,13 @@ from memkit.cli.exit_codes import FAILED, INTERRUPTED
 from memkit.cli.parser import Parser
 from memkit.cli.printing import say
 from memkit.cli.recording_file import drop_unused, just_made
-from memkit.cli.report_options import check_outputs, parsed, reported
+from memkit.cli.report_options import check_outputs, left, parsed, reported
 from memkit.cli.run_options import NO_PEAK_RESET, add_target_options, check_c_calls, not_traced, traced
 from memkit.model.file_format import is_recording
 from memkit.record import files
 from memkit.run import attach
 from memkit.run.progress import progress_of
+from memkit.run.signals import put_off
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from memkit.run.external import ExternalProcess
     from memkit.run.progress import Progress
+    from memkit.run.signals import Handler
 
 DESCRIPTION = """Record a process that runs already: until it ends, Ctrl-C, or --duration is over.
 
@@ -79,10 +81,12 @@ def _is_inside(options: argparse.Namespace) -> bool:
     return inside
 
 
-def _record_inside(process: ExternalProcess, path: str, options: argparse.Namespace, progress: Progress) -> bool:
+def _record_inside(
+    process: ExternalProcess, path: str, options: argparse.Namespace, progress: Progress, afterwards: Handler
+) -> bool:
     from memkit.run import inside
 
-    return inside.record(process, path, options, progress)
+    return inside.record(process, path, options, progress, afterwards)
 
 
 def _interval(text: str) -> str:
@@ -107,18 +111,22 @@ def command(name: str, words: list[str]) -> int:
     path, reserved = files.place_for(options.output, process.argv[0])
     replaces = is_recording(path)
     lost = None
-    try:
-        check_outputs(parser, options, [path])
-        with progress_of(path, plugins, options, lambda text: say(f"{name}: {text}")) as progress:
-            if not inside:
-                attach.record(process, path, options, progress)
-            elif not _record_inside(process, path, options, progress):
-                return INTERRUPTED
-    except JournalError as error:
-        lost = error
-    finally:
-        drop_unused(path, reserved)
-    if lost:
-        say(f"{name}: {lost}")
-    recording = just_made(path, getattr(lost, "unwritten", ()), replaces)
-    return FAILED if reported(plugins, [recording], options) or lost else 0
+    with put_off() as afterwards:
+        try:
+            check_outputs(parser, options, [path])
+            with progress_of(path, plugins, options, lambda text: say(f"{name}: {text}")) as progress:
+                if not inside:
+                    attach.record(process, path, options, progress, afterwards)
+                elif not _record_inside(process, path, options, progress, afterwards):
+                    return INTERRUPTED
+        except JournalError as error:
+            lost = error
+        finally:
+            drop_unused(path, reserved)
+        if lost:
+            say(f"{name}: {lost}")
+        try:
+            recording = just_made(path, getattr(lost, "unwritten", ()), replaces)
+            return FAILED if reported(plugins, [recording], options) or lost else 0
+        except KeyboardInterrupt:
+            return left(name, plugins, path)

@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 from memkit.base.errors import UsageError
 from memkit.base.plugins import Plugins
+from memkit.cli.exit_codes import FAILED
 from memkit.cli.parser import Parser
+from memkit.cli.printing import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +59,11 @@ def reported(plugins: Plugins, recordings: list[Recording], options: argparse.Na
 
     with naming_files(options):
         return plugins.report(recordings, options)
+
+
+def left(name: str, plugins: Plugins, path: str) -> int:
+    """Say that a second signal has ended a command's report on the recording in a file; returns the exit code."""
+    return say(f"{name}: a second signal ended the report; {plugins.again([path])}", FAILED)
 
 
 def check_outputs(parser: Parser, options: argparse.Namespace, taken: list[str]) -> None:

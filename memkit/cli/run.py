@@ -14,14 +14,19 @@ from memkit.cli.exit_codes import FAILED, INTERRUPTED, WRONG_USAGE, reader_went_
 from memkit.cli.parser import Parser
 from memkit.cli.printing import say
 from memkit.cli.recording_file import drop_unused, just_made
-from memkit.cli.report_options import check_outputs, parsed, reported
+from memkit.cli.report_options import check_outputs, left, parsed, reported
 from memkit.cli.run_options import add_run_options, check, missing, settings
 from memkit.cli.script import check_script
 from memkit.model.file_format import is_recording
 from memkit.record import files
 from memkit.run import launch
 from memkit.run.launch import Children, Exit, Program
+from memkit.run.signals import put_off
 from memkit.system import engine, preload
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from memkit.run.signals import Handler
 
 DESCRIPTION = """\
 Run a program and record what it does to memory: one in Python, or with --program any.
@@ -44,15 +49,16 @@ def command(name: str, words: list[str]) -> int:
     plugins.check_needs(options, missing(options))
     path, reserved = files.place_for(options.output, named)
     replaces = is_recording(path)
-    try:
-        if program.mode == "script" and os.path.exists(path) and os.path.samefile(path, program.target):
-            raise UsageError(f"-o {options.output!r} is the program itself: give the recording another name")
-        check_outputs(parser, options, [path] if program.mode != "script" else [program.target, path])
-        _check_targets(program, options)
-        exit = _launched(name, program, path, meter, plugins, options)
-    finally:
-        drop_unused(path, reserved)
-    failed = _report_failed(name, exit, path, replaces, plugins, options)
+    with put_off() as afterwards:
+        try:
+            if program.mode == "script" and os.path.exists(path) and os.path.samefile(path, program.target):
+                raise UsageError(f"-o {options.output!r} is the program itself: give the recording another name")
+            check_outputs(parser, options, [path] if program.mode != "script" else [program.target, path])
+            _check_targets(program, options)
+            exit = _launched(name, program, path, meter, plugins, options, afterwards)
+        finally:
+            drop_unused(path, reserved)
+        failed = _report_failed(name, exit, path, replaces, plugins, options)
     return exit.status or (FAILED if failed else 0)
 
 
@@ -91,8 +97,16 @@ def _check_targets(program: Program, options: argparse.Namespace) -> None:
             setattr(options, name, [*found.texts(), *(target for target in given if not target)])
 
 
-def _launched(name: str, program: Program, path: str, meter: str, plugins: Plugins, options: argparse.Namespace) -> Exit:
-    """How a program ended that was run to its end."""
+def _launched(
+    name: str,
+    program: Program,
+    path: str,
+    meter: str,
+    plugins: Plugins,
+    options: argparse.Namespace,
+    afterwards: Handler,
+) -> Exit:
+    """How a program ended that was run to its end. ``afterwards`` handles the signals that come when it has."""
 
     def complain(text: str) -> None:
         say(f"{name}: {text}")
@@ -102,16 +116,20 @@ def _launched(name: str, program: Program, path: str, meter: str, plugins: Plugi
         from memkit.run.progress import progress_of
 
         with progress_of(path, plugins, options, complain) as progress:
-            return run(program, path, parse_interval(options.interval), meter, progress, complain)
+            return run(program, path, parse_interval(options.interval), meter, progress, complain, afterwards)
     words = launch.command(program, settings(options, path, meter))
     environment = preload.environment() if options.heap else None
     children = Children(program.words, parse_interval(options.interval), meter) if options.children else None
     if not options.live and not plugins.has("memkit_follow"):
-        return launch.launch(words, path, None, children, followed=options.follow, environment=environment)
+        return launch.launch(
+            words, path, None, children, followed=options.follow, environment=environment, afterwards=afterwards
+        )
     from memkit.run.progress import progress_of
 
     with progress_of(path, plugins, options, complain) as progress:
-        return launch.launch(words, path, progress, children, followed=options.follow, environment=environment)
+        return launch.launch(
+            words, path, progress, children, followed=options.follow, environment=environment, afterwards=afterwards
+        )
 
 
 def _report_failed(name: str, exit: Exit, path: str, replaced: bool, plugins: Plugins, options: argparse.Namespace) -> bool:
@@ -123,6 +141,8 @@ def _report_failed(name: str, exit: Exit, path: str, replaced: bool, plugins: Pl
             return bool(reported(plugins, [just_made(path, exit.unwritten, replaced)], options))
         except BrokenPipeError:
             return bool(reader_went_away())
+        except KeyboardInterrupt:
+            return bool(left(name, plugins, path))
     if exit.status in (WRONG_USAGE, INTERRUPTED):
         return False
     say(f"{name}: there is no recording in {path!r}: the program ended before it began, or removed it")

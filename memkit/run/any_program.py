@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memkit.run.progress import Progress
+    from memkit.run.signals import Handler
 
 _SHEBANG_BYTES = 256  # of a first line that the kernel reads
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
@@ -39,16 +40,22 @@ class CannotRun(UsageError):
 
 
 def run(
-    program: Program, path: str, interval: int, meter: str, progress: Progress, complain: Callable[[str], object]
+    program: Program,
+    path: str,
+    interval: int,
+    meter: str,
+    progress: Progress,
+    complain: Callable[[str], object],
+    afterwards: Handler | None = None,
 ) -> Exit:
-    """Run a program to its end, and record it into ``path``.
+    """Run a program to its end, and record it into ``path``. ``afterwards`` is that of ``forwarding``.
 
     What cannot be recorded is one line to ``complain``, and the program runs all the same. Raises ``CannotRun``.
     """
     words = [program.target, *program.arguments]
     awaited = Awaited(path)
     events = events_of_threads()  # before the program is started: it inherits them
-    with forwarding() as forward_to:
+    with forwarding(afterwards) as forward_to:
         process = _started(words)
         outlived = outlive(process.pid)
         with signals_blocked():  # or the sampling thread would handle signals that the listener waits for

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import psutil
 
     from memkit.run.progress import Progress
+    from memkit.run.signals import Handler
 
 _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
 _LONGEST_COMMAND = 110  # columns, in a list of processes
@@ -170,10 +171,19 @@ def _is_memkit(process: ExternalProcess) -> bool:
 # -- recording it ------------------------------------------------------------------------------------------------------
 
 
-def record(process: ExternalProcess, path: str, options: argparse.Namespace, progress: Progress) -> None:
-    """Record a process until it ends, a signal asks to stop, or ``options.duration`` is over."""
+def record(
+    process: ExternalProcess,
+    path: str,
+    options: argparse.Namespace,
+    progress: Progress,
+    afterwards: Handler | None = None,
+) -> None:
+    """Record a process until it ends, a signal asks to stop, or ``options.duration`` is over.
+
+    ``afterwards`` is that of ``stopped_by_signals``.
+    """
     interval, awaited = parse_interval(options.interval), Awaited(path)
-    with stopped_by_signals() as stop:
+    with stopped_by_signals(afterwards) as stop:
         try:
             recording = ExternalRecording(process, path, interval, options.meter)
         except MeterError as error:
@@ -220,8 +230,11 @@ class StopRequest:
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[StopRequest]:
-    """Ctrl-C, SIGTERM and SIGHUP end the recording in order."""
+def stopped_by_signals(afterwards: Handler | None = None) -> Iterator[StopRequest]:
+    """Ctrl-C, SIGTERM and SIGHUP end the recording in order.
+
+    ``afterwards`` is their handler when it has ended; without one, they have those that they had.
+    """
     request, before = StopRequest(), {}
     for name in _STOPPING:
         number = getattr(signal, name, None)
@@ -231,5 +244,5 @@ def stopped_by_signals() -> Iterator[StopRequest]:
         yield request
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, afterwards or handler)
         request.close()

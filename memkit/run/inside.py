@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from memkit.run.attach import StopRequest
     from memkit.run.external import ExternalProcess
     from memkit.run.progress import Progress
+    from memkit.run.signals import Handler
 
 _MOST = 1 << 16
 _OFTEN, _SOON = SECOND // 100, SECOND  # between two looks whether it listens; when somebody is told that it does not yet
@@ -105,13 +106,20 @@ def _whole(target: str) -> str:
     return f"{os.path.abspath(where)}{colon}{name}" if where and os.path.isfile(where) else target
 
 
-def record(process: ExternalProcess, path: str, options: argparse.Namespace, progress: Progress) -> bool:
+def record(
+    process: ExternalProcess,
+    path: str,
+    options: argparse.Namespace,
+    progress: Progress,
+    afterwards: Handler | None = None,
+) -> bool:
     """Have a process record itself until it ends, a signal asks to stop, or ``options.duration`` is over.
 
-    False if a signal came before it began. Raises ``UsageError`` if it cannot be asked, or refuses.
+    False if a signal came before it began. Raises ``UsageError`` if it cannot be asked, or refuses. ``afterwards`` is
+    that of ``stopped_by_signals``.
     """
     settings, awaited, kills = settings_of(options), Awaited(path), Kills(process.pid)
-    with stopped_by_signals() as stop, _held(process.pid) as handle:
+    with stopped_by_signals(afterwards) as stop, _held(process.pid) as handle:
         try:
             with _conversation(process.pid, handle, stop, settings, path) as conversation:
                 conversation.begin(path)

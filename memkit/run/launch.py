@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memkit.run.progress import Progress
+    from memkit.run.signals import Handler
     from memkit.tree.watch import OutsideTree
 
 _FLAGS = {"script": (), "input": (), "module": ("-m",), "code": ("-c",)}  # by the mode of a program
@@ -130,18 +131,19 @@ def launch(
     *,
     followed: bool = False,
     environment: dict[str, str] | None = None,
+    afterwards: Handler | None = None,
 ) -> Exit:
     """Run a command to its end and add to the recording in ``path`` how it ended.
 
     ``progress`` is shown meanwhile. ``children`` is how the processes that it starts are recorded, if at all. ``followed``
-    is whether other processes write into the recording themselves. ``environment`` is that of the
-    command, if it is not ours.
+    is whether other processes write into the recording themselves. ``environment`` is that of the command, if it is not ours.
+    ``afterwards`` is that of ``forwarding``.
     """
     kills = Kills()
     began = time.monotonic_ns()
     awaited = file_format.Awaited(path)
     tree_of = _tree_of_later_process(awaited, children, followed) if children else None
-    with forwarding() as forward_to:
+    with forwarding(afterwards) as forward_to:
         # The program inherits all descriptors: a shell's <(...), a socket of socket activation.
         process = subprocess.Popen(words, close_fds=False, env=environment)
         outlived = outlive(process.pid)

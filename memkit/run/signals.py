@@ -5,6 +5,8 @@ to the whole group, which includes the program, or to this process alone: only t
 whether a terminal or a process has sent it, but not to whom. To find out, a probe is kept in the same process group, a
 process that does nothing and blocks all signals: one that was sent to the group is pending there.
 
+When the program is over, what is left to do, such as its report, is completed before a signal ends this process.
+
 A signal that this process ignores, because a shell or ``nohup`` has started it so, is waited for like the others: the
 program may have a handler of its own. The kernel keeps an ignored signal for whoever waits for it, if all threads block it.
 """
@@ -25,9 +27,12 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
-    from typing import Any
+    from typing import Any, TypeAlias
+
+    Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+_FOR_THE_PROGRAM = ("SIGUSR1", "SIGUSR2")
 _INTERRUPTS = ("SIGINT", "SIGQUIT")
 _STOPS = ("SIGTTIN", "SIGTTOU")  # a process in the background uses its terminal; gunicorn has another use for them
 _ALL = (*_FORWARDED, *_INTERRUPTS, *_STOPS, "SIGCONT", "SIGWINCH")
@@ -37,8 +42,40 @@ _DELIVERY_SECONDS = 0.01  # within which a signal to a group reaches all of it
 
 
 @contextmanager
-def forwarding() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Forward signals to a program, while it runs: yields a function to be called with its process once it was started."""
+def put_off() -> Iterator[Handler]:
+    """Put signals off that end this process: yields a handler that passes over the first, and interrupts at the second.
+
+    That raises ``KeyboardInterrupt``, and a third does what it did before. Whoever waits for the end of a program installs
+    the handler when it has come; a signal that only the program has a use for is passed over.
+    """
+    before = {number: signal.getsignal(number) for number in _numbers((*_FORWARDED, *_INTERRUPTS))}
+    came: list[int] = []
+
+    def restore() -> None:
+        for number, previous in before.items():
+            if signal.getsignal(number) is handle:
+                signal.signal(number, previous)
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if number in _numbers(_FOR_THE_PROGRAM):
+            return
+        came.append(number)
+        if len(came) > 1:
+            restore()
+            raise KeyboardInterrupt
+
+    try:
+        yield handle
+    finally:
+        restore()
+
+
+@contextmanager
+def forwarding(afterwards: Handler | None = None) -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Forward signals to a program, while it runs: yields a function to be called with its process once it was started.
+
+    ``afterwards`` is the handler of these signals when it is over; without one, they have those that they had.
+    """
     started: list[subprocess.Popen[bytes]] = []
     early: list[int] = []  # signals that came before the program was started
 
@@ -67,7 +104,7 @@ def forwarding() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
     finally:
         listener.stop()
         for number, previous in before.items():
-            signal.signal(number, previous)
+            signal.signal(number, afterwards if afterwards is not None and started else previous)
 
 
 def _numbers(names: Iterable[str]) -> set[int]:
