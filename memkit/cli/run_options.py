@@ -103,8 +103,9 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
         "--lines",
         metavar="TARGET",
         action="append",
-        help="trace line by line: file.py, file.py:function, package.module or package.module:Class.method, globs allowed; "
-        "--lines alone, without =TARGET, is the program's own code; repeatable",
+        help="trace line by line: file.py, file.py:function, folder/, package.module or package.module:Class.method, globs "
+        "allowed; --lines alone, without =TARGET, is the program's own code, and what is below the working directory where "
+        "the program is of a library, such as -m uvicorn; repeatable",
     )
     parser.add_argument(
         "--calls",

@@ -198,6 +198,8 @@ def _lines(recording: Recording) -> Iterator[str]:
     for title, found in lines.lists(recording):
         yield from _list(title, found)
     yield from map(_plain, lines.kinds(recording))
+    if below := lines.traced(recording):
+        yield _faint(below)
     yield _faint(lines.cost(recording))
 
 

@@ -16,7 +16,8 @@ row          values                                            written
                                                                where its text is known
 ``line``     function, number, hits, time, growth,             when rows are flushed and the line has run or runs:
              memory, peak, rise, rises, about, own rise        the totals so far, so the last row of a line holds
-``tracing``  tracer, gate, reason, cost of a line, of a read   when tracing begins; costs are in nanoseconds
+``tracing``  tracer, gate, reason, cost of a line, of a read,  when tracing begins; costs are in nanoseconds
+             targets
 ``reads``    readings of memory                                when rows are flushed: what came since the row before
 ``call``     node, parent, function, thread, calls, time,      when rows are flushed: what the node did itself, so far;
              growth, peak, rise, rises, about                  the parent has a lower number, or is null for a root; the
@@ -26,7 +27,8 @@ row          values                                            written
                                                                and the node that called it in its thread, null for a thread
 ``given``    node, function, function                          the first time that a call hands work of the one function to
                                                                other processes, by the other one
-``call_tracing``  tracer, gate, reason, cost of a call, of a read  as ``tracing``, for calls
+``call_tracing``  tracer, gate, reason, cost of a call, of a   as ``tracing``, for calls; no targets are all calls
+             read, targets
 ``call_reads``  readings of memory                             as ``reads``, for calls
 ``heap_counting``  allocators, by calls, by lines, why         when allocations are counted: whose, 1 or 0, why not more
 ``heap_lines``  base, parent, function, line, count            lines below a line, or null: their numbers begin at the base

@@ -57,10 +57,10 @@ class Rows:
         self._functions: dict[int, Function] = {}
         self._sources: dict[str, str] = {}
         self._lines: dict[tuple[int, int], _Sums] = {}
-        self._tracing: tuple[str, str, str | None, float, float] | None = None
+        self._tracing: tuple[str, str, str | None, float, float, tuple[str, ...]] | None = None
         self._reads = 0
         self._calls = Tally()
-        self._call_tracing: tuple[str, str, str | None, float, float] | None = None
+        self._call_tracing: tuple[str, str, str | None, float, float, tuple[str, ...]] | None = None
         self._call_reads = 0
         self._heap = heap.HeapCounts()
         self._greenlets: str | None = None
@@ -120,14 +120,14 @@ class Rows:
         whole: Any = (*sums[:9], *_NOT_IN_OLD_LINES[len(sums) - 5 :])
         self._lines[function, number] = whole
 
-    def _traced(self, tracer: Any, gate: Any, reason: Any, event_cost: Any, read_cost: Any, *_: Any) -> None:
-        self._tracing = (tracer, gate, reason, event_cost, read_cost)
+    def _traced(self, tracer: Any, gate: Any, reason: Any, cost: Any, read: Any, targets: Any = (), *_: Any) -> None:
+        self._tracing = (tracer, gate, reason, cost, read, tuple(targets))
 
     def _was_read(self, reads: Any, *_: Any) -> None:
         self._reads += reads
 
-    def _calls_traced(self, tracer: Any, gate: Any, reason: Any, event_cost: Any, read_cost: Any, *_: Any) -> None:
-        self._call_tracing = (tracer, gate, reason, event_cost, read_cost)
+    def _calls_traced(self, tracer: Any, gate: Any, reason: Any, cost: Any, read: Any, targets: Any = (), *_: Any) -> None:
+        self._call_tracing = (tracer, gate, reason, cost, read, tuple(targets))
 
     def _was_read_at_calls(self, reads: Any, *_: Any) -> None:
         self._call_reads += reads
@@ -307,12 +307,12 @@ class Rows:
         if self._tracing is None:
             return None
         events = sum(hits for hits, *_ in self._lines.values())
-        return Tracing(*self._tracing, events, self._reads, *self._age())
+        return Tracing(*self._tracing[:-1], events, self._reads, *self._age(), self._tracing[-1])
 
     def _how_calls_were_traced(self) -> Tracing | None:
         if self._call_tracing is None:
             return None
-        return Tracing(*self._call_tracing, self._calls.entered, self._call_reads, *self._age())
+        return Tracing(*self._call_tracing[:-1], self._calls.entered, self._call_reads, *self._age(), self._call_tracing[-1])
 
     def _all_spans(self) -> tuple[Span, ...]:
         spans, highest = [], None

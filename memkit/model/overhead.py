@@ -26,6 +26,8 @@ class Tracing(NamedTuple):
     """When the sums were last written, of a program that did not end in order; None if they are complete."""
     whole_as_of: int | None = None
     """The same, with the smallest changes: in between, those are written that are largest."""
+    targets: tuple[str, ...] = ()
+    """What was traced, as targets; empty for all calls, or where the file does not tell."""
 
     @property
     def cost(self) -> int:

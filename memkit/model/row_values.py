@@ -38,6 +38,7 @@ _IS: dict[str, Callable[[Any], bool]] = {
     "f": is_number,
     "m": is_moment,
     "s": lambda value: isinstance(value, str),
+    "a": lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
     "x": lambda _: True,
 }
 SHAPES = {
@@ -51,11 +52,11 @@ SHAPES = {
     "heap": "IIiiiiiii",
     "heap_lines": "iIili",
     "heap_total": "iiiii",
-    "tracing": "ssSff",
+    "tracing": "ssSffa",
     "reads": "i",
     "handed": "iIi",
     "given": "iii",
-    "call_tracing": "ssSff",
+    "call_tracing": "ssSffa",
     "call_reads": "i",
     "greenlets": "i",
     "sums": "ti",
@@ -80,7 +81,8 @@ SHAPES = {
     "exit": "tIIx",
 }
 """What the values of each row are, in order: ``i`` a whole number, ``t`` one from 0 on, ``l`` the number of a line, ``f`` a
-number, ``s`` text, ``x`` what is looked at elsewhere; a capital is null or that. A ``call`` row is packed, which checks it.
+number, ``s`` text, ``a`` an array of texts, ``x`` what is looked at elsewhere; a capital is null or that. A ``call`` row is
+packed, which checks it.
 """
 ABOUT = {
     "memkit": "S",

@@ -332,6 +332,7 @@ def _own_code() -> str:
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     if not file:
         return "<string>"
-    file = os.path.abspath(file)
+    from memkit.tracing.libraries import own_target
+
     is_package = spec is not None and spec.name.endswith("__main__")
-    return os.path.join(os.path.dirname(file), "*") if is_package else file
+    return own_target(os.path.abspath(file), module=spec is not None, package=is_package)

@@ -275,7 +275,7 @@ class Recorder:
             if self._tracing is None:
                 self._start_tracing()
             elif self._tracing.lines is None:
-                self._tracing.trace_lines(targets.wants)
+                self._tracing.trace_lines(targets)
             assert self._tracing is not None and self._tracing.lines is not None
             for code in codes_of(function):
                 self._tracing.lines.add(code)

@@ -231,12 +231,16 @@ def _own_code(mode: str, target: str) -> str:
     """The target for the program's own code."""
     if mode in ("code", "input"):
         return "<string>" if mode == "code" else _INPUT
-    if mode == "module":
-        from memkit.tracing.targets import find_module
+    if mode == "script" and _holds_modules(target):
+        return os.path.join(os.path.abspath(target), "*")
+    from memkit.tracing.libraries import own_target
 
-        file = find_module(target) or find_module(f"{target}.__main__")
-        return os.path.join(os.path.dirname(file), "*") if file and file.endswith("__init__.py") else file or target
-    return os.path.join(os.path.abspath(target), "*") if _holds_modules(target) else _absolute(target)
+    if mode == "script":
+        return own_target(_absolute(target), module=False, package=False)
+    from memkit.tracing.targets import find_module
+
+    file = find_module(target) or find_module(f"{target}.__main__")
+    return target if file is None else own_target(file, module=True, package=file.endswith("__init__.py"))
 
 
 def _holds_modules(path: str) -> bool:

@@ -31,6 +31,7 @@ from memkit.run.waiting import wait
 from memkit.system import processes
 from memkit.system.oom import Kills
 from memkit.system.pidfd import Pidfd
+from memkit.tracing.targets import folder_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,9 +102,10 @@ def settings_of(options: argparse.Namespace) -> RunSettings:
 
 
 def _whole(target: str) -> str:
-    """A target, where it is a file here with its whole path."""
+    """A target, where it is a file or a folder here with its whole path."""
     where, colon, name = target.partition(":")
-    return f"{os.path.abspath(where)}{colon}{name}" if where and os.path.isfile(where) else target
+    whole = folder_of(where) or (os.path.abspath(where) if os.path.isfile(where) else where)
+    return f"{whole}{colon}{name}"
 
 
 def record(

@@ -136,8 +136,8 @@ def launch(
     """Run a command to its end and add to the recording in ``path`` how it ended.
 
     ``progress`` is shown meanwhile. ``children`` is how the processes that it starts are recorded, if at all. ``followed``
-    is whether other processes write into the recording themselves. ``environment`` is that of the command, if it is not ours.
-    ``afterwards`` is that of ``forwarding``.
+    is whether other processes write into the recording themselves. ``environment`` is that of the command, if it is not
+    ours. ``afterwards`` is that of ``forwarding``.
     """
     kills = Kills()
     began = time.monotonic_ns()

@@ -13,9 +13,6 @@ from memkit.tracing.tracers import CallTracer, LineTracer, gate_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import CodeType
-
     from memkit.base.protocols import Sampler
     from memkit.native.heap.heap_sums import HeapSums
     from memkit.system.engine import Journal, Meter
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
 
 ONLY_PRELOADED = "memkit-run --heap counts it"
 """What is said of the C library's allocations where they are not counted, but could be."""
+_MOST_TARGETS = 100  # that a recording tells
 
 own_code.uninterruptible |= {__file__, functions.__file__, last_calls.__file__, tracers.__file__}
 
@@ -55,31 +53,33 @@ class TracingSession:
             self._journal.text(file_format.row("heap_counting", whose, int(bool(calls)), int(bool(lines)), why_not))
         try:
             if lines:
-                self.trace_lines(lines.wants)
+                self.trace_lines(lines)
             if calls:
-                self.trace_calls(getattr(calls, "wants", None), builtins)
+                self.trace_calls(calls, builtins)
         finally:
             if self._heap is not None:  # what this thread allocates from now on is the program's
                 self._heap.begin()
 
-    def trace_lines(self, wanted: Callable[[CodeType], bool]) -> None:
-        """Trace the lines of the code objects for which ``wanted`` is true."""
+    def trace_lines(self, wanted: Targets) -> None:
+        """Trace the lines of what is wanted."""
         costs = line_costs(self._meter)
-        self.lines = LineTracer(self._functions, self._meter, wanted, with_heap=self._heap is not None)
-        self._start("tracing", self.lines, costs)
+        self.lines = LineTracer(self._functions, self._meter, wanted.wants, with_heap=self._heap is not None)
+        self._start("tracing", self.lines, costs, wanted)
 
-    def trace_calls(self, wanted: Callable[[CodeType], bool] | None, builtins: bool) -> None:
-        """Trace calls under the code objects for which ``wanted`` is true, all of them for None.
+    def trace_calls(self, wanted: Targets | bool, builtins: bool) -> None:
+        """Trace calls under what is wanted, all of them for True.
 
         ``builtins`` is whether functions in C are calls of their own.
         """
         costs = call_costs(self._meter)
-        tracer = CallTracer(self._functions, self._meter, wanted, builtins, self._heap is not None)
-        self._start("call_tracing", tracer, costs)
+        wants = getattr(wanted, "wants", None)
+        tracer = CallTracer(self._functions, self._meter, wants, builtins, self._heap is not None)
+        self._start("call_tracing", tracer, costs, wanted)
 
-    def _start(self, tag: str, tracer: Tracer, costs: tuple[float, float]) -> None:
+    def _start(self, tag: str, tracer: Tracer, costs: tuple[float, float], wanted: Targets | bool) -> None:
         name, reason = gate_in_use()
-        self._journal.text(file_format.row(tag, tracer.engine, name, reason, *costs))
+        targets = [] if isinstance(wanted, bool) else wanted.texts()[:_MOST_TARGETS]
+        self._journal.text(file_format.row(tag, tracer.engine, name, reason, *costs, targets))
         tracer.last_calls.before = self._sampler.flush_with_sample
         journal, began = self._journal, self._began
         tracer.last_calls.at_end = lambda: _ends(journal, began)  # of this session it would make a cycle

@@ -10,6 +10,7 @@ a module, ``"package.module"``   everything in its file
 ``"package.module:name"``        a function or class of that module, by its qualified name; globs are allowed
 ``"file.py"``, ``"src/*.py"``    everything in the files
 ``"file.py:name"``               a function or class in the file
+``"folder/"``, ``"."``           everything below the folder that is of no library
 ===============================  =====================================================================================
 
 Code that is nested in a target (inner functions, lambdas, comprehensions) is traced as well, and has a table of its own.
@@ -25,6 +26,7 @@ from types import MappingProxyType
 from memkit.base.decorators import is_command
 from memkit.base.errors import UsageError, nearest
 from memkit.model.definitions import definitions, is_python
+from memkit.tracing import libraries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,20 +131,28 @@ def _may_hold(value: object) -> bool:
     return callable(value) or hasattr(value, "fget") or hasattr(value, "__func__") or hasattr(value, "func")
 
 
+def folder_of(where: str) -> str | None:
+    """The folder that a text names, from the root on and with a separator at its end; None where it names something else."""
+    if where in (".", "..") or where.endswith(("/", os.sep)) or (os.sep in where and os.path.isdir(where)):
+        return os.path.join(os.path.abspath(where), "")
+    return None
+
+
 def _is_group(targets: object) -> TypeGuard[Iterable[object]]:
     return isinstance(targets, (list, tuple, set, frozenset))
 
 
 class _Place:
-    """A file, or several by a glob, or a module; and perhaps a name in it."""
+    """A file, several by a glob or below a folder, or a module; and perhaps a name in it."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._name: str
         where, _, self._name = text.partition(":") if not _is_drive(text) else _split_drive(text)
         if not where or (":" in text and not self._name):
-            raise UsageError(f"target {text!r}: write file.py, file.py:name, package.module or package.module:name")
-        is_file = where.endswith(".py") or os.sep in where or where.startswith("<") or os.path.isfile(where)
+            raise UsageError(f"target {text!r}: write file.py, file.py:name, folder/, package.module or package.module:name")
+        self._folder = folder_of(where)
+        is_file = where.endswith(".py") or os.sep in (self._folder or where) or where[0] == "<" or os.path.isfile(where)
         self._path: str | None = None
         self._module: str | None = None
         if is_file:
@@ -165,7 +175,7 @@ class _Place:
         """The text that it was made of, independent of the current folder, or those that its name leads to."""
         if self._elsewhere:
             return [text for place in self._elsewhere for text in place.texts()]
-        where = self._module or self._path or ""
+        where = self._folder or self._module or self._path or ""
         return [f"{where}:{self._name}" if self._name else where]
 
     def holds(self, code: CodeType) -> bool:
@@ -180,6 +190,8 @@ class _Place:
         return self._known[file] and (not self._name or self._is_named(code.co_qualname))
 
     def _is_file(self, file: str) -> bool:
+        if self._folder is not None:
+            return not file.startswith("<") and libraries.is_below(os.path.abspath(file), self._folder)
         if self._path is not None:
             whole = file if file.startswith("<") else os.path.abspath(file)
             return whole == self._path or _matches(whole, self._path) or _same(whole, self._path)
@@ -199,7 +211,8 @@ class _Place:
         """Raise ``UsageError`` if the file or module does not exist; see ``Targets.check``."""
         if self._path is not None:
             if not _is_glob(self._path) and not self._path.startswith("<") and not os.path.exists(self._path):
-                raise UsageError(f"target {self._text!r}: there is no file {self._path!r}")
+                kind = "file" if self._folder is None else "folder"
+                raise UsageError(f"target {self._text!r}: there is no {kind} {self._path!r}")
             return
         module = self._module or ""
         there = self._file(folder) is not None or module in sys.builtin_module_names or self._is_loaded(folder)

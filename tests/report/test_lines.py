@@ -258,7 +258,7 @@ def test_the_json_has_the_lines_and_how_they_were_traced(traced, source, tmp_pat
             "own_heap": None,
         }
     ]
-    assert found["tracing"] == {**HOW._asdict(), "cost": 280_000}
+    assert found["tracing"] == {**HOW._asdict(), "cost": 280_000, "targets": []}
 
 
 def test_the_json_of_what_was_not_traced_has_none(made_up, tmp_path):

@@ -1399,8 +1399,8 @@ def test_what_a_script_is_given_is_its_own_even_if_it_is_called_lines(script, me
         ("program.py:wrok", "there is no 'wrok' in program.py (did you mean 'work'?)"),
         ("program:wrok", "there is no 'wrok' in program.py (did you mean 'work'?)"),
         ("missing.py", "there is no file"),
-        (":work", "write file.py, file.py:name, package.module or package.module:name"),
-        ("program.py:", "write file.py, file.py:name, package.module or package.module:name"),
+        (":work", "write file.py, file.py:name, folder/, package.module or package.module:name"),
+        ("program.py:", "write file.py, file.py:name, folder/, package.module or package.module:name"),
         ("not a module", "is neither a file nor the name of a module"),
     ],
 )

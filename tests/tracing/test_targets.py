@@ -351,7 +351,9 @@ def test_a_name_is_refused_of_a_file_without_any(tmp_path, text, refused):
 def test_half_a_target_is_refused(target):
     with pytest.raises(memkit.UsageError) as caught:
         Targets(target)
-    assert str(caught.value) == (f"target {target!r}: write file.py, file.py:name, package.module or package.module:name")
+    assert str(caught.value) == (
+        f"target {target!r}: write file.py, file.py:name, folder/, package.module or package.module:name"
+    )
 
 
 @pytest.mark.parametrize("target", ["not a module", "a-b", "1.5", "a..b"])

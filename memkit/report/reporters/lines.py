@@ -78,7 +78,17 @@ def none_known(recording: memkit.Recording) -> str:
     """Why there are no lines in a recording that traced them, in a line."""
     if not recording.ending.complete:
         return "no lines are known: the recording was cut off before any were written"
+    below = traced(recording)
+    if below:
+        return f"no lines were traced: nothing ran as Python code of what was to be {below}"
     return "no lines were traced: nothing that was named ran as Python code during the recording"
+
+
+def traced(recording: memkit.Recording) -> str:
+    """Below which folders code was traced, and how to trace other code; empty where the code was named in another way."""
+    targets = recording.tracing.targets if recording.tracing is not None else ()
+    folders = " and ".join(target for target in targets if target.endswith(("/", "\\")))
+    return f"traced: all below {folders} but libraries; --lines=TARGET traces other code" if folders else ""
 
 
 # -- tables --------------------------------------------------------------------------------------------------------
@@ -105,6 +115,8 @@ def tables(recording: memkit.Recording, width: int | None = None) -> Iterator[Te
         yield memkit.styled()
         yield from memkit.cut(map(memkit.styled, told), width)
     yield memkit.styled()
+    if below := traced(recording):
+        yield memkit.styled((below, "dim"))
     yield memkit.styled((cost(recording), "dim"))
     if width is not None and columns_of(recording.lines, width) != columns_of(recording.lines):
         yield memkit.styled(("rows are cut to the width of the terminal; --wide shows all of them", "dim"))
