@@ -92,8 +92,8 @@ def _add_options_of_processes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on-limit",
         choices=ON_LIMIT,
-        help="with --limit: do no more than that (report, the default), raise MemoryError in the main thread, or stop the "
-        f"program with exit code {STOPPED}",
+        help="with --limit: do no more than that (report, the default), raise MemoryError in whatever the main thread runs, "
+        f"which suits scripts, or stop the program with exit code {STOPPED}, which suits services, too",
     )
 
 

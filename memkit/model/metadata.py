@@ -43,6 +43,10 @@ class About(NamedTuple):
     """Why the stacks of threads could not be read unless Python ran; None where they could, or where it is not known."""
     package: str | None = None
     """The folder of the memkit that made it, with a separator at its end: frames of files in it are memkit's own."""
+    set_limit: int | None = None
+    """The size of the limit that was set with ``--limit``; None where none was."""
+    set_limit_scope: str | None = None
+    """Whose memory was compared with that: of the ``process`` itself, of its ``cgroup``, or of the ``machine``."""
 
     @property
     def command(self) -> str:

@@ -101,6 +101,8 @@ ABOUT = {
     "peaks_error": "I",
     "recorder": "P",
     "package": "S",
+    "set_limit": "I",
+    "set_limit_scope": "S",
 }
 """The same of the first row, by key; ``m`` is seconds since the epoch, ``p`` the number of a process."""
 

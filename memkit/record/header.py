@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
     from memkit.system.limits import Found
 
+    class Bound(Protocol):
+        """A limit of ``record.limit_guard``."""
+
+        threshold: int
+        scope: str
+
     class Watched(Protocol):
         """A process that is recorded from outside."""
 
@@ -32,12 +38,19 @@ _UNKEPT = ("samples", "the system keeps a peak of rss only")
 
 
 def of_this_process(
-    argv: Sequence[str] | None, began: int, meter: str, interval: int, sampler: str, scoped: bool, found: list[Found]
+    argv: Sequence[str] | None,
+    began: int,
+    meter: str,
+    interval: int,
+    sampler: str,
+    scoped: bool,
+    found: list[Found],
+    bound: Bound | None = None,
 ) -> bytes:
     """The header of a recording of this process that begins now.
 
     ``argv`` is None for what runs here. ``sampler`` is the engine of the sampler, ``scoped`` whether the kernel keeps a peak
-    of the meter, ``found`` what limits its memory.
+    of the meter, ``found`` what limits its memory, ``bound`` the limit that was set.
     """
     about = {
         **_beginning(_running() if argv is None else argv, began, meter, interval, sampler),
@@ -47,6 +60,8 @@ def of_this_process(
         **_peaks(engine.peaks() if scoped else _UNKEPT, engine.peak_rss() if scoped else None),
         "stacks_reason": engine.stacks_reason(),
     }
+    if bound is not None:
+        about |= {"set_limit": bound.threshold, "set_limit_scope": bound.scope}
     return file_format.header(about) + limits(found)
 
 

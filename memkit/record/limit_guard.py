@@ -13,8 +13,8 @@ from memkit.base.errors import UsageError
 from memkit.base.units import SECOND, parse_bytes, show_bytes
 from memkit.model import file_format
 from memkit.record.exit_status import SET_LIMIT
-from memkit.system import cgroup, limits
-from memkit.system.limit_kinds import ADDRESS_SPACE, CGROUP, COMMIT, DATA
+from memkit.system import cgroup, engine, limits
+from memkit.system.limit_kinds import ADDRESS_SPACE, CGROUP, COMMIT, DATA, MACHINE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _MOST_CROSSINGS = 100
 _LEAST = 1 << 16
 """Bytes: no program has less memory, so a smaller limit was not meant."""
 _MOST = 1 << 60  # bytes
+_SCOPES = {engine.GROUP: "cgroup", CGROUP: "cgroup", MACHINE: "machine", COMMIT: "machine"}  # by meter or kind of limit
 _AGAIN = 20  # the next crossing counts only after memory has fallen 1/20 below the limit
 
 
@@ -78,6 +79,8 @@ class Bound:
         what = "memory" if name == "rss" else name
         self.said = f"{what} reached %s: the limit that was set is {limits.threshold_in_words(threshold, share, of)}"
         self.is_share = of is not None
+        self.scope = _SCOPES.get(meter if of is None else of[0], "process")
+        """Whose memory is compared with it: of this ``process``, its ``cgroup`` or the ``machine``."""
 
     def measure(self) -> int | None:
         """Bytes in use of the limit of which this is a share."""

@@ -72,7 +72,8 @@ def record(
     forks or spawns record themselves into the same file, with lines and calls; it needs a ``path``. ``limit``: bytes, text
     such as ``"2GiB"``, or a share such as ``"80%"`` of what really limits memory. When memory reaches it, the stacks of all
     threads and what is traced are written at once, then comes ``on_limit``: ``"report"`` (nothing more), ``"raise"``
-    (``MemoryError`` in the main thread) or ``"stop"`` (the process ends at once, with exit code 86).
+    (``MemoryError`` in whatever the main thread runs) or ``"stop"`` (the process ends at once, with exit code 86). Only this
+    process is watched, unless the meter is ``"cgroup"`` or the share one of a control group's limit.
 
     Raises ``UsageError`` for arguments that make no sense, ``MeterError`` if the meter cannot be read, and when the
     recording ends ``JournalError`` if rows were lost, to a full disk for instance. Source: the kernel files named in
@@ -195,9 +196,8 @@ class Recorder:
         journal = self._journal = engine.Journal(self._opened(), self.path)
         if self._is_child:
             journal.begin_writes_with(file_format.segment(self._pid))
-        journal.text(
-            header.of_this_process(self._argv, self.started, meter.name, self._interval, sampler.engine, scoped, limiting)
-        )
+        how = self._argv, self.started, meter.name, self._interval, sampler.engine, scoped
+        journal.text(header.of_this_process(*how, limiting, bound))
         journal.flush()
         if journal.error:
             raise JournalError(f"cannot record into {self._where()}: {os.strerror(journal.error)}")

@@ -52,6 +52,7 @@ def facts(recording: Recording) -> list[Fact]:
     return [
         *_run(recording),
         *_unrecorded(recording),
+        *_unwatched(recording),
         *_memory(recording),
         *_sums(recording),
         *_limits(recording),
@@ -140,6 +141,19 @@ def _unrecorded(recording: Recording) -> Iterator[Fact]:
     large = max(seen, ended if ended is not None and ended > peak + _SLACK else 0) * _NEAR > peak
     said = f"{how_many} {verb} not recorded ({size}): {remedy}"
     yield _fact("children", (said, "remark"), emphasis="warning" if large else None)
+
+
+def _unwatched(recording: Recording) -> Iterator[Fact]:
+    """That processes were started for which the limit that was set did not hold, and what would hold for all."""
+    about, count = recording.about, len(recording.processes[1:]) + len(recording.unrecorded)
+    if about.set_limit is None or about.set_limit_scope != "process" or not (count or recording.waited_for is not None):
+        return
+    sizes = [each.peak for each in recording.others] + [each.memory for each in recording.unrecorded]
+    large = max([*sizes, recording.waited_for or 0]) >= about.set_limit
+    others = f"{count:,} other{'s' if count > 1 else ''}" if count else "those"
+    said = f"only the first process, for the limit of {show_bytes(about.set_limit)}, and not {others} that it started"
+    remedy = ": with --meter cgroup the limit is one of all processes of the control group"
+    yield _fact("watched", (said + remedy, "remark"), emphasis="warning" if large else None)
 
 
 def _memory(recording: Recording) -> Iterator[Fact]:

@@ -422,6 +422,38 @@ for _ in range(130):
     assert (tmp_path / "run.memkit").stat().st_size < MIB
 
 
+@pytest.mark.parametrize(
+    ("meter", "of", "scope"),
+    [
+        ("rss", None, "process"),
+        ("a_plugins", None, "process"),
+        ("cgroup", None, "cgroup"),
+        ("rss", ("cgroup", "cgroup /jobs", 10_000), "cgroup"),
+        ("rss", ("machine", "memory of this machine", 10_000), "machine"),
+        ("rss", ("commit", "commit limit of this machine", 10_000), "machine"),
+        ("rss", ("address space", "RLIMIT_AS", 10_000), "process"),
+        ("cgroup", ("data", "RLIMIT_DATA", 10_000), "process"),
+    ],
+)
+def test_a_limit_knows_whose_memory_is_compared_with_it(meter, of, scope):
+    assert limit_guard.Bound(5000, meter, "report", of and 0.5, of).scope == scope
+
+
+def test_the_recording_has_the_limit_that_was_set(memkit_run):
+    about = memkit_run("-c", "pass", options=limited("300MiB")).recording.about
+    assert (about.set_limit, about.set_limit_scope) == (300 * MIB, "process")
+    about = memkit_run("-c", "pass").recording.about
+    assert (about.set_limit, about.set_limit_scope) == (None, None)
+
+
+@pytest.mark.parametrize("options", [(), ("--children",), ("--follow",)])
+def test_a_program_with_children_says_that_the_limit_did_not_watch_them(memkit_run, script, options):
+    name = script("import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'pass'])\n")
+    done = memkit_run(name, options=("--limit=300MiB", *options))
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("watched "))
+    assert "for the limit of 300.0 MiB, and not" in line and "--meter cgroup" in line
+
+
 # -- shares ------------------------------------------------------------------------------------------------------------
 
 

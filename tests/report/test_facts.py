@@ -106,6 +106,40 @@ SAID = [f"could only be read while Python ran: {REASON}"]
 WHERE = (Stack(4242, "MainThread", (Frame("a.py", 1, "f"),)),)
 
 
+def watched(recording):
+    """What is said of processes that a limit did not watch."""
+    return [(fact.text, fact.emphasis) for fact in memkit.facts(recording) if fact.label == "watched"]
+
+
+def test_processes_that_a_limit_did_not_watch_are_told_with_what_would(made_up, tree):
+    limit = {"set_limit": 100 * MIB, "set_limit_scope": "process"}
+    remedy = "with --meter cgroup the limit is one of all processes of the control group"
+
+    def said(others):
+        return f"only the first process, for the limit of 100.0 MiB, and not {others} that it started: {remedy}"
+
+    seen = Unrecorded(7, "gunicorn", 140 * MIB), Unrecorded(8, "gunicorn", 90 * MIB)
+    alone = made_up((0, 10), (5, 20), **limit)
+    assert watched(replace(alone, unrecorded=seen)) == [(said("2 others"), "warning")]
+    assert watched(replace(alone, unrecorded=seen[1:])) == [(said("1 other"), None)]
+    assert watched(replace(alone, waited_for=20 * MIB)) == [(said("those"), None)]
+    assert watched(tree([(0, 10)], {7: ([(1, 120)],)}, [(1, 130, 130)], **limit)) == [(said("1 other"), "warning")]
+    assert [fact.label for fact in memkit.facts(replace(alone, unrecorded=seen))][:4] == [
+        "memkit",
+        "took",
+        "children",
+        "watched",
+    ]
+
+
+def test_nothing_is_said_of_a_limit_that_watches_all_there_is(made_up):
+    seen = (Unrecorded(7, "gunicorn", 140 * MIB),)
+    assert watched(made_up((0, 10), set_limit=100 * MIB, set_limit_scope="process")) == []
+    assert watched(replace(made_up((0, 10)), unrecorded=seen)) == []
+    for scope in ("cgroup", "machine"):
+        assert watched(replace(made_up((0, 10), set_limit=100 * MIB, set_limit_scope=scope), unrecorded=seen)) == []
+
+
 def test_stacks_that_are_missing_at_a_limit_are_explained(made_up):
     crossing = Crossing(4_000_000, 20 * MIB, 19 * MIB, "rss", "report")
     recording = replace(made_up((0, 10), (5, 19), stacks_reason=REASON), crossings=(crossing,))
