@@ -16,8 +16,12 @@ _LONGEST_COMMAND = 4000  # bytes of the script of a command that only starts wha
 
 def is_below(file: str, folder: str) -> bool:
     """Whether a file is below a folder, which has a separator at its end, and of no library that is below it, too."""
-    places = (file, folder), (os.path.realpath(file), os.path.join(os.path.realpath(folder), ""))
-    return any(path.startswith(start) and not _is_library(path, start) for path, start in places)
+    if file.startswith(folder):
+        return not _is_library(file, folder)
+    if _is_library(file) and not _is_library(folder):  # as nearly every file is; the links of a path take longer to follow
+        return False
+    real, start = os.path.realpath(file), os.path.join(os.path.realpath(folder), "")
+    return real.startswith(start) and not _is_library(real, start)
 
 
 def own_target(file: str, *, module: bool, package: bool) -> str:
@@ -37,7 +41,7 @@ def _is_library(file: str, folder: str = os.sep) -> bool:
     rest = os.path.join(os.sep, file.removeprefix(folder)).replace(os.sep, "/")
     if any(name in rest for name in _PACKAGES) or own_code.is_own(file):
         return True
-    return any(file.startswith(place) and len(place) > len(folder) for place in _places())
+    return any(file.startswith(place) and len(place) > len(folder) for place in _PLACES)
 
 
 def _places() -> list[str]:
@@ -46,6 +50,9 @@ def _places() -> list[str]:
     if sys.prefix != sys.base_prefix:
         found.append(sys.prefix)
     return [os.path.join(place, "") for each in found for place in (each, os.path.realpath(each))]
+
+
+_PLACES = _places()
 
 
 def _starts_a_library(script: str) -> bool:

@@ -21,6 +21,7 @@ def folder(tmp_path, monkeypatch):
     """The working directory, with a virtual environment in it that is the one in use."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+    monkeypatch.setattr(libraries, "_PLACES", libraries._places())
     return f"{tmp_path}{os.sep}"
 
 
@@ -96,7 +97,7 @@ def test_the_own_code_of_a_script_is_its_own_or_what_is_here(folder, tmp_path, f
 
 
 def test_a_command_beside_the_interpreter_is_installed_too(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    monkeypatch.setattr(libraries, "_PLACES", [])
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "serve").write_text(COMMAND)
