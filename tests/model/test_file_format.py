@@ -357,6 +357,15 @@ def test_how_calls_were_traced_counts_calls_and_reads(recorded):
     assert recorded(*rows).call_tracing is None
 
 
+def test_what_was_traced_is_in_the_row_of_its_tracing(recorded):
+    how = ("tracing", "monitoring", "perf", None, 30.5, 600.0)
+    assert recorded(how).tracing.targets == ()  # in files of earlier versions
+    assert recorded((*how, ["/src/", "json:load"])).tracing.targets == ("/src/", "json:load")
+    for damaged in ("/src/", [1], None):
+        recording = recorded((*how, damaged))
+        assert (recording.tracing, recording.unread) == (None, 1)
+
+
 def test_a_tree_of_calls_can_be_very_deep(recorded):
     rows = [("call", n, n - 1 if n else None, 1, 7, 1, 1, 1, n) for n in range(30_000)]
     recording = recorded(*FUNCTIONS, *rows)
