@@ -31,6 +31,8 @@ ABOUT = {
     "recorder": None,
     "stacks_reason": None,
     "package": "/usr/lib/memkit/",
+    "set_limit": 2 << 30,
+    "set_limit_scope": "process",
 }
 
 

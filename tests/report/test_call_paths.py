@@ -379,7 +379,11 @@ def test_the_json_has_the_calls_and_how_they_were_traced(called, tmp_path):
         "heap": None,
         "own_heap": None,
     }
-    assert found["call_tracing"] == {**recording.call_tracing._asdict(), "cost": recording.call_tracing.cost}
+    assert found["call_tracing"] == {
+        **recording.call_tracing._asdict(),
+        "cost": recording.call_tracing.cost,
+        "targets": [],
+    }
 
 
 def test_the_json_of_what_was_not_traced_has_none(made_up, tmp_path):
