@@ -9,7 +9,7 @@ from memkit.model.lines import Line
 from memkit.report import heaps, transforms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from memkit.model.calls import Call
     from memkit.model.recording import Recording
@@ -30,10 +30,11 @@ class Kind(NamedTuple):
     counted."""
     what: Line | Call
     size: int
-    """Bytes that stayed, or by which it rose. Of a line at most so many stayed: none sees what a return frees."""
+    """Bytes that stayed, that were held besides, or the most that came and went at a time. Of a line at most so many stayed:
+    none sees what a return frees."""
     times: int
     together: int
-    """Bytes by which it rose in all."""
+    """The same in all: of what came and went, the bytes of all times."""
 
     @property
     def words(self) -> str:
@@ -54,31 +55,13 @@ def kinds_of_lines(recording: Recording) -> list[Kind]:
         return []
     kept = {line[:2]: size for line, size in transforms.kept_lines(recording.lines, recording)}
     inner = transforms.most_risen_lines(recording.lines, len(recording.lines))
-    risen = inner + [line for line in transforms.risen_lines(recording.lines) if line not in set(inner)]
+    outer = [line for line in transforms.risen_lines(recording.lines) if line not in set(inner)]
     grown = [(line, kept[line[:2]]) for line in transforms.most_grown_lines(recording.lines, 1, recording)]
-    return _kinds(
-        recording.lines,
-        grown,
-        [(line, line.rise or 0, line.rises or 0, line.hits, kept.get(line[:2], 0)) for line in risen],
-    )
 
+    def rose(lines: Iterable[Line]) -> list[_Risen]:
+        return _most_held(_Risen(line, line.rise or 0, line.rises or 0, line.hits, kept.get(line[:2], 0)) for line in lines)
 
-def _kinds(things: Sequence[T], grown: list[tuple[T, int]], risen: list[tuple[T, int, int, int, int]]) -> list[Kind]:
-    """Of things and what they kept, and of (thing, rise, rises, times, kept), those first that are told if there is one.
-
-    Where heap was counted, what is alive is told in place of what stayed: pages that an allocator keeps are nobody's.
-    """
-    found: list[tuple[str, Line | Call, int, int, int]]
-    if any(what.heap is not None for what in things):
-        found = [("alive", what, size, 1, size) for what, size in _most_alive(things)]
-    else:
-        found = [("stayed", what, kept, 1, kept) for what, kept in grown[:1]]
-    often = [each for each in risen if each[3] >= MANY and each[2] >= 3 * each[1] and each[2] >= 2 * each[4]]
-    often = sorted(often, key=lambda each: -each[2])[:1]
-    once = [each for each in risen if each not in often and each[1] - each[4] >= max(each[1] / 2, transforms.NOISE)]
-    found += [("held", what, rise, times, rises) for what, rise, rises, times, _ in once[:1]]
-    found += [("churned", what, rise, times, rises) for what, rise, rises, times, _ in often]
-    return [Kind(*each) for each in found if each[4] >= LEAST_TOLD]
+    return _kinds(recording.lines, grown, rose(inner) + rose(outer))
 
 
 def kinds_of_calls(calls: Sequence[Call]) -> list[Kind]:
@@ -90,8 +73,60 @@ def kinds_of_calls(calls: Sequence[Call]) -> list[Kind]:
     grown = sorted((pair for pair in own if pair[1] > 0), key=lambda pair: (-pair[1], pair[0].own_growth))
     risen = transforms.most_risen_calls(calls, len(calls))
     risen += [call for call in transforms.most_risen_calls(calls, 1, "rises") if call not in risen]
-    rose = [(call, call.rise or 0, call.rises or 0, call.calls, max(0, kept[call.id])) for call in risen]
-    return _kinds([call for call in calls if call.parent is not None], grown, rose)
+    rose = (_Risen(call, call.rise or 0, call.rises or 0, call.calls, max(0, kept[call.id])) for call in risen)
+    return _kinds([call for call in calls if call.parent is not None], grown, _most_held(rose))
+
+
+class _Risen(NamedTuple):
+    """A line or call that rose, and what of that stayed."""
+
+    what: Line | Call
+    rise: int
+    rises: int
+    times: int
+    kept: int
+
+    @property
+    def gave_back(self) -> int:
+        """Bytes that it took and gave back, in all its times."""
+        return self.rises - self.kept
+
+    @property
+    def held(self) -> int:
+        """Bytes that one time took and gave back, at least."""
+        return max(self.rise - self.kept, self.gave_back // max(self.times, 1))
+
+    @property
+    def often(self) -> bool:
+        """Whether it took and gave back so many times that it is told as a sum."""
+        return self.times >= MANY and self.rises >= 3 * self.rise and self.gave_back >= self.kept
+
+    @property
+    def held_notably(self) -> bool:
+        """Whether what it held besides what stayed is more than the two can be off."""
+        return self.held >= max(LEAST_TOLD, transforms.TIE * self.rise)
+
+
+def _most_held(risen: Iterable[_Risen]) -> list[_Risen]:
+    """Those first that held most; of those that tie, in the order in which they are."""
+    risen = list(risen)
+    step = max(transforms.NOISE, transforms.TIE * max((each.held for each in risen), default=0))
+    return sorted(risen, key=lambda each: -round(each.held / step))
+
+
+def _kinds(things: Sequence[T], grown: list[tuple[T, int]], risen: list[_Risen]) -> list[Kind]:
+    """Of things and what they kept, and of those that rose, the one of each kind, if there is one.
+
+    Where heap was counted, what is alive is told in place of what stayed: pages that an allocator keeps are nobody's.
+    """
+    counted = any(what.heap is not None for what in things)
+    stayed = _most_alive(things) if counted else grown[:1]
+    found = [Kind("alive" if counted else "stayed", what, size, 1, size) for what, size in stayed]
+    once = [each for each in risen if not each.often and each.held_notably]
+    found += [Kind("held", each.what, each.held, each.times, each.held) for each in once[:1]]
+    often = sorted((each for each in risen if each.often), key=lambda each: -each.gave_back)
+    found += [Kind("churned", each.what, each.rise, each.times, each.gave_back) for each in often[:1]]
+    return [kind for kind in found if kind.together >= LEAST_TOLD]
 
 
 def _most_alive(things: Sequence[T]) -> list[tuple[T, int]]:

@@ -77,3 +77,48 @@ def test_little_is_not_told_and_neither_is_what_an_old_file_does_not_know(called
     assert memkit.kinds.kinds_of_calls(called((0, MAIN, 0), (1, "a", 0.5, 1, 1, 10, 0.5, 0.5)).calls) == []
     assert memkit.kinds.kinds_of_calls(called((0, MAIN, 0), (1, "a", 50)).calls) == []
     assert memkit.kinds.kinds_of_lines(made_up((0, 10))) == []
+
+
+def test_what_stayed_of_a_line_was_not_held_for_a_while(made_up):
+    recording = made_up((0, 10), (9, 60))
+    lines = (line(1, 50, 60, 60, memory=60), line(2, 0, 5, 5, memory=60))
+    assert told(memkit.kinds.kinds_of_lines(replace(recording, lines=lines))) == [
+        ("stayed: at most +50.0 MiB", 1),
+        ("held for a while, then given back: 10.0 MiB", 1),
+    ]
+
+
+def test_what_held_most_besides_what_stayed_comes_first(made_up):
+    lines = (line(1, 190, 200, 200, memory=200), line(2, 0, 60, 60, memory=200))
+    assert told(memkit.kinds.kinds_of_lines(replace(made_up((0, 10), (9, 200)), lines=lines)))[1:] == [
+        ("held for a while, then given back: 60.0 MiB", 2)
+    ]
+
+
+def test_each_time_a_line_ran_kept_only_its_part_of_what_stayed(made_up):
+    lines = (line(1, 50, 30, 30, hits=5, rises=150, memory=60),)
+    assert told(memkit.kinds.kinds_of_lines(replace(made_up((0, 10), (9, 60)), lines=lines)))[1:] == [
+        ("held for a while, then given back: 20.0 MiB", 1)
+    ]
+
+
+def test_what_stayed_did_not_come_and_go(made_up):
+    lines = (line(1, 50, 8, 8, hits=50, rises=400, memory=60),)
+    assert told(memkit.kinds.kinds_of_lines(replace(made_up((0, 10), (9, 60)), lines=lines)))[1:] == [
+        ("came and went: 50 times, at most 8.0 MiB, 350.0 MiB in all", 1)
+    ]
+
+
+def test_a_hundredth_of_what_a_line_rose_by_is_not_told_as_held(made_up):
+    lines = (line(1, 500, 504, 504, memory=510),)
+    assert [kind.name for kind in memkit.kinds.kinds_of_lines(replace(made_up((0, 10), (9, 510)), lines=lines))] == [
+        "stayed"
+    ]
+
+
+def test_what_stayed_of_a_call_was_not_held_for_a_while(called):
+    recording = called((0, MAIN, 0), (1, "keep", 50, 1, 1, 60, 80, 80))
+    assert told(memkit.kinds.kinds_of_calls(recording.calls)) == [
+        ("stayed: +50.0 MiB", "keep"),
+        ("held for a while, then given back: 30.0 MiB", "keep"),
+    ]
