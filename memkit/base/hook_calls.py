@@ -35,12 +35,14 @@ class Hooks:
         self._complain = complain
         self._manager = pluggy.PluginManager("memkit")
         self._manager.add_hookspecs(hookspecs)
-        self._consequence = self._refused = ""
+        self._consequence = ""
         self._left_out: set[pluggy.HookImpl] = set()
         self.caller: str | None = None
         """The plugin whose implementation runs now."""
         self.failures: dict[str, int] = {}
         """How often implementations of a hook have failed: hook -> number."""
+        self.refusals: list[str] = []
+        """What implementations of ``memkit_report`` refused, which is the fault of who asked for it."""
         self.reader_went_away = False
         """Whether an implementation wrote into a pipe that nobody reads any more."""
         if os.environ.get("MEMKIT_TRACE_HOOKS"):
@@ -69,13 +71,12 @@ class Hooks:
         """Whether any plugin implements a hook."""
         return bool(getattr(self._manager.hook, hook).get_hookimpls())
 
-    def call(self, hook: str, consequence: str, refused: str = "", **known: object) -> list[Any]:
+    def call(self, hook: str, consequence: str, **known: object) -> list[Any]:
         """Call a hook; returns the results of the implementations that did not fail.
 
-        ``consequence`` is what it means that one failed; the line about it ends with that. ``refused`` is the same of one
-        that refuses what it was given, and would do so again.
+        ``consequence`` is what it means that one failed; the line about it ends with that.
         """
-        self._consequence, self._refused = consequence, refused or consequence
+        self._consequence = consequence
         results: list[Any] | None = getattr(self._manager.hook, hook)(**known)
         return results or []
 
@@ -178,6 +179,9 @@ class Hooks:
         if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
             self.reader_went_away = True  # standard output was closed: nobody's fault; rich makes it an exit
             return
+        if hook == "memkit_report" and isinstance(error, UsageError):
+            self.refusals.append(str(error))
+            return
         self.failures[hook] = self.failures.get(hook, 0) + 1
         if hook in _NOT_AGAIN:
             self._left_out.add(implementation)
@@ -185,8 +189,7 @@ class Hooks:
             import traceback
 
             traceback.print_exception(error)
-        consequence = self._refused if isinstance(error, UsageError) else self._consequence
-        self._complain(f"plugin {implementation.plugin_name!r} failed: {in_a_line(error)}; {consequence}")
+        self._complain(f"plugin {implementation.plugin_name!r} failed: {in_a_line(error)}; {self._consequence}")
 
 
 def _for_each_recording(isolated: Callable[..., Any], argnames: Sequence[str]) -> Callable[..., None]:

@@ -105,8 +105,8 @@ class Plugins:
         """Whether any plugin implements a hook."""
         return self._hooks is not None and self._hooks.has(hook)
 
-    def _call(self, hook: str, consequence: str, refused: str = "", **known: object) -> list[Any]:
-        return [] if self._hooks is None else self._hooks.call(hook, consequence, refused, **known)
+    def _call(self, hook: str, consequence: str, **known: object) -> list[Any]:
+        return [] if self._hooks is None else self._hooks.call(hook, consequence, **known)
 
     def _failures(self, hook: str) -> int:
         return 0 if self._hooks is None else self._hooks.failures.get(hook, 0)
@@ -178,24 +178,34 @@ class Plugins:
     def check_needs(self, options: object, missing: Mapping[str, str]) -> None:
         """Raise ``UsageError`` for an option that was given and needs what will be missing; to each the remedy."""
         for action in self._options:
-            need = getattr(action, "needs", "")
-            if need in missing and getattr(options, action.dest, None) != action.default:
-                raise UsageError(f"{action.option_strings[-1]} is made of the {need} that were traced: {missing[need]}")
+            name, value, need = action.option_strings[-1], getattr(options, action.dest, None), getattr(action, "needs", "")
+            if value == action.default:
+                continue
+            if callable(need):
+                name, need = f"{name} {value}", need(value)
+            if need in missing:
+                made = "heap that was counted" if need == "heap" else f"{need} that were traced"
+                raise UsageError(f"{name} is made of the {made}: {missing[need]}")
 
     # -- the other hooks ---------------------------------------------------------------------------------------------------
 
     def report(self, recordings: Iterable[Recording], options: object) -> int:
         """Let each plugin report on recordings; return how many failed, those that failed as they followed included.
 
-        Raises ``UsageError``, before any of them begins, for an option of one recording where there are not one.
+        Raises ``UsageError``, before any of them begins, for an option of one recording where there are not one, and, when
+        all are through, for what one of them refused to make of these recordings.
         """
         recordings = tuple(recordings)
         self._refuse_several(recordings, options)
         before, again = self._failures("memkit_report"), self.again([recording.source for recording in recordings])
         with _spelled(sys.stdout, sys.stderr):
-            self._call("memkit_report", again, _SAFE, recording=recordings, recordings=recordings, options=options)
-        if self._hooks is not None and self._hooks.reader_went_away:  # the others have made their reports
-            raise BrokenPipeError
+            self._call("memkit_report", again, recording=recordings, recordings=recordings, options=options)
+        if self._hooks is not None:  # the others have made their reports
+            refusals, self._hooks.refusals = self._hooks.refusals, []
+            if refusals:
+                raise UsageError("; ".join(dict.fromkeys(refusals)))
+            if self._hooks.reader_went_away:
+                raise BrokenPipeError
         return self._failures("memkit_report") - before + self._failures("memkit_follow")
 
     def follow(self, recording: Recording, options: object) -> None:

@@ -22,8 +22,9 @@ class Option(Protocol):
     dest: str
     one_recording: bool
     """Set it to True where the option must not be given for several recordings."""
-    needs: str
-    """Set it to ``calls`` or ``lines`` where the option makes nothing of a recording without these."""
+    needs: str | Callable[[Any], str]
+    """Set it to ``calls``, ``lines`` or ``heap`` where the option makes nothing of a recording without these, or to a
+    function that returns one of them, or nothing, for the option's value."""
 
 
 class OptionParser(Protocol):

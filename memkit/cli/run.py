@@ -58,8 +58,8 @@ def command(name: str, words: list[str]) -> int:
             exit = _launched(name, program, path, meter, plugins, options, afterwards)
         finally:
             drop_unused(path, reserved)
-        failed = _report_failed(name, exit, path, replaces, plugins, options)
-    return exit.status or (FAILED if failed else 0)
+        code = _reported(name, exit, path, replaces, plugins, options)
+    return exit.status or code
 
 
 def _without_reporters(name: str, words: list[str]) -> tuple[Parser, Plugins, argparse.Namespace] | None:
@@ -132,21 +132,25 @@ def _launched(
         )
 
 
-def _report_failed(name: str, exit: Exit, path: str, replaced: bool, plugins: Plugins, options: argparse.Namespace) -> bool:
-    """Report on the recording, which has ``replaced`` an earlier one or not; whether that failed, or there is none."""
+def _reported(name: str, exit: Exit, path: str, replaced: bool, plugins: Plugins, options: argparse.Namespace) -> int:
+    """Report on the recording, which has ``replaced`` an earlier one or not.
+
+    Returns an exit code, which is 0 unless that failed or was refused, or there is none.
+    """
     if exit.recorded:
         if not plugins.has("memkit_report"):
-            return False
+            return 0
         try:
-            return bool(reported(plugins, [just_made(path, exit.unwritten, replaced)], options))
+            return FAILED if reported(plugins, [just_made(path, exit.unwritten, replaced)], options) else 0
+        except UsageError as error:
+            return say(f"{name}: {error}; the recording is safe", WRONG_USAGE)
         except BrokenPipeError:
-            return bool(reader_went_away())
+            return reader_went_away()
         except KeyboardInterrupt:
-            return bool(left(name, plugins, path))
+            return left(name, plugins, path)
     if exit.status in (WRONG_USAGE, INTERRUPTED):
-        return False
-    say(f"{name}: there is no recording in {path!r}: the program ended before it began, or removed it")
-    return True
+        return 0
+    return say(f"{name}: there is no recording in {path!r}: the program ended before it began, or removed it", FAILED)
 
 
 def _program(parser: Parser, options: argparse.Namespace) -> Program:

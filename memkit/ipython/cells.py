@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import memkit
 from memkit.base.errors import MeterError, UsageError, nearest
 from memkit.cli import report_options, run, run_options
-from memkit.ipython.cell_source import CellSource, builtin_profile, errors_as_warnings
+from memkit.ipython.cell_source import CellSource, builtin_profile, errors_as_warnings, warn
 from memkit.model.file_format import is_recording
 from memkit.record import files
 from memkit.record.exit_status import how_it_ended
@@ -186,7 +186,10 @@ class RecordedCell:
                 self._show(recording)
             quiet, chosen.quiet = getattr(chosen, "quiet", False), True  # it has been shown
             with naming_files(chosen):
-                self._plugins.report([recording], chosen)  # which reports failures on stderr
+                try:
+                    self._plugins.report([recording], chosen)  # which reports failures on stderr
+                except UsageError as error:
+                    warn(f"%%memkit: {error}")
                 chosen.quiet = quiet
             if not quiet:
                 self._show_pictures()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memkit.base.errors import MemkitError
+from memkit.base.errors import MemkitError, UsageError
 from memkit.base.plugins import Plugins
 from memkit.model.recording import Recording
 from memkit.report.output import naming_files
@@ -23,16 +23,21 @@ def report(
 
     ``recording`` is a ``Recording`` or several; the options are those of ``memkit report``, with ``_`` for ``-`` and
     without the leading dashes. ``without`` names plugins to leave out, as ``-p no:NAME`` does. Raises ``UsageError`` for
-    an unknown option or plugin, a value that its option refuses, and several recordings for a report of one, and
-    ``MemkitError`` where a report could not be made. Where nobody reads what it prints, it raises ``BrokenPipeError`` as
-    ``print`` does, once the other reports have been made.
+    an unknown option or plugin, a value that its option refuses, and several recordings for a report of one. Once the other
+    reports have been made, it raises ``UsageError`` for one that these recordings have nothing for, ``MemkitError`` where
+    one could not be made, and ``BrokenPipeError``, as ``print`` does, where nobody reads what it prints.
     """
     complaints: list[str] = []
     plugins = Plugins(without, complain=complaints.append)
     plugins.check_names(without)
     recordings = (recording,) if isinstance(recording, Recording) else tuple(recording)
     chosen = plugins.options(command, options)
-    with naming_files(chosen):
-        failed = plugins.report(recordings, chosen)
+    try:
+        with naming_files(chosen):
+            failed = plugins.report(recordings, chosen)
+    except UsageError as refusal:
+        if complaints:
+            raise MemkitError("; ".join([*complaints, str(refusal)])) from None
+        raise
     if failed:
         raise MemkitError("; ".join(complaints))

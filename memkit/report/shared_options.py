@@ -11,6 +11,7 @@ from memkit.report import heaps
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
 
     from memkit.base.protocols import OptionParser
     from memkit.model.recording import Recording
@@ -64,6 +65,7 @@ def add_by_option(parser: OptionParser) -> None:
         metavar="KEY",
         type=by_key,
         choices=PICTURE_KEYS,
+        needs=lambda key: "heap" if key in heaps.KEYS else "",
         help="what pictures and stacks of calls are by: growth (the default; where nothing grew rise), peak, rise or time; "
         "with --heap also heap (alive at the end), heap-peak (alive at the peak), allocated or temporary",
     )
@@ -83,10 +85,12 @@ def chosen_by(options: Namespace) -> str | None:
     return by or (sort if sort in ("rise", "time", *heaps.KEYS) else None)
 
 
-def _add(parser: OptionParser, *names: str, **settings: Any) -> None:
+def _add(parser: OptionParser, *names: str, needs: Callable[[Any], str] | None = None, **settings: Any) -> None:
     """Add an option, unless a reporter before has done so."""
     with suppress(ArgumentError):  # the names are taken
-        parser.add_argument(*names, **settings)
+        option = parser.add_argument(*names, **settings)
+        if needs is not None:
+            option.needs = needs
 
 
 def sort_key(text: str) -> str:

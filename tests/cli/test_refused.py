@@ -59,11 +59,51 @@ def test_a_report_of_lines_needs_a_program_in_python(refused, option, file):
     assert f"{option} is made of the lines that were traced" in refused(option, file, "--program", "sleep", "1")
 
 
-@pytest.mark.parametrize("option", ["--csv-lines", "--csv-calls", "--folded", "--pprof", "--speedscope"])
+WITHOUT_ROWS = {"--csv-lines": "-", "--csv-calls": "-", "--folded": "-", "--speedscope": "-", "--pprof": "-", "--flame": "a.png"}
+WITHOUT_ROWS["--plot-lines"] = "a.png"
+
+
+@pytest.mark.parametrize("option", WITHOUT_ROWS)
 def test_a_report_that_a_recording_has_nothing_for_is_not_offered_again(made_up, capsys, option):
     recording = made_up((0, 1), source="r.memkit")
-    with pytest.raises(memkit.MemkitError, match=f"{option} has nothing to write.*; the recording is safe$"):
-        memkit.report(recording, quiet=True, **{option[2:].replace("-", "_"): "-"})
+    with pytest.raises(
+        memkit.UsageError, match=rf"^{option} has nothing to (write|draw): no \w+ were traced; record with --"
+    ):
+        memkit.report(recording, quiet=True, **{option[2:].replace("-", "_"): WITHOUT_ROWS[option]})
+
+
+@pytest.mark.parametrize("option", WITHOUT_ROWS)
+def test_a_report_that_has_nothing_to_show_is_a_usage_error_of_the_command(folder, capsys, option):
+    assert main.run(["-q", "-o", "a.memkit", "-c", "pass"]) == 0
+    assert main.main(["report", "-q", option, WITHOUT_ROWS[option], "--csv", "a.csv", "a.memkit"]) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith(f"memkit: {option} has nothing to ") and shown.err.count("\n") == 1
+    assert shown.out == "" and os.path.getsize("a.csv") > 0  # the other report is made
+
+
+def test_reports_that_are_refused_for_one_reason_say_so_once(folder, capsys):
+    assert main.run(["-q", "-o", "a.memkit", "--calls", "job.py"]) == 0
+    assert main.main(["report", "--folded", "-", "--speedscope", "b.json", "--by", "heap", "-q", "a.memkit"]) == 2
+    assert capsys.readouterr().err == "memkit: --by heap: no heap was counted by calls; record with --heap\n"
+
+
+def test_the_code_of_a_program_comes_before_that_of_a_refused_report(folder, capsys):
+    assert main.run(["-q", "-o", "a.memkit", "--csv-lines", "-", "-c", "pass"]) == 2
+    said = "memkit-run: --csv-lines has nothing to write: no lines were traced; record with --lines, or put @profile"
+    assert capsys.readouterr().err == f"{said}; the recording is safe\n"
+    assert main.run(["-q", "-o", "a.memkit", "--csv-lines", "-", "-c", "exit(3)"]) == 3
+
+
+def test_a_refusal_does_not_hide_a_report_that_failed(install_plugin, made_up):
+    install_plugin("@memkit.hookimpl\ndef memkit_report(recording): raise RuntimeError('no ink')", "broken")
+    with pytest.raises(memkit.MemkitError, match=r"'broken' failed: RuntimeError: no ink.*; --folded has nothing to write"):
+        memkit.report(made_up((0, 1)), quiet=True, folded="-")
+
+
+@pytest.mark.parametrize("key", ["heap", "heap-peak", "allocated", "temporary"])
+def test_pictures_by_heap_need_heap(refused, key):
+    said = refused("--calls", "--folded", "-", "--by", key, "job.py")
+    assert said == f"--by {key} is made of the heap that was counted: add --heap"
 
 
 @pytest.mark.parametrize("option", ["--lines", "--calls"])

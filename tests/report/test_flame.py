@@ -203,7 +203,7 @@ def test_another_suffix_is_refused_with_those_there_are(called, tmp_path, monkey
 
 
 def test_nothing_to_draw_is_one_clear_error(made_up, called, tmp_path):
-    with pytest.raises(memkit.MemkitError, match="--flame has nothing to draw: no calls were traced; record with --calls"):
+    with pytest.raises(memkit.UsageError, match="--flame has nothing to draw: no calls were traced; record with --calls"):
         memkit.report(made_up((0, 10)), flame=tmp_path / "a.png", quiet=True)
     with pytest.raises(memkit.MemkitError, match="--flame takes one recording, not 2"):
         memkit.report([called(), called()], flame=tmp_path / "a.png", quiet=True)

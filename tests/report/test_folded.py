@@ -66,7 +66,7 @@ def test_what_is_very_deep_counts_as_the_call_at_the_greatest_depth(called):
 
 
 def test_nothing_to_write_is_one_clear_error(made_up, called, tmp_path):
-    with pytest.raises(memkit.MemkitError, match="--folded has nothing to write: no calls were traced; record with --calls"):
+    with pytest.raises(memkit.UsageError, match="--folded has nothing to write: no calls were traced; record with --calls"):
         memkit.report(made_up((0, 10)), folded=tmp_path / "a.txt", quiet=True)
     with pytest.raises(memkit.MemkitError, match="--folded takes one recording, not 2"):
         memkit.report([called(), called()], folded=tmp_path / "a.txt", quiet=True)

@@ -108,7 +108,7 @@ def test_libraries_are_counted_with_their_callers_unless_all_is_asked_for(called
 
 def test_nothing_to_write_is_one_clear_error(made_up, called, tmp_path):
     with pytest.raises(
-        memkit.MemkitError, match="--speedscope has nothing to write: no calls were traced; record with --calls"
+        memkit.UsageError, match="--speedscope has nothing to write: no calls were traced; record with --calls"
     ):
         memkit.report(made_up((0, 10)), speedscope=tmp_path / "a.json", quiet=True)
     with pytest.raises(memkit.MemkitError, match="--speedscope takes one recording, not 2"):

@@ -12,7 +12,7 @@ import threading
 import pytest
 
 import memkit
-from memkit.base.errors import MemkitError, MeterError
+from memkit.base.errors import MeterError, UsageError
 from memkit.report.reporters import heap
 from memkit.system import engine
 
@@ -672,7 +672,7 @@ def test_functions_can_be_listed_by_heap(whole, capsys, key, first, second):
 def test_functions_can_be_sorted_by_heap_only_where_it_was_counted(tmp_path):
     with memkit.record(heap=True, lines=[outer]) as run:
         outer()
-    with pytest.raises(MemkitError, match=r"--sort heap: no heap was counted by calls; record with --heap"):
+    with pytest.raises(UsageError, match=r"--sort heap: no heap was counted by calls; record with --heap"):
         memkit.report(run.recording, sort="heap")
 
 
@@ -694,7 +694,7 @@ few = read()[::200]
 def test_a_picture_by_heap_needs_one(tmp_path):
     with memkit.record(calls=True) as run:
         outer()
-    with pytest.raises(MemkitError, match=r"--by heap: no heap was counted by calls; record with --heap"):
+    with pytest.raises(UsageError, match=r"^--by heap: no heap was counted by calls; record with --heap"):
         memkit.report(run.recording, folded=str(tmp_path / "a.folded"), by="heap", quiet=True)
 
 

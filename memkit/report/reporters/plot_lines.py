@@ -47,7 +47,7 @@ def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
     if not options.plot_lines:
         return
     if not recording.lines:
-        raise memkit.MemkitError("--plot-lines has nothing to draw: no lines were traced; record with --lines")
+        raise memkit.UsageError("--plot-lines has nothing to draw: no lines were traced; record with --lines")
     memkit.pictures.save(draw(recording), options.plot_lines)
 
 
