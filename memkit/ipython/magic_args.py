@@ -22,7 +22,7 @@ def split(magic: str, line: str, flags: str = "", valued: str = "") -> tuple[dic
     """
     found: dict[str, list[str]] = {}
     rest = line.lstrip()
-    while match := re.match(r"-(-(?=\s|$)|[A-Za-z])", rest):
+    while match := re.match(r"-(-[A-Za-z][\w-]*|-(?=\s|$)|[A-Za-z])", rest):
         letter, rest = match[1], rest[match.end() :]
         if letter == "-":
             break
@@ -37,7 +37,9 @@ def split(magic: str, line: str, flags: str = "", valued: str = "") -> tuple[dic
             rest = rest[word.end() :].lstrip()
         else:
             known = ", ".join(f"-{each}" for each in flags + valued)
-            raise UsageError(f"%{magic} has no option -{letter}; it has {known}; write -- before a statement that begins so")
+            other = "; %%memkit has those of memkit-run" if letter.startswith("-") else ""
+            hint = "write -- before a statement that begins so"
+            raise UsageError(f"%{magic} has no option -{letter}; it has {known}{other}; {hint}")
     return found, rest.lstrip()
 
 

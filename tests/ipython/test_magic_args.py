@@ -19,6 +19,8 @@ from memkit.ipython.magic_args import number, split
         ("-or3 x", {"o": [""], "r": ["3"]}, "x"),
         ("-r 1 -r 2 x", {"r": ["1", "2"]}, "x"),
         ("-o -- -x", {"o": [""]}, "-x"),
+        ("-- --x", {}, "--x"),
+        ("--5", {}, "--5"),
         ("-1 + 2", {}, "-1 + 2"),
         ("-o  f('a  b',  -r)", {"o": [""]}, "f('a  b',  -r)"),
         ("-r 'a b' it's", {"r": ["a b"]}, "it's"),
@@ -30,7 +32,16 @@ def test_options_are_taken_from_the_front_and_the_statement_is_unchanged(line, o
     assert split("magic", line, "co", "r") == (options, rest)
 
 
-@pytest.mark.parametrize(("line", "said"), [("-z 3", "no option -z; it has -c, -o, -r"), ("-r", "-r: a value is missing")])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("-z 3", r"^%magic has no option -z; it has -c, -o, -r; write --"),
+        ("-r", "-r: a value is missing"),
+        ("--heap", r"^%magic has no option --heap; it has -c, -o, -r; %%memkit has those of memkit-run; write --"),
+        ("--heap -r f()", "has no option --heap; "),
+        ("-o --on-limit=stop x", "has no option --on-limit; "),
+    ],
+)
 def test_an_unknown_option_is_refused(line, said):
     with pytest.raises(UsageError, match=said):
         split("magic", line, "co", "r")
