@@ -29,7 +29,7 @@ class MemWatcher(memkit.MemWatcher):
         self.t1 = time.time()
         return super()._measurement()
 
-    def _show(self, name: str, measured: Measured) -> None:
+    def _show(self, name: str, measured: Measured, between: int) -> None:
         print(line(name, measured, 3, 3))
 
     @property

@@ -53,6 +53,7 @@ class MemWatcher:
         self.shell = shell or _shell()
         self._open: list[_Cell] = []
         self._last: Measured | None = None
+        self._ended: int | None = None  # memory at the end of the previous cell
         self._untold: tuple[_Cell, Measured] | None = None  # whose line would be in a text that is captured
         self._outermost: int | str | None = None  # the execution count of the cell that runs nested ones
 
@@ -80,11 +81,12 @@ class MemWatcher:
         if other is not None:
             other.stop_watching_memory()
         _watchers[self.shell] = self
+        self._ended = None
         self.shell.events.register("pre_run_cell", self._before)
         self.shell.events.register("post_run_cell", self._after)
         running = getattr(self.shell.displayhook, "exec_result", None)
         if running is not None:
-            self._open.append(_Cell(running.info, False, self._measurement()))
+            self._open.append(_Cell(running.info, False, self._measurement(), 0))
 
     def stop_watching_memory(self) -> None:
         """Stop watching. Does nothing if it is off already."""
@@ -109,7 +111,9 @@ class MemWatcher:
         nested = bool(self._open)
         if nested and running is not None:
             self._outermost = running.execution_count if running.info.store_history else NO_NUMBER
-        self._open.append(_Cell(info, nested, self._measurement()))
+        measurement = self._measurement()
+        between = 0 if nested or self._ended is None else measurement.before - self._ended
+        self._open.append(_Cell(info, nested, measurement, between))
 
     def _measurement(self) -> Measurement:
         return Measurement(curve=self.curve and _has_front_end(self.shell))
@@ -123,14 +127,16 @@ class MemWatcher:
             self._open.remove(cell)
         elif untold is not None and not _is_captured(self.shell):  # in this cell, below %%capture, this was switched on
             self._untold = None
-            self._show(self._name(untold[0]._replace(info=info), result), untold[1])
+            self._show(self._name(untold[0]._replace(info=info), result), untold[1], untold[0].between)
             return
         else:
             return
         try:
             self._last = measured = cell.measurement.end()
+            if not cell.nested:
+                self._ended = measured.after
             if not _is_captured(self.shell):
-                self._show(self._name(cell, result), measured)
+                self._show(self._name(cell, result), measured, cell.between)
             elif not cell.nested:  # otherwise the cell around it is told of
                 self._untold = cell, measured
         except (MemkitError, OSError) as error:
@@ -142,8 +148,8 @@ class MemWatcher:
             number = self._outermost if cell.nested else NO_NUMBER
         return f"In [{self.shell.execution_count if number is None else number}]{' (nested)' if cell.nested else ''}"
 
-    def _show(self, name: str, measured: Measured) -> None:
-        text = line(name, measured)
+    def _show(self, name: str, measured: Measured, between: int) -> None:
+        text = line(name, measured) + between_cells(between)
         if measured.time < SHORTEST_WITH_CURVE or not (self.curve and _has_front_end(self.shell)):
             print(text)
             return
@@ -165,6 +171,8 @@ class _Cell(NamedTuple):
     nested: bool
     """Whether another cell runs it."""
     measurement: Measurement
+    between: int
+    """Bytes by which memory grew between the end of the previous cell and its beginning."""
 
 
 def line(name: str, measured: Measured, sizes: int = 1, times: int = 2) -> str:
@@ -175,6 +183,12 @@ def line(name: str, measured: Measured, sizes: int = 1, times: int = 2) -> str:
         f"peaked {measured.rise / MIB:.{sizes}f} MiB above current{'' if measured.exact else ' (sampled)'}, "
         f"total RAM usage {measured.after / MIB:.{sizes}f} MiB"
     )
+
+
+def between_cells(size: int) -> str:
+    """What makes the lines add up: what was no cell's doing, such as that of a thread or of the kernel that sends output."""
+    text = f"{size / MIB:+.1f}"
+    return "" if text[1:] == "0.0" else f" ({text} MiB between cells)"
 
 
 _watchers: weakref.WeakKeyDictionary[InteractiveShell, MemWatcher] = weakref.WeakKeyDictionary()

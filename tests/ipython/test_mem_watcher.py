@@ -8,14 +8,14 @@ import pytest
 
 import memkit
 from memkit.ipython.measurement import Measured
-from memkit.ipython.mem_watcher import Measurements, active, line
+from memkit.ipython.mem_watcher import Measurements, active, between_cells, line
 from memkit.system import engine
 
 MIB = 1 << 20
 SECOND = 1_000_000_000
 LINE = re.compile(
     r"^In \[(\d+)\]( \(nested\))? used (-?\d+\.\d) MiB RAM in (\d+\.\d\d)s, peaked (\d+\.\d) MiB above current"
-    r"( \(sampled\))?, total RAM usage (\d+\.\d) MiB$",
+    r"( \(sampled\))?, total RAM usage (\d+\.\d) MiB(?: \([+-]\d+\.\d MiB between cells\))?$",
     re.MULTILINE,
 )
 
@@ -124,6 +124,45 @@ def test_a_cell_that_runs_others_is_reported_after_them(watched):
     found = told(watched("get_ipython().run_cell('inner = touched(20)'); outer = touched(10)"))
     assert [(number, nested) for number, nested, *_ in found] == [(3, True), (3, False)]
     assert [grew for *_, grew, _ in found] == pytest.approx([20, 30], abs=1)
+
+
+def sums(text):
+    """Of each line in a text: what the cell used, what came between it and the previous cell, and the total."""
+    pattern = r"used (-?[\d.]+) MiB.*total RAM usage ([\d.]+) MiB(?: \(([+-][\d.]+) MiB between cells\))?$"
+    found = re.findall(pattern, text, re.MULTILINE)
+    return [(float(used), float(between or 0), float(total)) for used, total, between in found]
+
+
+def test_what_came_between_cells_is_told_so_that_the_lines_add_up(watched, touched):
+    [(_, _, before)] = sums(watched("1"))
+    kept = touched(30)  # as a thread would, or the kernel that sends output
+    [(used, between, total)] = sums(watched("inner = touched(20)"))
+    assert between == pytest.approx(30, abs=1)
+    assert total == pytest.approx(before + between + used, abs=0.16)  # each is rounded
+    kept.close()
+    [(used, between, after)] = sums(watched("2"))
+    assert between == pytest.approx(-30, abs=1)
+    assert after == pytest.approx(total + between + used, abs=0.16)
+
+
+def test_what_would_be_shown_as_nothing_is_not_told():
+    assert [between_cells(sign * MIB // 32) for sign in (1, 0, -1)] == ["", "", ""]
+    assert between_cells(-3 * MIB // 2) == " (-1.5 MiB between cells)"
+
+
+def test_what_came_between_cells_is_told_of_the_outer_cell_alone(watched, touched):
+    watched("1")
+    kept = touched(30)
+    nested = watched("get_ipython().run_cell('inner = touched(20)'); outer = touched(10)").splitlines()
+    assert ["between" in line for line in nested] == [False, True]
+    kept.close()
+
+
+def test_what_came_while_nobody_watched_is_not_told(watched, touched):
+    watched("watcher.stop_watching_memory()")
+    kept = touched(30)
+    assert "between" not in watched("watcher.start_watching_memory()")
+    kept.close()
 
 
 def test_code_run_without_history_has_no_cell_number(watched):
