@@ -234,6 +234,8 @@ def _calls(recording: Recording, sort: str | None, hidden: int) -> Iterator[str]
         yield _faint(left)
     if hidden:
         yield _faint(f"{hidden:,} more, of libraries and the like, counted with their callers")
+    if added := call_paths.at_once(recording, paths):
+        yield _faint(added)
     if risen := call_paths.most_risen(recording):
         yield from _list(call_paths.MOST_RISEN_TITLE, risen)
     yield from map(_plain, call_paths.kinds(recording))

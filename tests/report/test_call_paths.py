@@ -1,6 +1,7 @@
 """The tree of calls, the list of functions, their CSV and JSON, on recordings made by hand."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -129,6 +130,34 @@ def test_a_deep_recursion_takes_a_few_rows(called):
 def test_each_thread_has_its_root(called):
     recording = called((0, MAIN, 1), (0, "<thread A>", 0), (1, "work", 7), (0, "<thread B>", 3))
     assert tree(recording) == [(0, "<thread A>"), (1, "work"), (0, "<thread B>"), (0, MAIN)]
+
+
+def in_threads(recording, *threads):
+    """The same recording, its calls made by these threads."""
+    return replace(recording, calls=tuple(call._replace(thread=each) for call, each in zip(recording.calls, threads)))
+
+
+def test_times_of_threads_that_add_up_to_more_than_the_run_are_explained(called):
+    rows = (0, MAIN, 0, 1, 3, 20), (1, "main", 40, 1, 0, 50), (0, "<thread a>", 30, 1, 4, 50)
+    recording = in_threads(called(*rows), 1, 1, 2)
+    said = "time adds up threads that ran or waited at once: 7.00 ms in a run of 5.00 ms"
+    assert said in shown(recording)
+    assert said in memkit.mimebundle(recording)["text/html"]
+    several = replace(recording, processes=recording.processes * 2)
+    assert said.replace("threads", "threads and processes") in shown(several)
+
+
+def test_times_that_do_not_add_up_to_more_than_the_run_need_no_line(called):
+    rows = (0, MAIN, 0, 1, 3, 20), (1, "main", 40, 1, 0, 50), (0, "<thread a>", 30, 1, 2, 50)
+    assert not any("time adds up" in line for line in shown(in_threads(called(*rows), 1, 1, 2)))
+    one = called((0, MAIN, 40, 1, 7, 20), (1, "main", 40))  # a clock that was off
+    assert not any("time adds up" in line for line in shown(one))
+
+
+def test_times_that_are_not_shown_need_no_line(called):
+    rows = (0, MAIN, 0, 1, 3, 20), (1, "main", 40, 1, 0, 50), (0, "<thread a>", 30, 1, 4, 50)
+    recording = in_threads(called(*rows), 1, 1, 2)
+    assert not any("time adds up" in line for line in shown(recording, width=60))
 
 
 def test_where_nothing_grew_the_tree_leads_to_the_peak(called):

@@ -111,10 +111,13 @@ def page(recording: memkit.Recording, sort: str | None = None, hidden: int = 0, 
         yield memkit.styled((none_known(recording), "memkit.remark"))
         return
     paths = memkit.transforms.MainPaths(recording.calls, sort)
-    yield from memkit.cut(tree(paths, narrowed(columns_of(recording, TREE), width)), width)
+    columns = narrowed(columns_of(recording, TREE), width)
+    yield from memkit.cut(tree(paths, columns), width)
     if hidden:
         where = "counted with these, those of libraries with their callers; --show-all shows libraries"
         yield memkit.styled((f"{_count(hidden, 'path')} {where}", "dim"))
+    if (added := at_once(recording, paths)) and ("time", 0) not in columns:
+        yield from memkit.cut([memkit.styled((added, "dim"))], width)
     yield memkit.styled()
     by = sort or ("own" if paths.by == "growth" else paths.by)
     yield from memkit.cut(functions(recording, paths, by, width), width)
@@ -277,6 +280,16 @@ def left_out(paths: memkit.transforms.MainPaths, shown: int) -> str:
     less = {"growth": "grew by less", "rise": "rose less", "peak": "rose less", "time": "took less"}[paths.by]
     left = paths.count - shown
     return f"and {_count(left, 'path')} more that {less}; --csv-calls and --json have them all" if left else ""
+
+
+def at_once(recording: memkit.Recording, paths: memkit.transforms.MainPaths) -> str:
+    """What the times are, in words, where they add up to more than the run; empty elsewhere."""
+    several = len({(call.thread, call.process) for call in recording.calls}) > 1
+    if not several or paths.time <= recording.duration:
+        return ""
+    time, who = memkit.units.show_time, "threads and processes" if len(recording.processes) > 1 else "threads"
+    whole, run = time(paths.time), time(recording.duration)
+    return f"time adds up {who} that ran or waited at once: {whole} in a run of {run}"
 
 
 def cells(paths: memkit.transforms.MainPaths, call: memkit.Call, columns: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
