@@ -5,7 +5,13 @@ Nothing else in memkit knows a unit.
 
 from __future__ import annotations
 
+import os
+
 from memkit.base.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SECOND = 1_000_000_000
 SHORTEST_INTERVAL = SECOND // 10_000
@@ -16,6 +22,9 @@ TAB = 4
 
 _COMMANDS = (*range(9), *range(11, 32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _ESCAPES = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in (*_COMMANDS, 0xFFFE, 0xFFFF)}
+_DOTS = "..."
+_MOST_CUTS = 5
+"""Those that differ in a second place, too, are cut a second time, and so on; this is enough for what people call alike."""
 _LETTERS = "bikmgtBIKMGT"
 _BLANKS = "\t\xa0\u2007\u202f\u3000"
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -103,6 +112,39 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() or letter in _BLANKS or _is_odd(letter) else "?" for letter in text)
+
+
+def cut_apart(texts: Iterable[str], most: int) -> list[str]:
+    """The texts, each of at most so many characters, and those that differ still different: dots are for what is left out.
+
+    That is the middle, or, of those that would be cut alike, what they have in common before their first difference.
+    """
+    texts = list(texts)
+    cut = {text: _cut_before(text, most, len(text)) for text in texts}
+    for _ in range(_MOST_CUTS):
+        alike: dict[str, list[str]] = {}
+        for text, short in cut.items():
+            alike.setdefault(short, []).append(text)
+        for those in alike.values():
+            if len(those) > 1:
+                difference = len(os.path.commonprefix(those))  # noqa: RUF071 (of letters, not of folders)
+                cut |= {text: _cut_before(text, most, difference) for text in those}
+    return [cut[text] for text in texts]
+
+
+def _cut_before(text: str, most: int, place: int) -> str:
+    """A text of at most so many characters: its beginning, and what is around a place, from the beginning of a word on."""
+    if len(text) <= most:
+        return text
+    head = (most - len(_DOTS)) // 2
+    room = most - len(_DOTS) - head
+    nearby = range(max(place - room // 2, 0), min(place, len(text)))
+    word = next((at + 1 for at in nearby if text[at] in " /=,"), place - room // 4)
+    if word + room >= len(text):
+        return text[:head] + _DOTS + text[-room:]
+    if word <= head + len(_DOTS):
+        return text[: most - len(_DOTS)] + _DOTS
+    return text[:head] + _DOTS + text[word : word + room - len(_DOTS)] + _DOTS
 
 
 def _is_odd(letter: str) -> bool:

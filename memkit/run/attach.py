@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 
 from memkit.base.errors import MeterError, UsageError
-from memkit.base.units import parse_interval
+from memkit.base.units import cut_apart, parse_interval
 from memkit.model.file_format import Awaited
 from memkit.run.external import ExternalProcess, ExternalRecording
 from memkit.run.group_watch import GroupWatch
@@ -58,7 +58,9 @@ def find(word: str, meter: str) -> ExternalProcess:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        lines = "\n".join(f"{each.pid:>8}  {shortened(' '.join(each.argv), _LONGEST_COMMAND)}" for each in matches)
+        commands = cut_apart((" ".join(each.argv) for each in matches), _LONGEST_COMMAND)
+        pairs = zip(matches, commands)
+        lines = "\n".join(f"{each.pid:>8}  {shortened(command, _LONGEST_COMMAND)}" for each, command in pairs)
         raise UsageError(
             f"{len(matches)} processes have {word!r} in their name or command; give the number of one:\n{lines}"
         )

@@ -132,3 +132,39 @@ def test_what_is_no_size_is_refused_with_the_units_there_are(text):
 )
 def test_what_would_command_a_terminal_is_a_question_mark(text, shown):
     assert units.printable(text) == shown
+
+
+SPAWNED = "-c from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=5, pipe_handle={}) --multiprocessing-fork"
+WORKER = "serve.py --config /etc/shop/production/one.toml --id {} --port {} --log /var/log/shop/all.log"
+
+
+@pytest.mark.parametrize("most", [24, 26, 40, 60])
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [f"/srv/app/releases/2024-11-30/code/worker_{name}.py" for name in "abc"],
+        [SPAWNED.format(number) for number in (7, 9, 11)],
+        [WORKER.format(*each) for each in ((1, 80), (2, 80), (2, 81))],
+        ["x" * 99, "x" * 50 + "y" + "x" * 48, "x" * 98 + "z"],
+        ["job " + "x" * 100, "job " + "x" * 100 + " --again and again and again and again and again"],
+        ["short", "y" * 100],
+    ],
+)
+def test_texts_that_differ_are_cut_to_texts_that_differ(texts, most):
+    cut = units.cut_apart(texts, most)
+    assert len(set(cut)) == len(texts)
+    assert all(len(each) <= most and each[:4] == text[:4] for each, text in zip(cut, texts))
+
+
+def test_what_is_cut_shows_its_beginning_and_its_end_or_what_is_its_own():
+    path = "/srv/app/releases/2024-11-30/code/worker_{}.py"
+    assert units.cut_apart([path.format("a")], 24) == ["/srv/app/r.../worker_a.py"[:10] + "...worker_a.py"]
+    assert units.cut_apart([WORKER.format(1, 80), WORKER.format(2, 80)], 32) == [
+        "serve.py --con...--id 1 --por...",
+        "serve.py --con...--id 2 --por...",
+    ]
+
+
+def test_what_fits_is_not_cut_and_the_same_stays_the_same():
+    assert units.cut_apart(["a" * 24, "b" * 25, "b" * 25], 24) == ["a" * 24, *["b" * 10 + "..." + "b" * 11] * 2]
+    assert units.cut_apart([], 24) == []

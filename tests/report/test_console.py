@@ -447,6 +447,19 @@ def test_each_process_is_a_row_those_that_rose_highest_first(small_tree):
     assert [span.style for span in row.spans] == ["memkit.bad"]
 
 
+def test_commands_that_differ_only_at_their_ends_are_told_apart(small_tree):
+    folder = "/srv/shop/releases/2024-11-30/code/of/the/service"
+    processes = tuple(
+        process._replace(command=f"/usr/bin/python3 {folder}/work_{number}.py")
+        for number, process in enumerate(small_tree.processes)
+    )
+    shown = lines(replace(small_tree, processes=processes))
+    head = next(number for number, line in enumerate(shown) if line.startswith("process"))
+    assert [line.rpartition("  ")[2].split()[-1] for line in shown[head + 1 :][:3]] == [
+        f"/srv/shop/...e/work_{number}.py" for number in (1, 0, 2)
+    ]
+
+
 def test_of_many_processes_the_rest_is_one_line_that_tells_of_failures(tree):
     ending = Ending("exited", code=3)
     children = {pid: ([(1, 500 - pid), (2, 500 - pid)], *[ending] * (pid % 40 == 0)) for pid in range(100, 300)}

@@ -348,6 +348,18 @@ def test_a_lane_ends_with_a_question_mark_where_the_end_is_unknown(tree):
     assert max(lanes.collections[1].get_paths()[0].vertices[:, 0]) == 4
 
 
+def test_lanes_and_curves_of_commands_that_begin_alike_are_told_apart(small_tree, made_up):
+    folder = "/srv/shop/releases/2024-11-30/code/of/the/service"
+    commands = [f"/usr/bin/python3 {folder}/work.py --shard {number}" for number in range(3)]
+    processes = tuple(
+        process._replace(command=command) for process, command in zip(small_tree.processes, commands, strict=True)
+    )
+    names = [label.get_text() for label in draw([replace(small_tree, processes=processes)]).axes[1].get_yticklabels()]
+    assert sorted(name.split("  ")[0] for name in names) == [f"/srv/shop/r...py --shard {number}" for number in range(3)]
+    [axes] = draw([made_up((0, 10), (5, 20), argv=tuple(command.split())) for command in commands]).axes
+    assert len({label.rsplit(" ", 1)[0] for label in legend(axes)}) == 3
+
+
 def test_dollar_signs_are_no_mathematics(small_tree, made_up, tmp_path):
     odd = "echo $a^$"
     processes = tuple(process._replace(command=odd) for process in small_tree.processes)

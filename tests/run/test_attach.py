@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from memkit.base.units import cut_apart
 from memkit.model import file_format, reader
 from memkit.run import attach as attach_module
 from memkit.run.external import ExternalProcess
@@ -297,7 +298,7 @@ def test_several_that_fit_are_listed_and_not_guessed_among(target, refused):
         stack.callback(other.close)
         head, *lines = refused(target.name)
     assert head == f"memkit: 2 processes have '{target.name}' in their name or command; give the number of one:"
-    command = " ".join(target.process.args)[:110]
+    [command] = cut_apart([" ".join(target.process.args)], 110)
     assert sorted(lines) == sorted(f"{pid:>8}  {command}" for pid in (target.pid, other.pid))
 
 

@@ -118,11 +118,12 @@ def _processes(recording: memkit.Recording, width: int) -> Iterator[Text]:
         table.append((*numbers, _program(process.command)))
     widths = [max(map(len, column)) for column in zip(*table)]
     room = max(LEAST_COMMAND, width - sum(widths[:7]) - 7)
+    commands = memkit.units.cut_apart((cells[7] for cells in table), room)
     failed = [False, *(process.ending.failed for process, _, _ in rows)]
-    for cells, bad in zip(table, failed):
+    for cells, command, bad in zip(table, commands, failed):
         line = " ".join(f"{cell:>{wide}}" for cell, wide in zip(cells[:6], widths))
         style = "memkit.bad" if bad else "dim" if cells is table[0] else ""
-        yield memkit.styled((f"{line} {cells[6]:<{widths[6]}} {_shortened(cells[7], room)}", style))
+        yield memkit.styled((f"{line} {cells[6]:<{widths[6]}} {command}", style))
     if len(rows) > MOST_PROCESSES:
         yield from _more_processes(rows[MOST_PROCESSES:])
 

@@ -73,9 +73,10 @@ def draw(recordings: Sequence[memkit.Recording]) -> Figure:
         highest = max(highest, *(sample.peak for sample in tree.others))
     size, size_name = memkit.units.scale(highest)
     scale = Scale(time.size, size)
-    for number, recording in enumerate(shown):
+    commands = memkit.units.cut_apart([recording.about.command for recording in shown], 40)
+    for number, (recording, command) in enumerate(zip(shown, commands)):
         colour = pictures.TOGETHER if tree and tree.totals else pictures.SERIES[number % len(pictures.SERIES)]
-        _draw_curve(axes, recording, colour, scale, _label(recording, alone=len(recordings) == 1))
+        _draw_curve(axes, recording, colour, scale, _label(recording, None if len(recordings) == 1 else command))
         _draw_ending(axes, recording, colour, scale)
     if tree:
         _draw_bands(axes, tree, bands, scale) if tree.totals else _draw_each(axes, bands, scale)
@@ -93,10 +94,10 @@ def draw(recordings: Sequence[memkit.Recording]) -> Figure:
     return figure
 
 
-def _label(recording: memkit.Recording, alone: bool) -> str:
-    if not alone:
+def _label(recording: memkit.Recording, command: str | None) -> str:
+    if command is not None:
         many = f", {len(recording.processes)} processes by {(recording.summed or '').upper()}" if recording.totals else ""
-        return f"{memkit.pictures.literal(recording.about.command, 40)} {recording.about.when:%H:%M:%S}{many}"
+        return f"{memkit.pictures.literal(command, 40)} {recording.about.when:%H:%M:%S}{many}"
     meter = recording.about.meter
     if not recording.totals:
         return f"{meter} of each process; what they used together was not recorded" if recording.others else meter
@@ -307,6 +308,7 @@ def _draw_lanes(axes: Axes, bands: Sequence[Band], scale: Scale) -> None:
     A cross is where it failed, a question mark where it was seen for the last time.
     """
     names = []
+    programs = memkit.units.cut_apart([_program(lanes[0][0]) for lanes, _ in bands], 26)
     for row, (lanes, colour) in enumerate(bands):
         processes = [process for process, _ in lanes]
         alone = len(processes) == 1
@@ -323,19 +325,19 @@ def _draw_lanes(axes: Axes, bands: Sequence[Band], scale: Scale) -> None:
             axes.annotate("?", (end, row), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8, color=colour)
         elif alone:
             axes.plot(ends[0] / scale.time, row, marker="o", markersize=4, color=colour, clip_on=False)
-        names.append(_lane_name(processes[0]) if alone else f"{len(processes)} more")
+        name = f"{memkit.pictures.literal(programs[row], 26)}  {processes[0].pid}"
+        names.append(name if alone else f"{len(processes)} more")
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.set_ylim(-0.6, max(1, len(names)) - 0.4)
     axes.tick_params(left=False)
     memkit.pictures.dress(axes, hide=("top", "right", "left"), grid="x")
 
 
-def _lane_name(process: memkit.Process) -> str:
-    """The program of a process, without its interpreter, and its PID."""
+def _program(process: memkit.Process) -> str:
+    """The program of a process, without its interpreter."""
     first, *words = process.command.split() or [""]
     first = os.path.basename(first)
-    words = words if words and first.startswith("python") else [first, *words]
-    return f"{memkit.pictures.literal(' '.join(words), 26)}  {process.pid}"
+    return " ".join(words if words and first.startswith("python") else [first, *words])
 
 
 # -- spans and the frame ---------------------------------------------------------------------------------------------
