@@ -6,7 +6,7 @@ import _thread
 import os
 import sys
 
-from memkit.base import own_code
+from memkit.base import own_code, threads
 from memkit.model.thread_names import MOST_THREADS, without_numbers
 
 TYPE_CHECKING = False
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
         def add(self, file: str, name: str, line: int) -> int: ...
         def named(self, name: str) -> int: ...
+
+
+_ident = threads.unpatched("_thread", "get_ident")
+"""By which ``threading`` knows the threads of the system, if it does; a greenlet has one of its own."""
 
 
 class ThreadRoots:
@@ -42,13 +46,16 @@ class ThreadRoots:
 
 
 def this_thread() -> tuple[object, str]:
-    """The running thread in ``threading``, None where it is not known there, and its name or number."""
-    thread = _in_threading()
-    name = getattr(thread, "name", None)
+    """The running thread in ``threading``, None where it is not known there, and its name or number.
+
+    It is that of the system: where gevent has put greenlets in the place of threads, these have names of their own.
+    """
     tid = _thread.get_native_id()
-    if name is None and "threading" not in sys.modules and tid == os.getpid():
-        name = "MainThread"
-    return thread, name or str(tid)
+    if tid == os.getpid():
+        main = getattr(sys.modules.get("threading"), "_main_thread", None)
+        return main, getattr(main, "name", "MainThread")
+    thread = _in_threading()
+    return thread, getattr(thread, "name", None) or str(tid)
 
 
 def is_own() -> bool:
@@ -66,7 +73,7 @@ def _in_threading() -> object:
     threading = sys.modules.get("threading")
     if threading is None:
         return None
-    known = threading._active.get(_thread.get_ident())
+    known = threading._active.get(_ident())
     if known is None:
         frame: FrameType = sys._getframe()
         while frame.f_back is not None:

@@ -242,6 +242,39 @@ show(run_)
     assert grown(of["paths"], "app/large")[GROWTH] == pytest.approx(40 * MIB, abs=CLOSE)
 
 
+GREENLETS = {
+    "greenlet": "gevent.spawn(main).join()",
+    "thread": "thread = Thread(target=main); thread.start(); thread.join()",
+}
+
+
+@pytest.mark.parametrize("begin", GREENLETS.values(), ids=GREENLETS)
+def test_where_gevent_replaced_threads_the_main_thread_keeps_its_name(python, tracer, begin):
+    pytest.importorskip("gevent")
+    roots = python(
+        f"""
+from gevent import monkey
+monkey.patch_all()
+import gevent
+import json
+from threading import Thread
+import memkit
+
+def work():
+    gevent.sleep(0)
+
+def main():
+    with memkit.record(calls=work) as run:
+        gevent.joinall([gevent.spawn(work) for _ in range(2)])
+    print(json.dumps([call.function.name for call in run.recording.calls if call.parent is None]))
+
+{begin}
+""",
+        tracer,
+    )
+    assert roots == ["<thread MainThread>"]
+
+
 def test_a_greenlet_of_sqlalchemy_hangs_under_the_coroutine_that_awaits_it(traced, tracer):
     pytest.importorskip("sqlalchemy")
     of = traced(
