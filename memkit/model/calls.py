@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from memkit.model.file_format import GENERATED
 from memkit.model.heap import Heap, sum_of_heaps
 from memkit.model.thread_names import MOST_THREADS, of_process, of_several, without_numbers
 
@@ -356,7 +357,7 @@ def matcher(globs: Iterable[str]) -> Callable[[str], bool]:
 
     def matches(file: str) -> bool:
         if file not in known:
-            known[file] = match(file.replace("\\", "/")) is not None
+            known[file] = match(file.removesuffix(GENERATED).replace("\\", "/")) is not None
         return known[file]
 
     return matches

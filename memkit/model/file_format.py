@@ -85,6 +85,8 @@ SUFFIX = ".memkit"
 BEGINNING = b'["memkit"'
 PICKLED = "<dynamic-code>"
 """The file of all code that cloudpickle has made, from its version 3.1 on."""
+GENERATED = " (generated code)"
+"""What follows the name of a file from which code was generated, such as a template: its lines are those of the code."""
 MORE_FUNCTIONS = "<more functions>"
 """The name of the functions that are counted together, beyond as many as a recording tells apart."""
 

@@ -9,7 +9,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from memkit.base.units import show_on_a_line
-from memkit.model.definitions import definitions
+from memkit.model.definitions import definitions, is_python
+from memkit.model.file_format import GENERATED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,8 +53,13 @@ class Source:
         if text is not None:
             return
         moved = 0 if function is None or not self.lines else _moved(self.lines, function)
-        if not self.lines:
+        if file.endswith(GENERATED):
+            self.remark = "these are lines of code that was generated from the file, and its text was not kept"
+        elif not self.lines:
             self.remark = f"the source is not to be found: {file}"
+        elif function is None and recorded is not None and _is_other(file, self.lines):
+            self.remark = "the file is not Python: the code that ran was made from it, and may have other lines"
+            self.lines = []
         elif moved is None:
             self.remark = "the file was changed after this code was loaded: its text is no longer there"
             self.lines = []
@@ -77,6 +83,11 @@ def place_of(function: Function) -> str:
     parts = function.file.replace("\\", "/").split("/")
     short = "/".join(parts[-2:] if parts[-1].startswith("__") else parts[-1:])
     return f"{show_on_a_line(short)}:{function.line}"
+
+
+def _is_other(file: str, lines: list[str]) -> bool:
+    """Whether the text of a file is not what ran, as far as that can be told without the functions in it."""
+    return not file.startswith("<") and not file.endswith((".py", ".pyw")) and not is_python("\n".join(lines))
 
 
 def _moved(lines: list[str], function: Function) -> int | None:

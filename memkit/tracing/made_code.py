@@ -12,6 +12,8 @@ import os
 import sys
 
 from memkit.base import own_code
+from memkit.tracing import generated
+from memkit.tracing.generated import with_nested
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class MadeCode:
     def file_of(self, code: CodeType) -> str:
         """What to call the file of code that is traced. Its text is written, if it is in no file and is known."""
         file = code.co_filename
-        name = self._file_of.get(_key(code)) if file.startswith("<") else file
+        name = self._file_of.get(_key(code)) if file.startswith("<") else generated.file_of(code)
         if name is None:  # another text with this name may be known
             name = f"{file[:-1]} #?>" if file in self._file_of.values() else file
         if name not in self._asked and len(self._asked) < _MOST_FILES:
@@ -81,7 +83,7 @@ class MadeCode:
         text, is_named, mode = next((each for each in found if each[-1]), ("", False, None))
         file = code.co_filename if is_named else f"{code.co_filename[:-1]} #{_number_of(text):08x}>"
         if self._keep(file, text):
-            keys = [_key(each) for each in _with_nested(code)]
+            keys = [_key(each) for each in with_nested(code)]
             self._file_of.update(dict.fromkeys(keys, file))
             if mode == "exec" and (wanted(maker.f_code) or _key(maker.f_code) in self._wanted):
                 self._wanted.update(keys)
@@ -103,13 +105,6 @@ def _number_of(text: str) -> int:
     from binascii import crc32
 
     return crc32(text.encode("utf-8", "surrogatepass"))
-
-
-def _with_nested(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, type(code)):
-            yield from _with_nested(constant)
 
 
 def _frame_of(code: CodeType) -> FrameType | None:

@@ -14,7 +14,7 @@ import sys
 from memkit.base import own_code
 from memkit.base.errors import MeterError, UsageError
 from memkit.system import engine as engines
-from memkit.tracing import handed_over
+from memkit.tracing import generated, handed_over
 from memkit.tracing.functions import Functions
 from memkit.tracing.given_work import GivenWork
 from memkit.tracing.last_calls import FUNCTIONS, LastCalls
@@ -352,7 +352,7 @@ class CallTracer(Tracer):
         target = self._wanted is not None and wanted_by(self._wanted, code, named)
         if not self._builtins:  # else all code has events of calls
             self._watch(code)
-        number = self._functions.number(named.co_filename, code.co_qualname, code.co_firstlineno)
+        number = self._functions.number(generated.file_of(named), code.co_qualname, code.co_firstlineno)
         role, local, kind = handed_over.part_of(code)
         part = role, local, -1 if kind is None else self._functions.named(kind)
         return number, target, -1 if self._tool is not None else last_instruction_at_start(code), part

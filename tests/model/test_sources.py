@@ -33,6 +33,21 @@ def test_what_has_not_moved_is_as_it_is(source):
     assert source("no Python (", "large", 1).lines == ["no Python ("]
 
 
+def test_of_a_file_from_which_code_was_generated_no_lines_are_shown(source):
+    found = source("<li>{{ n }}</li>\n", "root", 1, "page.html (generated code)")
+    assert found.remark == "these are lines of code that was generated from the file, and its text was not kept"
+    assert memkit.Source("page.html (generated code)").line(1) == ""
+
+
+def test_without_a_function_a_file_that_is_not_python_is_no_source(tmp_path):
+    (tmp_path / "page.html").write_text("<li>{{ n }}</li>\n")
+    found = memkit.Source(str(tmp_path / "page.html"), 4e9)
+    assert found.remark == "the file is not Python: the code that ran was made from it, and may have other lines"
+    assert found.line(1) == ""
+    (tmp_path / "tool").write_text(SMALL)
+    assert memkit.Source(str(tmp_path / "tool"), 4e9).line(1) == "def small(n):"
+
+
 @pytest.mark.parametrize("before", ["import os\n\n\n", ""])
 def test_the_text_of_a_function_that_has_moved_is_at_its_own_lines(source, before):
     found = source(before + LARGE + "class Other:\n    def large(self):\n        pass\n", "large", 2)

@@ -327,6 +327,14 @@ def test_stacks_are_shown_with_their_source_the_main_thread_first(made_up, tmp_p
     assert "    load.py:2 load" in lines(changed)
 
 
+def test_a_stack_in_a_template_has_no_lines_of_its_file(made_up, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("<ul>\n<li>{{ n }}</li>\n</ul>\n")
+    crossing = Crossing(2 * MS, 9, 8, "rss", "report", (Stack(7, "MainThread", (Frame(str(page), 2, "root"),)),))
+    shown = lines(replace(made_up((0, 10), (5, 30), began=4e9), crossings=(crossing,)))
+    assert "    page.html:2 root" in shown
+
+
 SITE = "/usr/lib/python3.13/site-packages"
 IN_LIBRARIES = (
     Frame(f"{SITE}/numpy/core.py", 1, "grow"),
