@@ -11,7 +11,7 @@ from memkit.report import heaps, transforms
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from memkit.model.calls import Call
+    from memkit.model.calls import Call, Function
     from memkit.model.recording import Recording
 
 T = TypeVar("T", Line, "Call")
@@ -57,11 +57,17 @@ def kinds_of_lines(recording: Recording) -> list[Kind]:
     inner = transforms.most_risen_lines(recording.lines, len(recording.lines))
     outer = [line for line in transforms.risen_lines(recording.lines) if line not in set(inner)]
     grown = [(line, kept[line[:2]]) for line in transforms.most_grown_lines(recording.lines, 1, recording)]
+    lowest = min([sample.memory for sample in recording.samples] or [line.memory for line in recording.lines])
+    span = max(line.peak for line in recording.lines) - lowest
+    begun: dict[Function, int] = {}
+    for line in sorted(recording.lines, key=lambda line: line.number):
+        begun.setdefault(line.function, max(line.hits, 1))
 
-    def rose(lines: Iterable[Line]) -> list[_Risen]:
-        return _most_held(_Risen(line, line.rise or 0, line.rises or 0, line.hits, kept.get(line[:2], 0)) for line in lines)
+    def rose(line: Line) -> _Risen:
+        left = min(line.growth // begun[line.function], span)  # a return frees what no line sees
+        return _Risen(line, line.rise or 0, line.rises or 0, line.hits, kept.get(line[:2], 0), left)
 
-    return _kinds(recording.lines, grown, rose(inner) + rose(outer))
+    return _kinds(recording.lines, grown, _most_held(map(rose, inner)) + _most_held(map(rose, outer)))
 
 
 def kinds_of_calls(calls: Sequence[Call]) -> list[Kind]:
@@ -71,10 +77,19 @@ def kinds_of_calls(calls: Sequence[Call]) -> list[Kind]:
     kept = transforms.kept_of(calls)
     own = [(call, min(call.own_growth, kept[call.id])) for call in calls if call.parent is not None]
     grown = sorted((pair for pair in own if pair[1] > 0), key=lambda pair: (-pair[1], pair[0].own_growth))
-    risen = transforms.most_risen_calls(calls, len(calls))
-    risen += [call for call in transforms.most_risen_calls(calls, 1, "rises") if call not in risen]
-    rose = (_Risen(call, call.rise or 0, call.rises or 0, call.calls, max(0, kept[call.id])) for call in risen)
-    return _kinds([call for call in calls if call.parent is not None], grown, _most_held(rose))
+    inner = transforms.most_risen_calls(calls, len(calls))
+    outer = [call for call in transforms.most_risen_calls(calls, 1, "rises") if call not in inner]
+    span = max(call.peak for call in calls) - min(call.own_peak for call in calls)
+
+    def rose(call: Call) -> _Risen:
+        left = min(call.growth, span)
+        return _Risen(call, call.rise or 0, call.rises or 0, call.calls, max(0, kept[call.id]), left)
+
+    return _kinds(
+        [call for call in calls if call.parent is not None],
+        grown,
+        _most_held(map(rose, inner)) + _most_held(map(rose, outer)),
+    )
 
 
 class _Risen(NamedTuple):
@@ -85,6 +100,9 @@ class _Risen(NamedTuple):
     rises: int
     times: int
     kept: int
+    left: int
+    """Bytes that all times together, of a line those in one call, left behind, as far as so many can have been there at
+    once."""
 
     @property
     def gave_back(self) -> int:
@@ -93,13 +111,14 @@ class _Risen(NamedTuple):
 
     @property
     def held(self) -> int:
-        """Bytes that one time took and gave back, at least."""
-        return max(self.rise - self.kept, self.gave_back // max(self.times, 1))
+        """Bytes that one time took and that were given back, at least, or all times bit by bit."""
+        return max(self.rise - self.kept, self.gave_back // max(self.times, 1), self.left - self.kept)
 
     @property
     def often(self) -> bool:
         """Whether it took and gave back so many times that it is told as a sum."""
-        return self.times >= MANY and self.rises >= 3 * self.rise and self.gave_back >= self.kept
+        gave_back = self.rises - max(self.left, self.kept)  # and not elsewhere in one go
+        return self.times >= MANY and self.rises >= 3 * self.rise and gave_back >= max(self.left, self.kept)
 
     @property
     def held_notably(self) -> bool:

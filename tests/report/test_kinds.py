@@ -109,6 +109,38 @@ def test_what_stayed_did_not_come_and_go(made_up):
     ]
 
 
+def test_what_was_taken_bit_by_bit_and_given_back_at_once_was_held(made_up):
+    lines = (line(1, 0, 0, 0), line(2, 100, 2, 2, hits=50, rises=100, memory=110))
+    assert told(memkit.kinds.kinds_of_lines(replace(made_up((0, 10), (9, 40)), lines=lines))) == [
+        ("stayed: at most +30.0 MiB", 2),
+        ("held for a while, then given back: 70.0 MiB", 2),
+    ]
+
+
+def test_a_local_of_many_calls_came_and_went_however_high_memory_was(made_up):
+    lines = (line(1, 300, 300, 300, "hold"), line(1, 120, 10, 10, hits=12, rises=120, memory=320))
+    assert told(memkit.kinds.kinds_of_lines(replace(made_up((0, 10), (9, 10)), lines=lines))) == [
+        ("held for a while, then given back: 300.0 MiB", 1),
+        ("came and went: 12 times, at most 10.0 MiB, 120.0 MiB in all", 1),
+    ]
+
+
+def test_what_a_caller_gave_back_at_once_did_not_come_and_go(called):
+    recording = called((0, MAIN, 0), (1, "main", -100, 1, 1, 10, 100, 100), (2, "take", 100, 50, 1, 110, 2, 100))
+    assert told(memkit.kinds.kinds_of_calls(recording.calls))[-1] == ("held for a while, then given back: 100.0 MiB", "take")
+    assert len(memkit.kinds.kinds_of_calls(recording.calls)) == 1
+
+
+def test_a_caller_of_what_held_most_is_not_told_in_its_place(called):
+    recording = called(
+        (0, MAIN, 0),
+        (1, "main", -12, 1, 1, 20, 37, 37),
+        (2, "read", 14, 1, 1, 25, 14, 14),
+        (2, "count", 5, 1, 1, 50, 24, 24),
+    )
+    assert told(memkit.kinds.kinds_of_calls(recording.calls))[-1] == ("held for a while, then given back: 19.0 MiB", "count")
+
+
 def test_a_hundredth_of_what_a_line_rose_by_is_not_told_as_held(made_up):
     lines = (line(1, 500, 504, 504, memory=510),)
     assert [kind.name for kind in memkit.kinds.kinds_of_lines(replace(made_up((0, 10), (9, 510)), lines=lines))] == [
