@@ -59,8 +59,8 @@ def test_a_report_of_lines_needs_a_program_in_python(refused, option, file):
     assert f"{option} is made of the lines that were traced" in refused(option, file, "--program", "sleep", "1")
 
 
-WITHOUT_ROWS = {"--csv-lines": "-", "--csv-calls": "-", "--folded": "-", "--speedscope": "-", "--pprof": "-", "--flame": "a.png"}
-WITHOUT_ROWS["--plot-lines"] = "a.png"
+WITHOUT_ROWS = dict.fromkeys(("--csv-lines", "--csv-calls", "--folded", "--speedscope"), "-")
+WITHOUT_ROWS |= {"--pprof": "a.pb.gz", "--flame": "a.png", "--plot-lines": "a.png"}
 
 
 @pytest.mark.parametrize("option", WITHOUT_ROWS)
