@@ -91,6 +91,18 @@ def test_labels_are_the_shortest_that_differ():
     assert function_labels([]) == {}
 
 
+def test_more_names_take_no_longer_for_each():
+    def events(names):
+        seen = []
+        sys.setprofile(lambda *event: seen.append(event[1]))
+        function_labels(names)
+        sys.setprofile(None)
+        return len(seen)
+
+    few, many = ([f"m.f{number}" for number in range(count)] for count in (100, 1000))
+    assert events(many) < 20 * events(few)
+
+
 # -- the curve -----------------------------------------------------------------------------------------------------------
 
 
@@ -160,6 +172,13 @@ def test_many_calls_share_a_label_for_each_function(axes, write):
     calls = "".join(f"FUNC m.f 1 {n} 2 {n + 0.5} 0\n" for n in range(40))
     draw_file(write(f"MEM 1 0\n{calls}FUNC m.g 1 1 1 2 0\n"), options=PLAIN)
     assert list(labelled(axes))[1:] == ["f 40 calls 20.000s", "g 1 calls 1.000s"]
+
+
+@pytest.mark.parametrize("draw", [draw_file, flame_plotter])
+def test_names_that_are_too_long_are_cut(axes, write, draw):
+    draw(write(f"MEM 1 0\nFUNC m.{'x' * 300} 1 1 2 3 0\n"), options=PLAIN)
+    names = [text.get_text() for each in axes.figure.axes for text in each.texts] + [*labelled(axes)]
+    assert [name for name in names if "xxx" in name] and max(map(len, names)) < 120
 
 
 def test_a_red_cross_goes_through_the_highest(axes, write):

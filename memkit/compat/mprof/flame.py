@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from memkit.compat.mprof.plot import (
     COLOURS,
+    LONGEST_NAME,
     TREND,
     curve,
     draw_cross,
@@ -17,6 +18,7 @@ from memkit.compat.mprof.plot import (
     started,
 )
 from memkit.compat.mprof.profiles import Profile, read_mprofile_file
+from memkit.report.pictures import shorten
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -80,7 +82,8 @@ def add_timestamp_rectangle(
 ) -> tuple[PolyCollection, Text]:
     """Draw a rectangle and its name, which is hidden; returns both."""
     rectangle = ax.fill_betweenx((y0, y1), x0, x1, color=color, alpha=ALPHA, linewidth=1)
-    text = ax.text(x0, y1, func_name, horizontalalignment="left", verticalalignment="top", visible=False)
+    name = shorten(func_name, LONGEST_NAME)
+    text = ax.text(x0, y1, name, horizontalalignment="left", verticalalignment="top", visible=False)
     text.set_parse_math(False)
     return rectangle, text
 

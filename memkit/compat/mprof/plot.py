@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from memkit.compat.mprof.profiles import Profile, read_mprofile_file
+from memkit.report.pictures import shorten
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -19,6 +21,8 @@ TREND = "#00e3d8"
 CHILD_TREND = "black"
 MOST_CALLS = 30
 """With more calls than this the legend has a line per function instead of one per call."""
+LONGEST_NAME = 100
+"""Columns of a name in a picture. Files come from anywhere, and matplotlib takes minutes for a name of some megabytes."""
 
 
 def function_labels(dotted_function_names: Iterable[str]) -> dict[str, str]:
@@ -30,7 +34,8 @@ def function_labels(dotted_function_names: Iterable[str]) -> dict[str, str]:
     taken = dict.fromkeys(parts, 1)
     while True:
         ends = {name: ".".join(words[-taken[name] :]) for name, words in parts.items()}
-        alike = [name for name in ends if sum(end == ends[name] for end in ends.values()) > 1]
+        count = Counter(ends.values())
+        alike = [name for name in ends if count[ends[name]] > 1]
         longer = [name for name in alike if taken[name] < len(parts[name])]
         if not longer:
             return ends
@@ -184,7 +189,7 @@ def _draw_children(
 
 def _draw_calls(calls: dict[str, list[list[float]]], start: float, options: Namespace | None) -> None:
     """A pair of brackets for each call."""
-    labels = function_labels(calls)
+    labels = {name: shorten(label, LONGEST_NAME) for name, label in function_labels(calls).items()}
     merged = sum(map(len, calls.values())) > MOST_CALLS
     for (name, each), colour in zip(sorted(calls.items()), itertools.cycle(CALL_COLOURS)):
         total = math.fsum(call[1] - call[0] for call in each)
