@@ -213,6 +213,7 @@ def by_thread(calls: tuple[Call, ...]) -> tuple[Call, ...]:
     """The calls as their threads made them: work that was handed over is below what began it in the thread that did it."""
     homes: dict[int | None, list[Any]] = {}
     nodes: dict[object, list[Any]] = {}
+    back: set[int] = set()  # the calls that work came back to
     about = {call.id: call.about for call in calls}
     for call in calls:
         if call.parent in about:
@@ -224,7 +225,9 @@ def by_thread(calls: tuple[Call, ...]) -> tuple[Call, ...]:
         if at_home is not None:  # what stands for work of a kind is nothing that a thread calls
             _add_own(at_home, call)
             at_home[_ABOUT] += call.about
+            at_home[_RISE] = highest_of(at_home[_RISE], rise)
             homes[call.id] = at_home
+            back.add(at_home[0])
             continue
         caller = None if call.handed else homes.get(call.parent)
         function = call.handed.root if call.handed else call.function
@@ -234,7 +237,18 @@ def by_thread(calls: tuple[Call, ...]) -> tuple[Call, ...]:
             function = function._replace(name=of_process(function.name, call.process))
         home = homes[call.id] = _add(nodes, (parent, function, apart), call)
         home[_PARENT], home[_FUNCTION], home[_HANDED] = parent, function, None
-    return summed_up(nodes.values())
+    return _raised(summed_up(nodes.values()), back)
+
+
+def _raised(calls: tuple[Call, ...], back: set[int]) -> tuple[Call, ...]:
+    """The calls, where those around work that came back to its thread rise with it: their rows are without it."""
+    places = {call.id: place for place, call in enumerate(calls)}
+    callers = [-1 if call.parent is None else places[call.parent] for call in calls]
+    rose = [UNKNOWN if call.rise is None else call.rise for call in calls]
+    sums = [UNKNOWN if call.rises is None else call.rises for call in calls]
+    raise_with_work(callers, {places[id] for id in back}, rose, sums, [call.growth for call in calls])
+    known = [[None if rise == UNKNOWN else rise for rise in each] for each in (rose, sums)]
+    return tuple(call._replace(rise=rise, rises=rises) for call, rise, rises in zip(calls, *known))
 
 
 def summed_up(nodes: Iterable[list[Any]]) -> tuple[Call, ...]:

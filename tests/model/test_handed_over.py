@@ -96,6 +96,23 @@ def test_by_thread_work_is_called_by_what_began_it(recording):
     assert sum(call.own_growth for call in by_thread.calls) == sum(call.own_growth for call in recording.calls)
 
 
+def test_by_thread_those_around_work_rise_with_it(made_up):
+    tally = Tally()
+    rises = {POOL_0: 0, RUN: MIB, POOL: 60 * MIB, READ: 60 * MIB}  # the thread's own rows are without the work
+    for id, parent, function, thread, grown, peak, *handed in NODES[:6]:
+        if handed:
+            tally.hand(id, *handed)
+        rise = rises.get(function, 0)
+        tally.take(id, parent, function, thread, 1, grown, grown * MIB, peak * MIB, rise, rise)
+    by_thread = replace(made_up((0, 10)), calls=tally.calls(FUNCTIONS)).by_thread()
+    assert [(call.function.name, call.rise // MIB) for call in by_thread.calls[2:]] == [
+        ("<thread pool-0>", 60),
+        ("run", 60),
+        ("read", 60),
+    ]
+    assert by_thread.by_thread() == by_thread
+
+
 def test_a_call_says_where_its_work_was_done(recording):
     handed = {call.id: call.handed for call in recording.calls if call.handed}
     assert handed[2] == Handed(None, FUNCTIONS[POOL_0])
