@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _known: dict[str, set[str]] = {}  # the names of standard modules that a folder has
 
 
@@ -26,6 +30,16 @@ class StandardModules:
         sys.path.insert(0, self._folder)
         for name in self._shadowed:  # who has imported it keeps it
             sys.modules.pop(name, None)
+
+
+def resource_module() -> Any:
+    """Python's ``resource``; None where there is none, or the program has imported another of that name."""
+    with StandardModules():
+        try:
+            import resource
+        except ImportError:
+            return None
+    return resource if hasattr(resource, "getrusage") else None
 
 
 def _shadowed(folder: str) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from memkit.base import clocks
+from memkit.base.shadows import resource_module
 from memkit.base.units import SECOND
 from memkit.ipython.measurement import Measurement
 from memkit.ipython.settle import flush_page_counters, release_free_memory
@@ -124,11 +125,8 @@ def children_memory() -> int:
 
 def _faults_of_children() -> int:
     """Page faults of all children that have been reaped. It rises if a child starts and ends between two polls."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+    resource = resource_module()
+    return 0 if resource is None else int(resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt)
 
 
 class Children:

@@ -12,6 +12,7 @@ import os
 import sys
 
 from memkit.base.errors import JournalError, MemkitError, UsageError
+from memkit.base.shadows import resource_module
 from memkit.base.stderr import to_stderr
 from memkit.model import file_format
 from memkit.record import exit_status
@@ -76,9 +77,8 @@ def _waited_for() -> tuple[int, int]:
 
     Of each that includes what its parent had when it was started.
     """
-    try:
-        import resource
-    except ImportError:
+    resource = resource_module()
+    if resource is None:
         return 0, 0
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_minflt + used.ru_majflt, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -883,7 +883,19 @@ def test_under_memkit_run_it_can_be_inert(script, memkit_run):
     assert done.recording.lines == ()
 
 
-BESIDE_IT = ["token", "enum", "types", "opcode", "inspect", "json", "tempfile", "weakref", "linecache", "selectors"]
+BESIDE_IT = [
+    "token",
+    "enum",
+    "types",
+    "opcode",
+    "inspect",
+    "json",
+    "tempfile",
+    "weakref",
+    "linecache",
+    "selectors",
+    "resource",
+]
 
 
 @pytest.mark.parametrize("name", BESIDE_IT)
@@ -896,6 +908,14 @@ def test_a_file_with_the_name_of_a_standard_module_may_be_beside_it(script, memk
     alone = plain(script(f"import memkit\n\n\n@memkit.profile\n{text}import {name}\nprint('X', hasattr({name}, 'MINE'))\n"))
     assert alone.stdout.startswith("done\nX ") and alone.returncode == 0
     assert tables(alone.stderr) == [("work", {6: 1})]
+
+
+@pytest.mark.parametrize("imports", ["", "import resource\n"])
+def test_a_resource_module_of_the_program_leaves_the_end_recorded(script, memkit_run, imports):
+    script("MINE = 1\n", "resource.py")
+    done = memkit_run(script(f"{imports}print('done')\n"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+    assert done.recording.ending.kind == "ok"
 
 
 # -- LineProfiler -------------------------------------------------------------------------------------------------------
