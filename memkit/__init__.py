@@ -99,6 +99,10 @@ if TYPE_CHECKING:
     from memkit.report.shared_options import add_wide_option as add_wide_option
     from memkit.report.shared_options import chosen_by as chosen_by
     from memkit.report.shared_options import chosen_calls as chosen_calls
+    from memkit.system.balance import Balance as Balance
+    from memkit.system.balance import BalancePart as BalancePart
+    from memkit.system.balance import BalanceRow as BalanceRow
+    from memkit.system.balance import balance as balance
     from memkit.system.engine import peak_rss as peak_rss
     from memkit.system.engine import rss as rss
     from memkit.system.limit import Limit as Limit
@@ -118,6 +122,7 @@ _HOMES = {
     "system.limit": ("Limit",),
     "report.overlay_plot": ("plot_reports",),
     "system.engine": ("peak_rss", "rss"),
+    "system.balance": ("Balance", "BalancePart", "BalanceRow", "balance"),
     "base.errors": ("FormatError", "JournalError", "MemkitError", "MeterError", "UsageError"),
     "record.event_log": ("EventLog",),
     "record.listening": ("listen",),

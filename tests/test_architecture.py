@@ -14,13 +14,14 @@ FLOORS = """
 base: own_code errors version clocks shadows locks threads descriptors paths units stderr decorators protocols hookspecs
     hook_calls commands entry_points plugins
 native: pending_call threads clock decimal cpython perf_event descriptors listener meter peak journal changes
-native/heap: own line_paths heap_sums
+native/heap: own line_paths heap_sums walk statistics
 native/sampling: own_memory layouts line_table stack_rows stacks mapped limit_counters limit_guard termination sums
     sampler process_events
 native/tracing: gate thread_state fault_counts freed credit hook_chain callbacks tracer code_table greenlets lines
     calls line_rows call_rows handed_over greenlet_stacks greenlet_switches line_events call_events event_rows event_places
     event_log references
-system: portable_journal portable limit_kinds cgroup engine meminfo limit limits oom pidfd preload processes
+system: portable_journal portable limit_kinds cgroup engine meminfo limit limits oom pidfd preload processes smaps
+    libraries owners balance_texts balance
 model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls
     definitions sources call_tally workers lines recording old_rows from_rows handed_out merging mprof_file reader
     event_log_file tracker_file
@@ -35,7 +36,7 @@ run/inject: sitecustomize
 report: facts output heaps shared_options pictures transforms frames kinds overlay_plot dispatch
 report/reporters: call_paths console flame folded heap lines mprof plot plot_lines pprof recording_json samples_csv
     speedscope
-cli: printing exit_codes parser script run_options catalog recording_file report_options run attach report list clean
+cli: printing exit_codes parser script run_options catalog recording_file report_options run attach balance report list clean
     plugins info doctor main
 ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics
 compat: script_or_module function_timestamps ipython_memwatcher memon memory_time_tracker

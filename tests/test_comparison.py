@@ -28,6 +28,7 @@ kept = taken()
 subprocess.run([sys.executable, "-c", "kept = bytearray(10**7)"])
 """
 KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+BALANCE = "import memkit; print(memkit.balance())"
 # Question: the options, the program, and what the report then has. None: what other tests run, such as those of notebooks.
 ANSWERS = {
     "How much, over time?": ([], PROGRAM, r"^peak +\d"),
@@ -36,6 +37,7 @@ ANSWERS = {
     "Which call, by which path?": (["--calls"], PROGRAM, r"^ +\+[78]\.\d MiB.* 1 .*taken "),
     "Which cell, in a notebook?": None,
     "What is alive, and who allocated it?": (["--heap"], PROGRAM, r"^ +7\.6 MiB +\d+% +\d+ +taken "),
+    "Why is resident memory more than the heap?": ([], BALANCE, r"% of it explained[\s\S]+ free room in Python's arenas"),
     "Which request, task or test?": ([], PROGRAM, r"^a request .*\+[78]\.\d MiB"),
     "And child processes?": (["--children"], PROGRAM, r"^together .*; 2 processes"),
     "A process that runs already?": None,

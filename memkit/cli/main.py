@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "run a program and record it; the same as memkit-run",
     "attach": "record a process that runs already",
     "report": "report on recordings",
+    "balance": "what the memory of a running process is made of",
     "list": "list the recordings in a folder",
     "clean": "remove the recordings in a folder",
     "plugins": "list the plugins",
