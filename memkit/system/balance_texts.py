@@ -36,6 +36,7 @@ _ADVICE = {
     "the line that grew",
 }
 _OF_OWNERS = {
+    "held by Python objects": "it goes with the objects that hold it: mmap.mmap has a method close",
     "pyarrow": "what pyarrow keeps free, pyarrow.default_memory_pool().release_unused() gives back",
     "polars": "polars gives back what it has freed after a while: with _RJEM_MALLOC_CONF=dirty_decay_ms:0,muzzy_decay_ms:0 "
     "in the environment at once",
@@ -49,14 +50,16 @@ _OF_ALLOCATORS = {
 
 def advice_for(key: str, largest: str, room: int, arenas: int) -> str | None:
     """What can be done about a row. ``largest`` is its largest part, ``room`` what ``malloc_trim`` would give back, and
-    ``arenas`` how many of threads there are, if most of what is free is in them.
+    ``arenas`` how many heaps of arenas of threads there are, if most of what is free is in them.
     """
     for name, advice in _OF_ALLOCATORS.items():
         if name in largest and key in ("c-free", "c-heap"):
             return advice
     if key == "c-free":
         trim = f"ctypes.CDLL(None).malloc_trim(0) would give back {show_bytes(room)}"
-        return f"{trim}; MALLOC_ARENA_MAX=2 in the environment makes 2 arenas of {arenas + 1}" if arenas > 1 else trim
+        if arenas < 2:
+            return trim
+        return f"{trim}; most is in {arenas} heaps of threads: MALLOC_ARENA_MAX=2 in the environment allows 2 in all"
     if key == "own":
         for name, advice in _OF_OWNERS.items():
             if largest.startswith(name):

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 ARENA = 1 << 26
 """What the heaps of glibc's arenas lie at multiples of: HEAP_MAX_SIZE of malloc/arena.c, on 64 bits."""
+_SCANNED = ("[anon: glibc:", "[anon:cpython:")  # what allocators call mappings in which their marks are
 _FOLLOWED = 1 << 26  # bytes of a piece in which addresses of others are looked for
 
 _SINCE = 1 << 20
+_LARGEST = 1 << 38  # what is reserved beyond that is no allocator's with a mark that we know, and takes long to read
 
 ALLOCATORS = ("jemalloc", "mimalloc", "tcmalloc")
 """Libraries that may take the place of the C library's allocator, by a part of their names."""
@@ -157,12 +159,15 @@ class _Process:
         if not first.is_anonymous:
             yield self._of_named(first, whole, region.rss)
             return
-        if first.path and not first.path.startswith(("[anon: glibc", "[anon:cpython")):
-            yield _piece("named", whole, region.rss, owner=first.path.removeprefix("[anon:").removesuffix("]").strip())
-        elif "x" in first.permissions:
+        if "x" in first.permissions:
             yield _piece("code", whole, region.rss)
-        elif self._is_stack(first, below):
+        elif _is_named_stack(first) or self._is_stack(first, below):
             yield from self._scanned(whole, region.rss, "stack")
+        elif first.path and not first.path.startswith(_SCANNED):
+            yield _piece("named", whole, region.rss, owner=_name_of(first))
+        elif first.path:
+            pieces = self._scanned(whole, region.rss, "named")
+            yield from (piece._replace(owner=_name_of(first)) if piece.kind == "named" else piece for piece in pieces)
         else:
             yield from self._of_anonymous(region, whole)
 
@@ -212,7 +217,7 @@ class _Process:
 
     def _scanned(self, span: Span, rss: int, otherwise: str) -> Iterator[Piece]:
         """The pieces of anonymous memory; what shows no mark is of the kind ``otherwise``."""
-        if self.reason is not None:
+        if self.reason is not None or span[1] - span[0] > _LARGEST:
             yield _piece(otherwise, span, rss)
             return
         pieces = [_piece_of(piece, otherwise) for piece in self._walk.scan(self._memory, self._pages, *span)]
@@ -329,6 +334,15 @@ def _alike(one: Mapping, other: Mapping) -> bool:
         and one.permissions == other.permissions == "rw-p"
         and ("nh" in one.flags) == ("nh" in other.flags)
     )
+
+
+def _name_of(mapping: Mapping) -> str:
+    """The name that a program gave to a mapping of its own."""
+    return mapping.path.removeprefix("[anon:").removesuffix("]").strip()
+
+
+def _is_named_stack(mapping: Mapping) -> bool:
+    return mapping.path.startswith("[anon: glibc:") and "stack" in mapping.path
 
 
 def _looks_like_arena(region: _Region) -> bool:

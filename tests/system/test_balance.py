@@ -34,6 +34,7 @@ def tell(after, **more):
     keys = {row.key for row in [*before.rows, *after.rows]}
     rose = {key: after.of(key) - before.of(key) for key in keys}
     parts = {row.key: dict(row.parts) for row in after.rows}
+    more["advice"] = {row.key: row.advice for row in after.rows}
     sums = [sum(row.bytes for row in each.rows) - each.rss for each in (before, after)]
     print(json.dumps({"rose": rose, "parts": parts, "sums": sums, "explained": after.explained, **more}))
 """
@@ -173,6 +174,7 @@ for thread in threads: thread.join()
     found = told(text)
     freed = 4 * 99 * 50_000
     assert found["rose"]["c"] == pytest.approx(-freed, abs=MIB)
+    assert "MALLOC_ARENA_MAX=2" in found["advice"]["c-free"]
     assert found["parts"]["c-free"]["arenas of threads"] == pytest.approx(freed, abs=2 * MIB)
 
 
@@ -344,6 +346,10 @@ Rss:                1000 kB
 Rss:                   0 kB
 7f0009000000-7f0009100000 rw-p 00000000 00:00 0
 Rss:                 500 kB
+7f0009200000-7f0009300000 rw-p 00000000 00:00 0                          [anon: glibc: pthread stack: 12]
+Rss:                  20 kB
+7f0009400000-7f0009500000 rw-p 00000000 00:00 0                          [anon: glibc: loader malloc]
+Rss:                  16 kB
 7f000a000000-7f000a100000 r-xp 00000000 00:00 0
 Rss:                  64 kB
 """
@@ -359,6 +365,8 @@ def test_mappings_alone_tell_stacks_arenas_names_and_made_code(tmp_path):
         ("stack", "", 40),
         ("opaque", "", 1000),
         ("unknown", "", 500),
+        ("stack", "", 20),
+        ("named", "glibc: loader malloc", 16),
         ("code", "", 64),
     ]
     assert found.reason

@@ -46,10 +46,15 @@ ctypedef struct region_t:       # of memory, and which of its pages are there
     uint64_t start, end, page
     uint8_t *there
     char *window                # what was read last
-    uint64_t at, held
+    uint64_t at, held, reach    # where it begins, its bytes, and how many are read at a time
 
 ctypedef struct sums_t:         # of a piece, in bytes; `room`: what malloc_trim would give back
     uint64_t resident, alive, room
+
+ctypedef struct targets_t:      # pairs of addresses in ascending order, and how many words lie in each
+    uint64_t *bounds
+    uint64_t *counts
+    Py_ssize_t many
 
 ctypedef struct piece_t:
     int kind
@@ -60,16 +65,16 @@ ctypedef struct piece_t:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-cdef int open_region(region_t *region, int memory, int pages, uint64_t start, uint64_t end) except -1:
+cdef int open_region(region_t *region, int memory, int pages, uint64_t start, uint64_t end, uint64_t reach) except -1:
     cdef uint64_t entries[ENTRIES]
     cdef uint64_t count, done = 0
     cdef uint64_t wanted
     cdef ssize_t got, i
     region.memory, region.start, region.end, region.page = memory, start, end, sysconf(_SC_PAGESIZE)
-    region.at = region.held = 0
+    region.at, region.held, region.reach = 0, 0, max(reach, region.page)
     count = (end - start) // region.page
     region.there = <uint8_t *>calloc(count + 1, 1)
-    region.window = <char *>malloc(WINDOW)
+    region.window = <char *>malloc(WINDOW + region.page)
     if region.there == NULL or region.window == NULL:
         close_region(region)
         raise MemoryError
@@ -79,7 +84,8 @@ cdef int open_region(region_t *region, int memory, int pages, uint64_t start, ui
         if got <= 0:
             break               # the process has ended
         for i in range(got // <ssize_t>sizeof(uint64_t)):
-            region.there[done + i] = (entries[i] & PRESENT) != 0
+            if entries[i] & PRESENT:            # the rest of the table is not written to: much may be reserved
+                region.there[done + i] = 1
         done += got // sizeof(uint64_t)
     return 0
 
@@ -107,12 +113,12 @@ cdef const char *bytes_at(region_t *region, uint64_t at, uint64_t size) noexcept
     if at < region.start or at + size > region.end:
         return NULL
     if at < region.at or at + size > region.at + region.held:
-        while end < at + WINDOW and end < region.end and region.there[(end - region.start) // region.page]:
+        while end < at + region.reach and end < region.end and region.there[(end - region.start) // region.page]:
             end += region.page
         region.at, region.held = at, 0
         if at + size > end:
             return NULL
-        got = pread(region.memory, region.window, min(<uint64_t>WINDOW, end - at), at)
+        got = pread(region.memory, region.window, min(region.reach, end - at), at)
         region.held = max(<ssize_t>0, got)
         if region.held < size:
             return NULL
@@ -153,7 +159,7 @@ cdef uint64_t block_at(region_t *region, uint64_t at, bint anywhere) noexcept no
     A block that was to be aligned has its head further on, ``anywhere`` in the page, and in it how far.
     """
     cdef uint64_t before = word(region, at), size = word(region, at + 8), offset = 0
-    while offset < region.page:
+    while offset < region.page and at % region.page == 0:
         if offset:
             before, size = word(region, at + offset), word(region, at + offset + 8)
         if before == offset and size & FLAGS == MAPPED:
@@ -235,10 +241,12 @@ cdef void weigh_heap(region_t *region, uint64_t start, uint64_t end, bint brk, p
 
 cdef void identify(region_t *region, uint64_t at, bint alone, piece_t *piece) noexcept nogil:
     """What begins at a page that is in memory, and where it ends; ``alone``: nothing unknown is before it."""
-    cdef uint64_t end = arena_at(region, at), alive = 0
+    cdef uint64_t end = arena_at(region, at), reach = region.reach, alive = 0
     piece.start, piece.sums.room = at, 0
     if end:
+        region.reach = WINDOW
         weigh_heap(region, at, end, False, piece)
+        region.reach = reach
         return
     end = block_at(region, at, alone)
     if end:
@@ -249,8 +257,8 @@ cdef void identify(region_t *region, uint64_t at, bint alone, piece_t *piece) no
         piece.sums.resident = resident_in(region, at, piece.end)
         piece.sums.alive = min(alive, piece.sums.resident)
     else:
-        piece.kind, piece.end = UNKNOWN, at + region.page
-        piece.sums.resident, piece.sums.alive = region.page, 0
+        piece.kind, piece.end = UNKNOWN, at + region.page - at % region.page
+        piece.sums.resident, piece.sums.alive = piece.end - at, 0
 
 
 def scan(int memory, int pages, uint64_t start, uint64_t end):
@@ -261,7 +269,7 @@ def scan(int memory, int pages, uint64_t start, uint64_t end):
     cdef int after = -1
     found = []
     last.kind = -1
-    open_region(&region, memory, pages, start, end)
+    open_region(&region, memory, pages, start, end, 0)
     try:
         while at < end:
             if not region.there[(at - start) // region.page]:
@@ -296,7 +304,7 @@ def heap(int memory, int pages, uint64_t start, uint64_t end, bint own):
         if own:
             end = max(start, <uint64_t>sbrk(0) + page - 1)
             end -= end % page
-        open_region(&region, memory, pages, start, end)
+        open_region(&region, memory, pages, start, end, WINDOW)
         weigh_heap(&region, start, end, True, &piece)
         close_region(&region)
         if piece.kind == HEAP or not own:
@@ -309,45 +317,55 @@ cdef object as_tuple(piece_t *piece):      # except: NULL
     return KINDS[piece.kind], piece.start, piece.end, sums.resident, sums.alive, sums.room
 
 
+cdef void count_addresses(const uint64_t *words, uint64_t count, targets_t *targets, uint64_t mask) noexcept nogil:
+    """Add to the count of each target how many of some words lie in it; those that have a bit of the mask do not."""
+    cdef uint64_t lowest = targets.bounds[0], length = targets.bounds[2 * targets.many - 1] - lowest
+    cdef uint64_t i
+    cdef Py_ssize_t low, high, middle
+    for i in range(count):
+        if words[i] - lowest >= length or words[i] & mask:
+            continue
+        low, high = 0, targets.many
+        while high - low > 1:
+            middle = (low + high) // 2
+            if words[i] < targets.bounds[2 * middle]:
+                high = middle
+            else:
+                low = middle
+        if words[i] < targets.bounds[2 * low + 1]:
+            targets.counts[low] += 1
+
+
 def pointers(int memory, int pages, uint64_t start, uint64_t end, list targets, bint of_pages):
     """How many words of a stretch are addresses in each of some others, which are pairs in ascending order.
 
     ``of_pages``: only addresses at which a page begins count.
     """
     cdef region_t region
-    cdef uint64_t at, value
-    cdef uint64_t *bounds
-    cdef uint64_t *counts
-    cdef Py_ssize_t low, high, middle, many = len(targets)
+    cdef targets_t searched
+    cdef uint64_t at = start, first, last
+    cdef const char *found
+    cdef Py_ssize_t i
+    searched.many = len(targets)
     if not targets:
         return []
-    bounds = <uint64_t *>calloc(3 * many, sizeof(uint64_t))
-    if bounds == NULL:
+    searched.bounds = <uint64_t *>calloc(3 * searched.many, sizeof(uint64_t))
+    if searched.bounds == NULL:
         raise MemoryError
-    counts = bounds + 2 * many
+    searched.counts = searched.bounds + 2 * searched.many
     try:
-        for low, (at, value) in enumerate(targets):
-            bounds[2 * low], bounds[2 * low + 1] = at, value
-        open_region(&region, memory, pages, start, end)
-        at = start
+        for i, (first, last) in enumerate(targets):
+            searched.bounds[2 * i], searched.bounds[2 * i + 1] = first, last
+        open_region(&region, memory, pages, start, end, WINDOW)
         while at < end:
-            if not region.there[(at - start) // region.page]:
-                at += region.page - at % region.page
+            found = bytes_at(&region, at, sizeof(uint64_t)) if region.there[(at - start) // region.page] else NULL
+            if found == NULL:
+                at += region.page
                 continue
-            value = word(&region, at)
-            at += sizeof(uint64_t)
-            if value < bounds[0] or value >= bounds[2 * many - 1] or (of_pages and value % region.page):
-                continue
-            low, high = 0, many
-            while high - low > 1:
-                middle = (low + high) // 2
-                if value < bounds[2 * middle]:
-                    high = middle
-                else:
-                    low = middle
-            if value < bounds[2 * low + 1]:
-                counts[low] += 1
+            count_addresses(<const uint64_t *>found, region.held // sizeof(uint64_t), &searched,
+                            region.page - 1 if of_pages else 0)
+            at += region.held
         close_region(&region)
-        return [counts[low] for low in range(many)]
+        return [searched.counts[i] for i in range(searched.many)]
     finally:
-        free(bounds)
+        free(searched.bounds)
