@@ -178,10 +178,10 @@ class _Process:
             return self._of_heap(whole, rss)
         if path.startswith("[stack"):
             return _piece("stack", whole, rss)
-        if path.startswith("["):
-            return _piece("kernel", whole, rss, owner=path.strip("[]"))
         if mapping.is_shared_memory or not path:
             return _piece("shared", whole, rss, owner=path.removesuffix(" (deleted)"))
+        if path.startswith("["):
+            return _piece("kernel", whole, rss, owner=path.strip("[]"))
         if path not in self._code:
             return _piece("file", whole, rss, owner=path)
         name = libraries.name_of(path)
@@ -203,16 +203,20 @@ class _Process:
         cut = min(end, self._ends.get(library, start))
         if cut > start:
             self._data.append((libraries.name_of(library), (start, cut)))
-            resident = region.rss if cut == end or self.reason else self._resident(start, cut)
-            yield _piece("library", (start, cut), min(region.rss, resident), owner=libraries.name_of(library))
+            most = region.rss if cut == end else self._resident(start, cut)
+            resident = min(region.rss, most)
+            yield _piece("library", (start, cut), resident, owner=libraries.name_of(library))
             if cut < end:
-                yield from self._scanned((cut, end), max(0, region.rss - resident), "unknown")
+                yield from self._scanned((cut, end), region.rss - resident, "unknown")
         elif self.reason and _looks_like_arena(region):
             yield _piece("opaque", whole, region.rss)
         else:
             yield from self._scanned(whole, region.rss, "unknown")
 
     def _resident(self, start: int, end: int) -> int:
+        """How much of a part of a mapping is in memory, or at most, if that may not be read."""
+        if self.reason is not None:
+            return end - start
         return sum(piece[3] for piece in self._walk.scan(self._memory, self._pages, start, end))
 
     def _scanned(self, span: Span, rss: int, otherwise: str) -> Iterator[Piece]:

@@ -3,6 +3,7 @@
 import ctypes.util
 import json
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -350,6 +351,8 @@ Rss:                 500 kB
 Rss:                  20 kB
 7f0009400000-7f0009500000 rw-p 00000000 00:00 0                          [anon: glibc: loader malloc]
 Rss:                  16 kB
+7f0009600000-7f0009700000 rw-s 00000000 00:01 5                          [anon_shmem:dma]
+Rss:                  12 kB
 7f000a000000-7f000a100000 r-xp 00000000 00:00 0
 Rss:                  64 kB
 """
@@ -367,9 +370,29 @@ def test_mappings_alone_tell_stacks_arenas_names_and_made_code(tmp_path):
         ("unknown", "", 500),
         ("stack", "", 20),
         ("named", "glibc: loader malloc", 16),
+        ("shared", "[anon_shmem:dma]", 12),
         ("code", "", 64),
     ]
     assert found.reason
+
+
+def test_variables_of_a_library_end_where_the_library_does(tmp_path):
+    (tmp_path / "proc/7/root/usr/lib").mkdir(parents=True)
+    (tmp_path / "proc/7/root/usr/lib/libx.so").write_bytes(library(0x5800))
+    (tmp_path / "proc/7/smaps").write_text("""\
+7f0000000000-7f0000004000 rw-p 00000000 fe:00 12                         /usr/lib/libx.so
+Rss:                  16 kB
+7f0000004000-7f0000104000 rw-p 00000000 00:00 0
+Rss:                 700 kB
+""")
+    pieces = [(piece.kind, piece.owner, piece.resident >> 10) for piece in owners.find(7, str(tmp_path)).pieces]
+    assert pieces == [("library", "libx", 16), ("library", "libx", 8), ("unknown", "", 692)]
+
+
+def library(size):
+    """The head of a library of 64 bits, and the entry of its one segment, which has so many bytes in memory."""
+    head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 3, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    return head + struct.pack("<IIQQQQQQ", 1, 6, 0, 0, 0, 0x4000, size, 4096)
 
 
 @pytest.mark.parametrize("pid", [0, -1, True, "7"])
