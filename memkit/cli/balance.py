@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from memkit.base.errors import MeterError, UsageError
 from memkit.base.units import printable
 from memkit.cli.parser import Parser
 from memkit.report.output import output
@@ -29,7 +30,10 @@ def command(name: str, words: list[str]) -> int:
     parser = Parser(name, DESCRIPTION)
     add_options(parser)
     options = parser.parse(words)
-    found = balance(attach.find(options.process, "rss").pid)
+    try:
+        found = balance(attach.find(options.process, "rss").pid)
+    except MeterError as error:
+        raise UsageError(str(error)) from None
     if options.json is None:
         print("\n".join(map(printable, str(found).splitlines())))
     else:

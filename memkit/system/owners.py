@@ -120,7 +120,9 @@ class _Process:
             with open(f"{self._folder}/{name}", "rb") as file:
                 return file.read()
         except OSError as error:
-            raise MeterError(f"{self._folder}/{name} cannot be read: {error.strerror}") from None
+            why = f"{self._folder}/{name} cannot be read: {error.strerror}"
+            asked = "; only its user may, and root" if isinstance(error, PermissionError) else ""
+            raise MeterError(why + asked) from None
 
     # -- threads -------------------------------------------------------------------------------------------------------
 

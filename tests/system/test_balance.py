@@ -11,6 +11,7 @@ import time
 import pytest
 
 import memkit
+from memkit.cli import main
 from memkit.system import balance as of
 from memkit.system import owners
 
@@ -389,6 +390,19 @@ Rss:                 700 kB
     assert pieces == [("library", "libx", 16), ("library", "libx", 8), ("unknown", "", 692)]
 
 
+def test_a_process_whose_mappings_may_not_be_read_is_a_meter_error(tmp_path, monkeypatch):
+    (tmp_path / "proc/7").mkdir(parents=True)
+    with pytest.raises(memkit.MeterError, match=r"proc/7/smaps cannot be read: No such file"):
+        owners.find(7, str(tmp_path))
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(memkit.MeterError, match=r"smaps cannot be read: Permission denied; only its user may, and root"):
+        owners.find(7, str(tmp_path))
+
+
 def library(size):
     """The head of a library of 64 bits, and the entry of its one segment, which has so many bytes in memory."""
     head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 3, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
@@ -474,6 +488,15 @@ def test_the_command_finds_a_process_by_a_part_of_its_command(memkit):
         done = memkit("balance", word)
         process.kill()
     assert done.stdout.startswith(f"process {process.pid}: ")
+
+
+def test_the_command_refuses_a_process_that_may_not_be_read(monkeypatch, capsys, job):
+    def refuse(pid):
+        raise memkit.MeterError(f"/proc/{pid}/smaps cannot be read")
+
+    monkeypatch.setattr("memkit.cli.balance.balance", refuse)
+    assert main.main(["balance", str(job.pid)]) == 2
+    assert capsys.readouterr().err == f"memkit: /proc/{job.pid}/smaps cannot be read\n"
 
 
 def test_the_command_refuses_a_process_that_there_is_not(memkit):
