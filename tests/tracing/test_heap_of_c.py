@@ -310,3 +310,59 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 sys.exit(7)
 """
     same(script(program), options=("-q", "--heap"))
+
+
+@pytest.fixture
+def built(tmp_path):
+    """A function that builds a library in C, and returns its path."""
+    if not shutil.which("cc"):
+        pytest.skip("no C compiler")
+
+    def build(code):
+        library = tmp_path / "built.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-pthread", "-xc", "-", "-o", library], input=code.encode(), check=True)
+        return str(library)
+
+    return build
+
+
+def test_a_map_that_another_is_moved_onto_is_gone(heaps):
+    recording, found = heaps("""
+def gone():
+    kept.append(mmap_(None, 8 << 20, *NEW_MAP))
+def moves():
+    source = mmap_(None, 8 << 20, *NEW_MAP)
+    onto = function("mremap", pointer, pointer, size, size, ctypes.c_int, pointer)
+    assert onto(source, 8 << 20, 8 << 20, 3, kept[0]) == kept[0]
+gone(); moves()
+""")
+    assert found["gone"].alive < 3000
+    assert 8 * MIB <= found["moves"].alive < 8 * MIB + 3000
+    assert 8 * MIB <= recording.heap.mapped < 9 * MIB
+
+
+def test_maps_that_threads_move_at_a_time_count_once_each(heaps, built):
+    library = built(r"""
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sys/mman.h>
+static void *run(void *many)
+{
+    for (long i = 0; i < (long)many; i++) {
+        void *small = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *other = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        munmap(mremap(small, 1 << 16, 1 << 17, MREMAP_MAYMOVE), 1 << 17);
+        munmap(other, 1 << 16);
+    }
+    return NULL;
+}
+void moves(long many)
+{
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, run, (void *)many);
+    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+}
+""")
+    recording, _ = heaps(f"ctypes.CDLL({library!r}).moves(ctypes.c_long(10_000))\n")
+    assert recording.heap.elsewhere.blocks == recording.heap.elsewhere.blocks_freed == 4 * 10_000 * 3
+    assert recording.heap.elsewhere.alive == 0

@@ -131,11 +131,11 @@ EXPORT void free_aligned_sized(void *block, size_t alignment, size_t size)
     free(block);
 }
 
-/* A thread whose allocations count; what it calls from now on does not. NULL: they do not count. */
+/* A thread for which something counts; what it calls from now on does not. NULL: nothing does. */
 static memkit_thread_t *counting(void)
 {
     memkit_thread_t *thread = memkit_heap_thread();
-    if (LIKELY(!memkit_heap.on) || thread->inside | thread->muted)
+    if (LIKELY(!memkit_heap.on) || thread->inside)
         return NULL;
     thread->inside = 1;
     return thread;
@@ -145,7 +145,7 @@ static void *counted(memkit_thread_t *thread, void *made, size_t size)
 {
     int mode = memkit_heap.on;
     if (thread) {
-        if (made && mode)
+        if (made && mode && !thread->muted)
             put(thread, 0, mode, made, size);
         thread->inside = 0;
     }
@@ -193,7 +193,7 @@ EXPORT void *mmap(void *address, size_t size, int protection, int flags, int fil
     if (thread) {
         if (made != MAP_FAILED && flags & MAP_FIXED)
             take_maps(thread, made, size);
-        if (made != MAP_FAILED && flags & MAP_ANONYMOUS && protection & PROT_WRITE && !(flags & MAP_STACK))
+        if (made != MAP_FAILED && flags & MAP_ANONYMOUS && protection & PROT_WRITE && !(flags & MAP_STACK) && !thread->muted)
             put_map(thread, made, size);
         thread->inside = 0;
     }
@@ -225,15 +225,23 @@ EXPORT void *mremap(void *address, size_t before, size_t size, int flags, ...)
 {
     memkit_thread_t *thread = READY(mremap) ? counting() : NULL;
     void *made, *wanted = NULL;
+    size_t found = 0;
     va_list rest;
     if (flags & MREMAP_FIXED) {
         va_start(rest, flags);
         wanted = va_arg(rest, void *);
         va_end(rest);
     }
+    if (thread)                 /* as in munmap */
+        lock(&maps_lock);
     made = next.mremap(address, before, size, flags, wanted);
     if (thread) {
-        if (made != MAP_FAILED && take_maps(thread, address, before))
+        if (made != MAP_FAILED)
+            found = take_maps_locked(thread, address, before);
+        if (made != MAP_FAILED && flags & MREMAP_FIXED)
+            take_maps_locked(thread, made, size);
+        unlock(&maps_lock);
+        if (found && !thread->muted)
             put_map(thread, made, size);
         thread->inside = 0;
     }
