@@ -366,3 +366,43 @@ void moves(long many)
     recording, _ = heaps(f"ctypes.CDLL({library!r}).moves(ctypes.c_long(10_000))\n")
     assert recording.heap.elsewhere.blocks == recording.heap.elsewhere.blocks_freed == 4 * 10_000 * 3
     assert recording.heap.elsewhere.alive == 0
+
+
+def test_a_fork_between_threads_does_not_wait_for_their_locks(heaps, built):
+    library = built(r"""
+#include <pthread.h>
+#include <stdlib.h>
+static void in_child(void)
+{
+    void *blocks[500];
+    for (int i = 0; i < 500; i++) blocks[i] = malloc(600 + i);
+    for (int i = 0; i < 500; i++) free(blocks[i]);
+}
+__attribute__((constructor)) static void begin(void) { pthread_atfork(NULL, NULL, in_child); }
+static void *run(void *unused)
+{
+    void *volatile blocks[6];
+    for (;;) {
+        for (int i = 0; i < 6; i++) blocks[i] = malloc(1000);
+        for (int i = 0; i < 6; i++) free(blocks[i]);
+    }
+    return unused;
+}
+void starts(void) { pthread_t thread; for (int i = 0; i < 3; i++) pthread_create(&thread, NULL, run, NULL); }
+""")
+    heaps(
+        f"""
+import signal, warnings
+warnings.simplefilter("ignore")
+signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))     # it would wait for ever
+ctypes.CDLL({library!r}).starts()
+for _ in range(50):
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    signal.alarm(20)
+    assert os.waitpid(child, 0)[1] == 0
+    signal.alarm(0)
+""",
+        env={**os.environ, "LD_PRELOAD": library},
+    )

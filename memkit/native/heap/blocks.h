@@ -123,15 +123,16 @@ static inline size_t place_in(table_t *table, uintptr_t address)
 
 static int grow(table_t *table)
 {
-    table_t larger = {.size = table->size ? 2 * table->size : FIRST};
+    table_t larger = {.size = table->size ? 2 * table->size : FIRST}, former = *table;
     if (!(larger.entries = pages(larger.size * sizeof(entry_t))))
         return 0;
     for (size_t i = 0; i < table->size; i++)
         if (table->entries[i].address)
             larger.entries[place_in(&larger, table->entries[i].address)] = table->entries[i];
-    if (table->entries)
-        munmap(table->entries, table->size * sizeof(entry_t));
-    table->entries = larger.entries, table->size = larger.size;
+    table->entries = larger.entries;            /* in this order: a fork may come between any two */
+    __atomic_store_n(&table->size, larger.size, __ATOMIC_RELEASE);
+    if (former.entries)
+        munmap(former.entries, former.size * sizeof(entry_t));
     return 1;
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -126,8 +127,9 @@ static volatile int pair_lock;
 static void lock(volatile int *one)
 {
     while (__atomic_exchange_n(one, 1, __ATOMIC_ACQUIRE))
-        while (*one)
-            __builtin_ia32_pause();
+        for (int tries = 0; *one; tries++)
+            if (tries > 100)
+                sched_yield();  /* who has it may be waiting for a processor */
 }
 
 static void unlock(volatile int *one)
@@ -242,11 +244,18 @@ static ALWAYS_INLINE void count(count_t *which, int64_t size, int64_t blocks, in
     add(&which->blocks, blocks, locked);
 }
 
+static NOINLINE void raise_most(uint32_t site)
+{
+    uint32_t *place = &memkit_heap.most, most = *place;
+    while (most < site && !__atomic_compare_exchange_n(place, &most, site, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;                       /* another thread has raised it meanwhile */
+}
+
 static ALWAYS_INLINE void count_allocated(memkit_thread_t *thread, int locked, site_t *sums, uint32_t site, int64_t size)
 {
     int shard = locked ? 0 : thread->shard;
     if (UNLIKELY(site > memkit_heap.most))
-        memkit_heap.most = site;
+        raise_most(site);
     count(&sums->allocated, size, 1, locked);
     add(&totals[shard].alive, size, locked);
     if (UNLIKELY(totals[shard].alive > totals[shard].next))
@@ -359,9 +368,21 @@ static void forget(void)
     unlock(&maps_lock);
 }
 
+/* What the handlers of others do at a fork does not count: in the child nobody lets go of a lock that another thread had. */
+static void before_fork(void)
+{
+    memkit_heap_thread()->inside++;
+}
+
+static void after_fork(void)
+{
+    memkit_heap_thread()->inside--;
+}
+
 /* A forked child counts nothing until it is opened there. */
 static void in_forked_child(void)
 {
+    after_fork();
     memkit_heap.on = 0;
     pair_lock = copying = maps_lock = 0;
     for (int i = 0; i < TABLES; i++)
@@ -373,7 +394,7 @@ static int memkit_heap_open(int mode)
 {
     memkit_heap_t *heap = &memkit_heap;
     if (!heap->path_serials) {
-        pthread_atfork(NULL, NULL, in_forked_child);
+        pthread_atfork(before_fork, after_fork, in_forked_child);
         heap->path_serials = pages(MEMKIT_SITES * sizeof(uint32_t));
         heap->line_serials = pages(MEMKIT_SITES * sizeof(uint32_t));
         heap->at_peak = pages(MEMKIT_SITES * sizeof(int64_t));
