@@ -14,6 +14,8 @@ modules = [Extension("*", ["memkit/native/**/*.pyx"], **slim)]
 # No module, but a library that memkit-run preloads; it defines malloc, so that the compiler must not know what malloc does.
 preload = Extension("memkit.native.heap.preload", ["memkit/native/heap/preload.c"], **slim)
 preload.extra_compile_args = [*preload.extra_compile_args, "-fno-builtin", "-fvisibility=hidden"]
+# Before glibc 2.34 dlsym is in a library of its own, which what a followed program starts need not have.
+preload.libraries = ["dl"]
 preload.depends = [f"memkit/native/heap/{name}" for name in ("counting.c", "counting.h", "blocks.h", "hooks.h", "maps.h")]
 
 # They read Linux's /proc. Elsewhere memkit/system/portable.py does their work with psutil.

@@ -6,6 +6,7 @@ import _imp
 import os
 
 VARIABLE = "LD_PRELOAD"
+_SANITIZERS = tuple(f"lib{which}san" for which in ("a", "hwa", "l", "t", "clang_rt.a", "clang_rt.hwa", "clang_rt.t"))
 
 
 def library() -> str:
@@ -21,6 +22,9 @@ def why_not() -> str | None:
         return "its library was not built"
     if " " in path or ":" in path:
         return f"the loader cannot preload {path!r}, which has a space or a colon in it"
+    for other in os.environ.get(VARIABLE, "").replace(":", " ").split():
+        if os.path.basename(other).startswith(_SANITIZERS):
+            return f"{other!r} is preloaded, which must be the first"
     try:
         libc = os.confstr("CS_GNU_LIBC_VERSION")
     except (AttributeError, ValueError, OSError):
@@ -33,15 +37,15 @@ def environment() -> dict[str, str] | None:
     if why_not() is not None:
         return None
     before = os.environ.get(VARIABLE)
-    return {**os.environ, VARIABLE: f"{library()}:{before}" if before else library()}
+    return {**os.environ, VARIABLE: library() if before is None else f"{library()}:{before}"}
 
 
 def restore() -> None:
     """Set the environment of this program back, so that what it starts does not have the library."""
-    first, _, before = os.environ.get(VARIABLE, "").partition(":")
+    first, was_set, before = os.environ.get(VARIABLE, "").partition(":")
     if first != library():
         return
-    if before:
+    if was_set:
         os.environ[VARIABLE] = before
     else:
         del os.environ[VARIABLE]

@@ -277,10 +277,19 @@ def test_a_folder_that_the_loader_cannot_name_is_told(monkeypatch, tmp_path):
     assert preload.why_not() == "its library was not built"
 
 
-@pytest.mark.parametrize(("before", "after"), [("", None), ("their.so", "their.so"), ("a.so:b.so", "a.so:b.so")])
+@pytest.mark.parametrize("other", ["libasan.so.8", "/usr/lib/libtsan.so.2", "their.so /opt/libclang_rt.asan-x86_64.so"])
+def test_a_library_that_must_be_the_first_is_left_so(monkeypatch, other):
+    monkeypatch.setenv(preload.VARIABLE, other)
+    assert preload.why_not() == f"{other.split()[-1]!r} is preloaded, which must be the first"
+    assert preload.environment() is None
+    monkeypatch.setenv(preload.VARIABLE, "/opt/libs/asan/their.so")
+    assert preload.why_not() is None
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, None), ("", ""), ("their.so", "their.so"), ("a.so:b.so", "a.so:b.so")])
 def test_the_environment_is_what_it_was(monkeypatch, before, after):
-    monkeypatch.setenv(preload.VARIABLE, before)
-    if not before:
+    monkeypatch.setenv(preload.VARIABLE, before or "")
+    if before is None:
         monkeypatch.delenv(preload.VARIABLE)
     monkeypatch.setenv(preload.VARIABLE, preload.environment()[preload.VARIABLE])
     assert os.environ[preload.VARIABLE].startswith(preload.library())
