@@ -754,3 +754,27 @@ def test_a_run_of_many_allocations_leaves_a_small_file(tmp_path):
     assert run.recording.heap.alive < MIB
     assert call_of(run.recording, "churns").allocated >= 2_000_000 * 100
     assert os.path.getsize(tmp_path / "a.memkit") < 100 * KIB
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="interpreters with a GIL of their own have another module")
+@pytest.mark.parametrize("begun", ["before", "meanwhile"])
+def test_interpreters_with_a_gil_each_lose_no_block(begun):
+    interpreters = pytest.importorskip("_interpreters")
+    code = "for _ in range(6):\n    blocks = [bytes(100) for _ in range(100_000)]\n    del blocks\n"
+
+    def both():
+        made = made_before or [interpreters.create("isolated") for _ in range(2)]
+        threads = [threading.Thread(target=interpreters.exec, args=(each, code)) for each in made]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for each in made:
+            interpreters.destroy(each)
+
+    made_before = [interpreters.create("isolated") for _ in range(2)] if begun == "before" else []
+    recording = recorded(both, calls=True)
+    by_path = sum(call.own_heap.alive for call in recording.calls if call.own_heap)
+    assert recording.heap.alive == by_path + recording.heap.elsewhere.alive
+    blocks = sum(call.own_heap.blocks for call in recording.calls if call.own_heap) + recording.heap.elsewhere.blocks
+    assert 2 * 6 * 199_000 <= blocks < 2 * 6 * 220_000  # with the numbers

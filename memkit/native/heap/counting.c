@@ -383,7 +383,7 @@ static void after_fork(void)
 static void in_forked_child(void)
 {
     after_fork();
-    memkit_heap.on = 0;
+    memkit_heap.on = memkit_heap.on_with_gil = 0;
     pair_lock = copying = maps_lock = 0;
     for (int i = 0; i < TABLES; i++)
         tables[i].lock = 0;
@@ -424,6 +424,7 @@ static int memkit_heap_open(int mode)
 
 static void memkit_heap_close(void)
 {
+    __atomic_store_n(&memkit_heap.on_with_gil, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&memkit_heap.on, 0, __ATOMIC_RELEASE);
     forget();
 }

@@ -41,6 +41,8 @@ enum { MEMKIT_LINES = 1, MEMKIT_PATHS = 2, MEMKIT_PAIRS = 3 };  /* which tracers
 
 typedef struct {
     int on;                     /* the mode, or 0 */
+    int on_with_gil;            /* the same for who holds the GIL; 0 where more than one interpreter may have its own */
+    int (*interpreters)(void);  /* whether more than one may have its own */
     int mode;                   /* MEMKIT_LINES, MEMKIT_PATHS or both; it is kept when it is off */
     uint32_t *path_serials;     /* by id + 1: counts how often a call of the path began and ended */
     uint32_t *line_serials;     /* by number of the line */
@@ -70,7 +72,7 @@ typedef struct {                /* the books of a process: those of a library th
     memkit_thread_t *(*join)(void);     /* the thread, whose path and line are those of this heap from now on */
     int (*open)(int mode);      /* count from now on, in a MEMKIT_... mode. 0; -1: no memory */
     void (*close)(void);
-    int (*hook)(memkit_allocator_t allocators[3], int has_gil);     /* Python's domains, raw first. 0; -1: no memory */
+    int (*hook)(memkit_allocator_t allocators[3], int (*interpreters)(void));   /* Python's domains. 0; -1: no memory */
     int64_t (*alive)(void);
     void (*sums)(uint32_t site, memkit_sums_t *into);
     void (*parts)(uint32_t site, uint32_t *path, uint32_t *line);

@@ -66,7 +66,8 @@ static ALWAYS_INLINE void free_in(const memkit_allocator_t *before, void *addres
     thread->inside = 0;
 }
 
-/* For a hook of another mode than the heap's: another tool has kept it from a recording before, and calls it now. */
+/* For a hook of another mode than the heap's: another tool has kept it from a recording before, and calls it now. And for all
+hooks where interpreters have a GIL each: it keeps nobody else from the sums. */
 static NOINLINE void *malloc_any(const memkit_allocator_t *before, size_t size, int locked)
 {
     int mode = memkit_heap.on;
@@ -94,16 +95,33 @@ static NOINLINE void free_any(const memkit_allocator_t *before, void *address, i
         before->free(before->ctx, address);
 }
 
-#define IS(mode) LIKELY(memkit_heap.on == (mode))
+/* A new interpreter allocates in the raw domain before any code of its own runs. */
+static ALWAYS_INLINE void look_for_interpreters(int locked)
+{
+    if (!locked && memkit_heap.on_with_gil && memkit_heap.interpreters())
+        memkit_heap.on_with_gil = 0;
+}
+
+#define IS(mode, locked) LIKELY(((locked) ? memkit_heap.on_with_gil : memkit_heap.on) == (mode))
+#define ONE_GIL(locked) ((locked) && memkit_heap.on_with_gil)
 #define HOOKS(name, locked, mode) \
     static void *name##_malloc(void *ctx, size_t size) \
-    { return IS(mode) ? malloc_in(ctx, size, locked, mode) : malloc_any(ctx, size, locked); } \
+    { \
+        look_for_interpreters(locked); \
+        return IS(mode, locked) ? malloc_in(ctx, size, locked, mode) : malloc_any(ctx, size, ONE_GIL(locked)); \
+    } \
     static void *name##_calloc(void *ctx, size_t count, size_t size) \
-    { return IS(mode) ? calloc_in(ctx, count, size, locked, mode) : calloc_any(ctx, count, size, locked); } \
+    { \
+        look_for_interpreters(locked); \
+        return IS(mode, locked) ? calloc_in(ctx, count, size, locked, mode) : calloc_any(ctx, count, size, ONE_GIL(locked)); \
+    } \
     static void *name##_realloc(void *ctx, void *address, size_t size) \
-    { return IS(mode) ? realloc_in(ctx, address, size, locked, mode) : realloc_any(ctx, address, size, locked); } \
+    { \
+        return IS(mode, locked) ? realloc_in(ctx, address, size, locked, mode) \
+            : realloc_any(ctx, address, size, ONE_GIL(locked)); \
+    } \
     static void name##_free(void *ctx, void *address) \
-    { if (IS(mode)) free_in(ctx, address, locked, mode); else free_any(ctx, address, locked); }
+    { if (IS(mode, locked)) free_in(ctx, address, locked, mode); else free_any(ctx, address, ONE_GIL(locked)); }
 
 HOOKS(locked_lines, 1, MEMKIT_LINES)            /* who uses these holds the GIL */
 HOOKS(locked_paths, 1, MEMKIT_PATHS)
@@ -131,8 +149,10 @@ static int is_hook(memkit_allocator_t *allocator)
 /* Replace the three domains, raw first, by hooks of the mode; each has the allocator before it as its context. 0; -1: no memory.
 
 Where another tool has been hooked above one of ours, the new one goes above both: the outermost counts. Another thread may be
-in a hook of the mode before, or call one: what one has booked another takes. */
-static int memkit_heap_hook(memkit_allocator_t allocators[3], int has_gil)
+in a hook of the mode before, or call one: what one has booked another takes.
+
+`interpreters` says whether more than one may have a GIL of its own; NULL: there is no GIL. */
+static int memkit_heap_hook(memkit_allocator_t allocators[3], int (*interpreters)(void))
 {
     for (int i = 0; i < 3; i++) {
         memkit_allocator_t *before = is_hook(&allocators[i]) ? allocators[i].ctx : pages(sizeof *before);
@@ -140,8 +160,10 @@ static int memkit_heap_hook(memkit_allocator_t allocators[3], int has_gil)
             return -1;
         if (!is_hook(&allocators[i]))
             *before = allocators[i];
-        allocators[i] = hooked[has_gil && i > 0][memkit_heap.mode - 1];
+        allocators[i] = hooked[interpreters && i > 0][memkit_heap.mode - 1];
         allocators[i].ctx = before;
     }
+    memkit_heap.interpreters = interpreters;
+    memkit_heap.on_with_gil = interpreters && !interpreters() ? memkit_heap.mode : 0;
     return 0;
 }

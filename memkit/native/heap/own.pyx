@@ -33,8 +33,11 @@ cdef extern from *:
     #endif
     #ifdef Py_GIL_DISABLED
     #define memkit_has_gil 0
+    #define memkit_interpreters NULL
     #else
     #define memkit_has_gil 1
+    static int memkit_interpreters(void)    /* more than one, which can have a GIL of its own from Python 3.12 on */
+    { return PY_VERSION_HEX >= 0x030C0000 && PyInterpreterState_Next(PyInterpreterState_Head()) != NULL; }
     #endif
     _Static_assert(sizeof(memkit_allocator_t) == sizeof(PyMemAllocatorEx), "Python's allocators differ");
     """
@@ -47,7 +50,7 @@ cdef extern from *:
         heap_thread_t *(*join)() noexcept nogil
         int (*open)(int) noexcept nogil
         void (*close)() noexcept nogil
-        int (*hook)(allocator_t *, int) noexcept nogil
+        int (*hook)(allocator_t *, int (*)() noexcept nogil) noexcept nogil
         int64_t (*alive)() noexcept nogil
         void (*sums)(uint32_t, heap_sums_t *) noexcept nogil
         void (*parts)(uint32_t, uint32_t *, uint32_t *) noexcept nogil
@@ -55,6 +58,7 @@ cdef extern from *:
         void (*disown_all)(heap_thread_t *, int, void **) noexcept nogil
     books_t *memkit_find_books() nogil
     int memkit_has_gil
+    int memkit_interpreters() noexcept nogil
     enum:
         LINES "MEMKIT_LINES"
         PATHS "MEMKIT_PATHS"
@@ -120,7 +124,7 @@ cdef int open_heap(bint paths, bint lines) noexcept:
         return -1
     for domain in range(DOMAINS):
         get_allocator(domain, &domains[domain])
-    if books.hook(domains, memkit_has_gil):
+    if books.hook(domains, memkit_interpreters):
         books.close()
         return -1
     for domain in range(DOMAINS):
