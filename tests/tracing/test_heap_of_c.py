@@ -321,6 +321,32 @@ sys.exit(7)
     same(script(program), options=("-q", "--heap"))
 
 
+@pytest.mark.parametrize("size", [10, 300, 3000])
+def test_an_address_that_is_handed_out_again_counts_once(heaps, size):
+    _, found = heaps(f"""
+past_us = ctypes.CDLL("libc.so.6").free
+past_us.restype, past_us.argtypes = None, [pointer]
+def comes_and_goes():
+    for _ in range(1000):
+        past_us(malloc({size}))
+comes_and_goes()
+""")
+    assert found["comes_and_goes"].alive < 2 * size + 2000
+
+
+def test_a_map_that_is_made_in_the_place_of_another_counts_once(heaps):
+    recording, found = heaps("""
+past_us = ctypes.CDLL("libc.so.6").munmap
+past_us.argtypes = [pointer, size]
+def comes_and_goes():
+    for _ in range(100):
+        assert past_us(mmap_(None, 1 << 20, *NEW_MAP), 1 << 20) == 0
+comes_and_goes()
+""")
+    assert found["comes_and_goes"].alive < 10 * MIB
+    assert recording.heap.mapped < 10 * MIB
+
+
 @pytest.fixture
 def built(tmp_path):
     """A function that builds a library in C, and returns its path."""

@@ -54,6 +54,7 @@ static ALWAYS_INLINE uint32_t tiny_serial(uint32_t serial, int mode)
     return mode == MEMKIT_PAIRS ? (serial >> 16 & 31) << 5 | (serial & 31) : serial & 1023;
 }
 
+/* Book a block. 1; 0: it cannot be booked so; -1: one is booked there, that was freed without our knowing. */
 static ALWAYS_INLINE int put_small(void *address, uint32_t size, uint32_t site, uint32_t serial, int mode)
 {
     uint32_t *place;
@@ -61,6 +62,8 @@ static ALWAYS_INLINE int put_small(void *address, uint32_t size, uint32_t site, 
         return 0;               /* the second place would be in another segment's shadow */
     if (UNLIKELY(!(place = place_of(address, 1))))
         return 0;
+    if (UNLIKELY(*place >> 30))
+        return -1;
     if (size <= TINY) {
         *place = (uint32_t)ONE << 30 | size << 25 | site << 10 | tiny_serial(serial, mode);
         return 1;
@@ -73,7 +76,7 @@ static ALWAYS_INLINE int put_small(void *address, uint32_t size, uint32_t site, 
 static ALWAYS_INLINE int take_small(void *address, block_t *block)
 {
     uint32_t *place = place_of(address, 0), first;
-    if (!place || !(first = *place))
+    if (!place || !((first = *place) >> 30))
         return 0;
     *place = 0;
     block->tiny = first >> 30 == ONE;
@@ -139,14 +142,15 @@ static int grow(table_t *table)
 static NOINLINE int put_large(void *address, uint64_t size, uint32_t site, uint32_t serial)
 {
     table_t *table = &tables[hash((uintptr_t)address) >> 58];
-    entry_t *entry;
     int booked;
     lock(&table->lock);
     booked = table->used * 3 < table->size * 2 || grow(table);
     if (booked) {
-        entry = &table->entries[place_in(table, (uintptr_t)address)];
-        table->used += !entry->address;
-        *entry = (entry_t){(uintptr_t)address, size, site, serial};
+        entry_t *entry = &table->entries[place_in(table, (uintptr_t)address)];
+        if (entry->address)
+            booked = -1;
+        else
+            *entry = (entry_t){(uintptr_t)address, size, site, serial}, table->used++;
     }
     unlock(&table->lock);
     return booked;
@@ -185,4 +189,10 @@ static NOINLINE int take_large(void *address, block_t *block)
     unlock(&table->lock);
     *block = (block_t){entry.size, entry.site, entry.serial, 0};
     return entry.address != 0;
+}
+
+static ALWAYS_INLINE int book(void *address, uint64_t size, uint32_t site, uint32_t serial, int mode)
+{
+    int booked = size <= SMALL ? put_small(address, size, site, serial, mode) : 0;
+    return booked ? booked : put_large(address, size, site, serial);
 }

@@ -262,17 +262,6 @@ static ALWAYS_INLINE void count_allocated(memkit_thread_t *thread, int locked, s
         look_at_peak(shard);
 }
 
-static ALWAYS_INLINE void put(memkit_thread_t *thread, int locked, int mode, void *address, size_t size)
-{
-    uint32_t site = site_of(thread, mode), serial = serial_of(site, mode);
-    site_t *sums = site_at(locked ? 0 : thread->shard, site);
-    int booked = sums && ((size <= SMALL && put_small(address, size, site, serial, mode)) || put_large(address, size, site, serial));
-    if (LIKELY(booked))
-        count_allocated(thread, locked, sums, site, size);
-    else
-        __atomic_fetch_add(&memkit_heap.unbooked, 1, __ATOMIC_RELAXED);
-}
-
 /* Where a block is freed, as an index of `freed`. */
 static ALWAYS_INLINE int where_freed(block_t *block, int mode)
 {
@@ -310,12 +299,32 @@ static ALWAYS_INLINE int take(memkit_thread_t *thread, int locked, int mode, voi
     return 1;
 }
 
+/* The program has the address anew: what is booked there was freed by who looked the C library's own `free` up. */
+static NOINLINE void drop(memkit_thread_t *thread, int locked, int mode, void *address)
+{
+    block_t block;
+    int where;
+    take(thread, locked, mode, address, &block, &where);
+}
+
+static ALWAYS_INLINE void put(memkit_thread_t *thread, int locked, int mode, void *address, size_t size)
+{
+    uint32_t site = site_of(thread, mode), serial = serial_of(site, mode);
+    site_t *sums = site_at(locked ? 0 : thread->shard, site);
+    int booked = 0;
+    while (sums && UNLIKELY((booked = book(address, size, site, serial, mode)) < 0))
+        drop(thread, locked, mode, address);
+    if (LIKELY(booked))
+        count_allocated(thread, locked, sums, site, size);
+    else
+        __atomic_fetch_add(&memkit_heap.unbooked, 1, __ATOMIC_RELAXED);
+}
+
 /* A block that `take` has taken is not freed after all. A serial of few bits serves as well as the whole one does. */
 static void restore(memkit_thread_t *thread, int locked, int mode, void *address, block_t *block, int where)
 {
     uint32_t serial = !block->tiny || mode != MEMKIT_PAIRS ? block->serial : (block->serial >> 5) << 16 | (block->serial & 31);
-    if (!(block->size <= SMALL && put_small(address, block->size, block->site, serial, mode)))
-        put_large(address, block->size, block->site, serial);
+    book(address, block->size, block->site, serial, mode);
     count_freed(thread, locked, block, where, -(int64_t)block->size, -1);
 }
 

@@ -46,24 +46,6 @@ static int insert_map(map_t map)
     return 1;
 }
 
-static UNUSED void put_map(memkit_thread_t *thread, void *address, size_t size)
-{
-    int mode = memkit_heap.on;
-    uint32_t site;
-    site_t *sums;
-    if (!mode)
-        return;
-    size = (size + 4095) & ~(size_t)4095;
-    site = site_of(thread, mode);
-    sums = site_at(thread->shard, site);
-    lock(&maps_lock);
-    if (!sums || !insert_map((map_t){(uintptr_t)address, (uintptr_t)address + size, site, serial_of(site, mode)}))
-        __atomic_fetch_add(&memkit_heap.unbooked, 1, __ATOMIC_RELAXED);
-    else
-        count_allocated(thread, 0, sums, site, size), memkit_heap.mapped += size;
-    unlock(&maps_lock);
-}
-
 /* Book what is unmapped between two addresses, and keep what is left of the maps. Returns the number of bytes. */
 static size_t take_maps_locked(memkit_thread_t *thread, void *address, size_t size)
 {
@@ -89,6 +71,25 @@ static size_t take_maps_locked(memkit_thread_t *thread, void *address, size_t si
         }
     }
     return found;
+}
+
+static UNUSED void put_map(memkit_thread_t *thread, void *address, size_t size)
+{
+    int mode = memkit_heap.on;
+    uint32_t site;
+    site_t *sums;
+    if (!mode)
+        return;
+    size = (size + 4095) & ~(size_t)4095;
+    site = site_of(thread, mode);
+    sums = site_at(thread->shard, site);
+    lock(&maps_lock);
+    take_maps_locked(thread, address, size);    /* what was unmapped by who looked the C library's own `munmap` up */
+    if (!sums || !insert_map((map_t){(uintptr_t)address, (uintptr_t)address + size, site, serial_of(site, mode)}))
+        __atomic_fetch_add(&memkit_heap.unbooked, 1, __ATOMIC_RELAXED);
+    else
+        count_allocated(thread, 0, sums, site, size), memkit_heap.mapped += size;
+    unlock(&maps_lock);
 }
 
 static UNUSED size_t take_maps(memkit_thread_t *thread, void *address, size_t size)
