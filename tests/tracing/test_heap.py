@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 
@@ -778,3 +779,29 @@ def test_interpreters_with_a_gil_each_lose_no_block(begun):
     assert recording.heap.alive == by_path + recording.heap.elsewhere.alive
     blocks = sum(call.own_heap.blocks for call in recording.calls if call.own_heap) + recording.heap.elsewhere.blocks
     assert 2 * 6 * 199_000 <= blocks < 2 * 6 * 220_000  # with the numbers
+
+
+def test_a_limit_of_addresses_that_is_too_low_is_told_and_can_be_raised(script, tmp_path):
+    program = script("""
+import resource, memkit
+import memkit.native.heap.heap_sums
+before = resource.getrlimit(resource.RLIMIT_AS)
+def fails():
+    try:
+        with memkit.record("low.memkit", heap=True):
+            pass
+    except memkit.MeterError as error:
+        return "ulimit -v" in str(error)
+with memkit.record("first.memkit"):
+    pass
+pages = int(open("/proc/self/statm").read().split()[0])
+for room in (8, 30, 38, 46):
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (room << 20), before[1]))
+    assert fails(), room
+resource.setrlimit(resource.RLIMIT_AS, before)
+with memkit.record("high.memkit", heap=True) as run:
+    kept = bytes(1 << 20)
+assert run.recording.heap.alive > 1 << 20
+""")
+    done = subprocess.run([sys.executable, program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -21,7 +21,10 @@ static uint32_t **leaves[1 << HALF];
 
 static void *made_once(void **slot, size_t size)
 {
-    void *there = NULL, *made = pages(size);
+    void *there = __atomic_load_n(slot, __ATOMIC_ACQUIRE), *made;
+    if (there)
+        return there;
+    made = pages(size);
     if (made && !__atomic_compare_exchange_n(slot, &there, made, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
         munmap(made, size);
         return there;

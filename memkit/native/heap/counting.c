@@ -402,15 +402,14 @@ static void in_forked_child(void)
 static int memkit_heap_open(int mode)
 {
     memkit_heap_t *heap = &memkit_heap;
-    if (!heap->path_serials) {
-        pthread_atfork(before_fork, after_fork, in_forked_child);
-        heap->path_serials = pages(MEMKIT_SITES * sizeof(uint32_t));
-        heap->line_serials = pages(MEMKIT_SITES * sizeof(uint32_t));
-        heap->at_peak = pages(MEMKIT_SITES * sizeof(int64_t));
-        parts = pages(MEMKIT_SITES * sizeof(uint64_t));
-        pairs = pages(PAIR_PLACES * sizeof(uint32_t));
-    }
-    if (!heap->path_serials || !heap->line_serials || !heap->at_peak || !parts || !pairs)
+    static int at_forks;
+    if (!at_forks)
+        at_forks = !pthread_atfork(before_fork, after_fork, in_forked_child);
+    if (!made_once((void **)&heap->path_serials, MEMKIT_SITES * sizeof(uint32_t))
+            || !made_once((void **)&heap->line_serials, MEMKIT_SITES * sizeof(uint32_t))
+            || !made_once((void **)&heap->at_peak, MEMKIT_SITES * sizeof(int64_t))
+            || !made_once((void **)&parts, MEMKIT_SITES * sizeof(uint64_t))
+            || !made_once((void **)&pairs, PAIR_PLACES * sizeof(uint32_t)))
         return -1;
     forget();
     for (int shard = 0; shard < MEMKIT_SHARDS; shard++) {

@@ -11,6 +11,8 @@ from memkit.native.heap.own cimport (
 from memkit.native.journal cimport NOTHING, Journal, capsule_of, journal_row, journal_t, writer_t
 from memkit.native.changes cimport changes_t, choose, is_chosen, is_little, size_of_change
 
+NO_MEMORY = "heap cannot be counted: its books need 80 MB of addresses: raise the limit that ulimit -v shows"
+
 cdef struct written_t:          # what the journal says of a site
     int64_t allocated
     int64_t freed
@@ -94,7 +96,7 @@ cdef class HeapSums:
         self.paths, self.lines = paths, lines
         self.state.written = <written_t *>own_calloc(SITES, sizeof(written_t))
         if self.state.written == NULL:
-            raise MemoryError
+            raise MeterError(NO_MEMORY)
         self.sums_writer.write, self.sums_writer.whose = write_heap, &self.state
 
     @property
@@ -107,7 +109,7 @@ cdef class HeapSums:
         mute()
         if open_heap(self.paths, self.lines):
             unmute()
-            raise MemoryError
+            raise MeterError(NO_MEMORY)
         self.state.generation = heap.generation
 
     def begin(self):
