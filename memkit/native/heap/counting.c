@@ -442,7 +442,7 @@ static void memkit_heap_close(void)
 /* -- the books, as others use them ---------------------------------------------------------------------------------- */
 
 static const memkit_books_t memkit_books = {
-    .size = sizeof memkit_books,
+    .size = MEMKIT_BOOKS_SIZE,
     .counts_c = MEMKIT_COUNTS_C,
     .heap = &memkit_heap,
     .thread = memkit_heap_thread,

@@ -65,7 +65,7 @@ typedef struct {
 } memkit_allocator_t;
 
 typedef struct {                /* the books of a process: those of a library that was preloaded, or of a module */
-    size_t size;                /* of this */
+    size_t size;                /* MEMKIT_BOOKS_SIZE: who has others was built from other sources */
     int counts_c;               /* the C library's allocators too */
     memkit_heap_t *heap;
     memkit_thread_t *(*thread)(void);
@@ -79,5 +79,7 @@ typedef struct {                /* the books of a process: those of a library th
     size_t (*disown)(memkit_thread_t *, int locked, void *address);
     void (*disown_all)(memkit_thread_t *, int locked, void **address);
 } memkit_books_t;
+
+#define MEMKIT_BOOKS_SIZE (sizeof(memkit_books_t) + (sizeof(memkit_heap_t) << 12) + (sizeof(memkit_thread_t) << 24))
 
 #endif

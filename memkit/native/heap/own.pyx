@@ -21,7 +21,7 @@ cdef extern from *:
     {
         const memkit_books_t *(*preloaded)(void);
         *(void **)&preloaded = dlsym(RTLD_DEFAULT, "memkit_heap_books");
-        return preloaded && preloaded()->size == sizeof(memkit_books_t) ? preloaded() : &memkit_books;
+        return preloaded && preloaded()->size == MEMKIT_BOOKS_SIZE ? preloaded() : &memkit_books;
     }
 
     #define memkit_get_allocator(domain, into) PyMem_GetAllocator((PyMemAllocatorDomain)(domain), (PyMemAllocatorEx *)(into))
