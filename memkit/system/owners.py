@@ -143,13 +143,14 @@ class _Process:
         return found
 
     def _is_stack(self, mapping: Mapping, below: Mapping | None) -> bool:
-        """Whether a mapping is the stack of a thread: a guard lies below, and it is in use as one, or was mapped as one.
+        """Whether a mapping is the stack of a thread: it has a guard, and is in use as one, or was mapped as one.
 
-        Linux keeps huge pages out of what was (``MAP_STACK``, since 6.7).
+        The guard is a mapping below it, or from glibc 2.42 on a part of it (``gu``). Linux keeps huge pages out of what was
+        mapped as a stack (``MAP_STACK``, since 6.7).
         """
-        if below is None or not below.is_guard or below.end != mapping.start:
-            return False
-        return "nh" in mapping.flags or any(mapping.start <= pointer < mapping.end for pointer in self._stacks)
+        guarded = "gu" in mapping.flags or (below is not None and below.is_guard and below.end == mapping.start)
+        in_use = any(mapping.start <= pointer < mapping.end for pointer in self._stacks)
+        return guarded and ("nh" in mapping.flags or in_use)
 
     # -- mappings ------------------------------------------------------------------------------------------------------
 

@@ -72,12 +72,20 @@ class TestReading:
         block[: PAGE * 3 : PAGE] = b"xxx"
         assert walk.scan(*reading, start, end) == [("unknown", start, start + 3 * PAGE, 3 * PAGE, 0, 0)]
 
-    def test_what_looks_like_a_block_but_is_longer_than_its_memory_is_unknown(self, reading, block):
+    @pytest.mark.parametrize("offset", [0, 0x30])
+    @pytest.mark.parametrize("without_head", [0, 16], ids=["until glibc 2.42", "glibc 2.43"])
+    def test_a_block_is_known_by_its_head_wherever_that_is(self, reading, block, offset, without_head):
         start, end = span_of(block)
-        block[:16] = (0).to_bytes(8, "little") + (9 * MIB + 2).to_bytes(8, "little")
+        size = len(block) - offset - without_head
+        block[:64] = bytes(64)
+        block[offset : offset + 16] = offset.to_bytes(8, "little") + (size + 2).to_bytes(8, "little")
+        assert walk.scan(*reading, start, end) == [("blocks", start, end, PAGE, PAGE, 0)]
+
+    @pytest.mark.parametrize("size", [9 * MIB + 2, 8 * MIB - 32 + 2, 8 * MIB + 3, 2, 0])
+    def test_what_is_no_head_of_a_block_is_unknown(self, reading, block, size):
+        start, end = span_of(block)
+        block[:16] = bytes(8) + size.to_bytes(8, "little")
         assert walk.scan(*reading, start, end)[0][0] == "unknown"
-        block[:16] = (0).to_bytes(8, "little") + (8 * MIB + 2).to_bytes(8, "little")
-        assert walk.scan(*reading, start, end)[0][0] == "blocks"
 
     def test_a_heap_that_is_none_is_opaque(self, reading, block):
         start, end = span_of(block)

@@ -342,6 +342,9 @@ Rss:                   0 kB
 7f0000801000-7f0001001000 rw-p 00000000 00:00 0
 Rss:                  40 kB
 VmFlags: rd wr mr mw me ac nh
+7f0002001000-7f0002802000 rw-p 00000000 00:00 0
+Rss:                  24 kB
+VmFlags: rd wr mr mw me gu ac nh
 7f0004000000-7f0004100000 rw-p 00000000 00:00 0
 Rss:                1000 kB
 7f0004100000-7f0008000000 ---p 00000000 00:00 0
@@ -367,6 +370,7 @@ def test_mappings_alone_tell_stacks_arenas_names_and_made_code(tmp_path):
     assert pieces == [
         ("named", "Mem0x7f", 8000),
         ("stack", "", 40),
+        ("stack", "", 24),
         ("opaque", "", 1000),
         ("unknown", "", 500),
         ("stack", "", 20),

@@ -5,7 +5,7 @@ Nothing is read where it lies: another thread may unmap it at any time. ``memory
 
 * the pools of Python's allocator, 16 KiB each: ``Objects/obmalloc.c``, the same from Python 3.10 on;
 * blocks that glibc has mapped one by one, the heaps of its arenas, which lie at multiples of 64 MiB, and the chunks in these
-  and in the heap of ``brk``: ``malloc/malloc.c`` and ``malloc/arena.c``, the same from glibc 2.26 on.
+  and in the heap of ``brk``: ``malloc/malloc.c`` and ``malloc/arena.c``, glibc 2.26 to 2.43.
 
 A chunk that glibc keeps for a thread (tcache) or in a fastbin looks alive.
 """
@@ -153,27 +153,29 @@ cdef bint is_pool(region_t *region, uint64_t at, uint64_t *alive) noexcept nogil
     return True
 
 
+cdef uint64_t page_up(region_t *region, uint64_t at) noexcept nogil:
+    return at + (region.page - at % region.page) % region.page
+
+
 cdef uint64_t block_at(region_t *region, uint64_t at, bint anywhere) noexcept nogil:
     """The end of a block that glibc has mapped by itself, if one begins at a page; else 0.
 
-    A block that was to be aligned has its head further on, ``anywhere`` in the page, and in it how far.
+    A block that was to be aligned has its head further on, ``anywhere`` in the page, and in it how far. Its size goes to the
+    end of a page, from glibc 2.43 on without the head.
     """
-    cdef uint64_t before = word(region, at), size = word(region, at + 8), offset = 0
+    cdef uint64_t before = word(region, at), size = word(region, at + 8), offset = 0, end
     while offset < region.page and at % region.page == 0:
         if offset:
             before, size = word(region, at + offset), word(region, at + offset + 8)
-        if before == offset and size & FLAGS == MAPPED:
-            size -= MAPPED
-            if size >= region.page and (size + offset) % region.page == 0 and size <= region.end - at - offset:
-                return at + offset + size
+        size -= MAPPED
+        if before == offset and size & FLAGS == 0 and region.page - CHUNK_GRAIN <= size + offset <= region.end - at:
+            end = page_up(region, at + offset + size)
+            if end - (at + offset + size) in (0, CHUNK_GRAIN):
+                return end
         if not anywhere:
             break
         offset += CHUNK_GRAIN
     return 0
-
-
-cdef uint64_t page_up(region_t *region, uint64_t at) noexcept nogil:
-    return at + (region.page - at % region.page) % region.page
 
 
 cdef int walk(region_t *region, uint64_t first, uint64_t end, bint brk, uint64_t *unused, uint64_t *room) noexcept nogil:
