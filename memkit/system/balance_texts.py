@@ -22,8 +22,8 @@ _ADVICE = {
     "python": "the program holds them: memkit-run --heap says which calls made those that are alive",
     "python-free": "an arena goes back to the system when nothing in it is alive: what must last should not be made among "
     "much that is dropped; a child process gives back all, and PYTHONMALLOC=malloc does without arenas",
-    "c": "arrays, tables, large lists and dicts: memkit-run --heap names the calls that hold those of Python and numpy, "
-    "--lines the lines that grew",
+    "c": "arrays, tables, large lists and dicts: memkit-run --heap names the calls that hold them, --lines the lines that "
+    "grew",
     "c-heap": "what of it is alive only the process itself can tell, or its allocator's statistics",
     "stacks": "fewer threads, or less deep recursion: a stack keeps the depth that it once had",
     "code": "imported libraries: the code is shared with other processes and dropped when memory is short, their variables "
