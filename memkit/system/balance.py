@@ -57,7 +57,7 @@ class Balance(NamedTuple):
 
     pid: int
     rss: int
-    """Resident memory in bytes, as ``/proc/PID/smaps`` adds it up, or the system where there is no such file."""
+    """Resident memory in bytes, of each mapping at the moment when it was read."""
     rows: tuple[BalanceRow, ...]
     """The largest first, ``unexplained`` last. Their bytes add up to ``rss``."""
     notes: tuple[str, ...]

@@ -100,6 +100,8 @@ class _Process:
             raise MeterError("nothing of its memory is told: it has ended, or is of the kernel")
         self._data: list[tuple[str, Span]] = []  # of libraries: whose, and where
         pieces = [piece for region in _regions(mappings) for piece in self._of_region(region)]
+        if self._text("statm").startswith(b"0 "):
+            raise MeterError("nothing of its memory is told: it has just ended")
         rss = sum(piece.resident for piece in pieces)
         return Found(rss, self._claimed(pieces), len(self._threads()), self.reason)
 
@@ -228,7 +230,7 @@ class _Process:
             yield _piece(otherwise, span, rss)
             return
         pieces = [_piece_of(piece, otherwise) for piece in self._walk.scan(self._memory, self._pages, *span)]
-        yield from _completed(_scaled(pieces, rss), span, rss, otherwise)
+        yield from _scaled(pieces, rss)
 
     # -- libraries that map memory themselves --------------------------------------------------------------------------
 
@@ -241,7 +243,7 @@ class _Process:
         """
         owners: dict[Span, str] = {}
         if self.reason is None:
-            unknown = {piece.span for piece in pieces if piece.kind == "unknown" and piece.span[0] < piece.span[1]}
+            unknown = {piece.span for piece in pieces if piece.kind == "unknown"}
             heaps = {piece.span for piece in pieces if piece.kind == "opaque"}
             if any(is_allocator(owner) for owner, _ in self._data):
                 owners |= self._claims(unknown | heaps, _allocator_of, self._data, records=True)
@@ -370,23 +372,11 @@ def _piece_of(found: tuple[str, int, int, int, int, int], otherwise: str = "unkn
     return Piece(otherwise if kind == "unknown" else kind, "", resident, alive, room, (start, end))
 
 
-def _completed(pieces: list[Piece], span: Span, rss: int, otherwise: str) -> list[Piece]:
-    """Pieces that together have as much as the kernel has counted: what was given back since belongs to what was unknown."""
-    missing = rss - sum(piece.resident for piece in pieces)
-    if missing <= 0:
-        return pieces
-    unknown = [place for place, piece in enumerate(pieces) if piece.kind == otherwise]
-    if not unknown:
-        return [*pieces, _piece(otherwise, (span[0], span[0]) if pieces else span, missing)]
-    place = max(unknown, key=lambda place: pieces[place].resident)
-    pieces[place] = pieces[place]._replace(resident=pieces[place].resident + missing)
-    return pieces
-
-
 def _scaled(pieces: list[Piece], rss: int) -> list[Piece]:
-    """Pieces that together have no more than the kernel counts: a page that was only read is there, and not resident.
+    """Pieces that together have no more than the kernel counted: a page that was only read is there, and not resident.
 
-    A little more is what has been written to since the mappings were read, and stays.
+    What was given back since then is not there any more, and a little more is what has been written to since. Both stay so:
+    each stretch is told as it was when it was read.
     """
     found = sum(piece.resident for piece in pieces)
     if found <= rss + _SINCE:

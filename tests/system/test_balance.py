@@ -365,6 +365,7 @@ Rss:                  64 kB
 def test_mappings_alone_tell_stacks_arenas_names_and_made_code(tmp_path):
     (tmp_path / "proc/7").mkdir(parents=True)
     (tmp_path / "proc/7/smaps").write_text(SMAPS)
+    (tmp_path / "proc/7/statm").write_text("9000 2500 0 0 0 0 0\n")
     found = owners.find(7, str(tmp_path))
     pieces = [(piece.kind, piece.owner, piece.resident >> 10) for piece in found.pieces]
     assert pieces == [
@@ -390,7 +391,11 @@ Rss:                  16 kB
 7f0000004000-7f0000104000 rw-p 00000000 00:00 0
 Rss:                 700 kB
 """)
+    (tmp_path / "proc/7/statm").write_text("9000 180 0 0 0 0 0\n")
     pieces = [(piece.kind, piece.owner, piece.resident >> 10) for piece in owners.find(7, str(tmp_path)).pieces]
+    (tmp_path / "proc/7/statm").write_text("0 0 0 0 0 0 0\n")
+    with pytest.raises(memkit.MeterError, match="it has just ended"):
+        owners.find(7, str(tmp_path))
     assert pieces == [("library", "libx", 16), ("library", "libx", 8), ("unknown", "", 692)]
 
 
