@@ -120,8 +120,8 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--heap",
         action="store_true",
-        help="count what each traced line and call path allocates and frees by Python's allocators; --calls is implied if "
-        "nothing else is traced",
+        help="count what each traced line and call path allocates and frees, by Python's allocators and, under memkit-run, "
+        "the C library's; --calls is implied if nothing else is traced",
     )
 
 

@@ -52,7 +52,7 @@ def text(
     shown = shown or recording
     found = [] if "console" in without else list(console.summary(recording, WIDTH))
     if recording.heap is not None and "heap" not in without:
-        found += heap.page(shown)
+        found += heap.page(shown, sort=sort)
     if recording.tracing is not None and "lines" not in without:
         found += lines.tables(recording)
     if recording.call_tracing is not None and "paths" not in without:
@@ -74,7 +74,7 @@ def html(
             *_spans(recording),
         ]
     if recording.heap is not None and "heap" not in without:
-        parts += _heap(shown)
+        parts += _heap(shown, sort)
     if "lines" not in without:
         parts += _lines(recording)
     if recording.call_tracing is not None and "paths" not in without:
@@ -167,11 +167,11 @@ def _spans(recording: Recording) -> Iterator[str]:
         yield _faint(f"and {len(recording.spans) - len(most)} more that rose less")
 
 
-def _heap(recording: Recording) -> Iterator[str]:
+def _heap(recording: Recording, sort: str | None) -> Iterator[str]:
     yield _title("heap", heap.total(recording).removeprefix("heap: "))
     if kept := heap.kept_beyond(recording):
         yield _faint(kept)
-    for title, head, rows in heap.lists(recording):
+    for title, head, rows in heap.lists(recording, sort):
         yield f'<div style="margin-top:8px">{escape(title)}</div>'
         yield _table(head, ((cells, MARK if marked else "") for cells, marked in rows))
     yield _faint(heap.exactness(recording))

@@ -24,6 +24,7 @@ from memkit.model.calls import (
     summed_up,
 )
 from memkit.model.file_format import PICKLED
+from memkit.model.heap import NO_HEAP
 from memkit.model.workers import is_loop
 
 _MOST_ABOVE = 100
@@ -172,6 +173,7 @@ def _stand_in(work: Call, id: int, parent: int | None, home: int | None) -> Call
         rise=None if work.rise is None else 0,
         rises=None if work.rises is None else 0,
         about=0,
+        own_heap=None if work.own_heap is None else NO_HEAP,
     )
 
 

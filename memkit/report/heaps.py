@@ -28,7 +28,7 @@ def cells(row: Line | Call) -> tuple[int | None, ...]:
 def check(calls: Iterable[Call], key: str, option: str = "--by") -> None:
     """Raise ``UsageError`` if calls cannot be shown by one of the keys, which an option names: no heap was counted."""
     if all(call.heap is None for call in calls):
-        raise UsageError(f"{option} {key}: no heap was counted by calls; record with --heap")
+        raise UsageError(f"{option} {key}: no heap was counted by calls; record with --heap --calls")
 
 
 def own(what: Call | Line, key: str) -> int:

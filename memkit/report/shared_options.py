@@ -38,6 +38,7 @@ def add_call_options(parser: OptionParser) -> None:
         metavar="KEY",
         type=sort_key,
         choices=SORT_KEYS,
+        needs=_needs_of,
         help="the order of functions that were called: own (growth, the default), growth, rise, peak, calls or time; "
         "with --heap also heap (alive at the end), heap-peak (alive at the peak), allocated or temporary",
     )
@@ -65,7 +66,7 @@ def add_by_option(parser: OptionParser) -> None:
         metavar="KEY",
         type=by_key,
         choices=PICTURE_KEYS,
-        needs=lambda key: "heap" if key in heaps.KEYS else "",
+        needs=_needs_of,
         help="what pictures and stacks of calls are by: growth (the default; where nothing grew rise), peak, rise or time; "
         "with --heap also heap (alive at the end), heap-peak (alive at the peak), allocated or temporary",
     )
@@ -83,6 +84,10 @@ def chosen_by(options: Namespace) -> str | None:
     by: str | None = options.by
     sort: str | None = options.sort
     return by or (sort if sort in ("rise", "time", *heaps.KEYS) else None)
+
+
+def _needs_of(key: str) -> str:
+    return "heap" if key in heaps.KEYS else ""
 
 
 def _add(parser: OptionParser, *names: str, needs: Callable[[Any], str] | None = None, **settings: Any) -> None:

@@ -84,7 +84,7 @@ def test_a_report_that_has_nothing_to_show_is_a_usage_error_of_the_command(folde
 def test_reports_that_are_refused_for_one_reason_say_so_once(folder, capsys):
     assert main.run(["-q", "-o", "a.memkit", "--calls", "job.py"]) == 0
     assert main.main(["report", "--folded", "-", "--speedscope", "b.json", "--by", "heap", "-q", "a.memkit"]) == 2
-    assert capsys.readouterr().err == "memkit: --by heap: no heap was counted by calls; record with --heap\n"
+    assert capsys.readouterr().err == "memkit: --by heap: no heap was counted by calls; record with --heap --calls\n"
 
 
 def test_the_code_of_a_program_comes_before_that_of_a_refused_report(folder, capsys):
@@ -240,3 +240,9 @@ def test_a_program_under_another_name_is_not_recorded_over(folder, capsys):
     assert main.run(["-o", "other", "empty.py"]) == 2
     assert "-o 'other' is the program itself" in capsys.readouterr().err
     assert (folder / "empty.py").read_bytes() == b"" and (folder / "other").exists()
+
+
+@pytest.mark.parametrize("key", ["heap", "heap-peak", "allocated", "temporary"])
+def test_an_order_by_heap_needs_heap(refused, key):
+    said = refused("--calls", "--sort", key, "job.py")
+    assert said == f"--sort {key} is made of the heap that was counted: add --heap"

@@ -367,6 +367,15 @@ def test_a_cell_tells_its_heap(loaded, options):
     assert max(line.alive for line in run.lines) >= 9 * MIB
 
 
+@traced
+@pytest.mark.parametrize("key", ["heap", "allocated"])
+def test_a_cell_lists_functions_by_heap(loaded, key):
+    loaded("def load():\n    return bytes(9 << 20)")
+    printed = loaded(f"%%memkit --heap --sort {key} --out run\nkept = load()")
+    assert "the functions that allocated most" in printed
+    assert "the functions that allocated most" in memkit.mimebundle(loaded.ip.user_ns["run"], sort=key)["text/html"]
+
+
 HOLD = "import time\ndef hold():\n    kept = touched(60)\n    while True:\n        time.sleep(0.01)\nhold()"
 
 
@@ -614,6 +623,7 @@ def test_a_recording_of_a_program_has_the_name_of_the_program(shell, tmp_path):
         ("%%memit --heap\nran = 1", "%memit has no option --heap; "),
         ("%mprun --heap -f touched ran = 1", "%mprun has no option --heap; it has -r, -c, -f, -T; %%memkit has"),
         ("%%mprun --heap\nran = 1", "%mprun has no option --heap; "),
+        ("%%memkit --calls --sort heap\nran = 1", "--sort heap is made of the heap that was counted: add --heap"),
         ("%memit -r 0 ran = 1", "%memit -r '0': write a whole number greater than 0"),
         ("%memit -i x ran = 1", "%memit -i 'x': write a number greater than 0"),
         ("%memit ran = 1; 3 +", "%memit: that is not Python in line 1: invalid syntax"),

@@ -204,7 +204,7 @@ def test_nothing_to_write_is_one_clear_error(made_up, called, tmp_path):
         memkit.report(made_up((0, 10)), pprof=tmp_path / "a.pb.gz", quiet=True)
     with pytest.raises(memkit.MemkitError, match="--pprof takes one recording, not 2"):
         memkit.report([called(), called()], pprof=tmp_path / "a.pb.gz", quiet=True)
-    with pytest.raises(memkit.MemkitError, match="--by heap: no heap was counted by calls; record with --heap"):
+    with pytest.raises(memkit.MemkitError, match="--by heap: no heap was counted by calls; record with --heap --calls"):
         memkit.report(called((0, MAIN, 1)), pprof=tmp_path / "a.pb.gz", by="heap", quiet=True)
     assert os.listdir(tmp_path) == []
 

@@ -608,6 +608,26 @@ else:
     assert sum(call.own_heap.alive for call in run.recording.calls if call.own_heap) == run.recording.heap.alive
 
 
+def test_what_a_pool_of_processes_allocates_counts_once(memkit_run, script):
+    program = """
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+kept = []
+def job(size):
+    kept.append(bytes(size))
+if __name__ == "__main__":
+    with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
+        list(pool.map(job, [3 << 20, 4 << 20]))
+"""
+    recording = memkit_run("--heap", "--follow", script(program), options=()).recording
+    for seen in (recording, recording.by_thread()):
+        own = {call.function.name: call.own_heap.alive for call in seen.calls if call.own_heap.alive > MIB}
+        assert set(own) == {"job"}
+        assert sum(call.own_heap.alive for call in seen.calls) + seen.heap.elsewhere.alive == seen.heap.alive
+    (pool,) = [call for call in recording.calls if call.function.name == "<process pool>"]
+    assert 7 * MIB <= pool.alive < 8 * MIB
+
+
 def test_what_is_alive_is_told_and_not_what_an_allocator_keeps():
     recording = recorded(outer, calls=True, lines=[inner, outer])
     (told,) = [kind for kind in memkit.kinds.kinds_of_calls(recording.calls) if kind.name in ("stayed", "alive")]
@@ -673,7 +693,7 @@ def test_functions_can_be_listed_by_heap(whole, capsys, key, first, second):
 def test_functions_can_be_sorted_by_heap_only_where_it_was_counted(tmp_path):
     with memkit.record(heap=True, lines=[outer]) as run:
         outer()
-    with pytest.raises(UsageError, match=r"--sort heap: no heap was counted by calls; record with --heap"):
+    with pytest.raises(UsageError, match=r"--sort heap: no heap was counted by calls; record with --heap --calls"):
         memkit.report(run.recording, sort="heap")
 
 
@@ -695,7 +715,7 @@ few = read()[::200]
 def test_a_picture_by_heap_needs_one(tmp_path):
     with memkit.record(calls=True) as run:
         outer()
-    with pytest.raises(UsageError, match=r"^--by heap: no heap was counted by calls; record with --heap"):
+    with pytest.raises(UsageError, match=r"^--by heap: no heap was counted by calls; record with --heap --calls"):
         memkit.report(run.recording, folded=str(tmp_path / "a.folded"), by="heap", quiet=True)
 
 

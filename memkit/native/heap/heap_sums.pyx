@@ -92,7 +92,7 @@ cdef class HeapSums:
 
     def __cinit__(self, bint paths, bint lines):
         if heap.on:
-            raise MeterError("heap is being recorded already: stop that recording first")
+            raise MeterError("heap is being recorded already, by memkit-run or this program: one recording can count it")
         self.paths, self.lines = paths, lines
         self.state.written = <written_t *>own_calloc(SITES, sizeof(written_t))
         if self.state.written == NULL:

@@ -60,8 +60,7 @@ def show(recording: memkit.Recording, stream: TextIO, options: Namespace, named:
     name = recording.source or recording.about.command
     heading = [memkit.styled(), memkit.styled((name, "bold"))] if named else []
     hidden = len(recording.calls) - len(shown.calls)
-    sort = None if options.sort in memkit.heaps.KEYS else options.sort  # the heap has a list of its own for these
-    memkit.print_rows(stream, lambda width: [*heading, *page(shown, sort, hidden, width)], options.wide)
+    memkit.print_rows(stream, lambda width: [*heading, *page(shown, options.sort, hidden, width)], options.wide)
 
 
 def write_csv(recording: memkit.Recording, path: str) -> None:
@@ -119,7 +118,7 @@ def page(recording: memkit.Recording, sort: str | None = None, hidden: int = 0, 
     if (added := at_once(recording, paths)) and ("time", 0) not in columns:
         yield from memkit.cut([memkit.styled((added, "dim"))], width)
     yield memkit.styled()
-    by = sort or ("own" if paths.by == "growth" else paths.by)
+    by = sort if sort in ORDERS else "own" if paths.by == "growth" else paths.by  # the heap has a list of its own
     yield from memkit.cut(functions(recording, paths, by, width), width)
     if risen := most_risen(recording):
         yield memkit.styled()

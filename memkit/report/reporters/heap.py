@@ -9,7 +9,7 @@ import memkit
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rich.text import Text
 
@@ -19,11 +19,20 @@ WHAT = {
     "heap-peak": "allocated most of what was alive at the peak",
     "heap": "allocated most of what is alive at the end",
     "allocated": "allocated most over the whole run",
-    "temporary": "allocated most of what they freed again themselves",
+    "temporary": "allocated most that was temporary",
 }
 LISTS = ("heap-peak", "heap", "allocated")
+COUNTS: dict[str, dict[str, Callable[[memkit.Heap], str]]] = {
+    "heap": {"blocks": lambda heap: f"{heap.blocks - heap.blocks_freed:,}"},
+    "allocated": {
+        "temporary": lambda heap: memkit.units.show_bytes(heap.temporary),
+        "blocks": lambda heap: f"{heap.blocks:,}",
+    },
+    "temporary": {"blocks": lambda heap: f"{heap.blocks:,}"},
+}
+"""Further columns of a list. How many blocks there were at the peak is not known."""
 COUNTED = {"python": "Python's allocators", "python, c": "Python's allocators and the C library's"}
-ELSEWHERE = "threads that run no Python"
+ELSEWHERE = "outside of the calls that are traced, and threads that run no Python"
 LEAST_SHARE = 0.01
 """A path with a lesser share of the whole is left out, unless it is the first."""
 LEAST_KEPT = 10 << 20
@@ -67,11 +76,8 @@ def page(recording: memkit.Recording, width: int | None = None, sort: str | None
     yield memkit.styled()
     yield memkit.styled((total(recording), "bold"))
     if kept := kept_beyond(recording):
-        yield memkit.styled((kept, "bold"))
-    found = list(lists(recording))
-    if sort in memkit.heaps.KEYS:
-        found.append(functions(recording, sort))
-    for title, head, rows in found:
+        yield memkit.styled(kept)
+    for title, head, rows in lists(recording, sort):
         yield memkit.styled()
         yield memkit.styled((title, "bold"))
         yield memkit.styled((_in_columns(head), "dim"))
@@ -87,8 +93,8 @@ def _in_columns(cells: tuple[str, ...]) -> str:
     return f"{size:>12} {share:>4}" + "".join(f" {count:>11}" for count in counts) + f"  {what}"
 
 
-def lists(recording: memkit.Recording) -> Iterator[List]:
-    """The paths that allocated most, in each order."""
+def lists(recording: memkit.Recording, sort: str | None = None) -> Iterator[List]:
+    """The paths that allocated most, in each order, and the functions if ``sort`` is a key of ``memkit.heaps``."""
     for key in LISTS:
         found = [
             (call.own_heap, _path(call, callers))
@@ -96,11 +102,14 @@ def lists(recording: memkit.Recording) -> Iterator[List]:
             if call.own_heap is not None
         ]
         heaps = [call.own_heap for call in recording.calls if call.own_heap is not None]
-        if recording.calls and recording.heap is not None:
+        if recording.call_tracing is not None and recording.heap is not None:
             found.append((recording.heap.elsewhere, ELSEWHERE))
             heaps.append(recording.heap.elsewhere)
         if (list_of_paths := _list("path", key, found, heaps)).rows:
             yield list_of_paths
+    if sort in memkit.heaps.KEYS:
+        memkit.heaps.check(recording.calls, sort, "--sort")
+        yield functions(recording, sort)
 
 
 def functions(recording: memkit.Recording, key: str) -> List:
@@ -119,11 +128,10 @@ def _list(column: str, key: str, found: list[tuple[memkit.Heap, str]], heaps: It
     rows: list[tuple[tuple[str, ...], bool]] = []
     for heap, what in sorted(found, key=lambda pair: -size(pair[0])):
         if size(heap) > 0 and (not rows or size(heap) >= whole * LEAST_SHARE):
-            temporary = (memkit.units.show_bytes(heap.temporary),) if key == "allocated" else ()
-            share = f"{round(100 * size(heap) / whole)}%"
-            cells = (memkit.units.show_bytes(size(heap)), share, *temporary, f"{heap.blocks:,}", what)
+            counts = [show(heap) for show in COUNTS.get(key, {}).values()]
+            cells = (memkit.units.show_bytes(size(heap)), f"{round(100 * size(heap) / whole)}%", *counts, what)
             rows.append((cells, size(heap) >= whole / 10))
-    return List(title, ("bytes", "%", *(("temporary",) if key == "allocated" else ()), "blocks", column), rows)
+    return List(title, ("bytes", "%", *COUNTS.get(key, ()), column), rows)
 
 
 def exactness(recording: memkit.Recording) -> str:
@@ -131,11 +139,12 @@ def exactness(recording: memkit.Recording) -> str:
     assert recording.heap is not None, "no heap was counted"
     why_not = recording.heap.uncounted
     uncounted = f"; not in it: what libraries take from the C library themselves ({why_not})" if why_not else ""
-    return EXACT + (OF_PATHS if recording.calls else "") + uncounted
+    return EXACT + (OF_PATHS if recording.calls else "") + FREE_LISTS + uncounted
 
 
 EXACT = "sizes are as the program asked for them, to the byte; the peak can be 2.5 % too low"
-OF_PATHS = "; blocks: all that the path allocated; temporary: freed before the call that allocated it had ended"
+OF_PATHS = "; temporary: freed before the call that allocated it had ended, or right after"
+FREE_LISTS = "; an object that Python takes from a free list, a dict or a list for one, counts where it was made first"
 
 
 def total(recording: memkit.Recording) -> str:
@@ -159,10 +168,11 @@ def kept_beyond(recording: memkit.Recording) -> str | None:
     if beyond < LEAST_KEPT or beyond < growth / 4:
         return None
     size = memkit.units.show_bytes
+    but, maps = (" but for maps", "what was touched of the maps, ") if heap.mapped else ("", "")
     allocators = "" if heap.counted == "python, c" else ", or not counted"
     return (
-        f"resident memory grew by {size(growth)}, {size(beyond)} more than what is alive: free room that allocators keep, "
-        f"maps and code{allocators}"
+        f"resident memory grew by {size(growth)}, {size(beyond)} more than what is alive{but}: "
+        f"free room that allocators keep, {maps}and code{allocators}; memkit.balance() tells which"
     )
 
 
