@@ -164,8 +164,11 @@ class _Sums:
 
     def ask(self) -> str | None:
         """Put in what allocators of this process tell of themselves; returns what does not fit, or None."""
-        from memkit.native.heap import statistics
-
+        try:
+            with engine.compiled("asking allocators for their statistics"):
+                from memkit.native.heap import statistics
+        except MeterError as error:
+            return str(error)
         other = statistics.other_allocator()
         for owner, size in self._replaced.items():
             if other and other[0] in owner:

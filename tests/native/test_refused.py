@@ -20,7 +20,15 @@ UNUSED = {
     "memkit.native.listener",
     *(["memkit.native.tracing.references"] if sys.version_info < (3, 13) else []),
 }
-USES = ("lines", "calls", "heap", "event log", "pymemtrace", *(["references"] if sys.version_info >= (3, 13) else []))
+USES = (
+    "lines",
+    "calls",
+    "heap",
+    "event log",
+    "pymemtrace",
+    "balance",
+    *(["references"] if sys.version_info >= (3, 13) else []),
+)
 
 PROGRAM = """
 import json
@@ -71,8 +79,14 @@ def references():
         work()
 
 
-uses = dict(zip(("lines", "calls", "heap", "event log", "pymemtrace", "references"), (
-    lambda: trace(lines=work), lambda: trace(calls=True), lambda: trace(heap=True), log, profile, references)))
+def balance():
+    for note in memkit.balance().notes:
+        if "cannot be" in note or "needs the native engine" in note:
+            raise memkit.MeterError(note)
+
+
+uses = dict(zip(("lines", "calls", "heap", "event log", "pymemtrace", "balance", "references"), (
+    lambda: trace(lines=work), lambda: trace(calls=True), lambda: trace(heap=True), log, profile, balance, references)))
 told = {{}}
 with memkit.record() as run:
     for name in USES:
