@@ -1,5 +1,6 @@
 """``--flame``: where the boxes are, what stands in them, and that a picture can be made in every kind."""
 
+import dataclasses
 import os
 
 import pytest
@@ -161,6 +162,16 @@ def test_the_peak_is_the_colour_and_what_shrank_is_hatched(called):
     assert (grew.get_hatch(), shrank.get_hatch()) == (None, "////")
     assert "shrank" in words(figure)
     assert "grew, by peak (MiB)" in words(figure)
+
+
+def test_by_heap_the_peak_is_said_to_be_of_resident_memory(called):
+    heap, none = memkit.Heap(3 * MIB, 0, 3 * MIB, 0, 1, 0), memkit.Heap(*[0] * 6)
+    recording = called((0, MAIN, 0), (1, "a", 50, 1, 1, 60))
+    root, call = recording.calls
+    calls = root._replace(heap=heap, own_heap=none), call._replace(heap=heap, own_heap=heap)
+    said = words(draw(dataclasses.replace(recording, calls=calls), "heap"))
+    assert said[0].endswith("of what is alive at the end: 3.0 MiB, peak 60.0 MiB resident")
+    assert "by peak of resident memory (MiB)" in said
 
 
 def test_the_title_has_the_program_and_the_sums(called):

@@ -170,6 +170,7 @@ def _title(recording: memkit.Recording, layout: Layout) -> str:
     if layout.by in memkit.heaps.KEYS:
         size = memkit.units.show_bytes(sum(map(layout.weight_of, roots)))
         sums[layout.by] = f"calls by what they {DID[layout.by]}: {size}"
+        peak = f"{peak} resident"
     return f"{_on_a_line(recording.about.command, 80)}: {sums[layout.by]}, peak {peak}"
 
 
@@ -239,16 +240,16 @@ def label(box: Box, by: str) -> str:
     if box.between:
         return _on_a_line(f"... {box.between:,} calls between", room)
     name = _on_a_line(box.call.function.name, 1000)
-    peak = f"peak {memkit.units.show_bytes(box.call.peak)}"
+    peak = f", peak {memkit.units.show_bytes(box.call.peak)}"
     size = _growth(box.call) if by == "growth" else memkit.units.show_time(box.call.time)
     if by == "rise":
         size = f"rose {memkit.units.show_bytes(box.call.rise)}"
     elif by in memkit.heaps.KEYS:
-        size = memkit.units.show_bytes(memkit.transforms.weight_of((box.call,), by)(box.call))
+        size, peak = memkit.units.show_bytes(memkit.transforms.weight_of((box.call,), by)(box.call)), ""  # of something else
     elif by == "peak":
         size = memkit.units.show_bytes(box.call.growth, sign=True)
     where = f"  {_on_a_line(_place(box.call.function), 1000)}" if box.call.function.file else ""
-    for text in (f"{name}{where}  {size}, {peak}", f"{name}  {size}, {peak}", f"{name}  {size}"):
+    for text in (f"{name}{where}  {size}{peak}", f"{name}  {size}{peak}", f"{name}  {size}"):
         if len(text) <= room:
             return text
     return _on_a_line(name, room)
@@ -270,9 +271,9 @@ def _draw_legend(figure: Figure, height: float, layout: Layout, colour: _Colours
         bar = figure.colorbar(ScalarMappable(colour.norm, colour.map), cax=below, orientation="horizontal")
         bar.outline.set_linewidth(0.4)
         bar.ax.tick_params(labelsize=7, length=2)
-        bar.ax.set_title(
-            f"{'grew, ' if layout.by == 'growth' else ''}by peak ({colour.unit})", fontsize=7.5, loc="left", pad=3
-        )
+        what = "grew, by peak" if layout.by == "growth" else "by peak"
+        what += " of resident memory" if layout.by in memkit.heaps.KEYS else ""
+        bar.ax.set_title(f"{what} ({colour.unit})", fontsize=7.5, loc="left", pad=3)
     patches = []
     if layout.by == "growth" and colour.flat:
         patches.append(Patch(facecolor=colour.map(0.5), label="grew"))
