@@ -798,7 +798,8 @@ def test_interpreters_with_a_gil_each_lose_no_block(begun):
     by_path = sum(call.own_heap.alive for call in recording.calls if call.own_heap)
     assert recording.heap.alive == by_path + recording.heap.elsewhere.alive
     blocks = sum(call.own_heap.blocks for call in recording.calls if call.own_heap) + recording.heap.elsewhere.blocks
-    assert 2 * 6 * 199_000 <= blocks < 2 * 6 * 220_000  # with the numbers
+    numbers = 0 if sys.version_info >= (3, 14) else 99_000  # from there on Python has a free list for them
+    assert 2 * 6 * (100_000 + numbers) <= blocks < 2 * 6 * 220_000
 
 
 def test_a_limit_of_addresses_that_is_too_low_is_told_and_can_be_raised(script, tmp_path):
