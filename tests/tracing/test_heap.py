@@ -527,7 +527,7 @@ assert whole({call.alive}), "by the hooks that it put back"
 
 def test_blocks_that_there_is_no_memory_to_book_are_told(script, plain):
     program = """
-import os, memkit, resource
+import os, sys, memkit, resource
 def fills():
     try:
         while True:
@@ -543,7 +543,8 @@ def unbooked(room):
         many = len(kept)
     (call,) = [call for call in run.recording.calls if call.function.name == "fills"]
     found = run.recording.heap.unbooked
-    assert many <= call.blocks + found < many + 200, (call.blocks, found, many)
+    each = 2 if sys.version_info < (3, 12) else 1  # there a profile function is handed an object for append
+    assert each * many <= call.blocks + found < each * many + 200, (call.blocks, found, many)
     if found > 100:
         memkit.report(run.recording)
 kept = []
@@ -624,8 +625,8 @@ if __name__ == "__main__":
         own = {call.function.name: call.own_heap.alive for call in seen.calls if call.own_heap.alive > MIB}
         assert set(own) == {"job"}
         assert sum(call.own_heap.alive for call in seen.calls) + seen.heap.elsewhere.alive == seen.heap.alive
-    (pool,) = [call for call in recording.calls if call.function.name == "<process pool>"]
-    assert 7 * MIB <= pool.alive < 8 * MIB
+    pools = [call for call in recording.calls if call.function.name == "<process pool>"]
+    assert 7 * MIB <= sum(pool.alive for pool in pools) < 8 * MIB
 
 
 def test_what_is_alive_is_told_and_not_what_an_allocator_keeps():
