@@ -81,6 +81,7 @@ def test_a_report_that_has_nothing_to_show_is_a_usage_error_of_the_command(folde
     assert shown.out == "" and os.path.getsize("a.csv") > 0  # the other report is made
 
 
+@pytest.mark.skipif(engine.NAME != "native", reason="calls are traced by the native engine only")
 def test_reports_that_are_refused_for_one_reason_say_so_once(folder, capsys):
     assert main.run(["-q", "-o", "a.memkit", "--calls", "job.py"]) == 0
     assert main.main(["report", "--folded", "-", "--speedscope", "b.json", "--by", "heap", "-q", "a.memkit"]) == 2
