@@ -21,7 +21,7 @@ native/tracing: gate thread_state fault_counts freed credit hook_chain callbacks
     calls line_rows call_rows handed_over greenlet_stacks greenlet_switches line_events call_events event_rows event_places
     event_log references
 system: portable_journal portable limit_kinds cgroup engine meminfo limit limits oom pidfd preload processes smaps
-    libraries owners balance_texts balance
+    mapped_files owners balance_texts balance
 model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls
     definitions sources call_tally workers lines recording old_rows from_rows handed_out merging mprof_file reader
     event_log_file tracker_file

@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from memkit.base.errors import MeterError
-from memkit.system import engine, libraries, smaps
+from memkit.system import engine, mapped_files, smaps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,9 +111,9 @@ class _Process:
         permissions: dict[str, list[str]] = {}
         for mapping in mappings:
             permissions.setdefault(mapping.path, []).append(mapping.permissions)
-        self._code = {path for path, found in permissions.items() if libraries.is_code(path, found)}
+        self._code = {path for path, found in permissions.items() if mapped_files.is_code(path, found)}
         files = f"{self._folder}/root" if self._folder != "/proc/self" else ""
-        self._ends = libraries.ends((mapping for mapping in mappings if mapping.path in self._code), files)
+        self._ends = mapped_files.ends((mapping for mapping in mappings if mapping.path in self._code), files)
         self._stacks = self._stack_pointers()
         return mappings
 
@@ -189,7 +189,7 @@ class _Process:
             return _piece("kernel", whole, rss, owner=path.strip("[]"))
         if path not in self._code:
             return _piece("file", whole, rss, owner=path)
-        name = libraries.name_of(path)
+        name = mapped_files.name_of(path)
         if mapping.permissions.startswith("rw"):
             self._data.append((name, whole))
         return _piece("library", whole, rss, owner=name)
@@ -207,10 +207,10 @@ class _Process:
         library = region.after if region.after in self._code else ""
         cut = min(end, self._ends.get(library, start))
         if cut > start:
-            self._data.append((libraries.name_of(library), (start, cut)))
+            self._data.append((mapped_files.name_of(library), (start, cut)))
             most = region.rss if cut == end else self._resident(start, cut)
             resident = min(region.rss, most)
-            yield _piece("library", (start, cut), resident, owner=libraries.name_of(library))
+            yield _piece("library", (start, cut), resident, owner=mapped_files.name_of(library))
             if cut < end:
                 yield from self._scanned((cut, end), region.rss - resident, "unknown")
         elif self.reason and _looks_like_arena(region):

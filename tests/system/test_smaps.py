@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from memkit.system import libraries, smaps
+from memkit.system import mapped_files, smaps
 
 TEXT = b"""\
 55d0c8a00000-55d0c8a21000 rw-p 00000000 00:00 0                          [heap]
@@ -66,14 +66,14 @@ def test_a_text_without_mappings_has_none():
     ],
 )
 def test_a_library_is_called_after_the_package_that_it_came_with(path, name):
-    assert libraries.name_of(path) == name
+    assert mapped_files.name_of(path) == name
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_memory_of_a_library_ends_behind_its_variables():
     with open("/proc/self/smaps", "rb") as file:
         mappings = list(smaps.parse(file.read()))
-    found = libraries.ends(mappings, "")
+    found = mapped_files.ends(mappings, "")
     page = os.sysconf("SC_PAGE_SIZE")
     assert all(end % page == 0 for end in found.values())
     (library,) = (path for path in found if "/libc.so" in path or "ld-musl" in path)
@@ -85,4 +85,4 @@ def test_a_file_that_is_no_library_ends_nowhere(tmp_path):
     (tmp_path / "data").write_bytes(b"\x7fELF\2 and no more")
     made_up = smaps.Mapping(1 << 20, 2 << 20, "r--p", "/data", 0, 0, frozenset())
     gone = made_up._replace(path="/gone")
-    assert libraries.ends([made_up, gone], str(tmp_path)) == {}
+    assert mapped_files.ends([made_up, gone], str(tmp_path)) == {}
