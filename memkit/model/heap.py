@@ -85,8 +85,7 @@ class HeapCounts:
         self._counted: str | None = None
         self._uncounted: str | None = None
         self._by_calls = self._by_lines = False
-        self._total = (0, 0, 0)
-        self._mapped = 0
+        self._total = {"alive": 0, "peak": 0, "unbooked": 0, "mapped": 0}
         self._sites: dict[tuple[int | None, int | None], tuple[int, ...]] = {}  # by call and line: the sums of its row
         self._below: list[tuple[int, int | None, int, int, int]] = []  # lines of a function below a line
 
@@ -106,26 +105,23 @@ class HeapCounts:
 
     def take_total(self, alive: int, peak: int, copies: int, unbooked: int, mapped: int = 0, *_: object) -> None:
         """Keep what there is in all."""
-        self._mapped = mapped
-        self._total = alive, max(peak, alive), unbooked  # the peak is looked at every 1 % only
+        peak = max(peak, alive)  # it is looked at every 1 % only
+        self._total = {"alive": alive, "peak": peak, "unbooked": unbooked, "mapped": mapped}
 
     @property
     def total(self) -> HeapTotal | None:
         """What there was in all; None where heap was not counted."""
         if self._counted is None:
             return None
-        total = HeapTotal(self._counted, *self._total, mapped=self._mapped, uncounted=self._uncounted)
-        allocated, freed, blocks, blocks_freed, at_peak, in_call, in_line = self._sites.get((None, None), NO_SITE)[:_SUMS]
-        temporary = in_call if self._by_calls else in_line
-        return total._replace(elsewhere=Heap(allocated, freed, at_peak, temporary, blocks, blocks_freed))
+        elsewhere = _heap_of(self._sites.get((None, None), (0,) * _SUMS), self._by_calls)
+        return HeapTotal(self._counted, **self._total, uncounted=self._uncounted, elsewhere=elsewhere)
 
     def of_calls(self) -> dict[int, Heap] | None:
         """What each call allocated itself, by its id; None where heap was not counted by calls."""
         found: dict[int, Heap] = {}
         for (call, _), sums in self._sites.items():
             if call is not None:
-                allocated, freed, blocks, blocks_freed, at_peak, temporary, _ = sums[:_SUMS]
-                heap = Heap(allocated, freed, at_peak, temporary, blocks, blocks_freed)
+                heap = _heap_of(sums, by_call=True)
                 found[call] = found[call].plus(heap) if call in found else heap
         return found if self._by_calls else None
 
@@ -134,8 +130,7 @@ class HeapCounts:
         own: dict[int, Heap] = {}
         for (_, line), sums in self._sites.items():
             if line is not None:
-                allocated, freed, blocks, blocks_freed, at_peak, _, temporary = sums[:_SUMS]
-                own[line] = own.get(line, NO_HEAP).plus(Heap(allocated, freed, at_peak, temporary, blocks, blocks_freed))
+                own[line] = own.get(line, NO_HEAP).plus(_heap_of(sums, by_call=False))
         if not self._by_lines:
             return None
         whole = dict(own)
@@ -151,7 +146,14 @@ class HeapCounts:
 
 
 _SUMS = 7
-NO_SITE = (0,) * _SUMS
+
+
+def _heap_of(sums: tuple[int, ...], by_call: bool) -> Heap:
+    """The heap of such a row: temporary in the call, or in the line."""
+    allocated, freed, blocks, blocks_freed, at_peak, in_call, in_line = sums[:_SUMS]
+    return Heap(allocated, freed, at_peak, in_call if by_call else in_line, blocks, blocks_freed)
+
+
 """Of a ``heap`` row: allocated, freed, blocks, blocks freed, alive at the peak, temporary in the call and in the line."""
 
 TAKE = {

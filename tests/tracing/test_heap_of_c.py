@@ -121,7 +121,7 @@ def unmaps():
 maps(); unmaps()
 """)
     assert 12 * MIB <= found["maps"].alive < 12 * MIB + 3000
-    assert recording.heap.mapped == 12 * MIB + (recording.heap.mapped - 12 * MIB) % MIB
+    assert 12 * MIB <= recording.heap.mapped < 13 * MIB
 
 
 def test_a_block_that_cannot_be_moved_is_alive_still(heaps):
@@ -146,7 +146,9 @@ def allocates():
     kept.append([bytes(1 << 10) for _ in range(1000)])
 allocates()
 """)
-    assert 8_340_000 <= found["allocates"].alive - 0 < 8_420_000 + (0 if sys.version_info >= (3, 12) else 20_000)
+    empty = sys.getsizeof(b"")
+    least = empty + (7 << 20) + 1000 * (empty + (1 << 10)) + 1000 * 8  # and the list has room for some more
+    assert least <= found["allocates"].alive < least + 2000
 
 
 def test_threads_that_run_no_python_are_outside_of_the_calls(heaps):

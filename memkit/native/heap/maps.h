@@ -66,8 +66,8 @@ static size_t take_maps_locked(memkit_thread_t *thread, void *address, size_t si
             maps[place++].from = end;
         } else {
             maps[place++].to = begin;
-            if (end < map.to)
-                insert_map((map_t){end, map.to, map.site, map.serial});
+            if (end < map.to && !insert_map((map_t){end, map.to, map.site, map.serial}))
+                __atomic_fetch_add(&memkit_heap.unbooked, 1, __ATOMIC_RELAXED);
         }
     }
     return found;
