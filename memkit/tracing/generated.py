@@ -18,7 +18,7 @@ LONGEST = 1 << 20
 _MOST = 10_000  # answers that are remembered
 _DECORATORS = 50  # lines that they may take before the name of their function
 
-_known: dict[tuple[str, str, int], bool] = {}
+_known: set[tuple[str, str, int]] = set()  # code that its file can be the text of
 _generated: set[str] = set()
 
 
@@ -27,12 +27,16 @@ def file_of(code: CodeType) -> str:
     file = code.co_filename
     if not file or file.startswith("<") or file.endswith((".py", ".pyw")):
         return file
-    key = file, code.co_qualname, code.co_firstlineno
-    if file not in _generated and key not in _known and len(_known) < _MOST:
-        _known[key] = _stands_in(file, code)
-        if not _known[key]:
+    if file not in _generated and _key(code) not in _known and len(_known) < _MOST:
+        if _stands_in(file, code):
+            _known.update(map(_key, with_nested(code)))  # all that is in it was looked at, too
+        else:
             _generated.add(file)
     return file + GENERATED if file in _generated else file
+
+
+def _key(code: CodeType) -> tuple[str, str, int]:
+    return code.co_filename, code.co_qualname, code.co_firstlineno
 
 
 def with_nested(code: CodeType) -> Iterator[CodeType]:

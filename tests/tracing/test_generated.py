@@ -22,7 +22,7 @@ SCRIPT = "import os\n\n@staticmethod\ndef load(n):\n    return [n]\n\nclass Shel
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch):
     """What was found out of files of other tests is not known."""
-    monkeypatch.setattr(generated, "_known", {})
+    monkeypatch.setattr(generated, "_known", set())
     monkeypatch.setattr(generated, "_generated", set())
 
 
@@ -74,6 +74,15 @@ def test_a_file_is_read_once_for_each_function(codes, monkeypatch):
     looked_at = []
     monkeypatch.setattr(generated, "_stands_in", lambda *words: looked_at.append(words) or True)
     assert len({generated.file_of(load) for _ in range(3)}) == len(looked_at) == 1
+
+
+def test_a_file_is_read_once_for_all_that_is_in_its_code(codes, monkeypatch):
+    path, found = codes("tool", SCRIPT)  # the outermost first
+    looked_at, stands_in = [], generated._stands_in
+    monkeypatch.setattr(generated, "_stands_in", lambda *words: looked_at.append(words) or stands_in(*words))
+    assert {generated.file_of(code) for code in found} == {str(path)}
+    assert len(found) > 2
+    assert len(looked_at) == 1
 
 
 @pytest.mark.usefixtures("native_only")
