@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from memkit.system import engine
+
 MIB = 1 << 20
 HERE = Path(__file__).parent
 TRACED = HERE / "programs" / "traced"
@@ -19,6 +21,8 @@ NOISE = 64 * 1024
 """What Python's own allocator does to a line here and there, when it has run all of it before."""
 CLOSE = 0.3 * MIB
 """The same for a line that runs for the first time."""
+PEAK_CLOSE = max(CLOSE, engine.peaks_error() or 0)
+"""The same for a rise: the kernel adds pages to the high-water mark in batches; a recording says how low that makes it."""
 _ENDING = 0x4  # PF_EXITING of the kernel's include/linux/sched.h
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import memkit
 
-from engines import CLOSE, ENGINES, MIB, NOISE, PROGRAMS, allowed, environment, found
+from engines import CLOSE, ENGINES, MIB, NOISE, PEAK_CLOSE, PROGRAMS, allowed, environment, found
 
 pytestmark = pytest.mark.usefixtures("native_only")
 
@@ -342,12 +342,12 @@ show(run)
     def rises(path):
         return of[path][RISE], of[path][RISES]
 
-    assert rises("keep") == (pytest.approx(100 * MIB, abs=CLOSE), pytest.approx(100 * MIB, abs=CLOSE))
-    assert rises("churns") == (pytest.approx(50 * MIB, abs=CLOSE), pytest.approx(50 * MIB, abs=CLOSE))
-    assert rises("churns/takes") == (pytest.approx(50 * MIB, abs=CLOSE), pytest.approx(650 * MIB, abs=20 * CLOSE))
-    assert rises("churns/takes/drop")[0] == pytest.approx(0, abs=CLOSE)
-    assert rises("fails") == (pytest.approx(10 * MIB, abs=CLOSE), pytest.approx(10 * MIB, abs=CLOSE))
-    assert rises("numbers") == (pytest.approx(7 * MIB, abs=CLOSE), pytest.approx(12 * MIB, abs=2 * CLOSE))
+    assert rises("keep") == (pytest.approx(100 * MIB, abs=PEAK_CLOSE), pytest.approx(100 * MIB, abs=PEAK_CLOSE))
+    assert rises("churns") == (pytest.approx(50 * MIB, abs=PEAK_CLOSE), pytest.approx(50 * MIB, abs=PEAK_CLOSE))
+    assert rises("churns/takes") == (pytest.approx(50 * MIB, abs=PEAK_CLOSE), pytest.approx(650 * MIB, abs=20 * CLOSE))
+    assert rises("churns/takes/drop")[0] == pytest.approx(0, abs=PEAK_CLOSE)
+    assert rises("fails") == (pytest.approx(10 * MIB, abs=PEAK_CLOSE), pytest.approx(10 * MIB, abs=PEAK_CLOSE))
+    assert rises("numbers") == (pytest.approx(7 * MIB, abs=PEAK_CLOSE), pytest.approx(12 * MIB, abs=2 * CLOSE))
 
 
 def test_a_thread_that_has_ended_has_its_rise(calls, tracer, exact_peaks):
@@ -368,7 +368,7 @@ print(json.dumps([list(call[4:]) for call in calls if call.function.name == "<th
 """,
         tracer,
     )
-    assert [root[RISE] for root in roots] == [pytest.approx(40 * MIB, abs=CLOSE)] * 3
+    assert [root[RISE] for root in roots] == [pytest.approx(40 * MIB, abs=PEAK_CLOSE)] * 3
     assert [root[RISES] for root in roots] == [root[RISE] for root in roots]
 
 
@@ -807,8 +807,8 @@ work()
     assert calls["work"].growth == pytest.approx(64 * MIB, abs=CLOSE)
     assert calls["keep"].own_growth == pytest.approx(160 * MIB, abs=CLOSE)
     assert calls["waits"].parent == calls["work"].id
-    assert calls["work"].rise == pytest.approx(96 * MIB, abs=CLOSE)  # though it had not returned
-    assert calls["waits"].rise == pytest.approx(0, abs=CLOSE)
+    assert calls["work"].rise == pytest.approx(96 * MIB, abs=PEAK_CLOSE)  # though it had not returned
+    assert calls["waits"].rise == pytest.approx(0, abs=PEAK_CLOSE)
 
 
 # -- on the command line -----------------------------------------------------------------------------------------------

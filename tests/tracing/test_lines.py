@@ -13,7 +13,7 @@ import pytest
 import memkit
 from memkit.model import file_format
 
-from engines import CLOSE, ENGINES, GATES, MIB, NOISE, PROGRAMS, allowed, environment, found
+from engines import CLOSE, ENGINES, GATES, MIB, NOISE, PEAK_CLOSE, PROGRAMS, allowed, environment, found
 
 pytestmark = pytest.mark.usefixtures("native_only")
 
@@ -178,14 +178,11 @@ def test_rows_of_a_program_whose_answer_is_known(script, memkit_run, tracer, gat
         assert known[number].growth == pytest.approx(eval(remark[1]), abs=CLOSE), text
         assert known[number].peak >= known[number].memory, text
         if remark[2]:
-            # The kernel adds pages to the high-water mark in batches, so it is low by up to what the recording says.
-            low = max(done.recording.about.peaks_error or 0, CLOSE)
             rise = known[number].peak - min(before, known[number].memory)
-            assert -low <= rise - eval(remark[3]) <= CLOSE, text
+            assert -PEAK_CLOSE <= rise - eval(remark[3]) <= CLOSE, text
         if known[number].hits == 1 and eval(remark[1]) >= 0:
-            low = max(done.recording.about.peaks_error or 0, CLOSE)
             rise = eval(remark[3]) if remark[2] else eval(remark[1])
-            assert -low <= known[number].rise - rise <= CLOSE, text
+            assert -PEAK_CLOSE <= known[number].rise - rise <= CLOSE, text
             assert known[number].rises == known[number].rise == known[number].own_rise, text
         before = known[number].memory
 
@@ -1163,9 +1160,9 @@ inner()
     assert (ended.hits, running.hits, innermost.hits) == (1, 1, 1)
     assert ended.growth == pytest.approx(64 * MIB, abs=CLOSE)
     assert running.growth == pytest.approx(0, abs=CLOSE)
-    assert running.peak - running.memory == pytest.approx(32 * MIB, abs=CLOSE)
+    assert running.peak - running.memory == pytest.approx(32 * MIB, abs=PEAK_CLOSE)
     assert [line.rise for line in (ended, running, innermost)] == [
-        pytest.approx(size * MIB, abs=CLOSE) for size in (64, 32, 0)
+        pytest.approx(size * MIB, abs=PEAK_CLOSE) for size in (64, 32, 0)
     ]
     assert innermost.growth == pytest.approx(0, abs=CLOSE)
     assert 250_000_000 <= innermost.time <= running.time
