@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from memkit.report import pictures as pictures
     from memkit.report import transforms as transforms
     from memkit.report.dispatch import report as report
+    from memkit.report.document import document as document
     from memkit.report.facts import Fact as Fact
     from memkit.report.facts import FactPart as FactPart
     from memkit.report.facts import cost_facts as cost_facts
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from memkit.report.output import report_stream as report_stream
     from memkit.report.output import styled as styled
     from memkit.report.overlay_plot import plot_reports as plot_reports
+    from memkit.report.page.build import html_page as html_page
     from memkit.report.shared_options import add_by_option as add_by_option
     from memkit.report.shared_options import add_call_options as add_call_options
     from memkit.report.shared_options import add_quiet_option as add_quiet_option
@@ -144,6 +146,8 @@ _HOMES = {
         *("chosen_by", "chosen_calls"),
     ),
     "report.dispatch": ("report",),
+    "report.document": ("document",),
+    "report.page.build": ("html_page",),
     "report.facts": ("Fact", "FactPart", "cost_facts", "facts"),
     "record.profile": ("LineProfiler", "profile"),
     "model.reader": ("read",),

@@ -13,6 +13,7 @@ import tempfile
 import time
 import warnings
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -219,6 +220,7 @@ def look_at(recording, *, shown=True):
 
 def write_all(recording, folder):
     """Write all reports that are text, and read those that memkit reads."""
+    from memkit.report.page.build import html_page
     from memkit.report.reporters import call_paths, folded, lines, pprof, recording_json, samples_csv, speedscope
 
     for text in (*folded.lines(recording), *speedscope.document(recording)) if recording.calls else ():
@@ -234,6 +236,10 @@ def write_all(recording, folder):
     samples_csv.memkit_report(recording, Namespace(csv=str(folder / "a.csv")))
     recording_json.memkit_report(recording, Namespace(json=str(folder / "a.json")))
     json.loads((folder / "a.json").read_text())
+    again = memkit.read(folder / "a.json")
+    assert replace(again, source=None, given=()) == replace(recording, source=None, replaced=False, given=())
+    (folder / "a.html").write_text("".join(html_page(recording)), encoding="utf-8")
+    assert memkit.read(folder / "a.html").peak == recording.peak
     (folder / "b.dat").write_text("".join(mprof_file.mprof_lines(recording)), encoding="utf-8", errors="backslashreplace")
     memkit.read(folder / "b.dat")
 

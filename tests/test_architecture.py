@@ -23,8 +23,8 @@ native/tracing: gate thread_state fault_counts freed credit hook_chain callbacks
 system: portable_journal portable limit_kinds cgroup engine meminfo limit limits oom pidfd preload processes smaps
     mapped_files owners balance_texts balance
 model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls
-    definitions sources call_tally workers lines recording old_rows from_rows handed_out merging mprof_file reader
-    event_log_file tracker_file
+    definitions sources call_tally workers lines recording from_document old_rows from_rows handed_out merging mprof_file
+    reader event_log_file tracker_file
 tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids functions last_calls
     handed_over given_work thread_roots tracers calibration session
 tree: budget share_estimate node pss tree watch unrecorded
@@ -33,11 +33,12 @@ record: trend script_end exit_status files header limit_guard active settings re
 run: signals orphans terminal status_line progress waiting group_watch external replaced launch any_program attach
     inside execute follow_entry bootstrap
 run/inject: sitecustomize
-report: facts output heaps shared_options pictures transforms frames kinds overlay_plot dispatch
-report/reporters: call_paths console flame folded heap lines mprof plot plot_lines pprof recording_json samples_csv
+report: facts output heaps shared_options pictures transforms frames kinds overlay_plot document dispatch
+report/page: thin redact source_text view build
+report/reporters: call_paths console flame folded heap html lines mprof plot plot_lines pprof recording_json samples_csv
     speedscope
-cli: printing exit_codes parser script run_options catalog recording_file report_options run attach balance report list clean
-    plugins info doctor main
+cli: printing exit_codes parser script run_options catalog recording_file report_options run attach balance report view list
+    clean plugins info doctor main
 ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics
 compat: script_or_module function_timestamps ipython_memwatcher memon memory_time_tracker
 compat/pymemtrace: textlog references tracers cPyMemTrace cpymemtrace_decs

@@ -26,7 +26,7 @@ from memkit.model.from_rows import TAKE
 from memkit.model.limit_events import Crossing, Frame, Stack
 from memkit.model.recording import About, Call, Function, Line, Sample, Total, Tracing
 from memkit.record import event_log
-from memkit.report.reporters import call_paths, lines, pprof, recording_json, samples_csv
+from memkit.report.reporters import call_paths, lines, pprof, samples_csv
 from memkit.system import engine
 from memkit.system.limit import Limit
 
@@ -584,7 +584,7 @@ def with_rows(recording):
 def test_every_key_of_the_json_document_is_documented():
     with memkit.record() as run, memkit.span("here"):
         pass
-    document = json.loads("".join(recording_json.document(with_rows(run.recording))))
+    document = json.loads("".join(memkit.document(with_rows(run.recording))))
     del document["about"]  # the page refers to the file format
     assert {key for key in keys_in(document) if f"``{key}``" not in text_of("reference/json.rst")} == set()
 

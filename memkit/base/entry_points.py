@@ -23,6 +23,7 @@ REPORTERS = {
     "flame": "flame",
     "folded": "folded",
     "heap": "heap",
+    "html": "html",
     "json": "recording_json",
     "lines": "lines",
     "mprof": "mprof",

@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "run a program and record it; the same as memkit-run",
     "attach": "record a process that runs already",
     "report": "report on recordings",
+    "view": "open the page of a recording in a browser",
     "balance": "what the memory of a running process is made of",
     "list": "list the recordings in a folder",
     "clean": "remove the recordings in a folder",

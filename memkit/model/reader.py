@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from memkit.base import paths
 from memkit.base.errors import FormatError
-from memkit.model import mprof_file
+from memkit.model import from_document, mprof_file
 from memkit.model.file_format import BEGINNING, VERSION
 from memkit.model.from_rows import Rows
 from memkit.model.merging import joined
@@ -27,12 +27,16 @@ def read(path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO) -
     """The recording in a file, whole or broken off. ``path`` is a path or an open binary file.
 
     Rows that were broken off, damaged or are unknown are passed over and counted in ``Recording.unread``. A ``.dat`` file
-    of mprof's is read, too. Raises ``FormatError`` where the file is no recording at all.
+    of mprof's is read, too, and so are a page (``--html``) and a document (``--json``).
+
+    Raises ``FormatError`` where the file is no recording at all.
     """
     if isinstance(path, (str, bytes, os.PathLike)) or not hasattr(path, "read"):
         path = paths.to_read(path)
         if mprof_file.is_mprofile(path):
             return mprof_file.read(path)
+        if from_document.is_document(path):
+            return from_document.read(path)
     with Reader(path) as reader:
         reader.advance()
         return reader.recording()

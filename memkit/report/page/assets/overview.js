@@ -1,0 +1,166 @@
+// The first view: how it ended, the facts, and the curve.
+(memkit => {
+  const { make, showBytes, showTime, colour } = memkit;
+  const MOST_BANDS = 400;
+
+  function overview() {
+    const { recording, view } = memkit;
+    const hover = make("p", { class: "hover", "aria-live": "polite" });
+    const stacks = make("div", { id: "stacks" });
+    const spans = [...recording.spans].sort((one, other) => other.rise - one.rise).slice(0, MOST_BANDS);
+    const parts = [memkit.facts(view.facts)];
+    if (view.kinds.length) parts.push(make("h2", {}, "What stands out"), make("ul", {}, view.kinds.map(kind)));
+    if (recording.samples.length || recording.totals.length) {
+      const { chart, entries } = curve(spans, hover, stacks);
+      parts.push(make("h2", {}, "Memory over time"), memkit.legend(entries), chart, hover, stacks);
+      show(moments()[0], stacks);
+    }
+    if (recording.processes.length > 1) parts.push(make("h2", {}, "Processes, stacked"), memkit.lanes());
+    if (spans.length) parts.push(make("h2", {}, "Spans"), spanTable(spans));
+    return make("div", {}, parts);
+  }
+
+  function kind({ text, tab, find, where }) {
+    const link = make("a", { class: "code", href: `#${tab}?find=${encodeURIComponent(find)}` }, where);
+    return make("li", {}, `${tab === "lines" ? "line" : "function"} `, link, ` ${text}`);
+  }
+
+  function curve(spans, hover, stacks) {
+    const { recording } = memkit;
+    const together = recording.totals.length > 0;
+    const rows = together ? recording.totals : recording.samples;
+    const times = rows.map(row => row.time);
+    const column = key => rows.map(row => row[key]);
+    const series = [{ name: together ? "all processes together" : "memory", colour: "memory", values: column("memory"), width: 2 }];
+    const entries = [{ name: series[0].name, colour: colour("memory"), term: together ? "PSS" : "memory" }];
+    const bands = [];
+    if (!together) {
+      series.push({ name: "peak", colour: "peak", values: column("peak") });
+      entries.push({ name: recording.peak_is_exact ? "peak, exact" : "peak", colour: colour("peak"), term: "peak" });
+    } else if (rows.some(row => row.estimated || row.below || row.above)) {
+      series.push({ name: "at most", colour: "peak", values: rows.map(row => row.memory + (row.above ?? row.estimated)), dash: [3, 3] },
+        { name: "at least", colour: "peak", values: rows.map(row => Math.max(0, row.memory - (row.below ?? row.estimated))), dash: [3, 3] });
+      bands.push({ series: [2, 3], fill: `${colour("peak")}24` });
+      entries.push({ name: "at least, at most", colour: colour("peak"), dashed: true });
+    }
+    if (recording.group.length) {
+      series.push({ name: "control group", colour: "group", values: times.map(time => last(recording.group, time)?.used ?? null), dash: [6, 3] });
+      entries.push({ name: "control group", colour: colour("group"), dashed: true });
+    }
+    const marks = recording.crossings.map(each => memkit.upright(each.time, colour("limit"), [4, 3]));
+    const highest = Math.max(...column("memory"), ...(together ? [0] : column("peak")));
+    let most = highest;
+    for (const limit of recording.limits) {
+      if (limit.level !== null && limit.level < highest * 3) {
+        most = Math.max(most, limit.level);
+        marks.push(memkit.level(limit.level, `${limit.name}, ${showBytes(limit.size)}`, "limit"));
+      }
+    }
+    for (const size of new Set(recording.crossings.map(each => each.limit))) marks.push(memkit.level(size, "limit that was set", "limit"));
+    if (memkit.view.failed) {
+      marks.push(memkit.upright(recording.processes[0]?.ended ?? recording.duration, colour("bad")));
+      entries.push({ name: `end: ${memkit.view.brief}`, colour: colour("bad") });
+    }
+    if (recording.crossings.length) entries.push({ name: "limit reached", colour: colour("limit"), dashed: true, term: "crossing" });
+    if (spans.length) entries.push({ name: "span", colour: colour("span") });
+    const chart = memkit.chart(times, series, {
+      marks, bands, most, under: [bandsOf(spans)],
+      moved: (place, time) => hover.replaceChildren(...told(rows, place, time, spans)),
+      clicked: time => show(nearest(time), stacks),
+    });
+    return { chart, entries };
+  }
+
+  // The last row at or before a moment.
+  function last(rows, time) {
+    let [low, high] = [0, rows.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (rows[middle].time <= time) low = middle + 1;
+      else high = middle;
+    }
+    return rows[low - 1];
+  }
+
+  function told(rows, place, time, spans) {
+    const row = rows[place];
+    if (time === null || !row) return [make("span", { class: "faint" }, "point at the curve for what was at a moment; click for the stacks that are known near it")];
+    const open = spans.filter(span => span.start <= time && (span.end ?? Infinity) >= time).sort((a, b) => a.depth - b.depth);
+    const peak = row.peak === undefined ? "" : `, peak ${showBytes(row.peak)}`;
+    const known = nearest(time);
+    const ran = known && Math.abs(known.time - time) < memkit.recording.duration / 50 ? frameOf(known) : null;
+    return [
+      make("span", { class: "value" }, `${showTime(Math.round(row.time))}: ${showBytes(row.memory)}`), peak,
+      open.length ? ` — in ${open.map(span => span.label).join(" › ")}` : "",
+      ran ? ` — ran near here: ${ran}` : "",
+    ];
+  }
+
+  const frameOf = ({ stacks }) => {
+    const frame = stacks[0]?.frames[0];
+    return frame ? `${frame.function} (${memkit.shortFile(frame.file)}:${frame.line})` : null;
+  };
+
+  // The moments of which the stacks of the threads are known.
+  function moments() {
+    const { recording } = memkit;
+    const found = recording.crossings.filter(each => each.stacks.length).map(each => ({ ...each, why: "the limit was reached" }));
+    if (recording.glance) found.push({ ...recording.glance, why: "memory last rose near a limit" });
+    return found.sort((one, other) => one.time - other.time);
+  }
+
+  function nearest(time) {
+    return moments().sort((one, other) => Math.abs(one.time - time) - Math.abs(other.time - time))[0] ?? null;
+  }
+
+  function show(moment, into) {
+    if (!moment) return into.replaceChildren();
+    return into.replaceChildren(
+      make("h2", {}, `Stacks at ${showTime(moment.time)}: ${moment.why}`),
+      ...moment.stacks.map(stack => make("div", {},
+        make("h3", {}, stack.name ?? `thread ${stack.thread}`),
+        make("table", { class: "data", "aria-label": `stack of ${stack.name ?? stack.thread}` }, make("tbody", {}, stack.frames.map(frame =>
+          make("tr", {}, make("td", { class: "left" }, `${memkit.shortFile(frame.file)}:${frame.line}`),
+            make("td", { class: "left" }, frame.function),
+            memkit.sourceCell(frame.file, frame.line))))))));
+  }
+
+  function bandsOf(spans) {
+    return (context, plot) => {
+      context.save();
+      context.fillStyle = colour("span");
+      context.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+      for (const span of spans) {
+        const [from, to] = [span.start, span.end ?? memkit.recording.duration].map(each => plot.valToPos(each / 1e9, "x", true));
+        const [left, right] = [Math.max(from, plot.bbox.left), Math.min(to, plot.bbox.left + plot.bbox.width)];
+        if (right <= left) continue;
+        context.globalAlpha = 0.13;
+        context.fillRect(left, plot.bbox.top, Math.max(right - left, 1), plot.bbox.height);
+        context.globalAlpha = 0.7;
+        context.fillRect(left, plot.bbox.top, devicePixelRatio, plot.bbox.height);
+        const text = memkit.plain(span.label);
+        const room = right - left - 6;
+        context.globalAlpha = 1;
+        const letter = context.measureText("m").width;
+        const short = context.measureText(text).width <= room ? text : `${text.slice(0, Math.max(0, Math.floor(room / letter) - 1))}…`;
+        if (short.length > 3 || short === text) {
+          context.fillText(short, left + 3, plot.bbox.top + (12 + 13 * (span.depth % 6)) * devicePixelRatio);
+        }
+      }
+      context.restore();
+    };
+  }
+
+  function spanTable(spans) {
+    const size = (name, term) => ({ name, term, value: span => span[name], show: span => showBytes(span[name], name === "growth") });
+    return memkit.sortable("Spans", [
+      { name: "span", left: true, value: span => span.label },
+      { name: "began", value: span => span.start, show: span => showTime(span.start) },
+      { name: "took", term: "time", value: span => (span.end === null ? null : span.end - span.start),
+        show: span => (span.end === null ? "unfinished" : showTime(span.end - span.start)) },
+      size("growth"), size("rise"), size("peak"),
+    ], spans, { sort: 4 });
+  }
+
+  Object.assign(memkit, { overview });
+})(window.memkit);

@@ -1,0 +1,329 @@
+"""The page in a real browser: each view is drawn and answers, nothing leaves the page, and no text of a program is run."""
+
+import re
+import shutil
+from dataclasses import replace
+
+import pytest
+
+import memkit
+from memkit.model.calls import Call, Function, Handed
+from memkit.model.heap import Heap, HeapTotal
+from memkit.model.limit_events import Crossing, Frame, GroupUse, Stack, StackSnapshot
+from memkit.model.lines import Line
+from memkit.model.recording import Process, Sample, Span, Total
+from memkit.report.page.build import html_page
+from memkit.system.limit import Limit
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium: apt-get install chromium"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+MIB, MS = 1 << 20, 1_000_000
+HOSTILE = "</script><img src=x onerror=window.ran=1>\u202e\x07"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+class Opened:
+    """A page that was opened, and what went wrong in it."""
+
+    def __init__(self, browser, path, scheme="light"):
+        self.context = browser.new_context(color_scheme=scheme, viewport={"width": 1300, "height": 900})
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.wrong = []
+        self.page.on("console", lambda message: self.wrong.append(message.text) if message.type != "log" else None)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("request", lambda request: None if request.url.startswith("file:") else self.wrong.append(request.url))
+        self.path = path
+
+    def go(self, address=""):
+        self.page.goto("about:blank")
+        self.page.goto(f"file://{self.path}{address}")
+        self.page.wait_for_selector("html[data-ready='1']", state="attached")
+        return self.page
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """A function that opens the page of a recording; nothing may have gone wrong in it at the end."""
+    made = []
+
+    def open_(recording, scheme="light", **options):
+        path = tmp_path / f"page{len(made)}.html"
+        path.write_text("".join(html_page(recording, **options)), encoding="utf-8")
+        made.append(Opened(browser, path, scheme))
+        return made[-1]
+
+    yield open_
+    for each in made:
+        assert each.wrong == []
+        each.context.close()
+
+
+def heap(size):
+    return Heap(2 * size, size, size // 2, size // 4, 10, 5)
+
+
+@pytest.fixture
+def recording(made_up, tmp_path):
+    """A recording that has something of everything, and hostile names in all of it."""
+    program = tmp_path / "app.py"
+    program.write_text("def work():\n    kept = [bytes(100)]  # the worst line\n    return kept\n")
+    root, work = Function("", "<thread MainThread>", 0), Function(str(program), "work", 1)
+    library, odd = Function("/usr/lib/python3.13/json/__init__.py", "loads", 9), Function(HOSTILE, HOSTILE, 3)
+    rows = [
+        (0, None, root, 90, 0),
+        (1, 0, work, 80, 20),
+        (2, 1, library, 70, 30),
+        (3, 2, odd, 40, 40),
+        (4, 0, odd, -10, -10),
+    ]
+    calls = [
+        Call(id, parent, function, 1, 3, 50 * MS, whole * MIB, 9 * MS, own * MIB, (100 + whole) * MIB, (90 + own) * MIB)
+        for id, parent, function, whole, own in rows
+    ]
+    calls = [
+        call._replace(
+            rise=abs(call.growth), rises=abs(call.growth), heap=heap(abs(call.growth)), own_heap=heap(abs(call.own_growth))
+        )
+        for call in calls
+    ]
+    pooled = Function("", "<thread pool>", 0)
+    calls.append(calls[4]._replace(id=5, parent=1, function=pooled, handed=Handed(None, pooled), growth=MIB, own_growth=MIB))
+    lines = [
+        Line(work, number, 3, number * MS, number * 9 * MIB, 50 * MIB, 99 * MIB, number * MIB, number * MIB)
+        for number in (1, 2, 3)
+    ]
+    lines[1] = lines[1]._replace(growth=70 * MIB, heap=heap(70 * MIB), own_heap=heap(70 * MIB))
+    stacks = (Stack(1, HOSTILE, (Frame(str(program), 2, "work"), Frame(HOSTILE, 1, HOSTILE))),)
+    spans = [
+        Span("load", 1, 0, 10 * MS, 40 * MS, 10 * MIB, 60 * MIB, 70 * MIB),
+        Span(HOSTILE, 1, 1, 50 * MS, None, 10 * MIB, None, 20 * MIB),
+    ]
+    ended = memkit.Ending("killed", HOSTILE, None, 9)
+    found = made_up(*[(at, 10 + at, 12 + at) for at in range(100)], spans=spans, argv=("app.py", HOSTILE))
+    samples = [Sample(at * MS, 77, (5 + at) * MIB, (5 + at) * MIB) for at in range(20, 60)]
+    return replace(
+        found,
+        calls=tuple(calls),
+        lines=tuple(lines),
+        call_tracing=memkit.Tracing("monitoring", "perf", None, 50.0, 900.0, 10_000, 20),
+        tracing=memkit.Tracing("monitoring", "perf", None, 50.0, 900.0, 10_000, 20),
+        heap=HeapTotal("python, c", 50 * MIB, 60 * MIB, 0),
+        others=tuple(samples),
+        totals=tuple(Total(at * MS, (20 + at) * MIB, (30 + at) * MIB, 2 * MIB) for at in range(100)),
+        summed="pss",
+        processes=(
+            Process(4242, 1, f"app.py {HOSTILE}", 0, 99 * MS, ended),
+            Process(77, 4242, f"worker {HOSTILE}", 20 * MS, 60 * MS, memkit.Ending("exited", code=3)),
+        ),
+        ending=ended,
+        limits=(Limit("cgroup /jobs", 256 * MIB, 20 * MIB, "cgroup"),),
+        group=tuple(GroupUse(at * MS, "cgroup /jobs", (40 + at) * MIB) for at in range(0, 100, 10)),
+        crossings=(Crossing(60 * MS, 70 * MIB, 64 * MIB, "rss", "report", stacks),),
+        snapshot=StackSnapshot(90 * MS, stacks),
+    )
+
+
+TABS = ("overview", "lines", "calls", "processes", "about")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_each_view_is_drawn(opened, recording, scheme):
+    place = opened(recording, scheme)
+    for name in TABS:
+        page = place.go(f"#{name}")
+        panel = page.locator(f"#panel-{name}")
+        assert panel.is_visible() and len(panel.inner_text()) > 40
+        assert page.locator("[role=tab][aria-selected=true]").get_attribute("id") == f"tab-{name}"
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", background)[:3])) > 380) == (scheme == "light")
+
+
+def test_hostile_names_are_shown_and_never_run(opened, recording):
+    place = opened(recording)
+    for name in TABS:
+        page = place.go(f"#{name}")
+        assert page.evaluate("window.ran") is None
+        assert page.locator("main img").count() == 0
+    shown = "</script><img src=x onerror=window.ran=1>\\x202e\\x07"
+    for name in ("calls?libraries=show", "processes", "overview"):
+        assert shown in place.go(f"#{name}").locator(f"#panel-{name.partition('?')[0]}").inner_text()
+
+
+def painted(page, selector):
+    """How many different colours a canvas has."""
+    script = """canvas => {
+        const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        const found = new Set();
+        for (let at = 0; at < data.length; at += 4) found.add(data[at] << 16 | data[at + 1] << 8 | data[at + 2]);
+        return found.size;
+    }"""
+    return page.locator(selector).first.evaluate(script)
+
+
+def test_the_curve_tells_what_was_at_a_moment(opened, recording):
+    page = opened(recording).go("#overview")
+    assert painted(page, "#panel-overview canvas") > 8
+    over = page.locator("#panel-overview .u-over").first
+    box = over.bounding_box()
+    over.hover(position={"x": box["width"] * 0.3, "y": 100})
+    assert re.search(r"\d+(\.\d+)? ms: \d+\.\d MiB.* in load", page.locator(".hover").inner_text())
+    over.click(position={"x": box["width"] * 0.95, "y": 100})
+    assert "Stacks at 90.0 ms" in page.locator("#stacks").inner_text()
+    assert "the worst line" in page.locator("#stacks").inner_text()
+
+
+def test_the_curve_is_zoomed_by_buttons_and_keys(opened, recording):
+    page = opened(recording).go("#overview")
+    page.wait_for_selector("#panel-overview canvas")
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # it is drawn
+    before = page.locator("#panel-overview canvas").first.evaluate("canvas => canvas.toDataURL()")
+    page.get_by_role("button", name="Zoom in").first.click()
+    page.wait_for_function("before => document.querySelector('#panel-overview canvas').toDataURL() !== before", arg=before)
+    page.locator("#panel-overview .curve").first.press("0")
+    page.wait_for_function("before => document.querySelector('#panel-overview canvas').toDataURL() === before", arg=before)
+
+
+def test_lines_have_source_heat_and_columns(opened, recording):
+    page = opened(recording).go("#lines")
+    table = page.locator("#panel-lines table").first
+    assert table.locator("th").all_inner_texts()[1:] == [
+        *("line", "hits", "time", "growth", "rise", "peak", "allocated", "alive", "alive at the peak", "temporary", "source")
+    ]
+    row = table.locator("tr", has_text="the worst line")
+    assert "+70.0 MiB" in row.inner_text() and row.locator(".tc").inner_text() == "# the worst line"
+    assert row.locator("td.heat").evaluate("cell => cell.style.background") != ""
+    page.locator("#worst").click()
+    assert "the worst line" in page.locator("tr.chosen").inner_text()
+    page.get_by_role("button", name="All lines in one table").click()
+    head = page.locator("#panel-lines th", has_text="hits")
+    page.get_by_role("button", name="hits").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    page.get_by_role("button", name="hits").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+
+
+def test_calls_are_searched_and_counted(opened, recording):
+    page = opened(recording).go("#calls?libraries=show")
+    page.locator("#find").fill("loads")
+    assert page.locator("#matches").inner_text() == "1 match, +30.0 MiB of their own"
+    assert "find=loads" in page.url
+    page.locator("#find").press("Enter")
+    assert "loads" in page.locator(".tree tr.chosen").inner_text()
+    assert "loads" in page.locator("#frame").inner_text()
+    page.locator("#reset").click()
+    assert page.locator("#find").input_value() == "" and page.url.endswith("#calls?by=growth")
+
+
+def test_calls_are_zoomed_by_a_click_on_a_box(opened, recording):
+    page = opened(recording).go("#calls")
+    canvas = page.locator(".icicle canvas")
+    assert painted(page, ".icicle canvas") > 4
+    canvas.click(position={"x": 20, "y": 31})
+    assert "at=1" in page.url
+    assert "work" in page.locator("#frame").inner_text() and "the worst line" in page.locator("#frame").inner_text()
+    canvas.press("ArrowUp")
+    assert "MainThread" in page.locator(".tree tr.chosen").inner_text()
+
+
+def rows(page):
+    return [re.sub(r"\s+", " ", text.strip()) for text in page.locator(".tree tbody tr").all_inner_texts()]
+
+
+def test_calls_without_libraries_count_with_their_callers(opened, recording):
+    place = opened(recording)
+    with_ = rows(place.go("#calls?libraries=show"))
+    without = rows(place.go("#calls"))
+    assert any("loads" in row for row in with_) and not any("loads" in row for row in without)
+    [work] = [row for row in without if "work" in row]
+    assert work.startswith("+80.0 MiB +50.0 MiB 3")  # its own 20 and 30 of what it called in a library
+
+
+def test_calls_turned_round_have_callers_below(opened, recording):
+    page = opened(recording).go("#calls?libraries=show")
+    page.get_by_role("button", name="Callers").click()
+    assert "invert=1" in page.url
+    first = page.locator(".tree tbody tr").first
+    assert "loads" in first.inner_text() or "onerror" in first.inner_text()
+    page.locator("#by").select_option("peak")
+    assert page.get_by_role("button", name="Callers").is_disabled()
+
+
+def test_calls_are_shown_by_all_that_was_measured(opened, recording):
+    page = opened(recording).go("#calls")
+    assert page.locator("#by option").all_inner_texts() == [
+        *("growth", "rise", "peak", "time", "allocated", "alive at the peak", "alive", "temporary")
+    ]
+    page.locator("#by").select_option("heap")
+    assert page.locator(".tree th").first.inner_text() == "alive"
+    assert rows(page)[0].startswith("90.0 MiB")
+
+
+def test_work_that_was_handed_over_is_marked(opened, recording):
+    page = opened(recording).go("#calls")
+    page.locator("#find").fill("thread pool")
+    page.locator("#find").press("Enter")
+    assert "↷ <thread pool>" in page.locator(".tree tr.chosen").inner_text()
+
+
+def test_a_link_opens_the_view_that_it_names(opened, recording):
+    page = opened(recording).go("#calls?by=rise&find=work")
+    assert page.locator("#by").input_value() == "rise"
+    assert page.locator("#find").input_value() == "work"
+    assert page.locator("#matches").inner_text() == "1 match"
+
+
+def test_processes_open_their_own_curve(opened, recording):
+    page = opened(recording).go("#processes")
+    row = page.locator("#panel-processes tbody tr", has_text="worker")
+    assert "exited with code 3" in row.inner_text() and "64.0 MiB" in row.inner_text()
+    row.press("Enter")
+    assert page.locator("#panel-processes h2").last.inner_text().startswith("77: worker")
+    assert painted(page, "#panel-processes canvas") > 3
+
+
+def test_tabs_and_search_are_reached_by_keyboard(opened, recording):
+    page = opened(recording).go("#overview")
+    page.locator("#tab-overview").press("ArrowRight")
+    assert page.locator("#panel-lines").is_visible()
+    page.locator("#tab-lines").press("End")
+    assert page.locator("#panel-about").is_visible()
+    page.locator("#tab-about").press("Home")
+    page.locator("#tab-overview").press("ArrowRight")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.type") == "search"
+
+
+def test_a_term_leads_to_its_meaning(opened, recording):
+    page = opened(recording).go("#about?term=rise")
+    assert page.locator("dt.chosen").inner_text() == "rise"
+    assert "transients included" in page.locator("#term-rise + dd").inner_text()
+
+
+def test_printed_it_has_all_views(opened, recording):
+    page = opened(recording).go("#about")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert all(page.locator(f"#panel-{name}").is_visible() for name in TABS)
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert not page.locator("#panel-lines").is_visible()
+
+
+def test_a_page_of_nothing_but_samples_is_drawn(opened, made_up):
+    page = opened(made_up((0, 10), (5, 20))).go()
+    assert page.locator("[role=tab]").all_inner_texts() == ["Overview", "Processes", "About"]
+
+
+def test_a_page_without_samples_is_drawn(opened, made_up):
+    assert "no samples were recorded" in opened(made_up(took=5)).go().locator("#panel-overview").inner_text()
