@@ -106,6 +106,7 @@
       context.fillStyle = colour(which);
       context.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
       context.textAlign = "right";
+      context.textBaseline = "alphabetic";
       context.fillText(name, plot.bbox.left + plot.bbox.width - 6, at - 5 * devicePixelRatio);
       context.restore();
     };

@@ -129,6 +129,8 @@
     return (context, plot) => {
       context.save();
       context.fillStyle = colour("span");
+      context.textAlign = "left";
+      context.textBaseline = "alphabetic";
       context.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
       for (const span of spans) {
         const [from, to] = [span.start, span.end ?? memkit.recording.duration].map(each => plot.valToPos(each / 1e9, "x", true));
