@@ -127,7 +127,7 @@
       (moves[event.key] ?? body.children[Math.min(place, body.children.length - 1)])?.focus();
     }
 
-    const hint = `callers above what they called; as wide as their ${NAMES[state.by]}, or as what they called together. Colour: peak, the darker the higher; hatched: shrank. ↷ work that was handed over.`;
+    const hint = `Callers above what they called. Width: ${NAMES[state.by]}, or that of what they called together, if it is more. Colour: peak, the darker the higher. Hatched: shrank. ↷ work that was handed over.`;
     const element = make("div", {}, controls, make("div", { class: "split" }, make("div", {}, picture.root, make("p", { class: "faint" }, hint), detail), table));
     memkit.whenShown(element, () => find(state.find ?? ""));
     element.gone = picture.gone;

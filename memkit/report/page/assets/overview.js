@@ -31,12 +31,13 @@
     const rows = together ? recording.totals : recording.samples;
     const times = rows.map(row => row.time);
     const column = key => rows.map(row => row[key]);
-    const series = [{ name: together ? "all processes together" : "memory", colour: "memory", values: column("memory"), width: 2 }];
+    const first = recording.processes.length > 1 ? " of the first process" : "";
+    const series = [{ name: together ? "all processes together" : `memory${first}`, colour: "memory", values: column("memory"), width: 2 }];
     const entries = [{ name: series[0].name, colour: colour("memory"), term: together ? "PSS" : "memory" }];
     const bands = [];
     if (!together) {
       series.push({ name: "peak", colour: "peak", values: column("peak") });
-      entries.push({ name: recording.peak_is_exact ? "peak, exact" : "peak", colour: colour("peak"), term: "peak" });
+      entries.push({ name: `peak${first}${recording.peak_is_exact ? ", exact" : ""}`, colour: colour("peak"), term: "peak" });
     } else if (rows.some(row => row.estimated || row.below || row.above)) {
       series.push({ name: "at most", colour: "peak", values: rows.map(row => row.memory + (row.above ?? row.estimated)), dash: [3, 3] },
         { name: "at least", colour: "peak", values: rows.map(row => Math.max(0, row.memory - (row.below ?? row.estimated))), dash: [3, 3] });
