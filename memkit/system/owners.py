@@ -230,7 +230,8 @@ class _Process:
             yield _piece(otherwise, span, rss)
             return
         pieces = [_piece_of(piece, otherwise) for piece in self._walk.scan(self._memory, self._pages, *span)]
-        yield from _scaled(pieces, rss)
+        ends = (span[0], *(piece.span[1] for piece in pieces))
+        yield from _scaled([_from_its_beginning(piece, end) for piece, end in zip(pieces, ends)], rss)
 
     # -- libraries that map memory themselves --------------------------------------------------------------------------
 
@@ -370,6 +371,15 @@ def _piece(kind: str, span: Span, rss: int, owner: str = "") -> Piece:
 def _piece_of(found: tuple[str, int, int, int, int, int], otherwise: str = "unknown") -> Piece:
     kind, start, end, resident, alive, room = found
     return Piece(otherwise if kind == "unknown" else kind, "", resident, alive, room, (start, end))
+
+
+def _from_its_beginning(piece: Piece, before: int) -> Piece:
+    """A piece without a mark from where it was mapped, and not from its first page that is in memory.
+
+    That is what an address leads to that is kept of it. ``before`` is where the piece before it ends.
+    """
+    start, end = piece.span
+    return piece if piece.kind != "unknown" else piece._replace(span=(max(before, start - _FOLLOWED // 2), end))
 
 
 def _scaled(pieces: list[Piece], rss: int) -> list[Piece]:
