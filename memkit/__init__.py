@@ -55,11 +55,11 @@ if TYPE_CHECKING:
     from memkit.model.recording import Process as Process
     from memkit.model.recording import Recording as Recording
     from memkit.model.recording import Sample as Sample
-    from memkit.model.recording import Span as Span
     from memkit.model.recording import Total as Total
     from memkit.model.recording import Unrecorded as Unrecorded
     from memkit.model.sources import Source as Source
     from memkit.model.sources import place_of as place_of
+    from memkit.model.spans import Span as Span
     from memkit.model.tracker_file import has_completed_successfully as has_completed_successfully
     from memkit.model.tracker_file import has_crashed_gracefully as has_crashed_gracefully
     from memkit.model.tracker_file import has_crashed_ungracefully as has_crashed_ungracefully
@@ -101,10 +101,10 @@ if TYPE_CHECKING:
     from memkit.report.shared_options import add_wide_option as add_wide_option
     from memkit.report.shared_options import chosen_by as chosen_by
     from memkit.report.shared_options import chosen_calls as chosen_calls
-    from memkit.system.balance import Balance as Balance
-    from memkit.system.balance import BalancePart as BalancePart
-    from memkit.system.balance import BalanceRow as BalanceRow
     from memkit.system.balance import balance as balance
+    from memkit.system.balance_rows import Balance as Balance
+    from memkit.system.balance_rows import BalancePart as BalancePart
+    from memkit.system.balance_rows import BalanceRow as BalanceRow
     from memkit.system.engine import peak_rss as peak_rss
     from memkit.system.engine import rss as rss
     from memkit.system.limit import Limit as Limit
@@ -124,7 +124,9 @@ _HOMES = {
     "system.limit": ("Limit",),
     "report.overlay_plot": ("plot_reports",),
     "system.engine": ("peak_rss", "rss"),
-    "system.balance": ("Balance", "BalancePart", "BalanceRow", "balance"),
+    "system.balance": ("balance",),
+    "model.spans": ("Span",),
+    "system.balance_rows": ("Balance", "BalancePart", "BalanceRow"),
     "base.errors": ("FormatError", "JournalError", "MemkitError", "MeterError", "UsageError"),
     "record.event_log": ("EventLog",),
     "record.listening": ("listen",),
@@ -158,7 +160,6 @@ _HOMES = {
         "Process",
         "Recording",
         "Sample",
-        "Span",
         "Total",
         "Unrecorded",
     ),

@@ -21,12 +21,12 @@ native/tracing: gate thread_state fault_counts freed credit hook_chain callbacks
     calls line_rows call_rows handed_over greenlet_stacks greenlet_switches line_events call_events event_rows event_places
     event_log references
 system: portable_journal portable limit_kinds cgroup engine meminfo limit limits oom pidfd preload processes smaps
-    mapped_files owners balance_texts balance
+    mapped_files owners balance_texts balance_rows balance
 model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls
-    definitions sources call_tally workers lines recording from_document old_rows from_rows handed_out merging mprof_file
-    reader event_log_file tracker_file
+    definitions sources call_tally workers lines spans recording from_document old_rows from_rows handed_out merging
+    mprof_file reader event_log_file tracker_file
 tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids functions last_calls
-    handed_over given_work thread_roots tracers calibration session
+    handed_over given_work thread_roots tracers calibration balances session
 tree: budget share_estimate node pss tree watch unrecorded
 record: trend script_end exit_status files header limit_guard active settings resolve child_process spans recorder listening
     profile event_log tracker monitor memory_reader memory_usage

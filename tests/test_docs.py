@@ -578,6 +578,8 @@ def with_rows(recording):
     crossing = Crossing(1, 2, 3, "rss", "report", (Stack(1, "a", (Frame("load.py", 1, "load"),)),))
     limits, totals, others = (Limit("RLIMIT_AS", 2, 1, "address space"),), (Total(1, 2, 3),), (Sample(1, 2, 3, 4),)
     recording = dataclasses.replace(recording, limits=limits, crossings=(crossing,), totals=totals, others=others)
+    row = memkit.BalanceRow("c", "C blocks", 1, 0, (memkit.BalancePart("heap", 1),), None)
+    recording = dataclasses.replace(recording, balances=(memkit.Balance(1, 1, (row,), (), 1, "end"),))
     return dataclasses.replace(recording, lines=(line,), tracing=how, calls=(call,), call_tracing=how)
 
 

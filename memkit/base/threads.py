@@ -6,6 +6,7 @@ where a thread would wait. A thread of memkit's would then run only when the pro
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # typeshed has signal only, which imports enum
 import _thread
 import os
 import sys
@@ -50,15 +51,18 @@ def start_thread(target: Callable[[], object], name: str) -> Thread:
 
 
 class SystemThread:
-    """A thread that ``threading`` does not know."""
+    """A thread that ``threading`` does not know. ``start`` is what starts it, if it is not Python's own function."""
 
-    def __init__(self, target: Callable[[], object]) -> None:
+    def __init__(self, target: Callable[[], object], start: Callable[[Callable[[], object]], object] | None = None) -> None:
         self.native_id: int | None = None
         self._target = target
         self._begun, self._runs = (unpatched("_thread", "allocate_lock")() for _ in range(2))
         self._begun.acquire()
         self._runs.acquire()
-        unpatched("_thread", "start_new_thread")(self._run, ())
+        if start is None:
+            unpatched("_thread", "start_new_thread")(self._run, ())
+        else:
+            start(self._run)
         self._begun.acquire()
 
     def _run(self) -> None:
@@ -73,6 +77,18 @@ class SystemThread:
         """Wait until it has ended, or for so many seconds."""
         if self._runs.acquire(timeout=-1 if timeout is None else min(max(0, timeout), _thread.TIMEOUT_MAX)):
             self._runs.release()
+
+
+class signals_blocked:
+    """Starts a thread with all signals blocked, so that the kernel delivers them to the program's threads."""
+
+    def __enter__(self) -> None:
+        if hasattr(_signal, "pthread_sigmask"):
+            self._before = _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
+
+    def __exit__(self, *_: object) -> None:
+        if hasattr(_signal, "pthread_sigmask"):
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, self._before)
 
 
 class Bell:

@@ -9,7 +9,7 @@ from memkit.base.units import printable
 from memkit.cli.parser import Parser
 from memkit.report.output import output
 from memkit.run import attach
-from memkit.system.balance import Balance, balance
+from memkit.system.balance import balance
 
 DESCRIPTION = """Tell what the resident memory of a running process is made of, and what can be done about it.
 
@@ -38,12 +38,6 @@ def command(name: str, words: list[str]) -> int:
         print("\n".join(map(printable, str(found).splitlines())))
     else:
         with output(options.json) as file:
-            json.dump(as_json(found), file, indent=1)
+            json.dump(found.as_dict(), file, indent=1)
             file.write("\n")
     return 0
-
-
-def as_json(balance: Balance) -> dict[str, object]:
-    """A balance as a JSON document; sizes are bytes."""
-    rows = [{**row._asdict(), "parts": [part._asdict() for part in row.parts]} for row in balance.rows]
-    return {**balance._asdict(), "explained": balance.explained, "rows": rows}

@@ -120,8 +120,12 @@ def _styled(text: str, style: str | None) -> str:
 def _details(recording: Recording) -> Iterator[str]:
     found = [line.plain for line in console.details(recording, WIDTH)]
     if any(found):
-        text = escape("\n".join(found).strip("\n"))
-        yield f'<pre style="font:12px monospace;overflow-x:auto;background:none;color:inherit">{text}</pre>'
+        yield _preformatted(found)
+
+
+def _preformatted(lines: Iterable[str]) -> str:
+    text = escape("\n".join(lines).strip("\n"))
+    return f'<pre style="font:12px monospace;overflow-x:auto;background:none;color:inherit">{text}</pre>' if text else ""
 
 
 def _faint(words: str) -> str:
@@ -171,6 +175,9 @@ def _heap(recording: Recording, sort: str | None) -> Iterator[str]:
     yield _title("heap", heap.total(recording).removeprefix("heap: "))
     if kept := heap.kept_beyond(recording):
         yield _faint(kept)
+    for title, found in heap.balances(recording, WIDTH):
+        yield f'<div style="margin-top:8px">{escape(title)}</div>'
+        yield _preformatted(found)
     for title, head, rows in heap.lists(recording, sort):
         yield f'<div style="margin-top:8px">{escape(title)}</div>'
         yield _table(head, ((cells, MARK if marked else "") for cells, marked in rows))

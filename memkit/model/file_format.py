@@ -35,6 +35,9 @@ row          values                                            written
 ``heap``     node, line, allocated, freed, blocks, blocks      sums so far of a node and a line, or null, in bytes; the last
              freed, at the peak, temporary, by line            row of both counts
 ``heap_total``  alive, peak, copies, unbooked, mapped          after these; blocks that are in no sum, bytes of maps
+``balance``  time, moment, pid, resident memory, rows, notes   where allocations are counted: near the peak and at the end;
+                                                               each row is key, name, bytes, error, parts, advice, each
+                                                               part name, bytes; no rows if it could not be taken
 ``greenlets``  why                                            when rows are flushed, if greenlets were not told apart:
                                                                1, no settrace; 2, it was taken over; 3, too many
 ``sums``     time, left                                        after rows of lines and calls: when they were read; left is 1

@@ -286,6 +286,7 @@ class Rows:
             sources=tuple(self._sources.items()),
             calls=self._calls.calls(self._functions, self._heap.of_calls()),
             heap=self._heap.total,
+            balances=self._heap.balances,
             given=self._calls.given(self._functions),
             call_tracing=self._how_calls_were_traced(),
             greenlets=self._greenlets,

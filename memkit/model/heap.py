@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import reduce
-from operator import sub
-from typing import NamedTuple
+from operator import attrgetter, sub
+from typing import Any, NamedTuple
+
+from memkit.model.row_values import check
+from memkit.system.balance_rows import Balance, BalancePart, BalanceRow
 
 
 class Heap(NamedTuple):
@@ -87,6 +90,7 @@ class HeapCounts:
         self._by_calls = self._by_lines = False
         self._total = {"alive": 0, "peak": 0, "unbooked": 0, "mapped": 0}
         self._sites: dict[tuple[int | None, int | None], tuple[int, ...]] = {}  # by call and line: the sums of its row
+        self._balances: dict[str, Balance] = {}  # the last of each moment
         self._below: list[tuple[int, int | None, int, int, int]] = []  # lines of a function below a line
 
     def begin(self, counted: str, calls: int, lines: int, uncounted: str | None = None, *_: object) -> None:
@@ -107,6 +111,23 @@ class HeapCounts:
         """Keep what there is in all."""
         peak = max(peak, alive)  # it is looked at every 1 % only
         self._total = {"alive": alive, "peak": peak, "unbooked": unbooked, "mapped": mapped}
+
+    def take_balance(self, time: int, moment: str, pid: int, rss: int, rows: Any, notes: Any, *_: object) -> None:
+        """Keep what resident memory was made of. TypeError or ValueError for a row that is damaged."""
+        check((notes,), "a")
+        found = []
+        for key, name, size, error, parts, advice, *_ in rows:
+            check((key, name, size, error, advice), "ssiIS")
+            for part in parts:
+                check(part, "si")
+            of_it = tuple(BalancePart(*part[:2]) for part in parts)
+            found.append(BalanceRow(key, name, size, error, of_it, advice))
+        self._balances[moment] = Balance(pid, rss, tuple(found), tuple(notes), time, moment)
+
+    @property
+    def balances(self) -> tuple[Balance, ...]:
+        """What resident memory was made of, at the last of each kind of moment, in order of time."""
+        return tuple(sorted(self._balances.values(), key=attrgetter("time")))
 
     @property
     def total(self) -> HeapTotal | None:
@@ -161,4 +182,5 @@ TAKE = {
     "heap": HeapCounts.take,
     "heap_lines": HeapCounts.take_lines,
     "heap_total": HeapCounts.take_total,
+    "balance": HeapCounts.take_balance,
 }

@@ -76,6 +76,7 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
         spans=tuple(span for each in everybody for span in each.spans),
         calls=_calls(everybody),
         heap=together(each.heap for each in everybody),
+        balances=tuple(sorted(chain.from_iterable(each.balances for each in everybody), key=lambda each: each.time or 0)),
         given=(),
         crossings=tuple(sorted((c for each in everybody for c in each.crossings), key=lambda crossing: crossing.time)),
         cost=_cost(everybody),
@@ -126,6 +127,7 @@ def _moved(recording: Recording, by: int) -> Recording:
             process._replace(started=process.started + by, ended=late(process.ended)) for process in recording.processes
         ),
         crossings=tuple(crossing._replace(time=crossing.time + by) for crossing in recording.crossings),
+        balances=tuple(each._replace(time=late(each.time)) for each in recording.balances),
     )
 
 

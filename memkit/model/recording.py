@@ -23,6 +23,8 @@ from memkit.model.lines import Line
 from memkit.model.metadata import About
 from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.overhead import Cost, Tracing
+from memkit.model.spans import Span as Span
+from memkit.system.balance_rows import Balance
 from memkit.system.limit import Limit
 
 _time_of = attrgetter("time")
@@ -64,35 +66,6 @@ class Total(NamedTuple):
         return min(self.memory + (self.estimated if self.above is None else self.above), max(self.memory, self.rss))
 
 
-class Span(NamedTuple):
-    """A named stretch of time, from ``memkit.span``."""
-
-    label: str
-    thread: int
-    depth: int
-    """How many spans of its thread were open around it."""
-    start: int
-    end: int | None
-    """None where the program did not live to see it."""
-    before: int
-    after: int | None
-    peak: int
-
-    @property
-    def growth(self) -> int | None:
-        """Bytes that the process grew by; None for an unfinished span."""
-        return None if self.after is None else self.after - self.before
-
-    @property
-    def rise(self) -> int:
-        """Bytes by which its peak was above memory when it began."""
-        return self.peak - self.before
-
-    @property
-    def duration(self) -> int | None:
-        return None if self.end is None else self.end - self.start
-
-
 class Process(NamedTuple):
     """A process that the recording is about."""
 
@@ -128,6 +101,9 @@ class Recording:
     cost: Cost = Cost(0, 0, None)
     heap: HeapTotal | None = None
     """What is alive in all; None where heap was not counted."""
+    balances: tuple[Balance, ...] = ()
+    """What resident memory was made of, where heap was counted: of each process near its peak, if that took long enough,
+    and at its end, in order of time. One without rows could not be taken; its ``notes`` say why."""
     tracing: Tracing | None = None
     """None where no lines were traced."""
     calls: tuple[Call, ...] = ()

@@ -52,6 +52,7 @@ SHAPES = {
     "heap": "IIiiiiiii",
     "heap_lines": "iIili",
     "heap_total": "iiiii",
+    "balance": "tsptxx",
     "tracing": "ssSffa",
     "reads": "i",
     "handed": "iIi",

@@ -178,13 +178,16 @@ def opened_unnamed() -> int:
 
 
 class UnnamedFile:
-    """A temporary file that exists as long as this object. Raises ``OSError`` if the system refuses one.
+    """A temporary file that exists as long as this object. Raises ``JournalError`` if the system refuses one.
 
     The program may close the descriptor and open another file under its number: that one is left alone.
     """
 
     def __init__(self) -> None:
-        self._fd: int | None = opened_unnamed()
+        try:
+            self._fd: int | None = opened_unnamed()
+        except OSError as error:
+            raise JournalError(f"cannot record into a temporary file: {error.strerror}") from None
         self._identity = identity(self._fd)
 
     @property

@@ -11,9 +11,8 @@ from memkit.base import clocks, own_code, paths
 from memkit.base.errors import JournalError, MemkitError, UsageError, lost_rows
 from memkit.base.units import parse_interval
 from memkit.model import file_format
-from memkit.record import active, child_process, files, header, limit_guard, spans
+from memkit.record import active, child_process, files, header, limit_guard, resolve, spans
 from memkit.record.exit_status import how_it_ended
-from memkit.record.resolve import can_trace, checked_targets, meter_for, refuse_meter_of_one_process, targets_for
 from memkit.record.settings import Settings
 from memkit.record.spans import SpanRows
 from memkit.system import engine, limits
@@ -80,7 +79,7 @@ def record(
     ``memkit.native.meter``, or psutil.
     """
     settings = Settings(**locals())
-    settings.lines, settings.calls = checked_targets(lines, "lines"), checked_targets(calls, "calls")
+    settings.lines, settings.calls = resolve.checked_targets(lines, "lines"), resolve.checked_targets(calls, "calls")
     return Recorder(settings)
 
 
@@ -103,9 +102,11 @@ class Recorder:
         self._argv = argv
         self._is_child, self._inherited = is_child, None  # the parent's descriptor, in a forked child
         self._interval = parse_interval(settings.interval)
-        self._line_targets = targets_for(settings.lines, "lines")
-        every_call = settings.every_call and can_trace("calls")
-        self._call_targets: Targets | bool | None = every_call or targets_for(settings.calls, "calls")
+        self._line_targets = resolve.targets_for(settings.lines, "lines")
+        every_call = settings.every_call and resolve.can_trace("calls")
+        self._call_targets: Targets | bool | None = every_call or resolve.targets_for(settings.calls, "calls")
+        if settings.heap:
+            resolve.prepare_heap()
         limit_guard.check(settings.limit, settings.on_limit)
         if self.follow and self.path is None:
             raise UsageError("record(follow=True) needs a path: a file that several processes can write into")
@@ -118,7 +119,6 @@ class Recorder:
         self._tracing: TracingSession | None = None
         self._tree: TreeThread | None = None
         self._environment: child_process.ChildEnvironment | None = None
-        self._children: child_process.OwnChildren
         self._recording: Recording | None = None
 
     def __reduce__(self) -> tuple[type[Recorder], tuple[Settings]]:
@@ -171,9 +171,9 @@ class Recorder:
         return True
 
     def _begin(self) -> None:
-        meter = meter_for(self._settings.meter)
+        meter = resolve.meter_for(self._settings.meter)
         if self._settings.children:
-            refuse_meter_of_one_process(meter.name)
+            resolve.refuse_meter_of_one_process(meter.name)
         bound = limit_guard.bound(self._settings.limit, self._settings.on_limit, meter.name)
         if self.follow and not self._is_child:
             self._environment = child_process.ChildEnvironment(self._settings_for_child(), by_program=self._argv is None)
@@ -259,7 +259,7 @@ class Recorder:
         from memkit.tracing.session import TracingSession
 
         meter = self._meter if isinstance(self._meter, engine.Meter) else engine.Meter("rss")
-        self._tracing = TracingSession(self._journal, self._sampler, meter, self.started)
+        self._tracing = TracingSession(self._journal, self._sampler, meter, self.started, self._is_child)
         self._tracing.trace(self._line_targets, self._call_targets, self._settings.c_calls, self._settings.heap)
 
     def trace(self, function: Target) -> None:
@@ -267,7 +267,7 @@ class Recorder:
         from memkit.tracing.targets import codes_of
 
         with active.lock:  # another thread may stop this
-            targets = self._line_targets = self._line_targets or targets_for([function], "lines")
+            targets = self._line_targets = self._line_targets or resolve.targets_for([function], "lines")
             assert targets is not None
             targets.add(function)
             if not self.running:
@@ -293,31 +293,34 @@ class Recorder:
             self._halt()
             if not self.is_mine:
                 return
-            if self._tracing is not None:
-                self._tracing.flush()
-                self._tracing.close()
-                self._tracing = None
-        if not self._is_child and not self._settings.children:
-            self._journal.text(self._children.rows())
-        self._journal.text(file_format.row("end", clocks.monotonic_ns() - self.started, *(ending or ("ok",))))
-        self._journal.close()
-        child_process.flush_when_terminated(self._sampler, on=False)
+            try:
+                if self._tracing is not None:
+                    self._tracing.flush()
+                    self._tracing.close()
+                    self._tracing = None
+            finally:  # an interrupt, as a balance takes its time
+                self._write_end(ending or ("ok",))
         if self._journal.error:
             raise lost_rows(self._journal, self._where())
+
+    def _write_end(self, ending: tuple[object, ...]) -> None:
+        if not self._is_child and not self._settings.children:
+            self._journal.text(self._children.rows())
+        self._journal.text(file_format.row("end", clocks.monotonic_ns() - self.started, *ending))
+        self._journal.close()
+        child_process.flush_when_terminated(self._sampler, on=False)
 
     end = stop  # with the process
 
     def before_fork(self) -> None:
         """End the threads of this recording until the fork is over."""
-        self._sampler.pause()
-        if self._tree is not None:
-            self._tree.pause()
+        for each in filter(None, (self._tracing, self._sampler, self._tree)):
+            each.pause()
 
     def after_fork_in_parent(self) -> None:
         """Start them again."""
-        self._sampler.resume()
-        if self._tree is not None:
-            self._tree.resume()
+        for each in filter(None, (self._tracing, self._sampler, self._tree)):
+            each.resume()
 
     def after_fork_in_child(self) -> None:
         """Stop tracing, and close the file, which is the parent's."""
@@ -388,10 +391,7 @@ class Recorder:
             return files.joined(self.path, self._inherited) if self._is_child else files.opened(self.path)
         if self._unnamed is None or not self._unnamed.is_there:
             self._unnamed = None  # before the next file can get its descriptor's number
-            try:
-                self._unnamed = files.UnnamedFile()
-            except OSError as error:
-                raise JournalError(f"cannot record into {self._where()}: {error.strerror}") from None
+            self._unnamed = files.UnnamedFile()
         self._unnamed.empty()
         return self._unnamed.writer()
 

@@ -72,6 +72,12 @@ def can_trace(what: str) -> bool:
     return True
 
 
+def prepare_heap() -> None:
+    """Load what a recording of the heap needs beside tracers, before its first sample: the program does not grow by it."""
+    with StandardModules():
+        from memkit.tracing import balances  # noqa: F401
+
+
 def refuse_meter_of_one_process(meter: str) -> None:
     """Raise ``UsageError`` if a meter does not measure other processes."""
     from memkit.system.processes import METERS

@@ -25,6 +25,7 @@ def document(recording: memkit.Recording) -> Iterator[str]:
         "ending": _ending(recording.ending),
         "cost": recording.cost._asdict(),
         "heap": recording.heap and {**recording.heap._asdict(), "elsewhere": _of_heap(recording.heap.elsewhere)},
+        "balances": [balance.as_dict() for balance in recording.balances],
         "unread": recording.unread,
         "greenlets": recording.greenlets,
         "duration": recording.duration,

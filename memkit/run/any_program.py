@@ -9,6 +9,7 @@ import shutil
 import subprocess
 
 from memkit.base.errors import MemkitError, UsageError
+from memkit.base.threads import signals_blocked
 from memkit.model.file_format import Awaited
 from memkit.run.external import EndingNotWritten, ExternalProcess, ExternalRecording
 from memkit.run.group_watch import GroupWatch
@@ -17,7 +18,7 @@ from memkit.run.orphans import reaped
 from memkit.run.signals import forwarding
 from memkit.run.waiting import Beside, wait
 from memkit.system.oom import outlive
-from memkit.tree.watch import OutsideTree, events_of_threads, signals_blocked
+from memkit.tree.watch import OutsideTree, events_of_threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ def reaped(program: int) -> Iterator[None]:
     if os.getpid() != 1:
         yield
         return
-    from memkit.tree.watch import signals_blocked
+    from memkit.base.threads import signals_blocked
 
     reaper = _Reaper(program)
     with signals_blocked():  # they are for whoever forwards them

@@ -51,8 +51,9 @@ class Replaced:
         return any(map(own_code.starts_a_program, self._source.command(self._pid).split()))
 
     def _go_on(self, parent: int) -> None:
+        from memkit.base.threads import signals_blocked
         from memkit.run.external import ExternalProcess, ExternalRecording  # here: it is rare, and they weigh
-        from memkit.tree.watch import OutsideTree, signals_blocked
+        from memkit.tree.watch import OutsideTree
 
         interval, meter = self._awaited.settings()
         if meter not in processes.METERS:

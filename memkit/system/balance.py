@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-import textwrap
-from typing import NamedTuple
 
 from memkit.base.errors import MeterError, UsageError
 from memkit.base.units import show_bytes
-from memkit.system import engine, owners, processes
+from memkit.system import engine, owners
+from memkit.system.balance_rows import Balance, BalancePart, BalanceRow
 from memkit.system.balance_texts import NAMES, advice_for
 
 TYPE_CHECKING = False
@@ -19,66 +17,10 @@ if TYPE_CHECKING:
 
 LARGE = 0.05
 """From this share of the whole on a row has advice."""
-_MOST_ROWS = 10
-_MOST_PARTS = 3
-_WIDTH = 110
 # What glibc may keep for each thread in its tcache: of each size from 24 to 1032 bytes, in steps of 16, so many chunks, and
 # 7 before glibc 2.42. What a program sets for it (glibc.malloc.tcache_count) is not asked.
 _TCACHE = 16 * sum(range(24, 1033, 16))
 _NO_MORE = "what pyarrow, jemalloc and tcmalloc tell of themselves can be asked inside only: call memkit.balance() there"
-
-
-class BalancePart(NamedTuple):
-    """A part of a row: a library, a file or a mapping."""
-
-    name: str
-    bytes: int
-
-
-class BalanceRow(NamedTuple):
-    """One kind of resident memory."""
-
-    key: str
-    """``python``, ``python-free``, ``c``, ``c-free``, ``c-heap``, ``own``, ``stacks``, ``code``, ``files``, ``shared``,
-    ``memkit`` or ``unexplained``. They stay the same, as names may not."""
-    name: str
-    bytes: int
-    error: int | None
-    """By how many bytes it can be too much or too little; None where that is not known, since whose memory it is follows
-    from addresses that were found in it."""
-    parts: tuple[BalancePart, ...]
-    """The largest first. Together they are the row, or there are none."""
-    advice: str | None
-    """What can be done about it, in a sentence; None for a row of less than 5 %."""
-
-
-class Balance(NamedTuple):
-    """What the resident memory of a process is made of. ``str`` of it is a table of at most ten rows."""
-
-    pid: int
-    rss: int
-    """Resident memory in bytes, of each mapping at the moment when it was read."""
-    rows: tuple[BalanceRow, ...]
-    """The largest first, ``unexplained`` last. Their bytes add up to ``rss``."""
-    notes: tuple[str, ...]
-    """What could not be told, and why."""
-
-    @property
-    def unexplained(self) -> int:
-        """Bytes of which neither a name nor a mark tells what they are."""
-        return self.of("unexplained")
-
-    @property
-    def explained(self) -> float:
-        """The share of ``rss`` that is not unexplained, from 0 to 1."""
-        return 1 - self.unexplained / self.rss if self.rss else 1.0
-
-    def of(self, key: str) -> int:
-        """The bytes of a row by its key; 0 if there is no such row."""
-        return sum(row.bytes for row in self.rows if row.key == key)
-
-    def __str__(self) -> str:
-        return "\n".join(_table(self))
 
 
 def balance(pid: int | None = None) -> Balance:
@@ -98,7 +40,7 @@ def balance(pid: int | None = None) -> Balance:
         return _of_nothing(number, own)
     if not os.path.isdir(f"/proc/{number}"):
         raise UsageError(f"there is no process {number}: it has ended, or never was")
-    found = owners.find("self" if own else processes.here().memory_tid(number))
+    found = owners.find("self" if own else _memory_of(number))
     sums = _Sums()
     for piece in found.pieces:
         sums.book(piece)
@@ -108,6 +50,12 @@ def balance(pid: int | None = None) -> Balance:
     elif found.reason is None:
         notes.append(sums.ask())
     return Balance(number, found.rss, sums.rows(found.rss, found.threads), tuple(filter(None, notes)))
+
+
+def _memory_of(pid: int) -> int:
+    from memkit.system import processes
+
+    return processes.here().memory_tid(pid)
 
 
 def _of_nothing(pid: int, own: bool) -> Balance:
@@ -247,43 +195,3 @@ _ROW_OF = {
     "unknown": "unexplained",
 }
 _PART_OF = {"opaque": "C library", "code": "machine code made at run time", "shared": "without a name"}
-
-
-# -- as text -----------------------------------------------------------------------------------------------------------
-
-
-def _table(balance: Balance) -> list[str]:
-    lines = [f"process {balance.pid}: {show_bytes(balance.rss)} resident, {_percent(balance.explained)} of it explained"]
-    rows, folded = balance.rows, balance.rows[:0]
-    if len(rows) > _MOST_ROWS:
-        rows, folded = (*rows[: _MOST_ROWS - 2], rows[-1]), rows[_MOST_ROWS - 2 : -1]
-    for row in rows[:-1]:
-        lines += _lines_of(balance, row.name, row.bytes, row.parts, row.advice)
-    if folded:
-        parts = tuple(BalancePart(row.name, row.bytes) for row in folded)
-        lines += _lines_of(balance, "the rest", sum(row.bytes for row in folded), parts, None)
-    lines += _lines_of(balance, rows[-1].name, rows[-1].bytes, (), rows[-1].advice)
-    for note in balance.notes:
-        lines += _wrapped(note, "note: ", "      ")
-    return lines
-
-
-def _lines_of(balance: Balance, name: str, size: int, parts: tuple[BalancePart, ...], advice: str | None) -> list[str]:
-    share = "" if not balance.rss else "<1 %" if 0 < 200 * size < balance.rss else f"{round(100 * size / balance.rss)} %"
-    shown = ", ".join(f"{part.name} {show_bytes(part.bytes)}" for part in parts[:_MOST_PARTS])
-    more = f", {len(parts) - _MOST_PARTS} more" if len(parts) > _MOST_PARTS else ""
-    head = f"{show_bytes(size):>12} {share:>5}  "
-    indent = " " * len(head)
-    lines = _wrapped(f"{name}: {shown}{more}" if shown else name, head, f"{indent}  ")
-    return lines + (_wrapped(advice, f"{indent}- ", f"{indent}  ") if advice else [])
-
-
-def _wrapped(text: str, first: str, others: str) -> list[str]:
-    """Text in lines, in which no size is parted from its unit."""
-    text = re.sub(r"(\d) ([KMGT]?i?B)\b", "\\1\xa0\\2", text)
-    width = textwrap.TextWrapper(_WIDTH, first, others, break_long_words=False, break_on_hyphens=False)
-    return [line.replace("\xa0", " ") for line in width.wrap(text)]
-
-
-def _percent(share: float) -> str:
-    return f"{int(share * 1000) / 10:.1f} %"  # never rounded up to all of it

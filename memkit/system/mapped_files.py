@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import struct
 
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
 
     from memkit.system.smaps import Mapping
 
-_INSTALLED = re.compile(r"/(?:site|dist)-packages/([^/]+)")
-_OF_PYTHON = re.compile(r"/lib-dynload/|/libpython[\d.]*\w*\.so|/python[\d.]*\w*$")
+_INSTALLED = ("/site-packages/", "/dist-packages/")
 _HEAD = 64  # bytes before the tables of a file of machine code
 _ENTRY = 56  # bytes of a table's entry
 _LOAD = 1  # PT_LOAD of /usr/include/elf.h
@@ -28,15 +26,17 @@ def is_code(path: str, permissions: Iterable[str]) -> bool:
 def name_of(path: str) -> str:
     """What to call the file of a library: the package that it was installed with, ``Python``, or ``libc`` for itself."""
     path = path.removesuffix(" (deleted)")
-    installed = _INSTALLED.search(path)
-    if installed:
-        name = installed[1].partition(".")[0].lstrip("_")
-        return "polars" if name.startswith("polars") else name  # whose compiled part is a package of its own
+    name = path.rsplit("/", 1)[-1]
+    for folder in _INSTALLED:
+        if folder in path:
+            package = path.partition(folder)[2].partition("/")[0].partition(".")[0].lstrip("_")
+            return "polars" if package.startswith("polars") else package  # whose compiled part is a package of its own
     if "/memkit/native/" in path:
         return "memkit"
-    if _OF_PYTHON.search(path):
+    is_program = name.startswith("python") and name[len("python") :].replace(".", "").isalnum()
+    if is_program or name == "python" or (name.startswith("libpython") and ".so" in name) or "/lib-dynload/" in path:
         return "Python"
-    return path.rsplit("/", 1)[-1].partition(".so")[0]
+    return name.partition(".so")[0]
 
 
 def ends(mappings: Iterable[Mapping], root: str) -> dict[str, int]:

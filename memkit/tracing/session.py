@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from memkit.base.protocols import Sampler
     from memkit.native.heap.heap_sums import HeapSums
     from memkit.system.engine import Journal, Meter
+    from memkit.tracing.balances import Balances
     from memkit.tracing.targets import Targets
     from memkit.tracing.tracers import Tracer
 
@@ -29,25 +30,30 @@ own_code.uninterruptible |= {__file__, functions.__file__, last_calls.__file__, 
 class TracingSession:
     """The tracers of one recording, with its native journal and a native meter; ``sampler`` has them write their sums.
 
-    ``began`` is when the recording began, on ``time.monotonic_ns``.
+    ``began`` is when the recording began, on ``time.monotonic_ns``; ``follows`` is whether another process began it.
     """
 
-    def __init__(self, journal: Journal, sampler: Sampler, meter: Meter, began: int) -> None:
+    def __init__(self, journal: Journal, sampler: Sampler, meter: Meter, began: int, follows: bool = False) -> None:
         self._journal = journal
         self._sampler = sampler
         self._meter = meter
         self._began = began
+        self._follows = follows
         self._functions = Functions(journal)
         self._tracers: list[Tracer] = []
         self.lines: LineTracer | None = None
         self._heap: HeapSums | None = None
+        self._balances: Balances | None = None
 
     def trace(self, lines: Targets | None, calls: Targets | bool | None, builtins: bool, heap: bool) -> None:
         """Trace lines and calls of what is wanted, and count by these what is allocated and freed if ``heap`` is true."""
         if heap:
             with engines.compiled("counting of allocations"):
                 from memkit.native.heap.heap_sums import HeapSums
+            from memkit.tracing.balances import Balances
+
             self._heap = HeapSums(bool(calls), bool(lines))
+            self._balances = Balances(self._journal, self._heap, self._began, self._follows)
             self._heap.start()
             whose, why_not = ("python, c", None) if self._heap.counts_c else ("python", preload.why_not() or ONLY_PRELOADED)
             self._journal.text(file_format.row("heap_counting", whose, int(bool(calls)), int(bool(lines)), why_not))
@@ -57,6 +63,7 @@ class TracingSession:
             if calls:
                 self.trace_calls(calls, builtins)
         finally:
+            self.resume()
             if self._heap is not None:  # what this thread allocates from now on is the program's
                 self._heap.begin()
 
@@ -92,12 +99,26 @@ class TracingSession:
         found = [each.writer(self._sampler) for each in self._tracers]
         return found if self._heap is None else [*found, self._heap.writer()]
 
+    def pause(self) -> None:
+        """End the thread that takes balances, if there is one, as before a fork."""
+        if self._balances is not None:
+            self._balances.pause()
+
+    def resume(self) -> None:
+        """Start it, or start it again."""
+        if self._balances is not None:
+            self._balances.resume()
+
     def stop(self) -> None:
-        """Trace no more. The sums are kept."""
+        """Trace no more, and tell what resident memory is made of now. The sums are kept."""
+        self.pause()
         if self._heap is not None:
             self._heap.stop()
         for tracer in reversed(self._tracers):
             tracer.stop()
+        if self._balances is not None and self._heap is not None:
+            self._balances.take_last()
+            self._heap.forget()
 
     def flush(self) -> None:
         """Write all sums, once the sampler has stopped."""
@@ -108,12 +129,15 @@ class TracingSession:
             self._heap.flush(self._journal)
 
     def close(self) -> None:
-        """Release the tracers, once the sampler has stopped."""
+        """Release the tracers, once the sampler has stopped. Raises what a signal raised during the last balance."""
         self._sampler.flush_also([])
         for tracer in self._tracers:
             tracer.close()
         self._tracers.clear()
-        self._heap = None
+        raised = self._balances and self._balances.raised
+        self._heap = self._balances = None
+        if raised:
+            raise raised
 
 
 def _ends(journal: Journal, began: int) -> None:

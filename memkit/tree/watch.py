@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # typeshed has signal only, which imports enum
 import os
 
 from memkit.base import clocks
 from memkit.base.descriptors import identity, readable
 from memkit.base.errors import MeterError, in_a_line, lost_rows
 from memkit.base.stderr import to_stderr
-from memkit.base.threads import SystemThread, wait_for_end
+from memkit.base.threads import SystemThread, signals_blocked, wait_for_end
 from memkit.model import file_format
 from memkit.system import engine, processes
 from memkit.system.oom import Kills
@@ -237,18 +236,6 @@ class TreeThread:
                 self._watch.until(clocks.monotonic_ns() + (_SECOND if end is not None else _EVENTS_PAUSE), end)
         except Exception as error:
             to_stderr(f"its children are no longer recorded: {in_a_line(error)}")
-
-
-class signals_blocked:
-    """Starts a thread with all signals blocked, so that the kernel delivers them to the program's threads."""
-
-    def __enter__(self) -> None:
-        if hasattr(_signal, "pthread_sigmask"):
-            self._before = _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
-
-    def __exit__(self, *_: object) -> None:
-        if hasattr(_signal, "pthread_sigmask"):
-            _signal.pthread_sigmask(_signal.SIG_SETMASK, self._before)
 
 
 class WakePipe:

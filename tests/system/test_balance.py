@@ -251,7 +251,9 @@ def test_memory_that_an_mmap_holds_belongs_to_python_objects(told):
 
 
 def test_memory_of_which_only_the_end_was_written_has_its_owner(told):
-    found = told("held = mmap.mmap(-1, 16 * MIB, mmap.MAP_PRIVATE)\nheld[12 * MIB:] = bytes(4 * MIB)\ntell(memkit.balance())")
+    found = told(
+        "held = mmap.mmap(-1, 16 * MIB, mmap.MAP_PRIVATE)\nheld[12 * MIB:] = bytes(4 * MIB)\ntell(memkit.balance())"
+    )
     assert found["rose"]["own"] == pytest.approx(4 * MIB, abs=MIB // 4)
     assert found["parts"]["own"][owners.OBJECTS] == pytest.approx(4 * MIB, abs=MIB // 4)
 

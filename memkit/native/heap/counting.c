@@ -430,11 +430,11 @@ static int memkit_heap_open(int mode)
     return 0;
 }
 
+/* The books keep their memory until they are forgotten, or opened anew. */
 static void memkit_heap_close(void)
 {
     __atomic_store_n(&memkit_heap.on_with_gil, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&memkit_heap.on, 0, __ATOMIC_RELEASE);
-    forget();
 }
 
 #include "hooks.h"
@@ -449,6 +449,7 @@ static const memkit_books_t memkit_books = {
     .join = memkit_heap_join,
     .open = memkit_heap_open,
     .close = memkit_heap_close,
+    .forget = forget,
     .hook = memkit_heap_hook,
     .alive = memkit_heap_alive,
     .sums = memkit_heap_sums,

@@ -72,6 +72,7 @@ typedef struct {                /* the books of a process: those of a library th
     memkit_thread_t *(*join)(void);     /* the thread, whose path and line are those of this heap from now on */
     int (*open)(int mode);      /* count from now on, in a MEMKIT_... mode. 0; -1: no memory */
     void (*close)(void);
+    void (*forget)(void);       /* give back what is booked of blocks; the sums stay. Closed only */
     int (*hook)(memkit_allocator_t allocators[3], int (*interpreters)(void));   /* Python's domains. 0; -1: no memory */
     int64_t (*alive)(void);
     void (*sums)(uint32_t site, memkit_sums_t *into);

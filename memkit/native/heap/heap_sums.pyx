@@ -1,15 +1,21 @@
 # distutils: include_dirs = memkit/native/heap
 """The sums of a heap recording, as rows: what each call path and each line has allocated and freed so far."""
 
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
 
 from memkit.base.errors import MeterError
 from memkit.native.heap.own cimport (
-    SITES, alive, close_heap, counts_c, heap, heap_sums_t, mute, open_heap, own_calloc, own_free, parts_of, sums_of, unmute,
+    SITES, alive, close_heap, counts_c, forget_heap, heap, heap_sums_t, mute, open_heap, own_calloc, own_free, parts_of,
+    sums_of, unmute,
 )
 from memkit.native.journal cimport NOTHING, Journal, capsule_of, journal_row, journal_t, writer_t
 from memkit.native.changes cimport changes_t, choose, is_chosen, is_little, size_of_change
+from memkit.native.threads cimport pthread_detach, pthread_t, start_thread
+
+cdef enum:
+    STACK = 1 << 20             # of a thread in which Python runs
 
 NO_MEMORY = "heap cannot be counted: its books need 80 MB of addresses: raise the limit that ulimit -v shows"
 
@@ -78,6 +84,18 @@ cdef int64_t write_heap(void *whose, journal_t *journal, int64_t memory, int64_t
     return changed
 
 
+cdef void *run_own(void *target) noexcept nogil:
+    mute()                                          # first: what Python makes for a thread is not the program's either
+    call_own(target)
+    return NULL
+
+
+cdef void call_own(void *target) noexcept with gil:
+    function = <object>target
+    Py_DECREF(function)
+    function()
+
+
 cdef class HeapSums:
     """Counts what allocators give and take in this process, from ``start`` to ``stop``: Python's, and those of the C library
     where ``counts_c`` is true.
@@ -116,10 +134,29 @@ cdef class HeapSums:
         """What this thread allocates is the program's from now on, and no longer memkit's."""
         unmute()
 
+    def pause(self):
+        """What this thread allocates is memkit's from now on, until ``begin``."""
+        mute()
+
+    def start_thread(self, target):
+        """Call a function in a thread of memkit's, in which nothing counts. Raises ``RuntimeError`` if there is none."""
+        cdef pthread_t thread
+        Py_INCREF(target)
+        if start_thread(&thread, run_own, <void *>target, STACK):
+            Py_DECREF(target)
+            raise RuntimeError("the system has no thread to give")
+        pthread_detach(thread)
+
     def stop(self):
-        """Count no more; the sums are kept until ``close``."""
+        """Count no more. The sums are kept."""
         if self.state.generation == heap.generation:
             close_heap()
+
+    def forget(self):
+        """Count no more, and give back the memory that tells blocks apart. The sums are kept."""
+        if self.state.generation == heap.generation:
+            close_heap()
+            forget_heap()
 
     def writer(self):
         """A capsule for ``Sampler.flush_also``, with a reference to this object."""
@@ -131,5 +168,5 @@ cdef class HeapSums:
             write_heap(&self.state, &journal.journal, -1, -1)
 
     def __dealloc__(self):
-        self.stop()
+        self.forget()
         own_free(self.state.written)

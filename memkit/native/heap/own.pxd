@@ -48,6 +48,7 @@ cdef void own_free(void *block) noexcept nogil
 cdef int open_heap(bint paths, bint lines) noexcept     # 0; -1: no memory
 cdef bint counts_c() noexcept   # whether the C library's allocators are counted too
 cdef void close_heap() noexcept
+cdef void forget_heap() noexcept        # what is booked of blocks, once it is closed
 cdef int64_t alive() noexcept nogil
 cdef void sums_of(uint32_t site, heap_sums_t *into) noexcept nogil
 cdef void parts_of(uint32_t site, uint32_t *path, uint32_t *line) noexcept nogil

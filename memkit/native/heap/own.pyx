@@ -50,6 +50,7 @@ cdef extern from *:
         heap_thread_t *(*join)() noexcept nogil
         int (*open)(int) noexcept nogil
         void (*close)() noexcept nogil
+        void (*forget)() noexcept nogil
         int (*hook)(allocator_t *, int (*)() noexcept nogil) noexcept nogil
         int64_t (*alive)() noexcept nogil
         void (*sums)(uint32_t, heap_sums_t *) noexcept nogil
@@ -138,6 +139,10 @@ cdef bint counts_c() noexcept:
 
 cdef void close_heap() noexcept:
     books.close()
+
+
+cdef void forget_heap() noexcept:
+    books.forget()
 
 
 cdef int64_t alive() noexcept nogil:

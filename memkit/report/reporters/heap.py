@@ -35,6 +35,8 @@ COUNTED = {"python": "Python's allocators", "python, c": "Python's allocators an
 ELSEWHERE = "outside of the calls that are traced, and threads that run no Python"
 LEAST_SHARE = 0.01
 """A path with a lesser share of the whole is left out, unless it is the first."""
+NEAR, LEAST_WIDTH = 0.9, 60
+"""From this share of the peak on a balance is called near it; narrower lines are left to the terminal."""
 LEAST_KEPT = 10 << 20
 """Less than this is not told of what resident memory grew by beyond what is alive."""
 
@@ -77,6 +79,10 @@ def page(recording: memkit.Recording, width: int | None = None, sort: str | None
     yield memkit.styled((total(recording), "bold"))
     if kept := kept_beyond(recording):
         yield memkit.styled(kept)
+    for title, lines in balances(recording, width):
+        yield memkit.styled()
+        yield memkit.styled((title, "bold"))
+        yield from map(memkit.styled, lines)
     for title, head, rows in lists(recording, sort):
         yield memkit.styled()
         yield memkit.styled((title, "bold"))
@@ -159,6 +165,34 @@ def total(recording: memkit.Recording) -> str:
     return f"heap: {size(heap.alive)} alive at the end, {size(heap.peak)} {peak}, of {counted}{mapped}{left}"
 
 
+def balances(recording: memkit.Recording, width: int | None = None) -> Iterator[tuple[str, list[str]]]:
+    """What resident memory of the recorded process was made of near its peak and at the end: a title, and lines each.
+
+    That of the peak is left out where there was as much at the end. What can be done about a row is said once.
+    """
+    own = [balance for balance in recording.balances if balance.pid == recording.about.pid]
+    at_end = max((balance.rss for balance in own if balance.moment == "end"), default=0)
+    shown = [balance for balance in own if balance.moment == "end" or balance.rss * NEAR > at_end]
+    highest = max((balance.rss for balance in shown), default=0)
+    said: set[str | None] = set()
+    for balance in shown:
+        moment = "at the end" if balance.moment == "end" else f"at {memkit.units.show_time(balance.time)}"
+        if not balance.rows:
+            yield f"what resident memory was made of {moment} is not known: {'; '.join(balance.notes)}", []
+            continue
+        size = memkit.units.show_bytes
+        missed = balance.rss == highest and recording.peak is not None and highest < recording.peak * NEAR
+        peak = f"; none was taken near the peak, {size(recording.peak)}" if missed else ""
+        title = f"what resident memory was made of, {moment}: {size(balance.rss)}{peak}"
+        rows = tuple(row._replace(advice=None) if row.advice in said else row for row in balance.rows)
+        said |= {row.advice for row in rows}
+        lines = balance._replace(rows=rows).lines(*([] if width is None else [max(width, LEAST_WIDTH)]))
+        yield title, [memkit.units.printable(line) for line in lines]
+    if others := len({balance.pid for balance in recording.balances} - {recording.about.pid}):
+        processes = "process" if others == 1 else "processes"
+        yield f"--json also has what resident memory of {others} other {processes} was made of", []
+
+
 def kept_beyond(recording: memkit.Recording) -> str | None:
     """How much more resident memory grew by than what is alive, in a line; None where that is little."""
     heap, growth = recording.heap, recording.growth
@@ -170,9 +204,11 @@ def kept_beyond(recording: memkit.Recording) -> str | None:
     size = memkit.units.show_bytes
     but, maps = (" but for maps", "what was touched of the maps, ") if heap.mapped else ("", "")
     allocators = "" if heap.counted == "python, c" else ", or not counted"
+    told = any(balance.moment == "end" and balance.rows for balance in recording.balances)
+    which = "it is told below" if told else "memkit.balance() tells which"
     return (
         f"resident memory grew by {size(growth)}, {size(beyond)} more than what is alive{but}: "
-        f"free room that allocators keep, {maps}and code{allocators}; memkit.balance() tells which"
+        f"free room that allocators keep, {maps}and code{allocators}; {which}"
     )
 
 
