@@ -8,7 +8,7 @@ import pytest
 
 import memkit
 from memkit.model.recording import Function, Line, Tracing
-from memkit.report.reporters.lines import cost, tables
+from memkit.report.reporters.lines import columns_of, cost, tables
 
 MIB = 1 << 20
 MS = 1_000_000
@@ -199,6 +199,38 @@ def test_what_was_not_traced_has_no_table(made_up, capsys):
 def test_what_was_traced_but_never_ran_is_said(traced, capsys):
     memkit.report(traced(tracing=HOW._replace(events=0, reads=0)))
     assert "no lines were traced: nothing that was named ran as Python code during the recording" in capsys.readouterr().out
+
+
+def with_heap(recording):
+    """The same with 4 MiB allocated by each line: 3 MiB of it alive at the peak, and 1 MiB at the end."""
+    of_it = memkit.Heap(4 * MIB, 3 * MIB, 3 * MIB, MIB, 9, 8)
+    return replace(recording, lines=tuple(line._replace(heap=of_it, own_heap=of_it) for line in recording.lines))
+
+
+def test_lines_have_what_they_allocated_was_alive_at_peak_and_is(traced, source):
+    recording = with_heap(traced((Function(source(), "load", 2), [(3, 1, 1, 2, 90, 90, 2, 2, 1)])))
+    head, row, *_ = [line.split() for line in shown(recording) if line.endswith(("source", "text of line 3"))]
+    assert head[-7:] == ["peak", "allocated", "alive", "at", "peak", "alive", "source"]
+    assert row[-12:-4] == ["90.0", "MiB", "4.0", "MiB", "3.0", "MiB", "1.0", "MiB"]
+    none = memkit.Heap(0, 0, 0, 0, 0, 0)
+    recording = replace(recording, lines=tuple(line._replace(heap=none) for line in recording.lines))
+    assert next(line for line in shown(recording) if line.endswith("text of line 3")).split()[-7:-4] == ["0", "0", "0"]
+
+
+def test_a_notebook_shows_what_lines_had_alive_at_the_peak(traced, source):
+    recording = with_heap(traced((Function(source(), "load", 2), [(3, 1, 1, 2, 90, 90, 2, 2, 1)])))
+    html = memkit.mimebundle(recording)["text/html"]
+    assert ">alive at peak</th>" in html
+    assert html.index(">4.0 MiB</td>") < html.index(">3.0 MiB</td>") < html.index(">1.0 MiB</td>")
+
+
+def test_a_narrow_terminal_keeps_what_of_a_line_is_alive(traced, source):
+    recording = with_heap(traced((Function(source(), "load", 2), [(3, 1, 1, 2, 90, 90, 2, 2, 1)])))
+    for width in (80, 100, 120):
+        names = [name for name, _ in columns_of(recording.lines, width)]
+        assert names[0] == "line"
+        assert names[-1] == "alive"
+        assert width - sum(each + 1 for _, each in columns_of(recording.lines, width)) >= 30 or len(names) == 5
 
 
 def test_markup_in_the_source_is_text(traced, tmp_path, capsys):

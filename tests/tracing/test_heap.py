@@ -698,6 +698,37 @@ def test_functions_can_be_sorted_by_heap_only_where_it_was_counted(tmp_path):
         memkit.report(run.recording, sort="heap")
 
 
+room = [None] * 1000
+places = list(range(1000))
+
+
+def makes_a_thousand():
+    for place in places:
+        room[place] = bytes(KIB)
+
+
+def drops_four_hundred():
+    for place in places[:400]:
+        room[place] = None
+
+
+def both_of_these():
+    makes_a_thousand()
+    drops_four_hundred()
+
+
+def test_the_blocks_of_a_path_are_those_that_are_alive(tracer):
+    recording = recorded(both_of_these, calls=True)
+    room[:] = [None] * 1000
+    own = call_of(recording, "makes_a_thousand").own_heap
+    size = KIB + EMPTY
+    assert (own.allocated, own.freed, own.alive) == (1000 * size + own.temporary, 400 * size + own.temporary, 600 * size)
+    assert own.blocks - own.blocks_freed == 600
+    (rows,) = [rows for title, _, rows in heap.lists(recording) if title == f"the paths that {heap.WHAT['heap']}"]
+    (cells,) = [cells for cells, _ in rows if cells[-1].startswith("makes_a_thousand")]
+    assert (cells[0], cells[2]) == (memkit.units.show_bytes(600 * size), "600")
+
+
 def test_what_resident_memory_grew_by_beyond_the_heap_is_told(memkit_run, script):
     program = """
 def read():

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 COLUMNS = (("line", 6), ("hits", 11), ("time", 10), ("growth", 12), ("memory", 11), ("rise", 11), ("peak", 11))
-HEAP_COLUMNS = (("allocated", 11), ("alive", 11))
-LEFT_OUT_FIRST, LEAST_SOURCE = ("memory", "time", "allocated", "hits"), 30
+HEAP_COLUMNS = (("allocated", 11), ("alive at peak", 13), ("alive", 11))
+LEFT_OUT_FIRST, LEAST_SOURCE = ("memory", "time", "allocated", "hits", "alive at peak"), 30
 """The columns that a narrow terminal goes without, so that there is room for so many characters of source."""
 MOST_GROWN = 5
 LONGEST_GAP = 5
@@ -203,6 +203,7 @@ def cells(number: int, line: memkit.Line | None, columns: tuple[tuple[str, int],
         "rise": size(line.rise) if line.rise != 0 else "0",
         "peak": size(line.peak),
         "allocated": size(line.allocated) if line.allocated else "0",
+        "alive at peak": size(line.alive_at_peak) if line.alive_at_peak else "0",
         "alive": size(line.alive) if line.alive else "0",
     }
     return tuple(words[name] for name, _ in columns)
