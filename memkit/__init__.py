@@ -95,6 +95,8 @@ if TYPE_CHECKING:
     from memkit.report.output import styled as styled
     from memkit.report.overlay_plot import plot_reports as plot_reports
     from memkit.report.page.build import html_page as html_page
+    from memkit.report.page.shown import Page as Page
+    from memkit.report.page.shown import page_of as page_of
     from memkit.report.shared_options import add_by_option as add_by_option
     from memkit.report.shared_options import add_call_options as add_call_options
     from memkit.report.shared_options import add_quiet_option as add_quiet_option
@@ -150,6 +152,7 @@ _HOMES = {
     "report.dispatch": ("report",),
     "report.document": ("document",),
     "report.page.build": ("html_page",),
+    "report.page.shown": ("Page", "page_of"),
     "report.facts": ("Fact", "FactPart", "cost_facts", "facts"),
     "record.profile": ("LineProfiler", "profile"),
     "model.reader": ("read",),

@@ -34,7 +34,7 @@ run: signals orphans terminal status_line progress waiting group_watch external 
     inside execute follow_entry bootstrap
 run/inject: sitecustomize
 report: facts output heaps shared_options pictures transforms frames kinds overlay_plot document dispatch
-report/page: thin redact source_text view build
+report/page: thin redact source_text view build shown
 report/reporters: call_paths console flame folded heap html lines mprof plot plot_lines pprof recording_json samples_csv
     speedscope
 cli: printing exit_codes parser script run_options catalog recording_file report_options run attach balance report view list
@@ -51,7 +51,10 @@ PLACE_OF = {}
 for floor, (folder, names) in enumerate(FLOORS):
     package = "memkit." + folder.replace("/", ".")
     PLACE_OF |= {f"{package}.{name}": (floor, place) for place, name in enumerate([*names.split(), "__init__"])}
-UPWARD = {("memkit.model.recording", "memkit.ipython.html")}  # how a recording shows itself in a notebook
+UPWARD = {  # how a recording shows itself in a notebook, and in a browser
+    ("memkit.model.recording", "memkit.ipython.html"),
+    ("memkit.model.recording", "memkit.report.page.shown"),
+}
 HEAVY = {"matplotlib", "numpy", "IPython", "rich", "psutil", "pandas"}
 SOURCES = sorted([*ROOT.rglob("*.py"), *ROOT.rglob("*.pyx"), *ROOT.rglob("*.pxd")])
 DOOR = [ROOT / "__init__.py", ROOT / "__main__.py"]

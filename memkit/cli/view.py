@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 
 from memkit.cli.catalog import read_now
 from memkit.cli.parser import Parser
@@ -22,31 +21,11 @@ def command(name: str, words: list[str]) -> int:
     )
     parser.add_argument("--no-open", action="store_true", help="do not open it: only print where it is")
     options = parser.parse(words)
-    recording = read_now(options.file)
-    path = _place(options.file)
-    from memkit.report.output import output
-    from memkit.report.page.build import html_page
+    from memkit.report.page.shown import page_of
 
-    with output(path) as file:
-        for piece in html_page(recording, source=not options.no_source, redact=options.redact):
-            file.write(piece)
-    print(path, flush=True)
-    if not options.no_open and not _opened(path):
-        return say(f"{name}: no browser was found here: open that file in one", 0)
+    stem = os.path.splitext(os.path.basename(options.file))[0]
+    page = page_of(read_now(options.file), stem=stem, source=not options.no_source, redact=options.redact)
+    print(page.path, flush=True)
+    if not options.no_open and not page.open():
+        return say(f"{name}: no browser was found here: open that file in one")
     return 0
-
-
-def _place(file: str) -> str:
-    """Where the page goes: a folder of its own, which only this user may look into."""
-    stem = os.path.splitext(os.path.basename(file))[0]
-    return os.path.join(tempfile.mkdtemp(prefix="memkit-"), f"{stem}.html")
-
-
-def _opened(path: str) -> bool:
-    import webbrowser
-    from pathlib import Path
-
-    try:
-        return webbrowser.open(Path(path).as_uri())
-    except webbrowser.Error:
-        return False

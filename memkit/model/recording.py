@@ -27,6 +27,12 @@ from memkit.model.spans import Span as Span
 from memkit.system.balance_rows import Balance
 from memkit.system.limit import Limit
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+
+    import memkit
+
 _time_of = attrgetter("time")
 
 
@@ -364,7 +370,7 @@ class Recording:
         ended = [process.ended for process in self.processes if process.ended is not None]
         return max([*ended, self.samples[-1].time if self.samples else 0])
 
-    # -- in a notebook -------------------------------------------------------------------------------------------------
+    # -- in a notebook and a browser -------------------------------------------------------------------------------------
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """What a front end of Jupyter shows: text, and HTML with the plot and the tables."""
@@ -374,3 +380,13 @@ class Recording:
 
     def _repr_html_(self) -> str:
         return self._repr_mimebundle_()["text/html"]
+
+    def page(self, path: str | os.PathLike[str] | None = None, *, source: bool = True, redact: bool = False) -> memkit.Page:
+        """Write the page of the recording, as ``--html`` does; a notebook shows it, and ``.open()`` opens it in a browser.
+
+        ``path`` is a file; by default one in a temporary folder that only its user can read. ``source`` and ``redact`` are
+        those of :func:`memkit.html_page`. Raises ``MemkitError`` where the file cannot be written.
+        """
+        import memkit
+
+        return memkit.page_of(self, path, source=source, redact=redact)

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import hashlib
+import html
 import json
 import os
 import random
@@ -127,6 +128,19 @@ def test_options_of_a_page_without_one_are_wrong_usage(made_up, tmp_path, capsys
 # -- what is left out ----------------------------------------------------------------------------------------------------
 
 
+BALANCE = memkit.Balance(
+    4242,
+    30,
+    (
+        memkit.BalanceRow("code", "code", 20, 0, (memkit.BalancePart("/secret/libx.so", 20),), "use less"),
+        memkit.BalanceRow("unexplained", "unexplained", 10, 0, (), None),
+    ),
+    ("secret could not be read",),
+    3,
+    "end",
+)
+
+
 def secret(made_up):
     """A recording in which everything that may tell of a person or machine has the word ``secret`` in it."""
     function = Function("/home/secret/app.py", "work", 1)
@@ -154,6 +168,7 @@ def secret(made_up):
         crossings=(Crossing(1, 5, 5, "rss", "report", stacks),),
         snapshot=StackSnapshot(1, stacks),
         source="/home/secret/run.memkit",
+        balances=(BALANCE,),
     )
 
 
@@ -271,6 +286,15 @@ print(json.dumps(None))
     for first, lines, _ in view["text"][str(program)]:
         found |= dict(enumerate(lines, first))
     assert found[5] == "    kept = bytearray(5 << 20)"
+
+
+def test_a_recording_makes_its_page_and_a_notebook_shows_it_in_a_frame(made_up, tmp_path):
+    page = made_up((0, 10), (5, 20)).page(tmp_path / "a.html")
+    assert memkit.read(page.path).peak == 20 * MIB
+    shown = page._repr_html_()
+    [frame] = re.findall(r'<iframe srcdoc="([^"]*)" sandbox="([^"]*)"', shown)
+    assert html.unescape(frame[0]) == (tmp_path / "a.html").read_text()
+    assert "allow-same-origin" not in frame[1] and str(tmp_path) in shown
 
 
 def test_memkit_view_makes_a_page_that_only_its_owner_reads(made_up, tmp_path, capsys):

@@ -75,6 +75,16 @@ def heap(size):
     return Heap(2 * size, size, size // 2, size // 4, 10, 5)
 
 
+def balance(moment, size):
+    rows = (
+        memkit.BalanceRow(
+            "c", "C", 3 * size * MIB // 4, 0, (memkit.BalancePart(HOSTILE, 3 * size * MIB // 4),), "hold less"
+        ),
+        memkit.BalanceRow("unexplained", "unexplained", size * MIB // 4, 0, (), None),
+    )
+    return memkit.Balance(4242, size * MIB, rows, (), 60 * MS, moment)
+
+
 @pytest.fixture
 def recording(made_up, tmp_path):
     """A recording that has something of everything, and hostile names in all of it."""
@@ -133,10 +143,11 @@ def recording(made_up, tmp_path):
         group=tuple(GroupUse(at * MS, "cgroup /jobs", (40 + at) * MIB) for at in range(0, 100, 10)),
         crossings=(Crossing(60 * MS, 70 * MIB, 64 * MIB, "rss", "report", stacks),),
         snapshot=StackSnapshot(90 * MS, stacks),
+        balances=tuple(balance(moment, size) for moment, size in (("peak", 80), ("end", 40))),
     )
 
 
-TABS = ("overview", "lines", "calls", "processes", "about")
+TABS = ("overview", "lines", "calls", "made-of", "processes", "about")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -292,6 +303,15 @@ def test_processes_open_their_own_curve(opened, recording):
     row.press("Enter")
     assert page.locator("#panel-processes h2").last.inner_text().startswith("77: worker")
     assert painted(page, "#panel-processes canvas") > 3
+
+
+def test_what_memory_was_made_of_is_a_bar_and_its_rows(opened, recording):
+    page = opened(recording).go("#made-of")
+    assert [text[:12] for text in page.locator("#panel-made-of h2").all_inner_texts()] == ["at the peak:", "at the end: "]
+    widths = [part.bounding_box()["width"] for part in page.locator("#panel-made-of .bar").first.locator("div").all()]
+    assert widths[0] == pytest.approx(3 * widths[1], rel=0.02)
+    row = page.locator("#panel-made-of tr").first.inner_text()
+    assert "60.0 MiB" in row and "75.0 %" in row and "hold less" in row
 
 
 def test_tabs_and_search_are_reached_by_keyboard(opened, recording):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from memkit.model.ending import Ending
     from memkit.model.limit_events import Stack, StackSnapshot
     from memkit.model.recording import Recording
+    from memkit.system.balance_rows import Balance
 
     S = TypeVar("S", bound=StackSnapshot)
 
@@ -39,6 +40,7 @@ def redacted(recording: Recording) -> Recording:
             for call in recording.calls
         ),
         given=(),
+        balances=tuple(map(_balance, recording.balances)),
         processes=tuple(
             process._replace(command=_command(process.command), ending=_ending(process.ending))
             for process in recording.processes
@@ -96,6 +98,15 @@ def _stacks(stacks: tuple[Stack, ...], name: Names) -> tuple[Stack, ...]:
         return stack._replace(frames=tuple(frame._replace(file=name.file(frame.file)) for frame in stack.frames))
 
     return tuple(map(named, stacks))
+
+
+def _balance(balance: Balance) -> Balance:
+    """A balance in which files and libraries have no folders."""
+    rows = [
+        row._replace(parts=tuple(part._replace(name=part.name.rpartition("/")[2]) for part in row.parts))
+        for row in balance.rows
+    ]
+    return balance._replace(rows=tuple(rows), notes=())
 
 
 def _command(command: str) -> str:
