@@ -76,11 +76,10 @@ def heap(size):
 
 
 def balance(moment, size):
+    part = size * MIB // 4
     rows = (
-        memkit.BalanceRow(
-            "c", "C", 3 * size * MIB // 4, 0, (memkit.BalancePart(HOSTILE, 3 * size * MIB // 4),), "hold less"
-        ),
-        memkit.BalanceRow("unexplained", "unexplained", size * MIB // 4, 0, (), None),
+        memkit.BalanceRow("c", "C", 3 * part, 0, (memkit.BalancePart(HOSTILE, 3 * part),), "hold less"),
+        memkit.BalanceRow("unexplained", "unexplained", part, 0, (), None),
     )
     return memkit.Balance(4242, size * MIB, rows, (), 60 * MS, moment)
 
@@ -307,7 +306,7 @@ def test_processes_open_their_own_curve(opened, recording):
 
 def test_what_memory_was_made_of_is_a_bar_and_its_rows(opened, recording):
     page = opened(recording).go("#made-of")
-    assert [text[:12] for text in page.locator("#panel-made-of h2").all_inner_texts()] == ["at the peak:", "at the end: "]
+    assert [text[:12] for text in page.locator("#panel-made-of h2").all_inner_texts()] == ["near the pea", "at the end: "]
     widths = [part.bounding_box()["width"] for part in page.locator("#panel-made-of .bar").first.locator("div").all()]
     assert widths[0] == pytest.approx(3 * widths[1], rel=0.02)
     row = page.locator("#panel-made-of tr").first.inner_text()
