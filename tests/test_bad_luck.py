@@ -151,7 +151,7 @@ sys.exit(3)
 """
 
 
-@pytest.mark.parametrize("more", [[], ["--children"]], ids=["alone", "children"])
+@pytest.mark.parametrize("more", [[], ["--children"], ["--heap"]], ids=["alone", "children", "heap"])
 def test_a_disk_that_stays_full_loses_rows_and_nothing_else(small_disk, memkit_run, script, more):
     run = memkit_run(script(FILLS_THE_DISK), path="disk/run.memkit", options=["-q", "--interval", "1ms", *more])
     assert (run.returncode, run.stdout) == (3, "result\n")

@@ -173,8 +173,7 @@ def _spans(recording: Recording) -> Iterator[str]:
 
 def _heap(recording: Recording, sort: str | None) -> Iterator[str]:
     yield _title("heap", heap.total(recording).removeprefix("heap: "))
-    if kept := heap.kept_beyond(recording):
-        yield _faint(kept)
+    yield from map(_faint, heap.remarks(recording))
     for title, found in heap.balances(recording, WIDTH):
         yield f'<div style="margin-top:8px">{escape(title)}</div>'
         yield _preformatted(found)

@@ -179,7 +179,8 @@ def _sums(recording: Recording) -> Iterator[Fact]:
         age = show_time(max(0, recording.duration - tracing.as_of))
         whole = None if tracing.whole_as_of is None else show_time(max(0, recording.duration - tracing.whole_as_of))
         rest = "" if whole == age else f"; of what changed little, {f'of {whole} before' if whole else 'incomplete'}"
-        yield _fact("sums", (f"lines and calls are as of {age} before the end{rest}", "remark"))
+        what = "lines and calls" if recording.heap is None else "lines, calls and heap"
+        yield _fact("sums", (f"{what} are as of {age} before the end{rest}", "remark"))
     functions = {*(line.function for line in recording.lines), *(call.function for call in recording.calls)}
     if any(function.name == MORE_FUNCTIONS and not function.file for function in functions):
         words = f"there were too many functions to tell all apart: those beyond are counted together, as {MORE_FUNCTIONS}"

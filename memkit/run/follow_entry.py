@@ -10,12 +10,14 @@ from memkit.record import child_process
 from memkit.record.recorder import Recorder
 from memkit.record.resolve import meter_at
 from memkit.run.execute import profile_without_import
+from memkit.system import preload
 
 
 def begin() -> None:
     """Record this process with the settings in its environment."""
     try:
         settings = child_process.settings_from_environment()
+        preload.look(asked=False)
         settings.meter = meter_at(str(settings.meter))
         recorder = Recorder(settings, argv=sys.orig_argv[1:], is_child=True)
     except Exception as error:  # anything may be in an environment

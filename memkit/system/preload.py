@@ -9,6 +9,14 @@ VARIABLE = "LD_PRELOAD"
 _SANITIZERS = tuple(f"lib{which}san" for which in ("a", "hwa", "l", "t", "clang_rt.a", "clang_rt.hwa", "clang_rt.t"))
 
 
+ONLY_PRELOADED = "memkit-run --heap counts it"
+"""What is said of the C library's allocations where nobody asked for them, and they could be counted."""
+_NOT_ARRIVED = f"{VARIABLE} did not reach the program: what starts it changes the environment"
+_NOT_LOADED = f"the loader ignored {VARIABLE}, as it does for a program that is static, setuid or has capabilities"
+
+_given: bool | None = None  # whether the library was preloaded here; None where nobody asked for it
+
+
 def library() -> str:
     """The path of the library, which need not be there."""
     native = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "native", "heap")
@@ -30,6 +38,22 @@ def why_not() -> str | None:
     except (AttributeError, ValueError, OSError):
         libc = None
     return None if libc else "the C library is not glibc"
+
+
+def why_absent() -> str:
+    """Why it does not count in this process, which it does not."""
+    if reason := why_not():
+        return reason
+    return ONLY_PRELOADED if _given is None else _NOT_LOADED if _given else _NOT_ARRIVED
+
+
+def look(asked: bool) -> None:
+    """See whether the environment of this process names the library; ``asked`` is whether it should."""
+    global _given
+    if os.environ.get(VARIABLE, "").partition(":")[0] == library():
+        _given = True
+    elif asked:
+        _given = False
 
 
 def environment() -> dict[str, str] | None:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from memkit.tracing.targets import Targets
     from memkit.tracing.tracers import Tracer
 
-ONLY_PRELOADED = "memkit-run --heap counts it"
-"""What is said of the C library's allocations where they are not counted, but could be."""
 _MOST_TARGETS = 100  # that a recording tells
 
 own_code.uninterruptible |= {__file__, functions.__file__, last_calls.__file__, tracers.__file__}
@@ -55,7 +53,7 @@ class TracingSession:
             self._heap = HeapSums(bool(calls), bool(lines))
             self._balances = Balances(self._journal, self._heap, self._began, self._follows)
             self._heap.start()
-            whose, why_not = ("python, c", None) if self._heap.counts_c else ("python", preload.why_not() or ONLY_PRELOADED)
+            whose, why_not = ("python, c", None) if self._heap.counts_c else ("python", preload.why_absent())
             self._journal.text(file_format.row("heap_counting", whose, int(bool(calls)), int(bool(lines)), why_not))
         try:
             if lines:

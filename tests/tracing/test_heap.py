@@ -1,6 +1,7 @@
 """What is allocated and freed, by line and by path: to the byte, against sizes that are known and against tracemalloc."""
 
 import ctypes
+import dataclasses
 import gc
 import json
 import os
@@ -696,6 +697,26 @@ def test_functions_can_be_sorted_by_heap_only_where_it_was_counted(tmp_path):
         outer()
     with pytest.raises(UsageError, match=r"--sort heap: no heap was counted by calls; record with --heap --calls"):
         memkit.report(run.recording, sort="heap")
+
+
+def test_rows_that_were_lost_are_told_with_the_heap():
+    recording = recorded(outer, calls=True)
+    assert heap.lost(recording) is None
+    assert heap.total(recording).startswith("heap: 7.0 MiB alive at the end, ")
+    more = recording.heap._replace(alive=recording.heap.alive + 5 * MIB)
+    cut = dataclasses.replace(recording, heap=more, ending=memkit.Ending("unknown", finished=False))
+    said = "5.0 MiB of the 12.0 MiB alive are of paths or lines that were not written: a kill, or a full disk"
+    assert said in [line.plain for line in heap.page(cut)]
+    assert said in memkit.mimebundle(cut)["text/html"]
+    assert heap.lost(dataclasses.replace(cut, heap=recording.heap)) is None
+
+
+@pytest.mark.parametrize("by", [["--calls"], ["--lines"]], ids=" ".join)
+def test_a_heap_that_is_cut_off_says_as_of_when_it_is(memkit_run, script, by):
+    program = "import os, time\nkept = bytes(5 << 20)\ntime.sleep(0.6)\nos.kill(os.getpid(), 9)\n"
+    run = memkit_run("--heap", *by, script(program), options=())
+    assert re.search(r"\nsums     lines, calls and heap are as of \S+ \w+ before the end", run.stderr)
+    assert re.search(r"\nheap: 5\.\d MiB alive \S+ \w+ before the end, 5\.\d MiB at the peak, ", run.stderr)
 
 
 room = [None] * 1000

@@ -268,6 +268,32 @@ def test_the_report_tells_what_was_counted_and_what_was_not(memkit_run, script, 
     )
 
 
+BY_HAND = """
+import os, sys
+sys.argv[1:] = ["code", "kept = bytes(1 << 20)", "heap=yes", "calls=", "path=by_hand.memkit", "--"]
+from memkit.run.execute import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        (False, "the C library's allocators were not counted: LD_PRELOAD did not reach the program"),
+        (True, "the C library's allocators were not counted: the loader ignored LD_PRELOAD"),
+    ],
+    ids=["not there", "ignored"],
+)
+def test_a_preload_that_does_not_arrive_is_told_in_a_line(script, memkit, tmp_path, named, said):
+    given = f"import os\nos.environ['LD_PRELOAD'] = {preload.library()!r}\n" if named else ""
+    subprocess.run([sys.executable, script(given + BY_HAND)], check=True, cwd=tmp_path)
+    told = memkit("report", "by_hand.memkit").stdout
+    (line,) = [line for line in told.splitlines() if "not counted" in line]
+    assert line.startswith(said)
+    assert "not in it: what libraries take from the C library themselves\n" in told
+    assert preload.ONLY_PRELOADED == heap.UNASKED
+
+
 def test_a_folder_that_the_loader_cannot_name_is_told(monkeypatch, tmp_path):
     library = tmp_path / "a folder" / "preload.so"
     library.parent.mkdir()

@@ -32,11 +32,15 @@ COUNTS: dict[str, dict[str, Callable[[memkit.Heap], str]]] = {
 }
 """Further columns of a list. How many blocks there were at the peak is not known."""
 COUNTED = {"python": "Python's allocators", "python, c": "Python's allocators and the C library's"}
+UNASKED = "memkit-run --heap counts it"
+"""Why the C library's allocators were not counted, where nobody had asked for it."""
 ELSEWHERE = "outside of the calls that are traced, and threads that run no Python"
 LEAST_SHARE = 0.01
 """A path with a lesser share of the whole is left out, unless it is the first."""
 NEAR, LEAST_WIDTH = 0.9, 60
 """From this share of the peak on a balance is called near it; narrower lines are left to the terminal."""
+LEAST_LOST = 64 << 10
+"""Less than this is not told of what is alive in rows that were lost."""
 LEAST_KEPT = 10 << 20
 """Less than this is not told of what resident memory grew by beyond what is alive."""
 
@@ -77,8 +81,7 @@ def page(recording: memkit.Recording, width: int | None = None, sort: str | None
     """
     yield memkit.styled()
     yield memkit.styled((total(recording), "bold"))
-    if kept := kept_beyond(recording):
-        yield memkit.styled(kept)
+    yield from map(memkit.styled, remarks(recording))
     for title, lines in balances(recording, width):
         yield memkit.styled()
         yield memkit.styled((title, "bold"))
@@ -143,8 +146,8 @@ def _list(column: str, key: str, found: list[tuple[memkit.Heap, str]], heaps: It
 def exactness(recording: memkit.Recording) -> str:
     """How exact the numbers are, in a line."""
     assert recording.heap is not None, "no heap was counted"
-    why_not = recording.heap.uncounted
-    uncounted = f"; not in it: what libraries take from the C library themselves ({why_not})" if why_not else ""
+    reason = f" ({UNASKED})" if recording.heap.uncounted == UNASKED else ""
+    uncounted = f"; not in it: what libraries take from the C library themselves{reason}" if recording.heap.uncounted else ""
     return EXACT + (OF_PATHS if recording.calls else "") + FREE_LISTS + uncounted
 
 
@@ -162,7 +165,39 @@ def total(recording: memkit.Recording) -> str:
     counted = COUNTED.get(heap.counted, heap.counted)
     peak = "at the peak" if heap.processes == 1 else f"at the peaks of {heap.processes} processes, whenever each was"
     mapped = f"; {size(heap.mapped)} of what is alive are maps, touched or not" if heap.mapped else ""
-    return f"heap: {size(heap.alive)} alive at the end, {size(heap.peak)} {peak}, of {counted}{mapped}{left}"
+    return f"heap: {size(heap.alive)} alive {_when(recording)}, {size(heap.peak)} {peak}, of {counted}{mapped}{left}"
+
+
+def remarks(recording: memkit.Recording) -> Iterator[str]:
+    """What has to be known of the total, in a line each: what was not counted, what was lost, and what is kept beyond it."""
+    why_not = recording.heap and recording.heap.uncounted
+    if why_not and why_not != UNASKED:
+        yield f"the C library's allocators were not counted: {why_not}"
+    yield from filter(None, (lost(recording), kept_beyond(recording)))
+
+
+def _when(recording: memkit.Recording) -> str:
+    """As of when the sums are: of a program that was killed, or whose disk was full, the last of them are lost."""
+    tracing = recording.tracing or recording.call_tracing
+    if tracing is None or tracing.as_of is None:
+        return "at the end"
+    return f"{memkit.units.show_time(max(0, recording.duration - tracing.as_of))} before the end"
+
+
+def lost(recording: memkit.Recording) -> str | None:
+    """How much of what is alive is in no row, since the recording breaks off, in a line; None where that is little."""
+    heap = recording.heap
+    if heap is None or (recording.ending.complete and not recording.unread):
+        return None
+    rows = recording.calls if recording.call_tracing is not None else recording.lines
+    known = heap.elsewhere.alive + sum(row.own_heap.alive for row in rows if row.own_heap is not None)
+    left = heap.alive - known
+    if left <= max(LEAST_LOST, heap.alive / 100):
+        return None
+    size = memkit.units.show_bytes
+    return (
+        f"{size(left)} of the {size(heap.alive)} alive are of paths or lines that were not written: a kill, or a full disk"
+    )
 
 
 def balances(recording: memkit.Recording, width: int | None = None) -> Iterator[tuple[str, list[str]]]:
