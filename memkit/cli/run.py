@@ -19,6 +19,7 @@ from memkit.cli.run_options import add_run_options, check, missing, settings
 from memkit.cli.script import check_script
 from memkit.model.file_format import is_recording
 from memkit.record import files
+from memkit.record.child_process import without_heap
 from memkit.run import launch
 from memkit.run.launch import Children, Exit, Program
 from memkit.run.signals import put_off
@@ -118,7 +119,7 @@ def _launched(
         with progress_of(path, plugins, options, complain) as progress:
             return run(program, path, parse_interval(options.interval), meter, progress, complain, afterwards)
     words = launch.command(program, settings(options, path, meter))
-    environment = preload.environment() if options.heap else None
+    environment = without_heap(preload.environment() or dict(os.environ)) if options.heap else None
     children = Children(program.words, parse_interval(options.interval), meter) if options.children else None
     if not options.live and not plugins.has("memkit_follow"):
         return launch.launch(

@@ -150,6 +150,13 @@ def settings_from_environment() -> RunSettings:
     return settings
 
 
+def without_heap(environment: dict[str, str]) -> dict[str, str]:
+    """The same environment for a program that counts its heap in a recording of its own, which it can do in one only."""
+    words = environment.get(VARIABLE, "").split(_SEPARATOR)
+    kept = [word for word in words if word != "heap=yes"]
+    return environment if kept == words else {**environment, VARIABLE: _SEPARATOR.join(kept)}
+
+
 def start(recorder: ChildRecorder) -> None:
     """Start the recording of a child; if that is not possible, say so in one line and let the program run."""
     try:

@@ -105,8 +105,6 @@ class Recorder:
         self._line_targets = resolve.targets_for(settings.lines, "lines")
         every_call = settings.every_call and resolve.can_trace("calls")
         self._call_targets: Targets | bool | None = every_call or resolve.targets_for(settings.calls, "calls")
-        if settings.heap:
-            resolve.prepare_heap()
         limit_guard.check(settings.limit, settings.on_limit)
         if self.follow and self.path is None:
             raise UsageError("record(follow=True) needs a path: a file that several processes can write into")
@@ -175,6 +173,8 @@ class Recorder:
         if self._settings.children:
             resolve.refuse_meter_of_one_process(meter.name)
         bound = limit_guard.bound(self._settings.limit, self._settings.on_limit, meter.name)
+        if self._settings.heap:
+            resolve.prepare_heap()
         if self.follow and not self._is_child:
             self._environment = child_process.ChildEnvironment(self._settings_for_child(), by_program=self._argv is None)
         self._recording = self._journal = self._sampler = None

@@ -73,9 +73,15 @@ def can_trace(what: str) -> bool:
 
 
 def prepare_heap() -> None:
-    """Load what a recording of the heap needs beside tracers, before its first sample: the program does not grow by it."""
-    with StandardModules():
+    """Load what a recording of the heap needs beside tracers, before its first sample: the program does not grow by it.
+
+    Raises ``MeterError`` if another recording counts the heap already, before the file is touched.
+    """
+    with StandardModules(), engine.compiled("counting of allocations"):
+        from memkit.native.heap import heap_sums
         from memkit.tracing import balances  # noqa: F401
+
+    heap_sums.check()
 
 
 def refuse_meter_of_one_process(meter: str) -> None:

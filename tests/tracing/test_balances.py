@@ -206,10 +206,10 @@ def test_memory_is_read_more_and_more_rarely():
 # -- rows and reports --------------------------------------------------------------------------------------------------
 
 
-def made(rss, moment, pid=4242, at=1_000_000):
+def made(rss, moment, pid=4242, at=1_000_000, key="code"):
     parts = (memkit.BalancePart("heap", 3 * rss // 4),)
     rows = (
-        memkit.BalanceRow("c", "C blocks", 3 * rss // 4, 0, parts, "make them smaller"),
+        memkit.BalanceRow(key, "C blocks", 3 * rss // 4, 0, parts, "make them smaller"),
         memkit.BalanceRow("unexplained", "unexplained", rss // 4, 0, (), None),
     )
     return memkit.Balance(pid, rss, rows, (), at, moment)
@@ -282,6 +282,12 @@ def test_what_can_be_done_is_said_once(made_up):
     (_, peak), (_, end) = shown(made_up, made(96 * MIB, "peak"), made(40 * MIB, "end"))
     assert [line.strip() for line in peak if "make them" in line] == ["- make them smaller"]
     assert not [line for line in end if "make them" in line]
+
+
+@pytest.mark.parametrize("key", ["python", "c"])
+def test_what_the_program_holds_is_said_to_be_told_by_the_heap(made_up, key):
+    ((_, lines),) = shown(made_up, made(95 * MIB, "end", key=key))
+    assert lines[1].strip().startswith("- the program holds them: the paths and lines that follow say who")
 
 
 def test_balances_of_other_processes_are_counted(made_up):

@@ -699,6 +699,30 @@ def test_functions_can_be_sorted_by_heap_only_where_it_was_counted(tmp_path):
         memkit.report(run.recording, sort="heap")
 
 
+def test_a_program_that_runs_another_under_heap_leaves_that_its_own(memkit_run, script, tmp_path):
+    inner = script("kept = bytes(3 << 20)\n", "inner.py")
+    words = [sys.executable, "-m", "memkit", "run", "-q", "-o", "inner.memkit", "--heap", inner]
+    outer = script(f"import subprocess\nkept = bytes(5 << 20)\nassert not subprocess.run({words!r}).returncode\n")
+    run = memkit_run("--heap", "--follow", outer)
+    assert (run.returncode, run.stderr) == (0, "")
+    counted = memkit.read(tmp_path / "inner.memkit")
+    assert 3 * MIB <= counted.heap.alive < 4 * MIB
+    assert counted.heap.counted == run.recording.heap.counted
+    assert run.recording.heap.processes == 2  # the program, and the second memkit-run
+    assert len(run.recording.processes) == 3
+    assert 5 * MIB <= max(call.own_heap.alive for call in run.recording.calls if call.own_heap) < 6 * MIB
+    assert {call.heap for call in run.recording.calls if call.function.file.endswith("inner.py")} == {None}
+
+
+def test_a_heap_that_is_refused_leaves_an_earlier_recording_alone(tmp_path):
+    with memkit.record(tmp_path / "earlier.memkit"):
+        pass
+    before = (tmp_path / "earlier.memkit").read_bytes()
+    with memkit.record(heap=True), pytest.raises(MeterError, match="heap is being recorded already"):
+        memkit.record(tmp_path / "earlier.memkit", heap=True).start()
+    assert (tmp_path / "earlier.memkit").read_bytes() == before
+
+
 def test_rows_that_were_lost_are_told_with_the_heap():
     recording = recorded(outer, calls=True)
     assert heap.lost(recording) is None

@@ -3,6 +3,8 @@ from typing import Self
 
 from memkit.native.journal import Journal
 
+def check() -> None: ...
+
 class HeapSums:
     def __new__(cls, paths: bool, lines: bool) -> Self: ...
     @property

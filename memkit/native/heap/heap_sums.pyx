@@ -96,6 +96,12 @@ cdef void call_own(void *target) noexcept with gil:
     function()
 
 
+def check():
+    """Raise ``MeterError`` if another recording counts already."""
+    if heap.on:
+        raise MeterError("heap is being recorded already, by memkit-run or this program: one recording can count it")
+
+
 cdef class HeapSums:
     """Counts what allocators give and take in this process, from ``start`` to ``stop``: Python's, and those of the C library
     where ``counts_c`` is true.
@@ -109,8 +115,7 @@ cdef class HeapSums:
     cdef bint paths, lines
 
     def __cinit__(self, bint paths, bint lines):
-        if heap.on:
-            raise MeterError("heap is being recorded already, by memkit-run or this program: one recording can count it")
+        check()
         self.paths, self.lines = paths, lines
         self.state.written = <written_t *>own_calloc(SITES, sizeof(written_t))
         if self.state.written == NULL:

@@ -32,6 +32,10 @@ COUNTS: dict[str, dict[str, Callable[[memkit.Heap], str]]] = {
 }
 """Further columns of a list. How many blocks there were at the peak is not known."""
 COUNTED = {"python": "Python's allocators", "python, c": "Python's allocators and the C library's"}
+HERE = dict.fromkeys(
+    ("python", "c"), "the program holds them: the paths and lines that follow say who allocated what is alive"
+)
+"""What can be done about a row where the heap was counted, by its key."""
 UNASKED = "memkit-run --heap counts it"
 """Why the C library's allocators were not counted, where nobody had asked for it."""
 ELSEWHERE = "outside of the calls that are traced, and threads that run no Python"
@@ -219,9 +223,10 @@ def balances(recording: memkit.Recording, width: int | None = None) -> Iterator[
         missed = balance.rss == highest and recording.peak is not None and highest < recording.peak * NEAR
         peak = f"; none was taken near the peak, {size(recording.peak)}" if missed else ""
         title = f"what resident memory was made of, {moment}: {size(balance.rss)}{peak}"
-        rows = tuple(row._replace(advice=None) if row.advice in said else row for row in balance.rows)
+        rows = [row._replace(advice=row.advice and HERE.get(row.key, row.advice)) for row in balance.rows]
+        rows = [row._replace(advice=None) if row.advice in said else row for row in rows]
         said |= {row.advice for row in rows}
-        lines = balance._replace(rows=rows).lines(*([] if width is None else [max(width, LEAST_WIDTH)]))
+        lines = balance._replace(rows=tuple(rows)).lines(*([] if width is None else [max(width, LEAST_WIDTH)]))
         yield title, [memkit.units.printable(line) for line in lines]
     if others := len({balance.pid for balance in recording.balances} - {recording.about.pid}):
         processes = "process" if others == 1 else "processes"
