@@ -80,6 +80,12 @@ if TYPE_CHECKING:
     from memkit.report import kinds as kinds
     from memkit.report import pictures as pictures
     from memkit.report import transforms as transforms
+    from memkit.report.comparing.changes import Change as Change
+    from memkit.report.comparing.comparison import Comparison as Comparison
+    from memkit.report.comparing.comparison import compare as compare
+    from memkit.report.comparing.rows import ComparedPlace as ComparedPlace
+    from memkit.report.comparing.rows import ComparedRow as ComparedRow
+    from memkit.report.comparing.runs import ComparedFact as ComparedFact
     from memkit.report.dispatch import report as report
     from memkit.report.document import document as document
     from memkit.report.facts import Fact as Fact
@@ -149,6 +155,10 @@ _HOMES = {
         *("add_by_option", "add_call_options", "add_quiet_option", "add_wide_option"),
         *("chosen_by", "chosen_calls"),
     ),
+    "report.comparing.changes": ("Change",),
+    "report.comparing.comparison": ("Comparison", "compare"),
+    "report.comparing.rows": ("ComparedPlace", "ComparedRow"),
+    "report.comparing.runs": ("ComparedFact",),
     "report.dispatch": ("report",),
     "report.document": ("document",),
     "report.page.build": ("html_page",),

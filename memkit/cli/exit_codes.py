@@ -9,7 +9,8 @@ from collections.abc import Callable
 from memkit.base.errors import FormatError, MemkitError, UsageError
 from memkit.cli.printing import say
 
-FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+FAILED, WRONG_USAGE, OVER, INTERRUPTED = 1, 2, 3, 130
+"""``OVER`` is that of ``memkit compare`` where a figure went over its bound; a report that failed is another thing."""
 
 
 def guarded(name: str, command: Callable[[str, list[str]], int], words: list[str]) -> int:

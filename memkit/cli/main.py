@@ -20,6 +20,7 @@ COMMANDS = {
     "attach": "record a process that runs already",
     "report": "report on recordings",
     "view": "open the page of a recording in a browser",
+    "compare": "what changed between recordings, and where",
     "balance": "what the memory of a running process is made of",
     "list": "list the recordings in a folder",
     "clean": "remove the recordings in a folder",

@@ -1,0 +1,1 @@
+"""What changed between recordings: matched, ranked, told and checked."""

@@ -1,0 +1,180 @@
+"""Which line of a function is which in the other side's: by the text of its statement, else by its place in the function."""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+from typing import NamedTuple
+
+from memkit.report.comparing.matching import ALIKE, Matched
+from memkit.report.comparing.sides import Key, Side
+
+_LONG_TEXT = 10
+"""A text of fewer characters, such as ``return x``, is not looked for in other functions."""
+
+
+class Unit(NamedTuple):
+    """A statement with the lines of it that were recorded, or one line whose statement is not known."""
+
+    key: Key
+    numbers: tuple[int, ...]
+    text: str | None
+    """None where the text is not known."""
+    raw: tuple[str, ...]
+    """The lines as they are."""
+
+
+class Aligned(NamedTuple):
+    """A line, or a statement of several, on one side and on the other; None where there is none."""
+
+    before: Unit | None
+    after: Unit | None
+    edited: bool = False
+    """Whether the text is another."""
+    moved: bool = False
+    """Whether it stands in another function, or in another order."""
+
+
+def align(one: Side, other: Side, matched: Matched) -> list[Aligned]:
+    """All recorded lines of two sides, matched where they can be."""
+    found: list[Aligned] = []
+    lone: list[Unit] = []
+    lone_there: list[Unit] = []
+    for key in one.lines:
+        its = matched.pairs.get(key)
+        units = _units(one, key)
+        if its is None or its not in other.lines:
+            lone += units
+            continue
+        mine, theirs = _in_function(one, other, units, _units(other, its), found)
+        lone += mine
+        lone_there += theirs
+    paired = set(matched.pairs[key] for key in one.lines if key in matched.pairs)
+    lone_there += [unit for key in other.lines if key not in paired for unit in _units(other, key)]
+    mine, theirs = _in_other_functions(lone, lone_there, found)
+    found += [Aligned(unit, None) for unit in mine] + [Aligned(None, unit) for unit in theirs]
+    return [each for pair in found for each in _line_by_line(pair)]
+
+
+def _units(side: Side, key: Key) -> list[Unit]:
+    """The statements of a function of which lines were recorded, in order."""
+    units: list[Unit] = []
+    last = 0
+    for number in side.lines.get(key, ()):
+        statement = side.statement(key, number)
+        if statement is None:
+            raw = (side.text(key, number),)
+            units.append(Unit(key, (number,), raw[0] if side.statements(key) is not None else None, raw))
+        elif units and last == statement.first:
+            units[-1] = units[-1]._replace(numbers=(*units[-1].numbers, number))
+        else:
+            lines = side.source(key).lines[statement.first - 1 : statement.last]
+            units.append(Unit(key, (number,), statement.text, tuple(line.strip() for line in lines)))
+        last = statement.first if statement is not None else 0
+    return units
+
+
+def _in_function(
+    one: Side, other: Side, units: list[Unit], theirs: list[Unit], found: list[Aligned]
+) -> tuple[list[Unit], list[Unit]]:
+    """Match the statements of one function; returns those that are left over on each side."""
+    if any(unit.text is None for unit in (*units, *theirs)):
+        return _by_place(one, other, units, theirs, found)
+    texts, texts_there = [unit.text or "" for unit in units], [unit.text or "" for unit in theirs]
+    mine, others = list(units), list(theirs)
+    gaps: list[tuple[list[Unit], list[Unit]]] = []
+    for kind, first, last, start, end in SequenceMatcher(None, texts, texts_there, autojunk=False).get_opcodes():
+        if kind == "equal":
+            found += [Aligned(unit, its) for unit, its in zip(units[first:last], theirs[start:end])]
+            _remove(mine, units[first:last])
+            _remove(others, theirs[start:end])
+        elif kind == "replace":
+            gaps.append((units[first:last], theirs[start:end]))
+    for unit in list(mine):  # in another order
+        its = next((each for each in others if each.text == unit.text), None)
+        if its is not None:
+            found.append(Aligned(unit, its, moved=True))
+            _remove(mine, [unit])
+            _remove(others, [its])
+    for ones, its_gap in gaps:
+        _edited(ones, its_gap, mine, others, found)
+    return mine, others
+
+
+def _edited(ones: list[Unit], theirs: list[Unit], mine: list[Unit], others: list[Unit], found: list[Aligned]) -> None:
+    """Match the statements in the same place whose texts are alike, those first that are most alike."""
+    alike = sorted(
+        (-SequenceMatcher(None, unit.text or "", its.text or "", autojunk=False).ratio(), place, number)
+        for place, unit in enumerate(ones)
+        for number, its in enumerate(theirs)
+        if unit in mine and its in others
+    )
+    for ratio, place, number in alike:
+        unit, its = ones[place], theirs[number]
+        if -ratio >= ALIKE and unit in mine and its in others:
+            found.append(Aligned(unit, its, edited=True))
+            _remove(mine, [unit])
+            _remove(others, [its])
+
+
+def _by_place(
+    one: Side, other: Side, units: list[Unit], theirs: list[Unit], found: list[Aligned]
+) -> tuple[list[Unit], list[Unit]]:
+    """Match lines by how far they are below the beginning of their function."""
+    offsets = {_offset(other, unit): unit for unit in theirs}
+    mine = []
+    for unit in units:
+        its = offsets.pop(_offset(one, unit), None)
+        if its is None:
+            mine.append(unit)
+        else:
+            found.append(Aligned(unit, its))
+    return mine, list(offsets.values())
+
+
+def _offset(side: Side, unit: Unit) -> int:
+    """How far a line is below the beginning of its function; of a module its number."""
+    first = 0 if unit.key.name == "<module>" else side.functions[unit.key].line
+    return unit.numbers[0] - first
+
+
+def _in_other_functions(lone: list[Unit], lone_there: list[Unit], found: list[Aligned]) -> tuple[list[Unit], list[Unit]]:
+    """Match what went from one function to another: statements of a text that is there once on each side."""
+    mine, theirs = _by_text(lone), _by_text(lone_there)
+    pairs = [(units[0], theirs[text][0]) for text, units in mine.items() if len(units) == len(theirs.get(text, ())) == 1]
+    pairs = [(unit, its) for unit, its in pairs if len(unit.text or "") >= _LONG_TEXT]
+    found += [Aligned(unit, its, moved=True) for unit, its in pairs]
+    gone, come = list(lone), list(lone_there)
+    _remove(gone, [unit for unit, _ in pairs])
+    _remove(come, [its for _, its in pairs])
+    return gone, come
+
+
+def _by_text(units: list[Unit]) -> dict[str, list[Unit]]:
+    found: dict[str, list[Unit]] = {}
+    for unit in units:
+        if unit.text:
+            found.setdefault(unit.text, []).append(unit)
+    return found
+
+
+def _line_by_line(pair: Aligned) -> list[Aligned]:
+    """The lines of a statement one by one, where it has the same lines on both sides; else the statement as a whole."""
+    before, after = pair.before, pair.after
+    whole = (
+        before is not None and after is not None and (before.raw != after.raw or len(before.numbers) != len(after.numbers))
+    )
+    numbers = len((before or after).numbers)  # type: ignore[union-attr]  # one of them is there
+    if whole or numbers == 1:
+        return [pair]
+    return [
+        pair._replace(
+            before=before and before._replace(numbers=before.numbers[place : place + 1]),
+            after=after and after._replace(numbers=after.numbers[place : place + 1]),
+        )
+        for place in range(numbers)
+    ]
+
+
+def _remove(units: list[Unit], some: list[Unit]) -> None:
+    gone = {(unit.key, unit.numbers) for unit in some}
+    units[:] = [unit for unit in units if (unit.key, unit.numbers) not in gone]
