@@ -39,8 +39,8 @@ report/reporters: call_paths console flame folded heap html lines mprof plot plo
     speedscope
 report/comparing: changes statements sides matching aligning trees rows building runs words gate comparison document tables
     markdown flame
-cli: printing exit_codes parser script run_options catalog recording_file report_options run attach balance report view
-    compare list clean plugins info doctor main
+cli: printing exit_codes parser script run_options catalog recording_file kept_sources report_options run attach balance
+    report view compare list clean plugins info doctor main
 ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics
 compat: script_or_module function_timestamps ipython_memwatcher memon memory_time_tracker
 compat/pymemtrace: textlog references tracers cPyMemTrace cpymemtrace_decs

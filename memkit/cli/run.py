@@ -11,6 +11,7 @@ from memkit.base.errors import UsageError, nearest
 from memkit.base.plugins import Plugins
 from memkit.base.units import parse_interval
 from memkit.cli.exit_codes import FAILED, INTERRUPTED, WRONG_USAGE, reader_went_away
+from memkit.cli.kept_sources import keep_sources
 from memkit.cli.parser import Parser
 from memkit.cli.printing import say
 from memkit.cli.recording_file import drop_unused, just_made
@@ -57,6 +58,8 @@ def command(name: str, words: list[str]) -> int:
             check_outputs(parser, options, [path] if program.mode != "script" else [program.target, path])
             _check_targets(program, options)
             exit = _launched(name, program, path, meter, plugins, options, afterwards)
+            if options.keep_source and exit.recorded:
+                keep_sources(path)
         finally:
             drop_unused(path, reserved)
         code = _reported(name, exit, path, replaces, plugins, options)

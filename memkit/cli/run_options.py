@@ -47,6 +47,11 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
         help="record into FILE, not into one here that is named after the program and the time",
     )
     parser.add_argument(
+        "--keep-source",
+        action="store_true",
+        help="keep the text of files whose lines are traced in the recording: memkit compare knows lines by their text",
+    )
+    parser.add_argument(
         "--interval",
         metavar="SECONDS",
         type=_interval,
@@ -164,7 +169,7 @@ def check(options: argparse.Namespace) -> None:
             )
     if options.command_line is None:
         return
-    for name in ("lines", "calls", "c_calls", "heap", "call_log", "follow", "limit"):
+    for name in ("lines", "calls", "c_calls", "heap", "call_log", "follow", "limit", "keep_source"):
         if getattr(options, name):
             name = name.replace("_", "-")
             raise UsageError(f"--{name} looks into the interpreter of a Python program; --program is recorded from outside")

@@ -13,7 +13,8 @@ row          values                                            written
 ``span_end``  id, time, memory, peak                           when it ends; peak is null where only samples tell
 ``function``  number, file, qualified name, first line         the first time that code is traced
 ``source``   file, text                                        before the first function of code that is in no file,
-                                                               where its text is known
+                                                               where its text is known; at the end of each traced
+                                                               file, with ``--keep-source``
 ``line``     function, number, hits, time, growth,             when rows are flushed and the line has run or runs:
              memory, peak, rise, rises, about, own rise        the totals so far, so the last row of a line holds
 ``tracing``  tracer, gate, reason, cost of a line, of a read,  when tracing begins; costs are in nanoseconds

@@ -11,6 +11,8 @@ from memkit.report.comparing.sides import Key, Side
 _LONG_TEXT = 10
 """A text of fewer characters, such as ``return x``, is not looked for in other functions."""
 
+_SAME_TARGET = 0.3
+
 
 class Unit(NamedTuple):
     """A statement with the lines of it that were recorded, or one line whose statement is not known."""
@@ -103,7 +105,7 @@ def _in_function(
 def _edited(ones: list[Unit], theirs: list[Unit], mine: list[Unit], others: list[Unit], found: list[Aligned]) -> None:
     """Match the statements in the same place whose texts are alike, those first that are most alike."""
     alike = sorted(
-        (-SequenceMatcher(None, unit.text or "", its.text or "", autojunk=False).ratio(), place, number)
+        (-_likeness(unit.text or "", its.text or ""), place, number)
         for place, unit in enumerate(ones)
         for number, its in enumerate(theirs)
         if unit in mine and its in others
@@ -114,6 +116,13 @@ def _edited(ones: list[Unit], theirs: list[Unit], mine: list[Unit], others: list
             found.append(Aligned(unit, its, edited=True))
             _remove(mine, [unit])
             _remove(others, [its])
+
+
+def _likeness(one: str, other: str) -> float:
+    """How much two statements are alike; those that assign to the same name more than others."""
+    ratio = SequenceMatcher(None, one, other, autojunk=False).ratio()
+    targets = [text.partition(" = ")[0] if " = " in text else None for text in (one, other)]
+    return ratio + _SAME_TARGET if targets[0] is not None and targets[0] == targets[1] else ratio
 
 
 def _by_place(

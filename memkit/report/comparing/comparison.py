@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from memkit.base.errors import UsageError
@@ -13,7 +13,7 @@ from memkit.model.recording import Recording
 from memkit.report.comparing import gate, runs, words
 from memkit.report.comparing.building import Builder
 from memkit.report.comparing.changes import Change
-from memkit.report.comparing.matching import Matched, match
+from memkit.report.comparing.matching import match
 from memkit.report.comparing.rows import ComparedRow, in_order, ranked
 from memkit.report.comparing.runs import ComparedFact
 from memkit.report.comparing.sides import Side
@@ -43,8 +43,6 @@ class Comparison:
     """The same of paths of calls; empty unless both sides have calls."""
     remarks: tuple[str, ...]
     """How far the two can be compared, and what is not known."""
-    matched: Matched = field(repr=False, compare=False, default_factory=lambda: Matched({}, set(), set()))
-    sides: tuple[Side, ...] = field(repr=False, compare=False, default=())
 
     @property
     def sentence(self) -> str:
@@ -133,8 +131,6 @@ def compare(
         lines=tuple(rows.lines),
         paths=tuple(rows.paths),
         remarks=tuple(runs.remarks(one, other)),
-        matched=matched,
-        sides=(one, other),
     )
 
 

@@ -53,7 +53,7 @@ def _facts(comparison: Comparison) -> Iterator[Text]:
         )
         change = comparison.facts[number - 1].change if number else None
         style = "memkit.mark" if change is not None and change.is_change else "" if number else "dim"
-        yield styled((label, "dim"), "  ", ("  ".join(rest), style))
+        yield styled((label, "dim"), "  ", ("  ".join(rest).rstrip(), style))
 
 
 def columns_of(rows: Sequence[ComparedRow]) -> list[str]:

@@ -27,7 +27,9 @@ def sentence(leading: Change | None, figures: Mapping[str, Change], row: Compare
         return f"{told(time)}; memory did not change{medians}"
     if peak is None or not peak.known:
         return "what changed in memory is not known: no samples were recorded on one side"
-    bounds = f"within ±{show_bytes(max(peak.noise, peak.spread))}, which two runs of the same program can differ by"
+    bounds = f"within ±{show_bytes(peak.noise)}, which two runs of the same program can differ by"
+    if peak.spread > peak.noise:
+        bounds = f"within the spread of the recordings, {show_bytes(peak.spread)}"
     largest = f"; the largest change elsewhere: {in_words(row)}" if row is not None else ""
     return f"no change: peak {from_to(peak)}, {bounds}{largest}{medians}"
 

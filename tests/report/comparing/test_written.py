@@ -1,0 +1,94 @@
+"""What a comparison is written as: JSON that programs read, Markdown for a pull request, a picture, and the terminal."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import memkit
+from memkit.report.comparing import document, flame, markdown, tables
+
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+HOSTILE = "</script><img onerror=x>|`@ada`[a](b)\x1b[31m"
+
+
+@pytest.fixture
+def comparison(called):
+    """One of calls: load grew, parse is new, and one has a name that nobody should have."""
+    rows = [(0, "<thread MainThread>", 0), (1, "main", 0), (2, "load", 10, 1, 1, 40, 10, 10), (2, f"x.py:{HOSTILE}", 9)]
+    return memkit.compare(called(*rows), called(*rows[:2], (2, "load", 60), (3, "parse", 5), (2, f"x.py:{HOSTILE}", 30)))
+
+
+def keys_in(value):
+    if isinstance(value, dict):
+        yield from value
+        for each in value.values():
+            yield from keys_in(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from keys_in(each)
+
+
+def test_the_document_has_all_that_was_compared(comparison):
+    found = json.loads("".join(document.document([comparison], "growth=1MiB")))
+    assert (found["format"], found["kind"], found["bounds"]) == (1, "comparison", "growth=1MiB")
+    [each] = found["comparisons"]
+    assert each["sentence"] == comparison.sentence
+    assert each["figures"]["peak"]["before"] == [10 << 20]
+    assert [row["after"]["function"]["name"] for row in each["functions"][:2]] == ["load", HOSTILE]
+    assert each["functions"][0]["own"]["growth"] == 50 << 20
+    ids = {row["id"] for row in each["paths"]}
+    assert {row["parent"] for row in each["paths"]} <= {None, *ids}
+
+
+def test_every_key_of_the_document_is_documented(comparison):
+    text = (DOCS / "reference" / "json.rst").read_text(encoding="utf-8").partition("The document of a comparison\n")[2]
+    found = json.loads("".join(document.document([comparison, comparison])))
+    assert {key for key in keys_in(found) if f"``{key}``" not in text} == set()
+
+
+def test_markdown_shows_names_and_runs_none(comparison):
+    text = "\n".join(markdown.markdown(comparison, over=["peak is over"]))
+    assert "<img" not in text and "\x1b" not in text and "@ada" not in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows[-4:]}) == 1
+    assert "❌ peak is over" in text
+
+
+def test_the_page_tells_sentence_facts_and_tables(comparison):
+    text = "\n".join(row.plain for row in tables.page(comparison))
+    assert text.splitlines()[1] == comparison.sentence
+    assert re.search(r"^peak +10\.0 MiB +10\.0 MiB", text, re.MULTILINE)
+    assert re.search(r"\+50\.0 MiB .* load  load\.py:10 < main$", text, re.MULTILINE)
+    assert "\x1b" not in text
+
+
+def test_rows_go_no_further_than_the_terminal(comparison):
+    assert max(len(row.plain) for row in [*tables.page(comparison, width=60)][3:]) <= 60
+
+
+def test_the_picture_is_as_wide_as_the_larger_side_and_red_where_there_is_more(called, tmp_path):
+    pytest.importorskip("matplotlib")
+    rows = [(0, "<thread MainThread>", 0), (1, "load", 10), (1, "kept", 20), (1, "dropped", 30)]
+    comparison = memkit.compare(called(*rows), called(rows[0], (1, "load", 50), (1, "kept", 20)))
+    boxes = {box.call.function.name: box for box in flame._layout(comparison.paths, "growth").boxes}
+    assert [round(boxes[name].width * 100) for name in ("load", "kept", "dropped")] == [50, 20, 30]
+    red, blue = flame.colour(40 << 20, 40 << 20), flame.colour(-30 << 20, 40 << 20)
+    assert red[0] > red[2] and blue[2] > blue[0]
+    assert flame.colour(0, 40 << 20) == flame.LIKE
+    figure = flame.draw(comparison)
+    texts = " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
+    assert "load" in texts and "+40.0 MiB" in texts and "(gone)" in texts
+    memkit.pictures.save(figure, str(tmp_path / "a.svg"))
+    assert "<svg" in (tmp_path / "a.svg").read_text()
+
+
+def test_a_picture_needs_calls_on_both_sides_and_a_figure_that_is_known(made_up, comparison):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(memkit.UsageError, match="calls were not recorded on both sides"):
+        flame.draw(memkit.compare(made_up((0, 1)), made_up((0, 1))))
+    with pytest.raises(memkit.UsageError, match="not known of both sides"):
+        flame.draw(comparison, "alive")
+    with pytest.raises(memkit.UsageError, match="can be by growth"):
+        flame.draw(comparison, "peak")
