@@ -99,7 +99,7 @@ def test_a_recording_that_was_cut_off_is_compared_as_far_as_it_goes(recordings, 
     whole = (recordings / "b50.memkit").read_text()
     (recordings / "cut.memkit").write_text(whole[: whole.index('["end"') - 9])
     assert main.main(["compare", "a10.memkit", "cut.memkit"]) == 0
-    assert "B did not finish" in capsys.readouterr().out
+    assert "the run after did not finish" in capsys.readouterr().out
 
 
 def test_each_file_is_read_once(recordings, monkeypatch, capsys):

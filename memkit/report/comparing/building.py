@@ -8,7 +8,7 @@ from memkit.report.comparing.aligning import Aligned, Unit, align
 from memkit.report.comparing.changes import MEASURES, Change, noise_of_row
 from memkit.report.comparing.matching import Matched
 from memkit.report.comparing.rows import ComparedPlace, ComparedRow
-from memkit.report.comparing.sides import Key, Side, Sums, Values, added, sums_of_line, values_of
+from memkit.report.comparing.sides import OWN, Key, Side, Sums, Values, added, sums_of_line, values_of
 from memkit.report.comparing.trees import joined
 
 Sided = Sequence[Sums | None] | None
@@ -44,15 +44,18 @@ class Builder:
         state = "both" if None not in places else "new" if places[0] is None else "gone"
         if state != "both" and not self._told[kind]:
             state = "unmatched"
-        values, own = self._values(sums, state, own=False), self._values(sums, state, own=True)
         churn = max((row.rise or 0 for side in sums for row in side or () if row is not None and row.hits > 1), default=0)
-        weights = tuple((measure, _change(measure, own, churn).real) for measure in MEASURES)
+        values, own = self._values(sums, state), self._values(sums, state, OWN)
         changes = tuple(_change(measure, values, churn) for measure in MEASURES)
-        return ComparedRow(kind, state, *places, changes, weights, tuple(notes))
+        weights = (
+            (change.measure, (_change(change.measure, own, churn) if change.measure in OWN else change).real)
+            for change in changes
+        )
+        return ComparedRow(kind, state, *places, changes, tuple(weights), tuple(notes))
 
-    def _values(self, sums: tuple[Sided, Sided], state: str, own: bool) -> tuple[Values, Values]:
+    def _values(self, sums: tuple[Sided, Sided], state: str, fields: dict[str, str] | None = None) -> tuple[Values, Values]:
         before, after = (
-            _of_none(side, state) if each is None else values_of(each, own=own)
+            _of_none(side, state) if each is None else values_of(each, fields) if fields else values_of(each)
             for side, each in zip((self._one, self._other), sums)
         )
         return before, after
@@ -179,7 +182,7 @@ class Builder:
 
 
 def _change(measure: str, values: tuple[Values, Values], churn: int) -> Change:
-    before, after = (each.get(measure, ()) for each in values)
+    before, after = values[0].get(measure, ()), values[1].get(measure, ())
     return Change(measure, before, after, noise_of_row(measure, before, after, churn))
 
 

@@ -87,6 +87,8 @@ class Change(NamedTuple):
 
 def middle(values: Sequence[int]) -> int | None:
     """The median in whole numbers; None of nothing."""
+    if len(values) == 1:
+        return values[0]
     return round(median(values)) if values else None
 
 
@@ -103,7 +105,9 @@ def noise_of_row(measure: str, before: Sequence[int], after: Sequence[int], chur
         return max(HEAP_FLOOR, round(HEAP_SHARE * largest)) if single else 0
     if measure == "peak":  # it has in it all that was there before
         return RUN_FLOOR if single else EXACT
-    return (ROW_FLOOR if single else EXACT) + (churn if measure == "growth" else 0)
+    if not single:
+        return EXACT
+    return ROW_FLOOR + (churn if measure == "growth" else 0)
 
 
 def time_noise(before: Sequence[int], after: Sequence[int]) -> int:
@@ -116,5 +120,9 @@ def time_noise(before: Sequence[int], after: Sequence[int]) -> int:
 
 def known(values: Iterable[int | None]) -> tuple[int, ...]:
     """The values, or nothing where one of them is not known."""
-    found = tuple(values)
-    return () if any(value is None for value in found) else tuple(value for value in found if value is not None)
+    found = []
+    for value in values:
+        if value is None:
+            return ()
+        found.append(value)
+    return tuple(found)

@@ -70,7 +70,7 @@ def _row(row: ComparedRow) -> dict[str, Any]:
         "before": _place(row.before),
         "after": _place(row.after),
         "own": dict(row.own),
-        "changes": {change.measure: _change(change) for change in row.changes if change.before or change.after},
+        "changes": {change.measure: _change(change) for change in row.changes if any(change.before) or any(change.after)},
     }
     return {"id": row.id, "parent": row.parent, **found} if row.kind == "path" else found
 

@@ -13,6 +13,7 @@ from memkit.report.facts import shortened
 from memkit.report.transforms import NOISE
 
 LONGEST_COMMAND = 40
+_NAMES = ("the run before", "the run after")
 
 
 class ComparedFact(NamedTuple):
@@ -131,28 +132,28 @@ def what_was_traced(recording: Recording) -> str:
 # -- what to know ----------------------------------------------------------------------------------------------------
 
 
-def remarks(one: Side, other: Side, names: tuple[str, str] = ("A", "B")) -> Iterator[str]:
+def remarks(one: Side, other: Side) -> Iterator[str]:
     """What bounds the comparison: how far two recordings of different granularity go, endings, peaks, missing text."""
     recordings = (*one.recordings, *other.recordings)
-    for name, side in zip(names, (one, other)):
+    for name, side in zip(_NAMES, (one, other)):
         broken = [each for each in side.recordings if each.ending.failed or not each.ending.complete]
         if broken:
             yield f"{name} did not finish ({broken[0].ending}): what it would have used later is not known"
     meters = {each.about.meter for each in recordings}
     if meters != {"rss"}:
         yield f"memory is by {', '.join(sorted(meters))}"
-    yield from _granularity(one, other, names)
-    for name, side in zip(names, (one, other)):
+    yield from _granularity(one, other)
+    for name, side in zip(_NAMES, (one, other)):
         unknown = {key.file for key in side.lines if key.file and side.statements(key) is None}
         if unknown:
             files = shortened(", ".join(sorted(unknown)), 80)
             yield f"lines of {name} are matched by their places: the text that ran is not there any more ({files})"
 
 
-def _granularity(one: Side, other: Side, names: tuple[str, str]) -> Iterator[str]:
+def _granularity(one: Side, other: Side) -> Iterator[str]:
     kinds = {"lines": "has_lines", "calls": "has_calls", "heap": "has_heap"}
     for kind, has in kinds.items():
-        for name, its, side, another in ((*names, one, other), (*names[::-1], other, one)):
+        for name, its, side, another in ((*_NAMES, one, other), (*_NAMES[::-1], other, one)):
             if getattr(side, has) and not getattr(another, has):
                 yield f"{kind} were recorded in {name} only, and are not compared: record {its} with --{kind}"
     by_one, by_other = (side.has_lines or side.has_calls for side in (one, other))

@@ -11,7 +11,7 @@ from memkit.model.lines import Line
 from memkit.model.recording import Recording
 from memkit.model.sources import Source
 from memkit.model.thread_names import without_numbers
-from memkit.report.comparing.changes import known
+from memkit.report.comparing.changes import MEASURES, known
 from memkit.report.comparing.statements import Statement, Statements
 from memkit.report.transforms import own_weights
 
@@ -63,6 +63,7 @@ class Side:
         """Each as the first recording that has it has it."""
         self._owner: dict[Key, Recording] = {}
         self._texts: dict[object, tuple[Source, Statements]] = {}
+        self._text_of: dict[Key, tuple[Source, Statements]] = {}
         self._keys = [self._keys_of(recording) for recording in self.recordings]
         self.has_lines = any(each.tracing is not None for each in self.recordings)
         self.has_calls = any(each.call_tracing is not None for each in self.recordings)
@@ -103,6 +104,11 @@ class Side:
         return statements if source.lines and source.remark is None else None
 
     def _text(self, key: Key) -> tuple[Source, Statements]:
+        if key not in self._text_of:
+            self._text_of[key] = self._read(key)
+        return self._text_of[key]
+
+    def _read(self, key: Key) -> tuple[Source, Statements]:
         recording = self._owner[key]
         about, function = recording.about, self.functions[key]
         own = Source(function.file, about.began, function, recording.sources) if function.file else Source("")
@@ -221,20 +227,18 @@ def _of_known(how: Callable[[int, int], int], one: int | None, other: int | None
 
 OWN = {"growth": "own_growth", "rise": "own_rise", "time": "own_time"}
 """The fields without what was called, where there are such."""
+_PLAIN = {measure: measure for measure in MEASURES}
 
 
-def values_of(rows: Sequence[Sums | None], *, own: bool = False) -> Values:
-    """The values by measure of what the recordings of a side have; a recording without the row counts as 0."""
+def values_of(rows: Sequence[Sums | None], fields: dict[str, str] = _PLAIN) -> Values:
+    """The values by measure, from the ``fields``, of what the recordings of a side have; without the row they count as 0."""
     present = [row for row in rows if row is not None]
     found: Values = {}
-    for measure in ("growth", "rise", "peak", "allocated", "alive", "time"):
-        field = OWN.get(measure, measure) if own else measure
-        if any(getattr(row, field) is None for row in present) or not present:
-            found[measure] = ()
-        elif measure == "peak":
-            found[measure] = known(row.peak for row in present)
-        else:
-            found[measure] = tuple(0 if row is None else getattr(row, field) for row in rows)
+    for measure, field in fields.items():
+        values = known(getattr(row, field) for row in present)
+        if len(present) < len(rows) and values and measure != "peak":
+            values = tuple(0 if row is None else getattr(row, field) for row in rows)
+        found[measure] = values
     return found
 
 

@@ -179,7 +179,9 @@ def test_a_deep_recursion_is_compared_without_one(called):
 def test_a_recording_without_lines_is_compared_by_its_facts(traced, made_up):
     comparison = memkit.compare(made_up((0, 20), (9, 50)), traced(PIPELINE, {"dict(row)": 40}))
     assert (comparison.lines, comparison.functions, comparison.paths) == ((), (), ())
-    assert comparison.remarks == ("lines were recorded in B only, and are not compared: record A with --lines",)
+    assert comparison.remarks == (
+        "lines were recorded in the run after only, and are not compared: record the run before with --lines",
+    )
     assert comparison.figure("peak").difference == 10 * MIB
 
 
@@ -232,7 +234,7 @@ def test_memory_by_other_meters_is_not_compared(made_up):
 def test_a_run_that_was_killed_is_told(made_up):
     killed = made_up((0, 20), (9, 90), ending=Ending("killed", signal=9, finished=False))
     comparison = memkit.compare(made_up((0, 20), (9, 90)), killed)
-    assert comparison.remarks[0].startswith("B did not finish (killed by SIGKILL)")
+    assert comparison.remarks[0].startswith("the run after did not finish (killed by SIGKILL)")
     assert comparison.exceeded("peak=10%")[0].startswith("the run did not finish")
 
 

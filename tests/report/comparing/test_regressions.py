@@ -19,7 +19,7 @@ def test_two_recordings_of_the_same_program_fail_no_gate(tmp_path):
     assert list(regressions.failed_gates(tmp_path, 5)) == []
 
 
-def test_a_regression_in_a_file_that_was_changed_is_found_by_the_text_that_was_kept(tmp_path):
+def test_a_line_of_a_changed_file_is_found_by_the_text_that_was_kept(tmp_path):
     file, options = tmp_path / "pipeline.py", ("--lines", "--keep-source")
     source = regressions.PROGRAMS["pipeline"].lstrip()
     before = regressions.record(source, file, options)

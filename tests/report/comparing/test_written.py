@@ -68,7 +68,7 @@ def test_rows_go_no_further_than_the_terminal(comparison):
     assert max(len(row.plain) for row in [*tables.page(comparison, width=60)][3:]) <= 60
 
 
-def test_the_picture_is_as_wide_as_the_larger_side_and_red_where_there_is_more(called, tmp_path):
+def test_the_picture_has_the_larger_side_and_red_where_there_is_more(called, tmp_path):
     pytest.importorskip("matplotlib")
     rows = [(0, "<thread MainThread>", 0), (1, "load", 10), (1, "kept", 20), (1, "dropped", 30)]
     comparison = memkit.compare(called(*rows), called(rows[0], (1, "load", 50), (1, "kept", 20)))
