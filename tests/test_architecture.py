@@ -38,7 +38,7 @@ report/page: thin redact source_text view build shown
 report/reporters: call_paths console flame folded heap html lines mprof plot plot_lines pprof recording_json samples_csv
     speedscope
 report/comparing: changes statements sides matching aligning trees rows building runs words gate comparison document tables
-    markdown flame
+    markdown flame page
 cli: printing exit_codes parser script run_options catalog recording_file kept_sources report_options run attach balance
     report view compare list clean plugins info doctor main
 ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics

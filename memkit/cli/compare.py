@@ -47,6 +47,7 @@ def add_options(parser: Parser) -> None:
     reports.add_argument(
         "--markdown", metavar="FILE", type=output_path, help="write it for a pull request; - is standard output"
     )
+    reports.add_argument("--html", metavar="FILE", type=output_path, help="write a page for a browser; - is standard output")
     help = "draw both trees of calls into a .png, .svg or .pdf file: red is more, blue is less"
     reports.add_argument("--flame", metavar="FILE", type=pictures.path, help=help)
 
@@ -89,6 +90,11 @@ def _report(comparisons: list[Comparison], over: list[list[str]], options: argpa
             for number, (comparison, lines) in enumerate(zip(comparisons, over)):
                 file.writelines(["\n"] * bool(number))
                 file.writelines(f"{line}\n" for line in markdown.markdown(comparison, options.by, lines))
+    if options.html:
+        from memkit.report.comparing.page import page
+
+        with output(options.html) as file:
+            file.writelines(page(comparisons, options.fail_over))
     if options.flame:
         from memkit.report.comparing import flame
 

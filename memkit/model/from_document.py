@@ -54,6 +54,8 @@ def read(path: str) -> Recording:
             raise TypeError
     except (ValueError, TypeError, RecursionError):
         raise FormatError(f"{path!r} is broken off or damaged: what it holds is not a whole JSON document") from None
+    if document.get("kind") == "comparison":
+        raise FormatError(f"{path!r} is a comparison, not a recording")
     if document.get("format") != FORMAT:
         shown = repr(document.get("format"))[:40]
         raise FormatError(f"{path!r} holds a document of format {shown} and this memkit reads {FORMAT}")
@@ -66,6 +68,8 @@ def read(path: str) -> Recording:
 def _held(path: str, page: bytes) -> bytes:
     """The document that a page holds."""
     found = _HELD.search(page)
+    if found is None and b' id="comparison">' in page:
+        raise FormatError(f"{path!r} is the page of a comparison, not of a recording")
     if found is None:
         raise FormatError(f"{path!r} is a page that breaks off: the recording in it is not whole")
     try:

@@ -12,6 +12,7 @@ from memkit.model.heap import Heap, HeapTotal
 from memkit.model.limit_events import Crossing, Frame, GroupUse, Stack, StackSnapshot
 from memkit.model.lines import Line
 from memkit.model.recording import Process, Sample, Span, Total
+from memkit.report.comparing import page as comparison_page
 from memkit.report.page.build import html_page
 from memkit.system.limit import Limit
 
@@ -329,6 +330,26 @@ def test_a_term_leads_to_its_meaning(opened, recording):
     page = opened(recording).go("#about?term=rise")
     assert page.locator("dt.chosen").inner_text() == "rise"
     assert "transients included" in page.locator("#term-rise + dd").inner_text()
+
+
+def test_a_comparison_is_drawn_sorted_and_searched(browser, recording, tmp_path):
+    grown = tuple(call._replace(growth=call.growth * 5, own_growth=call.own_growth * 5) for call in recording.calls)
+    lines = tuple(line._replace(growth=line.growth * 2) for line in recording.lines)
+    comparison = memkit.compare(recording, replace(recording, calls=grown, lines=lines), libraries=True)
+    path = tmp_path / "changes.html"
+    path.write_text("".join(comparison_page.page([comparison])), encoding="utf-8")
+    place = Opened(browser, path)
+    page = place.go()
+    assert page.locator("[role=tab]").all_inner_texts() == ["Summary", "Functions", "Lines", "Paths"]
+    assert comparison.sentence.replace("`", "") in page.locator("#verdict").inner_text().replace("`", "")
+    page = place.go("#functions?by=growth")
+    assert page.locator("#panel-functions tbody tr").first.inner_text().startswith("+120.0 MiB")
+    page = place.go("#functions?find=loads")
+    assert "+120.0 MiB" in page.locator("#panel-functions tbody tr").first.inner_text()
+    page = place.go("#paths?by=growth")
+    assert painted(page, ".icicle canvas") > 3 and page.evaluate("window.ran") is None
+    assert place.wrong == []
+    place.context.close()
 
 
 def test_printed_it_has_all_views(opened, recording):

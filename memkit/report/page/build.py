@@ -34,16 +34,22 @@ def html_page(recording: Recording, *, source: bool = True, redact: bool = False
     """
     whole = redacted(recording) if redact else recording
     shown, left_out = thinned(whole)
+    words = json.dumps(view(whole, shown, left_out, source and not redact, redact))
+    yield from assembled(SCRIPTS, {"recording": document(shown), "view": [words]})
+
+
+def assembled(names: Iterable[str], held: dict[str, Iterable[str]]) -> Iterator[str]:
+    """A page in pieces, of scripts by their names and the documents that it holds by their ids."""
     styles = [_asset(name) for name in STYLES]
-    scripts = [_asset(name) for name in SCRIPTS]
+    scripts = [_asset(name) for name in names]
     yield "<!doctype html>\n<!-- memkit page 1: memkit report FILE reads it -->\n"
     yield '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     yield f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts, styles)}">\n'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>memkit</title>\n'
     yield from (f"<style>{style}</style>\n" for style in styles)
     yield f"</head>\n{_asset('page.html')}"
-    yield from _held("recording", document(shown))
-    yield from _held("view", [json.dumps(view(whole, shown, left_out, source and not redact, redact))])
+    for id, pieces in held.items():
+        yield from _held(id, pieces)
     yield from (f"<script>{script}</script>\n" for script in scripts)
     yield "</body>\n</html>\n"
 

@@ -1,5 +1,7 @@
 """What a comparison is written as: JSON that programs read, Markdown for a pull request, a picture, and the terminal."""
 
+import base64
+import gzip
 import json
 import re
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import memkit
-from memkit.report.comparing import document, flame, markdown, tables
+from memkit.report.comparing import document, flame, markdown, page, tables
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 HOSTILE = "</script><img onerror=x>|`@ada`[a](b)\x1b[31m"
@@ -46,6 +48,36 @@ def test_every_key_of_the_document_is_documented(comparison):
     text = (DOCS / "reference" / "json.rst").read_text(encoding="utf-8").partition("The document of a comparison\n")[2]
     found = json.loads("".join(document.document([comparison, comparison])))
     assert {key for key in keys_in(found) if f"``{key}``" not in text} == set()
+
+
+def held(text, id):
+    [packed] = re.findall(f'<script type="application/gzip" id="{id}">([^<]*)</script>', text)
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
+
+
+def test_a_page_has_the_document_and_no_markup_of_the_program(comparison, tmp_path):
+    text = "".join(page.page([comparison], "growth=1MiB"))
+    assert "onerror" not in text
+    [found] = held(text, "comparison")["comparisons"]
+    assert found["sentence"] == comparison.sentence
+    assert [fact["figure"] for fact in found["facts"]][2:4] == ["time", "start"]
+    (tmp_path / "a.html").write_text(text)
+    with pytest.raises(memkit.FormatError, match="is the page of a comparison, not of a recording"):
+        memkit.read(tmp_path / "a.html")
+
+
+def test_a_document_of_a_comparison_is_no_recording(comparison, tmp_path):
+    (tmp_path / "a.json").write_text("".join(document.document([comparison])))
+    with pytest.raises(memkit.FormatError, match="is a comparison, not a recording"):
+        memkit.read(tmp_path / "a.json")
+
+
+def test_a_page_has_what_changed_most_with_its_callers(comparison, monkeypatch):
+    monkeypatch.setattr(page, "MOST_ROWS", 1)
+    [found] = held("".join(page.page([comparison])), "comparison")["comparisons"]
+    assert [row["after"]["function"]["name"] for row in found["functions"]] == ["load"]
+    assert {row["after"]["function"]["name"] for row in found["paths"]} == {"load", "main", "<thread MainThread>"}
+    assert found["left_out"]["functions"] == len(comparison.functions) - 1
 
 
 def test_markdown_shows_names_and_runs_none(comparison):

@@ -5,8 +5,8 @@
   const NARROWEST = 0.4;
   const MOST_LEVELS = 600;
 
-  // `focus` is the node that fills the width; its callers stand above it, as wide as all.
-  function icicle({ show, chosen, entered, matches }) {
+  // `shade` is the colour of a node; without it, that of its peak. `focus` is the node that fills the width; its callers stand above it, as wide as all.
+  function icicle({ show, chosen, entered, matches, shade = null }) {
     const canvas = make("canvas", { tabindex: 0, role: "img", "aria-label": "tree of calls; the table beside it says the same" });
     const root = make("div", { class: "icicle" }, canvas);
     const tip = make("div", { class: "tip hidden" });
@@ -51,7 +51,7 @@
       context.textBaseline = "middle";
       const letter = context.measureText("m").width;
       const palette = { line: colour("back"), freed: colour("freed"), hatch: colour("freed-line"), select: colour("select"), dark: matchMedia("(prefers-color-scheme: dark)").matches && !memkit.printing };
-      const [low, high] = peaks();
+      const [low, high] = shade ? [0, 0] : peaks();
       levels.forEach((boxes, level) => boxes.forEach(box => paint(context, box, level, width, letter, palette, low, high)));
     }
 
@@ -67,9 +67,9 @@
     function paint(context, { node, left, width }, level, whole, letter, palette, low, high) {
       const [x, y, w] = [left * whole, level * LEVEL, width * whole];
       const shrank = state.by === "growth" && node.value < 0;
-      const part = high > low ? (node.call.peak - low) / (high - low) : 0.5;
+      const part = !shade && high > low ? (node.call.peak - low) / (high - low) : 0.5;
       context.globalAlpha = matches(node) ? 1 : 0.25;
-      context.fillStyle = shrank ? palette.freed : heat(part, palette.dark);
+      context.fillStyle = shade ? shade(node, palette.dark) : shrank ? palette.freed : heat(part, palette.dark);
       context.fillRect(x, y, Math.max(w - 0.6, 0.4), LEVEL - 1);
       if (shrank) hatch(context, x, y, w, palette.hatch);
       if (node === state.selected) {

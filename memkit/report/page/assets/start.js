@@ -71,7 +71,7 @@
 
   function build() {
     const { recording } = memkit;
-    const views = [
+    const views = memkit.comparisonViews?.() ?? [
       ["overview", "Overview", true, memkit.overview],
       ["lines", "Lines", recording.lines.length, memkit.lines],
       ["calls", "Calls", recording.calls.length, memkit.calls],
@@ -113,14 +113,15 @@
   }
 
   async function start() {
-    const [recording, view] = await Promise.all([unpacked("recording"), unpacked("view")]);
+    const holds = document.getElementById("recording") ? "recording" : "comparison";
+    const [recording, view] = await Promise.all([unpacked(holds), unpacked("view")]);
     Object.assign(memkit, { recording, view });
     document.title = `memkit: ${memkit.plain(view.title)}`;
     document.getElementById("title").textContent = memkit.plain(view.title);
     const verdict = document.getElementById("verdict");
     verdict.textContent = memkit.plain(view.verdict);
     verdict.className = view.failed ? "bad" : "";
-    document.getElementById("footer").textContent = `memkit ${view.memkit}. This file holds the whole recording as shown; memkit report reads it.`;
+    document.getElementById("footer").textContent = `memkit ${view.memkit}. This file holds all that it shows${holds === "recording" ? "; memkit report reads it" : ""}.`;
     build();
     show();
     addEventListener("hashchange", show);
