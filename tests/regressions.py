@@ -181,8 +181,10 @@ KINDS = {
     "leak": "KEPT.append(b'x' * 90037) if len(KEPT) < 120 else None",
     "copies": "copied = [bytes(1000) for _ in range(10037)]",
 }
-"""What is planted: 10 MiB that stay, 10 MiB that one line takes and gives back, 10 MiB bit by bit, and copies that go when
-the function returns. The number ends in 037, as no other does."""
+"""What is planted: memory that stays, memory that one line takes and gives back, memory that is taken bit by bit, and copies
+that go when the function returns. The number ends in 037, as no other does."""
+SIZES = (10037, 6037, 3037)
+"""About so many KiB are planted; a leak is of 10 MiB."""
 OFTEN, SELDOM = 100, 20
 """A leak is planted where lines ran so often, the others where they ran so seldom."""
 LAYOUTS = ("same", "moved", "renamed", "reformatted", "all")
@@ -215,7 +217,8 @@ def regression(name, kind, layout, base, chance):
     places = [line for line in ran if (line.hits >= OFTEN if kind == "leak" else line.hits <= SELDOM)]
     place = chance.choice(places)
     indent = re.match(" *", lines[place.number - 1])[0]
-    lines.insert(place.number - 1, indent + KINDS[kind])
+    text = KINDS[kind].replace("10037", str(chance.choice(SIZES)))
+    lines.insert(place.number - 1, indent + text)
     source = "\n".join(lines)
     *classes, function = place.function.name.split(".")
     renamed = classes[0] if function == "__init__" else function

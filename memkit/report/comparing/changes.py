@@ -24,8 +24,8 @@ ROW_FLOOR = 1 << 20
 """The same for what is credited to one line or call: which of them needs a new arena of 1 MiB is chance."""
 HEAP_FLOOR, HEAP_SHARE = 64 << 10, 0.005
 """What allocators are asked for is counted to the byte, but sets, caches and text that holds times differ between runs."""
-TIME_FLOOR, TIME_FACTOR = 100_000_000, 1.0
-"""A time of a single recording is no change before it is double, or half: whatever else a machine does is in it."""
+TIME_FLOOR, TIME_FACTOR = 250_000_000, 2.0
+"""A time of a single recording is no change before it is three times what it was: all else that a machine does is in it."""
 EXACT = 256 << 10
 """Two sums of growth or rise are off by 128 KiB each: resident memory is counted in batches of pages."""
 
@@ -113,7 +113,7 @@ def noise_of_row(measure: str, before: Sequence[int], after: Sequence[int], chur
 def time_noise(before: Sequence[int], after: Sequence[int]) -> int:
     """How far a time differs from run to run; of several recordings a side their spread tells."""
     if min(len(before), len(after)) > 1:
-        return TIME_FLOOR // 100
+        return TIME_FLOOR // 250
     lower = min((middle(side) or 0 for side in (before, after) if side), default=0)
     return max(TIME_FLOOR, round(TIME_FACTOR * lower))
 

@@ -141,7 +141,7 @@ def remarks(one: Side, other: Side) -> Iterator[str]:
             yield f"{name} did not finish ({broken[0].ending}): what it would have used later is not known"
     meters = {each.about.meter for each in recordings}
     if meters != {"rss"}:
-        yield f"memory is by {', '.join(sorted(meters))}"
+        yield f"what was measured is {', '.join(sorted(meters))}"
     yield from _granularity(one, other)
     for name, side in zip(_NAMES, (one, other)):
         unknown = {key.file for key in side.lines if key.file and side.statements(key) is None}
