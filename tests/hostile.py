@@ -242,6 +242,18 @@ def write_all(recording, folder):
     assert memkit.read(folder / "a.html").peak == recording.peak
     (folder / "b.dat").write_text("".join(mprof_file.mprof_lines(recording)), encoding="utf-8", errors="backslashreplace")
     memkit.read(folder / "b.dat")
+    compare_with_part(recording)
+
+
+def compare_with_part(recording):
+    """Compare a recording with a part of it, and write that in all ways that are text."""
+    from memkit.report.comparing import document, markdown, tables
+
+    part = replace(recording, lines=recording.lines[1:], samples=recording.samples[1:])
+    comparison = memkit.compare(recording, part)
+    json.loads("".join(document.document([comparison])))
+    for text in (*(row.plain for row in tables.page(comparison)), *markdown.markdown(comparison)):
+        assert is_plain(text)
 
 
 def is_plain(text):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from memkit.base.errors import FormatError
@@ -13,6 +12,7 @@ LONGEST, MOST_IN_ALL = 1 << 20, 1 << 22
 
 def keep_sources(path: str) -> None:
     """Append the text of each file of which lines were traced to a recording, unless it was changed since that began."""
+    import json
     import tokenize
 
     from memkit.model.reader import read

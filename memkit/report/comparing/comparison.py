@@ -25,7 +25,7 @@ _MUCH = 0.25
 """What did at least this share of a change is told with it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What changed from one side, recordings of a program before, to the other, recordings of it after."""
 
@@ -43,6 +43,9 @@ class Comparison:
     """The same of paths of calls; empty unless both sides have calls."""
     remarks: tuple[str, ...]
     """How far the two can be compared, and what is not known."""
+
+    def __repr__(self) -> str:
+        return f"<memkit.Comparison: {self.sentence}>"
 
     @property
     def sentence(self) -> str:

@@ -51,7 +51,8 @@ def draw(comparison: Comparison, by: str | None = None) -> Figure:
     figure.text(0.01, 1 - 0.15 / height, title, fontsize=11, va="top", parse_math=False)
     how = f"callers above what they called; as wide as their {by} was before or is now, whichever is more"
     left_out = layout.deep + layout.narrow
-    more = f"\nleft out: {left_out:,} paths that are too narrow or too deep" if left_out else ""
+    paths = f"{left_out:,} paths that are" if left_out > 1 else "a path that is"
+    more = f"\nleft out: {paths} too narrow or too deep" if left_out else ""
     figure.text(0.01, 0.5 / height, how + more, fontsize=7.5, va="top", color=pictures.FAINT)
     _legend(figure, height, by, most)
     return figure

@@ -34,6 +34,7 @@ def test_the_sentence_says_what_changed_and_where(traced):
     comparison = memkit.compare(before, after)
     assert comparison.sentence == "peak +38 % (412 → 569 MiB): +140.0 MiB in `enrich`, `pipeline.py:2`"
     assert comparison.cause.place.number == 2
+    assert repr(comparison) == f"<memkit.Comparison: {comparison.sentence}>"
 
 
 def test_the_sentence_of_less_memory_names_what_gave_it_up(traced):

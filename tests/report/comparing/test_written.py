@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,27 @@ def test_a_picture_needs_calls_on_both_sides_and_a_figure_that_is_known(made_up,
         flame.draw(comparison, "alive")
     with pytest.raises(memkit.UsageError, match="can be by growth"):
         flame.draw(comparison, "peak")
+
+
+@pytest.mark.parametrize("name", [HOSTILE, "a\nb", "\ud800", "\u202e", "", "x" * 5000, "| --- |"])
+def test_any_name_is_shown_on_a_line_of_its_own(called, name):
+    root = (0, "<thread MainThread>", 0)
+    comparison = memkit.compare(called(root, (1, f"a b.py:{name}", 1)), called(root, (1, f"a b.py:{name}", 40)))
+    shown = "".join(letter if letter.isprintable() else "?" for letter in " ".join(name.split()))[:20]
+    rows = [row.plain for row in tables.page(comparison)]
+    assert all(row.isprintable() for row in rows)
+    lines = [*markdown.markdown(comparison)]
+    assert all("\n" not in line and line.isprintable() for line in lines)
+    assert len(lines) == len([*markdown.markdown(memkit.compare(*plain(comparison)))])
+    if shown.isascii() and shown.isalnum():
+        assert any(shown in row for row in rows)
+    assert comparison.sentence.isprintable()
+    json.loads("".join(document.document([comparison])))
+
+
+def plain(comparison):
+    """The same sides with a name that nobody minds."""
+    return [
+        replace(side[0], calls=tuple(call._replace(function=call.function._replace(name="f")) for call in side[0].calls))
+        for side in (comparison.before, comparison.after)
+    ]
