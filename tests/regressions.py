@@ -318,12 +318,13 @@ def failed_gates(folder, count):
 def main(regressions=50, pairs=100):
     """Plant regressions and compare pairs, and print what came of it."""
     with tempfile.TemporaryDirectory() as folder:
-        good = 0
+        good = functions = 0
         for case, (line, function), comparison in tried(Path(folder), regressions):
             good += line in (1, 2)
+            functions += function in (1, 2)
             if line not in (1, 2):
                 print("missed", *case, f"line {line}, function {function}: {comparison.sentence}")
-        print(f"{good} of {regressions} planted lines are first or second")
+        print(f"{good} of {regressions} planted lines are first or second, and {functions} of their functions")
         failed = list(failed_gates(Path(folder), pairs))
         print(f"{len(failed)} of {pairs} pairs of recordings of the same program fail the gate", *failed, sep="\n")
 
