@@ -18,6 +18,7 @@ cdef extern from "Python.h":
         PyObject *c_traceobj
         Py_tracefunc c_profilefunc
         PyObject *c_profileobj
+        unsigned long thread_id
         unsigned long native_thread_id
         unsigned long long id   # never given again
 

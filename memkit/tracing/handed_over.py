@@ -31,6 +31,7 @@ _FUTURES = "concurrent/futures/thread.py"
 _POOL = "multiprocessing/pool.py"
 _ANYIO = "anyio/_backends/_asyncio.py"
 _TRIO_THREADS = "trio/_core/_thread_cache.py"
+_POOLS = (_FUTURES, _POOL, _ANYIO, _TRIO_THREADS)
 _TRIO_TASK = "<attrs generated methods trio._core._run.Task>"
 
 WATCHED: dict[tuple[str, str], tuple[int, str | None, str]] = {
@@ -77,7 +78,7 @@ _COROUTINE = 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR
 
 def part_of(code: CodeType) -> tuple[int, str | None, str | None]:
     """What a code object does with work that is handed over: a role, the local variable, and what stands for the work."""
-    place = _place(code.co_filename)
+    place = place_of(code.co_filename)
     role, local, kind = WATCHED.get((place, code.co_qualname), (0, None, None))
     if place.startswith(_MACHINERY) or place == _TRIO_TASK:
         role |= ROLES["machinery"]
@@ -93,7 +94,12 @@ def is_machinery(code: CodeType) -> bool:
     return bool(part_of(code)[0] & ROLES["machinery"])
 
 
-def _place(file: str) -> str:
+def is_pool(code: CodeType) -> bool:
+    """Whether code belongs to a library that has threads work for others."""
+    return place_of(code.co_filename) in _POOLS
+
+
+def place_of(file: str) -> str:
     """The path of a file of the standard library or of one of the libraries, below their folders; of others empty."""
     if file.startswith("<"):
         return file

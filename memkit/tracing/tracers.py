@@ -20,6 +20,7 @@ from memkit.tracing.given_work import GivenWork
 from memkit.tracing.last_calls import FUNCTIONS, LastCalls
 from memkit.tracing.made_code import MadeCode
 from memkit.tracing.monitoring_ids import UNASSIGNED, free_tool, last_instruction_at_start
+from memkit.tracing.other_threads import OtherThreads
 from memkit.tracing.pickled_code import named_after_its_file, wanted_by
 from memkit.tracing.statements import STATEMENT_AT, statement_numbers
 from memkit.tracing.thread_roots import ThreadRoots, is_own, this_thread
@@ -92,7 +93,17 @@ class Tracer:
 
     def _callbacks(self) -> dict[int, Callable[..., object]]:
         """The callback for each event of ``sys.monitoring``."""
-        return {sys.monitoring.events.CALL: self.last_calls.on_call}
+        events = sys.monitoring.events
+        start, resume, throw, leave = self._native.callbacks()[:4]
+        return {
+            events.CALL: self.last_calls.on_call,
+            events.PY_START: start,
+            events.PY_RESUME: resume,
+            events.PY_THROW: throw,
+            events.PY_RETURN: leave,
+            events.PY_YIELD: leave,
+            events.PY_UNWIND: leave,
+        }
 
     def _events(self) -> tuple[int, ...]:
         """The events that are wanted of all code."""
@@ -176,9 +187,8 @@ class Tracer:
         """Free all memory and descriptors. Nothing may follow, but to close it again."""
         if self._native is not None:
             self._native.close()
-            self._native = (
-                None  # it has this object's methods: both are freed at once, with no turn of the garbage collector
-            )
+            # It has this object's methods: both are freed at once, with no turn of the garbage collector.
+            self._native = None
 
 
 class LineTracer(Tracer):
@@ -203,7 +213,8 @@ class LineTracer(Tracer):
         self._wanted = wanted
         self._lead = lead
         self._made = MadeCode(functions.row)
-        self._native = Lines(meter, self._describe, self._disable, keep, with_heap)
+        self._others = OtherThreads()
+        self._native = Lines(meter, self._describe, self._disable, keep, with_heap, self._at_thread)
 
     def add(self, code: CodeType) -> None:
         """Trace a code object from now on."""
@@ -226,6 +237,7 @@ class LineTracer(Tracer):
     def resume(self) -> None:
         """Go on after a pause."""
         self._native.resume()
+        self._others.look(self._native)
 
     def sums(self) -> list[tuple[Any, ...]]:
         """The sums of the lines that have ended, for each thread and each function that ran in it.
@@ -236,8 +248,17 @@ class LineTracer(Tracer):
         """
         return list(self._native.sums())
 
+    def _at_thread(self) -> None:
+        if self._native is not None:
+            self._others.at_call(self._native)
+
+    def _thread_began(self, frame: FrameType, event: str) -> None:
+        if self._native is not None:
+            self._others.begins(self._native)
+
     def start(self) -> None:
         super().start()
+        self._others.look(self._native)
         if self._tool is not None:
             # Code that runs already will have no start event. No name may be left with this frame: that would be a cycle.
             running: list[FrameType | None] = [*sys._current_frames().values()]
@@ -247,12 +268,12 @@ class LineTracer(Tracer):
                     self._native.trace(frame.f_code)
                     frame = frame.f_back
 
-    def _describe(self, code: CodeType) -> tuple[int, int, int, list[int], CodeType | None] | None:
+    def _describe(self, code: CodeType) -> tuple[int, int, int, list[int], CodeType | None] | tuple[()] | None:
         """Number, first line, count of lines, line of each instruction, lead; None if not wanted. Called once for each."""
         named = named_after_its_file(code)
         if not self._made.look(code, self._wanted) and not wanted_by(self._wanted, code, named):
             self._watch(code)
-            return None
+            return () if self._others.concerns(code) else None
         lines = [line for _, _, line in code.co_lines() if line]
         first, last = min(lines, default=code.co_firstlineno), max(lines, default=code.co_firstlineno)
         first = min(first, code.co_firstlineno)
@@ -275,18 +296,7 @@ class LineTracer(Tracer):
         return number, first, last - first + 1, row_at, lead
 
     def _callbacks(self) -> dict[int, Callable[..., object]]:
-        events = sys.monitoring.events
-        start, resume, line, leave, throw = self._native.callbacks()
-        return {
-            events.PY_START: start,
-            events.PY_RESUME: resume,
-            events.PY_THROW: throw,
-            events.LINE: line,
-            events.PY_RETURN: leave,
-            events.PY_YIELD: leave,
-            events.PY_UNWIND: leave,
-            **super()._callbacks(),
-        }
+        return super()._callbacks() | {sys.monitoring.events.LINE: self._native.callbacks()[4]}
 
     def _events(self) -> tuple[int, ...]:
         events = sys.monitoring.events
@@ -378,17 +388,9 @@ class CallTracer(Tracer):
 
     def _callbacks(self) -> dict[int, Callable[..., object]]:
         events = sys.monitoring.events
-        start, resume, throw, leave, call, c_leave = self._native.callbacks()
-        found = {
-            events.PY_START: start,
-            events.PY_RESUME: resume,
-            events.PY_THROW: throw,
-            events.PY_RETURN: leave,
-            events.PY_YIELD: leave,
-            events.PY_UNWIND: leave,
-            **super()._callbacks(),
-        }
+        found = super()._callbacks()
         if self._builtins:
+            call, c_leave = self._native.callbacks()[4:]
             found |= {events.CALL: call, events.C_RETURN: c_leave, events.C_RAISE: c_leave}
         return found
 

@@ -247,3 +247,81 @@ def test_what_a_coroutine_held_while_it_was_suspended_it_gives_back(python, engi
     found = python(HEAD + DROPS, *engine)
     assert found["drops"] == pytest.approx(0, abs=MIB)
     assert found["main"] == pytest.approx(0, abs=MIB)
+
+
+APART = """
+import concurrent.futures
+import time
+
+def waits():
+    has_begun.release()
+    while not is_over:
+        time.sleep(0.002)
+
+def takes(size):
+    with_the_gil(room(size))
+
+def takes_and_frees():
+    for _ in range(3):
+        take = room(20)
+        with_the_gil(take)
+        time.sleep(0.01)            # so that the other thread reads memory meanwhile
+        kept.clear()
+        del take
+        time.sleep(0.01)
+
+is_over = False
+has_begun = threading.Semaphore(0)
+began_before = threading.Semaphore(0)
+older = threading.Thread(target=lambda: (began_before.acquire(), takes(20)))
+older.start()
+with memkit.record(lines=waits) as run:
+    waiting = threading.Thread(target=waits)
+    waiting.start()
+    has_begun.acquire()
+    WORK
+    time.sleep(0.01)
+    is_over = True
+    began_before.release()
+    waiting.join()
+    older.join()
+lines = run.recording.lines
+print(json.dumps([sum(line.growth for line in lines), max(line.rise for line in lines)]))
+"""
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "takes(40)",
+        "begun = threading.Thread(target=takes, args=(40,)); begun.start(); begun.join()",
+        "began_before.release(); older.join()",
+        "takes_and_frees()",
+    ],
+    ids=["main", "new", "older", "freed"],
+)
+def test_a_line_that_sleeps_has_nothing_of_what_another_thread_does(python, engine, work):
+    growth, rise = python(f"{HEAD}{APART.replace('WORK', work)}", *engine)
+    assert abs(growth) < MIB
+    assert rise < MIB
+
+
+def test_a_line_has_what_a_pool_does_that_was_there_before(python, engine):
+    took = python(
+        f"""{HEAD}
+def takes(size):
+    without_the_gil(room(size))
+
+def work():
+    job = pool.submit(takes, 30)
+    job.result()
+
+with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    pool.submit(int).result()
+    with memkit.record(lines=work) as run:
+        work()
+print(json.dumps(sum(line.growth for line in run.recording.lines)))
+""",
+        *engine,
+    )
+    assert took == close_to(30)

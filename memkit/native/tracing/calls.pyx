@@ -91,7 +91,7 @@ cdef thread_t *known_thread(calls_t *calls) noexcept:
 cdef thread_t *join_thread(calls_t *calls, int function, int thread, node_t *starter, int kind) noexcept:
     """Attach the calling thread, with a root whose function names it."""
     cdef int home = NOT_HANDED if starter == NULL else OF_A_THREAD
-    cdef thread_t *t = <thread_t *>attach_thread(&calls.tracer, sizeof(thread_t))
+    cdef thread_t *t = <thread_t *>attach_thread(&calls.tracer)
     cdef node_t *root
     if t == NULL:
         return NULL
@@ -261,7 +261,7 @@ cdef int role_of(thread_state_t *state) noexcept nogil:
 cdef int calls_open(calls_t *calls) noexcept:
     calls.tracer.role = role_of
     calls.count, calls.more = 0, -1
-    if not tracer_open(&calls.tracer, OF_CALLS):
+    if not tracer_open(&calls.tracer, OF_CALLS, sizeof(thread_t)):
         return -1
     if not code_table_open(&calls.codes) or not code_table_open(&calls.answers) or not grow_places(calls):
         calls_close(calls)

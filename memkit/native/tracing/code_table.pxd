@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t, uint64_t
 cdef enum:
     NOT_WANTED = -1
     UNKNOWN = -2
+    OF_THREADS = -3             # not traced, but it starts threads or is where they begin: its calls are told to Python
     STATEMENT_AT = 20           # the bit above the number of a row from which Python passes the number of its statement
 
 cdef enum:                      # what code does with work; may be combined

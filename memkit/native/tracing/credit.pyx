@@ -23,7 +23,9 @@ from posix.unistd cimport _SC_PAGESIZE, sysconf
 from memkit.native.meter cimport meter_read
 from memkit.native.peak cimport mark_resets, scope_take
 from memkit.native.perf_event cimport perf_fault_address
-from memkit.native.tracing.fault_counts cimport count_by_rings, count_exactly, is_attached, threads
+from memkit.native.tracing.fault_counts cimport (
+    count_by_rings, count_exactly, count_untraced, is_attached, leave_out, threads,
+)
 from memkit.native.tracing.freed cimport MUCH, freer, settle_cpu
 from memkit.native.tracing.gate cimport PERF, end_reading, nanoseconds_per_tick, process_faults, thread_faults, ticks
 from memkit.native.tracing.thread_state cimport lock_states, share_t, thread_state_t, thread_states, tracer_t, unlock_states
@@ -169,10 +171,12 @@ cdef bint look(tracer_t *tracer, thread_state_t *reader, int pass_, bint exactly
             found.known = count_exactly(tracer, reader, pass_)
         memory = meter_read(&tracer.meter)
         found.change = memory - tracer.memory
-        found.others = max(faults - tracer.faults, found.known)
         found.late = process_faults() - faults
+        if tracer.untraced:
+            found.known -= leave_out(tracer, pass_, found.known - found.late - max(faults - tracer.faults, <int64_t>0))
+        found.others = max(faults - tracer.faults, found.known)
         if memory >= 0 and found.late <= (MANY if exactly else FEW):
-            found.exact = exactly or found.others - found.known <= FEW
+            found.exact = exactly or found.others - found.known <= (0 if tracer.untraced else FEW)
             return True
     return False
 
@@ -202,7 +206,7 @@ cdef void divide(tracer_t *tracer, thread_state_t *reader, int pass_, look_t *fo
     if reader != NULL:
         reader.shares[pass_].faults = own
     while state != NULL:
-        if is_attached(tracer, state) and tracer.role != NULL and tracer.role(state) == ABSENT and state != reader:
+        if is_attached(tracer, state) and tracer.role != NULL and tracer.role(state) == HELPS and state != reader:
             others += state.shares[pass_].faults
             state.shares[pass_].faults = 0
         state = state.next
@@ -251,11 +255,22 @@ cdef void share_out(tracer_t *tracer, thread_state_t *reader, int64_t change, in
 
 
 cdef int64_t own_part(tracer_t *tracer, thread_state_t *state, int64_t above, int64_t own, int64_t others) noexcept nogil:
-    """How far a thread itself can have been above what it has now: others may have been, and had read memory themselves."""
-    if above > 0 and tracer.several and tracer.by_faults:
-        if others:
-            above = <int64_t>(<double>above * own / (own + others))
-        above = min(above, own * PAGE if above <= own * PAGE or huge_part(state, own) == 0.0 else own * HUGE)
+    """How far a thread itself can have been above what it has now: others may have been, and had read memory themselves.
+
+    Where no other thread is traced, threads without Python may have been for this one; their pages may be huge.
+    """
+    cdef int64_t apart = others, native
+    cdef bint huge
+    if above <= 0 or not tracer.by_faults or not (tracer.several or tracer.untraced):
+        return above
+    if not tracer.several:
+        apart = min(count_untraced(tracer), others) if above > MUCH and others > FEW * tracer.untraced else 0
+    native = others - apart
+    if apart:
+        above -= <int64_t>(<double>above * apart / (own + others))
+    if above > (own + native) * PAGE:
+        huge = native > FEW or huge_part(state, own) != 0.0 or (not tracer.several and state.gate.engine != PERF)
+        above = min(above, (own + native) * (HUGE if huge else PAGE))
     return above
 
 
@@ -279,12 +294,12 @@ cdef int64_t read_memory(tracer_t *tracer, thread_state_t *state) noexcept nogil
         if tracer.by_faults and (change or peak > memory):
             others = max(process_faults() - tracer.faults, <int64_t>0)
         state.above = own_part(tracer, state, peak - memory, own, others)
-        if change and (others or (change <= -MUCH and tracer.several)):
+        if change and (others or (change <= -MUCH and (tracer.several or tracer.untraced))):
             share_out(tracer, state, change, own)
         elif change:
             tracer.memory = memory
             state.credited += change
-    if tracer.several:
+    if tracer.several or tracer.untraced:
         settle_cpu(state)
     end_reading(&state.gate, began, tracer.meter.costly)
     return peak

@@ -1,42 +1,10 @@
 """Counts of page faults of each thread since they were counted last: from the rings, or from the kernel's own count."""
 
 from libc.stdint cimport int64_t
-from libc.stdio cimport snprintf
-from libc.string cimport strrchr
-from posix.fcntl cimport O_CLOEXEC, O_RDONLY, open
-from posix.unistd cimport close, read
 
-from memkit.native.decimal cimport number_at
 from memkit.native.perf_event cimport FAULT_BYTES
-from memkit.native.tracing.gate cimport PERF
-from memkit.native.tracing.thread_state cimport share_t, thread_state_t, thread_states, tracer_t
-
-cdef enum:
-    STAT = 512                  # bytes of it that are read
-
-
-cdef int64_t faults_of(thread_state_t *state) noexcept nogil:
-    """Of another thread, as ``man 5 proc`` has them in the 10th and 12th field of stat; what is known where it has ended."""
-    cdef char text[STAT]
-    cdef const char *place
-    cdef int64_t minor, length
-    cdef int fd, field
-    snprintf(text, STAT, b"/proc/self/task/%d/stat", state.tid)
-    fd = open(text, O_RDONLY | O_CLOEXEC)
-    if fd < 0:
-        return state.counted
-    length = read(fd, text, STAT - 1)
-    close(fd)
-    text[max(length, 0)] = 0
-    place = strrchr(text, c")")             # a name may have spaces and brackets
-    if place == NULL:
-        return state.counted
-    place += 4                              # the state is one letter
-    for field in range(4, 10):
-        number_at(&place)
-    minor = number_at(&place)
-    number_at(&place)
-    return minor + number_at(&place)
+from memkit.native.tracing.gate cimport PERF, faults_of_thread
+from memkit.native.tracing.thread_state cimport forget_thread, share_t, thread_state_t, thread_states, tracer_t
 
 
 cdef int threads(tracer_t *tracer) noexcept nogil:
@@ -44,7 +12,7 @@ cdef int threads(tracer_t *tracer) noexcept nogil:
     cdef thread_state_t *state = thread_states(tracer)
     cdef int count = -1
     while state != NULL:
-        count += is_attached(tracer, state)
+        count += is_attached(tracer, state) and not (state.untraced and state.helps)
         state = state.next
     return count
 
@@ -71,12 +39,39 @@ cdef int64_t count_exactly(tracer_t *tracer, thread_state_t *reader, int pass_) 
     """The same by the kernel's count of each thread, which takes some microseconds for each."""
     cdef thread_state_t *state = thread_states(tracer)
     cdef share_t *share
-    cdef int64_t sum = 0
+    cdef int64_t faults, sum = 0
     while state != NULL:
-        if state != reader and is_attached(tracer, state):
+        if state != reader and is_attached(tracer, state) and not (state.untraced and state.helps):
             share = &state.shares[pass_]
-            share.counted = faults_of(state)
+            faults = faults_of_thread(state.tid) if state.tid else state.left
+            if pass_ == 0 and state.untraced and (faults < 0 or (state.tid == 0 and faults == state.counted)):
+                forget_thread(tracer, state)
+            share.counted = faults if faults >= 0 else state.counted
             share.faults = max(share.counted - state.counted, <int64_t>0)
             sum += share.faults
+        state = state.next
+    return sum
+
+
+cdef int64_t leave_out(tracer_t *tracer, int pass_, int64_t faults) noexcept nogil:
+    """Count some faults less for threads outside of traced code, which were counted as another's before; how many."""
+    cdef thread_state_t *state = thread_states(tracer)
+    cdef int64_t less, left = faults
+    while state != NULL and left > 0:
+        if is_attached(tracer, state) and state.untraced:
+            less = min(left, state.shares[pass_].faults)
+            state.shares[pass_].faults -= less
+            left -= less
+        state = state.next
+    return faults - left
+
+
+cdef int64_t count_untraced(tracer_t *tracer) noexcept nogil:
+    """What the threads outside of traced code that do not help have had since they were counted last."""
+    cdef thread_state_t *state = thread_states(tracer)
+    cdef int64_t sum = 0
+    while state != NULL:
+        if is_attached(tracer, state) and state.untraced and not state.helps:
+            sum += max((faults_of_thread(state.tid) if state.tid else state.left) - state.counted, <int64_t>0)
         state = state.next
     return sum

@@ -8,9 +8,9 @@ it had before another can see that: up to Python 3.12, ``join`` does not wait un
 """
 
 from libc.stdint cimport int64_t
-from posix.time cimport clock_gettime, timespec
 
 from memkit.native.tracing.fault_counts cimport is_attached
+from memkit.native.tracing.gate cimport time_of_thread
 from memkit.native.tracing.thread_state cimport thread_state_t, thread_states, tracer_t
 
 cdef enum:
@@ -21,16 +21,8 @@ cdef double RETURNING = 16      # times likelier: a thread that has just returne
 cdef double OF_ANOTHER = 0.25   # how likely a thread frees what it has not taken
 
 
-cdef int64_t cpu_of(thread_state_t *state) noexcept nogil:
-    """Nanoseconds of the processor that a thread has had; 0: it has ended. The number of its clock is the kernel's."""
-    cdef timespec time
-    if clock_gettime(<int>((~<unsigned int>state.tid << 3) | 6), &time) != 0:
-        return 0
-    return time.tv_sec * <int64_t>1000000000 + time.tv_nsec
-
-
 cdef void settle_cpu(thread_state_t *state) noexcept nogil:
-    state.cpu = cpu_of(state)
+    state.cpu = time_of_thread(state.tid)
 
 
 cdef double likelihood(thread_state_t *state, thread_state_t *reader, int pass_, int64_t freed, int64_t most) noexcept nogil:
@@ -47,7 +39,7 @@ cdef thread_state_t *freer(tracer_t *tracer, thread_state_t *reader, int pass_, 
     cdef double likely, best = -1, second = 0
     while state != NULL:
         if is_attached(tracer, state):
-            now = cpu_of(state)
+            now = time_of_thread(state.tid)
             state.shares[pass_].cpu = max(now - state.cpu, <int64_t>1) if state.cpu else 1
             most = max(most, state.shares[pass_].cpu)
             if reader != NULL:          # what follows is judged by what follows

@@ -1,6 +1,6 @@
 # The gate: whether memory can have changed since it was last read. One inlined check, for each thread.
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 cdef enum:
     PERF = 0
@@ -89,6 +89,10 @@ cdef inline void end_reading(gate_t *gate, uint64_t began, bint costly) noexcept
         gate.step, gate.stale = max(rules.step, 2 * took), max(rules.stale, 2 * took)
 
 
+# Page faults of a thread of this process by its TID, at some microseconds; -1: it has ended.
+cdef int64_t faults_of_thread(int tid) noexcept nogil
+# Nanoseconds of the processor that it has had; 0: it has ended.
+cdef int64_t time_of_thread(int tid) noexcept nogil
 cdef void gate_open(gate_t *gate) noexcept nogil            # for the calling thread; RUSAGE where PERF is refused
 cdef void gate_close(gate_t *gate) noexcept nogil
 cdef double nanoseconds_per_tick() noexcept nogil

@@ -18,18 +18,23 @@ as small as that may add up for 50 microseconds before the next read finds them.
 
 from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memset, strerror
+from libc.stdio cimport snprintf
+from libc.string cimport memset, strerror, strrchr
+from posix.fcntl cimport O_CLOEXEC, O_RDONLY, open
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, mmap, munmap
-from posix.unistd cimport _SC_PAGESIZE, close, sysconf
+from posix.time cimport clock_gettime, timespec
+from posix.unistd cimport _SC_PAGESIZE, close, read, sysconf
 
 from memkit.base.errors import MeterError, UsageError
 from memkit.native.clock cimport now
+from memkit.native.decimal cimport number_at
 from memkit.native.perf_event cimport perf_head, perf_open_faults
 
 cdef enum:
     STEP = 2000                 # nanoseconds
     STALE = 50000
     CALIBRATION = 200000
+    STAT = 512                  # bytes of it that are read
 
 NAMES = ("perf", "rusage", "always")
 
@@ -75,6 +80,38 @@ cdef void gate_close(gate_t *gate) noexcept nogil:
         gate.ring = NULL
     if gate.engine == PERF:
         gate.engine = RUSAGE
+
+
+cdef int64_t faults_of_thread(int tid) noexcept nogil:
+    """As ``man 5 proc`` has them, in the 10th and 12th field of stat."""
+    cdef char text[STAT]
+    cdef const char *place
+    cdef int64_t minor, length
+    cdef int fd, field
+    snprintf(text, STAT, b"/proc/self/task/%d/stat", tid)
+    fd = open(text, O_RDONLY | O_CLOEXEC)
+    if fd < 0:
+        return -1
+    length = read(fd, text, STAT - 1)
+    close(fd)
+    text[max(length, 0)] = 0
+    place = strrchr(text, c")")             # a name may have spaces and brackets
+    if place == NULL:
+        return -1
+    place += 4                              # the state is one letter
+    for field in range(4, 10):
+        number_at(&place)
+    minor = number_at(&place)
+    number_at(&place)
+    return minor + number_at(&place)
+
+
+cdef int64_t time_of_thread(int tid) noexcept nogil:
+    """The number of its clock is the kernel's."""
+    cdef timespec time
+    if clock_gettime(<int>((~<unsigned int>tid << 3) | 6), &time) != 0:
+        return 0
+    return time.tv_sec * <int64_t>1000000000 + time.tv_nsec
 
 
 # -- all threads -------------------------------------------------------------------------------------------------------

@@ -9,10 +9,11 @@ class Lines(StackTracer):
     def __new__(
         cls,
         meter: Meter,
-        wanted: Callable[[CodeType], tuple[int, int, int, Sequence[int], CodeType | None] | None],
+        wanted: Callable[[CodeType], tuple[int, int, int, Sequence[int], CodeType | None] | tuple[()] | None],
         disable: object = None,
         keep: bool = False,
         with_heap: bool = False,
+        of_threads: Callable[[], object] | None = None,
     ) -> Self: ...
     def trace(self, code: CodeType) -> None: ...
     def pause(self) -> None: ...

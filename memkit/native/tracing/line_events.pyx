@@ -10,7 +10,8 @@ from libc.stdint cimport int64_t, uint64_t
 from memkit.native.tracing.callbacks cimport callback, owner_of, return_disable, return_none, small_int
 from memkit.native.tracing.line_rows cimport lines_flush
 from memkit.native.tracing.code_table cimport (
-    NOT_WANTED, STATEMENT_AT, UNKNOWN, add_info, code_info_t, code_table_t, index_of, row_of, set_index, set_index_of_code,
+    NOT_WANTED, OF_THREADS, STATEMENT_AT, UNKNOWN, add_info, code_info_t, code_table_t, index_of, row_of, set_index,
+    set_index_of_code,
 )
 from memkit.native.cpython cimport (
     Py_DECREF, Py_INCREF, Py_None, PyCode_Addr2Line, PyCodeObject, PyFrame_GetCode, PyFrame_GetLineNumber, PyFrameObject,
@@ -74,7 +75,7 @@ cdef PyObject *on_start(PyObject *self, PyObject **args, size_t count, PyObject 
     if not me.on:
         return return_none()
     if index < 0:
-        return return_disable(me.disable)
+        return me.told_thread() if index == OF_THREADS else return_disable(me.disable)
     t = this_thread(me)
     if t != NULL:
         enter(lines, t, index, args[0], -1, time)
@@ -221,7 +222,7 @@ cdef class Lines(StackTracer):
     ``wanted`` is called once with each code object, and returns None if it is not to be traced; otherwise the number of the
     function, the first line, the count of lines, the row of each code unit with the number of its statement, and the code
     object whose account it shares, for which ``wanted`` was called before, or None. Code objects of the same number have the
-    same lines, and the same sums.
+    same lines, and the same sums. Where it returns an empty tuple, ``of_threads`` is called at each call of the code.
     ``disable`` is ``sys.monitoring.DISABLE``. With ``keep`` one code object of each function is kept alive, for ``sums``;
     ``with_heap`` is whether a heap recording runs, which is to know the lines.
     """
@@ -230,10 +231,11 @@ cdef class Lines(StackTracer):
     cdef object wanted, disable
     cdef list kept                  # a code object of each function, or None
 
-    def __cinit__(self, Meter meter, wanted, disable=None, bint keep=False, bint with_heap=False):
+    def __cinit__(self, Meter meter, wanted, disable=None, bint keep=False, bint with_heap=False,
+                  of_threads=None):
         self.kind = TRACE
         self.sums_writer.write, self.sums_writer.whose = write_lines, &self.lines
-        self.wanted, self.disable, self.kept = wanted, disable, [] if keep else None
+        self.wanted, self.disable, self.of_threads, self.kept = wanted, disable, of_threads, [] if keep else None
         self.reads(&self.lines.tracer, meter)
         self.opened(meter, lines_open(&self.lines), "lines")
         self.lines.serials = heap.line_serials if with_heap else NULL
@@ -255,6 +257,8 @@ cdef class Lines(StackTracer):
             t = this_thread(self)
             if t != NULL:
                 on_traced_code(&self.lines, t, index, frame, what, time)
+        elif index == OF_THREADS and what == PyTrace_CALL:
+            return -(self.told_thread() == NULL)      # None is never freed
         return -1 if index == UNKNOWN else 0
 
     cdef int classify(self, object code) noexcept:
@@ -279,9 +283,9 @@ cdef class Lines(StackTracer):
         """Enter a code object with what ``wanted`` returned; the index of its function, or NOT_WANTED if that fails."""
         cdef int index
         try:
-            number, first, count, rows, lead = answer
-            index = index_of(&self.lines.numbers, key_of(number))
-            if index < 0:
+            number, first, count, rows, lead = answer or (OF_THREADS, 0, 0, (), None)
+            index = index_of(&self.lines.numbers, key_of(number)) if number >= 0 else number
+            if index == UNKNOWN:
                 index = self.add_function(code, number, first, count, rows, lead)
         except Exception:                   # there may be no memory left for this
             index = NOT_WANTED
@@ -375,10 +379,10 @@ cdef class Lines(StackTracer):
         return found
 
     def callbacks(self):
-        """The callbacks for ``sys.monitoring``: start, resume, line, leave, throw."""
+        """The callbacks for ``sys.monitoring``: start, resume, throw, leave, line."""
         return (
-            callback(self, on_start), callback(self, on_resume), callback(self, on_line), callback(self, on_leave),
-            callback(self, on_throw),
+            callback(self, on_start), callback(self, on_resume), callback(self, on_throw), callback(self, on_leave),
+            callback(self, on_line),
         )
 
     def read_cost(self):

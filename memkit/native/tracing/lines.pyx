@@ -21,7 +21,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from memkit.native.tracing.code_table cimport code_table_close, code_table_open
-from memkit.native.tracing.credit cimport ABSENT, WORKS, read_memory
+from memkit.native.tracing.credit cimport ABSENT, HELPS, WORKS, read_memory
 from memkit.native.tracing.gate cimport must_read
 from memkit.native.tracing.greenlets cimport forget_asides, free_asides
 from memkit.native.tracing.thread_state cimport (
@@ -86,7 +86,7 @@ cdef void forget_activations(lines_t *lines) noexcept:
 
 cdef thread_t *join_thread(lines_t *lines) noexcept:
     """The calling thread's state, attached at its first event."""
-    cdef thread_t *t = <thread_t *>attach_thread(&lines.tracer, sizeof(thread_t))
+    cdef thread_t *t = <thread_t *>attach_thread(&lines.tracer)
     if t == NULL:
         return NULL
     if t.stack == NULL and not grow_stack(t):
@@ -221,13 +221,13 @@ cdef void unwind_to(lines_t *lines, thread_t *t, int place, uint64_t time) noexc
 # -- open and close ----------------------------------------------------------------------------------------------------
 
 cdef int role_of(thread_state_t *state) noexcept nogil:
-    """A thread outside of traced code is as good as one without Python."""
-    return WORKS if load_depth((<thread_t *>state).depth) else ABSENT
+    """A thread outside of traced code that works for it is as good as one without Python."""
+    return WORKS if load_depth((<thread_t *>state).depth) else HELPS if state.helps else ABSENT
 
 
 cdef int lines_open(lines_t *lines) noexcept:
     lines.tracer.role = role_of
-    if not tracer_open(&lines.tracer, OF_LINES):
+    if not tracer_open(&lines.tracer, OF_LINES, sizeof(thread_t)):
         return -1
     if not code_table_open(&lines.codes) or not code_table_open(&lines.numbers):
         code_table_close(&lines.codes)

@@ -38,6 +38,9 @@ cdef struct thread_state_t:     # the first field of the struct that a tracer ha
     int64_t pending_above       # and how far memory was above that
     int64_t reads
     bint owned                  # by a thread that has not ended
+    bint untraced               # it has had no event: only its TID and its page faults are known, and no gate is open
+    int64_t left                # page faults of untraced threads that have ended, where `tid` is 0: for all of these
+    bint helps                  # outside of traced code it may be working for it, as a thread of a pool does
     bint ending                 # its last call of Python has ended: it frees nothing more that was the program's
     int64_t generation          # of the tracer that it is attached to
     thread_state_t *next
@@ -47,6 +50,8 @@ cdef struct tracer_t:
     int slot
     bint scoped                 # the kernel keeps a high-water mark of what the meter reads
     bint several                # threads were attached at the same time
+    int untraced                # attached threads that are, and do not help
+    size_t size                 # bytes of a thread's struct
     bint by_faults              # what the meter reads rises by page faults only
     int (*role)(thread_state_t *) noexcept nogil        # see memkit.native.tracing.credit; NULL: all threads work
     int64_t generation          # 0: not open yet, -1: closed; no thread state has either
@@ -61,11 +66,15 @@ cdef struct tracer_t:
 
 # -- under the GIL, but for what is nogil
 
-cdef bint tracer_open(tracer_t *tracer, int kind) noexcept      # False: SLOTS are open
+cdef bint tracer_open(tracer_t *tracer, int kind, size_t size) noexcept     # False: SLOTS are open
 cdef void tracer_close(tracer_t *tracer) noexcept               # no reading may follow; the thread states stay
 cdef thread_state_t *thread_states(tracer_t *tracer) noexcept nogil          # of all threads, linked; NULL: none, or closed
 # The state of the calling thread, ready for use; NULL: no memory, or the tracer is closed.
-cdef thread_state_t *attach_thread(tracer_t *tracer, size_t size) noexcept
+cdef thread_state_t *attach_thread(tracer_t *tracer) noexcept
+# Attach a thread that need not have an event, or say of one that is attached whether it helps.
+cdef void know_thread(tracer_t *tracer, int tid, bint helps) noexcept
+cdef void forget_thread(tracer_t *tracer, thread_state_t *state) noexcept nogil     # an untraced one, of which all is known
+cdef thread_state_t *state_of_thread(tracer_t *tracer, int tid) noexcept nogil      # NULL: it is not attached
 cdef void detach_thread(thread_state_t *state) noexcept                   # it is not ready, and will be attached again
 cdef void lock_states() noexcept nogil          # no ring is unmapped until unlock_states
 cdef void unlock_states() noexcept nogil

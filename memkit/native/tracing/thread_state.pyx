@@ -8,7 +8,9 @@ mappings are closed when the thread ends.
 from memkit.native.heap.own cimport own_calloc
 from libc.stdint cimport int64_t, uint64_t
 
-from memkit.native.tracing.gate cimport PERF, gate_close, gate_open, process_faults, thread_faults
+from memkit.native.tracing.gate cimport (
+    PERF, RUSAGE, faults_of_thread, gate_close, gate_open, process_faults, thread_faults, time_of_thread,
+)
 from memkit.native.meter cimport meter_read
 from memkit.native.peak cimport scope_close, scope_open
 from memkit.native.threads cimport (
@@ -53,12 +55,33 @@ cdef void close_state(thread_state_t *state) noexcept nogil:
 cdef void at_thread_end(void *own) noexcept nogil:
     """The ring stays mapped until the state is used again: another thread may be looking at it."""
     cdef thread_state_t *state = <thread_state_t *>own
+    cdef int slot
     pthread_mutex_lock(&lock)
-    if state.scope.open:
-        scope_close(&state.scope)
-    state.generation = 0
-    state.owned = False
+    if not state.untraced:
+        if state.scope.open:
+            scope_close(&state.scope)
+        state.generation = 0
+        state.owned = False
+    for slot in range(SLOTS):
+        if tracers[OF_LINES][slot] != NULL:
+            leave_faults(tracers[OF_LINES][slot])
     pthread_mutex_unlock(&lock)
+
+
+cdef void leave_faults(tracer_t *tracer) noexcept nogil:
+    """What this thread did is still to be considered, if it is an untraced one: one state has that of all that end."""
+    cdef thread_state_t *state = state_of_thread(tracer, own_tid())
+    cdef thread_state_t *others = state_of_thread(tracer, 0)
+    if state == NULL or not state.untraced:
+        return
+    if others != NULL or state.helps:
+        if not state.helps:
+            others.left += max(thread_faults() - state.counted, <int64_t>0)
+            tracer.untraced -= 1
+        state.generation = 0
+        state.owned = False
+    else:
+        state.left, state.tid = thread_faults(), 0
 
 
 cdef void in_forked_child() noexcept nogil:
@@ -75,10 +98,10 @@ cdef void in_forked_child() noexcept nogil:
                 state.gate.ring = NULL              # other memory may be mapped there
                 gate_close(&state.gate)
                 state.generation = 0
-                state.owned = state == own          # there is no other thread here
+                state.owned = state == own and not state.untraced           # there is no other thread here
                 state = state.next
             if tracers[kind][slot] != NULL:
-                tracers[kind][slot].faults = -1
+                tracers[kind][slot].faults, tracers[kind][slot].untraced = -1, 0
 
 
 cdef void initialise() noexcept:
@@ -96,10 +119,10 @@ cdef void initialise() noexcept:
 
 # -- tracers -----------------------------------------------------------------------------------------------------------
 
-cdef bint tracer_open(tracer_t *tracer, int kind) noexcept:
+cdef bint tracer_open(tracer_t *tracer, int kind, size_t size) noexcept:
     global generations
     initialise()
-    tracer.kind, tracer.slot = kind, 0
+    tracer.kind, tracer.slot, tracer.size, tracer.untraced = kind, 0, size, 0
     while tracer.slot < SLOTS and tracers[kind][tracer.slot] != NULL:
         tracer.slot += 1
     if tracer.slot == SLOTS:
@@ -117,10 +140,11 @@ cdef void tracer_close(tracer_t *tracer) noexcept:
     state = states[tracer.kind][tracer.slot]
     while state != NULL:
         close_state(state)
+        state.owned = state.owned and not state.untraced        # the other threads know theirs
         state.reads = 0
         state = state.next
-    pthread_mutex_unlock(&lock)
     tracers[tracer.kind][tracer.slot] = NULL
+    pthread_mutex_unlock(&lock)
     tracer.generation = -1          # another tracer may have the slot from now on
 
 
@@ -128,22 +152,40 @@ cdef thread_state_t *thread_states(tracer_t *tracer) noexcept nogil:
     return load(states[tracer.kind][tracer.slot]) if is_open(tracer) else NULL
 
 
-cdef thread_state_t *attach_thread(tracer_t *tracer, size_t size) noexcept:
-    cdef thread_state_t *state
-    cdef thread_state_t *other
-    if not is_open(tracer):
-        return NULL
-    state = <thread_state_t *>pthread_getspecific(keys[tracer.kind][tracer.slot])
+cdef thread_state_t *free_state(tracer_t *tracer, bint untraced) noexcept:
+    """A state that no thread has, and that only untraced threads had, or none of these; NULL: no memory."""
+    cdef thread_state_t *state = states[tracer.kind][tracer.slot]
+    while state != NULL and (state.owned or state.untraced != untraced):
+        state = state.next
     if state == NULL:
-        state = states[tracer.kind][tracer.slot]
-        while state != NULL and state.owned:
-            state = state.next
-    if state == NULL:
-        state = <thread_state_t *>own_calloc(1, size)
+        state = <thread_state_t *>own_calloc(1, tracer.size)
         if state == NULL:
             return NULL
         state.next = states[tracer.kind][tracer.slot]
         publish(states[tracer.kind][tracer.slot], state)
+    state.helps = False
+    return state
+
+
+cdef thread_state_t *attach_thread(tracer_t *tracer) noexcept:
+    cdef thread_state_t *state
+    cdef thread_state_t *other
+    cdef int64_t counted = -1
+    if not is_open(tracer):
+        return NULL
+    if tracer.faults < 0:
+        count_afresh(tracer)
+    state = <thread_state_t *>pthread_getspecific(keys[tracer.kind][tracer.slot])
+    other = state_of_thread(tracer, own_tid())
+    if state == NULL or state.untraced:
+        state = free_state(tracer, False)
+    if state == NULL:
+        return NULL
+    if state.generation != tracer.generation:
+        state.helps = False
+    if other != NULL and other.untraced:
+        counted, state.helps = other.counted, other.helps
+        forget_thread(tracer, other)
     pthread_mutex_lock(&lock)
     close_state(state)
     pthread_mutex_unlock(&lock)
@@ -152,15 +194,63 @@ cdef thread_state_t *attach_thread(tracer_t *tracer, size_t size) noexcept:
     state.cpu = 0
     other = thread_states(tracer)
     while other != NULL and not tracer.several:
-        tracer.several = other.generation == tracer.generation
+        tracer.several = other.generation == tracer.generation and not other.untraced
         other = other.next
     gate_open(&state.gate)
     if tracer.scoped:
         scope_open(&state.scope)
     begin_to_count(tracer, state)
+    if counted >= 0:                # what it did meanwhile is its own
+        state.counted = counted
     state.generation = tracer.generation
     pthread_setspecific(keys[tracer.kind][tracer.slot], state)
     return state
+
+
+cdef thread_state_t *state_of_thread(tracer_t *tracer, int tid) noexcept nogil:
+    cdef thread_state_t *state = thread_states(tracer)
+    while state != NULL and not (state.generation == tracer.generation and state.tid == tid):
+        state = state.next
+    return state
+
+
+cdef void know_thread(tracer_t *tracer, int tid, bint helps) noexcept:
+    cdef thread_state_t *state = state_of_thread(tracer, tid)
+    cdef int64_t faults
+    if not is_open(tracer):
+        return
+    if state != NULL:
+        tracer.untraced += (state.helps - helps) if state.untraced else 0
+        state.helps = helps
+    else:
+        faults = faults_of_thread(tid)
+        state = free_state(tracer, True) if faults >= 0 else NULL
+        if state == NULL:
+            return
+        state.owned, state.untraced, state.helps = True, True, helps
+        state.gate.engine, state.tid, state.cpu, state.counted = RUSAGE, tid, time_of_thread(tid), faults
+        state.generation = tracer.generation
+        tracer.untraced += not helps
+    if tid == own_tid() and pthread_getspecific(keys[tracer.kind][tracer.slot]) == NULL:
+        pthread_setspecific(keys[tracer.kind][tracer.slot], state)      # its end is to be noticed
+
+
+cdef void forget_thread(tracer_t *tracer, thread_state_t *state) noexcept nogil:
+    pthread_mutex_lock(&lock)
+    if state.generation == tracer.generation and (state.tid or state.left == state.counted):
+        tracer.untraced -= not state.helps
+        state.generation = 0
+        state.owned = False
+    pthread_mutex_unlock(&lock)
+
+
+cdef void count_afresh(tracer_t *tracer) noexcept:
+    """What the threads did that are known was done before the first thread was attached."""
+    cdef thread_state_t *state = thread_states(tracer)
+    while state != NULL:
+        if state.generation == tracer.generation and state.untraced:
+            state.counted = max(faults_of_thread(state.tid), state.counted)
+        state = state.next
 
 
 cdef void begin_to_count(tracer_t *tracer, thread_state_t *state) noexcept nogil:
@@ -205,7 +295,7 @@ cdef int worst_gate(tracer_t *tracer) noexcept nogil:
     cdef thread_state_t *state = thread_states(tracer)
     cdef int worst = 0
     while state != NULL:
-        if state.generation == tracer.generation:
+        if state.generation == tracer.generation and not state.untraced:
             worst = max(worst, state.gate.engine)
         state = state.next
     return worst

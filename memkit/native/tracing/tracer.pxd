@@ -27,6 +27,8 @@ cdef class Tracer(HookChain):
     cdef int opened(self, Meter meter, int refused, str what) except -1     # raises if it cannot be opened
     cdef PyObject *watched[MOST_WATCHED]        # C functions, by their definitions, before which `before` is called
     cdef object before
+    cdef object of_threads          # called where a thread starts another, and where one begins
+    cdef PyObject *told_thread(self) noexcept   # call it, and return a new reference to None; NULL: the program raised
     cdef int run_before(self) noexcept          # 0, or -1 with an exception that the program raised
     # What a function of Python returns; None: it failed, perhaps with an exception that the program raised, and that is set.
     cdef object ask(self, function, tuple arguments)

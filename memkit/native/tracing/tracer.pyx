@@ -5,16 +5,23 @@ Events come from callbacks of ``sys.monitoring``, or from a trace or profile hoo
 
 from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
+from libc.stdlib cimport free, malloc
 
 from memkit.base.errors import MeterError
-from memkit.native.tracing.callbacks cimport method_definition
+from memkit.native.cpython cimport (
+    PyInterpreterState_Get, PyInterpreterState_ThreadHead, PyThreadState, PyThreadState_Get, PyThreadState_Next,
+)
+from memkit.native.tracing.callbacks cimport method_definition, return_none_unless_raised
 from memkit.native.heap.own cimport mute, unmute
 from memkit.native.journal cimport Journal, capsule_of
 from memkit.native.meter cimport Meter, meter_open, meter_read
+from memkit.native.tracing.credit cimport ABSENT
 from memkit.native.tracing.credit import BY_FAULTS
 from memkit.native.tracing.gate import NAMES
 from memkit.native.tracing.hook_chain cimport HookChain
-from memkit.native.tracing.thread_state cimport SLOTS, tracer_t, worst_gate
+from memkit.native.tracing.thread_state cimport (
+    SLOTS, know_thread, state_of_thread, thread_state_t, tracer_t, worst_gate,
+)
 
 cdef extern from "Python.h":
     void PyErr_SetObject(object, object) noexcept
@@ -114,6 +121,44 @@ cdef class Tracer(HookChain):
         if not self.running_python:
             self.free_all()
 
+    def unknown_threads(self):
+        """The threads of Python that are neither traced nor known: of each its identifier, and its TID."""
+        cdef PyThreadState *state
+        cdef unsigned long *found
+        cdef int i, most = 0, count = 0
+        state = PyInterpreterState_ThreadHead(PyInterpreterState_Get())
+        while state != NULL:
+            most += 1
+            state = PyThreadState_Next(state)
+        found = <unsigned long *>malloc(2 * most * sizeof(unsigned long))
+        if found == NULL:
+            return []
+        state = PyInterpreterState_ThreadHead(PyInterpreterState_Get())
+        while state != NULL and count < most:       # Python must not run in here: a thread could leave the list
+            if state.native_thread_id and state_of_thread(self.threads, <int>state.native_thread_id) == NULL:
+                found[2 * count], found[2 * count + 1] = state.thread_id, state.native_thread_id
+                count += 1
+            state = PyThreadState_Next(state)
+        try:
+            return [(found[2 * i], found[2 * i + 1]) for i in range(count)]
+        finally:
+            free(found)
+
+    def know_thread(self, int tid, bint helps):
+        """What a thread does outside of traced code is its own, or with ``helps`` may be done for traced code."""
+        know_thread(self.threads, tid, helps)
+
+    def is_at_work(self):
+        """Whether this thread is in traced code, or may be working for it."""
+        cdef thread_state_t *state = state_of_thread(self.threads, <int>PyThreadState_Get().native_thread_id)
+        return state != NULL and (self.threads.role == NULL or self.threads.role(state) != ABSENT)
+
+    def thread_ends(self):
+        """This thread ends: what it did since it was looked at is counted once it has ended."""
+        cdef thread_state_t *state = state_of_thread(self.threads, <int>PyThreadState_Get().native_thread_id)
+        if state != NULL:
+            know_thread(self.threads, state.tid, state.helps)
+
     def watch_calls(self, functions, before):
         """Call ``before`` ahead of some C functions, where events of C functions come."""
         cdef int i
@@ -124,6 +169,10 @@ cdef class Tracer(HookChain):
     cdef int run_before(self) noexcept:
         self.ask(self.before, ())
         return -(PyErr_Occurred() != NULL)
+
+    cdef PyObject *told_thread(self) noexcept:
+        self.ask(self.of_threads, ())
+        return return_none_unless_raised()
 
     cdef object ask(self, function, tuple arguments):
         raised = found = None
