@@ -486,6 +486,40 @@ def test_the_command_printed_for_a_failed_report_makes_it(plugin, memkit_run, in
     assert (tmp_path / "the report's.txt").read_text() == "-c pass --ink x\n"
 
 
+def only_stderr(file):
+    return {"capture_output": False, "stdout": subprocess.PIPE, "stderr": file}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+@pytest.mark.parametrize("code", [0, 3])
+@pytest.mark.parametrize("options", [(), ("--csv", "samples.csv"), ("--live",)], ids=" ".join)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_stderr_leaves_the_exit_code_to_the_program(memkit_run, tmp_path, code, options, unbuffered):
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "wb", buffering=0) as full:
+        run = memkit_run("-c", f"print('runs'); exit({code})", options=options, env=environment, **only_stderr(full))
+    assert (run.returncode, run.stdout) == (code, "runs\n")
+    assert run.recording is not None
+    assert (tmp_path / "samples.csv").exists() == ("--csv" in options)
+
+
+def test_a_program_runs_though_nobody_reads_what_memkit_says_before(memkit_run, tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        # No terminal: that there is none for the status line is said first.
+        run = memkit_run(
+            "-c",
+            "print('runs'); exit(3)",
+            options=("--live",),
+            **only_stderr(writer),
+            start_new_session=True,
+        )
+    finally:
+        os.close(writer)
+    assert (run.returncode, run.stdout) == (3, "runs\n")
+
+
 def test_a_failed_report_does_not_replace_the_exit_code_of_the_program(plugin, memkit_run, memkit):
     plugin("bad", FAILS.format(hook="report", arguments="recording", error="ValueError(1)"))
     run = memkit_run("-c", "raise SystemExit(7)")

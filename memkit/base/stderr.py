@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from memkit.base.units import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from io import FileIO
     from typing import Any, TextIO
 
@@ -31,6 +32,45 @@ def direct(stream: TextIO) -> TextIO:
     """
     raw = getattr(getattr(stream, "buffer", None), "raw", None)
     return stream if raw is None or sys.platform == "win32" else _Direct(stream, raw)  # type: ignore[return-value]
+
+
+@contextmanager
+def unfailing() -> Iterator[None]:
+    """Meanwhile what cannot be written on stderr is dropped, since it is full or closed: that is no failure of a command.
+
+    A pipe that nobody reads any more is still an error, by which a command ends early.
+    """
+    before = sys.stderr
+    if before is not None:
+        sys.stderr = _Unfailing(direct(before))
+    try:
+        yield
+    finally:
+        if before is not None:
+            sys.stderr = before
+
+
+class _Unfailing:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            raise
+        except (OSError, ValueError):
+            return len(text)
+
+    def writelines(self, lines: Iterator[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        self.write("")
 
 
 class _Direct:

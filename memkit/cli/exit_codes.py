@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from memkit.base.errors import FormatError, MemkitError, UsageError
+from memkit.base.stderr import unfailing
 from memkit.cli.printing import say
 
 FAILED, WRONG_USAGE, OVER, INTERRUPTED = 1, 2, 3, 130
@@ -15,10 +16,11 @@ FAILED, WRONG_USAGE, OVER, INTERRUPTED = 1, 2, 3, 130
 
 def guarded(name: str, command: Callable[[str, list[str]], int], words: list[str]) -> int:
     """Run a command; what it refuses is one line on stderr."""
-    try:
-        return _code_of(name, command, words)
-    finally:
-        _flush()
+    with unfailing():
+        try:
+            return _code_of(name, command, words)
+        finally:
+            _flush()
 
 
 def _code_of(name: str, command: Callable[[str, list[str]], int], words: list[str]) -> int:

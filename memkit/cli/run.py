@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import suppress
 
 from memkit.base import paths
 from memkit.base.errors import UsageError, nearest
@@ -113,7 +114,8 @@ def _launched(
     """How a program ended that was run to its end. ``afterwards`` handles the signals that come when it has."""
 
     def complain(text: str) -> None:
-        say(f"{name}: {text}")
+        with suppress(BrokenPipeError):  # the program is run, whoever reads this
+            say(f"{name}: {text}")
 
     if program.mode == "program":
         from memkit.run.any_program import run
