@@ -6,6 +6,8 @@ measures on the command line, and a recorded process to those that it spawns in 
 
 from __future__ import annotations
 
+from memkit.base.errors import UsageError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -70,15 +72,21 @@ class Settings:
 
     @classmethod
     def from_words(cls, words: Iterable[str]) -> Self:
-        """The settings that ``to_words`` made the words of."""
+        """The settings that ``to_words`` made the words of. Raises ``UsageError`` for a word that it does not make."""
         found: dict[str, object] = {}
         targets: dict[str, list[str]] = {}
         for word in words:
-            name, _, text = word.partition("=")
+            name, equals, text = word.partition("=")
+            if not name or not equals:
+                raise UsageError(f"the word {word!r} is not NAME=VALUE")
             if name in _TARGETS:
                 targets.setdefault(name, []).append(text)
+            elif isinstance(getattr(cls, name, None), bool):
+                if text not in ("yes", "no"):
+                    raise UsageError(f"the word {word!r} is neither '{name}=yes' nor '{name}=no'")
+                found[name] = text == "yes"
             else:
-                found[name] = text == "yes" if isinstance(getattr(cls, name, None), bool) else text
+                found[name] = text
         if "" in targets.get("calls", ()):
             found["calls"] = True
             del targets["calls"]

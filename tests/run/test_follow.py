@@ -510,6 +510,15 @@ def test_forks_record_themselves_where_they_may_not_open_the_file(memkit_run, sc
     assert done.recording.unread == 0
 
 
+@pytest.mark.parametrize("text", ["", "{version}", "{version} path=run.memkit", "2.7\x1fpath=run.memkit"])
+def test_an_environment_that_is_empty_or_of_another_python_asks_nothing(plain, tmp_path, text):
+    text = text.format(version=f"{sys.version_info[0]}.{sys.version_info[1]}")
+    ours = {"MEMKIT_FOLLOW": text, "PYTHONPATH": child_process.FOLDER}
+    done = plain("-c", "print('ran')", env={**os.environ, **ours})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("setting", "reason"),
     [
@@ -519,6 +528,12 @@ def test_forks_record_themselves_where_they_may_not_open_the_file(memkit_run, sc
         ("path=gone.memkit", "cannot record into 'gone.memkit': No such file or directory"),
         ("lines=a.py", "it names no recording"),
         ("path=", "it names no recording"),
+        ("", "the word '' is not NAME=VALUE"),
+        ("path=notes.txt\x1f", "the word '' is not NAME=VALUE"),
+        ("path=notes.txt\x1f\x1finterval=5ms", "the word '' is not NAME=VALUE"),
+        ("path=notes.txt\x1fcalls", "the word 'calls' is not NAME=VALUE"),
+        ("path=notes.txt\x1f=yes", "the word '=yes' is not NAME=VALUE"),
+        ("path=notes.txt\x1fheap=maybe", "the word 'heap=maybe' is neither 'heap=yes' nor 'heap=no'"),
         ("path=notes.txt\x1fcolour=red", "there is no setting 'colour'"),
         ("path=notes.txt\x1finterval=soon", "'soon'"),
         ("path=notes.txt\x1fmeter=a=b", "No module named 'b'"),
