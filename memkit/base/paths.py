@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
+OWNERS = 0o600
+"""The permissions of a new file that is written while a program runs: it has command lines, or what code is called."""
+
 
 def text_of(path: object, refusal: type[MemkitError] = UsageError) -> str:
     """A path as text. Raises ``refusal`` for what can be none."""

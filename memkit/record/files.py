@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from io import BytesIO
 
 _CLAIM_SECONDS = 1
-_PRIVATE = 0o600  # command lines are in a recording, and these may have passwords in them
 
 
 def _refuse_special(path: str, *allowed: int) -> None:
@@ -55,7 +54,7 @@ def opened_table(path: str, head: str, kind: str) -> int:
     path = table_path(path, head, kind)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     try:
-        fd = os.open(path, flags, 0o666)
+        fd = os.open(path, flags, paths.OWNERS)
     except OSError as error:
         raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
     if os.path.isfile(path):
@@ -97,7 +96,7 @@ def place_for(given: str | None, program: str) -> tuple[str, bool]:
     for number in range(1, 1000):
         path = os.path.join(here, f"{first}{f'-{number}' if number > 1 else ''}{file_format.SUFFIX}")
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _PRIVATE))
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, paths.OWNERS))
             return path, True
         except FileExistsError:
             continue
@@ -116,7 +115,7 @@ def opened(path: str) -> int:
     """A descriptor that appends to an empty recording of this name."""
     _refuse_special(path)
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), _PRIVATE)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), paths.OWNERS)
     except OSError as error:
         raise UsageError(f"cannot record into {path!r}: {error.strerror}") from None
     if os.fstat(fd).st_size and not file_format.is_recording(path):

@@ -106,6 +106,20 @@ def test_a_python_program_has_memory_and_the_calls_of_its_functions(run, script,
         )
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs permissions")
+def test_a_file_is_its_owners_unless_it_was_there_before(run, script, tmp_path):
+    (tmp_path / "shared.dat").touch(0o644)
+    words = ["python", script("pass")]
+    before = os.umask(0o022)
+    try:
+        for options in ([], ["-o", "named.dat"], ["-o", "shared.dat"]):
+            assert run("run", *options, *words).returncode == 0
+    finally:
+        os.umask(before)
+    modes = {path.name[:8]: path.stat().st_mode & 0o777 for path in tmp_path.glob("*.dat")}
+    assert modes == {"mprofile": 0o600, "named.da": 0o600, "shared.d": 0o644}
+
+
 def test_a_peak_between_two_samples_is_in_the_file(run, script, tmp_path, exact_peaks):
     """mprof saw nothing between two samples."""
     text = NESTED.replace("kept = outer()", "outer().close()")

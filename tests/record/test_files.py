@@ -134,7 +134,7 @@ def test_without_a_name_a_folder_that_is_gone_is_refused(installed, plain):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs permissions")
-def test_a_recording_is_its_owners_unless_it_was_there_before(tmp_path, monkeypatch):
+def test_a_new_file_is_its_owners_and_an_old_one_keeps_its_permissions(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = os.umask(0o022)
     try:
@@ -142,10 +142,13 @@ def test_a_recording_is_its_owners_unless_it_was_there_before(tmp_path, monkeypa
         named, _ = files.place_for(None, "job.py")
         (tmp_path / "shared.memkit").touch(0o644)
         os.close(files.opened("shared.memkit"))
+        os.close(files.opened_table("new.csv", "a,b", "log"))
+        (tmp_path / "shared.csv").touch(0o644)
+        os.close(files.opened_table("shared.csv", "a,b", "log"))
     finally:
         os.umask(before)
-    modes = [os.stat(path).st_mode & 0o777 for path in ("new.memkit", named, "shared.memkit")]
-    assert modes == [0o600, 0o600, 0o644]
+    modes = [os.stat(path).st_mode & 0o777 for path in ("new.memkit", named, "shared.memkit", "new.csv", "shared.csv")]
+    assert modes == [0o600, 0o600, 0o644, 0o600, 0o644]
 
 
 @pytest.mark.parametrize("path", ["a.memkit", None])

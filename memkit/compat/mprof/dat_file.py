@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import BinaryIO, Protocol, TypeVarTuple
 
+from memkit.base import paths
 from memkit.base.errors import UsageError
 from memkit.base.units import SECOND
 from memkit.model import mprof_file
@@ -29,7 +30,9 @@ class DatFile:
         try:
             if os.path.isfile(path) and os.path.getsize(path) and not mprof_file.is_mprofile(path):
                 raise UsageError(f"{path!r} is not a file of mprof's, so it is left alone: give -o another name")
-            self._file = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 (closed by close)
+            self._file = open(  # noqa: SIM115 (closed by close)
+                path, "a", encoding="utf-8", errors="backslashreplace", opener=_opened_for_its_owner
+            )
         except OSError as error:
             raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
 
@@ -63,6 +66,10 @@ class DatFile:
             act(*values)
         except OSError as error:
             self.lost = self.lost or f"{self._path!r} is incomplete: {error.strerror}"
+
+
+def _opened_for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, paths.OWNERS)
 
 
 class Memory(Protocol):

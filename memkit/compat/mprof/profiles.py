@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Literal, TypedDict
 
+from memkit.base import paths
 from memkit.base.errors import UsageError
 from memkit.model import mprof_file
 
@@ -29,7 +30,7 @@ def new_profile() -> str:
     while True:
         name = time.strftime(f"mprofile_{STAMP}.dat", time.localtime(moment))
         try:
-            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, paths.OWNERS))
             return os.path.abspath(name)
         except FileExistsError:
             moment += 1

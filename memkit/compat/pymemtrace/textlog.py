@@ -9,6 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
+from memkit.base import paths
 from memkit.base.errors import lost_rows
 from memkit.system import engine
 
@@ -132,7 +133,7 @@ class TextLog:
 
     def _open(self, path: str) -> None:
         """Create the file and write its head. Raises ``OSError``."""
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, paths.OWNERS)
         journal = self._journal = engine.Journal(fd, os.path.abspath(path))
         message = f"{self._message}\n" if self._message is not None else ""
         self._write(f"{message}SOF\n{self._head()}\n")
