@@ -52,7 +52,7 @@ cdef void write_site(flush_t *flush, journal_t *journal, uint32_t site, heap_sum
     row[2], row[3], row[4], row[5] = sums.allocated, sums.freed, sums.blocks, sums.blocks_freed
     row[6], row[7], row[8] = heap.at_peak[site], sums.temporary, sums.temporary_line
     flush.written[site].allocated, flush.written[site].freed = sums.allocated, sums.freed
-    flush.written[site].at_peak = heap.at_peak[site]
+    flush.written[site].at_peak = row[6]            # it may change meanwhile
     journal_row(journal, b"heap", row, 9)
 
 

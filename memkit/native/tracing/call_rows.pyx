@@ -5,14 +5,14 @@ from libc.string cimport memset
 
 from memkit.native.journal cimport NOTHING, journal_row, journal_t
 from memkit.native.tracing.calls cimport (
-    CHUNK, CHUNKS, NOT_HANDED, call_t, calls_t, load_count, node_at, node_t, rise_of, rises_of, stack_t, thread_level,
-    thread_t,
+    CHUNK, CHUNKS, NOT_HANDED, call_t, calls_t, load_count, node_at, node_t, rise_of, rises_of, stack_t, sums_of, sums_t,
+    thread_level, thread_t,
 )
 from memkit.native.changes cimport changes_t, choose, is_chosen, is_little, is_little_share, size_of_change
 from memkit.native.tracing.credit cimport estimate
 from memkit.native.tracing.gate cimport nanoseconds_per_tick, ticks
 from memkit.native.tracing.greenlets cimport write_untold
-from memkit.native.tracing.thread_state cimport new_reads, thread_state_t, thread_states
+from memkit.native.tracing.thread_state cimport new_reads, pending_of, thread_state_t, thread_states
 
 cdef extern from *:
     stack_t *load_stack "memkit_load"(stack_t *) noexcept nogil
@@ -26,8 +26,9 @@ cdef inline void begin_open(calls_t *calls, node_t *node) noexcept nogil:
     """Reset what this flush finds running, at the first use."""
     if node.open_flush != calls.flushes:
         node.open_flush = calls.flushes
-        node.open_rise = node.open_rises = node.open_growth = 0
-        node.open_time = 0
+        node.open_rise = node.open_rises = 0
+        memset(&node.open, 0, sizeof(sums_t))
+        node.charged.time, node.charged.growth, node.charged.peak = node.time, node.growth, node.peak
 
 
 cdef void add_running(calls_t *calls, thread_t *t, int64_t level) noexcept nogil:
@@ -55,21 +56,20 @@ cdef void find_running(calls_t *calls) noexcept nogil:
     while state != NULL:
         t = <thread_t *>state
         if load_node(t.top) != NULL:
-            add_running(calls, t, thread_level(t) + state.pending + state.pending_above)
+            add_running(calls, t, thread_level(t) + pending_of(state) + state.pending_above)
         state = state.next
 
 
-cdef void write_row(
-    calls_t *calls, journal_t *journal, node_t *node, uint64_t time, int64_t growth, int64_t peak
-) noexcept nogil:
+cdef void write_row(calls_t *calls, journal_t *journal, node_t *node) noexcept nogil:
     cdef int64_t row[11]
-    if node.written_peak < 0 and node.home != NOT_HANDED:
+    if node.written.peak < 0 and node.home != NOT_HANDED:
         row[0], row[1], row[2] = node.id, node.home if node.home >= 0 else NOTHING, node.kind
         journal_row(journal, b"handed", row, 3)
     row[0], row[1], row[2], row[3] = node.id, node.parent if node.parent >= 0 else NOTHING, node.function, node.thread
-    row[4], row[5], row[6], row[7] = node.calls, <int64_t>(time * calls.tick), growth, peak
+    node.written = sums_of(calls, node)
+    row[4], row[5] = node.calls, <int64_t>(node.written.time * calls.tick)
+    row[6], row[7] = node.written.growth, node.written.peak
     row[8], row[9], row[10] = rise_of(calls, node), rises_of(calls, node), node.about
-    node.written_time, node.written_growth, node.written_peak = node.time, node.growth, node.peak
     node.written_rise, node.written_rises = row[8], row[9]
     journal_row(journal, b"call", row, 11)
 
@@ -77,44 +77,42 @@ cdef void write_row(
 cdef void write_homes(calls_t *calls, journal_t *journal, node_t *node) noexcept nogil:
     """Write the nodes that the rows of a node and of its callers name beside these, if they are not in the journal yet."""
     cdef node_t *home
-    while node.written_peak < 0:
+    while node.written.peak < 0:
         if node.home >= 0:
             home = node_at(calls, node.home)
-            if home.written_peak < 0:
-                write_node(calls, journal, home, home.time, home.growth, home.peak)
+            if home.written.peak < 0:
+                write_node(calls, journal, home)
         if node.parent < 0:
             break
         node = node_at(calls, node.parent)
 
 
-cdef void write_node(
-    calls_t *calls, journal_t *journal, node_t *node, uint64_t time, int64_t growth, int64_t peak
-) noexcept nogil:
+cdef void write_node(calls_t *calls, journal_t *journal, node_t *node) noexcept nogil:
     """Write a row, after those of its callers that are not in the journal yet. A tree may be deeper than the stack."""
     cdef node_t *first = node
     cdef node_t *caller
     write_homes(calls, journal, node)
     while first.parent >= 0:
         caller = node_at(calls, first.parent)
-        if caller.written_peak >= 0:
+        if caller.written.peak >= 0:
             break
         caller.below = first.id
         first = caller
     while first != node:
-        write_row(calls, journal, first, first.time, first.growth, first.peak)
+        write_row(calls, journal, first)
         first = node_at(calls, first.below)
-    write_row(calls, journal, node, time, growth, peak)
+    write_row(calls, journal, node)
 
 
-cdef inline bint is_news(thread_t *t, node_t *top, uint64_t time, int64_t growth, int64_t peak) noexcept nogil:
+cdef inline bint is_news(thread_t *t, node_t *top, sums_t *sums) noexcept nogil:
     """Whether the running call of a thread is not in the journal like this, but for a little."""
     return not (
-        top == t.shown and is_little(growth - t.shown_growth, peak - t.shown_peak)
-        and is_little_share(<int64_t>time, <int64_t>t.shown_time)
+        top == t.shown and is_little(sums.growth - t.shown_sums.growth, sums.peak - t.shown_sums.peak)
+        and is_little_share(<int64_t>sums.time, <int64_t>t.shown_sums.time)
     )
 
 
-cdef void add_up_running(calls_t *calls) noexcept nogil:
+cdef void add_up_running(calls_t *calls, int64_t memory) noexcept nogil:
     """Note what running calls have done since they were charged; threads may share a root."""
     cdef thread_state_t *state = thread_states(&calls.tracer)
     cdef thread_t *t
@@ -124,48 +122,48 @@ cdef void add_up_running(calls_t *calls) noexcept nogil:
         top = load_node(t.top)
         if top != NULL and (state.generation == calls.tracer.generation or state.credited != t.taken):
             begin_open(calls, top)
-            top.open_growth += state.credited - t.taken + state.pending
+            top.open.growth += state.credited - t.taken + pending_of(state)
+            top.open.peak = max(top.open.peak, max(memory if pending_of(state) else 0, state.scope.peak))
             if state.generation == calls.tracer.generation:
-                top.open_time += max(<int64_t>(ticks() - t.since), <int64_t>0)       # it may have been charged just now
+                top.open.time += max(<int64_t>(ticks() - t.since), <int64_t>0)       # it may have been charged just now
         state = state.next
 
 
 cdef void write_running(calls_t *calls, journal_t *journal, int64_t memory, bint whole) noexcept nogil:
     """Write what the running calls have done so far; the next flush computes it from scratch.
 
-    Their threads go on meanwhile, so this may miss what they are just doing.
+    Their threads go on meanwhile, so this may miss what they are just doing, or count it twice. No such row is the last of a
+    call: what it says is compared with the sums that the next flush finds.
     """
     cdef thread_state_t *state = thread_states(&calls.tracer)
     cdef thread_t *t
     cdef node_t *top
-    cdef uint64_t time
-    cdef int64_t peak, growth
-    add_up_running(calls)
+    cdef sums_t sums
+    add_up_running(calls, memory)
     while state != NULL:
         t = <thread_t *>state
         top = load_node(t.top)
         if top != NULL and top.open_flush == calls.flushes:
-            peak = max(max(top.peak, memory if state.pending else 0), state.scope.peak)
-            growth = top.growth + top.open_growth
-            time = top.time + top.open_time
-            if whole or is_news(t, top, time, growth, peak):
-                t.shown, t.shown_time, t.shown_growth, t.shown_peak = top, time, growth, peak
-                write_node(calls, journal, top, time, growth, peak)
+            sums = sums_of(calls, top)
+            if whole or is_news(t, top, &sums):
+                t.shown, t.shown_sums = top, sums
+                write_node(calls, journal, top)
         state = state.next
 
 
 cdef inline int change_of(calls_t *calls, node_t *node, bint whole) noexcept nogil:
     """The size of the change since it was written; 0: there is none, or it is little and not the ``whole`` is written."""
-    cdef int64_t growth = node.growth - node.written_growth
-    cdef int64_t peak = node.peak - node.written_peak
+    cdef sums_t sums = sums_of(calls, node)
+    cdef int64_t growth = sums.growth - node.written.growth
+    cdef int64_t peak = sums.peak - node.written.peak
     cdef int64_t rose = rise_of(calls, node) - node.written_rise
     if rose > node.written_rise // 16:          # of itself too: all callers of what grows rise with it
         peak = max(peak, rose)
-    if node.time == node.written_time and growth == 0 and peak == 0 and rises_of(calls, node) == node.written_rises:
+    if sums.time == node.written.time and growth == 0 and peak == 0 and rises_of(calls, node) == node.written_rises:
         return 0
-    if not whole and is_little(growth, peak) and is_little_share(<int64_t>node.time, <int64_t>node.written_time):
+    if not whole and is_little(growth, peak) and is_little_share(<int64_t>sums.time, <int64_t>node.written.time):
         return 0
-    return size_of_change(growth, peak if node.written_peak >= 0 else 0, <int64_t>(node.time - node.written_time))
+    return size_of_change(growth, peak if node.written.peak >= 0 else 0, <int64_t>(sums.time - node.written.time))
 
 
 cdef int64_t write_changed(calls_t *calls, journal_t *journal, int64_t most) noexcept nogil:
@@ -192,7 +190,7 @@ cdef int64_t write_changed(calls_t *calls, journal_t *journal, int64_t most) noe
         node = node_at(calls, id)
         size = change_of(calls, node, most < 0)
         if size and is_chosen(&changes, size):
-            write_node(calls, journal, node, node.time, node.growth, node.peak)
+            write_node(calls, journal, node)
         id += 1
     return changed
 

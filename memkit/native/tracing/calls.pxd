@@ -23,6 +23,11 @@ cdef enum:
     NOT_HANDED = -2             # homes of nodes
     OF_A_THREAD = -1
 
+cdef struct sums_t:
+    uint64_t time               # ticks
+    int64_t growth
+    int64_t peak
+
 cdef struct node_t:             # a call path: its own sums, without its callees
     int id
     int parent                  # of its caller, or of what handed it over, or -1
@@ -39,16 +44,14 @@ cdef struct node_t:             # a call path: its own sums, without its callees
     int64_t rise                # with its callees: the most by which one call rose above what there was at its entry
     int64_t rises               # the sum of the rises of all calls
     int64_t about               # growth that was credited by estimate
-    uint64_t written_time       # as in the journal, there perhaps with what a running call has done since it was charged
-    int64_t written_growth
-    int64_t written_peak
+    sums_t written              # as in the journal, there perhaps with what a running call has done since it was charged
     int64_t written_rise
     int64_t written_rises
     int64_t open_flush          # the flush that found calls running, their rises so far, and what they did since charged
     int64_t open_rise
     int64_t open_rises
-    int64_t open_growth
-    uint64_t open_time
+    sums_t open
+    sums_t charged              # the sums above at that moment
     int role                    # of its code in handing work over, see handed_over.pxd
     int home                    # of handed over work: of what called it in its thread, or OF_A_THREAD; else NOT_HANDED
     int kind                    # of such work: a function's number
@@ -78,9 +81,7 @@ cdef struct thread_t:
     node_t *ended               # for a heap recording: what returned last
     int64_t returned_growth
     node_t *shown               # by the flush: the running call that was written last, and its sums
-    uint64_t shown_time
-    int64_t shown_growth
-    int64_t shown_peak
+    sums_t shown_sums
     int depth
     stack_t *stacks             # newest first
 
@@ -200,6 +201,18 @@ cdef inline void pop(calls_t *calls, thread_t *t) noexcept nogil:
     t.top = call[-1].node
     if t.depth == 1:            # the first call of a thread that was started by another is threading's
         t.state.ending = t.root.home == OF_A_THREAD and call.node.role & MACHINERY != 0
+
+
+cdef inline sums_t sums_of(calls_t *calls, node_t *node) noexcept nogil:
+    """As the flush has found them, with what running calls had done: their threads go on meanwhile."""
+    cdef sums_t sums
+    if node.open_flush == calls.flushes:
+        sums.time = node.charged.time + node.open.time
+        sums.growth = node.charged.growth + node.open.growth
+        sums.peak = max(node.charged.peak, node.open.peak)
+    else:
+        sums.time, sums.growth, sums.peak = node.time, node.growth, node.peak
+    return sums
 
 
 cdef inline int64_t rise_of(calls_t *calls, node_t *node) noexcept nogil:

@@ -201,7 +201,7 @@ cdef node_t *new_node(calls_t *calls, node_t *parent, int function, int home) no
     node.id, node.parent = id, parent.id if parent != NULL else -1
     node.function, node.home = function, home
     node.thread = node_at(calls, home).thread if home >= 0 else parent.thread if parent != NULL else 0
-    node.written_growth = node.written_peak = node.written_rise = node.written_rises = -1
+    node.written.growth = node.written.peak = node.written_rise = node.written_rises = -1
     publish_count(calls.count, id + 1)
     return node
 

@@ -14,5 +14,5 @@ cdef enum:                      # what a thread is for the memory that threads w
 cdef int64_t read_memory(tracer_t *tracer, thread_state_t *state) noexcept nogil
 cdef double least_read_cost(tracer_t *tracer, thread_state_t *state) noexcept    # nanoseconds a reading
 
-# -- in any thread: sets `pending` of each thread, what a reading would credit to it now
+# -- in any thread: sets `pending` of each thread, what a reading would credit to it now; see `pending_of`
 cdef void estimate(tracer_t *tracer, int64_t memory) noexcept nogil

@@ -314,6 +314,10 @@ cdef void estimate(tracer_t *tracer, int64_t memory) noexcept nogil:
     cdef int64_t rest = memory - tracer.memory if memory >= 0 else 0
     cdef bint shared
     lock_states()
+    while state != NULL:
+        state.estimated = state.credited
+        state = state.next
+    state = thread_states(tracer)
     shared = rest > 0 and tracer.by_faults and look_well(tracer, NULL, 1, &found) and found.change > 0
     if shared:
         rest = found.change

@@ -10,8 +10,8 @@ from memkit.native.tracing.code_table cimport total_t
 from memkit.native.tracing.credit cimport estimate
 from memkit.native.tracing.gate cimport nanoseconds_per_tick, ticks
 from memkit.native.tracing.greenlets cimport write_untold
-from memkit.native.tracing.lines cimport activation_t, line_t, lines_t, stack_t, table_t, thread_level, thread_t
-from memkit.native.tracing.thread_state cimport new_reads, thread_state_t, thread_states
+from memkit.native.tracing.lines cimport activation_t, line_t, lines_t, load_ended, stack_t, table_t, thread_level, thread_t
+from memkit.native.tracing.thread_state cimport new_reads, pending_of, thread_state_t, thread_states
 
 cdef extern from *:
     table_t *load_table "memkit_load"(table_t *) noexcept nogil
@@ -36,10 +36,12 @@ cdef inline total_t *total_of(lines_t *lines, table_t *table, int row) noexcept 
 cdef void add_table(lines_t *lines, table_t *table) noexcept nogil:
     cdef total_t *total
     cdef line_t *line
+    cdef uint64_t ended
     cdef int i
     for i in range(table.info.count):
         line = &table.lines[i]
-        if line.hits == 0 and line.ended == 0:
+        ended = load_ended(line.ended)
+        if line.hits == 0 and ended == 0:
             continue
         total = total_of(lines, table, i)
         total.hits += line.hits
@@ -50,8 +52,8 @@ cdef void add_table(lines_t *lines, table_t *table) noexcept nogil:
         total.rises += line.rises
         total.about += line.about
         total.own_rise = max(total.own_rise, line.own_rise)
-        if line.ended >= total.ended:
-            total.ended, total.memory = line.ended, line.memory
+        if ended >= total.ended:
+            total.ended, total.memory = ended, line.memory
 
 
 cdef void add_running(lines_t *lines, thread_t *t, int64_t memory, uint64_t now) noexcept nogil:
@@ -66,7 +68,7 @@ cdef void add_running(lines_t *lines, thread_t *t, int64_t memory, uint64_t now)
     cdef table_t *table = load_table(t.first)
     cdef table_t *account
     cdef int64_t peak = max(memory, t.state.scope.peak)
-    cdef int64_t reached = thread_level(t) + t.state.pending + t.state.pending_above
+    cdef int64_t reached = thread_level(t) + pending_of(&t.state) + t.state.pending_above
     cdef int64_t inside = 0
     cdef bint called = False
     while table != NULL:
@@ -85,7 +87,7 @@ cdef void add_running(lines_t *lines, thread_t *t, int64_t memory, uint64_t now)
                 total.growth += account.open_entry - a.before - a.nested
                 total.time += max(<int64_t>(account.open_entered - a.since - a.nested_time), <int64_t>0)
             else:
-                total.growth += t.state.credited + t.state.pending - a.before - a.nested
+                total.growth += t.state.credited + pending_of(&t.state) - a.before - a.nested
                 total.time += max(<int64_t>(now - a.since - a.nested_time), <int64_t>0)
             total.peak = max(total.peak, peak)
             total.memory, total.ended = memory, now
@@ -106,7 +108,8 @@ cdef inline int change_of(total_t *total, bint whole) noexcept nogil:
     if total.rise - total.written[5] > total.written[5] // 16:
         peak = max(peak, total.rise - total.written[5])
     if total.ended == total.written_ended and total.hits == total.written[0]:
-        return 0
+        if growth == 0 and <int64_t>total.time == total.written[1]:     # of several threads, one may have ended it before
+            return 0
     if not whole and is_little(growth, peak) and is_little_share(total.hits, total.written[0]):
         if is_little_share(<int64_t>total.time, total.written[1]):
             return 0

@@ -13,6 +13,8 @@ cdef extern from *:
     #define memkit_publish(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELEASE)
     #define memkit_load(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
     """
+    void publish_ended "memkit_publish"(uint64_t, uint64_t) noexcept nogil
+    uint64_t load_ended "memkit_load"(uint64_t) noexcept nogil
 
 cdef struct line_t:
     int64_t hits
@@ -24,7 +26,7 @@ cdef struct line_t:
     int64_t rises               # the sum of the rises of all runs
     int64_t about               # growth that was credited by estimate
     int64_t own_rise            # the most by which one run rose above what traced code that it called had reached
-    uint64_t ended              # when it last ended
+    uint64_t ended              # when it last ended; a flush that reads it first has at least what was before
     uint64_t first              # when it first began
     int statement               # see total_t
 
@@ -175,7 +177,6 @@ cdef inline uint64_t end_line(lines_t *lines, thread_t *t, uint64_t time) noexce
     line.growth += t.state.credited - a.before - a.nested
     line.about += t.state.uncertain - a.before_about - a.nested_about
     line.memory = t.state.memory
-    line.ended = time
     if line.first == 0:
         line.first = a.since
     a.peak = max(a.peak, t.state.memory)
@@ -188,6 +189,7 @@ cdef inline uint64_t end_line(lines_t *lines, thread_t *t, uint64_t time) noexce
         line.rises += a.reached - a.level
         line.own_rise = max(line.own_rise, a.reached - a.reached_inside)
     line.time += took
+    publish_ended(line.ended, time)
     if lines.serials != NULL:
         lines.serials[t.heap_line] += 1
     return time

@@ -36,6 +36,7 @@ cdef struct thread_state_t:     # the first field of the struct that a tracer ha
     share_t shares[2]           # for a reading, and for an estimate, which may go on at the same time
     int64_t pending             # by the last estimate: what a reading would credit
     int64_t pending_above       # and how far memory was above that
+    int64_t estimated           # what it was credited with before that estimate
     int64_t reads
     bint owned                  # by a thread that has not ended
     bint untraced               # it has had no event: only its TID and its page faults are known, and no gate is open
@@ -80,6 +81,11 @@ cdef void lock_states() noexcept nogil          # no ring is unmapped until unlo
 cdef void unlock_states() noexcept nogil
 cdef int64_t new_reads(tracer_t *tracer) noexcept nogil         # since the last call
 cdef int worst_gate(tracer_t *tracer) noexcept nogil
+
+
+cdef inline int64_t pending_of(thread_state_t *state) noexcept nogil:
+    """What was found pending, unless the thread was credited with it meanwhile."""
+    return state.pending if state.credited == state.estimated else 0
 
 
 cdef inline bint is_open(tracer_t *tracer) noexcept nogil:
