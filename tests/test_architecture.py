@@ -25,8 +25,8 @@ system: portable_journal portable limit_kinds cgroup engine meminfo limit limits
 model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls
     definitions sources call_tally workers lines spans recording from_document old_rows from_rows handed_out merging
     mprof_file reader event_log_file tracker_file
-tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids functions last_calls
-    handed_over given_work thread_roots other_threads tracers calibration balances session
+tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids choice functions
+    last_calls handed_over given_work thread_roots other_threads tracers calibration balances session
 tree: budget share_estimate node pss tree watch unrecorded
 record: trend script_end exit_status files header limit_guard active settings resolve child_process spans recorder listening
     profile event_log tracker monitor memory_reader memory_usage

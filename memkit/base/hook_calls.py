@@ -195,11 +195,14 @@ class Hooks:
 def _for_each_recording(isolated: Callable[..., Any], argnames: Sequence[str]) -> Callable[..., None]:
     """The same, called with one ``recording`` after the other: the hook is called with all of them in its place."""
 
+    place = argnames.index("recording") if "recording" in argnames else None
+
     def for_each(*args: Any, **kwargs: Any) -> None:
-        known = dict(zip(argnames, args)) | kwargs
-        for recording in known["recording"]:
-            each = {**known, "recording": recording}
-            isolated(*(each[name] for name in argnames), **{name: each[name] for name in kwargs})
+        for recording in kwargs["recording"] if place is None else args[place]:
+            if place is None:
+                isolated(*args, **{**kwargs, "recording": recording})
+            else:
+                isolated(*args[:place], recording, *args[place + 1 :], **kwargs)
 
     return for_each
 

@@ -169,9 +169,9 @@ class Plugins:
         return options
 
     def _refuse_several(self, recordings: tuple[Recording, ...], options: object) -> None:
-        for action in self._options:
+        for action in self._options if len(recordings) != 1 else ():
             given = getattr(options, action.dest, None) != action.default
-            if given and len(recordings) != 1 and getattr(action, "one_recording", False):
+            if given and getattr(action, "one_recording", False):
                 name = action.option_strings[-1]
                 raise UsageError(f"{name} takes one recording, not {len(recordings)}: make a report of each")
 
@@ -241,6 +241,7 @@ def _most_values(nargs: int | str | None, words: int) -> int:
 def _spelled(*streams: TextIO) -> Iterator[None]:
     """What the encoding of a stream cannot spell is a backslash and its code meanwhile: names may be anything."""
     before = [(stream, stream.errors) for stream in streams if hasattr(stream, "reconfigure") and not stream.closed]
+    before = [(stream, errors) for stream, errors in before if errors != "backslashreplace"]
     for stream, _ in before:
         _reconfigure(stream, "backslashreplace")
     try:

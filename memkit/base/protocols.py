@@ -160,8 +160,11 @@ class Sampler(Protocol):
     def flush_also(self, writers: Iterable[Any]) -> None:
         """Have others add rows before a flush."""
 
-    def start(self) -> None:
-        """Begin. Raises ``OSError`` or ``RuntimeError`` where no thread can be started."""
+    def start(self, thread: bool = True) -> None:
+        """Begin, without a thread with the first and the last reading only.
+
+        Raises ``OSError`` or ``RuntimeError`` where no thread can be started.
+        """
 
     def flush(self) -> None:
         """Write out what was read and not written."""

@@ -225,10 +225,10 @@ def here() -> Machine:
 
 def _gate_here() -> tuple[str, str | None]:
     try:
-        from memkit.tracing import tracers
+        from memkit.tracing import choice
     except MeterError as error:
         return "none", str(error)
-    return tracers.gate_in_use()
+    return choice.gate_in_use()
 
 
 def _events_here() -> str | None:

@@ -82,11 +82,11 @@ def _tracing() -> list[tuple[str, str]]:
     if engine.NAME != "native":
         return [("tracing", "not here: lines and calls need the native engine")]
     try:
-        from memkit.tracing import tracers
+        from memkit.tracing import choice
     except MeterError as error:
         return [("tracing", f"not here: {error}")]
-    gate, reason = tracers.gate_in_use()
-    return [("tracing", f"lines and calls by {tracers.engine()}"), ("gate", gate + _because(reason))]
+    gate, reason = choice.gate_in_use()
+    return [("tracing", f"lines and calls by {choice.engine()}"), ("gate", gate + _because(reason))]
 
 
 def _limits() -> list[tuple[str, str]]:

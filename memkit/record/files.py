@@ -163,12 +163,15 @@ def joined(path: str, inherited: int | None = None) -> int:
     return fd
 
 
-def opened_unnamed() -> int:
+def opened_unnamed(in_memory: bool = False) -> int:
     """A descriptor that appends to a temporary file without a name; see :class:`UnnamedFile`."""
-    from tempfile import TemporaryFile
+    if in_memory and hasattr(os, "memfd_create"):
+        fd = os.memfd_create("memkit")
+    else:
+        from tempfile import TemporaryFile
 
-    with TemporaryFile(buffering=0) as file:
-        fd = os.dup(file.fileno())
+        with TemporaryFile(buffering=0) as file:
+            fd = os.dup(file.fileno())
     if hasattr(os, "pread"):
         import fcntl
 
@@ -179,12 +182,13 @@ def opened_unnamed() -> int:
 class UnnamedFile:
     """A temporary file that exists as long as this object. Raises ``JournalError`` if the system refuses one.
 
-    The program may close the descriptor and open another file under its number: that one is left alone.
+    The program may close the descriptor and open another file under its number: that one is left alone. A small one may be
+    kept ``in_memory``, where the system can.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, in_memory: bool = False) -> None:
         try:
-            self._fd: int | None = opened_unnamed()
+            self._fd: int | None = opened_unnamed(in_memory)
         except OSError as error:
             raise JournalError(f"cannot record into a temporary file: {error.strerror}") from None
         self._identity = identity(self._fd)

@@ -16,6 +16,7 @@ from memkit.record import active
 from memkit.record.exit_status import how_it_ended
 from memkit.record.recorder import Recorder
 from memkit.record.settings import Settings
+from memkit.system import engine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,6 +99,14 @@ class Recorded:
             come_home(function)
         self.codes = codes_of(function)
 
+    def codes_now(self) -> list[CodeType]:
+        """Its code objects: a tool that reloads modules may have given it others."""
+        if getattr(self.function, "__code__", None) not in self.codes:
+            from memkit.tracing.targets import codes_of
+
+            self.codes = codes_of(self.function)
+        return self.codes
+
     def why_nothing_ran(self) -> str:
         """Why a call has no lines, in a line."""
         why = "what wraps it did not call it, or it runs as compiled code"
@@ -143,7 +152,8 @@ class _Call:
         running: list[ActiveRecorder] = [each for each in active.recorders if each is self._own or each not in _own]
         for each in running:
             if (each, each.started) not in state.traced_by:
-                each.trace(state.function)
+                for code in state.codes_now():
+                    each.trace(code)
                 state.traced_by = {pair for pair in state.traced_by if pair[0].running} | {(each, each.started)}
         if outermost:
             self._when = clocks.monotonic_ns()
@@ -175,10 +185,10 @@ class _OwnRecorder(Recorder):
     does not wait for them: they may go on as long as the process does.
     """
 
-    finds_limits = False  # its tables do not tell of them, and it may be one of thousands
+    is_brief = True
 
     def __init__(self, state: Recorded) -> None:
-        super().__init__(Settings(lines=[state.function]))
+        super().__init__(Settings(meter=engine.kept_meter(), lines=state.codes_now()))
         self._state = state
         self.pid = os.getpid()
         self.calls: set[_Call] = set()

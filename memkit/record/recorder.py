@@ -90,7 +90,8 @@ class Recorder:
     function, from the outermost entry to its exit; the function's ``recorder`` attribute is this recorder.
     """
 
-    finds_limits = True
+    is_brief = False
+    """Whether many of its kind may follow, whose tables tell of lines only: no thread samples it and no limits are found."""
 
     def __init__(self, settings: Settings, *, argv: list[str] | None = None, is_child: bool = False) -> None:
         """``argv`` is the program's, if all of it is recorded; ``is_child`` is whether another process began the file."""
@@ -192,7 +193,7 @@ class Recorder:
             engine.allow_reset(active.may_reset(self.peak_reset))
         self._pid = os.getpid()
         self.started = clocks.monotonic_ns()
-        limiting = limits.find() if self.finds_limits else []
+        limiting = [] if self.is_brief else limits.find()
         journal = self._journal = engine.Journal(self._opened(), self.path)
         if self._is_child:
             journal.begin_writes_with(file_format.segment(self._pid))
@@ -213,7 +214,7 @@ class Recorder:
             self._sampler.snapshot_stacks_from(near, limit_guard.Bound.stacks)
         child_process.flush_when_terminated(self._sampler, on=self._is_child)
         try:
-            self._sampler.start()
+            self._sampler.start(thread=not self.is_brief)
         except (OSError, RuntimeError) as error:
             raise MemkitError(f"cannot record: {error}") from error
         self._children = child_process.OwnChildren(self.started, supervised=self._argv is not None)
@@ -259,7 +260,7 @@ class Recorder:
         from memkit.tracing.session import TracingSession
 
         meter = self._meter if isinstance(self._meter, engine.Meter) else engine.Meter("rss")
-        self._tracing = TracingSession(self._journal, self._sampler, meter, self.started, self._is_child)
+        self._tracing = TracingSession(self._journal, self._sampler, meter, self.started, self._is_child, self.is_brief)
         self._tracing.trace(self._line_targets, self._call_targets, self._settings.c_calls, self._settings.heap)
 
     def trace(self, function: Target) -> None:
@@ -391,7 +392,7 @@ class Recorder:
             return files.joined(self.path, self._inherited) if self._is_child else files.opened(self.path)
         if self._unnamed is None or not self._unnamed.is_there:
             self._unnamed = None  # before the next file can get its descriptor's number
-            self._unnamed = files.UnnamedFile()
+            self._unnamed = files.UnnamedFile(in_memory=self.is_brief)
         self._unnamed.empty()
         return self._unnamed.writer()
 

@@ -66,9 +66,9 @@ def can_trace(what: str) -> bool:
     if engine.NAME != "native":
         raise MeterError(f"{what} can be traced with the native engine only; this is the portable one: {engine.REASON}")
     with StandardModules():
-        from memkit.tracing import session, tracers  # noqa: F401 (the recorder will need the first)
+        from memkit.tracing import choice, session  # noqa: F401 (the recorder will need the second)
 
-    tracers.check()
+    choice.check()
     return True
 
 

@@ -33,6 +33,7 @@ _STYLES = {
     "memkit.curve": "dodger_blue1",
 }
 """What reports use besides bold and dim: each stands out from a white and from a black terminal."""
+_NO_RICH = "a printed report needs rich: python -m pip install rich, or write --quiet"
 _SOURCES = (".py", ".pyw", ".pyx", ".ipynb", SUFFIX)
 
 
@@ -152,7 +153,7 @@ def console(stream: TextIO) -> Console:
         from rich.console import Console
         from rich.theme import Theme
     except ImportError:
-        raise MemkitError("a printed report needs rich: python -m pip install rich, or write --quiet") from None
+        raise MemkitError(_NO_RICH) from None
 
     class Quiet(Console):
         def on_broken_pipe(self) -> None:
@@ -176,8 +177,18 @@ def console(stream: TextIO) -> Console:
 
 def styled(*parts: str | tuple[str, str]) -> Text:
     """A line of rich Text, from words and (words, style) pairs; what would act on a terminal is shown as an escape."""
-    from rich.text import Text
-
+    try:
+        from rich.text import Span, Text
+    except ImportError:
+        raise MemkitError(_NO_RICH) from None
+    plain, spans = "", []
+    for part in parts:
+        words, style = (part, "") if isinstance(part, str) else part
+        if style and words:
+            spans.append(Span(len(plain), len(plain) + len(words), style))
+        plain += words
+    if plain.isprintable():  # as nearly every line is: assembling it takes three times as long
+        return Text(plain, tab_size=8, spans=spans)
     text = Text.assemble(*parts)
     text.plain = printable(text.plain)
     return text
@@ -191,13 +202,19 @@ def cut(rows: Iterable[Text], width: int | None) -> Iterator[Text]:
         yield row
 
 
+def _may_be_terminal(stream: TextIO) -> bool:
+    """Whether rich may take a stream for a terminal, which it is asked for; to ask takes as long as to print a table."""
+    ask = getattr(stream, "isatty", None)
+    return (ask is not None and ask()) or "FORCE_COLOR" in os.environ or "TTY_COMPATIBLE" in os.environ
+
+
 def print_rows(stream: TextIO, rows: Callable[[int | None], Iterable[Text]], wide: bool = False) -> None:
     """Print rows of rich Text, all at once.
 
     ``rows`` gives them for the width of a terminal that they should fit in, or for None: anywhere else, and if ``wide``.
     """
-    to = console(stream)
-    if to.is_terminal:
+    to = console(stream) if _may_be_terminal(stream) else None
+    if to is not None and to.is_terminal:
         to.print(*rows(None if wide else to.width), sep="\n", markup=False)
     else:  # there is nothing to lay out and to colour: rich takes as long as all else
         stream.write("".join(f"{row.plain}\n" for row in rows(None)))

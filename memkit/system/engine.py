@@ -31,6 +31,7 @@ __all__ = [
     "allow_reset",
     "compiled",
     "is_meter",
+    "kept_meter",
     "lock",
     "meter_named",
     "peak_rss",
@@ -180,13 +181,19 @@ def rss() -> int:
 
     Raises ``MeterError`` where it cannot be read.
     """
-    global _rss
-    if _rss is None:
-        _rss = Meter("rss")
-    memory = _rss.read()
+    memory = kept_meter().read()
     if memory is None:
         raise MeterError("memory of this process cannot be read now: the system may have no descriptor left")
     return memory
+
+
+def kept_meter() -> Meter:
+    """A meter of the resident memory of this process that is opened once, and anew after a fork."""
+    global _rss
+    if _rss is None:
+        _rss = Meter("rss")
+    _rss.read()
+    return _rss
 
 
 _rss: Meter | None = None

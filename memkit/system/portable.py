@@ -183,7 +183,7 @@ class Sampler:
         self._near = math.inf  # memory from which on ``_stacks`` tells where the threads are
         self._stacks: Callable[[int], bytes] | None = None
         self._thread: Thread | None = None
-        self._on = False
+        self._on = self._threaded = False
         self._go_on = unpatched("_thread", "allocate_lock")()  # held until the thread is to end
         self._guard: protocols.Watcher | None = None
 
@@ -198,9 +198,9 @@ class Sampler:
         """
         self._near, self._stacks = memory, stacks
 
-    def start(self) -> None:
-        """Take the first sample, and start the thread."""
-        self._on = True
+    def start(self, thread: bool = True) -> None:
+        """Take the first sample, and start the thread, or without one wait for the end."""
+        self._on, self._threaded = True, thread
         self._due = clocks.monotonic_ns()
         self._cost_due = self._due + SECOND
         self._scope = Scope() if self._scoped else None
@@ -223,7 +223,7 @@ class Sampler:
 
     def resume(self) -> None:
         """Start the thread, unless it runs."""
-        if self._thread is None:
+        if self._thread is None and self._threaded:
             self._go_on.acquire(blocking=False)
             self._thread = start_thread(self._run, "memkit")
 

@@ -6,9 +6,10 @@ import os
 
 from memkit.base import clocks
 from memkit.system.engine import Meter
+from memkit.tracing.choice import engine, gate_in_use
 from memkit.tracing.functions import Functions
 from memkit.tracing.monitoring_ids import has_free_tool
-from memkit.tracing.tracers import CallTracer, LineTracer, check, engine, gate_in_use
+from memkit.tracing.tracers import CallTracer, LineTracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ def line_costs(meter: Meter) -> tuple[float, float]:
     """
     if meter.costly:
         return line_costs(Meter("rss"))[0], _time_of_reading(meter)
-    check()  # the gate may have been chosen anew
-    way = os.getpid(), meter.name, engine(), gate_in_use(), has_free_tool()
+    way = os.getpid(), meter.name, engine(), gate_in_use(), has_free_tool()  # the gate may have been chosen anew
     if way not in _known:
         _known[way] = _line_costs(meter)
     return _known[way]

@@ -8,8 +8,9 @@ from memkit.system import engine as engines
 from memkit.system import preload
 from memkit.tracing import functions, last_calls, tracers
 from memkit.tracing.calibration import call_costs, line_costs
+from memkit.tracing.choice import gate_in_use
 from memkit.tracing.functions import Functions
-from memkit.tracing.tracers import CallTracer, LineTracer, gate_in_use
+from memkit.tracing.tracers import CallTracer, LineTracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,15 +29,25 @@ own_code.uninterruptible |= {__file__, functions.__file__, last_calls.__file__, 
 class TracingSession:
     """The tracers of one recording, with its native journal and a native meter; ``sampler`` has them write their sums.
 
-    ``began`` is when the recording began, on ``time.monotonic_ns``; ``follows`` is whether another process began it.
+    ``began`` is when the recording began, on ``time.monotonic_ns``; ``follows`` is whether another process began it. If it
+    ``is_brief``, many of its kind may follow.
     """
 
-    def __init__(self, journal: Journal, sampler: Sampler, meter: Meter, began: int, follows: bool = False) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        sampler: Sampler,
+        meter: Meter,
+        began: int,
+        follows: bool = False,
+        is_brief: bool = False,
+    ) -> None:
         self._journal = journal
         self._sampler = sampler
         self._meter = meter
         self._began = began
         self._follows = follows
+        self._is_brief = is_brief
         self._functions = Functions(journal)
         self._tracers: list[Tracer] = []
         self.lines: LineTracer | None = None
@@ -68,7 +79,14 @@ class TracingSession:
     def trace_lines(self, wanted: Targets) -> None:
         """Trace the lines of what is wanted."""
         costs = line_costs(self._meter)
-        self.lines = LineTracer(self._functions, self._meter, wanted.wants, with_heap=self._heap is not None)
+        self.lines = LineTracer(
+            self._functions,
+            self._meter,
+            wanted.wants,
+            with_heap=self._heap is not None,
+            rules_out=wanted.rules_out,
+            is_brief=self._is_brief,
+        )
         self._start("tracing", self.lines, costs, wanted)
 
     def trace_calls(self, wanted: Targets | bool, builtins: bool) -> None:

@@ -70,6 +70,10 @@ class Targets:
             return True
         return any(place.holds(code) for place in self._places)
 
+    def rules_out(self, code: CodeType) -> bool:
+        """Whether this code, which stands in a file, is no target, where functions are all that was named."""
+        return id(code) not in self._codes and not self._places and not code.co_filename.startswith("<")
+
     def _add_nested(self, code: CodeType) -> None:
         for constant in code.co_consts:
             if isinstance(constant, type(code)):

@@ -8,13 +8,12 @@ every Python has. ``MEMKIT_TRACER=monitoring`` or ``settrace`` forces one.
 from __future__ import annotations
 
 import _thread
-import os
 import sys
 
 from memkit.base import own_code
-from memkit.base.errors import MeterError, UsageError
 from memkit.system import engine as engines
 from memkit.tracing import generated, handed_over
+from memkit.tracing.choice import check, engine
 from memkit.tracing.functions import Functions
 from memkit.tracing.given_work import GivenWork
 from memkit.tracing.last_calls import FUNCTIONS, LastCalls
@@ -38,38 +37,11 @@ if TYPE_CHECKING:
 
 
 with engines.compiled("tracing of lines and calls"):
-    from memkit.native.tracing import gate
     from memkit.native.tracing.call_events import Calls
     from memkit.native.tracing.line_events import Lines
 
-ENGINES = ("monitoring", "settrace")
 _LOCAL_UNWIND = sys.version_info >= (3, 15)
 """Whether single code objects can have the event of a frame that an exception ends."""
-
-
-def engine() -> str:
-    """The tracing engine in use: the one that ``MEMKIT_TRACER`` names, or the best that this Python has."""
-    forced = os.environ.get("MEMKIT_TRACER", "")
-    if forced and forced not in ENGINES:
-        raise UsageError(f"MEMKIT_TRACER is {forced!r}: write {' or '.join(ENGINES)}, or leave it out")
-    if forced == "monitoring" and not hasattr(sys, "monitoring"):
-        raise MeterError(f"MEMKIT_TRACER is 'monitoring', which Python {sys.version.split()[0]} has not: it came with 3.12")
-    return forced or ("monitoring" if hasattr(sys, "monitoring") else "settrace")
-
-
-def check() -> None:
-    """Raise ``UsageError`` or ``MeterError`` if the gate or the engine that the environment names does not work here."""
-    gate.probe(os.environ.get("MEMKIT_GATE", ""))
-    engine()
-
-
-def gate_in_use() -> tuple[str, str | None]:
-    """The gate in use, and why it is not a better one. Raises as ``check`` does."""
-    check()
-    name: str
-    reason: str | None
-    name, reason = gate.chosen()
-    return name, reason
 
 
 class Tracer:
@@ -197,6 +169,7 @@ class LineTracer(Tracer):
     ``lead`` returns the code object whose account a code object shares, or None for an account of its own. Code objects
     that share an account count each byte once, on the line that really grew, as the frames of a recursion do. With ``keep``
     one code object of each function is kept alive, as ``sums`` needs it; ``with_heap`` is whether allocations are counted.
+    ``rules_out`` tells of code that is not wanted at once. One that ``is_brief`` may be followed by many of its kind.
     """
 
     def __init__(
@@ -207,14 +180,16 @@ class LineTracer(Tracer):
         lead: Callable[[CodeType], CodeType | None] = lambda code: None,
         keep: bool = False,
         with_heap: bool = False,
+        rules_out: Callable[[CodeType], bool] = lambda code: False,
+        is_brief: bool = False,
     ) -> None:
         super().__init__()
         self._functions = functions
-        self._wanted = wanted
+        self._wanted, self._rules_out, self._is_brief = wanted, rules_out, is_brief
         self._lead = lead
         self._made = MadeCode(functions.row)
         self._others = OtherThreads()
-        self._native = Lines(meter, self._describe, self._disable, keep, with_heap, self._at_thread)
+        self._native = Lines(meter, self._describe, self._disable, keep, with_heap, self._at_thread, is_brief)
 
     def add(self, code: CodeType) -> None:
         """Trace a code object from now on."""
@@ -265,11 +240,17 @@ class LineTracer(Tracer):
             while running:
                 frame = running.pop()
                 while frame is not None:
-                    self._native.trace(frame.f_code)
+                    if not self._rules_out(frame.f_code):
+                        self._native.trace(frame.f_code)
+                    elif not self._is_brief:
+                        self._watch(frame.f_code)
                     frame = frame.f_back
 
     def _describe(self, code: CodeType) -> tuple[int, int, int, list[int], CodeType | None] | tuple[()] | None:
         """Number, first line, count of lines, line of each instruction, lead; None if not wanted. Called once for each."""
+        if self._rules_out(code):
+            self._watch(code)
+            return () if self._others.concerns(code) else None
         named = named_after_its_file(code)
         if not self._made.look(code, self._wanted) and not wanted_by(self._wanted, code, named):
             self._watch(code)
@@ -288,6 +269,9 @@ class LineTracer(Tracer):
             events = sys.monitoring.events
             left = events.PY_RETURN | events.PY_YIELD | (events.PY_UNWIND if _LOCAL_UNWIND else 0)
             self._watch(code, events.LINE | events.PY_START | events.PY_RESUME | left)
+        for nested in code.co_consts if self._is_brief else ():
+            if isinstance(nested, type(code)):
+                self._native.trace(nested)
         if self._functions.is_more(number):
             return number, 0, 1, [], None
         lead = self._lead(code)

@@ -76,10 +76,10 @@ def main() -> None:
     paired.header("tracing calls")
     if engine.NAME != "native":
         sys.exit(f"calls can be traced with the native engine only: {engine.REASON}")
-    from memkit.tracing import tracers
+    from memkit.tracing import choice
 
-    gate, reason = tracers.gate.chosen()
-    print(f"gate in use: {gate}{f' ({reason})' if reason else ''}; tracer in use: {tracers.engine()}")
+    gate, reason = choice.gate_in_use()
+    print(f"gate in use: {gate}{f' ({reason})' if reason else ''}; tracer in use: {choice.engine()}")
     watchers = ["memkit", "cProfile"] if "default" in words else [*MEMKIT, *([] if "quick" in words else PEERS)]
     for name in chosen:
         if name not in PROGRAMS:

@@ -76,10 +76,10 @@ def main() -> None:
     paired.header("tracing lines")
     if engine.NAME != "native":
         sys.exit(f"lines can be traced with the native engine only: {engine.REASON}")
-    from memkit.tracing import tracers
+    from memkit.tracing import choice
 
-    gate, reason = tracers.gate.chosen()
-    print(f"gate in use: {gate}{f' ({reason})' if reason else ''}; tracer in use: {tracers.engine()}")
+    gate, reason = choice.gate_in_use()
+    print(f"gate in use: {gate}{f' ({reason})' if reason else ''}; tracer in use: {choice.engine()}")
     for name in chosen:
         needs = PROGRAMS[name][3]
         if needs and not has(needs):

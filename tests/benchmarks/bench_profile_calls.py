@@ -1,7 +1,7 @@
 """Measures what one call of a decorated function costs, of which each has a recording and a table of its own.
 
 Target: 0.2 ms, which is what memory_profiler takes. Tables go nowhere. The least time is what the work itself takes; the
-median has in it what else the machine does, since each call starts a thread and waits for its end.
+median has in it what else the machine does.
 """
 
 import importlib

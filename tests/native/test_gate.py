@@ -113,7 +113,7 @@ def test_without_a_free_descriptor_the_next_best_gate_says_why(python):
         TRACED
         + """
 with memkit.record() as run:        # what is needed besides is open already
-    from memkit.tracing import tracers as tracer_room
+    from memkit.tracing import choice
     probe = gate.probe
     def full(wished=""):
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -122,7 +122,7 @@ with memkit.record() as run:        # what is needed besides is open already
             probe(wished)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limit)
-    tracer_room.gate.probe = full
+    choice.gate.probe = full
     with memkit.record(lines=work) as inner:
         work(2)
 print(json.dumps([tracing(inner), rows(inner)]))

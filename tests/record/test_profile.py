@@ -851,6 +851,58 @@ def test_plugins_are_found_once_however_many_tables_are_printed(monkeypatch, cap
     assert found == [1, 1]
 
 
+COUNTED = """
+import io
+import json
+import os
+import sys
+
+import memkit
+from memkit.tracing import choice
+
+
+def count(event, given, going=(going := []), reads=(reads := [])):     # it is called as the interpreter ends, too
+    if going and event in ("open", "import", "os.listdir", "os.scandir"):
+        reads.append(event)
+
+
+def gates():
+    with open("/proc/self/maps") as maps:
+        return maps.read().count("[perf_event]")
+
+
+@memkit.profile
+def step(number):
+    return number + 1
+
+
+@memkit.profile
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+
+probes, probe = [], choice.gate.probe
+choice.gate.probe = lambda wanted="": probes.append(wanted) or probe(wanted)
+sys.stderr = io.StringIO()
+sys.addaudithook(count)
+step(0)
+left = gates()
+step(1)
+probes.clear()
+going.append(True)
+for number in range(20):
+    step(number)
+going.clear()
+tables = sys.stderr.getvalue().count("  return number + 1")
+refused = choice.gate_in_use()[1] is not None      # it is asked for again then: it may be allowed by now
+print(json.dumps([tables, threads(), reads, bool(probes) and not refused, left, gates() <= 1]))
+"""
+
+
+def test_a_further_call_starts_no_thread_opens_no_file_and_probes_nothing(python):
+    assert python(COUNTED) == [22, 1, [], False, 0, True]
+
+
 # -- under memkit-run ------------------------------------------------------------------------------------------------------
 
 

@@ -238,6 +238,7 @@ cdef class Sampler:
     cdef pid_t home             # the process that made it; in one forked from it any lock may be held for ever
     cdef pid_t owner            # the process that the thread is of
     cdef bint running
+    cdef bint threaded
 
     def __cinit__(self, Journal journal, Meter meter, int64_t interval, int64_t began, bint peaks, int64_t hwm=0,
                   int64_t slack=0):
@@ -258,8 +259,8 @@ cdef class Sampler:
         pthread_cond_init(&self.sampler.wake, &monotonic)
         self.sampler.termination.wake = &self.sampler.wake
 
-    def start(self):
-        """Take the first sample and start the thread."""
+    def start(self, bint thread=True):
+        """Take the first sample and start the thread, or without one wait for the end."""
         cdef int64_t time = now()
         self.sampler.due = time
         self.sampler.cost_due = time + COST
@@ -267,6 +268,7 @@ cdef class Sampler:
             scope_open(&self.sampler.scope)
         take(&self.sampler, time, True)
         journal_flush(self.sampler.journal, time)
+        self.owner, self.threaded = getpid(), thread
         self.resume()
 
     def watch(self, bound):
@@ -348,7 +350,7 @@ cdef class Sampler:
     def resume(self):
         """Start the thread. Raises ``OSError`` where the system has none to give."""
         cdef int code
-        if self.running:
+        if self.running or not self.threaded:
             return
         self.sampler.stopping = False
         code = start_thread(&self.sampler.thread, run, &self.sampler, STACK)

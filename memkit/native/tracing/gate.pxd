@@ -93,6 +93,7 @@ cdef inline void end_reading(gate_t *gate, uint64_t began, bint costly) noexcept
 cdef int64_t faults_of_thread(int tid) noexcept nogil
 # Nanoseconds of the processor that it has had; 0: it has ended.
 cdef int64_t time_of_thread(int tid) noexcept nogil
-cdef void gate_open(gate_t *gate) noexcept nogil            # for the calling thread; RUSAGE where PERF is refused
+# For the calling thread, which may have a ring already, or none: NULL; RUSAGE where PERF is refused.
+cdef void gate_open(gate_t *gate) noexcept nogil
 cdef void gate_close(gate_t *gate) noexcept nogil
 cdef double nanoseconds_per_tick() noexcept nogil

@@ -67,17 +67,26 @@ cdef int map_faults(gate_t *gate) noexcept nogil:
 
 
 cdef void gate_open(gate_t *gate) noexcept nogil:
+    cdef void *ring = gate.ring
     memset(gate, 0, sizeof(gate_t))
     gate.step, gate.stale = rules.step, rules.stale
     gate.engine = preferred
+    if ring != NULL and preferred == PERF:
+        gate.ring, gate.head = ring, perf_head(ring)
+        return
+    unmap(ring)
     if gate.engine == PERF and map_faults(gate):        # no descriptor left, or refused meanwhile
         gate.engine = RUSAGE
 
 
+cdef void unmap(void *ring) noexcept nogil:
+    if ring != NULL:
+        munmap(ring, 2 * sysconf(_SC_PAGESIZE))
+
+
 cdef void gate_close(gate_t *gate) noexcept nogil:
-    if gate.ring != NULL:
-        munmap(gate.ring, 2 * sysconf(_SC_PAGESIZE))
-        gate.ring = NULL
+    unmap(gate.ring)
+    gate.ring = NULL
     if gate.engine == PERF:
         gate.engine = RUSAGE
 

@@ -224,19 +224,20 @@ cdef class Lines(StackTracer):
     object whose account it shares, for which ``wanted`` was called before, or None. Code objects of the same number have the
     same lines, and the same sums. Where it returns an empty tuple, ``of_threads`` is called at each call of the code.
     ``disable`` is ``sys.monitoring.DISABLE``. With ``keep`` one code object of each function is kept alive, for ``sums``;
-    ``with_heap`` is whether a heap recording runs, which is to know the lines.
+    ``with_heap`` is whether a heap recording runs, which is to know the lines. If it ``is_brief``, threads keep their gates,
+    and of code that stands in a file only that is wanted which ``trace`` is called with, and that of threads.
     """
 
     cdef lines_t lines
     cdef object wanted, disable
     cdef list kept                  # a code object of each function, or None
 
-    def __cinit__(self, Meter meter, wanted, disable=None, bint keep=False, bint with_heap=False,
-                  of_threads=None):
+    def __cinit__(self, Meter meter, wanted, disable=None, keep=False, bint with_heap=False, of_threads=None, is_brief=False):
         self.kind = TRACE
         self.sums_writer.write, self.sums_writer.whose = write_lines, &self.lines
         self.wanted, self.disable, self.of_threads, self.kept = wanted, disable, of_threads, [] if keep else None
         self.reads(&self.lines.tracer, meter)
+        self.lines.tracer.is_brief = is_brief
         self.opened(meter, lines_open(&self.lines), "lines")
         self.lines.serials = heap.line_serials if with_heap else NULL
 
@@ -261,14 +262,15 @@ cdef class Lines(StackTracer):
             return -(self.told_thread() == NULL)      # None is never freed
         return -1 if index == UNKNOWN else 0
 
-    cdef int classify(self, object code) noexcept:
-        """Call ``wanted``, and remember its answer; UNKNOWN with an exception that the program raised."""
+    cdef int classify(self, object code, bint named=False) noexcept:
+        """Call ``wanted``, and remember its answer; UNKNOWN with an error of the program. ``named``: ``trace`` was called."""
         cdef int index = UNKNOWN
         raised = answer = None
         self.python_runs()
         try:
             self.notice(code)
-            answer = self.wanted(code)
+            if named or not self.lines.tracer.is_brief or code.co_filename.endswith((">", "threading.py")):
+                answer = self.wanted(code)
         except BaseException as error:
             raised = error
         if not set_if_programs(raised):
@@ -323,7 +325,7 @@ cdef class Lines(StackTracer):
     def trace(self, code):
         """Trace a code object; ``wanted`` is called again if it was not wanted before."""
         if self.on and index_of(&self.lines.codes, <void *>code) < 0:
-            self.classify(code)
+            self.classify(code, named=True)
             raise_pending()
 
     def pause(self):

@@ -54,6 +54,7 @@ cdef struct tracer_t:
     int untraced                # attached threads that are, and do not help
     size_t size                 # bytes of a thread's struct
     bint by_faults              # what the meter reads rises by page faults only
+    bint is_brief               # where one follows the other, threads keep their gates, since it takes long to open one
     int (*role)(thread_state_t *) noexcept nogil        # see memkit.native.tracing.credit; NULL: all threads work
     int64_t generation          # 0: not open yet, -1: closed; no thread state has either
     int64_t written_reads

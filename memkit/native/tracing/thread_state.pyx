@@ -8,6 +8,7 @@ mappings are closed when the thread ends.
 from memkit.native.heap.own cimport own_calloc
 from libc.stdint cimport int64_t, uint64_t
 
+from memkit.native.clock cimport MILLISECOND, now
 from memkit.native.tracing.gate cimport (
     PERF, RUSAGE, faults_of_thread, gate_close, gate_open, process_faults, thread_faults, time_of_thread,
 )
@@ -40,27 +41,30 @@ cdef pthread_key_t keys[KINDS][SLOTS]   # of a thread's own state; its destructo
 cdef bint initialised = False
 cdef pthread_mutex_t lock
 cdef int64_t generations = 0
+cdef int64_t brief_closed = 0       # when a brief tracer was last closed
+
+cdef enum:
+    SOON = 1000 * MILLISECOND   # one that is closed so soon after another is taken for one of many
 
 
 # -- end of a thread, and forks ----------------------------------------------------------------------------------------
 
-cdef void close_state(thread_state_t *state) noexcept nogil:
+cdef void close_state(thread_state_t *state, bint keep_gate) noexcept nogil:
     """Close what a thread has open."""
-    gate_close(&state.gate)
+    if not keep_gate:
+        gate_close(&state.gate)
     if state.scope.open:
         scope_close(&state.scope)
     state.generation = 0
 
 
 cdef void at_thread_end(void *own) noexcept nogil:
-    """The ring stays mapped until the state is used again: another thread may be looking at it."""
+    """The ring stays mapped until the state is used again: another thread may be looking at it, while it is traced."""
     cdef thread_state_t *state = <thread_state_t *>own
     cdef int slot
     pthread_mutex_lock(&lock)
     if not state.untraced:
-        if state.scope.open:
-            scope_close(&state.scope)
-        state.generation = 0
+        close_state(state, keep_gate=state.generation != 0)
         state.owned = False
     for slot in range(SLOTS):
         if tracers[OF_LINES][slot] != NULL:
@@ -135,11 +139,15 @@ cdef bint tracer_open(tracer_t *tracer, int kind, size_t size) noexcept:
 
 
 cdef void tracer_close(tracer_t *tracer) noexcept:
+    global brief_closed
     cdef thread_state_t *state
+    cdef bint keep_gates = tracer.is_brief and now() - brief_closed < SOON
+    if tracer.is_brief:
+        brief_closed = now()
     pthread_mutex_lock(&lock)
     state = states[tracer.kind][tracer.slot]
     while state != NULL:
-        close_state(state)
+        close_state(state, keep_gate=keep_gates and state.owned and not state.untraced)
         state.owned = state.owned and not state.untraced        # the other threads know theirs
         state.reads = 0
         state = state.next
@@ -169,13 +177,14 @@ cdef thread_state_t *free_state(tracer_t *tracer, bint untraced) noexcept:
 
 cdef thread_state_t *attach_thread(tracer_t *tracer) noexcept:
     cdef thread_state_t *state
+    cdef thread_state_t *own
     cdef thread_state_t *other
     cdef int64_t counted = -1
     if not is_open(tracer):
         return NULL
     if tracer.faults < 0:
         count_afresh(tracer)
-    state = <thread_state_t *>pthread_getspecific(keys[tracer.kind][tracer.slot])
+    state = own = <thread_state_t *>pthread_getspecific(keys[tracer.kind][tracer.slot])
     other = state_of_thread(tracer, own_tid())
     if state == NULL or state.untraced:
         state = free_state(tracer, False)
@@ -187,7 +196,7 @@ cdef thread_state_t *attach_thread(tracer_t *tracer) noexcept:
         counted, state.helps = other.counted, other.helps
         forget_thread(tracer, other)
     pthread_mutex_lock(&lock)
-    close_state(state)
+    close_state(state, keep_gate=state == own)
     pthread_mutex_unlock(&lock)
     state.owned = True
     state.tid = own_tid()
@@ -274,7 +283,7 @@ cdef void unlock_states() noexcept nogil:
 
 cdef void detach_thread(thread_state_t *state) noexcept:
     pthread_mutex_lock(&lock)
-    close_state(state)
+    close_state(state, keep_gate=False)
     pthread_mutex_unlock(&lock)
 
 
