@@ -232,7 +232,7 @@ cdef class Lines(StackTracer):
     cdef object wanted, disable
     cdef list kept                  # a code object of each function, or None
 
-    def __cinit__(self, Meter meter, wanted, disable=None, keep=False, bint with_heap=False, of_threads=None, is_brief=False):
+    def __cinit__(self, Meter meter, wanted, disable=None, keep=False, bint with_heap=0, of_threads=None, is_brief=False):
         self.kind = TRACE
         self.sums_writer.write, self.sums_writer.whose = write_lines, &self.lines
         self.wanted, self.disable, self.of_threads, self.kept = wanted, disable, of_threads, [] if keep else None
@@ -263,7 +263,7 @@ cdef class Lines(StackTracer):
         return -1 if index == UNKNOWN else 0
 
     cdef int classify(self, object code, bint named=False) noexcept:
-        """Call ``wanted``, and remember its answer; UNKNOWN with an error of the program. ``named``: ``trace`` was called."""
+        """Call ``wanted``, and remember its answer; UNKNOWN with an error of the program. ``named``: by ``trace``."""
         cdef int index = UNKNOWN
         raised = answer = None
         self.python_runs()
