@@ -12,6 +12,10 @@ _LONG_TEXT = 10
 """A text of fewer characters, such as ``return x``, is not looked for in other functions."""
 
 _SAME_TARGET = 0.3
+_MANY = 2000
+"""In a function of more statements those that are there again and again are matched last."""
+_MOST_PAIRS = 2500
+"""Of so many pairs of statements in a gap the letters are compared; in a longer gap all is new and gone."""
 
 
 class Unit(NamedTuple):
@@ -82,40 +86,37 @@ def _in_function(
     if any(unit.text is None for unit in (*units, *theirs)):
         return _by_place(one, other, units, theirs, found)
     texts, texts_there = [unit.text or "" for unit in units], [unit.text or "" for unit in theirs]
-    mine, others = list(units), list(theirs)
-    gaps: list[tuple[list[Unit], list[Unit]]] = []
-    for kind, first, last, start, end in SequenceMatcher(None, texts, texts_there, autojunk=False).get_opcodes():
+    mine, others = dict(enumerate(units)), dict(enumerate(theirs))
+    gaps: list[tuple[range, range]] = []
+    repetitive = max(len(units), len(theirs)) > _MANY
+    for kind, first, last, start, end in SequenceMatcher(None, texts, texts_there, autojunk=repetitive).get_opcodes():
         if kind == "equal":
-            found += [Aligned(unit, its) for unit, its in zip(units[first:last], theirs[start:end])]
-            _remove(mine, units[first:last])
-            _remove(others, theirs[start:end])
+            found += [Aligned(mine.pop(first + each), others.pop(start + each)) for each in range(last - first)]
         elif kind == "replace":
-            gaps.append((units[first:last], theirs[start:end]))
-    for unit in list(mine):  # in another order
-        its = next((each for each in others if each.text == unit.text), None)
-        if its is not None:
-            found.append(Aligned(unit, its, moved=True))
-            _remove(mine, [unit])
-            _remove(others, [its])
-    for ones, its_gap in gaps:
-        _edited(ones, its_gap, mine, others, found)
-    return mine, others
+            gaps.append((range(first, last), range(start, end)))
+    places: dict[str, list[int]] = {}
+    for place in sorted(others, reverse=True):
+        places.setdefault(texts_there[place], []).append(place)
+    for place in list(mine):  # in another order
+        if places.get(texts[place]):
+            found.append(Aligned(mine.pop(place), others.pop(places[texts[place]].pop()), moved=True))
+    for ones, its in gaps:
+        _edited([place for place in ones if place in mine], [place for place in its if place in others], mine, others, found)
+    return list(mine.values()), list(others.values())
 
 
-def _edited(ones: list[Unit], theirs: list[Unit], mine: list[Unit], others: list[Unit], found: list[Aligned]) -> None:
+def _edited(
+    ones: list[int], theirs: list[int], mine: dict[int, Unit], others: dict[int, Unit], found: list[Aligned]
+) -> None:
     """Match the statements in the same place whose texts are alike, those first that are most alike."""
+    if len(ones) * len(theirs) > _MOST_PAIRS:
+        return
     alike = sorted(
-        (-_likeness(unit.text or "", its.text or ""), place, number)
-        for place, unit in enumerate(ones)
-        for number, its in enumerate(theirs)
-        if unit in mine and its in others
+        (-_likeness(mine[place].text or "", others[number].text or ""), place, number) for place in ones for number in theirs
     )
     for ratio, place, number in alike:
-        unit, its = ones[place], theirs[number]
-        if -ratio >= ALIKE and unit in mine and its in others:
-            found.append(Aligned(unit, its, edited=True))
-            _remove(mine, [unit])
-            _remove(others, [its])
+        if -ratio >= ALIKE and place in mine and number in others:
+            found.append(Aligned(mine.pop(place), others.pop(number), edited=True))
 
 
 def _likeness(one: str, other: str) -> float:

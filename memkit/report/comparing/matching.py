@@ -70,13 +70,13 @@ class _Matching:
 
     def by_text(self, files: dict[str, str]) -> None:
         """The functions whose texts are most alike, those in the same file first."""
-        bodies = {key: body for key in self._left() if (body := self._one.body(key))}
-        theirs = {key: body for key in self._left_there() if (body := self._other.body(key))}
+        bodies = {key: _named_alike(body, key) for key in self._left() if (body := self._one.body(key))}
+        theirs = {key: _named_alike(body, key) for key in self._left_there() if (body := self._other.body(key))}
         found = []
         letters = len(bodies) * len(theirs) <= MOST_BY_LETTERS
         for key, body in list(bodies.items())[:MOST_TRIED]:
             for its, text in list(theirs.items())[:MOST_TRIED]:
-                alike = likeness(_named_alike(body, key), _named_alike(text, its), letters) or 0.0
+                alike = likeness(body, text, letters) or 0.0
                 least = 1.0 if min(len(body), len(text)) < _LONG and files.get(key.file) != its.file else ALIKE
                 if alike >= least:
                     found.append((files.get(key.file) == its.file, alike, key, its))
@@ -149,7 +149,8 @@ def likeness(one: Sequence[str], other: Sequence[str], letters: bool = True) -> 
         return None
     if one == other:
         return 1.0
-    whole = SequenceMatcher(None, one, other, autojunk=False).ratio()
+    statements = SequenceMatcher(None, one, other, autojunk=False)
+    whole = statements.ratio() if statements.quick_ratio() >= ALIKE else 0.0  # no more than that can be alike
     if not letters or len(one) + len(other) > _MOST_STATEMENTS:
         return whole
     return max(whole, SequenceMatcher(None, "\n".join(one), "\n".join(other), autojunk=False).ratio() - 0.1)
