@@ -75,7 +75,7 @@ class _Curve:
             meter = engine.Meter("rss")
             self._sampler = engine.Sampler(self._journal, meter, 0, clocks.monotonic_ns(), engine.peaks()[0] != "samples")
             self._sampler.start()
-        except (OSError, RuntimeError):
+        except (JournalError, OSError, RuntimeError):
             self._close()
 
     def end(self) -> tuple[tuple[int, int, int], ...]:
