@@ -33,7 +33,8 @@ RISE, LEAST_RISE = 10, 8 << 20
 """One more is taken where memory is higher than at the one before by 1/10, and by so many bytes."""
 MOST_PARTS = 50
 _POLL, _LONGEST_POLL = 50_000_000, 1_000_000_000  # nanoseconds between two readings of memory: 1/100 of the time elapsed
-_STEADY = 250_000_000  # memory that has not risen for so long stays high
+_NEAR = 0.95  # of the highest that was read: below that the peak is over
+_STEADY = 150_000_000  # memory that has not risen for so long stays high
 _COST, _COST_OF_GIB = 20_000_000, 200_000_000  # nanoseconds that the first one is expected to take
 
 
@@ -130,7 +131,7 @@ class _Budget:
         """Whether one is to be taken now."""
         if memory > self._highest + self._highest // 100:
             self._highest, self._risen = memory, now
-        if memory - self._last < max(LEAST_RISE, self._last // RISE):
+        if memory < self._highest * _NEAR or memory - self._last < max(LEAST_RISE, self._last // RISE):
             return False
         return self.allows(memory, now, ONCE if now - self._risen >= _STEADY else 0)
 

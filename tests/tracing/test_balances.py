@@ -173,8 +173,15 @@ def test_memory_that_does_not_rise_is_not_looked_into():
     assert wanted(balances._Budget(1000 * MIB, 0), 1099 * MIB, 100_000) is None
 
 
-def test_memory_that_stays_high_for_a_quarter_of_a_second_is():
-    assert wanted(balances._Budget(100 * MIB, 0), 200 * MIB, 100) == 5
+def test_memory_that_stays_high_for_some_time_is():
+    assert wanted(balances._Budget(100 * MIB, 0), 200 * MIB, 100) == 3
+
+
+def test_memory_that_has_fallen_from_its_peak_is_not_until_it_is_as_high_again():
+    budget = balances._Budget(100 * MIB, 0)
+    assert not budget.wants(400 * MIB, SECOND // 20)
+    assert wanted(budget, 300 * MIB, 10_000, since=2) is None
+    assert budget.wants(399 * MIB, 10_000 * SECOND // 20)
 
 
 def test_memory_that_rises_all_the_time_is_when_that_takes_a_hundredth():

@@ -223,9 +223,11 @@ def balances(recording: memkit.Recording, width: int | None = None) -> Iterator[
         missed = balance.rss == highest and recording.peak is not None and highest < recording.peak * NEAR
         peak = f"; none was taken near the peak, {size(recording.peak)}" if missed else ""
         title = f"what resident memory was made of, {moment}: {size(balance.rss)}{peak}"
-        rows = [row._replace(advice=row.advice and HERE.get(row.key, row.advice)) for row in balance.rows]
-        rows = [row._replace(advice=None) if row.advice in said else row for row in rows]
-        said |= {row.advice for row in rows}
+        rows = []
+        for row in balance.rows:
+            advice = row.advice and HERE.get(row.key, row.advice)
+            rows.append(row._replace(advice=None if advice in said else advice))
+            said.add(advice)
         lines = balance._replace(rows=tuple(rows)).lines(*([] if width is None else [max(width, LEAST_WIDTH)]))
         yield title, [memkit.units.printable(line) for line in lines]
     if others := len({balance.pid for balance in recording.balances} - {recording.about.pid}):
@@ -245,7 +247,7 @@ def kept_beyond(recording: memkit.Recording) -> str | None:
     but, maps = (" but for maps", "what was touched of the maps, ") if heap.mapped else ("", "")
     allocators = "" if heap.counted == "python, c" else ", or not counted"
     told = any(balance.moment == "end" and balance.rows for balance in recording.balances)
-    which = "it is told below" if told else "memkit.balance() tells which"
+    which = "the balance of the end tells which" if told else "memkit.balance() tells which"
     return (
         f"resident memory grew by {size(growth)}, {size(beyond)} more than what is alive{but}: "
         f"free room that allocators keep, {maps}and code{allocators}; {which}"
