@@ -25,3 +25,8 @@ def test_an_old_recording_is_reported_in_the_same_words(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_row_of_an_old_recording_is_known(name):
     assert recording_of(name).unread == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_old_recording_has_no_balances(name):
+    assert recording_of(name).balances == ()
