@@ -174,6 +174,34 @@ def test_many_calls_share_a_label_for_each_function(axes, write):
     assert list(labelled(axes))[1:] == ["f 40 calls 20.000s", "g 1 calls 1.000s"]
 
 
+def test_thousands_of_functions_take_few_objects_and_a_short_legend(axes, write):
+    """Each call had two lines, and each function a line in the legend, with which the picture was 300 inches high."""
+    calls = "".join(f"FUNC m.f{n} 1 {n} 2 {n + 1 + n / 1000} 0\n" for n in range(8000))
+    draw_file(write(f"MEM 1 0\n{calls}"), options=PLAIN)
+    brackets = [each for each in axes.collections if len(each.get_segments()) > 1]
+    assert sum(len(each.get_segments()) for each in brackets) == 16_000
+    assert len(axes.get_children()) < 350
+    named = list(labelled(axes))[1:]
+    assert named[:-1] == sorted(f"f{n} 1 calls {1 + n / 1000:.3f}s" for n in range(7700, 8000))
+    assert named[-1] == "and 7700 more functions, which took less time"
+
+
+def test_brackets_of_many_calls_are_those_of_few(axes, write):
+    axes.set(xlim=(0, 60), ylim=(0, 20))
+    axes.autoscale(False)
+    draw_file(write("MEM 1 0\n" + "FUNC m.f 5 10 6 30 0\n" * 31), options=PLAIN)
+    brackets = axes.collections[0].get_segments()
+    assert brackets[0].tolist() == [[11, 6], [10, 6], [10, 4], [11, 4]]
+    assert brackets[1].tolist() == [[29, 7], [30, 7], [30, 5], [29, 5]]
+    assert len(brackets) == 62
+
+
+def test_functions_without_a_call_in_the_window_are_not_in_the_legend(axes, write):
+    calls = "FUNC m.f 5 10 6 30 0\n" * 30 + "FUNC m.g 5 50 6 60 0\n"
+    draw_file(write(f"MEM 1 0\n{calls}"), options=SimpleNamespace(xlim=(5, 35), slope=False))
+    assert list(labelled(axes))[1:] == ["f 30 calls 600.000s"]
+
+
 @pytest.mark.parametrize("draw", [draw_file, flame_plotter])
 def test_names_that_are_too_long_are_cut(axes, write, draw):
     draw(write(f"MEM 1 0\nFUNC m.{'x' * 300} 1 1 2 3 0\n"), options=PLAIN)
@@ -358,6 +386,20 @@ def test_a_figure_has_labels_a_grid_a_title_and_a_legend(monkeypatch):
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("time (in seconds)", "memory used (in MiB)")
     assert (tuple(figure.get_size_inches()), figure.dpi) == ((14, 6), 90)
     assert len(axes.get_legend().get_texts()) == 7
+
+
+def test_a_curve_is_drawn_in_pieces_whose_length_has_an_end(monkeypatch):
+    import matplotlib
+
+    pieces = []
+    monkeypatch.setattr(picture, "_show_or_save", lambda *_: pieces.append(matplotlib.rcParams["agg.path.chunksize"]))
+    before = matplotlib.rcParams["agg.path.chunksize"]
+    from memkit.compat.mprof import plot_action
+
+    monkeypatch.setattr(sys, "argv", ["mprof", "-o", "-", NESTED])
+    plot_action()
+    assert pieces == [picture.PIECE]
+    assert matplotlib.rcParams["agg.path.chunksize"] == before
 
 
 def test_a_title_can_be_given(monkeypatch):

@@ -24,6 +24,8 @@ BOX, FLAME_BOX = (0.1, 0.1, 0.6, 0.75), (0.1, 0.1, 0.8, 0.8)
 NARROWEST = 0.35
 """The least of the figure's width that the axes keep, however wide the legend is."""
 RIGHT = 0.99
+PIECE = 1000
+"""Points of a curve that are drawn at once."""
 LARGEST = 300  # inches; there is an end to what matplotlib can draw
 _UNNAMED = re.compile(r"_child\d+")
 """What matplotlib calls a line without a label."""
@@ -31,6 +33,15 @@ _UNNAMED = re.compile(r"_child\d+")
 
 def draw(names: list[str], options: Namespace) -> None:
     """Draw files, and show or save the figure."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        # The time for a curve with many ups and downs is that of its longest piece, squared.
+        matplotlib.rcParams["agg.path.chunksize"] = matplotlib.rcParams["agg.path.chunksize"] or PIECE
+        _draw(names, options)
+
+
+def _draw(names: list[str], options: Namespace) -> None:
     import matplotlib
 
     backend = options.backend or (None if os.environ.get("MPLBACKEND") or not options.output else "agg")

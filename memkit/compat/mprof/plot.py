@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from memkit.compat.mprof.profiles import Profile, read_mprofile_file
 from memkit.report.pictures import shorten
@@ -15,12 +16,16 @@ from memkit.report.pictures import shorten
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from matplotlib.axes import Axes
+
 COLOURS = "kbrgcym"
 CALL_COLOURS = "cygrb"
 TREND = "#00e3d8"
 CHILD_TREND = "black"
 MOST_CALLS = 30
 """With more calls than this the legend has a line per function instead of one per call."""
+MOST_NAMED = 300
+"""With more functions than this the legend has those that took longest: for thousands matplotlib needs a minute."""
 LONGEST_NAME = 100
 """Columns of a name in a picture. Files come from anywhere, and matplotlib takes minutes for a name of some megabytes."""
 
@@ -58,17 +63,23 @@ def add_brackets(
     import matplotlib.pyplot as plt
 
     axes = plt.gca()
+    for bracket in _brackets(axes, xloc, yloc, xshift, options):
+        axes.plot(*zip(*bracket), "-", color=color, linewidth=2, label=label)
+        label = None
+
+
+def _brackets(
+    axes: Axes, xloc: Sequence[float], yloc: Sequence[float], xshift: float, options: Namespace | None
+) -> Iterator[list[tuple[float, float]]]:
+    """The points of an opening bracket and of a closing one, as far as they are in the window."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     limits = getattr(options, "xlim", None)
     foot, height = (right - left) / 60, (top - bottom) / 20
     for place, level, inwards in zip(xloc, yloc, (1, -1)):
         place -= xshift
-        if limits is not None and not limits[0] <= place <= limits[1]:
-            continue
-        end = place + inwards * foot
-        across, up = (end, place, place, end), (level + height, level + height, level - height, level - height)
-        axes.plot(across, up, "-", color=color, linewidth=2, label=label)
-        label = None
+        if limits is None or limits[0] <= place <= limits[1]:
+            end = place + inwards * foot
+            yield [(end, level + height), (place, level + height), (place, level - height), (end, level - height)]
 
 
 def plot_file(
@@ -190,11 +201,51 @@ def _draw_children(
 def _draw_calls(calls: dict[str, list[list[float]]], start: float, options: Namespace | None) -> None:
     """A pair of brackets for each call."""
     labels = {name: shorten(label, LONGEST_NAME) for name, label in function_labels(calls).items()}
-    merged = sum(map(len, calls.values())) > MOST_CALLS
-    for (name, each), colour in zip(sorted(calls.items()), itertools.cycle(CALL_COLOURS)):
-        total = math.fsum(call[1] - call[0] for call in each)
-        for number, (begin, end, before, after, *_) in enumerate(each):
-            label: str | None = f"{labels[name]} {end - begin:.3f}s"
-            if merged:
-                label = None if number else f"{labels[name]} {len(each)} calls {total:.3f}s"
+    functions = zip(sorted(calls.items()), itertools.cycle(CALL_COLOURS))
+    if sum(map(len, calls.values())) > MOST_CALLS:
+        found = [_Function(labels[name], each, colour) for (name, each), colour in functions]
+        _draw_functions(found, start, options)
+        return
+    for (name, each), colour in functions:
+        for begin, end, before, after, *_ in each:
+            label = f"{labels[name]} {end - begin:.3f}s"
             add_brackets((begin, end), (before, after), xshift=start, color=colour, label=label, options=options)
+
+
+class _Function(NamedTuple):
+    label: str
+    calls: list[list[float]]
+    colour: str
+
+    def total(self) -> float:
+        return math.fsum(call[1] - call[0] for call in self.calls)
+
+
+def _draw_functions(functions: list[_Function], start: float, options: Namespace | None) -> None:
+    """The brackets of many calls, as one object of matplotlib for each colour, and their functions in the legend."""
+    import matplotlib.pyplot as plt
+    from matplotlib.collections import LineCollection
+
+    axes = plt.gca()
+    shown: list[_Function] = []
+    drawn: dict[str, list[list[tuple[float, float]]]] = {}
+    for function in functions:
+        found = [
+            bracket
+            for begin, end, before, after, *_ in function.calls
+            for bracket in _brackets(axes, (begin, end), (before, after), start, options)
+        ]
+        if found:
+            drawn.setdefault(function.colour, []).extend(found)
+            shown.append(function)
+    for colour, brackets in drawn.items():
+        lines = LineCollection(brackets, colors=colour, linewidths=2, capstyle="projecting", zorder=2)
+        axes.add_collection(lines, autolim=True)
+    axes.autoscale_view()
+    named = {id(function) for function in heapq.nlargest(MOST_NAMED, shown, key=_Function.total)}
+    for function in shown:
+        if id(function) in named:
+            label = f"{function.label} {len(function.calls)} calls {function.total():.3f}s"
+            axes.plot([], [], "-", color=function.colour, linewidth=2, label=label)
+    if len(shown) > len(named):
+        axes.plot([], [], linestyle="none", label=f"and {len(shown) - len(named)} more functions, which took less time")
