@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _DEF = re.compile(r"\s*(async\s+def|def|class)\s")
 _MOST_DECORATORS = 50
 """Lines from the first decorator of a function to its ``def``."""
+_last: tuple[list[str], list[str]] = [], []
+"""The lines of a file as ``linecache`` has them, and without their ends."""
 NO_NUMBER = " "
 """Of a cell that is run without going into the history: a front end asks for something on its own account."""
 
@@ -109,8 +111,13 @@ def _moved(lines: list[str], function: Function) -> int | None:
 
 
 def _lines_of(file: str) -> list[str]:
+    global _last
     linecache.checkcache(file)
-    return [line.rstrip("\n") for line in linecache.getlines(file)]
+    found = linecache.getlines(file)
+    last = _last
+    if found is not last[0]:  # else they were asked for before, as by a function that prints its table at each call
+        last = _last = found, [line.rstrip("\n") for line in found]
+    return [*last[1]]
 
 
 def _cell(file: str) -> str | None:

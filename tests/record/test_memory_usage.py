@@ -297,7 +297,7 @@ def test_a_full_disk_costs_a_call_neither_its_result_nor_its_exception(plain, sc
 
 
 def test_a_call_that_cannot_be_recorded_has_memory_at_both_ends(monkeypatch, touched, capsys):
-    def refuse():
+    def refuse(in_memory):
         raise FileNotFoundError(2, "No usable temporary directory found")
 
     monkeypatch.setattr(files, "opened_unnamed", refuse)
