@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -225,6 +226,7 @@ def here() -> Machine:
 
 def _gate_here() -> tuple[str, str | None]:
     try:
+        import_module("memkit.tracing.tracers")  # all compiled modules that lines and calls need
         from memkit.tracing import choice
     except MeterError as error:
         return "none", str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import sysconfig
+from importlib import import_module
 
 from memkit.base.errors import MeterError
 from memkit.base.units import show_bytes, show_error
@@ -82,6 +83,7 @@ def _tracing() -> list[tuple[str, str]]:
     if engine.NAME != "native":
         return [("tracing", "not here: lines and calls need the native engine")]
     try:
+        import_module("memkit.tracing.tracers")  # all compiled modules that lines and calls need
         from memkit.tracing import choice
     except MeterError as error:
         return [("tracing", f"not here: {error}")]
