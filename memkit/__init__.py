@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from memkit.model.recording import Total as Total
     from memkit.model.recording import Unrecorded as Unrecorded
     from memkit.model.sources import Source as Source
+    from memkit.model.sources import module_of as module_of
     from memkit.model.sources import place_of as place_of
     from memkit.model.spans import Span as Span
     from memkit.model.tracker_file import has_completed_successfully as has_completed_successfully
@@ -176,7 +177,7 @@ _HOMES = {
         "Total",
         "Unrecorded",
     ),
-    "model.sources": ("Source", "place_of"),
+    "model.sources": ("Source", "module_of", "place_of"),
     "record.spans": ("span",),
     "record.tracker": ("Tracker", "get_used_ram"),
     "model.tracker_file": ("has_completed_successfully", "has_crashed_gracefully", "has_crashed_ungracefully"),

@@ -87,6 +87,16 @@ def place_of(function: Function) -> str:
     return f"{show_on_a_line(short)}:{function.line}"
 
 
+def module_of(file: str) -> str:
+    """A file in short, for a picture: of a library its path in there, ``pandas/core/frame.py``; else its last step."""
+    steps = file.replace("\\", "/").split("/")
+    for place in range(len(steps) - 2, 0, -1):
+        of_python = steps[place].lower().startswith("python") and steps[place - 1].lower() in ("lib", "lib64")
+        if of_python or steps[place] in ("site-packages", "dist-packages"):
+            return show_on_a_line("/".join(steps[place + 1 :]))
+    return show_on_a_line("/".join(steps[-2:] if steps[-1].startswith("__") else steps[-1:]))
+
+
 def _is_other(file: str, lines: list[str]) -> bool:
     """Whether the text of a file is not what ran, as far as that can be told without the functions in it."""
     return not file.startswith("<") and not file.endswith((".py", ".pyw")) and not is_python("\n".join(lines))

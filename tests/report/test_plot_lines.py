@@ -62,6 +62,14 @@ def test_each_line_has_its_text_and_its_bars(traced, function):
     assert texts(peak) == ["20.0", "400.0"]
 
 
+def test_the_bar_of_a_peak_begins_at_the_memory_before(traced, function):
+    recording = traced((function, 2, 8, 20), (function, 4, -2, 400))
+    lines = tuple(line._replace(rise=5 * MIB) for line in recording.lines)
+    peak = draw(replace(recording, lines=lines)).axes[2]
+    assert [(bar.get_x(), bar.get_width()) for bar in peak.patches] == [(15, 5), (395, 5)]
+    assert texts(peak) == ["20.0", "400.0"]
+
+
 def test_bars_are_in_units_that_suit_them(traced, function):
     _, growth, peak = draw(traced((function, 2, 0.5, 2048))).axes
     assert (growth.get_title(), peak.get_title()) == ("growth (KiB)", "peak (GiB)")

@@ -289,8 +289,7 @@ def _draw_legend(figure: Figure, height: float, layout: Layout, colour: _Colours
 
 
 def _place(function: memkit.Function) -> str:
-    name = memkit.Source(function.file).name
-    return f"{name.replace(chr(92), '/').rpartition('/')[2]}:{function.line}"
+    return f"{memkit.module_of(memkit.Source(function.file).name)}:{function.line}"
 
 
 def _on_a_line(text: str, most: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import memkit
@@ -73,11 +72,16 @@ def draw(recording: memkit.Recording) -> Figure:
     unit, name = memkit.units.scale(max((abs(line.growth) for line in recording.lines), default=0))
     _draw_bars(growth, shown, unit, f"growth ({name})", lambda line: line.growth, _colour)
     unit, name = memkit.units.scale(max(line.peak for line in recording.lines))
-    _draw_bars(peak, shown, unit, f"peak ({name})", lambda line: line.peak, lambda _: pictures.PEAK)
+    _draw_bars(peak, shown, unit, f"peak ({name})", lambda line: line.peak, lambda _: pictures.PEAK, _before)
     if more > 0:
         words = f"and {more} more line{'s' if more > 1 else ''}; --csv-lines and --json have all of them"
         figure.text(EDGE / width, ROW / 2 / height, words, fontsize=8, va="center", color=pictures.FAINT)
     return figure
+
+
+def _before(line: memkit.Line) -> int:
+    """Where the bar of a peak begins: memory before the run that rose most; of an old file, in which that is not told, 0."""
+    return 0 if line.rise is None else max(0, line.peak - line.rise)
 
 
 def _colour(growth: int) -> str:
@@ -89,7 +93,7 @@ def rows_of(recording: memkit.Recording) -> Iterator[Row]:
     for function, lines in recording.functions.items():
         source = memkit.Source(function.file, recording.about.began, function, recording.sources)
         known = {line.number: line for line in lines}
-        yield Row(f"{function.name}  {os.path.basename(source.name)}:{function.line}", None, heading=True)
+        yield Row(f"{function.name}  {memkit.module_of(source.name)}:{function.line}", None, heading=True)
         if source.remark:
             yield Row(f"({source.remark})", None)
         for number in range(min(known), max(known) + 1):
@@ -126,12 +130,14 @@ def _draw_bars(
     title: str,
     value_of: Callable[[memkit.Line], int],
     colour_of: Callable[[int], str],
+    begin_of: Callable[[memkit.Line], int] = lambda _: 0,
 ) -> None:
     for place, (_, line, _) in enumerate(rows):
         if line is None:
             continue
         value = value_of(line)
-        axes.barh(place, value / unit, color=colour_of(value), height=0.75)
+        begin = begin_of(line)
+        axes.barh(place, (value - begin) / unit, left=begin / unit, color=colour_of(value), height=0.75)
         if value:
             axes.annotate(
                 f"{value / unit:.1f}",
