@@ -48,7 +48,8 @@
       series.push({ name: "control group", colour: "group", values: times.map(time => last(recording.group, time)?.used ?? null), dash: [6, 3] });
       entries.push({ name: "control group", colour: colour("group"), dashed: true });
     }
-    const marks = recording.crossings.map(each => memkit.upright(each.time, colour("limit"), [4, 3]));
+    const marks = [labelsOf(spans)];
+    marks.push(...recording.crossings.map(each => memkit.upright(each.time, colour("limit"), [4, 3])));
     const highest = Math.max(...column("memory"), ...(together ? [0] : column("peak")));
     let most = highest;
     for (const limit of recording.limits) {
@@ -126,33 +127,45 @@
             memkit.sourceCell(frame.file, frame.line))))))));
   }
 
-  function bandsOf(spans) {
-    return (context, plot) => {
-      context.save();
-      context.fillStyle = colour("span");
-      context.textAlign = "left";
-      context.textBaseline = "alphabetic";
-      context.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-      for (const span of spans) {
-        const [from, to] = [span.start, span.end ?? memkit.recording.duration].map(each => plot.valToPos(each / 1e9, "x", true));
-        const [left, right] = [Math.max(from, plot.bbox.left), Math.min(to, plot.bbox.left + plot.bbox.width)];
-        if (right <= left) continue;
-        context.globalAlpha = 0.13;
-        context.fillRect(left, plot.bbox.top, Math.max(right - left, 1), plot.bbox.height);
-        context.globalAlpha = 0.7;
-        context.fillRect(left, plot.bbox.top, devicePixelRatio, plot.bbox.height);
-        const text = memkit.plain(span.label);
-        const room = right - left - 6;
-        context.globalAlpha = 1;
-        const letter = context.measureText("m").width;
-        const short = context.measureText(text).width <= room ? text : `${text.slice(0, Math.max(0, Math.floor(room / letter) - 1))}…`;
-        if (short.length > 3 || short === text) {
-          context.fillText(short, left + 3, plot.bbox.top + (12 + 13 * (span.depth % 6)) * devicePixelRatio);
-        }
-      }
-      context.restore();
-    };
+  // What a span takes of the picture, in pixels of the canvas; null where nothing of it is shown.
+  function extent(span, plot) {
+    const [from, to] = [span.start, span.end ?? memkit.recording.duration].map(each => plot.valToPos(each / 1e9, "x", true));
+    const [left, right] = [Math.max(from, plot.bbox.left), Math.min(to, plot.bbox.left + plot.bbox.width)];
+    return right > left ? [left, right - left] : null;
   }
+
+  const bandsOf = spans => (context, plot) => {
+    context.save();
+    context.fillStyle = colour("span");
+    for (const span of spans) {
+      const [left, width] = extent(span, plot) ?? [0, 0];
+      if (!width) continue;
+      context.globalAlpha = 0.13;
+      context.fillRect(left, plot.bbox.top, Math.max(width, 1), plot.bbox.height);
+      context.globalAlpha = 0.7;
+      context.fillRect(left, plot.bbox.top, devicePixelRatio, plot.bbox.height);
+    }
+    context.restore();
+  };
+
+  const labelsOf = spans => (context, plot) => {
+    context.save();
+    context.fillStyle = colour("span");
+    context.textAlign = "left";
+    context.textBaseline = "alphabetic";
+    context.font = `600 ${11 * devicePixelRatio}px system-ui, sans-serif`;
+    const letter = context.measureText("m").width;
+    for (const span of spans) {
+      const [left, width] = extent(span, plot) ?? [0, 0];
+      const text = memkit.plain(span.label);
+      const room = width - 6;
+      const short = context.measureText(text).width <= room ? text : `${text.slice(0, Math.max(0, Math.floor(room / letter) - 1))}…`;
+      if (width && (short.length > 3 || short === text)) {
+        context.fillText(short, left + 3, plot.bbox.top + (12 + 13 * (span.depth % 6)) * devicePixelRatio);
+      }
+    }
+    context.restore();
+  };
 
   function spanTable(spans) {
     const size = (name, term) => ({ name, term, value: span => span[name], show: span => showBytes(span[name], name === "growth") });
