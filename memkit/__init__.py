@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from memkit.model.event_log_file import LogRow as LogRow
     from memkit.model.event_log_file import read_log as read_log
     from memkit.model.heap import Heap as Heap
+    from memkit.model.heap import HeapErrors as HeapErrors
     from memkit.model.heap import HeapTotal as HeapTotal
     from memkit.model.limit_events import Crossing as Crossing
     from memkit.model.limit_events import Frame as Frame
@@ -168,7 +169,7 @@ _HOMES = {
     "record.profile": ("LineProfiler", "profile"),
     "model.reader": ("read",),
     "record.recorder": ("Recorder", "record"),
-    "model.heap": ("Heap", "HeapTotal"),
+    "model.heap": ("Heap", "HeapErrors", "HeapTotal"),
     "model.lines": ("Line",),
     "model.recording": (
         "Process",

@@ -16,7 +16,7 @@ base: own_code errors version clocks shadows locks threads descriptors paths uni
 native: pending_call threads clock decimal cpython perf_event descriptors listener meter peak journal changes
 native/heap: own line_paths heap_sums walk statistics
 native/sampling: own_memory layouts line_table stack_rows stacks mapped limit_counters limit_guard termination sums
-    sampler process_events
+    sampler process_events sampled_heap
 native/tracing: gate thread_state fault_counts freed credit hook_chain callbacks tracer code_table greenlets lines
     calls line_rows call_rows handed_over greenlet_stacks greenlet_switches line_events call_events event_rows event_places
     event_log references

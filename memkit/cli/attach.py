@@ -9,7 +9,7 @@ from memkit.cli.parser import Parser
 from memkit.cli.printing import say
 from memkit.cli.recording_file import drop_unused, just_made
 from memkit.cli.report_options import check_outputs, left, parsed, reported
-from memkit.cli.run_options import NO_PEAK_RESET, add_target_options, check_c_calls, not_traced, traced
+from memkit.cli.run_options import NO_PEAK_RESET, add_target_options, check_calls, not_traced, traced
 from memkit.model.file_format import is_recording
 from memkit.record import files
 from memkit.run import attach
@@ -75,7 +75,7 @@ def _refuse(words: list[str]) -> None:
 def _is_inside(options: argparse.Namespace) -> bool:
     """Whether the process is to be recorded from inside."""
     inside = bool(traced(options))
-    check_c_calls(options)
+    check_calls(options)
     if options.no_peak_reset and not inside:
         raise UsageError("--no-peak-reset goes with --lines, --calls or --heap: from outside nothing is reset")
     return inside

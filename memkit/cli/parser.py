@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-_WITHOUT_VALUE = ("--lines", "--calls")
+_WITHOUT_VALUE = ("--lines", "--calls", "--heap")
 """They take what follows an ``=`` and nothing else: in ``--lines script.py`` the script is what is to be run."""
 _PROGRAM = ("-m", "-c", "-", "--", "--program")
 """What begins with a dash and is the program, or right before it."""

@@ -7,7 +7,7 @@ import argparse
 from memkit.base.errors import UsageError
 from memkit.base.units import parse_bytes, parse_interval
 from memkit.base.version import VERSION
-from memkit.record.settings import RunSettings
+from memkit.record.settings import RunSettings, sampling_distance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,9 +124,12 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--heap",
-        action="store_true",
+        metavar="sampled[:BYTES]",
+        type=_heap,
+        default=False,
         help="count what each traced line and call path allocates and frees, by Python's allocators and, under memkit-run, "
-        "the C library's; --calls is implied if nothing else is traced",
+        "the C library's; --calls is implied if nothing else is traced; --heap=sampled estimates it, by the stacks of few "
+        "blocks, one in 512 KiB or in BYTES, which costs next to nothing",
     )
 
 
@@ -146,8 +149,10 @@ def _add_log_options(parser: argparse.ArgumentParser) -> None:
 
 
 def traced(options: argparse.Namespace) -> set[str]:
-    """What is traced: lines, calls and heap, which is told by all calls if by nothing else."""
+    """What is traced: lines, calls and heap, which is told by all calls if by nothing else, unless it is sampled."""
     found = {name for name in ("lines", "calls") if getattr(options, name) is not None}
+    if sampling_distance(options.heap) is not None:
+        return {*found, "heap"}
     return found if not options.heap else {*(found or {"calls"}), "heap"}
 
 
@@ -158,7 +163,7 @@ def check(options: argparse.Namespace) -> None:
     if options.on_limit is not None and options.limit is None:
         raise UsageError("--on-limit goes with --limit SIZE, which says when")
     if options.command_line is None:
-        check_c_calls(options)
+        check_calls(options)
     if options.children or options.command_line is not None:
         from memkit.system.processes import METERS
 
@@ -184,11 +189,14 @@ def missing(options: argparse.Namespace) -> dict[str, str]:
 
 def not_traced(options: argparse.Namespace, wanted: Iterable[str]) -> dict[str, str]:
     """What of some is not traced, each with the option that would."""
-    return {name: f"add --{name}" for name in wanted if name not in traced(options)}
+    known = traced(options) | ({"calls"} if sampling_distance(options.heap) is not None else set())
+    return {name: f"add --{name}" for name in wanted if name not in known}
 
 
-def check_c_calls(options: argparse.Namespace) -> None:
-    """Refuse functions in C where no calls are traced. Raises ``UsageError``."""
+def check_calls(options: argparse.Namespace) -> None:
+    """Refuse functions in C where no calls are traced, and calls where a heap is sampled. Raises ``UsageError``."""
+    if options.calls is not None and sampling_distance(options.heap) is not None:
+        raise UsageError("--heap=sampled reads stacks and traces no calls: leave out --calls, or write --heap")
     if options.c_calls and "calls" not in traced(options):
         raise UsageError("--c-calls goes with --calls, which says that calls are traced")
 
@@ -198,6 +206,13 @@ def settings(options: argparse.Namespace, path: str, meter: str) -> RunSettings:
     names = ("interval", "lines", "calls", "c_calls", "heap", "follow", "limit", "on_limit", "call_log", "trigger")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     return RunSettings(path=path, meter=meter, peak_reset=not options.no_peak_reset, **given)
+
+
+def _heap(text: str) -> bool | str:
+    if not text:
+        return True
+    sampling_distance(text)
+    return text
 
 
 def _log_path(text: str) -> str:

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterator
 
 from memkit.model.calls import LOST, UNKNOWN, Call, Function, Given, Handed, raise_with_work
-from memkit.model.heap import NO_HEAP, Heap
+from memkit.model.heap import Heap
 
 _FIELDS = 11
 
@@ -101,7 +101,7 @@ class Tally:
 
 def with_heaps(calls: list[Call], callers: list[int], heaps: dict[int, Heap]) -> Iterator[Call]:
     """Calls with what they allocated; ``callers`` are the places of their callers, which come first, or -1."""
-    own = [heaps.get(call.id, NO_HEAP) for call in calls]
+    own = [heaps[call.id] for call in calls]
     whole = own[:]
     for place in range(len(calls) - 1, -1, -1):
         if callers[place] >= 0:

@@ -31,11 +31,16 @@ row          values                                            written
 ``call_tracing``  tracer, gate, reason, cost of a call, of a   as ``tracing``, for calls; no targets are all calls
              read, targets
 ``call_reads``  readings of memory                             as ``reads``, for calls
-``heap_counting``  allocators, by calls, by lines, why         when allocations are counted: whose, 1 or 0, why not more
+``heap_counting``  allocators, by calls, by lines, why,        when allocations are counted: whose, 1 or 0, why not more;
+             distance                                          bytes between samples, null where all are counted
 ``heap_lines``  base, parent, function, line, count            lines below a line, or null: their numbers begin at the base
 ``heap``     node, line, allocated, freed, blocks, blocks      sums so far of a node and a line, or null, in bytes; the last
              freed, at the peak, temporary, by line            row of both counts
-``heap_total``  alive, peak, copies, unbooked, mapped          after these; blocks that are in no sum, bytes of maps
+``heap_errors``  node, line, of allocated, of freed, of        after its ``heap`` row, where it is of samples: one standard
+             alive, of at the peak, of blocks, of blocks       error of each
+             freed
+``heap_total``  alive, peak, copies, unbooked, mapped, of      after these; blocks that are in no sum, bytes of maps; of
+             alive, of peak                                    samples one standard error of the first two
 ``balance``  time, moment, pid, resident memory, rows, notes   where allocations are counted: near the peak and at the end;
                                                                each row is key, name, bytes, error, parts, advice, each
                                                                part name, bytes; no rows if it could not be taken

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import reduce
 from operator import attrgetter, sub
@@ -11,18 +13,45 @@ from memkit.model.row_values import check
 from memkit.system.balance_rows import Balance, BalancePart, BalanceRow
 
 
+class HeapErrors(NamedTuple):
+    """How far estimates may be off: one standard error of each field of a :class:`Heap` that has its name.
+
+    The truth lies within two of them about 19 times in 20, where at least about ten samples are in a sum.
+    """
+
+    allocated: float
+    freed: float
+    alive: float
+    alive_at_peak: float
+    blocks: float
+    blocks_freed: float
+
+    def plus(self, other: HeapErrors) -> HeapErrors:
+        """Those of the sum of two: samples are drawn independently."""
+        return HeapErrors(*map(math.hypot, self, other))
+
+    def minus(self, other: HeapErrors) -> HeapErrors:
+        """Those of what is left where something is taken out that was part of it."""
+        return HeapErrors(*(math.sqrt(max(0, one**2 - another**2)) for one, another in zip(self, other)))
+
+
 class Heap(NamedTuple):
-    """What some code allocated, in bytes, to the byte as it asked for them. Freed is what it allocated, wherever that is."""
+    """What some code allocated, in bytes, to the byte as it asked for them. Freed is what it allocated, wherever that is.
+
+    Where blocks were sampled, all are estimates.
+    """
 
     allocated: int
     freed: int
     alive_at_peak: int
     """What of it was alive when most was, of all that the recording counts."""
-    temporary: int
-    """What of it was freed in the call, or in the run of the line, that allocated it."""
+    temporary: int | None
+    """What of it was freed in the call, or in the run of the line, that allocated it; None where blocks were sampled."""
     blocks: int
     """How many blocks it allocated."""
     blocks_freed: int
+    errors: HeapErrors | None = None
+    """How far the other fields may be off; None where every block was counted."""
 
     @property
     def alive(self) -> int:
@@ -31,14 +60,28 @@ class Heap(NamedTuple):
 
     def plus(self, other: Heap) -> Heap:
         """This and another."""
-        return Heap(*map(sum, zip(self, other)))
+        mine, others = self.errors, other.errors
+        return self._with(other, 1, mine or others if mine is None or others is None else mine.plus(others))
 
     def minus(self, other: Heap) -> Heap:
         """This without another."""
-        return Heap(*map(sub, self, other))
+        mine, others = self.errors, other.errors
+        return self._with(other, -1, mine if mine is None or others is None else mine.minus(others))
+
+    def _with(self, other: Heap, sign: int, errors: HeapErrors | None) -> Heap:
+        return Heap(
+            self.allocated + sign * other.allocated,
+            self.freed + sign * other.freed,
+            self.alive_at_peak + sign * other.alive_at_peak,
+            None if self.temporary is None or other.temporary is None else self.temporary + sign * other.temporary,
+            self.blocks + sign * other.blocks,
+            self.blocks_freed + sign * other.blocks_freed,
+            errors,
+        )
 
 
 NO_HEAP = Heap(0, 0, 0, 0, 0, 0)
+NO_SAMPLES = Heap(0, 0, 0, None, 0, 0, HeapErrors(0, 0, 0, 0, 0, 0))
 
 
 def sum_of_heaps(one: Heap | None, other: Heap | None) -> Heap | None:
@@ -67,6 +110,12 @@ class HeapTotal(NamedTuple):
     """Why the C library's allocators were not counted, where they were not."""
     elsewhere: Heap = NO_HEAP
     """What no traced call or line allocated, and threads that run no Python."""
+    sampled: int | None = None
+    """Bytes from one that was sampled to the next, on average; None where every block was counted."""
+    alive_error: float = 0
+    """One standard error of ``alive``, 0 where every block was counted."""
+    peak_error: float = 0
+    """The same of ``peak``."""
 
 
 def together(totals: Iterable[HeapTotal | None]) -> HeapTotal | None:
@@ -78,6 +127,10 @@ def together(totals: Iterable[HeapTotal | None]) -> HeapTotal | None:
     sums = {
         name: sum(getattr(total, name) for total in found) for name in ("alive", "peak", "unbooked", "processes", "mapped")
     }
+    alive_error, peak_error = (
+        math.hypot(*errors) for errors in zip(*((total.alive_error, total.peak_error) for total in found))
+    )
+    least = least._replace(alive_error=alive_error, peak_error=peak_error)
     return least._replace(**sums, elsewhere=reduce(Heap.plus, (total.elsewhere for total in found)))
 
 
@@ -87,14 +140,26 @@ class HeapCounts:
     def __init__(self) -> None:
         self._counted: str | None = None
         self._uncounted: str | None = None
+        self._sampled: int | None = None
         self._by_calls = self._by_lines = False
         self._total = {"alive": 0, "peak": 0, "unbooked": 0, "mapped": 0}
+        self._total_errors = (0, 0)  # of the first two
         self._sites: dict[tuple[int | None, int | None], tuple[int, ...]] = {}  # by call and line: the sums of its row
         self._balances: dict[str, Balance] = {}  # the last of each moment
+        self._errors: dict[tuple[int | None, int | None], tuple[int, ...]] = {}
         self._below: list[tuple[int, int | None, int, int, int]] = []  # lines of a function below a line
 
-    def begin(self, counted: str, calls: int, lines: int, uncounted: str | None = None, *_: object) -> None:
+    def begin(
+        self,
+        counted: str,
+        calls: int,
+        lines: int,
+        uncounted: str | None = None,
+        sampled: int | None = None,
+        *_: object,
+    ) -> None:
         """It is counted from now on, by calls, by lines or by both."""
+        self._sampled = sampled
         self._counted, self._by_calls, self._by_lines, self._uncounted = counted, bool(calls), bool(lines), uncounted
 
     def take(self, call: int | None, line: int | None, *sums: int) -> None:
@@ -103,12 +168,19 @@ class HeapCounts:
             raise TypeError(sums)
         self._sites[call, line] = sums
 
+    def take_errors(self, call: int | None, line: int | None, *errors: int) -> None:
+        """Keep how far the sums of a site may be off. TypeError for a row that is damaged."""
+        if len(errors) < _ERRORS or min(errors) < 0:
+            raise TypeError(errors)
+        self._errors[call, line] = errors
+
     def take_lines(self, base: int, parent: int | None, function: int, first: int, count: int, *_: object) -> None:
         """Keep which numbers the lines of a function have below another line, which has a lower one."""
         self._below.append((base, parent, function, first, count))
 
-    def take_total(self, alive: int, peak: int, copies: int, unbooked: int, mapped: int = 0, *_: object) -> None:
+    def take_total(self, alive: int, peak: int, copies: int, unbooked: int, mapped: int = 0, *errors: int) -> None:
         """Keep what there is in all."""
+        self._total_errors = errors[0] if errors else 0, errors[1] if errors[1:] else 0
         peak = max(peak, alive)  # it is looked at every 1 % only
         self._total = {"alive": alive, "peak": peak, "unbooked": unbooked, "mapped": mapped}
 
@@ -134,24 +206,46 @@ class HeapCounts:
         """What there was in all; None where heap was not counted."""
         if self._counted is None:
             return None
-        elsewhere = _heap_of(self._sites.get((None, None), (0,) * _SUMS), self._by_calls)
-        return HeapTotal(self._counted, **self._total, uncounted=self._uncounted, elsewhere=elsewhere)
+        elsewhere = self._heap_of(None, None, self._by_calls) if (None, None) in self._sites else self._none
+        alive_error, peak_error = self._total_errors
+        return HeapTotal(
+            self._counted,
+            **self._total,
+            uncounted=self._uncounted,
+            elsewhere=elsewhere,
+            sampled=self._sampled,
+            alive_error=alive_error,
+            peak_error=peak_error,
+        )
+
+    @property
+    def _none(self) -> Heap:
+        """The heap of what allocated nothing."""
+        return NO_HEAP if self._sampled is None else NO_SAMPLES
+
+    def _heap_of(self, call: int | None, line: int | None, by_call: bool) -> Heap:
+        """The heap of a site: temporary in the call, or in the line."""
+        allocated, freed, blocks, blocks_freed, at_peak, in_call, in_line = self._sites[call, line][:_SUMS]
+        if self._sampled is None:
+            return Heap(allocated, freed, at_peak, (in_call if by_call else in_line) or 0, blocks, blocks_freed)
+        errors = HeapErrors(*self._errors.get((call, line), (0,) * _ERRORS)[:_ERRORS])
+        return Heap(allocated, freed, at_peak, None, blocks, blocks_freed, errors)
 
     def of_calls(self) -> dict[int, Heap] | None:
-        """What each call allocated itself, by its id; None where heap was not counted by calls."""
-        found: dict[int, Heap] = {}
-        for (call, _), sums in self._sites.items():
+        """What each call allocated itself, by its id, nothing for others; None where no heap was counted by calls."""
+        found: dict[int, Heap] = defaultdict(lambda: self._none)
+        for call, line in self._sites:
             if call is not None:
-                heap = _heap_of(sums, by_call=True)
+                heap = self._heap_of(call, line, by_call=True)
                 found[call] = found[call].plus(heap) if call in found else heap
         return found if self._by_calls else None
 
     def of_lines(self) -> dict[tuple[int, int], tuple[Heap, Heap]] | None:
         """What each line allocated, with what it called and without, by function and number; None as for calls."""
         own: dict[int, Heap] = {}
-        for (_, line), sums in self._sites.items():
+        for call, line in self._sites:
             if line is not None:
-                own[line] = own.get(line, NO_HEAP).plus(_heap_of(sums, by_call=False))
+                own[line] = own.get(line, NO_HEAP).plus(self._heap_of(call, line, by_call=False))
         if not self._by_lines:
             return None
         whole = dict(own)
@@ -167,19 +261,13 @@ class HeapCounts:
 
 
 _SUMS = 7
-
-
-def _heap_of(sums: tuple[int, ...], by_call: bool) -> Heap:
-    """The heap of such a row: temporary in the call, or in the line."""
-    allocated, freed, blocks, blocks_freed, at_peak, in_call, in_line = sums[:_SUMS]
-    return Heap(allocated, freed, at_peak, in_call if by_call else in_line, blocks, blocks_freed)
-
-
 """Of a ``heap`` row: allocated, freed, blocks, blocks freed, alive at the peak, temporary in the call and in the line."""
+_ERRORS = len(HeapErrors._fields)
 
 TAKE = {
     "heap_counting": HeapCounts.begin,
     "heap": HeapCounts.take,
+    "heap_errors": HeapCounts.take_errors,
     "heap_lines": HeapCounts.take_lines,
     "heap_total": HeapCounts.take_total,
     "balance": HeapCounts.take_balance,

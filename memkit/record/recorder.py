@@ -43,7 +43,7 @@ def record(
     lines: Target | Targets | None = (),
     calls: bool | Target | Targets | None = False,
     c_calls: bool = False,
-    heap: bool = False,
+    heap: bool | str = False,
     children: bool = False,
     peak_reset: bool = True,
     follow: bool = False,
@@ -65,10 +65,11 @@ def record(
     trace line by line: a function, class or module, a name such as ``"package.module:function"`` or ``"file.py"``, or a list
     of these (see ``memkit.tracing.targets``). ``calls``: True for all calls, or targets as for ``lines``, to trace what
     these call; ``c_calls``: whether functions in C are calls of their own. ``heap``: whether to count what each of these
-    allocates and frees by Python's allocators; of all calls if none is named. ``children``: whether to record the processes
-    that this one starts, and their total, too. ``peak_reset``: whether the kernel's high-water mark may be reset; if not, a
-    peak between two samples is exact only if it is the highest so far. ``follow``: whether Python programs that this one
-    forks or spawns record themselves into the same file, with lines and calls; it needs a ``path``. ``limit``: bytes, text
+    allocates and frees by Python's allocators; of all calls if none is named. ``"sampled"``, or ``"sampled:128KiB"``,
+    estimates it from the stacks of few blocks, one in so many bytes. ``children``: whether to record the processes that this
+    one starts, and their total, too. ``peak_reset``: whether the kernel's high-water mark may be reset; if not, a peak
+    between two samples is exact only if it is the highest so far. ``follow``: whether Python programs that this one forks
+    or spawns record themselves into the same file, with lines and calls; it needs a ``path``. ``limit``: bytes, text
     such as ``"2GiB"``, or a share such as ``"80%"`` of what really limits memory. When memory reaches it, the stacks of all
     threads and what is traced are written at once, then comes ``on_limit``: ``"report"`` (nothing more), ``"raise"``
     (``MemoryError`` in whatever the main thread runs) or ``"stop"`` (the process ends at once, with exit code 86). Only this
@@ -104,8 +105,8 @@ class Recorder:
         self._is_child, self._inherited = is_child, None  # the parent's descriptor, in a forked child
         self._interval = parse_interval(settings.interval)
         self._line_targets = resolve.targets_for(settings.lines, "lines")
-        every_call = settings.every_call and resolve.can_trace("calls")
-        self._call_targets: Targets | bool | None = every_call or resolve.targets_for(settings.calls, "calls")
+        self._call_targets: Targets | bool | None = resolve.calls_for(settings)
+        self._counting = resolve.heap_for(settings)
         limit_guard.check(settings.limit, settings.on_limit)
         if self.follow and self.path is None:
             raise UsageError("record(follow=True) needs a path: a file that several processes can write into")
@@ -255,13 +256,13 @@ class Recorder:
         self._tree.start()
 
     def _start_tracing(self) -> None:
-        if self._line_targets is None and self._call_targets is None:
+        if self._line_targets is None and self._call_targets is None and not self._counting:
             return
         from memkit.tracing.session import TracingSession
 
         meter = self._meter if isinstance(self._meter, engine.Meter) else engine.Meter("rss")
         self._tracing = TracingSession(self._journal, self._sampler, meter, self.started, self._is_child, self.is_brief)
-        self._tracing.trace(self._line_targets, self._call_targets, self._settings.c_calls, self._settings.heap)
+        self._tracing.trace(self._line_targets, self._call_targets, self._settings.c_calls, self._counting)
 
     def trace(self, function: Target) -> None:
         """Trace the lines of a function, method or class: from now on, or from the next start."""

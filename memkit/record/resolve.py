@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from memkit.base.protocols import Meter
+    from memkit.record.settings import Settings
     from memkit.tracing.targets import Targets
 
 
@@ -82,6 +83,19 @@ def prepare_heap() -> None:
         from memkit.tracing import balances  # noqa: F401
 
     heap_sums.check()
+
+
+def calls_for(settings: Settings) -> Targets | bool | None:
+    """What calls are to be traced: those under the targets, True for all, None for none."""
+    return (settings.every_call and can_trace("calls")) or targets_for(settings.calls, "calls")
+
+
+def heap_for(settings: Settings) -> bool | int:
+    """Whether heap is to be counted: True for every block, a number for one byte in so many on average, False for none.
+
+    Raises ``UsageError`` or ``MeterError`` where that cannot be.
+    """
+    return bool(settings.heap) if settings.sampled is None or not can_trace("heap") else settings.sampled
 
 
 def refuse_meter_of_one_process(meter: str) -> None:

@@ -7,6 +7,7 @@ measures on the command line, and a recorded process to those that it spawns in 
 from __future__ import annotations
 
 from memkit.base.errors import UsageError
+from memkit.base.units import parse_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Settings:
     lines: object = ()
     calls: object = False
     c_calls: bool = False
-    heap: bool = False
+    heap: bool | str = False
     children: bool = False
     peak_reset: bool = True
     follow: bool = False
@@ -44,7 +45,19 @@ class Settings:
     @property
     def every_call(self) -> bool:
         """Whether all calls are to be traced: a heap is told by something."""
-        return self.calls is True or (self.heap and not self.calls and not self.lines)
+        counted = bool(self.heap) and self.sampled is None
+        return self.calls is True or (counted and not self.calls and not self.lines)
+
+    @property
+    def sampled(self) -> int | None:
+        """Bytes from one that is sampled to the next, on average; None where the heap is not sampled.
+
+        Raises ``UsageError`` for what is no setting of ``heap``, or does not go with ``calls``.
+        """
+        distance = sampling_distance(self.heap)
+        if distance is not None and self.calls not in (False, None, (), []):
+            raise UsageError("a heap that is sampled has calls of its own: leave calls out, or count every block")
+        return distance
 
     def for_child(self, lines: Targets | None, calls: Targets | bool | None) -> Settings:
         """Settings for a child process that records itself into the same file, with the targets as they are by now.
@@ -91,6 +104,28 @@ class Settings:
             found["calls"] = True
             del targets["calls"]
         return cls(**found, **targets)
+
+
+SAMPLED = "sampled"
+DISTANCE = 512 << 10
+"""Bytes from one that is sampled to the next, on average, where nothing else was asked for."""
+_DISTANCES = range(64, (1 << 30) + 1)
+
+
+def sampling_distance(heap: bool | str) -> int | None:
+    """Bytes from one that is sampled to the next, on average; None where every block is counted, or no heap.
+
+    Raises ``UsageError`` for what is no setting of ``heap``.
+    """
+    if isinstance(heap, bool):
+        return None
+    kind, colon, size = heap.partition(":") if isinstance(heap, str) else ("", "", "")
+    if kind != SAMPLED or (colon and not size):
+        raise UsageError(f"heap {heap!r}: every block is counted without a value; else write sampled, or sampled:128KiB")
+    distance = parse_bytes(size) if colon else DISTANCE
+    if distance not in _DISTANCES:
+        raise UsageError(f"heap {heap!r}: a byte can be sampled in 64 bytes to 1 GiB, on average")
+    return distance
 
 
 def _text(name: str, value: object) -> str:

@@ -78,8 +78,8 @@ def _heaps(row: memkit.Line | memkit.Call) -> dict[str, Any]:
     return {key: heap and _of_heap(heap) for key, heap in of_heap.items()}
 
 
-def _of_heap(heap: memkit.Heap) -> dict[str, int]:
-    return {**heap._asdict(), "alive": heap.alive}
+def _of_heap(heap: memkit.Heap) -> dict[str, Any]:
+    return {**heap._asdict(), "alive": heap.alive, "errors": heap.errors and heap.errors._asdict()}
 
 
 def _crossing(recording: memkit.Recording, crossing: memkit.Crossing) -> dict[str, Any]:

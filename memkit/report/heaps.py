@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 KEYS = {"heap": "alive", "heap-peak": "alive_at_peak", "allocated": "allocated", "temporary": "temporary"}
 """What pictures and lists can be by where heap was counted, and the field of a ``Heap``."""
 _FIELDS = ("allocated", "freed", "alive", "alive_at_peak", "temporary")
+_ERRORS = ("allocated", "freed", "alive", "alive_at_peak")
 COLUMNS = (*(f"{field}_bytes" for field in _FIELDS), "blocks")
 """Of a CSV of lines or calls; their cells are empty where heap was not counted."""
+ERROR_COLUMNS = (*(f"{field}_error_bytes" for field in _ERRORS), "blocks_error")
+"""Of a CSV of calls; their cells are empty where heap was not sampled."""
 
 
 def cells(row: Line | Call) -> tuple[int | None, ...]:
@@ -25,16 +28,41 @@ def cells(row: Line | Call) -> tuple[int | None, ...]:
     return tuple(getattr(row, field) for field in (*_FIELDS, "blocks"))
 
 
+def error_cells(call: Call) -> tuple[int | None, ...]:
+    """The cells of the columns of errors."""
+    errors = None if call.heap is None else call.heap.errors
+    return tuple(None if errors is None else round(getattr(errors, field)) for field in (*_ERRORS, "blocks"))
+
+
 def check(calls: Iterable[Call], key: str, option: str = "--by") -> None:
     """Raise ``UsageError`` if calls cannot be shown by one of the keys, which an option names: no heap was counted."""
     if all(call.heap is None for call in calls):
         raise UsageError(f"{option} {key}: no heap was counted by calls; record with --heap --calls")
+    if key == "temporary" and is_sampled(calls):
+        raise UsageError(f"{option} {key}: the heap was sampled, which does not tell what was temporary; record with --heap")
+
+
+def is_sampled(calls: Iterable[Call]) -> bool:
+    """Whether the calls are those of stacks of a heap that was sampled: nothing else is known of them."""
+    return any(call.heap is not None and call.heap.errors is not None for call in calls)
+
+
+def checked_by(calls: Sequence[Call], by: str | None) -> str | None:
+    """What a picture is by, ``heap`` if nothing is said and it was sampled. Raises ``UsageError`` for what is not known."""
+    if by in KEYS:
+        check(calls, by)
+    elif is_sampled(calls):
+        if by is not None:
+            raise UsageError(
+                f"--by {by}: only the heap was sampled, calls were not traced; write --by heap or --by allocated"
+            )
+        return "heap"
+    return by
 
 
 def own(what: Call | Line, key: str) -> int:
-    """What a call or a line allocated itself, without what it called, by one of the keys."""
-    found: int = 0 if what.own_heap is None else getattr(what.own_heap, KEYS[key])
-    return found
+    """What a call or a line allocated itself, without what it called, by one of the keys; 0 where it is not known."""
+    return 0 if what.own_heap is None else getattr(what.own_heap, KEYS[key]) or 0
 
 
 def largest(calls: Sequence[Call], key: str, most: int) -> list[tuple[Call, list[Function]]]:

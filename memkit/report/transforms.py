@@ -204,8 +204,7 @@ def weight_of(calls: Sequence[Call], by: str) -> Callable[[Call], int]:
 def picture_by(calls: Sequence[Call], by: str | None = None) -> str:
     """What a picture is by: ``growth`` unless something else is wished; where nothing grew ``rise``, then ``time``."""
     roots = [call for call in calls if call.parent is None]
-    if by in heaps.KEYS:
-        heaps.check(calls, by)
+    by = heaps.checked_by(calls, by)
     if by is not None or max(abs(call.growth) for call in roots) >= NOISE:
         return by or "growth"
     return "rise" if max((call.rise or 0) for call in calls) >= NOISE else "time"

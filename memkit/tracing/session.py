@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from memkit.base import clocks, own_code
 from memkit.model import file_format
 from memkit.system import engine as engines
@@ -16,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from memkit.base.protocols import Sampler
     from memkit.native.heap.heap_sums import HeapSums
+    from memkit.native.sampling.sampled_heap import SampledHeap
     from memkit.system.engine import Journal, Meter
     from memkit.tracing.balances import Balances
     from memkit.tracing.targets import Targets
@@ -51,21 +54,18 @@ class TracingSession:
         self._functions = Functions(journal)
         self._tracers: list[Tracer] = []
         self.lines: LineTracer | None = None
-        self._heap: HeapSums | None = None
+        self._heap: HeapSums | SampledHeap | None = None
+        self._sampled: int | None = None
         self._balances: Balances | None = None
 
-    def trace(self, lines: Targets | None, calls: Targets | bool | None, builtins: bool, heap: bool) -> None:
-        """Trace lines and calls of what is wanted, and count by these what is allocated and freed if ``heap`` is true."""
-        if heap:
-            with engines.compiled("counting of allocations"):
-                from memkit.native.heap.heap_sums import HeapSums
-            from memkit.tracing.balances import Balances
+    def trace(self, lines: Targets | None, calls: Targets | bool | None, builtins: bool, heap: bool | int) -> None:
+        """Trace lines and calls of what is wanted, and count by these what is allocated and freed if ``heap`` is True.
 
-            self._heap = HeapSums(bool(calls), bool(lines))
-            self._balances = Balances(self._journal, self._heap, self._began, self._follows)
-            self._heap.start()
-            whose, why_not = ("python, c", None) if self._heap.counts_c else ("python", preload.why_absent())
-            self._journal.text(file_format.row("heap_counting", whose, int(bool(calls)), int(bool(lines)), why_not))
+        A number is the mean distance in bytes of what is sampled instead, by stacks that are read and not traced.
+        """
+        if heap:
+            self._sampled = None if heap is True else heap
+            self._count(bool(calls), bool(lines))
         try:
             if lines:
                 self.trace_lines(lines)
@@ -76,6 +76,30 @@ class TracingSession:
             if self._heap is not None:  # what this thread allocates from now on is the program's
                 self._heap.begin()
 
+    def _count(self, calls: bool, lines: bool) -> None:
+        """Begin to count what is allocated, but for this thread."""
+        with engines.compiled("counting of allocations"):
+            from memkit.native.heap.heap_sums import HeapSums
+            from memkit.native.sampling.sampled_heap import SampledHeap
+        if self._sampled is None:
+            from memkit.tracing.balances import Balances
+
+            self._heap = HeapSums(calls, lines)
+            self._balances = Balances(self._journal, self._heap, self._began, self._follows)
+        else:
+            calls, lines = True, False
+            self._heap = SampledHeap(self._sampled, _seed(), file_format.quote(own_code.PACKAGE)[:-1])
+        self._heap.start()
+        whose, why_not = ("python, c", None) if self._heap.counts_c else ("python", preload.why_absent())
+        self._journal.text(file_format.row("heap_counting", whose, int(calls), int(lines), why_not, self._sampled))
+        if self._sampled is not None:
+            self._sampler.flush_also(self._writers())
+
+    @property
+    def _by_tracers(self) -> bool:
+        """Whether the tracers say where each thread is for what is counted."""
+        return self._heap is not None and self._sampled is None
+
     def trace_lines(self, wanted: Targets) -> None:
         """Trace the lines of what is wanted."""
         costs = line_costs(self._meter)
@@ -83,7 +107,7 @@ class TracingSession:
             self._functions,
             self._meter,
             wanted.wants,
-            with_heap=self._heap is not None,
+            with_heap=self._by_tracers,
             rules_out=wanted.rules_out,
             is_brief=self._is_brief,
         )
@@ -96,7 +120,7 @@ class TracingSession:
         """
         costs = call_costs(self._meter)
         wants = getattr(wanted, "wants", None)
-        tracer = CallTracer(self._functions, self._meter, wants, builtins, self._heap is not None)
+        tracer = CallTracer(self._functions, self._meter, wants, builtins, self._by_tracers)
         self._start("call_tracing", tracer, costs, wanted)
 
     def _start(self, tag: str, tracer: Tracer, costs: tuple[float, float], wanted: Targets | bool) -> None:
@@ -132,8 +156,9 @@ class TracingSession:
             self._heap.stop()
         for tracer in reversed(self._tracers):
             tracer.stop()
-        if self._balances is not None and self._heap is not None:
+        if self._balances is not None:
             self._balances.take_last()
+        if self._heap is not None:
             self._heap.forget()
 
     def flush(self) -> None:
@@ -154,6 +179,12 @@ class TracingSession:
         self._heap = self._balances = None
         if raised:
             raise raised
+
+
+def _seed() -> int:
+    """What random numbers begin with: another one in each recording, unless ``MEMKIT_HEAP_SEED`` says which."""
+    given = os.environ.get("MEMKIT_HEAP_SEED", "")
+    return int(given) if given.isdecimal() else int.from_bytes(os.urandom(7), "little")
 
 
 def _ends(journal: Journal, began: int) -> None:

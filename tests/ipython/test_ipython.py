@@ -368,6 +368,16 @@ def test_a_cell_tells_its_heap(loaded, options):
 
 
 @traced
+def test_a_cell_tells_what_its_heap_is_by_estimate(loaded):
+    loaded("def load():\n    return list(map(bytes, [1000] * 9000))")
+    printed = loaded("%%memkit --heap=sampled:16KiB --out run\nkept = load()")
+    run = loaded.ip.user_ns["run"]
+    assert abs(run.heap.alive - 9000 * 1033) < 5 * run.heap.alive_error
+    assert re.search(r"^ +[89]\.\d MiB ±\d+\.\d KiB +\d+%  load ", printed, re.M)
+    assert "sampled, one in 16.0 KiB; ± is one standard error" in memkit.mimebundle(run)["text/html"]
+
+
+@traced
 @pytest.mark.parametrize("key", ["heap", "allocated"])
 def test_a_cell_lists_functions_by_heap(loaded, key):
     loaded("def load():\n    return bytes(9 << 20)")

@@ -41,6 +41,26 @@ def test_calls_without_a_target_are_all_calls(calls):
     assert RunSettings.from_words(RunSettings(calls=calls).to_words()).calls is True
 
 
+@pytest.mark.parametrize("heap", [True, "sampled", "sampled:64KiB"])
+def test_how_the_heap_is_counted_is_passed_on(heap):
+    assert RunSettings.from_words(RunSettings(heap=heap).to_words()).heap == heap
+
+
+def test_a_heap_that_is_sampled_needs_no_calls():
+    assert [Settings(heap=heap).every_call for heap in (False, True, "sampled", "sampled:1KiB")] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert [Settings(heap=heap).sampled for heap in (False, True, "sampled", "sampled:1KiB")] == [
+        None,
+        None,
+        1 << 19,
+        1 << 10,
+    ]
+
+
 def test_a_child_gets_the_targets_but_neither_limit_nor_tree():
     settings = RunSettings(path="a", children=True, limit="80%", on_limit="raise", call_log="log.csv", c_calls=True)
     targets = Targets(["load.py"])

@@ -370,9 +370,10 @@ def test_the_csv_has_a_row_for_each_call_hidden_or_not(called, tmp_path):
     memkit.report(recording, csv_calls=tmp_path / "a.csv", quiet=True)
     assert (tmp_path / "a.csv").read_text() == (
         "id,parent,file,function,line,thread,calls,time_s,own_time_s,growth_bytes,own_growth_bytes,peak_bytes,own_peak_bytes,"
-        "rise_bytes,rises_bytes,about_bytes,allocated_bytes,freed_bytes,alive_bytes,alive_at_peak_bytes,temporary_bytes,blocks\n"
-        f"0,,,{MAIN},0,7,1,0.002500000,0.002000000,{-MIB},0,{12 * MIB},{9 * MIB},{3 * MIB},{3 * MIB},0,,,,,,\n"
-        f"1,0,{library},loads,10,7,3,0.000500000,0.000500000,{-MIB},{-MIB},{12 * MIB},{12 * MIB},,,0,,,,,,\n"
+        "rise_bytes,rises_bytes,about_bytes,allocated_bytes,freed_bytes,alive_bytes,alive_at_peak_bytes,temporary_bytes,blocks,"
+        "allocated_error_bytes,freed_error_bytes,alive_error_bytes,alive_at_peak_error_bytes,blocks_error\n"
+        f"0,,,{MAIN},0,7,1,0.002500000,0.002000000,{-MIB},0,{12 * MIB},{9 * MIB},{3 * MIB},{3 * MIB},0,,,,,,,,,,,\n"
+        f"1,0,{library},loads,10,7,3,0.000500000,0.000500000,{-MIB},{-MIB},{12 * MIB},{12 * MIB},,,0,,,,,,,,,,,\n"
     )
 
 

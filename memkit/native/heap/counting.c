@@ -6,6 +6,7 @@
 #include "counting.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -21,7 +22,7 @@
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
-static memkit_heap_t memkit_heap;
+static memkit_heap_t memkit_heap = {.floor = INT64_MIN};
 
 TLS memkit_thread_t this_thread;
 static int threads;
@@ -34,6 +35,12 @@ static void *pages(size_t size)
         return found;
     errno = before;
     return NULL;
+}
+
+static void clear(void *place, size_t size)
+{
+    if (place)
+        madvise(place, size, MADV_DONTNEED);    /* not unmapped: a thread may be looking at it */
 }
 
 static inline memkit_thread_t *memkit_heap_thread(void)
@@ -202,6 +209,7 @@ static ALWAYS_INLINE uint32_t serial_of(uint32_t site, int mode)
 }
 
 #include "blocks.h"
+#include "sampled.h"
 
 /* -- booking ------------------------------------------------------------------------------------------------------ */
 
@@ -309,9 +317,16 @@ static NOINLINE void drop(memkit_thread_t *thread, int locked, int mode, void *a
 
 static ALWAYS_INLINE void put(memkit_thread_t *thread, int locked, int mode, void *address, size_t size)
 {
-    uint32_t site = site_of(thread, mode), serial = serial_of(site, mode);
-    site_t *sums = site_at(locked ? 0 : thread->shard, site);
+    uint32_t site, serial;
+    site_t *sums;
     int booked = 0;
+    if (mode == MEMKIT_SAMPLED) {
+        if (!is_passed(thread, size) && is_drawn(thread, size))
+            put_sample(address, size);
+        return;
+    }
+    site = site_of(thread, mode), serial = serial_of(site, mode);
+    sums = site_at(locked ? 0 : thread->shard, site);
     while (sums && UNLIKELY((booked = book(address, size, site, serial, mode)) < 0))
         drop(thread, locked, mode, address);
     if (LIKELY(booked))
@@ -334,7 +349,7 @@ static size_t memkit_heap_disown(memkit_thread_t *thread, int locked, void *addr
     int shard = locked ? 0 : thread->shard;
     block_t block;
     site_t *sums;
-    if (!memkit_heap.on || !address || !(take_small(address, &block) || take_large(address, &block)))
+    if (!(memkit_heap.on & MEMKIT_PAIRS) || !address || !(take_small(address, &block) || take_large(address, &block)))
         return 0;
     if ((sums = site_at(shard, block.site))) {
         count(&sums->allocated, -(int64_t)block.size, -1, locked);
@@ -355,13 +370,7 @@ static void memkit_heap_disown_all(memkit_thread_t *thread, int locked, void **a
 
 /* -- opening and closing ------------------------------------------------------------------------------------------ */
 
-static void clear(void *place, size_t size)
-{
-    if (place)
-        madvise(place, size, MADV_DONTNEED);    /* not unmapped: a thread may be looking at it */
-}
-
-static void forget(void)
+static void forget(int mode)
 {
     for (size_t leaf = 0; leaf < (size_t)1 << HALF; leaf++)
         for (size_t segment = 0; leaves[leaf] && segment < (size_t)1 << HALF; segment++)
@@ -375,6 +384,7 @@ static void forget(void)
     lock(&maps_lock);
     map_count = 0;
     unlock(&maps_lock);
+    forget_samples(mode);
 }
 
 /* What the handlers of others do at a fork does not count: in the child nobody lets go of a lock that another thread had. */
@@ -393,7 +403,8 @@ static void in_forked_child(void)
 {
     after_fork();
     memkit_heap.on = memkit_heap.on_with_gil = 0;
-    pair_lock = copying = maps_lock = 0;
+    memkit_heap.floor = INT64_MIN;
+    pair_lock = copying = maps_lock = samples_lock = 0;
     for (int i = 0; i < TABLES; i++)
         tables[i].lock = 0;
 }
@@ -405,13 +416,14 @@ static int memkit_heap_open(int mode)
     static int at_forks;
     if (!at_forks)
         at_forks = !pthread_atfork(before_fork, after_fork, in_forked_child);
-    if (!made_once((void **)&heap->path_serials, MEMKIT_SITES * sizeof(uint32_t))
+    if (mode == MEMKIT_SAMPLED ? !make_samples()
+            : !made_once((void **)&heap->path_serials, MEMKIT_SITES * sizeof(uint32_t))
             || !made_once((void **)&heap->line_serials, MEMKIT_SITES * sizeof(uint32_t))
             || !made_once((void **)&heap->at_peak, MEMKIT_SITES * sizeof(int64_t))
             || !made_once((void **)&parts, MEMKIT_SITES * sizeof(uint64_t))
             || !made_once((void **)&pairs, PAIR_PLACES * sizeof(uint32_t)))
         return -1;
-    forget();
+    forget(mode);
     for (int shard = 0; shard < MEMKIT_SHARDS; shard++) {
         for (int chunk = 0; chunk < CHUNKS; chunk++)
             clear(chunks[shard][chunk], CHUNK * sizeof(site_t));
@@ -426,6 +438,9 @@ static int memkit_heap_open(int mode)
     heap->peak = heap->copies = heap->unbooked = heap->mapped = 0;
     heap->mode = mode;
     heap->generation++;
+    heap->floor = INT64_MAX;
+    if (mode == MEMKIT_SAMPLED)
+        begin_samples();
     __atomic_store_n(&heap->on, mode, __ATOMIC_RELEASE);
     return 0;
 }
@@ -435,6 +450,12 @@ static void memkit_heap_close(void)
 {
     __atomic_store_n(&memkit_heap.on_with_gil, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&memkit_heap.on, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&memkit_heap.floor, INT64_MIN, __ATOMIC_RELEASE);
+}
+
+static void memkit_heap_forget(void)
+{
+    forget(0);
 }
 
 #include "hooks.h"
@@ -449,11 +470,13 @@ static const memkit_books_t memkit_books = {
     .join = memkit_heap_join,
     .open = memkit_heap_open,
     .close = memkit_heap_close,
-    .forget = forget,
+    .forget = memkit_heap_forget,
     .hook = memkit_heap_hook,
     .alive = memkit_heap_alive,
     .sums = memkit_heap_sums,
     .parts = memkit_heap_parts,
     .disown = memkit_heap_disown,
     .disown_all = memkit_heap_disown_all,
+    .stack = memkit_heap_stack,
+    .function = memkit_heap_function,
 };

@@ -26,6 +26,9 @@ typedef struct {                /* of a thread */
     int shard;
     int64_t generation;         /* of the heap that `path` and `line` belong to */
     uint32_t pair_path, pair_line, pair;        /* the last pair of both, and its site */
+    int64_t until;              /* sampled: bytes until the next that is, above the heap's `floor` */
+    int64_t drawn_in;           /* the heap's generation that it was drawn in */
+    uint64_t random;
 } memkit_thread_t;
 
 typedef struct {                /* of a site; blocks and bytes */
@@ -37,7 +40,40 @@ typedef struct {                /* of a site; blocks and bytes */
     int64_t temporary_line;     /* the same for the line */
 } memkit_sums_t;
 
-enum { MEMKIT_LINES = 1, MEMKIT_PATHS = 2, MEMKIT_PAIRS = 3 };  /* which tracers say where a thread is */
+enum {
+    MEMKIT_LINES = 1,           /* which tracers say where a thread is */
+    MEMKIT_PATHS = 2,
+    MEMKIT_PAIRS = 3,
+    MEMKIT_SAMPLED = 4          /* none: few blocks are booked, by the stack of who allocates: see sampled.h */
+};
+
+enum {
+    MEMKIT_STACKS = 1 << 16,    /* call paths that are sampled; further ones share one */
+    MEMKIT_NO_STACK = 0,        /* no Python code ran in the thread */
+    MEMKIT_ALL_STACKS = 1,      /* what all others are below */
+    MEMKIT_MORE_STACKS = 2,     /* the further ones */
+    MEMKIT_MOST_FUNCTIONS = 1 << 15,
+    MEMKIT_MORE_FUNCTIONS = 0
+};
+
+typedef struct {                /* how stacks are sampled, and read: all but the first two run under the lock of the books */
+    double distance;            /* bytes from one that is sampled to the next, on average */
+    uint64_t seed;
+    int (*walk)(const void **codes, int most);  /* those that run in this thread, the innermost first; how many */
+    uint64_t (*mark)(const void *code);         /* tells it from others, as far as possible; 0: it cannot be told */
+    /* File, name and line, as in a row; how long that is, 0: memkit's own. */
+    size_t (*describe)(const void *code, const char **text);
+} memkit_sampling_t;
+
+typedef struct {                /* what is estimated from samples, and the variance of that */
+    double bytes, blocks, bytes_variance, blocks_variance;
+} memkit_estimate_t;
+
+typedef struct {                /* a call path that was sampled */
+    uint32_t parent, function;
+    memkit_estimate_t allocated, freed;
+    double at_peak, at_peak_variance;
+} memkit_stack_t;
 
 typedef struct {
     int on;                     /* the mode, or 0 */
@@ -53,6 +89,11 @@ typedef struct {
     int64_t unbooked;           /* blocks for which there was no memory to book them */
     uint32_t most;              /* the highest site so far */
     int64_t generation;         /* how often it was opened */
+    int64_t floor;              /* see sampled.h; the highest number where all blocks count, the lowest where none does */
+    memkit_sampling_t sampling; /* to be set before it is opened for it */
+    memkit_estimate_t sampled;  /* what is alive */
+    double peak_variance;
+    uint32_t stacks, functions; /* how many there are */
 } memkit_heap_t;
 
 /* Python's allocators: a PyMemAllocatorEx. */
@@ -79,6 +120,8 @@ typedef struct {                /* the books of a process: those of a library th
     void (*parts)(uint32_t site, uint32_t *path, uint32_t *line);
     size_t (*disown)(memkit_thread_t *, int locked, void *address);
     void (*disown_all)(memkit_thread_t *, int locked, void **address);
+    void (*stack)(uint32_t number, memkit_stack_t *into);
+    const char *(*function)(uint32_t number, size_t *length);   /* as `describe` has told it */
 } memkit_books_t;
 
 #define MEMKIT_BOOKS_SIZE (sizeof(memkit_books_t) + (sizeof(memkit_heap_t) << 12) + (sizeof(memkit_thread_t) << 24))

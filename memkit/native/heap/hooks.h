@@ -66,34 +66,49 @@ static ALWAYS_INLINE void free_in(const memkit_allocator_t *before, void *addres
     thread->inside = 0;
 }
 
+static ALWAYS_INLINE void *malloc_by_chance(const memkit_allocator_t *, size_t, int);
+static ALWAYS_INLINE void *calloc_by_chance(const memkit_allocator_t *, size_t, size_t, int);
+static ALWAYS_INLINE void *realloc_by_chance(const memkit_allocator_t *, void *, size_t, int);
+static ALWAYS_INLINE void free_by_chance(const memkit_allocator_t *, void *);
+
 /* For a hook of another mode than the heap's: another tool has kept it from a recording before, and calls it now. And for all
 hooks where interpreters have a GIL each: it keeps nobody else from the sums. */
 static NOINLINE void *malloc_any(const memkit_allocator_t *before, size_t size, int locked)
 {
     int mode = memkit_heap.on;
+    if (mode == MEMKIT_SAMPLED)
+        return malloc_by_chance(before, size, 0);
     return mode ? malloc_in(before, size, locked, mode) : before->malloc(before->ctx, size);
 }
 
 static NOINLINE void *calloc_any(const memkit_allocator_t *before, size_t count, size_t size, int locked)
 {
     int mode = memkit_heap.on;
+    if (mode == MEMKIT_SAMPLED)
+        return calloc_by_chance(before, count, size, 0);
     return mode ? calloc_in(before, count, size, locked, mode) : before->calloc(before->ctx, count, size);
 }
 
 static NOINLINE void *realloc_any(const memkit_allocator_t *before, void *address, size_t size, int locked)
 {
     int mode = memkit_heap.on;
+    if (mode == MEMKIT_SAMPLED)
+        return realloc_by_chance(before, address, size, 0);
     return mode ? realloc_in(before, address, size, locked, mode) : before->realloc(before->ctx, address, size);
 }
 
 static NOINLINE void free_any(const memkit_allocator_t *before, void *address, int locked)
 {
     int mode = memkit_heap.on;
-    if (mode)
+    if (mode == MEMKIT_SAMPLED)
+        free_by_chance(before, address);
+    else if (mode)
         free_in(before, address, locked, mode);
     else
         before->free(before->ctx, address);
 }
+
+#include "sampled_hooks.h"
 
 /* A new interpreter allocates in the raw domain before any code of its own runs. */
 static ALWAYS_INLINE void look_for_interpreters(int locked)
@@ -132,15 +147,15 @@ HOOKS(unlocked_pairs, 0, MEMKIT_PAIRS)
 
 #define HOOKED(name) {NULL, name##_malloc, name##_calloc, name##_realloc, name##_free}
 
-static const memkit_allocator_t hooked[2][3] = {        /* by `locked` and mode */
-    {HOOKED(unlocked_lines), HOOKED(unlocked_paths), HOOKED(unlocked_pairs)},
-    {HOOKED(locked_lines), HOOKED(locked_paths), HOOKED(locked_pairs)},
+static const memkit_allocator_t hooked[2][MEMKIT_SAMPLED] = {   /* by `locked`, or where sampled by `leaf`, and mode */
+    {HOOKED(unlocked_lines), HOOKED(unlocked_paths), HOOKED(unlocked_pairs), HOOKED(sampled)},
+    {HOOKED(locked_lines), HOOKED(locked_paths), HOOKED(locked_pairs), HOOKED(sampled_leaf)},
 };
 
 static int is_hook(memkit_allocator_t *allocator)
 {
     for (int locked = 0; locked < 2; locked++)
-        for (int mode = MEMKIT_LINES; mode <= MEMKIT_PAIRS; mode++)
+        for (int mode = MEMKIT_LINES; mode <= MEMKIT_SAMPLED; mode++)
             if (allocator->malloc == hooked[locked][mode - 1].malloc)
                 return 1;
     return 0;
@@ -154,13 +169,14 @@ in a hook of the mode before, or call one: what one has booked another takes.
 `interpreters` says whether more than one may have a GIL of its own; NULL: there is no GIL. */
 static int memkit_heap_hook(memkit_allocator_t allocators[3], int (*interpreters)(void))
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0, which; i < 3; i++) {
         memkit_allocator_t *before = is_hook(&allocators[i]) ? allocators[i].ctx : pages(sizeof *before);
         if (!before)
             return -1;
         if (!is_hook(&allocators[i]))
             *before = allocators[i];
-        allocators[i] = hooked[interpreters && i > 0][memkit_heap.mode - 1];
+        which = memkit_heap.mode == MEMKIT_SAMPLED ? i > 0 && is_leaf(before) : interpreters && i > 0;
+        allocators[i] = hooked[which][memkit_heap.mode - 1];
         allocators[i].ctx = before;
     }
     memkit_heap.interpreters = interpreters;

@@ -57,7 +57,10 @@ static size_t take_maps_locked(memkit_thread_t *thread, void *address, size_t si
         uintptr_t begin = map.from > from ? map.from : from, end = map.to < to ? map.to : to;
         block_t block = {end - begin, map.site, map.serial, 0};
         int whole = begin == map.from && end == map.to;
-        count_freed(thread, 0, &block, where_freed(&block, mode), block.size, whole);
+        if (mode == MEMKIT_SAMPLED)
+            count_map(map.site, block.size, whole, 1);
+        else
+            count_freed(thread, 0, &block, where_freed(&block, mode), block.size, whole);
         memkit_heap.mapped -= block.size;
         found += block.size;
         if (whole) {
@@ -76,17 +79,22 @@ static size_t take_maps_locked(memkit_thread_t *thread, void *address, size_t si
 static UNUSED void put_map(memkit_thread_t *thread, void *address, size_t size)
 {
     int mode = memkit_heap.on;
-    uint32_t site;
-    site_t *sums;
+    uint32_t site, serial;
+    site_t *sums = NULL;
     if (!mode)
         return;
     size = (size + 4095) & ~(size_t)4095;
-    site = site_of(thread, mode);
-    sums = site_at(thread->shard, site);
+    site = mode == MEMKIT_SAMPLED ? stack_of_thread() : site_of(thread, mode);
+    serial = mode == MEMKIT_SAMPLED ? 0 : serial_of(site, mode);
+    if (mode != MEMKIT_SAMPLED)
+        sums = site_at(thread->shard, site);
     lock(&maps_lock);
     take_maps_locked(thread, address, size);    /* what was unmapped by who looked the C library's own `munmap` up */
-    if (!sums || !insert_map((map_t){(uintptr_t)address, (uintptr_t)address + size, site, serial_of(site, mode)}))
+    if ((!sums && mode != MEMKIT_SAMPLED)
+            || !insert_map((map_t){(uintptr_t)address, (uintptr_t)address + size, site, serial}))
         __atomic_fetch_add(&memkit_heap.unbooked, 1, __ATOMIC_RELAXED);
+    else if (mode == MEMKIT_SAMPLED)
+        count_map(site, size, 1, 0), memkit_heap.mapped += size;
     else
         count_allocated(thread, 0, sums, site, size), memkit_heap.mapped += size;
     unlock(&maps_lock);

@@ -1,7 +1,7 @@
 # What a heap recording needs of memkit itself: memory of its own that no heap recording counts.
 
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from "counting.h":
     enum:
@@ -19,6 +19,31 @@ cdef extern from "counting.h":
         int64_t blocks_freed
         int64_t temporary
         int64_t temporary_line
+    enum:
+        STACKS "MEMKIT_STACKS"
+        NO_STACK "MEMKIT_NO_STACK"
+        ALL_STACKS "MEMKIT_ALL_STACKS"
+        MORE_STACKS "MEMKIT_MORE_STACKS"
+        MORE_FUNCTIONS "MEMKIT_MORE_FUNCTIONS"
+        MOST_FUNCTIONS "MEMKIT_MOST_FUNCTIONS"
+    ctypedef struct estimate_t "memkit_estimate_t":
+        double bytes
+        double blocks
+        double bytes_variance
+        double blocks_variance
+    ctypedef struct heap_stack_t "memkit_stack_t":
+        uint32_t parent
+        uint32_t function
+        estimate_t allocated
+        estimate_t freed
+        double at_peak
+        double at_peak_variance
+    ctypedef struct sampling_t "memkit_sampling_t":
+        double distance
+        uint64_t seed
+        int (*walk)(const void **codes, int most) noexcept nogil
+        uint64_t (*mark)(const void *code) noexcept nogil
+        size_t (*describe)(const void *code, const char **text) noexcept nogil
     ctypedef struct heap_t "memkit_heap_t":
         int on
         uint32_t *path_serials
@@ -30,6 +55,11 @@ cdef extern from "counting.h":
         int64_t unbooked
         uint32_t most
         int64_t generation
+        sampling_t sampling
+        estimate_t sampled
+        double peak_variance
+        uint32_t stacks
+        uint32_t functions
 
 cdef heap_t *heap               # the one of this process
 
@@ -46,12 +76,15 @@ cdef void *own_realloc(void *block, size_t size) noexcept nogil
 cdef void own_free(void *block) noexcept nogil
 
 cdef int open_heap(bint paths, bint lines) noexcept     # 0; -1: no memory
+cdef int open_sampled(sampling_t sampling) noexcept     # the same, of few blocks
 cdef bint counts_c() noexcept   # whether the C library's allocators are counted too
 cdef void close_heap() noexcept
 cdef void forget_heap() noexcept        # what is booked of blocks, once it is closed
 cdef int64_t alive() noexcept nogil
 cdef void sums_of(uint32_t site, heap_sums_t *into) noexcept nogil
 cdef void parts_of(uint32_t site, uint32_t *path, uint32_t *line) noexcept nogil
+cdef heap_stack_t stack_at(uint32_t number) noexcept nogil      # of those that were sampled
+cdef const char *function_text(uint32_t number, size_t *length) noexcept nogil
 
 
 cdef inline void disown_if(uint32_t *serials, void *number) noexcept:

@@ -39,6 +39,29 @@ cdef extern from *:
     static int memkit_interpreters(void)    /* more than one, which can have a GIL of its own from Python 3.12 on */
     { return PY_VERSION_HEX >= 0x030C0000 && PyInterpreterState_Next(PyInterpreterState_Head()) != NULL; }
     #endif
+
+    /* Small blocks are not `inside` where they are sampled: what Python's allocator maps for them must not count. */
+    static memkit_thread_t *(*memkit_thread_of_arena)(void);
+    static PyObjectArenaAllocator memkit_arenas;
+    static void *memkit_new_arena(void *ctx, size_t size)
+    {
+        memkit_thread_t *thread = memkit_thread_of_arena();
+        void *made;
+        thread->inside++;
+        made = memkit_arenas.alloc(ctx, size);
+        thread->inside--;
+        return made;
+    }
+    static void memkit_hook_arenas(memkit_thread_t *(*thread)(void))
+    {
+        PyObjectArenaAllocator hooked;
+        if (memkit_thread_of_arena)
+            return;             /* it stays, as the other hooks do */
+        PyObject_GetArenaAllocator(&memkit_arenas);
+        memkit_thread_of_arena = thread;
+        hooked = (PyObjectArenaAllocator){memkit_arenas.ctx, memkit_new_arena, memkit_arenas.free};
+        PyObject_SetArenaAllocator(&hooked);
+    }
     _Static_assert(sizeof(memkit_allocator_t) == sizeof(PyMemAllocatorEx), "Python's allocators differ");
     """
     ctypedef struct allocator_t "memkit_allocator_t":
@@ -57,13 +80,17 @@ cdef extern from *:
         void (*parts)(uint32_t, uint32_t *, uint32_t *) noexcept nogil
         size_t (*disown)(heap_thread_t *, int, void *) noexcept nogil
         void (*disown_all)(heap_thread_t *, int, void **) noexcept nogil
+        void (*stack)(uint32_t, heap_stack_t *) noexcept nogil
+        const char *(*function)(uint32_t, size_t *) noexcept nogil
     books_t *memkit_find_books() nogil
     int memkit_has_gil
     int memkit_interpreters() noexcept nogil
     enum:
         LINES "MEMKIT_LINES"
         PATHS "MEMKIT_PATHS"
+        SAMPLED "MEMKIT_SAMPLED"
     void **memkit_monitoring_of(void *) nogil
+    void hook_arenas "memkit_hook_arenas"(heap_thread_t *(*)() noexcept nogil)
     void get_allocator "memkit_get_allocator"(int, allocator_t *)
     void set_allocator "memkit_set_allocator"(int, allocator_t *)
 
@@ -118,10 +145,21 @@ cdef void own_free(void *block) noexcept nogil:
 
 
 cdef int open_heap(bint paths, bint lines) noexcept:
+    return opened((PATHS if paths else 0) | (LINES if lines else 0))
+
+
+cdef int open_sampled(sampling_t sampling) noexcept:
+    if books.counts_c:
+        hook_arenas(books.thread)
+    heap.sampling = sampling
+    return opened(SAMPLED)
+
+
+cdef int opened(int mode) noexcept:
     """Count from now on. The hooks stay for good: other threads may be inside them at any time."""
     cdef allocator_t domains[DOMAINS]
     cdef int domain
-    if books.open((PATHS if paths else 0) | (LINES if lines else 0)):
+    if books.open(mode):
         return -1
     for domain in range(DOMAINS):
         get_allocator(domain, &domains[domain])
@@ -155,3 +193,13 @@ cdef void sums_of(uint32_t site, heap_sums_t *into) noexcept nogil:
 
 cdef void parts_of(uint32_t site, uint32_t *path, uint32_t *line) noexcept nogil:
     books.parts(site, path, line)
+
+
+cdef heap_stack_t stack_at(uint32_t number) noexcept nogil:
+    cdef heap_stack_t found
+    books.stack(number, &found)
+    return found
+
+
+cdef const char *function_text(uint32_t number, size_t *length) noexcept nogil:
+    return books.function(number, length)

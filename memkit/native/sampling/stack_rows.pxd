@@ -7,6 +7,7 @@ from memkit.native.sampling.own_memory cimport memory_t
 cdef enum:
     MOST_FRAMES = 64            # of a thread, the innermost
     ROOM = 30000                # bytes of a row
+    LONGEST = 400               # letters of a name
 
 cdef struct frame_t:            # addresses
     const char *frame
@@ -25,3 +26,5 @@ cdef struct stack_row_t:
 cdef bint format_stack(
     stack_row_t *row, const memory_t *memory, int64_t time, unsigned long thread, const stack_t *stack
 ) noexcept nogil
+# Adds a text, of which each letter has `width` bytes, as JSON.
+cdef void put_text(stack_row_t *row, const void *letters, int width, Py_ssize_t length) noexcept nogil

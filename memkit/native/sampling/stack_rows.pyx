@@ -12,7 +12,6 @@ from memkit.native.sampling.line_table cimport line_at
 from memkit.native.sampling.own_memory cimport copy, memory_t
 
 cdef enum:
-    LONGEST = 400               # letters of a name
     LONGEST_FRAME = 2 * LONGEST * 12 + 64
 
 
@@ -35,11 +34,24 @@ cdef void put_letter(stack_row_t *row, unsigned int letter) noexcept nogil:
         row.used += snprintf(end, 16, b"\\u%04x\\u%04x", 0xD800 | letter >> 10 & 0x3FF, 0xDC00 | letter & 0x3FF)
 
 
+cdef void put_text(stack_row_t *row, const void *letters, int width, Py_ssize_t length) noexcept nogil:
+    cdef Py_ssize_t i
+    put(row, c'"')
+    for i in range(length):
+        if width == 1:
+            put_letter(row, (<unsigned char *>letters)[i])
+        elif width == 2:
+            put_letter(row, (<unsigned short *>letters)[i])
+        else:
+            put_letter(row, (<unsigned int *>letters)[i])
+    put(row, c'"')
+
+
 cdef bint put_string(stack_row_t *row, const memory_t *memory, const char *string) noexcept nogil:
     """Add a string of Python's; of one that is very long only the end. False for what is no string."""
     cdef int64_t head[RECORD]
     cdef unsigned int letters[LONGEST]      # room for the widest, and aligned for them
-    cdef Py_ssize_t length = 0, i
+    cdef Py_ssize_t length = 0
     cdef int width = 0, start
     if not copy(memory, string, head, STRING_HEAD) or not has_type(head, &PyUnicode_Type):
         return False
@@ -52,15 +64,7 @@ cdef bint put_string(stack_row_t *row, const memory_t *memory, const char *strin
         length = LONGEST
     if length and not copy(memory, string, letters, length * width):
         return False
-    put(row, c'"')
-    for i in range(length):
-        if width == 1:
-            put_letter(row, (<unsigned char *>letters)[i])
-        elif width == 2:
-            put_letter(row, (<unsigned short *>letters)[i])
-        else:
-            put_letter(row, letters[i])
-    put(row, c'"')
+    put_text(row, letters, width, length)
     return True
 
 

@@ -43,7 +43,8 @@ def memkit_add_options(parser: memkit.OptionParser) -> None:
 @memkit.hookimpl
 def memkit_report(recordings: tuple[memkit.Recording, ...], options: Namespace) -> None:
     """Print tree and list after the summary, on the same stream; write the CSV of the one recording."""
-    if options.csv_calls and recordings[0].call_tracing is None:
+    sampled = memkit.heaps.is_sampled(recordings[0].calls)
+    if options.csv_calls and recordings[0].call_tracing is None and not sampled:
         raise memkit.UsageError("--csv-calls has nothing to write: no calls were traced; record with --calls")
     if options.csv_calls:
         write_csv(recordings[0], options.csv_calls)
@@ -71,7 +72,7 @@ def write_csv(recording: memkit.Recording, path: str) -> None:
         writer = csv.writer(file, lineterminator="\n")
         sums = ("time_s", "own_time_s", "growth_bytes", "own_growth_bytes", "peak_bytes", "own_peak_bytes")
         rises = ("rise_bytes", "rises_bytes", "about_bytes")
-        heap = memkit.heaps.COLUMNS
+        heap = (*memkit.heaps.COLUMNS, *memkit.heaps.ERROR_COLUMNS)
         writer.writerow(("id", "parent", "file", "function", "line", "thread", "calls", *sums, *rises, *heap))
         cell = memkit.units.csv_cell
         for call in recording.calls:
@@ -82,7 +83,7 @@ def write_csv(recording: memkit.Recording, path: str) -> None:
                     *(cell(function.file), cell(function.name), function.line),
                     *(call.thread, call.calls, f"{call.time / 1e9:.9f}", f"{call.own_time / 1e9:.9f}"),
                     *(call.growth, call.own_growth, call.peak, call.own_peak),
-                    *(call.rise, call.rises, call.about, *memkit.heaps.cells(call)),
+                    *(call.rise, call.rises, call.about, *memkit.heaps.cells(call), *memkit.heaps.error_cells(call)),
                 )
             )
 

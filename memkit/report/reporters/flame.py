@@ -171,7 +171,8 @@ def _title(recording: memkit.Recording, layout: Layout) -> str:
         size = memkit.units.show_bytes(sum(map(layout.weight_of, roots)))
         sums[layout.by] = f"calls by what they {DID[layout.by]}: {size}"
         peak = f"{peak} resident"
-    return f"{_on_a_line(recording.about.command, 80)}: {sums[layout.by]}, peak {peak}"
+    peak = "sampled" if memkit.heaps.is_sampled(recording.calls) else f"peak {peak}"
+    return f"{_on_a_line(recording.about.command, 80)}: {sums[layout.by]}, {peak}"
 
 
 def _remarks(layout: Layout) -> list[str]:

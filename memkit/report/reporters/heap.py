@@ -31,6 +31,10 @@ COUNTS: dict[str, dict[str, Callable[[memkit.Heap], str]]] = {
     "temporary": {"blocks": lambda heap: f"{heap.blocks:,}"},
 }
 """Further columns of a list. How many blocks there were at the peak is not known."""
+ESTIMATES: dict[str, dict[str, Callable[[memkit.Heap], str]]] = {
+    "allocated": {"blocks": lambda heap: f"{heap.blocks:,}" + (f" ±{heap.errors.blocks:,.0f}" if heap.errors else "")},
+}
+"""The same where blocks were sampled."""
 COUNTED = {"python": "Python's allocators", "python, c": "Python's allocators and the C library's"}
 HERE = dict.fromkeys(
     ("python", "c"), "the program holds them: the paths and lines that follow say who allocated what is alive"
@@ -93,17 +97,22 @@ def page(recording: memkit.Recording, width: int | None = None, sort: str | None
     for title, head, rows in lists(recording, sort):
         yield memkit.styled()
         yield memkit.styled((title, "bold"))
-        yield memkit.styled((_in_columns(head), "dim"))
+        widths = ESTIMATE_WIDTHS if recording.heap and recording.heap.sampled else WIDTHS
+        yield memkit.styled((_in_columns(head, widths), "dim"))
         for cells, marked in rows:
-            row = memkit.styled((_in_columns((*cells[:-1], "")), "memkit.mark" if marked else ""), cells[-1])
+            row = memkit.styled((_in_columns((*cells[:-1], ""), widths), "memkit.mark" if marked else ""), cells[-1])
             yield from memkit.cut([row], width)
     yield memkit.styled()
     yield memkit.styled((exactness(recording), "dim"))
 
 
-def _in_columns(cells: tuple[str, ...]) -> str:
+WIDTHS, ESTIMATE_WIDTHS = (12, 11), (22, 18)
+"""Of a size and of a count: an estimate has its standard error beside it."""
+
+
+def _in_columns(cells: tuple[str, ...], widths: tuple[int, int]) -> str:
     size, share, *counts, what = cells
-    return f"{size:>12} {share:>4}" + "".join(f" {count:>11}" for count in counts) + f"  {what}"
+    return f"{size:>{widths[0]}} {share:>4}" + "".join(f" {count:>{widths[1]}}" for count in counts) + f"  {what}"
 
 
 def lists(recording: memkit.Recording, sort: str | None = None) -> Iterator[List]:
@@ -115,7 +124,8 @@ def lists(recording: memkit.Recording, sort: str | None = None) -> Iterator[List
             if call.own_heap is not None
         ]
         heaps = [call.own_heap for call in recording.calls if call.own_heap is not None]
-        if recording.call_tracing is not None and recording.heap is not None:
+        by_calls = recording.call_tracing is not None or memkit.heaps.is_sampled(recording.calls)
+        if by_calls and recording.heap is not None:
             found.append((recording.heap.elsewhere, ELSEWHERE))
             heaps.append(recording.heap.elsewhere)
         if (list_of_paths := _list("path", key, found, heaps)).rows:
@@ -137,14 +147,23 @@ def _list(column: str, key: str, found: list[tuple[memkit.Heap, str]], heaps: It
     """Heaps and the paths or functions that have them, by a key; ``heaps`` are the whole."""
     title = f"the {column}s that {WHAT[key]}"
     size = attrgetter(memkit.heaps.KEYS[key])
+    heaps = list(heaps)
     whole = sum(max(size(heap), 0) for heap in heaps)
+    columns = (ESTIMATES if any(heap.errors is not None for heap in heaps) else COUNTS).get(key, {})
     rows: list[tuple[tuple[str, ...], bool]] = []
     for heap, what in sorted(found, key=lambda pair: -size(pair[0])):
         if size(heap) > 0 and (not rows or size(heap) >= whole * LEAST_SHARE):
-            counts = [show(heap) for show in COUNTS.get(key, {}).values()]
-            cells = (memkit.units.show_bytes(size(heap)), f"{round(100 * size(heap) / whole)}%", *counts, what)
+            counts = [show(heap) for show in columns.values()]
+            shown = with_error(size(heap), None if heap.errors is None else size(heap.errors))
+            cells = (shown, f"{round(100 * size(heap) / whole)}%", *counts, what)
             rows.append((cells, size(heap) >= whole / 10))
-    return List(title, ("bytes", "%", *COUNTS.get(key, ()), column), rows)
+    return List(title, ("bytes", "%", *columns, column), rows)
+
+
+def with_error(size: int, error: float | None) -> str:
+    """A size, with its standard error if it is an estimate."""
+    shown: str = memkit.units.show_bytes(size)
+    return shown if error is None else f"{shown} ±{memkit.units.show_bytes(round(error))}"
 
 
 def exactness(recording: memkit.Recording) -> str:
@@ -152,9 +171,12 @@ def exactness(recording: memkit.Recording) -> str:
     assert recording.heap is not None, "no heap was counted"
     reason = f" ({UNASKED})" if recording.heap.uncounted == UNASKED else ""
     uncounted = f"; not in it: what libraries take from the C library themselves{reason}" if recording.heap.uncounted else ""
+    if (distance := recording.heap.sampled) is not None:
+        return f"sampled, one in {memkit.units.show_bytes(distance)}; ± is one standard error" + SAMPLED + uncounted
     return EXACT + (OF_PATHS if recording.calls else "") + FREE_LISTS + uncounted
 
 
+SAMPLED = "; code that allocated less than about that may be missing; the peak is that of the estimates"
 EXACT = "sizes are as the program asked for them, to the byte; the peak can be 2.5 % too low"
 OF_PATHS = "; temporary: freed before the call that allocated it had ended, or right after"
 FREE_LISTS = "; an object that Python takes from a free list, a dict or a list for one, counts where it was made first"
@@ -169,7 +191,9 @@ def total(recording: memkit.Recording) -> str:
     counted = COUNTED.get(heap.counted, heap.counted)
     peak = "at the peak" if heap.processes == 1 else f"at the peaks of {heap.processes} processes, whenever each was"
     mapped = f"; {size(heap.mapped)} of what is alive are maps, touched or not" if heap.mapped else ""
-    return f"heap: {size(heap.alive)} alive {_when(recording)}, {size(heap.peak)} {peak}, of {counted}{mapped}{left}"
+    errors = (None, None) if heap.sampled is None else (heap.alive_error, heap.peak_error)
+    alive, highest = with_error(heap.alive, errors[0]), with_error(heap.peak, errors[1])
+    return f"heap: {alive} alive {_when(recording)}, {highest} {peak}, of {counted}{mapped}{left}"
 
 
 def remarks(recording: memkit.Recording) -> Iterator[str]:

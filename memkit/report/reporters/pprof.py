@@ -24,7 +24,7 @@ HEAP: tuple[tuple[str, str, Callable[[memkit.Heap], int]], ...] = (
     ("inuse_objects", "count", lambda heap: heap.blocks - heap.blocks_freed),
     ("inuse_space", "bytes", lambda heap: heap.alive),
     ("heap_peak", "bytes", lambda heap: heap.alive_at_peak),
-    ("temporary", "bytes", lambda heap: heap.temporary),
+    ("temporary", "bytes", lambda heap: heap.temporary or 0),
 )
 """What there is where heap was counted: names, units and values. The first four are called as Go calls them."""
 NAMES = {"heap": "inuse_space", "heap-peak": "heap_peak", "allocated": "alloc_space"}
@@ -90,7 +90,7 @@ def profile(
             _number(9, int(about.began * 1_000_000_000)),
             _number(10, recording.duration),
             _part(11, tables.value_type("space", "bytes")),
-            _number(12, 1),  # a byte: all are counted, and none stands for others
+            _number(12, (recording.heap and recording.heap.sampled) or 1),  # a byte: all are counted, if none is sampled
             _numbers(13, map(tables.text, comments)),
             _number(14, tables.text(NAMES.get(by, by))),
         )
@@ -110,7 +110,11 @@ class _Type(NamedTuple):
 def _types(calls: Sequence[memkit.Call], by: str, counted: bool) -> list[_Type]:
     """The values of a sample. Files whose types differ cannot be compared, so what they open with changes nothing here."""
     heaps = [(call.id, call.own_heap) for call in calls if call.own_heap is not None]
-    found = [_Type(name, unit, {id: value(heap) for id, heap in heaps}) for name, unit, value in HEAP if counted]
+    sampled = memkit.heaps.is_sampled(calls)
+    kinds = [kind for kind in HEAP if counted and not (sampled and kind[0] == "temporary")]
+    found = [_Type(name, unit, {id: value(heap) for id, heap in heaps}) for name, unit, value in kinds]
+    if sampled:
+        return found
     grown = memkit.transforms.own_weights(calls, "growth")
     found.append(_Type("growth", "bytes", grown))
     found.append(_Type("freed", "bytes", {id: -weight for id, weight in grown.items()}))

@@ -53,7 +53,8 @@ def document(recording: memkit.Recording, by: str | None = None) -> Iterator[str
     by = memkit.transforms.picture_by(recording.calls, by)
     profiles = []
     counted = any(call.heap is not None for call in recording.calls)
-    for name, unit in (*PROFILES, *(HEAP_PROFILES if counted else ())):
+    sampled = memkit.heaps.is_sampled(recording.calls)
+    for name, unit in (*(() if sampled else PROFILES), *(HEAP_PROFILES if counted else ())):
         weights = _weights(recording.calls, name)
         if name in ("growth", "time", by) or (name != "peak" and any(each > 0 for each in weights.values())):
             profiles.append((name, unit, weights))

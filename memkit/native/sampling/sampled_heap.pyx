@@ -1,0 +1,352 @@
+"""The heap by samples: stacks, read by the threads that allocate, and rows of what each path has allocated by estimate."""
+
+from libc.math cimport llround, sqrt
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdio cimport snprintf
+from libc.string cimport memcmp, memcpy, memset, strlen
+
+from memkit.base.errors import MeterError
+from memkit.native.changes cimport changes_t, choose, is_chosen, is_little, size_of_change
+from memkit.native.heap.own cimport (
+    ALL_STACKS, MORE_FUNCTIONS, MORE_STACKS, MOST_FUNCTIONS, NO_STACK, STACKS, close_heap, counts_c, forget_heap, function_text, heap,
+    heap_stack_t, mute, open_sampled, own_calloc, own_free, sampling_t, stack_at, unmute,
+)
+from memkit.native.journal cimport NOTHING, Journal, capsule_of, journal_row, journal_t, journal_text, writer_t
+from memkit.native.sampling.layouts cimport find_layout, layout_t, read_code, read_frame, read_string
+from memkit.native.sampling.stack_rows cimport LONGEST, put_text, stack_row_t
+
+cdef extern from *:
+    const uint64_t GOLDEN "0x9E3779B97F4A7C15"
+    const uint64_t MIXER "0xBF58476D1CE4E5B9"
+
+cdef extern from "Python.h":
+    void *this_thread_state "PyGILState_GetThisThreadState"() noexcept nogil
+
+NO_MEMORY = "heap cannot be sampled: its books need 30 MB of addresses: raise the limit that ulimit -v shows"
+
+cdef enum:
+    FIRST_FUNCTION = 1 << 20    # numbers in the journal: above those of traced functions
+    LONGEST_FOLDER = 1024
+    TAIL = 128                  # bytes of a name that tell it from others
+    SLACK = 64                  # frames without code, at most, for each with
+    ROOT = MOST_FUNCTIONS       # the function that stands for all threads
+
+cdef const char *ALL_THREADS = b'"","<all threads>",0'
+cdef const char *MORE = b'"","<more functions>",0'
+
+cdef layout_t layout
+cdef const char *unknown = find_layout(&layout, <size_t>-1)     # NULL, or why the layout is not known
+cdef stack_row_t text           # that was described last, under the lock of the books
+cdef char folder[LONGEST_FOLDER]        # memkit's own, with a slash at its end, as JSON without the last quote
+cdef size_t folder_length = 0
+
+
+# -- the stack of a thread, read by itself: it stands still meanwhile ---------------------------------------------------
+
+
+cdef inline const char *pointer_in(const char *record, size_t offset) noexcept nogil:
+    cdef const char *found
+    memcpy(&found, record + offset, sizeof(found))
+    return found
+
+
+cdef int walk(const void **codes, int most) noexcept nogil:
+    """The GIL need not be held: nobody else changes the frames of this thread."""
+    cdef const char *thread = <const char *>this_thread_state()
+    cdef const char *frame
+    cdef const char *code
+    cdef const char *instruction
+    cdef int count = 0, steps = 0
+    if thread == NULL:
+        return 0
+    frame = pointer_in(thread, layout.top_frame)
+    if layout.top_frame_in_cframe >= 0 and frame != NULL:
+        frame = pointer_in(frame, layout.top_frame_in_cframe)
+    while frame != NULL and count < most and steps < SLACK * most:
+        frame = read_frame(&layout, frame, &code, &instruction)
+        if code != NULL:
+            codes[count] = code
+            count += 1
+        steps += 1
+    return count
+
+
+cdef uint64_t mark_of_string(const char *string, uint64_t mark) noexcept nogil:
+    """A mark of the end of a string, mixed with another."""
+    cdef uint64_t word
+    cdef Py_ssize_t length = 0, at
+    cdef int width = 0, start = read_string(string, &width, &length)
+    length *= width
+    mark = (mark ^ <uint64_t>length) * GOLDEN
+    at = max(length - TAIL, <Py_ssize_t>0)
+    while start and at < length:
+        word = 0
+        memcpy(&word, string + start + at, min(<Py_ssize_t>sizeof(word), length - at))
+        mark = (mark ^ mark >> 29 ^ word) * MIXER
+        at += sizeof(word)
+    return mark
+
+
+cdef uint64_t mark(const void *code) noexcept nogil:
+    cdef const char *file
+    cdef const char *name
+    cdef const char *lines
+    cdef int first = read_code(code, &file, &name, &lines)
+    return mark_of_string(name, mark_of_string(file, <uint64_t>code ^ <uint64_t>first << 48)) | 1
+
+
+cdef void put_string(const char *string) noexcept nogil:
+    """Of one that is very long only the end."""
+    cdef Py_ssize_t length = 0
+    cdef int width = 0, start = read_string(string, &width, &length)
+    if not start:
+        length = 0
+    string += start
+    if length > LONGEST:
+        string += (length - LONGEST) * width
+        length = LONGEST
+    put_text(&text, string, width, length)
+
+
+cdef size_t describe(const void *code, const char **into) noexcept nogil:
+    cdef const char *file
+    cdef const char *name
+    cdef const char *lines
+    cdef int first = read_code(code, &file, &name, &lines)
+    text.used = 0
+    put_string(file)
+    if folder_length and text.used > folder_length and memcmp(text.text, folder, folder_length) == 0:
+        return 0
+    text.text[text.used] = c','
+    text.used += 1
+    put_string(name)
+    text.used += snprintf(text.text + text.used, 16, b",%d", first)
+    into[0] = text.text
+    return text.used
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+
+cdef struct written_t:          # what the journal says of a path
+    int64_t allocated
+    int64_t freed
+    int64_t at_peak
+
+cdef struct flush_t:
+    written_t *written
+    int64_t generation
+    uint32_t stacks             # how many the journal knows
+    uint32_t functions
+    bint has_more_functions     # whether it knows what stands for further ones
+    bint has_more_stacks
+    int64_t total               # alive, as in the journal
+    int64_t peak
+
+
+cdef inline int64_t error_of(double variance) noexcept nogil:
+    return llround(sqrt(max(variance, 0.0)))
+
+
+cdef void write_function(journal_t *journal, uint32_t number, const char *described, size_t length) noexcept nogil:
+    cdef stack_row_t row
+    row.used = snprintf(row.text, 64, b"[\"function\",%d,", FIRST_FUNCTION + number)
+    memcpy(row.text + row.used, described, length)
+    memcpy(row.text + row.used + length, b"]\n", 2)
+    journal_text(journal, row.text, row.used + length + 2)
+
+
+cdef void write_functions(flush_t *flush, journal_t *journal) noexcept nogil:
+    """Those that are new; the number of what all others are below is the next one."""
+    cdef const char *described
+    cdef size_t length
+    cdef uint32_t number, count = heap.functions
+    if flush.functions == 0:
+        write_function(journal, ROOT, ALL_THREADS, strlen(ALL_THREADS))
+    for number in range(max(flush.functions, <uint32_t>MORE_FUNCTIONS + 1), count):
+        described = function_text(number, &length)
+        write_function(journal, number, described, length)
+    flush.functions = count
+
+
+cdef void write_call(flush_t *flush, journal_t *journal, uint32_t number, heap_stack_t *stack) noexcept nogil:
+    """A stack as a call that was not counted."""
+    cdef int64_t row[8]
+    memset(row, 0, sizeof(row))
+    if stack.function == MORE_FUNCTIONS and number != ALL_STACKS and not flush.has_more_functions:
+        write_function(journal, MORE_FUNCTIONS, MORE, strlen(MORE))
+        flush.has_more_functions = True
+    row[0], row[1], row[2] = number, stack.parent, FIRST_FUNCTION + stack.function
+    if number == ALL_STACKS:
+        row[1], row[2] = NOTHING, FIRST_FUNCTION + ROOT
+    journal_row(journal, b"call", row, 8)
+
+
+cdef void write_stacks(flush_t *flush, journal_t *journal) noexcept nogil:
+    """Those that are new."""
+    cdef heap_stack_t stack
+    cdef uint32_t number, count = heap.stacks
+    write_functions(flush, journal)
+    for number in range(max(flush.stacks, <uint32_t>ALL_STACKS), count):
+        stack = stack_at(number)
+        if number != MORE_STACKS:
+            write_call(flush, journal, number, &stack)
+    stack = stack_at(MORE_STACKS)
+    if stack.allocated.blocks > 0 and not flush.has_more_stacks:
+        write_call(flush, journal, MORE_STACKS, &stack)
+        flush.has_more_stacks = True
+    flush.stacks = count
+
+
+cdef inline int change_of(flush_t *flush, uint32_t number, heap_stack_t *stack, bint whole) noexcept nogil:
+    """The size of the change since it was written; 0: there is none, or it is little and not the ``whole`` is written."""
+    cdef written_t *written = &flush.written[number]
+    cdef int64_t allocated = llround(stack.allocated.bytes) - written.allocated
+    cdef int64_t freed = llround(stack.freed.bytes) - written.freed
+    cdef int64_t at_peak = llround(stack.at_peak) - written.at_peak
+    if allocated == 0 and freed == 0 and at_peak == 0:
+        return 0
+    if not whole and is_little(allocated, freed) and is_little(at_peak, 0):
+        return 0
+    return size_of_change(allocated - freed, at_peak, allocated)
+
+
+cdef void write_stack(flush_t *flush, journal_t *journal, uint32_t number, heap_stack_t *stack) noexcept nogil:
+    cdef written_t *written = &flush.written[number]
+    cdef int64_t row[9]
+    written.allocated, written.freed = llround(stack.allocated.bytes), llround(stack.freed.bytes)
+    written.at_peak = llround(stack.at_peak)
+    row[0], row[1] = number if number != NO_STACK else NOTHING, NOTHING
+    row[2], row[3], row[6] = written.allocated, written.freed, written.at_peak
+    row[4], row[5] = llround(stack.allocated.blocks), llround(stack.freed.blocks)
+    row[7] = row[8] = NOTHING
+    journal_row(journal, b"heap", row, 9)
+    row[2], row[3] = error_of(stack.allocated.bytes_variance), error_of(stack.freed.bytes_variance)
+    row[4] = error_of(stack.allocated.bytes_variance - stack.freed.bytes_variance)
+    row[5] = error_of(stack.at_peak_variance)
+    row[6], row[7] = error_of(stack.allocated.blocks_variance), error_of(stack.freed.blocks_variance)
+    journal_row(journal, b"heap_errors", row, 8)
+
+
+cdef int64_t write_samples(void *whose, journal_t *journal, int64_t memory, int64_t most) noexcept nogil:
+    cdef flush_t *flush = <flush_t *>whose
+    cdef changes_t changes
+    cdef heap_stack_t stack
+    cdef int64_t changed = 0
+    cdef int64_t row[7]
+    cdef int size, writing
+    cdef uint32_t number, count
+    if flush.generation != heap.generation:         # another recording has begun
+        return 0
+    write_stacks(flush, journal)
+    count = flush.stacks
+    memset(&changes, 0, sizeof(changes))
+    for writing in range(2):                        # first they are counted
+        for number in range(count):
+            stack = stack_at(number)
+            size = change_of(flush, number, &stack, most < 0)
+            if size and not writing:
+                changed += 1
+                changes.counts[size] += 1
+            elif size and is_chosen(&changes, size):
+                write_stack(flush, journal, number, &stack)
+        choose(&changes, changed if most < 0 else most)
+    row[0], row[1], row[2] = llround(heap.sampled.bytes), heap.peak, heap.copies
+    row[3], row[4] = heap.unbooked, heap.mapped
+    row[5], row[6] = error_of(heap.sampled.bytes_variance), error_of(heap.peak_variance)
+    if changed or row[0] != flush.total or row[1] != flush.peak:
+        flush.total, flush.peak = row[0], row[1]
+        journal_row(journal, b"heap_total", row, 7)
+    return changed
+
+
+cdef class SampledHeap:
+    """Samples what allocators give and take in this process, from ``start`` to ``stop``, one byte in ``distance``.
+
+    Used as ``HeapSums`` is. ``seed`` is that of all random numbers. ``own_folder`` is how the files of memkit begin, as JSON
+    without its last quote: their functions are left out of stacks. Raises ``MeterError`` where another recording counts
+    already, or where it is not known how this Python keeps its frames.
+    """
+
+    cdef writer_t samples_writer
+    cdef flush_t state
+    cdef sampling_t sampling
+
+    def __cinit__(self, double distance, uint64_t seed, bytes own_folder=b""):
+        global folder_length
+        if unknown != NULL:
+            raise MeterError(f"heap cannot be sampled: {(<bytes>unknown).decode()}")
+        if heap.on:
+            raise MeterError("heap is being recorded already, by memkit-run or this program: one recording can count it")
+        self.sampling.distance, self.sampling.seed = distance, seed
+        self.sampling.walk, self.sampling.mark, self.sampling.describe = walk, mark, describe
+        if 0 < len(own_folder) < LONGEST_FOLDER:
+            memcpy(folder, <const char *>own_folder, len(own_folder))
+            folder_length = len(own_folder)
+        self.state.written = <written_t *>own_calloc(STACKS, sizeof(written_t))
+        if self.state.written == NULL:
+            raise MeterError(NO_MEMORY)
+        self.samples_writer.write, self.samples_writer.whose = write_samples, &self.state
+
+    @property
+    def counts_c(self):
+        """Whether the C library's allocators are sampled too: a library must have been preloaded for it."""
+        return counts_c()
+
+    def start(self):
+        """Sample from now on; this thread from ``begin`` on."""
+        mute()
+        if open_sampled(self.sampling):
+            unmute()
+            raise MeterError(NO_MEMORY)
+        self.state.generation = heap.generation
+
+    def begin(self):
+        """What this thread allocates is the program's from now on, and no longer memkit's."""
+        unmute()
+
+    def stop(self):
+        """Sample no more; the sums are kept until another begins."""
+        if self.state.generation == heap.generation:
+            close_heap()
+
+    def forget(self):
+        """Sample no more, and give back the memory that tells blocks apart. The sums are kept."""
+        if self.state.generation == heap.generation:
+            close_heap()
+            forget_heap()
+
+    def writer(self):
+        """A capsule for ``Sampler.flush_also``, with a reference to this object."""
+        return capsule_of(&self.samples_writer, self)
+
+    def flush(self, Journal journal):
+        """Write the totals that have changed."""
+        with nogil:
+            write_samples(&self.state, &journal.journal, -1, -1)
+
+    def estimates(self):
+        """For tests: by the text of the function that allocated itself, pairs of an estimate and its variance.
+
+        They are bytes allocated, bytes alive and blocks allocated.
+        """
+        cdef heap_stack_t stack
+        cdef size_t length
+        cdef const char *found
+        sums = {}
+        for number in range(heap.stacks):
+            stack = stack_at(number)
+            found = function_text(stack.function, &length)
+            name = "" if number <= ALL_STACKS else found[:length].decode()
+            pairs = (
+                (stack.allocated.bytes, stack.allocated.bytes_variance),
+                (stack.allocated.bytes - stack.freed.bytes, stack.allocated.bytes_variance - stack.freed.bytes_variance),
+                (stack.allocated.blocks, stack.allocated.blocks_variance),
+            )
+            before = sums.get(name, ((0, 0),) * 3)
+            sums[name] = tuple((one[0] + other[0], one[1] + other[1]) for one, other in zip(before, pairs))
+        return sums
+
+    def __dealloc__(self):
+        self.forget()
+        own_free(self.state.written)
