@@ -274,6 +274,17 @@ def test_nothing_is_sampled_once_a_recording_has_ended():
     assert samples.estimates() == before
 
 
+def test_requests_that_nobody_can_fulfil_stop_no_sampling():
+    def asks():
+        for _ in range(8):
+            with pytest.raises(MemoryError):
+                bytearray(1 << 62)
+
+    asks()  # by the hooks of a recording before
+    own = heap_of(recorded(lambda: (asks(), fills())), "fills")
+    assert is_near(own.alive, 5000 * (1000 + EMPTY), own.errors.alive)
+
+
 def test_a_block_that_cannot_be_moved_is_alive_still():
     def fails():
         grown = [None] * 100_000

@@ -17,6 +17,8 @@ enum {
     OWN = -1                    /* a function of memkit's: what it allocates counts for its caller */
 };
 
+#define SURE ((size_t)1 << 40)  /* a sample, whatever is drawn */
+
 static volatile int samples_lock;
 static uint64_t filter[FILTER / 64];
 static uint16_t in_bucket[FILTER];
@@ -78,16 +80,18 @@ static NOINLINE void seed(memkit_thread_t *thread)
     thread->drawn_in = memkit_heap.generation;
 }
 
-/* Count a block down. Of a heap that was opened after the count began the floor is higher than any count before. */
+/* Count a block down. Of a heap that was opened after the count began the floor is higher than any count before. Requests that
+nobody can fulfil must not lead below the lowest number. */
 static ALWAYS_INLINE int is_passed(memkit_thread_t *thread, size_t size)
 {
-    return LIKELY((thread->until -= (int64_t)size) > memkit_heap.floor);
+    return LIKELY(size < SURE) && LIKELY((thread->until -= (int64_t)size) > memkit_heap.floor);
 }
 
 /* Whether a block is to be booked that did not pass. */
 static NOINLINE int is_drawn(memkit_thread_t *thread, size_t size)
 {
     int64_t floor = memkit_heap.floor;
+    size = size < SURE ? size : SURE;
     if (memkit_heap.on != MEMKIT_SAMPLED || floor <= 0 || floor == INT64_MAX) {      /* it is being opened or closed */
         thread->until = 0;
         return 0;

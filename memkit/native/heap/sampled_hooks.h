@@ -25,6 +25,8 @@ static NOINLINE void *malloc_inside(const memkit_allocator_t *before, size_t siz
     memkit_thread_t *thread = &this_thread;
     int inside = thread->inside;
     void *made;
+    if (UNLIKELY(!is_passed(thread, size)))
+        return malloc_drawn(before, size);
     thread->inside = 1;
     made = before->malloc(before->ctx, size);
     thread->inside = inside;
@@ -33,10 +35,8 @@ static NOINLINE void *malloc_inside(const memkit_allocator_t *before, size_t siz
 
 static ALWAYS_INLINE void *malloc_by_chance(const memkit_allocator_t *before, size_t size, int leaf)
 {
-    if (UNLIKELY(!is_passed(&this_thread, size)))
-        return malloc_drawn(before, size);
     if (leaf && LIKELY(size <= SMALL))
-        return before->malloc(before->ctx, size);
+        return LIKELY(is_passed(&this_thread, size)) ? before->malloc(before->ctx, size) : malloc_drawn(before, size);
     return malloc_inside(before, size);
 }
 
