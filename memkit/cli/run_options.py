@@ -129,7 +129,7 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
         default=False,
         help="count what each traced line and call path allocates and frees, by Python's allocators and, under memkit-run, "
         "the C library's; --calls is implied if nothing else is traced; --heap=sampled estimates it, by the stacks of few "
-        "blocks, one in 512 KiB or in BYTES, which costs next to nothing",
+        "blocks, one in 512 KiB or in BYTES, at a few per cent of the time",
     )
 
 
