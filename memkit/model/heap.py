@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import reduce
-from operator import attrgetter, sub
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from memkit.model.row_values import check

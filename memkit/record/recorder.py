@@ -1,7 +1,4 @@
-"""Recording this process: open the journal, start the sampler, stop it, read it back.
-
-This runs in the measured process, so it imports as little as possible.
-"""
+"""Recording this process: open the journal, start the sampler, stop it, read it back; with as few imports as possible."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from memkit.tracing.targets import Targets
 
 _TARGETS = ("lines", "calls")  # settings that take several texts, each in a word of its own
+_SWITCH = {"yes": True, "no": False}
 
 
 class Settings:
@@ -94,10 +95,10 @@ class Settings:
                 raise UsageError(f"the word {word!r} is not NAME=VALUE")
             if name in _TARGETS:
                 targets.setdefault(name, []).append(text)
-            elif isinstance(getattr(cls, name, None), bool):
-                if text not in ("yes", "no"):
+            elif isinstance(getattr(cls, name, None), bool) and (name != "heap" or text in _SWITCH):
+                if text not in _SWITCH:
                     raise UsageError(f"the word {word!r} is neither '{name}=yes' nor '{name}=no'")
-                found[name] = text == "yes"
+                found[name] = _SWITCH[text]
             else:
                 found[name] = text
         if "" in targets.get("calls", ()):

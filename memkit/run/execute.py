@@ -47,7 +47,7 @@ def main() -> None:
     split = words.index("--")
     settings, arguments = RunSettings.from_words(words[:split]), words[split + 1 :]
     path = str(settings.path)
-    preload.look(settings.heap)
+    preload.look(bool(settings.heap))
     if not settings.follow:
         preload.restore()
     _look_like_plain_python(mode, target, arguments)
