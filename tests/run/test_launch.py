@@ -589,11 +589,11 @@ sys.exit(code)
 
 def test_a_job_that_reads_in_the_background_stops_for_its_shell(installed, script, tmp_path):
     name, shell = script("import sys\nprint('hello', input('name? '))\nsys.exit(7)"), script(IN_BACKGROUND, "shell.py")
-    plainly = converse([sys.executable, shell, sys.executable, name], tmp_path, (b"stopped by", b"Ada\n"))
+    plainly = converse([sys.executable, shell, sys.executable, name], tmp_path, (b"SIGTTIN\r\n", b"Ada\n"))
     assert plainly[0] == 7
     assert "stopped by SIGTTIN\r\n" in plainly[1]
     assert "hello Ada" in plainly[1]
-    assert converse([sys.executable, shell, *installed, "-q", name], tmp_path, (b"stopped by", b"Ada\n")) == plainly
+    assert converse([sys.executable, shell, *installed, "-q", name], tmp_path, (b"SIGTTIN\r\n", b"Ada\n")) == plainly
 
 
 TURNS = (b"name? ", b"Ada\n"), (b"waiting\r\n", b"\x03")

@@ -177,7 +177,7 @@ def test_memory_that_stays_high_for_some_time_is():
     assert wanted(balances._Budget(100 * MIB, 0), 200 * MIB, 100) == 3
 
 
-def test_memory_that_has_fallen_from_its_peak_is_not_until_it_is_as_high_again():
+def test_memory_below_its_peak_is_not_until_it_is_as_high_again():
     budget = balances._Budget(100 * MIB, 0)
     assert not budget.wants(400 * MIB, SECOND // 20)
     assert wanted(budget, 300 * MIB, 10_000, since=2) is None
