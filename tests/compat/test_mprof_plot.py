@@ -324,6 +324,21 @@ def test_many_rectangles_show_no_names(axes, write):
     assert [each() for each in followers if "_Mouse" in repr(each())] == []
 
 
+def test_thousands_of_rectangles_are_few_objects_that_can_be_clicked(axes, write):
+    calls = "".join(f"FUNC m.f{n} 1 {n} 2 {n + 0.5} {n % 2}\n" for n in range(8000))
+    flame_plotter(write(f"MEM 1 0\n{calls}"), options=PLAIN)
+    (hidden,) = (other for other in axes.figure.axes if other is not axes)
+    assert (len(hidden.collections), len(hidden.texts)) == (4, 0)
+    boxes = sorted(path.get_extents().bounds for drawn in hidden.collections for path in drawn.get_paths())
+    assert boxes == [(n, n % 2, 0.5, 1) for n in range(8000)]
+    axes.figure.canvas.draw()
+    axes.set_xlim(100, 110)
+    x, y = hidden.transData.transform((101.3, 1.5))
+    canvas = axes.figure.canvas
+    canvas.callbacks.process("button_press_event", MouseEvent("button_press_event", canvas, x, y, button=1))
+    assert [round(float(limit), 3) for limit in axes.get_xlim()] == [101, 101.5]
+
+
 # -- no file makes it crash ------------------------------------------------------------------------------------------------
 
 

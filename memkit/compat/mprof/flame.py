@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.backend_bases import FigureCanvasBase, MouseEvent
     from matplotlib.collections import PolyCollection
     from matplotlib.text import Text
+    from matplotlib.transforms import Bbox
 
 
 class _Hovered(TypedDict):
@@ -97,17 +98,37 @@ def _draw_rectangles(below: Axes, calls: dict[str, list[list[float]]], start: fl
     for name, each in calls.items():
         for begin, end, _, _, *depth in each:
             levels.setdefault(depth[0] if depth else 0, []).append((begin - start, end - start, name))
-    drawn = []
+    drawn: list[tuple[PolyCollection, Text | None]] = []
+    many = sum(map(len, levels.values())) >= MOST_HOVERED
     for level, spans in sorted(levels.items()):
-        for (begin, end, name), hue in zip(sorted(spans), itertools.cycle(HUES)):
+        spans.sort()
+        if many:
+            parts = ((spans[first :: len(HUES)], hue) for first, hue in enumerate(HUES))
+            drawn += [(_rectangles(axes, part, level, _colour(hue, level)), None) for part, hue in parts if part]
+            continue
+        for (begin, end, name), hue in zip(spans, itertools.cycle(HUES)):
             drawn.append(add_timestamp_rectangle(axes, begin, end, level, level + 1, name, _colour(hue, level)))
+    axes.autoscale_view()
     axes.set_ylim(0, max(levels, default=0) + 1.5)
     canvas = below.figure.canvas
     mouse = _Mouse(below, canvas, drawn)
     vars(below)["flame_mouse"] = mouse  # the canvas has only weak references to its methods
-    if len(drawn) < MOST_HOVERED:
+    if not many:
         canvas.mpl_connect("motion_notify_event", mouse.move)
     canvas.mpl_connect("button_press_event", mouse.click)
+
+
+def _rectangles(
+    axes: Axes, spans: list[tuple[float, float, str]], level: float, colour: tuple[float, float, float]
+) -> PolyCollection:
+    """The rectangles of a level, as one object of matplotlib, without names."""
+    from matplotlib.collections import PolyCollection
+
+    high = level + 1
+    corners = [[(begin, level), (begin, high), (end, high), (end, level)] for begin, end, _ in spans]
+    drawn = PolyCollection(corners, color=colour, alpha=ALPHA, linewidth=1)
+    axes.add_collection(drawn, autolim=True)
+    return drawn
 
 
 def _colour(hue: float, level: float) -> tuple[float, float, float]:
@@ -121,18 +142,20 @@ def _colour(hue: float, level: float) -> tuple[float, float, float]:
 class _Mouse:
     """Handles the mouse: names under it, and zoom by clicks."""
 
-    def __init__(self, below: Axes, canvas: FigureCanvasBase, drawn: list[tuple[PolyCollection, Text]]) -> None:
+    def __init__(self, below: Axes, canvas: FigureCanvasBase, drawn: list[tuple[PolyCollection, Text | None]]) -> None:
         self._below, self._canvas, self._drawn = below, canvas, drawn
         self._whole: tuple[float, float] | None = None  # the limits before the first click
 
-    def _under(self, event: MouseEvent) -> tuple[PolyCollection, Text] | tuple[None, None]:
-        for rectangle, text in self._drawn:
-            if rectangle.contains(event)[0]:
-                return rectangle, text
-        return None, None
+    def _under(self, event: MouseEvent) -> tuple[PolyCollection | None, Text | None, Bbox | None]:
+        """What was drawn there, its name if it has one, and the rectangle."""
+        for drawn, text in self._drawn:
+            found, which = drawn.contains(event)
+            if found:
+                return drawn, text, drawn.get_paths()[which["ind"][0]].get_extents()
+        return None, None, None
 
     def move(self, event: MouseEvent) -> None:
-        rectangle, text = self._under(event)
+        rectangle, text, _ = self._under(event)
         known = FLAME_PLOTTER_VARS
         if rectangle is known["hovered_rect"]:
             return
@@ -150,10 +173,9 @@ class _Mouse:
         if event.inaxes is None or self._canvas.widgetlock.locked():  # the window's own zoom is at work
             return
         self._whole = self._whole or self._below.get_xlim()
-        rectangle, _ = self._under(event)
-        if rectangle is None:
+        box = self._under(event)[2]
+        if box is None:
             self._below.set_xlim(self._whole)
         else:
-            box = rectangle.get_paths()[0].get_extents()
             self._below.set_xlim(box.x0, box.x1)
         self._canvas.draw_idle()
