@@ -73,7 +73,9 @@ def test_every_path_rose_by_what_a_tracer_in_python_says(by_memkit, program):
         runs_tasks = {path[:length] for path in calls for length in range(len(path) + 1) if in_a_loop(path[length - 1 :])}
         for path in {*expected, *rises} - runs_tasks - set(places(of[program]["gave"])):
             if "threading.py" not in {file for _, _, file in path}:
-                close = NOISE * (2 if name == "rise" else 2 + calls.get(path, 0))
+                # After a few pages were given back at once, the high-water mark is too high by what each CPU has not counted
+                # yet: 29 to 62 pages were seen at calls that took nothing; on 2 CPUs up to 124, as the recording says.
+                close = PEAK_CLOSE + NOISE * (0 if name == "rise" else calls.get(path, 0))
                 assert rises.get(path, 0) == pytest.approx(expected.get(path, 0), abs=close), (name, path)
 
 
