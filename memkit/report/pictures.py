@@ -79,9 +79,35 @@ def save(figure: Figure, path: str) -> None:
     """Write a figure into a file, whole or not at all; the suffix says which kind of picture."""
     import warnings
 
+    _give_fonts(figure)
     with output(path, binary=True) as file, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box stands for it: no font has every letter
         figure.savefig(file, format=os.path.splitext(path)[1][1:].lower())
+
+
+CJK_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans SC", "Noto Sans JP", "Source Han Sans SC"),
+    *("WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback", "IPAGothic", "Unifont"),  # Linux
+    *("PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "Arial Unicode MS"),  # macOS
+    *("Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "SimHei"),  # Windows
+)
+"""Fonts with Chinese, Japanese or Korean letters, which that of matplotlib has not."""
+_FIRST_OF_CJK = "\u2e80"
+
+
+def _give_fonts(figure: Figure) -> None:
+    """Give texts that have letters of Chinese, Japanese or Korean the fonts for them that are installed."""
+    from matplotlib.text import Text
+
+    odd = [text for text in figure.findobj(Text) if max(text.get_text(), default="") >= _FIRST_OF_CJK]
+    if not odd:
+        return
+    from matplotlib import font_manager
+
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    more = [name for name in CJK_FONTS if name in known]
+    for text in odd:
+        text.set_fontfamily([*text.get_fontfamily(), *more])
 
 
 # -- frame and legend ------------------------------------------------------------------------------------------------
@@ -114,6 +140,38 @@ def add_legend(axes: Axes, handles: Sequence[Artist], *, below: bool, columns: i
         axes.figure.legend(loc="outside lower left", ncols=columns, **settings)
     elif handles:
         axes.legend(loc="best", **settings)
+
+
+# -- brackets above a curve --------------------------------------------------------------------------------------------
+
+_STEP = 0.07  # of the height, from level to level
+_LETTERS = 110  # of a label, across the plot
+_LONGEST_UPRIGHT, _UPRIGHT, _LEAST_APART = 10, 0.22, 0.016
+"""Of upright labels: columns of text, the share of the height that they add, and of the width from one to the next."""
+
+
+def draw_brackets(axes: Axes, brackets: Sequence[tuple[float, float, int, str]], width: float) -> None:
+    """Draw a bracket above what is drawn for each (left, right, level, label), the higher the level the higher.
+
+    A label that has no room in its bracket stands upright, if it is in the highest level. ``width`` is that of the plot.
+    """
+    top = axes.get_ylim()[1]
+    highest = max(level for _, _, level, _ in brackets)
+    upright: list[float] = []
+    for left, right, level, label in brackets:
+        height = top + top * _STEP * level
+        foot = height - top * _STEP * 0.3
+        axes.plot([left, left, right, right], [foot, height, height, foot], color=FAINT, linewidth=0.9)
+        room = int(_LETTERS * (right - left) / (width or 1))
+        place = (left + right) / 2, height
+        settings: dict[str, Any] = {"ha": "center", "va": "bottom", "color": TEXT, "textcoords": "offset points"}
+        if room >= min(8, columns(label)) and room > 3:
+            axes.annotate(literal(label, room), place, xytext=(0, 2), fontsize=7.5, **settings)
+        elif level == highest and all(abs(place[0] - other) >= width * _LEAST_APART for other in upright):
+            upright.append(place[0])
+            text = literal(label, _LONGEST_UPRIGHT)
+            axes.annotate(text, place, xytext=(0, 3), fontsize=7, rotation=90, **settings)
+    axes.set_ylim(top=top + top * (_STEP * (highest + 1) + (_UPRIGHT if upright else 0)))
 
 
 # -- units and words -------------------------------------------------------------------------------------------------

@@ -10,6 +10,17 @@ pictures = memkit.pictures
 S = memkit.units.SECOND
 
 
+def test_letters_that_matplotlib_has_not_get_the_fonts_that_are_installed(tmp_path, monkeypatch):
+    from matplotlib import font_manager
+
+    monkeypatch.setattr(pictures, "CJK_FONTS", ("No Such Font", "DejaVu Serif"))
+    assert "DejaVu Serif" in {font.name for font in font_manager.fontManager.ttflist}
+    figure = pictures.new_figure()
+    odd, plain = figure.text(0, 0, "数据"), figure.text(0, 0.5, "data")
+    pictures.save(figure, str(tmp_path / "a.svg"))
+    assert odd.get_fontfamily() == [*plain.get_fontfamily(), "DejaVu Serif"]
+
+
 @pytest.mark.parametrize("suffix", [*pictures.SUFFIXES, ".PNG"])
 def test_a_picture_is_of_the_kind_that_its_suffix_says(tmp_path, suffix):
     path = pictures.path(tmp_path / f"a{suffix}")

@@ -91,6 +91,20 @@ def test_a_death_is_marked_and_explained(made_up):
     assert axes_of(made_up((0, 10), (5, 20))).lines[1].get_marker() == "o"
 
 
+def test_a_span_that_is_too_narrow_for_its_label_has_it_upright(made_up):
+    spans = [
+        Span("wide enough", 1, 0, 0, 50 * MS, 0, 0, 9),
+        Span("a narrow one", 1, 0, 60 * MS, 61 * MS, 0, 0, 8),
+        Span("too near", 1, 0, 60 * MS + 500_000, 61 * MS, 0, 0, 7),
+        Span("narrow", 1, 0, 80 * MS, 81 * MS, 0, 0, 6),
+    ]
+    axes = axes_of(made_up((0, 10), (100, 20), spans=spans))
+    upright = {text.get_text(): text.get_rotation() for text in axes.texts if text.get_rotation()}
+    assert upright == {"a narrow …": 90, "narrow": 90}
+    plain = axes_of(made_up((0, 10), (100, 20), spans=spans[:1]))
+    assert axes.get_ylim()[1] > plain.get_ylim()[1]
+
+
 def test_spans_are_brackets_with_their_labels(made_up):
     spans = [
         Span("outer", 7, 0, 0, 90 * MS, 0, 0, 50),

@@ -344,33 +344,15 @@ def _program(process: memkit.Process) -> str:
 
 
 def _draw_spans(axes: Axes, recording: memkit.Recording, scale: Scale) -> None:
-    """Brackets above the curve, one level for each depth; of too many spans those that rose most."""
-    duration = recording.duration
+    """Brackets above the curve; of too many spans those that rose most."""
     chosen = memkit.transforms.largest_spans(recording.spans, MOST_SPANS)
-    top = axes.get_ylim()[1]
-    levels = min(MOST_SPANS, max(span.depth for span in chosen) + 1)
-    step = top * 0.07
+    duration, levels = recording.duration, min(MOST_SPANS, max(span.depth for span in chosen) + 1)
+    found = []
     for span in chosen:
-        height = top + step * (max(0, levels - span.depth))
-        start, end = span.start, duration if span.end is None else span.end
-        left, right = start / scale.time, end / scale.time
-        foot = height - step * 0.3
-        corners = [left, left, right, right], [foot, height, height, foot]
-        axes.plot(*corners, color=memkit.pictures.FAINT, linewidth=0.9)
-        if end - start > duration * 0.03:
-            room = max(4, int(110 * (end - start) / max(1, duration)))
-            text = span.label if span.end is not None else f"{span.label} (unfinished)"
-            axes.annotate(
-                memkit.pictures.literal(text, room),
-                ((left + right) / 2, height),
-                xytext=(0, 2),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                fontsize=7.5,
-                color=memkit.pictures.TEXT,
-            )
-    axes.set_ylim(top=top + step * (levels + 1))
+        end = duration if span.end is None else span.end
+        label = span.label if span.end is not None else f"{span.label} (unfinished)"
+        found.append((span.start / scale.time, end / scale.time, max(0, levels - span.depth), label))
+    memkit.pictures.draw_brackets(axes, found, duration / scale.time)
 
 
 def _dress(axes: Axes, recordings: Sequence[memkit.Recording], up: str, far: str) -> None:
