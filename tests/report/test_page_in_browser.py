@@ -235,6 +235,9 @@ def test_calls_are_searched_and_counted(opened, recording):
     assert "loads" in page.locator(".tree tr.chosen").inner_text()
     assert "loads" in page.locator("#frame").inner_text()
     page.locator("#reset").click()
+    page.locator("#find").fill("loads")
+    assert page.locator("#matches").inner_text() == "0 matches; 1 in libraries, which are hidden"
+    page.locator("#reset").click()
     assert page.locator("#find").input_value() == "" and page.url.endswith("#calls?by=growth")
 
 

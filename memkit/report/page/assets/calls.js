@@ -22,7 +22,8 @@
     let focus = nodes.get(state.at) ?? top;
     let selected = focus === top ? null : focus;
 
-    const matches = node => !wanted || `${node.function.name}\n${node.function.file}`.toLowerCase().includes(wanted);
+    const named = of => `${of.name}\n${of.file}`.toLowerCase().includes(wanted);
+    const matches = node => !wanted || named(node.function);
     const count = make("span", { class: "faint", "aria-live": "polite", id: "matches" });
     const detail = make("div", { id: "frame", "aria-live": "polite" });
     const picture = memkit.icicle({ show: value => show(value, state.by), chosen: choose, entered: tip, matches });
@@ -51,8 +52,15 @@
       hits = wanted ? [...nodes.values()].filter(matches) : [];
       at = -1;
       const sum = ADDED.has(state.by) ? hits.reduce((so, node) => so + (state.invert === "1" ? (node.parent === top ? node.own : 0) : node.own), 0) : null;
-      count.textContent = wanted ? `${showCount(hits.length)} match${hits.length === 1 ? "" : "es"}${sum === null ? "" : `, ${show(sum, state.by)} of their own`}` : "";
+      count.textContent = wanted ? counted(sum) : "";
       redraw();
+    }
+
+    function counted(sum) {
+      const found = `${showCount(hits.length)} match${hits.length === 1 ? "" : "es"}`;
+      if (hits.length) return sum === null ? found : `${found}, ${show(sum, state.by)} of their own`;
+      const inside = hidden ? recording.calls.filter(call => hidden.has(call.function.file) && named(call.function)).length : 0;
+      return inside ? `${found}; ${showCount(inside)} in libraries, which are hidden` : found;
     }
 
     function next(step) {
