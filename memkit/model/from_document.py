@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
+import io
 import json
 import os
 import re
@@ -73,16 +74,10 @@ def _held(path: str, page: bytes) -> bytes:
     if found is None:
         raise FormatError(f"{path!r} is a page that breaks off: the recording in it is not whole")
     try:
-        with gzip.GzipFile(fileobj=_stream(base64.b64decode(found[1]))) as file:
+        with gzip.GzipFile(fileobj=io.BytesIO(base64.b64decode(found[1]))) as file:
             return file.read(_LARGEST)
     except (OSError, EOFError, zlib.error, binascii.Error):
         raise FormatError(f"{path!r} is a damaged page: the recording in it cannot be unpacked") from None
-
-
-def _stream(content: bytes) -> typing.BinaryIO:
-    import io
-
-    return io.BytesIO(content)
 
 
 def recording_of(document: dict[str, Any], source: str | None = None) -> Recording:
