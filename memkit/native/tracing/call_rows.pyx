@@ -27,8 +27,7 @@ cdef inline void begin_open(calls_t *calls, node_t *node) noexcept nogil:
     if node.open_flush != calls.flushes:
         node.open_flush = calls.flushes
         node.open_rise = node.open_rises = 0
-        memset(&node.open, 0, sizeof(sums_t))
-        node.charged.time, node.charged.growth, node.charged.peak = node.time, node.growth, node.peak
+        node.open.time, node.open.growth, node.open.peak = node.time, node.growth, node.peak
 
 
 cdef void add_running(calls_t *calls, thread_t *t, int64_t level) noexcept nogil:

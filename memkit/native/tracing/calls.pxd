@@ -47,11 +47,10 @@ cdef struct node_t:             # a call path: its own sums, without its callees
     sums_t written              # as in the journal, there perhaps with what a running call has done since it was charged
     int64_t written_rise
     int64_t written_rises
-    int64_t open_flush          # the flush that found calls running, their rises so far, and what they did since charged
+    int64_t open_flush          # the flush that found calls running, and their rises so far
     int64_t open_rise
     int64_t open_rises
-    sums_t open
-    sums_t charged              # the sums above at that moment
+    sums_t open                 # the sums above at that moment, with what running calls had done since they were charged
     int role                    # of its code in handing work over, see handed_over.pxd
     int home                    # of handed over work: of what called it in its thread, or OF_A_THREAD; else NOT_HANDED
     int kind                    # of such work: a function's number
@@ -207,11 +206,8 @@ cdef inline sums_t sums_of(calls_t *calls, node_t *node) noexcept nogil:
     """As the flush has found them, with what running calls had done: their threads go on meanwhile."""
     cdef sums_t sums
     if node.open_flush == calls.flushes:
-        sums.time = node.charged.time + node.open.time
-        sums.growth = node.charged.growth + node.open.growth
-        sums.peak = max(node.charged.peak, node.open.peak)
-    else:
-        sums.time, sums.growth, sums.peak = node.time, node.growth, node.peak
+        return node.open
+    sums.time, sums.growth, sums.peak = node.time, node.growth, node.peak
     return sums
 
 
