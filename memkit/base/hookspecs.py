@@ -26,7 +26,7 @@ def memkit_add_options(parser: OptionParser) -> None:
     ``parser`` has argparse's ``add_argument``. An option must be inert by default: a plugin acts when its own was given.
     Set ``one_recording = True`` on an option that must not be given for several recordings, and ``needs`` to ``"calls"``,
     ``"lines"`` or ``"heap"`` on one that makes nothing of a recording without these, or to a function of its value that
-    returns one of them.
+    returns one of them. ``goes_with`` is the name of an option without which it says nothing.
     """
 
 

@@ -25,6 +25,8 @@ class Option(Protocol):
     needs: str | Callable[[Any], str]
     """Set it to ``calls``, ``lines`` or ``heap`` where the option makes nothing of a recording without these, or to a
     function that returns one of them, or nothing, for the option's value."""
+    goes_with: str
+    """Set it to the name of an option without which this one says nothing."""
 
 
 class OptionParser(Protocol):

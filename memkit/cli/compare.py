@@ -70,6 +70,7 @@ def command(name: str, words: list[str]) -> int:
     comparisons = [
         compare([known[each] for each in one], [known[each] for each in other], **settings) for one, other in pairs
     ]
+    _check_known(comparisons, options.by)
     bounds = options.fail_over
     over = [comparison.exceeded(bounds) if bounds else [] for comparison in comparisons]
     with naming_files(options):
@@ -78,6 +79,14 @@ def command(name: str, words: list[str]) -> int:
         for line in lines:
             say(f"{name}: {other[0] if len(other) == 1 else f'{len(other)} recordings'}: {line}")
     return OVER if any(over) else 0
+
+
+def _check_known(comparisons: list[Comparison], by: str | None) -> None:
+    """Raise ``UsageError`` for a measure of the heap to rank by that one of the sides has not."""
+    for comparison in comparisons if by in ("allocated", "alive") else ():
+        alive = comparison.figure("alive")
+        if alive is None or not alive.known:
+            raise UsageError(f"--by {by}: that is not known of both sides; record both with --heap")
 
 
 def _report(comparisons: list[Comparison], over: list[list[str]], options: argparse.Namespace) -> None:

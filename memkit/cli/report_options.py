@@ -33,10 +33,19 @@ def parsed(
         wanted = disabled_by(options.plugins)
         if wanted == disabled:
             plugins.check_names(disabled)
+            check_companions(parser, options)
             plugins.remember(parser.ours)
             options.command = name.split()[-1].removeprefix("memkit-")
             return parser, plugins, options
         disabled = wanted  # the first parse took an argument of the program's for ours
+
+
+def check_companions(parser: Parser, options: argparse.Namespace) -> None:
+    """Refuse an option that says how another one does its work, without that one. Raises ``UsageError``."""
+    for action in parser._actions:
+        companion = getattr(action, "goes_with", None)
+        if companion and getattr(options, action.dest, None) and not getattr(options, companion, None):
+            raise UsageError(f"{action.option_strings[-1]} is for --{companion}: give that too")
 
 
 def add_plugin_option(parser: Parser) -> None:

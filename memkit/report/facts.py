@@ -20,6 +20,7 @@ MOST_CROSSINGS = MOST_EXECUTED = 3
 _ACTIONS = {"raise": ": MemoryError raised", "stop": ": the program was stopped"}
 _SLACK = 1 << 20
 """By how much a peak may be too low that a child has from its parent."""
+_MUCH_OWN = 1 << 20
 _NEAR = 10
 """A limit stands out of which no more than 1/10 was still free."""
 
@@ -170,6 +171,10 @@ def _memory(recording: Recording) -> Iterator[Fact]:
     )
     when = f"{first}, reached by {show_time(highest.time)}, {_certainty(recording)}"
     yield _fact("peak", (show_bytes(highest.peak), "value"), when)
+    own = [balance.of("memkit") for balance in recording.balances if balance.pid == recording.about.pid]
+    if max(own, default=0) >= _MUCH_OWN:
+        words = f"of resident memory {show_bytes(max(own))} were memkit's own, most of it to count the heap"
+        yield _fact("", (words, "remark"))
 
 
 def _sums(recording: Recording) -> Iterator[Fact]:

@@ -22,6 +22,11 @@ COLUMNS = (*(f"{field}_bytes" for field in _FIELDS), "blocks")
 ERROR_COLUMNS = (*(f"{field}_error_bytes" for field in _ERRORS), "blocks_error")
 """Of a CSV of calls; their cells are empty where heap was not sampled."""
 
+HERE = dict.fromkeys(
+    ("python", "c"), "the program holds them: the paths and lines that follow say who allocated what is alive"
+)
+"""What can be done about a row where the heap was counted, by its key."""
+
 
 def cells(row: Line | Call) -> tuple[int | None, ...]:
     """The cells of these columns."""

@@ -24,6 +24,12 @@ def recordings(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_what_is_not_known_of_both_sides_cannot_be_ranked_by(recordings, capsys):
+    assert main.main(["compare", "--by", "allocated", "a10.memkit", "b50.memkit"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "--by allocated: that is not known of both sides; record both with --heap" in err
+
+
 def test_two_recordings_are_compared(recordings, capsys):
     assert main.main(["compare", "a10.memkit", "b50.memkit"]) == 0
     lines = capsys.readouterr().out.splitlines()

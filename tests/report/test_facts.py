@@ -33,6 +33,18 @@ def test_facts_have_labels_parts_with_roles_and_emphasis(made_up):
     assert (reached.label, reached.emphasis) == ("reached", "warning")
 
 
+def test_what_memkit_itself_takes_to_count_the_heap_is_told_below_the_peak(made_up):
+    def balance(pid, size):
+        return memkit.Balance(pid, 30 * MIB, (memkit.BalanceRow("memkit", "memkit itself", size, 0, (), None),), ())
+
+    recording = made_up((0, 10), (5, 30))
+    of_others = replace(recording, balances=(balance(7, 9 * MIB), balance(recording.about.pid, 900_000)))
+    assert memkit.facts(of_others) == memkit.facts(recording)
+    counted = replace(recording, balances=(balance(recording.about.pid, 3 * MIB), balance(recording.about.pid, 5 * MIB)))
+    [more] = [fact for fact in memkit.facts(counted) if fact not in memkit.facts(recording)]
+    assert more.label == "" and more.text.startswith("of resident memory 5.0 MiB were memkit's own")
+
+
 def test_facts_of_the_cost_say_what_is_missing_and_where_it_is(made_up):
     found = memkit.cost_facts(whole(made_up))
     assert [(fact.label, fact.parts[0].role) for fact in found] == [

@@ -122,7 +122,17 @@ def test_options_of_a_page_without_one_are_wrong_usage(made_up, tmp_path, capsys
     path = tmp_path / "a.html"
     memkit.report(made_up((0, 10), (5, 20)), html=str(path), quiet=True)
     assert main.main(["report", str(path), "--redact"]) == 2
-    assert "give --html FILE too" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "memkit: --redact is for --html: give that too\n")
+    with pytest.raises(memkit.UsageError, match="are for html"):
+        memkit.report(memkit.read(path), no_source=True, quiet=True)
+
+
+def test_a_page_that_cannot_be_redacted_leaves_no_other_report_behind(made_up, tmp_path):
+    path, other = tmp_path / "a.html", tmp_path / "a.json"
+    memkit.report(made_up((0, 10), (5, 20)), html=str(path), quiet=True)
+    assert main.main(["report", "-q", str(path), "--redact", "--json", str(other)]) == 2
+    assert not other.exists()
 
 
 # -- what is left out ----------------------------------------------------------------------------------------------------
@@ -177,13 +187,22 @@ def test_a_redacted_page_says_nothing_of_paths_and_arguments(made_up):
     recording, view = held(text, "recording"), held(text, "view")
     assert "secret" not in json.dumps([recording, view])
     assert {call["function"]["file"] for call in recording["calls"]} == {
-        "app.py",
-        "app~2.py",
+        ".../app.py",
+        ".../app~2.py",
         ".../lib/python3/pandas/core/frame.py",
     }
     assert recording["ending"]["error"] == "KeyError"
     assert view["libraries"] == [".../lib/python3/pandas/core/frame.py"]
     assert any("--redact" in note for note in view["notes"])
+
+
+def test_a_redacted_page_is_not_given_the_text_of_another_file(made_up, tmp_path, monkeypatch):
+    path = tmp_path / "a.html"
+    path.write_text("".join(html_page(secret(made_up), redact=True)))
+    (tmp_path / "app.py").write_text("another = 1\n")
+    monkeypatch.chdir(tmp_path)
+    [file] = {call.function.file for call in memkit.read(path).calls if call.function.name == "work"}
+    assert memkit.Source(file).lines == []
 
 
 def test_without_source_there_is_no_text_and_the_page_says_so(made_up):
@@ -295,6 +314,30 @@ def test_a_recording_makes_its_page_and_a_notebook_shows_it_in_a_frame(made_up, 
     [frame] = re.findall(r'<iframe srcdoc="([^"]*)" sandbox="([^"]*)"', shown)
     assert html.unescape(frame[0]) == (tmp_path / "a.html").read_text()
     assert "allow-same-origin" not in frame[1] and str(tmp_path) in shown
+
+
+def test_a_function_whose_file_was_changed_has_its_own_text(python, tmp_path):
+    program = tmp_path / "program.py"
+    text = "def keeps():\n    kept = bytearray(5 << 20)\n    return kept\n\n\n"
+    text += "def other():\n    return 1\n\n\nkeeps(), other()\n"
+    program.write_text(text)
+    python(f"""
+import json, runpy, memkit
+with memkit.record({str(tmp_path / "a.memkit")!r}, lines={str(program)!r}):
+    runpy.run_path({str(program)!r}, run_name="program")
+print(json.dumps(None))
+""")
+    program.write_text("# a new line\n" + text)
+    recording = memkit.read(tmp_path / "a.memkit")
+    view = held("".join(html_page(recording)), "view")
+    for function, lines in recording.functions.items():
+        if function.name != "<module>":
+            key = f"{program}:{function.line}:{function.name}"
+            assert "changed after" in view["remarks"][f"{key}:0"]
+            found = {}
+            for first, texts, _ in view["text"][key]:
+                found |= dict(enumerate(texts, first))
+            assert found[lines[0].number] == text.splitlines()[lines[0].number - 1]
 
 
 def test_memkit_view_makes_a_page_that_only_its_owner_reads(made_up, tmp_path, capsys):

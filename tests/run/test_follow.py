@@ -533,7 +533,7 @@ def test_an_environment_that_is_empty_or_of_another_python_asks_nothing(plain, t
         ("path=notes.txt\x1f\x1finterval=5ms", "the word '' is not NAME=VALUE"),
         ("path=notes.txt\x1fcalls", "the word 'calls' is not NAME=VALUE"),
         ("path=notes.txt\x1f=yes", "the word '=yes' is not NAME=VALUE"),
-        ("path=notes.txt\x1fheap=maybe", "the word 'heap=maybe' is neither 'heap=yes' nor 'heap=no'"),
+        ("path=notes.txt\x1fc_calls=maybe", "the word 'c_calls=maybe' is neither 'c_calls=yes' nor 'c_calls=no'"),
         ("path=notes.txt\x1fcolour=red", "there is no setting 'colour'"),
         ("path=notes.txt\x1finterval=soon", "'soon'"),
         ("path=notes.txt\x1fmeter=a=b", "No module named 'b'"),

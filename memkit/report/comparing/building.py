@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from memkit.report.comparing.aligning import Aligned, Unit, align
-from memkit.report.comparing.changes import MEASURES, Change, noise_of_row
+from memkit.report.comparing.changes import MEASURES, Change, noise_of_row, noise_of_samples
 from memkit.report.comparing.matching import Matched
 from memkit.report.comparing.rows import ComparedPlace, ComparedRow
 from memkit.report.comparing.sides import OWN, Key, Side, Sums, Values, added, sums_of_line, values_of
@@ -46,12 +46,19 @@ class Builder:
             state = "unmatched"
         churn = max((row.rise or 0 for side in sums for row in side or () if row is not None and row.hits > 1), default=0)
         values, own = self._values(sums, state), self._values(sums, state, OWN)
-        changes = tuple(_change(measure, values, churn) for measure in MEASURES)
+        changes = tuple(self._change(measure, values, churn) for measure in MEASURES)
         weights = (
-            (change.measure, (_change(change.measure, own, churn) if change.measure in OWN else change).real)
+            (change.measure, (self._change(change.measure, own, churn) if change.measure in OWN else change).real)
             for change in changes
         )
         return ComparedRow(kind, state, *places, changes, tuple(weights), tuple(notes))
+
+    def _change(self, measure: str, values: tuple[Values, Values], churn: int) -> Change:
+        before, after = values[0].get(measure, ()), values[1].get(measure, ())
+        noise = noise_of_row(measure, before, after, churn)
+        if measure in ("allocated", "alive"):
+            noise = max(noise, noise_of_samples(max(self._one.distance, self._other.distance), before, after))
+        return Change(measure, before, after, noise)
 
     def _values(self, sums: tuple[Sided, Sided], state: str, fields: dict[str, str] | None = None) -> tuple[Values, Values]:
         before, after = (
@@ -179,11 +186,6 @@ class Builder:
             sums = (each.before.sums if each.before else None), (each.after.sums if each.after else None)
             row = self._row("path", places, sums, self._notes(*keys))
             yield row._replace(id=each.id, parent=each.parent)
-
-
-def _change(measure: str, values: tuple[Values, Values], churn: int) -> Change:
-    before, after = values[0].get(measure, ()), values[1].get(measure, ())
-    return Change(measure, before, after, noise_of_row(measure, before, after, churn))
 
 
 def _of_none(side: Side, state: str) -> Values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import NamedTuple
@@ -26,6 +27,8 @@ HEAP_FLOOR, HEAP_SHARE = 64 << 10, 0.005
 """What allocators are asked for is counted to the byte, but sets, caches and text that holds times differ between runs."""
 TIME_FLOOR, TIME_FACTOR = 250_000_000, 2.0
 """A time of a single recording is no change before it is three times what it was: all else that a machine does is in it."""
+STANDARD_ERRORS = 3
+"""Of what was sampled: so far two estimates of the same may be apart."""
 EXACT = 256 << 10
 """Two sums of growth or rise are off by 128 KiB each: resident memory is counted in batches of pages."""
 
@@ -116,6 +119,12 @@ def time_noise(before: Sequence[int], after: Sequence[int]) -> int:
         return TIME_FLOOR // 250
     lower = min((middle(side) or 0 for side in (before, after) if side), default=0)
     return max(TIME_FLOOR, round(TIME_FACTOR * lower))
+
+
+def noise_of_samples(distance: int, before: Sequence[int], after: Sequence[int]) -> int:
+    """How far sums of sampled bytes differ: three standard errors, where one byte in ``distance`` was sampled."""
+    bytes_ = max(map(abs, before), default=0) + max(map(abs, after), default=0)
+    return round(STANDARD_ERRORS * math.sqrt(distance * bytes_))
 
 
 def known(values: Iterable[int | None]) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from memkit.report.comparing.comparison import Comparison
 
 SCRIPTS = ("format.js", "terms.js", "table.js", "icicle.js", "comparison.js", "start.js")
+MOST_NAMES = 3
 MOST_ROWS = 4_000
 """Of functions, of lines and of paths: those that changed most."""
 
@@ -35,7 +36,7 @@ def page(comparisons: Sequence[Comparison], bounds: str | None = None) -> Iterat
     view = {
         "memkit": VERSION,
         "title": " → ".join(_name(side) for side in (comparisons[0].before, comparisons[-1].after)),
-        "verdict": "; ".join(over) or comparisons[0].sentence,
+        "verdict": comparisons[0].sentence,
         "failed": bool(over),
         "names": {},
         "text": {},
@@ -58,4 +59,5 @@ def _kept(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _name(side: Sequence[Any]) -> str:
-    return str(side[0].source or side[0].about.command) if len(side) == 1 else f"{len(side)} recordings"
+    names = [str(each.source or each.about.command) for each in side]
+    return ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)} recordings"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from memkit.base.units import show_bytes, show_error, show_time
 from memkit.model.recording import Recording
-from memkit.report.comparing.changes import EXACT, RUN_FLOOR, RUN_SHARE, Change, known, middle, time_noise
+from memkit.report.comparing.changes import EXACT, RUN_FLOOR, RUN_SHARE, Change, known, middle, noise_of_samples, time_noise
 from memkit.report.comparing.sides import Side
 from memkit.report.facts import shortened
 from memkit.report.transforms import NOISE
@@ -63,7 +63,8 @@ def noise_of_run(name: str, one: Side, other: Side, before: tuple[int, ...], aft
     recordings = (*one.recordings, *other.recordings)
     largest = max(map(abs, (*before, *after)), default=0)
     if name in ("alive", "heap-peak"):
-        return max(64 << 10, round(0.025 * largest if name == "heap-peak" else 0.005 * largest))
+        counted = max(64 << 10, round(0.025 * largest if name == "heap-peak" else 0.005 * largest))
+        return max(counted, noise_of_samples(max(one.distance, other.distance), before, after))
     error = 2 * NOISE
     if name in ("peak", "rise"):
         error += 2 * max((each.about.peaks_error or 0) for each in recordings)
@@ -155,7 +156,10 @@ def _granularity(one: Side, other: Side) -> Iterator[str]:
     for kind, has in kinds.items():
         for name, its, side, another in ((*_NAMES, one, other), (*_NAMES[::-1], other, one)):
             if getattr(side, has) and not getattr(another, has):
-                yield f"{kind} were recorded in {name} only, and are not compared: record {its} with --{kind}"
+                verbs = ("was", "is") if kind == "heap" else ("were", "are")
+                yield f"{kind} {verbs[0]} recorded in {name} only, and {verbs[1]} not compared: record {its} with --{kind}"
+                if kind == "heap":
+                    yield f"resident memory of {name} has in it what memkit needs to count the heap"
     by_one, by_other = (side.has_lines or side.has_calls for side in (one, other))
     if by_one and by_other and not (one.has_lines and other.has_lines) and not (one.has_calls and other.has_calls):
         yield "functions are compared by growth, peak and time, which lines and calls both tell"

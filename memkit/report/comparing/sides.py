@@ -66,7 +66,9 @@ class Side:
         self._text_of: dict[Key, tuple[Source, Statements]] = {}
         self._keys = [self._keys_of(recording) for recording in self.recordings]
         self.has_lines = any(each.tracing is not None for each in self.recordings)
-        self.has_calls = any(each.call_tracing is not None for each in self.recordings)
+        self.distance = max((each.heap.sampled or 0 for each in self.recordings if each.heap is not None), default=0)
+        """Bytes from one that was sampled to the next, where heap was sampled; else 0."""
+        self.has_calls = bool(self.distance) or any(each.call_tracing is not None for each in self.recordings)
         self.has_heap = all(each.heap is not None for each in self.recordings)
         self.lines = self._lines() if self.has_lines else {}
         self.called: dict[Key, list[Sums | None]] = {}

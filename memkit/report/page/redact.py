@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 KEPT = "names of functions, threads, spans and types of exceptions stay"
 _ROOTS = ("site-packages", "dist-packages")
-_LIBRARY = ("...", "lib", "python3")
+_NOWHERE = "..."
+"""A folder that is nowhere: a file of that name here is another one, whose text is not that of the recording."""
+_LIBRARY = (_NOWHERE, "lib", "python3")
 """In such a folder a file is known to be of a library still."""
 
 
@@ -28,7 +30,7 @@ def redacted(recording: Recording) -> Recording:
     What is kept: names of functions, threads, spans and types of exceptions.
     """
     name = Names()
-    about = recording.about._replace(argv=(_command(" ".join(recording.about.argv[:1])),), host=None, package=None)
+    about = recording.about._replace(argv=(_command(" ".join(recording.about.argv[:2])),), host=None, package=None)
     return replace(
         recording,
         about=about,
@@ -86,11 +88,11 @@ class Names:
     def _shortened(self, path: str) -> str:
         steps = path.replace("\\", "/").split("/")
         if not self._of_library(path):
-            return steps[-1]
+            return f"{_NOWHERE}/{steps[-1]}"
         for place in range(len(steps) - 2, -1, -1):
             if steps[place] in _ROOTS or steps[place].lower().startswith("python"):
                 return "/".join([*_LIBRARY, *steps[place + 1 :]])
-        return steps[-1]
+        return f"{_NOWHERE}/{steps[-1]}"
 
 
 def _stacks(stacks: tuple[Stack, ...], name: Names) -> tuple[Stack, ...]:
@@ -111,7 +113,9 @@ def _balance(balance: Balance) -> Balance:
 
 def _command(command: str) -> str:
     """The name of a program, without its folder and arguments."""
-    first = command.split(" ", 1)[0]
+    first, *rest = command.split(" ")
+    if first == "-m":
+        return " ".join([first, *rest[:1]])
     return first.replace("\\", "/").rpartition("/")[2]
 
 

@@ -35,7 +35,10 @@ Piece = tuple[int, list[str], list[str]]
 
 
 class Texts:
-    """The text of what a recording names: ``of_files``, by file, and ``remarks``, on functions of which it is not sure."""
+    """The text of what a recording names: ``of_files``, by file, and ``remarks``, on functions of which it is not sure.
+
+    The text of such a function is by its file, line and name.
+    """
 
     def __init__(self, recording: Recording):
         self.of_files: dict[str, list[Piece]] = {}
@@ -50,7 +53,9 @@ class Texts:
         for function in _most_first(recording):
             self._take(function, range(function.line, function.line + AROUND))
         for file, number in _of_stacks(recording):
-            self._add(file, Source(file, recording.about.began, None, recording.sources), range(number, number + 1))
+            source = Source(file, recording.about.began, None, recording.sources)
+            if not source.remark:
+                self._add(file, source, range(number, number + 1))
 
     @property
     def is_whole(self) -> bool:
@@ -62,9 +67,14 @@ class Texts:
             return
         recording = self._recording
         source = Source(function.file, recording.about.began, function, recording.sources)
+        key = f"{function.file}:{function.line}:{function.name}"
         if remark and source.remark:
-            self.remarks[f"{function.file}:{function.line}:{function.name}:0"] = source.remark
-        self._add(function.file, source, numbers)
+            self.remarks[f"{key}:0"] = source.remark
+        if source.remark:  # not the text of the file, or not at these numbers
+            self.of_files.setdefault(key, [])
+            self._add(key, source, numbers)
+        else:
+            self._add(function.file, source, numbers)
 
     def _has(self, file: str, numbers: range) -> bool:
         return set(numbers) <= self._taken.get(file, set())

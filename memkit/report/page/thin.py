@@ -210,7 +210,7 @@ def _rest(id: int, home: int | None, those: list[tuple[Call, bool]]) -> Call:
     return Call(
         id,
         home,
-        Function("", f"<{len(all_):,} smaller calls>", 0),
+        Function("", f"<{len(all_):,} smaller call{'s' if len(all_) > 1 else ''}>", 0),
         made[0].thread,
         sum(call.calls for call in made),
         sum(call.time for call in made),

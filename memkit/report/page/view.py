@@ -9,7 +9,7 @@ from memkit.model.calls import LIBRARIES, matcher
 from memkit.model.lines import Line
 from memkit.model.sources import Source, place_of
 from memkit.report import facts as of
-from memkit.report import kinds
+from memkit.report import heaps, kinds
 from memkit.report.page.source_text import Texts
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def view(whole: Recording, shown: Recording, left_out: tuple[str, ...], source: 
         "cost": [_fact(fact) for fact in of.cost_facts(whole)],
         "kinds": _kinds(whole),
         "libraries": sorted(file for file in files if file and hidden(file)),
+        "advice": heaps.HERE,
         "names": {} if redact else {file: name for file in files if file and (name := Source(file).name) != file},
         "text": {} if texts is None else texts.of_files,
         "remarks": {} if texts is None else texts.remarks,

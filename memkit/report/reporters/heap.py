@@ -36,10 +36,6 @@ ESTIMATES: dict[str, dict[str, Callable[[memkit.Heap], str]]] = {
 }
 """The same where blocks were sampled."""
 COUNTED = {"python": "Python's allocators", "python, c": "Python's allocators and the C library's"}
-HERE = dict.fromkeys(
-    ("python", "c"), "the program holds them: the paths and lines that follow say who allocated what is alive"
-)
-"""What can be done about a row where the heap was counted, by its key."""
 UNASKED = "memkit-run --heap counts it"
 """Why the C library's allocators were not counted, where nobody had asked for it."""
 ELSEWHERE = "outside of the calls that are traced, and threads that run no Python"
@@ -249,7 +245,7 @@ def balances(recording: memkit.Recording, width: int | None = None) -> Iterator[
         title = f"what resident memory was made of, {moment}: {size(balance.rss)}{peak}"
         rows = []
         for row in balance.rows:
-            advice = row.advice and HERE.get(row.key, row.advice)
+            advice = row.advice and memkit.heaps.HERE.get(row.key, row.advice)
             rows.append(row._replace(advice=None if advice in said else advice))
             said.add(advice)
         lines = balance._replace(rows=tuple(rows)).lines(*([] if width is None else [max(width, LEAST_WIDTH)]))

@@ -19,17 +19,15 @@ def memkit_add_options(parser: memkit.OptionParser) -> None:
         help="write a page with everything, for a browser: one file, which needs no network; - is standard output",
     )
     option.one_recording = True
-    parser.add_argument("--no-source", action="store_true", help="leave source text out of the page")
-    parser.add_argument(
-        "--redact", action="store_true", help="leave paths, arguments, texts of errors and source out of the page"
-    )
+    for name, what in (("--no-source", "source text"), ("--redact", "paths, arguments, texts of errors and source")):
+        parser.add_argument(name, action="store_true", help=f"leave {what} out of the page").goes_with = "html"
 
 
 @memkit.hookimpl
 def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
     if not options.html:
         if options.no_source or options.redact:
-            raise memkit.UsageError("--no-source and --redact are for a page: give --html FILE too")
+            raise memkit.UsageError("no_source and redact are for html: give that too")
         return
     with memkit.output(options.html) as file:
         for piece in memkit.html_page(recording, source=not options.no_source, redact=options.redact):

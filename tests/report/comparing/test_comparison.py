@@ -291,3 +291,17 @@ def test_what_is_no_bound_or_not_known_is_refused(made_up, bounds):
 def test_a_share_of_no_growth_is_refused(made_up):
     with pytest.raises(memkit.UsageError, match="of which there is no share"):
         memkit.compare(made_up((0, 20), (9, 20)), made_up((0, 20), (9, 90))).exceeded("growth=10%")
+
+
+def test_estimates_from_samples_may_differ_by_their_errors(made_up):
+    def sampled(alive, distance):
+        total = HeapTotal("python", alive * MIB, alive * MIB, 0, sampled=distance)
+        return replace(made_up((0, 200)), heap=total)
+
+    near = memkit.compare(sampled(88, 512 << 10), sampled(99, 512 << 10))
+    assert not near.figure("alive").is_change and not near.figure("heap-peak").is_change
+    assert near.exceeded("heap-peak=5%") == []
+    far = memkit.compare(sampled(88, 512 << 10), sampled(150, 512 << 10))
+    assert far.figure("alive").is_change
+    counted = memkit.compare(sampled(88, None), sampled(99, None))
+    assert counted.figure("alive").is_change

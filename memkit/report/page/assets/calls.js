@@ -1,7 +1,7 @@
 // Calls: the same tree as boxes and as a table, by whatever was measured.
 (memkit => {
   const { make, showTime, showCount, showBytes } = memkit;
-  const { build, measures, show, NAMES, ADDED } = memkit.tree;
+  const { build, measures, show, error, NAMES, ADDED } = memkit.tree;
   const OPENED = 0.05;
   const MOST_ROWS = 1500;
   const AROUND = 12;
@@ -110,7 +110,8 @@
         ondblclick: () => choose(node, true),
         onkeydown: event => keys(event, node),
       },
-        make("td", {}, show(node.value, state.by)), make("td", {}, node.own ? show(node.own, state.by) : ""), make("td", {}, showCount(node.calls)),
+        make("td", {}, show(node.value, state.by) + (node.call.heap?.[FIELD[state.by]] === node.value ? error(node.call, state.by) : "")),
+        make("td", {}, node.own ? show(node.own, state.by) : ""), make("td", {}, node.calls ? showCount(node.calls) : ""),
         make("td", { class: "left" }, " ".repeat(Math.min(depth, 40)), make("span", { class: "opener" }, sign),
           make("span", { class: wanted && matches(node) ? "value" : null }, label(node)), make("span", { class: "faint" }, `  ${memkit.place(node.function)}`)));
       return element;
@@ -144,6 +145,7 @@
 
   function standing(all) {
     const { recording } = memkit;
+    if (recording.heap?.sampled) return "heap-peak";
     const roots = recording.calls.filter(call => call.parent === null);
     if (roots.some(call => Math.abs(call.growth) >= 128 * 1024)) return "growth";
     return all.includes("rise") && recording.calls.some(call => call.rise >= 128 * 1024) ? "rise" : "time";
@@ -161,13 +163,16 @@
     return found;
   }
 
+  const FIELD = { heap: "alive", "heap-peak": "alive_at_peak", allocated: "allocated" };
   const label = node => `${node.handed ? "↷ " : ""}${node.function.name}`;
 
   function tip(node) {
     const { call } = node;
+    const heap = key => `${showBytes(call.heap[FIELD[key]])}${error(call, key)}`;
+    const sampled = memkit.recording.heap?.sampled;
     return [make("div", { class: "value" }, label(node)), make("div", { class: "faint" }, memkit.place(node.function)),
-      make("div", {}, `growth ${call.about ? "about " : ""}${showBytes(call.growth, true)}, rise ${showBytes(call.rise)}, peak ${showBytes(call.peak)}, ${showTime(call.time)}, ${showCount(node.calls)} calls`),
-      call.heap ? make("div", {}, `allocated ${showBytes(call.heap.allocated)}, alive ${showBytes(call.heap.alive)}, at the peak ${showBytes(call.heap.alive_at_peak)}, temporary ${showBytes(call.heap.temporary)}`) : null,
+      sampled ? null : make("div", {}, `growth ${call.about ? "about " : ""}${showBytes(call.growth, true)}, rise ${showBytes(call.rise)}, peak ${showBytes(call.peak)}, ${showTime(call.time)}, ${showCount(node.calls)} call${node.calls === 1 ? "" : "s"}`),
+      call.heap ? make("div", {}, `allocated ${heap("allocated")}, alive ${heap("heap")}, at the peak ${heap("heap-peak")}${sampled ? "" : `, temporary ${showBytes(call.heap.temporary)}`}`) : null,
       node.handed ? make("div", { class: "faint" }, "handed over to another thread, process or task") : null].filter(each => each);
   }
 
@@ -177,9 +182,14 @@
     const parts = [make("h3", {}, label(node), make("span", { class: "faint" }, `  ${of.file ? `${of.file}:${of.line}` : "no source: in C, or the root of a thread"}`)),
       make("p", {}, `${NAMES[by]} ${show(node.value, by)}${node.own ? `, itself ${show(node.own, by)}` : ""}`), ...tip(node).slice(2)];
     const rows = [];
+    let indent = null;
     for (let number = of.line; of.file && number < of.line + AROUND; number += 1) {
-      const text = memkit.textOf(of.file, number);
+      const text = memkit.textOf(of.file, number, of);
       if (text === null) break;
+      const line = text.map(piece => piece.textContent).join("");
+      const deep = line.search(/\S/);
+      if (indent !== null && deep >= 0 && deep <= indent && !/^\s*[)\]}]/.test(line)) break;  // what follows the function
+      if (indent === null && /^\s*(async\s+def|def|class)\b/.test(line)) indent = deep;
       rows.push(make("tr", {}, make("td", { class: "faint" }, String(number)), make("td", { class: "source" }, text)));
     }
     if (rows.length) parts.push(make("div", { class: "scroll" }, make("table", { class: "data", "aria-label": `source of ${of.name}` }, make("tbody", {}, rows))));

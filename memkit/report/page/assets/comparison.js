@@ -34,6 +34,7 @@
       all.map((each, at) => make("option", { value: String(at), selected: String(at) === (state.of ?? "0") }, names(each.after)))));
   }
 
+  const said = sentence => sentence.replaceAll("`", "");
   const names = recordings => recordings.map(each => each.source ?? each.argv.join(" ")).join(", ");
 
   function summary(state) {
@@ -46,7 +47,7 @@
     });
     return make("div", {},
       make("div", { class: "controls" }, which("summary", state)),
-      memkit.recording.comparisons.length > 1 ? make("p", { class: "value" }, `${names(comparison.after)}: ${comparison.sentence}`) : null,
+      memkit.recording.comparisons.length > 1 ? make("p", { class: "value" }, `${names(comparison.after)}: ${said(comparison.sentence)}`) : null,
       comparison.exceeded.map(line => make("p", { class: "bad" }, line)),
       make("h2", {}, "Beside each other"),
       make("div", { class: "scroll" }, make("table", { class: "data", "aria-label": "facts" }, make("thead", {}, make("tr", {}, heads)), make("tbody", {}, rows))),

@@ -14,14 +14,14 @@
       scales: { x: { time: false }, y: { range: (_, low, high) => [0, Math.max(high, most, 1) * 1.05] } },
       axes: [
         { ...axis(), values: (_, splits) => splits.map(each => showTime(Math.round(each * SECOND))), space: 90 },
-        { ...axis(), values: (_, splits) => splits.map(each => showBytes(each)), size: 80, incrs: INCREMENTS },
+        { ...axis(), values: (_, splits) => splits.map(each => showBytes(each)), size: 92, incrs: INCREMENTS },
       ],
       series: [{}, ...series.map(each => ({
         label: each.name, stroke: colour(each.colour) || each.colour, width: each.width ?? 1.5, dash: each.dash, spanGaps: true,
         fill: each.fill, paths: each.smooth ? undefined : uPlot.paths.stepped({ align: 1 }), points: { show: times.length < 3 },
       }))],
       bands,
-      cursor: { drag: { x: true, y: false }, focus: { prox: 30 } },
+      cursor: { drag: { x: true, y: false } },
       hooks: {
         drawClear: [plot => under.forEach(draw => draw(plot.ctx, plot))],
         draw: [plot => marks.forEach(draw => draw(plot.ctx, plot))],

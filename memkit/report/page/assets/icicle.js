@@ -55,13 +55,20 @@
       levels.forEach((boxes, level) => boxes.forEach(box => paint(context, box, level, width, letter, palette, low, high)));
     }
 
+    // The lowest and the highest of the whole tree, so that zooming keeps the colours; equal where they are nearly so.
+    let known = null;
     function peaks() {
+      if (known?.top === state.top) return known.ends;
       let [low, high] = [Infinity, 1];
-      for (const boxes of levels) for (const { node } of boxes) {
+      const ahead = [...state.top.below];
+      while (ahead.length) {
+        const node = ahead.pop();
         low = Math.min(low, node.call.own_peak);
         high = Math.max(high, node.call.peak);
+        ahead.push(...node.below);
       }
-      return [low, high];
+      known = { top: state.top, ends: high - low < 0.02 * high ? [0, 0] : [low, high] };
+      return known.ends;
     }
 
     function paint(context, { node, left, width }, level, whole, letter, palette, low, high) {
@@ -117,7 +124,11 @@
       tip.style.top = `${Math.min(event.clientY + 16, innerHeight - tip.offsetHeight - 8)}px`;
     });
     canvas.addEventListener("mouseleave", () => tip.classList.add("hidden"));
-    canvas.addEventListener("click", event => { const node = hit(event); if (node) chosen(node, true); });
+    canvas.addEventListener("click", event => {
+      const node = hit(event);
+      tip.classList.add("hidden");
+      if (node) chosen(node, true);
+    });
     canvas.addEventListener("keydown", event => {
       const node = state.selected ?? state.focus;
       const beside = step => { const row = node.parent?.below ?? []; return row[row.indexOf(node) + step]; };

@@ -16,9 +16,11 @@
     { key: "temporary", of: line => line.heap?.temporary, show: size => showBytes(size) },
   ].map(column => ({ of: line => line[column.key], ...column }));
 
-  // The text of a line, in pieces of a colour each; null where it is not in the page.
-  function textOf(file, number) {
-    for (const [first, lines, colours] of memkit.view.text[file] ?? []) {
+  // The text of a line, in pieces of a colour each; null where it is not in the page. A function whose file was changed since
+  // it ran has a text of its own.
+  function textOf(file, number, of = null) {
+    const own = of && memkit.view.text[`${of.file}:${of.line}:${of.name}`];
+    for (const [first, lines, colours] of own ?? memkit.view.text[file] ?? []) {
       const place = number - first;
       if (place >= 0 && place < lines.length) return pieces(lines[place], colours[place]);
     }
@@ -38,9 +40,8 @@
     return found;
   }
 
-  function sourceCell(file, number, indent = false) {
-    const text = textOf(file, number);
-    return make("td", { class: "source" }, text ?? (indent ? "" : []));
+  function sourceCell(file, number, of = null) {
+    return make("td", { class: "source" }, textOf(file, number, of) ?? []);
   }
 
   function groups() {
@@ -89,7 +90,7 @@
     }
 
     const wanted = (state.find ?? "").toLowerCase();
-    const matches = (of, number) => [of.name, of.file, plainText(of.file, number)].some(text => text.toLowerCase().includes(wanted));
+    const matches = (of, number) => [of.name, of.file, plainText(of, number)].some(text => text.toLowerCase().includes(wanted));
     if (state.list) {
       body.append(list(recording.lines.filter(line => !wanted || matches(line.function, line.number)), columns, chosen));
     } else {
@@ -102,7 +103,7 @@
   }
 
   const rowKey = (of, number) => `${of.file}:${of.line}:${of.name}:${number}`;
-  const plainText = (file, number) => (textOf(file, number) ?? []).map(piece => piece.textContent).join("");
+  const plainText = (of, number) => (textOf(of.file, number, of) ?? []).map(piece => piece.textContent).join("");
 
   function section(group, columns, heat, most, open) {
     const { of, lines: known } = group;
@@ -130,7 +131,7 @@
     const first = of.name === "<module>" ? numbers[0] : Math.min(of.line || numbers[0], numbers[0]);
     for (let number = first; number <= numbers.at(-1); number += 1) {
       const line = known.get(number);
-      const text = textOf(of.file, number);
+      const text = textOf(of.file, number, of);
       if (!line && (text === null || of.name === "<module>")) continue;
       if (before !== null && number > before + 1) rows.push(make("tr", {}, make("td", { class: "heat" }), make("td", { class: "faint" }, "⋮")));
       before = number;
@@ -138,7 +139,7 @@
       const part = line ? heat(line) / most : 0;
       if (part > 0) margin.style.background = `rgba(var(--heat), ${0.08 + 0.92 * part})`;
       rows.push(make("tr", { "data-line": rowKey(of, number) }, margin, make("td", { class: "faint" }, String(number)),
-        columns.map(column => make("td", {}, line ? shown(column, line) : "")), sourceCell(of.file, number)));
+        columns.map(column => make("td", {}, line ? shown(column, line) : "")), sourceCell(of.file, number, of)));
     }
     const heads = columns.map(column => make("th", { scope: "col", title: memkit.meaning(column.key) }, column.key));
     return make("table", { class: "data", "aria-label": `lines of ${of.name}` },
@@ -158,7 +159,7 @@
       ...columns.map(column => ({ name: column.key, value: line => column.of(line) ?? null, show: line => shown(column, line) })),
       { name: "where", left: true, value: line => `${memkit.place({ ...line.function, line: line.number })}` },
       { name: "function", left: true, value: line => line.function.name },
-      { name: "source", left: true, value: line => plainText(line.function.file, line.number).trim() },
+      { name: "source", left: true, value: line => plainText(line.function, line.number).trim() },
     ];
     return memkit.sortable("All traced lines", all, found, { sort: columns.indexOf(chosen) });
   }

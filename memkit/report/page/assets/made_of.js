@@ -26,7 +26,7 @@
       const parts = row.parts.slice(0, 8).map(part => `${part.name} ${showBytes(part.bytes)}`).join(", ");
       return make("tr", {}, make("td", {}, make("span", { class: "key" }, key)), make("td", {}, showBytes(row.bytes)),
         make("td", {}, `${((100 * row.bytes) / balance.rss).toFixed(1)} %`),
-        make("td", { class: "left" }, make("div", { class: "value" }, row.name), parts ? make("div", { class: "faint wrap" }, parts) : null, row.advice ? make("div", { class: "wrap" }, row.advice) : null));
+        make("td", { class: "left" }, make("div", { class: "value" }, row.name), parts ? make("div", { class: "faint wrap" }, parts) : null, row.advice ? make("div", { class: "wrap" }, memkit.view.advice[row.key] ?? row.advice) : null));
     });
     const title = `${MOMENTS[balance.moment] ?? balance.moment}: ${showBytes(balance.rss)} of process ${balance.pid}, taken at ${showTime(balance.time)}`;
     return make("section", {}, make("h2", {}, title), bar, make("table", { class: "data", "aria-label": title }, make("tbody", {}, body)));

@@ -124,7 +124,7 @@
         make("table", { class: "data", "aria-label": `stack of ${stack.name ?? stack.thread}` }, make("tbody", {}, stack.frames.map(frame =>
           make("tr", {}, make("td", { class: "left" }, `${memkit.shortFile(frame.file)}:${frame.line}`),
             make("td", { class: "left" }, frame.function),
-            memkit.sourceCell(frame.file, frame.line))))))));
+            make("td", { class: "source" }, (memkit.textOf(frame.file, frame.line) ?? []).map(piece => piece.textContent).join("").trim()))))))));
   }
 
   // What a span takes of the picture, in pixels of the canvas; null where nothing of it is shown.

@@ -56,7 +56,7 @@
     for (let layer = 1; layer < layers.length; layer += 1) {
       layers[layer].values = layers[layer].values.map((size, at) => size + layers[layer - 1].values[at]);
     }
-    const series = layers.reverse().map(layer => ({ ...layer, fill: `${layer.colour}55`, width: 1 }));
+    const series = layers.reverse().map(layer => ({ ...layer, fill: layer.colour, width: 1 }));
     const entries = [...series].reverse().map(({ name, colour }) => ({ name, colour }));
     if (recording.totals.length) {
       let at = 0;
@@ -111,7 +111,7 @@
       ]));
     }
     const own = memkit.rootsOf(place === 0 ? null : process.pid);
-    if (own) parts.push(make("p", {}, make("a", { href: `#calls?process=${process.pid}` }, `${showCount(own)} roots of calls of this process`)));
+    if (own) parts.push(make("p", {}, make("a", { href: `#calls?process=${process.pid}` }, `calls of this process (${showCount(own)} root${own === 1 ? "" : "s"})`)));
     else if (recording.calls.length) parts.push(make("p", { class: "faint" }, "No calls of this process were traced, or they are below what handed the work over."));
     if (recording.lines.length) {
       parts.push(make("p", {}, make("a", { href: "#lines" }, "Lines"), " are summed up over all processes that were traced."));

@@ -119,7 +119,7 @@
     document.title = `memkit: ${memkit.plain(view.title)}`;
     document.getElementById("title").textContent = memkit.plain(view.title);
     const verdict = document.getElementById("verdict");
-    verdict.textContent = memkit.plain(view.verdict);
+    verdict.textContent = memkit.plain(holds === "comparison" ? view.verdict.replaceAll("`", "") : view.verdict);
     verdict.className = view.failed ? "bad" : "";
     document.getElementById("footer").textContent = `memkit ${view.memkit}. This file holds all that it shows${holds === "recording" ? "; memkit report reads it" : ""}.`;
     build();

@@ -98,13 +98,21 @@
 
   function measures() {
     const { recording } = memkit;
+    if (recording.heap?.sampled) return ["heap-peak", "heap", "allocated"];  // nothing else is known of stacks that were sampled
     const counted = recording.calls.some(call => call.heap);
     const rose = recording.calls.some(call => call.rise !== null && call.rise !== undefined);
     return Object.keys(NAMES).filter(key => (key in HEAP ? counted : key !== "rise" || rose));
   }
 
+  // What is said of a value beside it: one standard error, where it is an estimate from samples.
+  function error(call, by, own = false) {
+    const heap = own ? call.own_heap : call.heap;
+    const size = heap?.errors?.[HEAP[by]];
+    return size ? ` ±${memkit.showBytes(size)}` : "";
+  }
+
   const show = (value, by) => (by === "time" ? memkit.showTime(value) : memkit.showBytes(value, by === "growth"));
   const rootsOf = pid => memkit.recording.calls.filter(call => call.parent === null && (call.process ?? null) === pid).length;
 
-  Object.assign(memkit, { tree: { build, measures, show, NAMES, ADDED }, rootsOf });
+  Object.assign(memkit, { tree: { build, measures, show, error, NAMES, ADDED }, rootsOf });
 })(window.memkit);
