@@ -82,7 +82,8 @@ class Options:
     """What a command line gave."""
 
     command, quiet = "report", True
-    csv = json = mprof = plot = csv_lines = plot_lines = csv_calls = flame = folded = pprof = speedscope = None
+    csv = json = mprof = plot = csv_lines = plot_lines = csv_calls = flame = folded = html = pprof = speedscope = None
+    no_source = redact = False
 
 
 def test_a_report_is_called_for_each_recording_or_once_with_all(install_plugin, made_up):
