@@ -1,5 +1,6 @@
 """The page in a real browser: each view is drawn and answers, nothing leaves the page, and no text of a program is run."""
 
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -90,6 +91,7 @@ def recording(made_up, tmp_path):
     """A recording that has something of everything, and hostile names in all of it."""
     program = tmp_path / "app.py"
     program.write_text("def work():\n    kept = [bytes(100)]  # the worst line\n    return kept\n")
+    os.utime(program, (1, 1))
     root, work = Function("", "<thread MainThread>", 0), Function(str(program), "work", 1)
     library, odd = Function("/usr/lib/python3.13/json/__init__.py", "loads", 9), Function(HOSTILE, HOSTILE, 3)
     rows = [
@@ -314,7 +316,7 @@ def test_what_memory_was_made_of_is_a_bar_and_its_rows(opened, recording):
     widths = [part.bounding_box()["width"] for part in page.locator("#panel-made-of .bar").first.locator("div").all()]
     assert widths[0] == pytest.approx(3 * widths[1], rel=0.02)
     row = page.locator("#panel-made-of tr").first.inner_text()
-    assert "60.0 MiB" in row and "75.0 %" in row and "hold less" in row
+    assert "60.0 MiB" in row and "75.0 %" in row and "the paths and lines that follow say" in row
 
 
 def test_tabs_and_search_are_reached_by_keyboard(opened, recording):
