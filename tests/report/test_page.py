@@ -9,6 +9,7 @@ import os
 import random
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ from memkit.model.calls import Call, Function, Handed
 from memkit.model.heap import Heap
 from memkit.model.limit_events import Crossing, Frame, Stack, StackSnapshot
 from memkit.model.recording import Process, Sample, Span, Total, Unrecorded
-from memkit.report.page import source_text, thin
+from memkit.report.page import build, source_text, thin
 from memkit.report.page.build import html_page
 
 from hostile import look_at
@@ -209,6 +210,17 @@ def test_without_source_there_is_no_text_and_the_page_says_so(made_up):
     whole, without = (held("".join(html_page(secret(made_up), source=each)), "view") for each in (True, False))
     assert whole["text"] and not without["text"]
     assert any("--no-source" in note for note in without["notes"])
+
+
+def test_a_page_has_the_colours_of_the_pictures():
+    assets = Path(build.__file__).parent / "assets"
+    light = (assets / "page.css").read_text().partition("@media")[0]
+    pictures = memkit.pictures
+    wanted = {"memory": pictures.MEMORY, "peak": pictures.PEAK, "span": pictures.FREED, "limit": pictures.LIMIT}
+    for name, colour in {**wanted, "total": pictures.TOGETHER}.items():
+        assert f"--{name}: {colour};" in light
+    listed = re.search(r"COLOURS = \[(.*?)\]", (assets / "processes.js").read_text())[1]
+    assert re.findall("#[0-9a-f]{6}", listed) == list(pictures.PROCESSES)
 
 
 # -- how much ------------------------------------------------------------------------------------------------------------

@@ -331,6 +331,12 @@ def test_tabs_and_search_are_reached_by_keyboard(opened, recording):
     assert page.evaluate("document.activeElement.type") == "search"
 
 
+def test_a_head_links_to_what_it_means(opened, recording):
+    page = opened(recording).go("#lines")
+    page.locator("#panel-lines a.term[aria-label='what rise means']").first.click()
+    assert page.locator("dt.chosen").inner_text() == "rise"
+
+
 def test_a_term_leads_to_its_meaning(opened, recording):
     page = opened(recording).go("#about?term=rise")
     assert page.locator("dt.chosen").inner_text() == "rise"

@@ -29,7 +29,7 @@
     const picture = memkit.icicle({ show: value => show(value, state.by), chosen: choose, entered: tip, matches });
     const body = make("tbody");
     const table = make("div", { class: "tree" }, make("table", { class: "data", role: "treegrid", "aria-label": "tree of calls" },
-      make("thead", {}, make("tr", {}, [NAMES[state.by], "own", "calls"].map(name => make("th", { scope: "col", title: memkit.meaning(name) }, name)),
+      make("thead", {}, make("tr", {}, [NAMES[state.by], "own", "calls"].map(name => make("th", { scope: "col", title: memkit.meaning(name) }, name, memkit.termLink(name))),
         make("th", { scope: "col", class: "left" }, "function"))), body));
 
     const change = more => memkit.go("calls", { ...state, at: "", ...more });

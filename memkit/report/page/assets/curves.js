@@ -79,7 +79,7 @@
     return make("div", { class: "legend" }, entries.map(({ name, colour: which, dashed, term }) => {
       const key = make("i");
       key.style.background = dashed ? `repeating-linear-gradient(90deg, ${which} 0 5px, transparent 5px 8px)` : which;
-      return make("span", { class: "key", title: memkit.meaning(term ?? name) }, key, name);
+      return make("span", { class: "key", title: memkit.meaning(term ?? name) }, key, name, memkit.termLink(term ?? name));
     }));
   }
 

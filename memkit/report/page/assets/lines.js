@@ -141,7 +141,7 @@
       rows.push(make("tr", { "data-line": rowKey(of, number) }, margin, make("td", { class: "faint" }, String(number)),
         columns.map(column => make("td", {}, line ? shown(column, line) : "")), sourceCell(of.file, number, of)));
     }
-    const heads = columns.map(column => make("th", { scope: "col", title: memkit.meaning(column.key) }, column.key));
+    const heads = columns.map(column => make("th", { scope: "col", title: memkit.meaning(column.key) }, column.key, memkit.termLink(column.key)));
     return make("table", { class: "data", "aria-label": `lines of ${of.name}` },
       make("thead", {}, make("tr", {}, make("th", { "aria-label": "heat" }), make("th", { scope: "col" }, "line"), heads,
         make("th", { scope: "col", class: "left" }, "source"))), make("tbody", {}, rows));

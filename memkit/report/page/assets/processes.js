@@ -3,7 +3,7 @@
   const { make, showBytes, showTime, showCount } = memkit;
   const MOST_LANES = 12;
   const POINTS = 1200;
-  const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a5195", "#8c8c3c", "#3b7d8c", "#b0706d", "#6a8d2f", "#5b5fb0"];
+  const COLOURS = ["#1f6fb4", "#d1603d", "#2e8b57", "#8e5ea2", "#b8860b", "#3a9ea5", "#c26a96", "#7d8f2a", "#6f7fd1", "#a0522d", "#86c5a4", "#e3a1a1"];
 
   // The samples of each process. A number that another process has later is that one's from when it began.
   function lanesOf(recording) {
@@ -51,7 +51,7 @@
     if (rest.length) {
       const sums = times.map(() => 0);
       for (const place of rest) resampled(all[place], recording.processes[place], times).forEach((size, at) => { sums[at] += size; });
-      layers.push({ name: `${showCount(rest.length)} smaller processes`, colour: "#888888", values: sums });
+      layers.push({ name: `${showCount(rest.length)} smaller processes`, colour: "#a8a8a8", values: sums });
     }
     for (let layer = 1; layer < layers.length; layer += 1) {
       layers[layer].values = layers[layer].values.map((size, at) => size + layers[layer - 1].values[at]);

@@ -7,7 +7,7 @@
     const body = make("tbody");
     const heads = columns.map((column, place) =>
       make("th", { scope: "col", class: column.left ? "left" : null },
-        make("button", { type: "button", title: memkit.meaning(column.term ?? column.name), onclick: () => by(place) }, column.name)));
+        make("button", { type: "button", title: memkit.meaning(column.term ?? column.name), onclick: () => by(place) }, column.name), memkit.termLink(column.term ?? column.name)));
     const table = make("table", { class: "data", "aria-label": caption }, make("thead", {}, make("tr", {}, heads)), body);
     let current = null;
     let falling = descending;

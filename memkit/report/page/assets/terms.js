@@ -28,6 +28,12 @@
 
   const meaning = name => TERMS[name] ?? null;
 
+  // A link to what a word means, for beside it; null where it means what it says.
+  function termLink(name) {
+    const text = TERMS[name];
+    return text && !memkit.comparisonViews ? memkit.make("a", { class: "term", href: `#about?term=${encodeURIComponent(name)}`, title: text, "aria-label": `what ${name} means` }) : null;
+  }
+
   function glossary(chosen) {
     return memkit.make("dl", {}, Object.entries(TERMS).map(([name, text]) => [
       memkit.make("dt", { id: `term-${name}`, class: name === chosen ? "chosen" : null }, name),
@@ -35,5 +41,5 @@
     ]).flat());
   }
 
-  Object.assign(memkit, { meaning, glossary });
+  Object.assign(memkit, { meaning, termLink, glossary });
 })(window.memkit);
