@@ -116,6 +116,14 @@ def test_contributing_lists_the_rooms_from_the_top_down():
     assert listed[::-1] == [folder for folder, _ in FLOORS if "/" not in folder]
 
 
+def test_every_folder_with_modules_is_a_package_that_is_installed():
+    import tomllib
+
+    settings = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())
+    folders = {".".join(path.parent.relative_to(ROOT.parent).parts) for path in ROOT.rglob("*.py")}
+    assert set(settings["tool"]["setuptools"]["packages"]) == folders
+
+
 INSIDE = [path for path in SOURCES if path not in DOOR]
 
 

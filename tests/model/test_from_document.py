@@ -25,7 +25,7 @@ def test_a_document_is_read_back_as_what_it_was(file, tmp_path):
     assert replace(again, source=None) == replace(recording, source=None)
 
 
-def test_lines_calls_and_heap_are_read_back(python, tmp_path):
+def test_lines_calls_and_heap_are_read_back(python, native_only, tmp_path):
     python(f"""
 import json, memkit
 

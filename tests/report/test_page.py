@@ -303,7 +303,7 @@ def test_colours_cover_each_line():
     assert colours[0].startswith("k3-1f4") and "c" in colours[0]
 
 
-def test_the_text_of_lines_is_there_with_their_numbers(python, tmp_path):
+def test_the_text_of_lines_is_there_with_their_numbers(python, native_only, tmp_path):
     program = tmp_path / "program.py"
     program.write_text("import memkit\n\n\ndef keeps():\n    kept = bytearray(5 << 20)\n    return kept\n\n\nkeeps()\n")
     python(f"""
@@ -328,7 +328,7 @@ def test_a_recording_makes_its_page_and_a_notebook_shows_it_in_a_frame(made_up, 
     assert "allow-same-origin" not in frame[1] and str(tmp_path) in shown
 
 
-def test_a_function_whose_file_was_changed_has_its_own_text(python, tmp_path):
+def test_a_function_whose_file_was_changed_has_its_own_text(python, native_only, tmp_path):
     program = tmp_path / "program.py"
     text = "def keeps():\n    kept = bytearray(5 << 20)\n    return kept\n\n\n"
     text += "def other():\n    return 1\n\n\nkeeps(), other()\n"

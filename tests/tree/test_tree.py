@@ -964,7 +964,7 @@ if __name__ == "__main__":
     with memkit.record("run.memkit", children=True) as run:
         os.closerange(3, 4096)
         files = [open("under_test.py") for _ in range(1000)]
-        subprocess.run([sys.executable, "-c", "import time; time.sleep(0.5)"])
+        subprocess.run([sys.executable, "-c", "import time; time.sleep(2)"])
     for file in files:
         os.fstat(file.fileno())
         file.close()
