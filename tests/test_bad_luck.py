@@ -152,7 +152,9 @@ sys.exit(3)
 
 
 @pytest.mark.parametrize("more", [[], ["--children"], ["--heap"]], ids=["alone", "children", "heap"])
-def test_a_disk_that_stays_full_loses_rows_and_nothing_else(small_disk, memkit_run, script, more):
+def test_a_disk_that_stays_full_loses_rows_and_nothing_else(small_disk, memkit_run, script, more, request):
+    if "--heap" in more:
+        request.getfixturevalue("native_only")
     run = memkit_run(script(FILLS_THE_DISK), path="disk/run.memkit", options=["-q", "--interval", "1ms", *more])
     assert (run.returncode, run.stdout) == (3, "result\n")
     assert "Traceback" not in run.stderr
