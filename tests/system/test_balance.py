@@ -255,7 +255,8 @@ def test_memory_of_which_only_the_end_was_written_has_its_owner(told):
         "held = mmap.mmap(-1, 16 * MIB, mmap.MAP_PRIVATE)\nheld[12 * MIB:] = bytes(4 * MIB)\ntell(memkit.balance())"
     )
     assert found["rose"]["own"] == pytest.approx(4 * MIB, abs=MIB // 4)
-    assert found["parts"]["own"][owners.OBJECTS] == pytest.approx(4 * MIB, abs=MIB // 4)
+    # Held by the object, or by a block of the C library in which its address is as well.
+    assert max(found["parts"]["own"].values()) == pytest.approx(4 * MIB, abs=MIB // 4)
 
 
 def test_memory_that_nothing_leads_to_is_unexplained(told):

@@ -65,7 +65,7 @@ def test_what_memkit_needs_to_count_is_in_its_own_row(memkit_run, script):
     found = of(memkit_run("--heap", script(program)).recording, "end")
     own = dict(next(row.parts for row in found.rows if row.key == "memkit"))["memory of its own"]
     assert 500_000 * 64 // 4 <= own < 500_000 * 64 // 4 + 4 * MIB
-    assert found.of("python") == pytest.approx(500_000 * 64, rel=0.15)
+    assert 500_000 * 64 <= found.of("python") < 500_000 * 64 + 8 * MIB  # Python 3.15 has 5 MiB of its own
     assert found.explained > 0.99
 
 
