@@ -96,6 +96,8 @@ if TYPE_CHECKING:
 VERSION = 1
 SUFFIX = ".memkit"
 BEGINNING = b'["memkit"'
+DOCUMENTS = (b"<!doctype html>\n<!-- memkit page", b'{\n "format": ')
+"""What a page and a document of memkit's begin with."""
 PICKLED = "<dynamic-code>"
 """The file of all code that cloudpickle has made, from its version 3.1 on."""
 GENERATED = " (generated code)"

@@ -17,24 +17,14 @@ from functools import cache
 from typing import Any
 
 from memkit.base.errors import FormatError
+from memkit.model.file_format import DOCUMENTS
 from memkit.model.recording import Recording
 
 FORMAT = 1
 """The number that a document begins with. It rises where a key means something else, or is no longer there."""
-BEGINNINGS = (b"<!doctype html>\n<!-- memkit page", b'{\n "format": ')
-"""What a page and a document of memkit's begin with."""
 _HELD = re.compile(rb'<script type="application/gzip" id="recording">\s*([A-Za-z0-9+/=\s]*)</script>')
 _LARGEST = 1 << 30
 """Bytes of a document; one that unpacks to more is no page of memkit's."""
-
-
-def is_document(path: str) -> bool:
-    """Whether a file begins as a page or a document of memkit's does."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(max(map(len, BEGINNINGS))).startswith(BEGINNINGS)
-    except OSError:
-        return False
 
 
 def read(path: str) -> Recording:
@@ -47,7 +37,7 @@ def read(path: str) -> Recording:
             content = file.read(_LARGEST)
     except OSError as error:
         raise FormatError(f"cannot read {path!r}: {error.strerror}") from None
-    if content.startswith(BEGINNINGS[0]):
+    if content.startswith(DOCUMENTS[0]):
         content = _held(path, content)
     try:
         document = json.loads(content)

@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 
 from memkit.base import paths
 from memkit.base.errors import FormatError
-from memkit.model import from_document, mprof_file
-from memkit.model.file_format import BEGINNING, VERSION
+from memkit.model import mprof_file
+from memkit.model.file_format import BEGINNING, DOCUMENTS, VERSION
 from memkit.model.from_rows import Rows
 from memkit.model.merging import joined
 from memkit.model.metadata import About
@@ -35,11 +35,22 @@ def read(path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | BinaryIO) -
         path = paths.to_read(path)
         if mprof_file.is_mprofile(path):
             return mprof_file.read(path)
-        if from_document.is_document(path):
+        if _is_document(path):
+            from memkit.model import from_document  # which needs much that a recorded process has no use for
+
             return from_document.read(path)
     with Reader(path) as reader:
         reader.advance()
         return reader.recording()
+
+
+def _is_document(path: str) -> bool:
+    """Whether a file begins as a page or a document of memkit's does."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(max(map(len, DOCUMENTS))).startswith(DOCUMENTS)
+    except OSError:
+        return False
 
 
 class Reader:

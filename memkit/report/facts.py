@@ -173,7 +173,7 @@ def _memory(recording: Recording) -> Iterator[Fact]:
     yield _fact("peak", (show_bytes(highest.peak), "value"), when)
     own = [balance.of("memkit") for balance in recording.balances if balance.pid == recording.about.pid]
     if max(own, default=0) >= _MUCH_OWN:
-        words = f"of resident memory {show_bytes(max(own))} were memkit's own, most of it to count the heap"
+        words = f"of resident memory up to {show_bytes(max(own))} were memkit's own, as its balances say"
         yield _fact("", (words, "remark"))
 
 

@@ -42,7 +42,7 @@ def test_what_memkit_itself_takes_to_count_the_heap_is_told_below_the_peak(made_
     assert memkit.facts(of_others) == memkit.facts(recording)
     counted = replace(recording, balances=(balance(recording.about.pid, 3 * MIB), balance(recording.about.pid, 5 * MIB)))
     [more] = [fact for fact in memkit.facts(counted) if fact not in memkit.facts(recording)]
-    assert more.label == "" and more.text.startswith("of resident memory 5.0 MiB were memkit's own")
+    assert more.label == "" and more.text.startswith("of resident memory up to 5.0 MiB were memkit's own")
 
 
 def test_facts_of_the_cost_say_what_is_missing_and_where_it_is(made_up):

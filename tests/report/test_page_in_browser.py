@@ -1,6 +1,7 @@
 """The page in a real browser: each view is drawn and answers, nothing leaves the page, and no text of a program is run."""
 
 import os
+import random
 import re
 import shutil
 from dataclasses import replace
@@ -369,6 +370,34 @@ def test_printed_it_has_all_views(opened, recording):
     assert all(page.locator(f"#panel-{name}").is_visible() for name in TABS)
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert not page.locator("#panel-lines").is_visible()
+
+
+def test_sizes_and_times_are_written_as_everywhere(opened, made_up):
+    page = opened(made_up((0, 10), (5, 20))).go()
+    chance = random.Random(5)
+    middles = [sign * (eighth << 17) for eighth in range(1, 400) for sign in (1, -1)]
+    sizes = [
+        0,
+        1,
+        1023,
+        1024,
+        1_310_720,
+        -1_310_720,
+        *middles,
+        *(chance.randrange(-(1 << 44), 1 << 44) for _ in range(2000)),
+    ]
+    shown = page.evaluate("sizes => sizes.map(size => [memkit.showBytes(size), memkit.showBytes(size, true)])", sizes)
+    assert shown == [[memkit.units.show_bytes(size), memkit.units.show_bytes(size, sign=True)] for size in sizes]
+    times = [
+        0,
+        999,
+        1_125_000,
+        100_500_000,
+        12_250_000,
+        -5,
+        *(chance.randrange(10 ** chance.randrange(1, 15)) for _ in range(2000)),
+    ]
+    assert page.evaluate("times => times.map(memkit.showTime)", times) == [memkit.units.show_time(time) for time in times]
 
 
 def test_a_page_of_nothing_but_samples_is_drawn(opened, made_up):

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from memkit.model.calls import LIBRARIES, Function, matcher
 
 if TYPE_CHECKING:
     from memkit.model.ending import Ending
-    from memkit.model.limit_events import Stack, StackSnapshot
+    from memkit.model.limit_events import Stack
     from memkit.model.recording import Recording
     from memkit.system.balance_rows import Balance
 
-    S = TypeVar("S", bound=StackSnapshot)
-
-KEPT = "names of functions, threads, spans and types of exceptions stay"
 _ROOTS = ("site-packages", "dist-packages")
 _NOWHERE = "..."
 """A folder that is nowhere: a file of that name here is another one, whose text is not that of the recording."""

@@ -11,11 +11,9 @@ from memkit.model.recording import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from typing import Any, TypeVar
+    from typing import Any
 
-    from memkit.model.recording import Recording, Total
-
-    T = TypeVar("T", Sample, Total)
+    from memkit.model.recording import Recording
 
 MOST_POINTS = 4_000
 """Of a curve."""
@@ -26,8 +24,6 @@ FEWEST_POINTS = 40
 MOST_CALLS = 20_000
 MOST_LINES = 20_000
 MOST_SPANS = 5_000
-MOST_TEXT = 4_000
-"""Characters of a name or a command."""
 
 
 class Thinned(NamedTuple):

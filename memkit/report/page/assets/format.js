@@ -2,11 +2,19 @@
 (memkit => {
   const SIZES = ["B", "KiB", "MiB", "GiB", "TiB"];
 
+  // Rounded as Python does: a value in the middle goes to the even digit, where toFixed goes away from 0.
+  function fixed(value, digits) {
+    const scaled = Math.abs(value) * 10 ** digits;
+    const low = Math.floor(scaled);
+    const middle = (value * 8) % 1 === 0 && scaled - low === 0.5;
+    return middle && low % 2 === 0 ? `${value < 0 ? "-" : ""}${(low / 10 ** digits).toFixed(digits)}` : value.toFixed(digits);
+  }
+
   function showBytes(size, sign = false) {
     if (size === null || size === undefined) return "?";
     let power = 0;
     while (power < SIZES.length - 1 && Math.abs(size) >= 1024 ** (power + 1)) power += 1;
-    const text = (size / 1024 ** power).toFixed(power ? 1 : 0);
+    const text = fixed(size / 1024 ** power, power ? 1 : 0);
     return `${sign && size >= 0 ? "+" : ""}${text} ${SIZES[power]}`;
   }
 
@@ -15,17 +23,17 @@
     if (time < 0) return `-${showTime(-time)}`;
     const two = number => String(number).padStart(2, "0");
     if (time >= 3600e9) {
-      const minutes = Math.round(time / 60e9);
+      const minutes = Number(fixed(time / 60e9, 0));
       return `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`;
     }
     if (time >= 60e9) {
-      const seconds = Math.round(time / 1e9);
+      const seconds = Number(fixed(time / 1e9, 0));
       return `${Math.floor(seconds / 60)} min ${two(seconds % 60)} s`;
     }
     for (const [unit, name] of [[1e9, "s"], [1e6, "ms"], [1e3, "µs"]]) {
       if (time >= unit) {
         const value = time / unit;
-        return `${value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ${name}`;
+        return `${fixed(value, value < 10 ? 2 : value < 100 ? 1 : 0)} ${name}`;
       }
     }
     return `${time} ns`;
