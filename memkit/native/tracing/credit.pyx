@@ -176,7 +176,7 @@ cdef bint look(tracer_t *tracer, thread_state_t *reader, int pass_, bint exactly
             found.known -= leave_out(tracer, pass_, found.known - found.late - max(faults - tracer.faults, <int64_t>0))
         found.others = max(faults - tracer.faults, found.known)
         if memory >= 0 and found.late <= (MANY if exactly else FEW):
-            found.exact = exactly or found.others - found.known <= (0 if tracer.untraced else FEW)
+            found.exact = exactly or found.others == found.known
             return True
     return False
 
