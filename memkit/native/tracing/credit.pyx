@@ -24,7 +24,7 @@ from memkit.native.meter cimport meter_read
 from memkit.native.peak cimport mark_resets, scope_take
 from memkit.native.perf_event cimport perf_fault_address
 from memkit.native.tracing.fault_counts cimport (
-    count_by_rings, count_exactly, count_untraced, is_attached, leave_out, threads,
+    count_by_rings, count_exactly, count_untraced, is_attached, threads,
 )
 from memkit.native.tracing.freed cimport MUCH, freer, settle_cpu
 from memkit.native.tracing.gate cimport PERF, end_reading, nanoseconds_per_tick, process_faults, thread_faults, ticks
@@ -172,8 +172,6 @@ cdef bint look(tracer_t *tracer, thread_state_t *reader, int pass_, bint exactly
         memory = meter_read(&tracer.meter)
         found.change = memory - tracer.memory
         found.late = process_faults() - faults
-        if tracer.untraced:
-            found.known -= leave_out(tracer, pass_, found.known - found.late - max(faults - tracer.faults, <int64_t>0))
         found.others = max(faults - tracer.faults, found.known)
         if memory >= 0 and found.late <= (MANY if exactly else FEW):
             found.exact = exactly or found.others == found.known

@@ -8,7 +8,6 @@ cdef int threads(tracer_t *tracer) noexcept nogil               # how many there
 cdef int64_t count_by_rings(tracer_t *tracer, thread_state_t *reader, int pass_) noexcept nogil    # their sum
 cdef int64_t count_exactly(tracer_t *tracer, thread_state_t *reader, int pass_) noexcept nogil     # some µs for each
 cdef int64_t count_untraced(tracer_t *tracer) noexcept nogil    # the sum, for untraced threads that do not help
-cdef int64_t leave_out(tracer_t *tracer, int pass_, int64_t faults) noexcept nogil
 
 
 cdef inline bint is_attached(tracer_t *tracer, thread_state_t *state) noexcept nogil:

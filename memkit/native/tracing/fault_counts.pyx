@@ -53,19 +53,6 @@ cdef int64_t count_exactly(tracer_t *tracer, thread_state_t *reader, int pass_) 
     return sum
 
 
-cdef int64_t leave_out(tracer_t *tracer, int pass_, int64_t faults) noexcept nogil:
-    """Count some faults less for threads outside of traced code, which were counted as another's before; how many."""
-    cdef thread_state_t *state = thread_states(tracer)
-    cdef int64_t less, left = faults
-    while state != NULL and left > 0:
-        if is_attached(tracer, state) and state.untraced:
-            less = min(left, state.shares[pass_].faults)
-            state.shares[pass_].faults -= less
-            left -= less
-        state = state.next
-    return faults - left
-
-
 cdef int64_t count_untraced(tracer_t *tracer) noexcept nogil:
     """What the threads outside of traced code that do not help have had since they were counted last."""
     cdef thread_state_t *state = thread_states(tracer)
