@@ -192,6 +192,7 @@ cdef void resume_lines(lines_t *lines, line_thread_t *t, int depth, int64_t leve
         begin_activation(t, a.table, a.code, a.frame, a.row, time)
         a.level, a.reached = before.level + missed, before.reached + missed
         a.reached_inside, a.reached_in_all = before.reached_inside + missed, before.reached_in_all + missed
+        a.quiet = False
         a.table.lines[max(a.row, 0)].rises -= max(before.reached - before.level, <int64_t>0)
 
 
@@ -233,6 +234,7 @@ cdef void continue_lines(line_thread_t *t, int depth, activation_t *inside) noex
         a.peak = max(a.peak, inside.highest)
         a.reached = max(a.reached, inside.reached_in_all)
         a.reached_inside = max(a.reached_inside, inside.reached_in_all)
+        a.quiet = False
 
 
 cdef void switch_lines(lines_t *lines, line_thread_t *t, switch_t *switch) noexcept:

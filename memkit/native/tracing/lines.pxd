@@ -73,6 +73,7 @@ cdef struct activation_t:       # from an entry or resumption to a return or sus
     int64_t reached             # the highest level while the line runs
     int64_t reached_inside      # of that, the highest of the activations inside it
     int64_t reached_in_all      # the highest level of the whole activation
+    bint quiet                  # all that `begin_line` notes is still so, but for the line and when it began
     uint32_t heap_base          # for a heap recording: the number of the first line, see line_paths.pxd; 0: none
     uint32_t heap_around        # and of the line that it was entered from
 
@@ -111,6 +112,7 @@ cdef thread_t *join_thread(lines_t *lines) noexcept             # NULL: no memor
 # -- activations
 
 cdef void update_memory(lines_t *lines, thread_t *t) noexcept nogil
+cdef void add_memory(thread_t *t, activation_t *a, line_t *line) noexcept nogil      # to the sums of a line that ends
 cdef activation_t *enter(
     lines_t *lines, thread_t *t, int index, void *code, int row, uint64_t time
 ) noexcept                                                      # NULL: no memory
@@ -146,6 +148,7 @@ cdef inline void begin_line(thread_t *t, activation_t *a, int row, uint64_t time
     a.nested_about = 0
     a.peak = t.state.memory
     a.level = a.reached = a.reached_inside = thread_level(t)
+    a.quiet = True
 
 
 cdef inline void count_hit(activation_t *a) noexcept nogil:
@@ -153,7 +156,11 @@ cdef inline void count_hit(activation_t *a) noexcept nogil:
     cdef int row = a.row
     cdef line_t *line = &a.table.lines[row]
     cdef uint64_t bit = <uint64_t>1 << (row & 63)
-    if line.statement == 0 or line.statement != a.statement or row == a.latest:      # it may be a loop's only statement
+    if line.statement == 0:     # of one line
+        a.statement = 0
+        line.hits += 1
+        return
+    if line.statement != a.statement or row == a.latest:      # it may be a loop's only statement
         a.first_row = a.last_row = row
         a.begun = bit
     elif a.first_row <= row <= a.last_row and a.begun & bit:
@@ -166,6 +173,14 @@ cdef inline void count_hit(activation_t *a) noexcept nogil:
     line.hits += 1
 
 
+cdef inline bint is_quiet(thread_t *t, activation_t *a, line_t *line) noexcept nogil:
+    """Whether nothing but time has passed since the line began, and it has ended with the same memory before."""
+    return (
+        a.quiet and line.memory == t.state.memory and line.first != 0
+        and t.state.credited == a.before and t.state.uncertain == a.before_about
+    )
+
+
 cdef inline uint64_t end_line(lines_t *lines, thread_t *t, uint64_t time) noexcept nogil:
     """End the line that runs on top of the stack, and return the time from which the next one counts."""
     cdef activation_t *a = &t.stack[t.depth - 1]
@@ -174,20 +189,8 @@ cdef inline uint64_t end_line(lines_t *lines, thread_t *t, uint64_t time) noexce
     if must_read(&t.state.gate, time):
         update_memory(lines, t)
         time = t.state.gate.checked_at       # the reading does not count as the program's time
-    line.growth += t.state.credited - a.before - a.nested
-    line.about += t.state.uncertain - a.before_about - a.nested_about
-    line.memory = t.state.memory
-    if line.first == 0:
-        line.first = a.since
-    a.peak = max(a.peak, t.state.memory)
-    line.peak = max(line.peak, a.peak)
-    a.highest = max(a.highest, a.peak)
-    a.reached = max(a.reached, thread_level(t))
-    a.reached_in_all = max(a.reached_in_all, a.reached)
-    if a.reached > a.level:
-        line.rise = max(line.rise, a.reached - a.level)
-        line.rises += a.reached - a.level
-        line.own_rise = max(line.own_rise, a.reached - a.reached_inside)
+    if not is_quiet(t, a, line):
+        add_memory(t, a, line)
     line.time += took
     publish_ended(line.ended, time)
     if lines.serials != NULL:
@@ -199,7 +202,9 @@ cdef inline void next_line(lines_t *lines, thread_t *t, activation_t *a, int row
     """The activation on top goes on with a line. What happened before its first one is charged to that."""
     if a.row >= 0:
         time = end_line(lines, t, time)
-        begin_line(t, a, row, time)
-    else:
-        a.row = row
-        refresh_heap_line(t)
+        if not a.quiet:
+            begin_line(t, a, row, time)
+            return
+        a.since = time
+    a.row = row
+    t.heap_line = number_of_line(a)

@@ -151,6 +151,25 @@ cdef void update_memory(lines_t *lines, thread_t *t) noexcept nogil:
         a = &t.stack[t.depth - 1]
         a.peak = max(a.peak, peak)
         a.reached = max(a.reached, thread_level(t) + t.state.above)
+        a.quiet = False
+
+
+cdef void add_memory(thread_t *t, activation_t *a, line_t *line) noexcept nogil:
+    line.growth += t.state.credited - a.before - a.nested
+    line.about += t.state.uncertain - a.before_about - a.nested_about
+    line.memory = t.state.memory
+    if line.first == 0:
+        line.first = a.since
+    a.peak = max(a.peak, t.state.memory)
+    line.peak = max(line.peak, a.peak)
+    a.highest = max(a.highest, a.peak)
+    a.reached = max(a.reached, thread_level(t))
+    a.reached_in_all = max(a.reached_in_all, a.reached)
+    if a.reached > a.level:
+        line.rise = max(line.rise, a.reached - a.level)
+        line.rises += a.reached - a.level
+        line.own_rise = max(line.own_rise, a.reached - a.reached_inside)
+    a.quiet = False
 
 
 cdef activation_t *enter(lines_t *lines, thread_t *t, int index, void *code, int row, uint64_t time) noexcept:
@@ -202,6 +221,7 @@ cdef void leave(thread_t *t, uint64_t time) noexcept nogil:
         around.nested += t.state.credited - a.entry
         around.nested_about += t.state.uncertain - a.entry_about
         around.nested_time += time - a.entered
+        around.quiet = False
     t.depth -= 1
     refresh_heap_line(t)
     if t.depth:
@@ -209,6 +229,7 @@ cdef void leave(thread_t *t, uint64_t time) noexcept nogil:
         around.peak = max(around.peak, a.highest)
         around.reached = max(around.reached, a.reached_in_all)
         around.reached_inside = max(around.reached_inside, a.reached_in_all)
+        around.quiet = False
 
 
 cdef void unwind_to(lines_t *lines, thread_t *t, int place, uint64_t time) noexcept nogil:
