@@ -5,8 +5,6 @@ Nothing else in memkit knows a unit.
 
 from __future__ import annotations
 
-import os
-
 from memkit.base.errors import UsageError
 
 TYPE_CHECKING = False
@@ -127,7 +125,8 @@ def cut_apart(texts: Iterable[str], most: int) -> list[str]:
             alike.setdefault(short, []).append(text)
         for those in alike.values():
             if len(those) > 1:
-                difference = len(os.path.commonprefix(those))  # noqa: RUF071 (of letters, not of folders)
+                first, last = min(those), max(those)  # these two differ first
+                difference = next(at for at, letter in enumerate(last) if first[at : at + 1] != letter)
                 cut |= {text: _cut_before(text, most, difference) for text in those}
     return [cut[text] for text in texts]
 
