@@ -127,8 +127,8 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
         metavar="sampled[:BYTES]",
         type=_heap,
         default=False,
-        help="count what each traced line and call path allocates and frees, by Python's allocators and, under memkit-run, "
-        "the C library's; --calls is implied if nothing else is traced; --heap=sampled estimates it, by the stacks of few "
+        help="count what each traced line and call path allocates and frees, by Python's allocators and the C "
+        "library's; --calls is implied if nothing else is traced; --heap=sampled estimates it, by the stacks of few "
         "blocks, one in 512 KiB or in BYTES, at a few per cent of the time",
     )
 

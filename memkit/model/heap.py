@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from memkit.model.row_values import check
 from memkit.system.balance_rows import Balance, BalancePart, BalanceRow
 
+_COUNTED = {"python, c": 2, "python, c patched": 1}
+
 
 class HeapErrors(NamedTuple):
     """How far estimates may be off: one standard error of each field of a :class:`Heap` that has its name.
@@ -95,7 +97,8 @@ class HeapTotal(NamedTuple):
     """What all code together has alive, in bytes that it asked for."""
 
     counted: str
-    """Which allocators were counted: ``"python"`` for Python's own, ``"python, c"`` for those of the C library too."""
+    """Which allocators were counted: ``"python"`` for Python's own, ``"python, c"`` for those of the C library too, and
+    ``"python, c patched"`` for what libraries ask of these by their tables of addresses."""
     alive: int
     """At the end, of what was allocated since the recording began."""
     peak: int
@@ -107,7 +110,7 @@ class HeapTotal(NamedTuple):
     mapped: int = 0
     """What of ``alive`` is anonymous maps: they count as long as they are, whether they were touched or not."""
     uncounted: str | None = None
-    """Why the C library's allocators were not counted, where they were not."""
+    """Why the C library's allocators were not counted, or only from the beginning of the recording on."""
     elsewhere: Heap = NO_HEAP
     """What no traced call or line allocated, and threads that run no Python."""
     sampled: int | None = None
@@ -123,7 +126,7 @@ def together(totals: Iterable[HeapTotal | None]) -> HeapTotal | None:
     found = [total for total in totals if total is not None]
     if not found:
         return None
-    least = min(found, key=lambda total: len(total.counted))  # what was counted in all of them
+    least = min(found, key=lambda total: _COUNTED.get(total.counted, 0))  # what was counted in all of them
     sums = {
         name: sum(getattr(total, name) for total in found) for name in ("alive", "peak", "unbooked", "processes", "mapped")
     }

@@ -62,9 +62,10 @@ def record(
     trace line by line: a function, class or module, a name such as ``"package.module:function"`` or ``"file.py"``, or a list
     of these (see ``memkit.tracing.targets``). ``calls``: True for all calls, or targets as for ``lines``, to trace what
     these call; ``c_calls``: whether functions in C are calls of their own. ``heap``: whether to count what each of these
-    allocates and frees by Python's allocators; of all calls if none is named. ``"sampled"``, or ``"sampled:128KiB"``,
-    estimates it from the stacks of few blocks, one in so many bytes. ``children``: whether to record the processes that this
-    one starts, and their total, too. ``peak_reset``: whether the kernel's high-water mark may be reset; if not, a peak
+    allocates and frees by Python's allocators and the C library's; of all calls if none is named. ``"sampled"``, or
+    ``"sampled:128KiB"``, estimates it from the stacks of few blocks, one in so many bytes. ``children``: whether to record
+    the processes that this one starts, and their total, too. ``peak_reset``: whether the kernel's high-water mark may be
+    reset; if not, a peak
     between two samples is exact only if it is the highest so far. ``follow``: whether Python programs that this one forks
     or spawns record themselves into the same file, with lines and calls; it needs a ``path``. ``limit``: bytes, text
     such as ``"2GiB"``, or a share such as ``"80%"`` of what really limits memory. When memory reaches it, the stacks of all

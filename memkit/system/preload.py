@@ -40,8 +40,12 @@ def why_not() -> str | None:
     return None if libc else "the C library is not glibc"
 
 
-def why_absent() -> str:
-    """Why it does not count in this process, which it does not."""
+def why_absent(counted: str) -> str | None:
+    """Why it does not count in this process, in which so much is ``counted``; None where that need not be said."""
+    if counted == "python, c":
+        return None
+    if _given is None and "c" in counted.split():
+        return None  # nobody asked for it, and nobody needs it
     if reason := why_not():
         return reason
     return ONLY_PRELOADED if _given is None else _NOT_LOADED if _given else _NOT_ARRIVED

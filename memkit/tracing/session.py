@@ -90,7 +90,8 @@ class TracingSession:
             calls, lines = True, False
             self._heap = SampledHeap(self._sampled, _seed(), file_format.quote(own_code.PACKAGE)[:-1])
         self._heap.start()
-        whose, why_not = ("python, c", None) if self._heap.counts_c else ("python", preload.why_absent())
+        whose = self._heap.counted
+        why_not = preload.why_absent(whose)
         self._journal.text(file_format.row("heap_counting", whose, int(calls), int(lines), why_not, self._sampled))
         if self._sampled is not None:
             self._sampler.flush_also(self._writers())

@@ -433,7 +433,7 @@ def test_what_is_alive_by_line_is_what_tracemalloc_says(plain, script, tmp_path,
 def test_heap_alone_traces_all_calls(tracer):
     recording = recorded(outer)
     assert recording.call_tracing is not None
-    assert recording.heap.counted == "python"
+    assert recording.heap.counted.startswith("python")
     assert call_of(recording, "inner").alive >= 3 * MIB
 
 

@@ -1,14 +1,17 @@
-"""What the C library's allocators give and take under memkit-run: to the byte, by whoever asks for it."""
+"""What the C library's allocators give and take: to the byte, by whoever asks for it, under memkit-run or not."""
 
+import dataclasses
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
+import memkit as package
 from memkit.report.reporters import heap
 from memkit.system import engine, preload
 
@@ -39,17 +42,27 @@ kept = []
 """
 
 
-@pytest.fixture
-def heaps(memkit_run, script):
+OWN = "import memkit\nwith memkit.record('own.memkit', heap=True):\n"
+
+
+@pytest.fixture(params=["preloaded", "patched"])
+def heaps(request, memkit_run, plain, script, tmp_path):
     """A function that runs a program with the C library at hand, and returns its recording and the heap of each function."""
 
     def run(program, *options, **settings):
-        done = memkit_run("--heap", *options, script(LIBC + program), **settings)
+        if request.param == "preloaded":
+            done = memkit_run("--heap", *options, script(LIBC + program), **settings)
+        else:
+            done = plain(script(OWN + textwrap.indent(LIBC + program, "    ")), **settings)
         assert done.returncode == 0, done.stderr
-        found = {call.function.name: call for call in done.recording.calls}
-        return done.recording, found
+        recording = done.recording if request.param == "preloaded" else package.read(tmp_path / "own.memkit")
+        assert recording.heap.counted == ("python, c" if request.param == "preloaded" else "python, c patched")
+        return recording, {call.function.name: call for call in recording.calls}
 
     return run
+
+
+only_preloaded = pytest.mark.parametrize("heaps", ["preloaded"], indirect=True)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +84,7 @@ def heaps(memkit_run, script):
     ],
 )
 def test_what_is_asked_of_the_c_library_is_told_to_the_byte(heaps, allocate, asked):
-    recording, found = heaps(f"""
+    _, found = heaps(f"""
 MIB = 1 << 20
 def posix():
     address = pointer()
@@ -81,7 +94,6 @@ def allocates():
     kept.append({allocate})
 allocates()
 """)
-    assert recording.heap.counted == "python, c"
     numbers = 100_000 if "range" in allocate else 3000  # the addresses, which are objects
     assert asked <= found["allocates"].alive < asked + numbers
 
@@ -172,6 +184,7 @@ ctypes.CDLL("./native.so").native(ctypes.c_long(5000))
     assert (first[0], first[-1]) == ("4.8 MiB", heap.ELSEWHERE)
 
 
+@only_preloaded
 def test_what_the_program_starts_does_not_have_the_library(heaps, capfd):
     program = """
 import subprocess, sys
@@ -185,6 +198,7 @@ assert "heap/preload" in open("/proc/self/maps").read()
     heaps(program)
 
 
+@only_preloaded
 def test_another_library_that_is_preloaded_still_is(heaps, tmp_path):
     if not shutil.which("cc"):
         pytest.skip("no C compiler")
@@ -212,6 +226,7 @@ assert libc.counted() - before >= 1000
     assert 1_000_000 <= found["allocates"].alive < 1_100_000
 
 
+@only_preloaded
 def test_followed_processes_count_theirs_too(heaps):
     recording, _ = heaps(
         """
@@ -258,14 +273,11 @@ def test_the_report_tells_what_was_counted_and_what_was_not(memkit_run, script, 
         r"of Python's allocators and the C library's; 8\.\d MiB of what is alive are maps, touched or not\n", run.stderr
     )
     assert "not in it" not in run.stderr
-    program = script("import memkit\nwith memkit.record('own.memkit', heap=True):\n    kept = bytes(1 << 20)\n")
+    program = script(OWN + "    kept = bytes(1 << 20)\n")
     subprocess.run([sys.executable, program], check=True, cwd=tmp_path)
-    told = memkit("report", "own.memkit")
-    assert "of Python's allocators\n" in told.stderr + told.stdout
-    assert (
-        "not in it: what libraries take from the C library themselves (memkit-run --heap counts it)"
-        in told.stderr + told.stdout
-    )
+    told = memkit("report", "own.memkit").stdout
+    assert "of Python's allocators and the C library's as libraries call them\n" in told
+    assert f"not in it: {heap.ADDRESSES}\n" in told
 
 
 BY_HAND = """
@@ -279,8 +291,8 @@ main()
 @pytest.mark.parametrize(
     ("named", "said"),
     [
-        (False, "the C library's allocators were not counted: LD_PRELOAD did not reach the program"),
-        (True, "the C library's allocators were not counted: the loader ignored LD_PRELOAD"),
+        (False, "LD_PRELOAD did not reach the program"),
+        (True, "the loader ignored LD_PRELOAD"),
     ],
     ids=["not there", "ignored"],
 )
@@ -288,10 +300,18 @@ def test_a_preload_that_does_not_arrive_is_told_in_a_line(script, memkit, tmp_pa
     given = f"import os\nos.environ['LD_PRELOAD'] = {preload.library()!r}\n" if named else ""
     subprocess.run([sys.executable, script(given + BY_HAND)], check=True, cwd=tmp_path)
     told = memkit("report", "by_hand.memkit").stdout
-    (line,) = [line for line in told.splitlines() if "not counted" in line]
-    assert line.startswith(said)
-    assert "not in it: what libraries take from the C library themselves\n" in told
-    assert preload.ONLY_PRELOADED == heap.UNASKED
+    assert f"the C library's allocators were only counted as libraries call them: {said}" in told
+    assert f"not in it: {heap.ADDRESSES}\n" in told
+
+
+def test_where_nothing_can_be_patched_only_python_is_counted(made_up):
+    assert preload.why_absent("python") == preload.ONLY_PRELOADED == heap.UNASKED
+    total = package.HeapTotal("python", 1, 1, 0, uncounted=preload.ONLY_PRELOADED)
+    recording = dataclasses.replace(made_up((0, 10)), heap=total)
+    assert "of Python's allocators" in heap.total(recording)
+    left = "not in it: what libraries take from the C library themselves (memkit-run --heap counts it)"
+    assert left in heap.exactness(recording)
+    assert not any("not counted" in line for line in heap.remarks(recording))
 
 
 def test_a_folder_that_the_loader_cannot_name_is_told(monkeypatch, tmp_path):

@@ -452,7 +452,7 @@ def test_each_number_is_told_with_its_error(whole, capsys):
     memkit.report(whole, quiet=False)
     out = capsys.readouterr().out
     size = r"\d+\.\d [KM]iB ±\d+(\.\d)? ([KM]i)?B"
-    assert re.search(rf"\nheap: {size} alive at the end, {size} at the peak, of Python's allocators\n", out)
+    assert re.search(rf"\nheap: {size} alive at the end, {size} at the peak, of Python's allocators", out)
     assert re.search(rf"\n *{size} +\d+%  fills  test_heap_sampled.py:\d+ < calls_it", out)
     assert re.search(rf"\n *{size} +\d+% +[\d,]+ ±[\d,]+  fills  test_heap_sampled.py:\d+ < calls_it", out)
     assert "\nsampled, one in 64.0 KiB; ± is one standard error; " in out

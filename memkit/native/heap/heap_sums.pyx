@@ -7,8 +7,8 @@ from libc.string cimport memset
 
 from memkit.base.errors import MeterError
 from memkit.native.heap.own cimport (
-    SITES, alive, close_heap, counts_c, forget_heap, heap, heap_sums_t, mute, open_heap, own_calloc, own_free, parts_of,
-    sums_of, unmute,
+    SITES, alive, close_heap, counted, forget_heap, heap, heap_sums_t, look_for_libraries, mute, open_heap, own_calloc,
+    own_free, parts_of, sums_of, unmute,
 )
 from memkit.native.journal cimport NOTHING, Journal, capsule_of, journal_row, journal_t, writer_t
 from memkit.native.changes cimport changes_t, choose, is_chosen, is_little, size_of_change
@@ -66,6 +66,7 @@ cdef int64_t write_heap(void *whose, journal_t *journal, int64_t memory, int64_t
     cdef uint32_t site
     if flush.generation != heap.generation:         # another recording has begun
         return 0
+    look_for_libraries()
     memset(&changes, 0, sizeof(changes))
     for writing in range(2):                        # first they are counted
         for site in range(heap.most + 1):
@@ -104,7 +105,7 @@ def check():
 
 cdef class HeapSums:
     """Counts what allocators give and take in this process, from ``start`` to ``stop``: Python's, and those of the C library
-    where ``counts_c`` is true.
+    as ``counted`` tells.
 
     ``paths`` and ``lines`` are whether the tracers of calls and of lines say where each thread is. Raises ``MeterError``
     where another recording counts already.
@@ -123,9 +124,10 @@ cdef class HeapSums:
         self.sums_writer.write, self.sums_writer.whose = write_heap, &self.state
 
     @property
-    def counts_c(self):
-        """Whether the C library's allocators are counted too: a library must have been preloaded for it."""
-        return counts_c()
+    def counted(self):
+        """Whose allocators are counted, once it has started: "python", "python, c" where a library was preloaded for it, or
+        "python, c patched" where what is loaded was led to hooks of the C library's instead."""
+        return counted().decode()
 
     def start(self):
         """Count from now on; of this thread from ``begin`` on."""

@@ -77,7 +77,10 @@ cdef void own_free(void *block) noexcept nogil
 
 cdef int open_heap(bint paths, bint lines) noexcept     # 0; -1: no memory
 cdef int open_sampled(sampling_t sampling) noexcept     # the same, of few blocks
-cdef bint counts_c() noexcept   # whether the C library's allocators are counted too
+# Lead what was loaded meanwhile to the hooks of the C library's allocators, where no library that was preloaded counts them.
+cdef void look_for_libraries() noexcept nogil
+# Whose allocators are counted, as in a row: those of the C library, too, where "c" is in it.
+cdef const char *counted() noexcept
 cdef void close_heap() noexcept
 cdef void forget_heap() noexcept        # what is booked of blocks, once it is closed
 cdef int64_t alive() noexcept nogil

@@ -62,6 +62,12 @@ cdef extern from *:
         hooked = (PyObjectArenaAllocator){memkit_arenas.ctx, memkit_new_arena, memkit_arenas.free};
         PyObject_SetArenaAllocator(&hooked);
     }
+    #include "patching.h"
+    #ifdef MEMKIT_CAN_PATCH
+    #define memkit_can_patch 1
+    #else
+    #define memkit_can_patch 0
+    #endif
     _Static_assert(sizeof(memkit_allocator_t) == sizeof(PyMemAllocatorEx), "Python's allocators differ");
     """
     ctypedef struct allocator_t "memkit_allocator_t":
@@ -91,6 +97,8 @@ cdef extern from *:
         SAMPLED "MEMKIT_SAMPLED"
     void **memkit_monitoring_of(void *) nogil
     void hook_arenas "memkit_hook_arenas"(heap_thread_t *(*)() noexcept nogil)
+    bint memkit_can_patch
+    bint memkit_patch() noexcept nogil
     void get_allocator "memkit_get_allocator"(int, allocator_t *)
     void set_allocator "memkit_set_allocator"(int, allocator_t *)
 
@@ -98,6 +106,7 @@ cdef enum:
     DOMAINS = 3
 
 cdef books_t *books = memkit_find_books()
+cdef bint patched = False
 heap = books.heap
 
 
@@ -149,7 +158,7 @@ cdef int open_heap(bint paths, bint lines) noexcept:
 
 
 cdef int open_sampled(sampling_t sampling) noexcept:
-    if books.counts_c:
+    if books.counts_c or memkit_can_patch:
         hook_arenas(books.thread)
     heap.sampling = sampling
     return opened(SAMPLED)
@@ -168,11 +177,20 @@ cdef int opened(int mode) noexcept:
         return -1
     for domain in range(DOMAINS):
         set_allocator(domain, &domains[domain])
+    look_for_libraries()
     return 0
 
 
-cdef bint counts_c() noexcept:
-    return books.counts_c
+cdef void look_for_libraries() noexcept nogil:
+    global patched
+    if heap.on and not books.counts_c:
+        patched = memkit_patch()
+
+
+cdef const char *counted() noexcept:
+    if books.counts_c:
+        return b"python, c"
+    return b"python, c patched" if patched else b"python"
 
 
 cdef void close_heap() noexcept:

@@ -8,8 +8,9 @@ from libc.string cimport memcmp, memcpy, memset, strlen
 from memkit.base.errors import MeterError
 from memkit.native.changes cimport changes_t, choose, is_chosen, is_little, size_of_change
 from memkit.native.heap.own cimport (
-    ALL_STACKS, MORE_FUNCTIONS, MORE_STACKS, MOST_FUNCTIONS, NO_STACK, STACKS, close_heap, counts_c, forget_heap,
-    function_text, heap, heap_stack_t, mute, open_sampled, own_calloc, own_free, sampling_t, stack_at, unmute,
+    ALL_STACKS, MORE_FUNCTIONS, MORE_STACKS, MOST_FUNCTIONS, NO_STACK, STACKS, close_heap, counted, forget_heap,
+    function_text, heap, heap_stack_t, look_for_libraries, mute, open_sampled, own_calloc, own_free,
+    sampling_t, stack_at, unmute,
 )
 from memkit.native.journal cimport NOTHING, Journal, capsule_of, journal_row, journal_t, journal_text, writer_t
 from memkit.native.sampling.layouts cimport find_layout, layout_t, read_code, read_frame, read_string
@@ -238,6 +239,7 @@ cdef int64_t write_samples(void *whose, journal_t *journal, int64_t memory, int6
     cdef uint32_t number, count
     if flush.generation != heap.generation:         # another recording has begun
         return 0
+    look_for_libraries()
     write_stacks(flush, journal)
     count = flush.stacks
     memset(&changes, 0, sizeof(changes))
@@ -289,9 +291,10 @@ cdef class SampledHeap:
         self.samples_writer.write, self.samples_writer.whose = write_samples, &self.state
 
     @property
-    def counts_c(self):
-        """Whether the C library's allocators are sampled too: a library must have been preloaded for it."""
-        return counts_c()
+    def counted(self):
+        """Whose allocators are counted, once it has started: "python", "python, c" where a library was preloaded for it, or
+        "python, c patched" where what is loaded was led to hooks of the C library's instead."""
+        return counted().decode()
 
     def start(self):
         """Sample from now on; this thread from ``begin`` on."""

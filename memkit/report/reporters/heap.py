@@ -35,7 +35,12 @@ ESTIMATES: dict[str, dict[str, Callable[[memkit.Heap], str]]] = {
     "allocated": {"blocks": lambda heap: f"{heap.blocks:,}" + (f" ±{heap.errors.blocks:,.0f}" if heap.errors else "")},
 }
 """The same where blocks were sampled."""
-COUNTED = {"python": "Python's allocators", "python, c": "Python's allocators and the C library's"}
+PATCHED = "python, c patched"
+COUNTED = {
+    "python": "Python's allocators",
+    "python, c": "Python's allocators and the C library's",
+    PATCHED: "Python's allocators and the C library's as libraries call them",
+}
 UNASKED = "memkit-run --heap counts it"
 """Why the C library's allocators were not counted, where nobody had asked for it."""
 ELSEWHERE = "outside of the calls that are traced, and threads that run no Python"
@@ -166,12 +171,14 @@ def exactness(recording: memkit.Recording) -> str:
     """How exact the numbers are, in a line."""
     assert recording.heap is not None, "no heap was counted"
     reason = f" ({UNASKED})" if recording.heap.uncounted == UNASKED else ""
-    uncounted = f"; not in it: what libraries take from the C library themselves{reason}" if recording.heap.uncounted else ""
+    left = ADDRESSES if recording.heap.counted == PATCHED else f"what libraries take from the C library themselves{reason}"
+    uncounted = f"; not in it: {left}" if recording.heap.uncounted or left == ADDRESSES else ""
     if (distance := recording.heap.sampled) is not None:
         return f"sampled, one in {memkit.units.show_bytes(distance)}; ± is one standard error" + SAMPLED + uncounted
     return EXACT + (OF_PATHS if recording.calls else "") + FREE_LISTS + uncounted
 
 
+ADDRESSES = "what is asked of the C library by addresses that a library, or ctypes, had noted before the recording began"
 SAMPLED = "; code that allocated less than about that may be missing; the peak is that of the estimates"
 EXACT = "sizes are as the program asked for them, to the byte; the peak can be 2.5 % too low"
 OF_PATHS = "; temporary: freed before the call that allocated it had ended, or right after"
@@ -194,9 +201,10 @@ def total(recording: memkit.Recording) -> str:
 
 def remarks(recording: memkit.Recording) -> Iterator[str]:
     """What has to be known of the total, in a line each: what was not counted, what was lost, and what is kept beyond it."""
-    why_not = recording.heap and recording.heap.uncounted
-    if why_not and why_not != UNASKED:
-        yield f"the C library's allocators were not counted: {why_not}"
+    heap = recording.heap
+    if heap is not None and (why_not := heap.uncounted) and why_not != UNASKED:
+        how = "only counted as libraries call them" if heap.counted == PATCHED else "not counted"
+        yield f"the C library's allocators were {how}: {why_not}"
     yield from filter(None, (lost(recording), kept_beyond(recording)))
 
 
