@@ -10,6 +10,7 @@ cdef struct meter_t:
     int column                  # of statm, a short line of page counts
     const char *prefix          # of the lines that count, in files of named lines in kB; empty: statm
     int64_t shared              # with statm: pages of files and of shared memory, at the last reading
+    bint with_books             # what memkit needs to count allocations is in it
     bint costly                 # the kernel sums it up for each reading: milliseconds per GB
     pid_t pid                   # 0: this process
     pid_t owner                 # who opened it: /proc/self names the opener for ever
@@ -18,6 +19,10 @@ cdef struct meter_t:
 
 cdef int meter_open(meter_t *meter) noexcept nogil              # 0, or errno
 cdef int64_t meter_read(meter_t *meter) noexcept nogil          # bytes, or -1 when it cannot be read
+cdef int64_t meter_read_whole(meter_t *meter) noexcept nogil    # the same with `books_size`
+# Resident bytes of this process that memkit needs to tell blocks of a counted heap apart, where that is: of nothing, at first.
+cdef const int64_t *books_size
+cdef int64_t without_books(int64_t memory) noexcept nogil       # -1 stays so
 cdef void meter_close(meter_t *meter) noexcept nogil
 
 # -- kernel files --------------------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ cdef enum:
     ANONYMOUS = 7               # no column of statm: what is resident less what is of files or shared memory
 
 cdef int64_t PAGE = sysconf(_SC_PAGESIZE)
+cdef int64_t nothing = 0
+books_size = &nothing
 METERS = {                      # file, column, prefix
     "rss": (b"statm", 1, b""),
     "anon": (b"statm", ANONYMOUS, b""),
@@ -133,7 +135,16 @@ cdef int64_t read_statm(meter_t *meter) noexcept nogil:
     return pages_in(text, length, meter.column, &meter.shared)
 
 
+cdef int64_t without_books(int64_t memory) noexcept nogil:
+    return max(memory - books_size[0], 0) if memory >= 0 else memory
+
+
 cdef int64_t meter_read(meter_t *meter) noexcept nogil:
+    cdef int64_t memory = meter_read_whole(meter)
+    return without_books(memory) if meter.with_books else memory
+
+
+cdef int64_t meter_read_whole(meter_t *meter) noexcept nogil:
     cdef char text[TEXT]
     cdef int64_t pages
     cdef ssize_t length
@@ -172,6 +183,7 @@ cdef class Meter:
         self.meter.name, self.meter.prefix = file, prefix       # bytes that METERS keeps alive
         self.meter.costly = file == b"smaps_rollup"
         self.meter.pid = pid or 0
+        self.meter.with_books = not pid and name not in ("vms", "swap")
         self.name, self.pid = name, pid
         cdef int refused = open_folder(&self.meter) if pid else 0
         refused = refused or meter_open(&self.meter)
@@ -187,7 +199,7 @@ cdef class Meter:
                f"{strerror(code).decode()}"
 
     cpdef object read(self):
-        """Bytes now, or None when the process is gone."""
+        """Bytes now, or None when the process is gone; of this process without what memkit needs to count its heap."""
         if self.pid is None and self.meter.owner != getpid():
             meter_close(&self.meter)
             meter_open(&self.meter)

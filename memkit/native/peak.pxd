@@ -14,3 +14,5 @@ cdef void scope_open(scope_t *scope) noexcept nogil             # its peak start
 cdef int64_t scope_take(scope_t *scope, int64_t memory, int64_t resets) noexcept nogil
 cdef int64_t mark_resets() noexcept nogil                       # how often the high-water mark was reset
 cdef int64_t scope_close(scope_t *scope) noexcept nogil         # the same, and no longer counted
+# Call what gives back memory that `books_size` tells of: it must not be in a peak after that.
+cdef void give_books_back(void (*give_back)() noexcept nogil) noexcept nogil

@@ -19,7 +19,7 @@ from posix.unistd cimport getpid, pwrite
 
 from memkit.base.errors import MeterError
 from memkit.native.descriptors cimport is_ours, ours_t, release
-from memkit.native.meter cimport TEXT, open_kernel_file, read_text, sum_of_lines
+from memkit.native.meter cimport TEXT, open_kernel_file, read_text, sum_of_lines, without_books
 from memkit.native.threads cimport (
     pthread_atfork,
     pthread_mutex_init,
@@ -38,7 +38,9 @@ cdef struct keeper_t:
     int64_t floor               # getrusage gives the high-water mark only above this
     int64_t faults              # of the process when the mark was last read; -1: read it in any case
     int64_t hwm                 # what it was then, or was reset to
-    int64_t last                # the same, for where it is never reset
+    int64_t mark                # the kernel's, with all that memkit needs itself
+    int64_t told                # what that was when it was given to the scopes last
+    int64_t last                # what they were given
     int64_t highest             # of this process, whatever was reset
     volatile int64_t count      # of resets
     scope_t since_reset         # for peak_rss(reset=True)
@@ -73,11 +75,16 @@ cdef int64_t usage_hwm() noexcept nogil:
 cdef int64_t read_hwm() noexcept nogil:
     """The highest resident memory since the last reset; -1 where the kernel does not tell.
 
+    It is without what memkit needs now to count the heap, and needed at most then: too low by what that grew by meanwhile.
     getrusage costs 1/10 of reading status, but also remembers what the process was before its exec, so it is
     used only above what it said right after a reset.
     """
-    cdef int64_t used = usage_hwm()
-    return used if used > keeper.floor else status_hwm()
+    return hwm_of(usage_hwm())
+
+
+cdef int64_t hwm_of(int64_t used) noexcept nogil:
+    keeper.mark = used if used > keeper.floor else status_hwm()
+    return without_books(keeper.mark)
 
 
 cdef int64_t read_hwm_at(int64_t memory, int64_t resets) noexcept nogil:
@@ -96,7 +103,7 @@ cdef int64_t read_hwm_at(int64_t memory, int64_t resets) noexcept nogil:
     faults = usage.ru_minflt + usage.ru_majflt
     if faults != keeper.faults or memory > keeper.hwm:
         keeper.faults = faults
-        keeper.hwm = used if used > keeper.floor else status_hwm()
+        keeper.hwm = hwm_of(used)
         if resets == keeper.count:
             keeper.hwm = max(keeper.hwm, memory)
     return keeper.hwm
@@ -106,9 +113,9 @@ cdef void fold(int64_t memory, int64_t resets) noexcept nogil:
     """Give the high-water mark to every open scope."""
     cdef scope_t *scope = keeper.scopes
     cdef int64_t high = read_hwm_at(memory, resets)
-    if not keeper.resets and high <= keeper.last:
+    if not keeper.resets and keeper.mark <= keeper.told:
         return                  # an old mark: nothing is known of the time since
-    keeper.last = high
+    keeper.told, keeper.last = keeper.mark, high
     keeper.highest = max(keeper.highest, high)
     while scope != NULL:
         scope.peak = max(scope.peak, high)
@@ -151,7 +158,8 @@ cdef void begin() noexcept nogil:
     keeper.owner = getpid()
     keeper.floor = INT64_MAX
     open_kernel_file(&keeper.status, b"status", O_RDONLY)
-    keeper.last = keeper.highest = max(status_hwm(), 0)
+    keeper.mark = keeper.told = max(status_hwm(), 0)
+    keeper.last = keeper.highest = without_books(keeper.mark)
     keeper.refusal = open_kernel_file(&keeper.clear_refs, b"clear_refs", O_WRONLY)
     keeper.since_reset.peak = keeper.highest
     link_scope(&keeper.since_reset)
@@ -211,6 +219,15 @@ cdef int64_t scope_close(scope_t *scope) noexcept nogil:
     return scope.peak
 
 
+cdef void give_books_back(void (*give_back)() noexcept nogil) noexcept nogil:
+    take_lock()
+    fold(-1, 0)                 # as long as it is known how much of the mark they are
+    give_back()
+    reset()
+    keeper.faults = -1
+    pthread_mutex_unlock(&lock)
+
+
 cdef class Scope:
     """A stretch of this process's time, from its making to ``close()``, whose peak is wanted."""
 
@@ -241,7 +258,7 @@ def allow_reset(bint allowed):
     if allowed:
         try_reset()
     else:
-        keeper.last = max(read_hwm(), 0)
+        keeper.last, keeper.told = max(read_hwm(), 0), keeper.mark
     pthread_mutex_unlock(&lock)
 
 

@@ -13,6 +13,7 @@ from memkit.model.file_format import MORE_FUNCTIONS
 from memkit.model.limit_events import Crossing
 from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.recording import Recording
+from memkit.system.balance_texts import BOOKS
 from memkit.system.limit import Limit
 
 LONGEST_COMMAND = 100
@@ -171,9 +172,10 @@ def _memory(recording: Recording) -> Iterator[Fact]:
     )
     when = f"{first}, reached by {show_time(highest.time)}, {_certainty(recording)}"
     yield _fact("peak", (show_bytes(highest.peak), "value"), when)
-    own = [balance.of("memkit") for balance in recording.balances if balance.pid == recording.about.pid]
-    if max(own, default=0) >= _MUCH_OWN:
-        words = f"of resident memory up to {show_bytes(max(own))} were memkit's own, as its balances say"
+    own = [balance for balance in recording.balances if balance.pid == recording.about.pid]
+    books = [part.bytes for balance in own for row in balance.rows for part in row.parts if part.name == BOOKS]
+    if max(books, default=0) >= _MUCH_OWN:
+        words = f"not in it are up to {show_bytes(max(books))} of memkit's, {BOOKS}: the balances have them"
         yield _fact("", (words, "remark"))
 
 

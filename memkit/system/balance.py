@@ -9,7 +9,7 @@ from memkit.base.errors import MeterError, UsageError
 from memkit.base.units import show_bytes
 from memkit.system import engine, owners
 from memkit.system.balance_rows import Balance, BalancePart, BalanceRow
-from memkit.system.balance_texts import NAMES, advice_for
+from memkit.system.balance_texts import BOOKS, FRAMES, NAMES, advice_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class _Sums:
             self._replaced[owner] = self._replaced.get(owner, 0) + size
             self._add("c-heap", owner, size)
         elif owner == "memkit" and kind in ("own", "library"):
-            self._add("memkit", "code" if kind == "library" else "memory of its own", size)
+            self._add("memkit", "code" if kind == "library" else _OWN, size)
         else:
             key = _ROW_OF[kind]
             self._add(key, owner or _PART_OF.get(kind, ""), size)
@@ -117,6 +117,8 @@ class _Sums:
                 from memkit.native.heap import statistics
         except MeterError as error:
             return str(error)
+        self._part("memkit", _OWN, BOOKS, statistics.books())
+        self._part("own", "Python", FRAMES, statistics.frames())
         other = statistics.other_allocator()
         for owner, size in self._replaced.items():
             if other and other[0] in owner:
@@ -138,6 +140,13 @@ class _Sums:
                 "were found by their marks: C blocks can be off by the difference"
             )
         return None
+
+    def _part(self, key: str, whole: str, part: str, size: int) -> None:
+        """Tell so much of a part of a row as a part of its own."""
+        size = min(size, self._rows.get(key, {}).get(whole, 0))
+        if size:
+            self._add(key, part, size)
+            self._add(key, whole, -size)
 
     def _ask_pyarrow(self) -> None:
         size = self._rows.get("own", {}).get("pyarrow")
@@ -181,7 +190,7 @@ class _Sums:
         return advice_for(key, largest, self._room, self._arenas if self._of_arenas * 2 > size else 0)
 
 
-_HEAP, _ARENAS = "heap", "arenas of threads"
+_HEAP, _ARENAS, _OWN = "heap", "arenas of threads", "memory of its own"
 _ROW_OF = {
     "opaque": "c-heap",
     "own": "own",

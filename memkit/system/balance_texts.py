@@ -18,6 +18,8 @@ NAMES = {
     "memkit": "memkit itself",
     "unexplained": "unexplained",
 }
+BOOKS = "to tell blocks of the heap apart"
+"""The part of memkit's own memory that no other number of a recording has in it."""
 _ADVICE = {
     "python": "the program holds them: memkit-run --heap says which calls made those that are alive",
     "python-free": "an arena goes back to the system when nothing in it is alive: what must last should not be made among "
@@ -35,7 +37,9 @@ _ADVICE = {
     "unexplained": "mapped by the program or a library without a mark or a name: compare memkit.balance() before and after "
     "the line that grew",
 }
+FRAMES = "frames of Python calls that run"
 _OF_OWNERS = {
+    FRAMES: "less deep recursion: Python keeps a frame of each call until it has ended",
     "held by Python objects": "it goes with the objects that hold it: mmap.mmap has a method close",
     "pyarrow": "what pyarrow keeps free, pyarrow.default_memory_pool().release_unused() gives back",
     "polars": "polars gives back what it has freed after a while: with _RJEM_MALLOC_CONF=dirty_decay_ms:0,muzzy_decay_ms:0 "

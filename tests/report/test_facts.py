@@ -9,6 +9,7 @@ from memkit.model.ending import Ending
 from memkit.model.limit_events import Crossing, Frame, Stack, StackSnapshot
 from memkit.model.recording import Process, Unrecorded
 from memkit.report.reporters.console import summary
+from memkit.system.balance_texts import BOOKS
 from memkit.system.limit import Limit
 
 MIB = 1 << 20
@@ -35,14 +36,15 @@ def test_facts_have_labels_parts_with_roles_and_emphasis(made_up):
 
 def test_what_memkit_itself_takes_to_count_the_heap_is_told_below_the_peak(made_up):
     def balance(pid, size):
-        return memkit.Balance(pid, 30 * MIB, (memkit.BalanceRow("memkit", "memkit itself", size, 0, (), None),), ())
+        parts = memkit.BalancePart("code", MIB), memkit.BalancePart(BOOKS, size)
+        return memkit.Balance(pid, 30 * MIB, (memkit.BalanceRow("memkit", "memkit itself", size + MIB, 0, parts, None),), ())
 
     recording = made_up((0, 10), (5, 30))
     of_others = replace(recording, balances=(balance(7, 9 * MIB), balance(recording.about.pid, 900_000)))
     assert memkit.facts(of_others) == memkit.facts(recording)
     counted = replace(recording, balances=(balance(recording.about.pid, 3 * MIB), balance(recording.about.pid, 5 * MIB)))
     [more] = [fact for fact in memkit.facts(counted) if fact not in memkit.facts(recording)]
-    assert more.label == "" and more.text.startswith("of resident memory up to 5.0 MiB were memkit's own")
+    assert more.label == "" and more.text.startswith("not in it are up to 5.0 MiB of memkit's, ")
 
 
 def test_facts_of_the_cost_say_what_is_missing_and_where_it_is(made_up):

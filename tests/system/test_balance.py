@@ -17,6 +17,11 @@ from memkit.system import owners
 
 MIB = 1 << 20
 
+
+def is_locked():
+    return getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mappings are read from Linux's /proc")
 
 HEAD = """
@@ -180,6 +185,25 @@ for thread in threads: thread.join()
     assert found["rose"]["c"] == pytest.approx(-freed, abs=MIB)
     assert "MALLOC_ARENA_MAX=2" in found["advice"]["c-free"]
     assert found["parts"]["c-free"]["arenas of threads"] == pytest.approx(freed, abs=2 * MIB)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 15) or not is_locked(), reason="Python does not tell it")
+def test_the_frames_of_calls_that_run_are_a_part_of_their_own(told):
+    text = """
+def deep(levels):
+    return deep(levels - 1) if levels else memkit.balance()
+sys.setrecursionlimit(100_100)
+few = dict(next(row.parts for row in deep(10_000).rows if row.key == "own"))
+tell(deep(100_000), few=few)
+"""
+    found = told(text)
+    name = "frames of Python calls that run"
+    many, few = found["parts"]["own"][name], found["few"][name]
+    each = (many - few) / 90_000
+    assert 64 <= each <= 256  # 8 to 32 words
+    assert few == pytest.approx(10_000 * each, abs=64 << 10)
+    assert others(found["rose"], "own") < 100_000 * 32 + MIB  # each level has a number
+    assert found["advice"]["own"] is None or found["advice"]["own"].startswith("less deep recursion")
 
 
 def test_what_a_thread_has_on_its_stack_is_its_stacks(told):

@@ -11,7 +11,7 @@ import memkit
 from memkit.base import own_code
 from memkit.base.errors import MeterError
 from memkit.report.reporters import heap
-from memkit.system import engine
+from memkit.system import balance_texts, engine
 from memkit.tracing import balances
 
 MIB = 1 << 20
@@ -63,15 +63,65 @@ def test_what_is_alive_at_the_end_of_a_program_is_in_its_row(memkit_run, script)
 def test_what_memkit_needs_to_count_is_in_its_own_row(memkit_run, script):
     program = "kept = [bytes(31) for _ in range(500_000)]\n"  # 64 bytes each, and 4 of memkit's for 16 of these
     found = of(memkit_run("--heap", script(program)).recording, "end")
-    own = dict(next(row.parts for row in found.rows if row.key == "memkit"))["memory of its own"]
+    own = dict(next(row.parts for row in found.rows if row.key == "memkit"))[balance_texts.BOOKS]
     assert 500_000 * 64 // 4 <= own < 500_000 * 64 // 4 + 4 * MIB
     assert 500_000 * 64 <= found.of("python") < 500_000 * 64 + 8 * MIB  # Python 3.15 has 5 MiB of its own
     assert found.explained > 0.99
 
 
-def test_the_last_sample_is_without_what_was_needed_to_count(memkit_run, script):
-    recording = memkit_run("--heap", script("kept = [bytes(31) for _ in range(500_000)]\n")).recording
-    assert of(recording, "end").rss - recording.end > 500_000 * 64 // 4 - MIB
+SMALL_BLOCKS = """
+import memkit, os, sys
+page, kept = os.sysconf("SC_PAGE_SIZE"), []
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * page
+def fills():
+    kept.extend(bytes(31) for _ in range(500_000))
+def drops():
+    kept.clear()
+def larger():
+    kept.extend(bytes(1000) for _ in range(20_000))
+fills(); drops(); larger(); fills()
+memkit.rss()            # opens its file
+print(resident() - memkit.rss())
+"""
+
+
+def test_resident_memory_is_told_without_what_is_needed_to_count(memkit_run, script):
+    plain = memkit_run("--calls", script(SMALL_BLOCKS))
+    counted = memkit_run("--heap", script(SMALL_BLOCKS))
+    taken_off = int(counted.stdout)
+    assert abs(int(plain.stdout)) < MIB / 4
+    assert 500_000 * 64 // 4 + 20_000 * 36 <= taken_off < 500_000 * 64 // 4 + 20_000 * 72 + 3 * MIB
+    one, other = plain.recording, counted.recording
+    assert other.highest.peak - other.start == pytest.approx(one.highest.peak - one.start, abs=4 * MIB)
+    assert other.end - other.start == pytest.approx(one.end - one.start, abs=4 * MIB)
+    for name in ("fills", "drops", "larger"):
+        (before,) = [call for call in one.calls if call.function.name == name]
+        (after,) = [call for call in other.calls if call.function.name == name]
+        assert after.growth == pytest.approx(before.growth, abs=4 * MIB)
+    assert of(other, "end").rss - other.end > taken_off - MIB
+
+
+def test_a_second_recording_takes_off_its_own_books_only(plain, script):
+    program = """
+import memkit
+def fills():
+    return [bytes(31) for _ in range(200_000)]
+for _ in range(3):
+    with memkit.record(heap=True) as run:
+        kept = fills()
+    recording = run.recording
+    print(recording.end - recording.start, recording.highest.peak - recording.end, memkit.peak_rss() - memkit.rss())
+    del kept
+"""
+    done = plain(script(program))
+    assert done.returncode == 0, done.stderr
+    for line in done.stdout.splitlines()[1:]:  # the second finds room that the first has left
+        growth, above, later = map(int, line.split())
+        assert 4 * MIB < growth < 18 * MIB
+        assert -MIB < above < 2 * MIB  # and not the 3 MiB that were needed to count
+        assert -MIB < later < 2 * MIB
 
 
 def test_memory_that_stays_high_has_a_balance_before_the_end(tmp_path):

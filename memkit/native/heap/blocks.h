@@ -8,14 +8,14 @@ A block of more than 16 bytes has two places: 2 bits mark it, 9 are its size les
 bytes or less has one: 2 bits mark it, 5 are its size, 15 the site, 5 or 10 the serials; where the site does not fit it is in
 the table. A place is cleared before its block is freed, and the next owner of the address writes it anew. */
 
-enum { SEGMENT = 20, HALF = 14, SMALL = 512, TINY = 16, ONE = 1, TWO = 2, TINY_SITES = 1 << 15 };
+enum { SEGMENT = 18, HALF = 15, SMALL = 512, TINY = 16, ONE = 1, TWO = 2, TINY_SITES = 1 << 15 };
 typedef struct {
     uint64_t size;
     uint32_t site, serial;
     int tiny;                   /* the serial is that of `tiny_serial` */
 } block_t;
 
-enum { LAST_PLACE = (1 << (SEGMENT - 4)) - 1 };
+enum { LAST_PLACE = (1 << (SEGMENT - 4)) - 1, SHADOW = sizeof(uint32_t) << (SEGMENT - 4) };
 
 static uint32_t **leaves[1 << HALF];
 
@@ -32,6 +32,55 @@ static void *made_once(void **slot, size_t size)
     return made;
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23  /* Linux 5.14; before that it is refused */
+#endif
+
+/* Memory of the books that is resident, all of it, so that it is known how much that is: it is no memory of the program. */
+static void make_resident(void *place, size_t size)
+{
+    int before = errno;
+    size = (size + 4095) & ~(size_t)4095;
+    madvise(place, size, MADV_NOHUGEPAGE);
+    if (madvise(place, size, MADV_POPULATE_WRITE))
+        for (size_t at = 0; at < size; at += 4096)
+            __atomic_fetch_or((char *)place + at, 0, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&memkit_heap.books, (int64_t)size, __ATOMIC_RELAXED);
+    errno = before;
+}
+
+static void no_longer_resident(size_t size)
+{
+    __atomic_fetch_sub(&memkit_heap.books, (int64_t)((size + 4095) & ~(size_t)4095), __ATOMIC_RELAXED);
+}
+
+/* The shadow of a segment as it is kept: its address, and 1 as long as it is resident. */
+static NOINLINE uint32_t *make_shadow(uint32_t **slot)
+{
+    uint32_t *there = __atomic_load_n(slot, __ATOMIC_ACQUIRE), *made = there;
+    while (!((uintptr_t)there & 1)) {
+        if (!made && !(made = pages(SHADOW)))
+            return NULL;
+        make_resident(made, SHADOW);
+        if (__atomic_compare_exchange_n(slot, &there, (uint32_t *)((uintptr_t)made | 1), 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            return (uint32_t *)((uintptr_t)made | 1);
+        no_longer_resident(SHADOW);     /* another thread has made it meanwhile */
+        if ((uintptr_t)made != ((uintptr_t)there & ~(uintptr_t)1))
+            munmap(made, SHADOW), made = there;
+    }
+    return there;
+}
+
+static void clear_shadow(uint32_t **slot)
+{
+    uintptr_t shadow = (uintptr_t)*slot;
+    if (!(shadow & 1))
+        return;
+    __atomic_store_n(slot, (uint32_t *)(shadow - 1), __ATOMIC_RELEASE);
+    clear((void *)(shadow - 1), SHADOW);
+    no_longer_resident(SHADOW);
+}
+
 static ALWAYS_INLINE uint32_t *place_of(void *address, int make)
 {
     uintptr_t at = (uintptr_t)address, leaf = at >> (SEGMENT + HALF), segment = at >> SEGMENT & ((1 << HALF) - 1);
@@ -44,11 +93,11 @@ static ALWAYS_INLINE uint32_t *place_of(void *address, int make)
             return NULL;
     }
     shadow = __atomic_load_n(&segments[segment], __ATOMIC_ACQUIRE);
-    if (UNLIKELY(!shadow)) {
-        if (!make || !(shadow = made_once((void **)&segments[segment], sizeof(uint32_t) << (SEGMENT - 4))))
+    if (UNLIKELY(!((uintptr_t)shadow & 1))) {
+        if (!make || !(shadow = make_shadow(&segments[segment])))
             return NULL;
     }
-    return shadow + (at >> 4 & LAST_PLACE);
+    return (uint32_t *)((uintptr_t)shadow - 1) + (at >> 4 & LAST_PLACE);
 }
 
 /* What of a serial fits beside the site of a block of 16 bytes or less. */
@@ -132,14 +181,32 @@ static int grow(table_t *table)
     table_t larger = {.size = table->size ? 2 * table->size : FIRST}, former = *table;
     if (!(larger.entries = pages(larger.size * sizeof(entry_t))))
         return 0;
+    make_resident(larger.entries, larger.size * sizeof(entry_t));
     for (size_t i = 0; i < table->size; i++)
         if (table->entries[i].address)
             larger.entries[place_in(&larger, table->entries[i].address)] = table->entries[i];
     table->entries = larger.entries;            /* in this order: a fork may come between any two */
     __atomic_store_n(&table->size, larger.size, __ATOMIC_RELEASE);
-    if (former.entries)
+    if (former.entries) {
         munmap(former.entries, former.size * sizeof(entry_t));
+        no_longer_resident(former.size * sizeof(entry_t));
+    }
     return 1;
+}
+
+static void empty(table_t *table)
+{
+    table_t former;
+    lock(&table->lock);
+    former = *table;
+    table->used = 0;
+    __atomic_store_n(&table->size, 0, __ATOMIC_RELEASE);
+    table->entries = NULL;
+    if (former.entries) {
+        munmap(former.entries, former.size * sizeof(entry_t));
+        no_longer_resident(former.size * sizeof(entry_t));
+    }
+    unlock(&table->lock);
 }
 
 static NOINLINE int put_large(void *address, uint64_t size, uint32_t site, uint32_t serial)

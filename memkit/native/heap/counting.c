@@ -374,13 +374,9 @@ static void forget(int mode)
 {
     for (size_t leaf = 0; leaf < (size_t)1 << HALF; leaf++)
         for (size_t segment = 0; leaves[leaf] && segment < (size_t)1 << HALF; segment++)
-            clear(leaves[leaf][segment], sizeof(uint32_t) << (SEGMENT - 4));
-    for (int i = 0; i < TABLES; i++) {
-        lock(&tables[i].lock);
-        clear(tables[i].entries, tables[i].size * sizeof(entry_t));
-        tables[i].used = 0;
-        unlock(&tables[i].lock);
-    }
+            clear_shadow(&leaves[leaf][segment]);
+    for (int i = 0; i < TABLES; i++)
+        empty(&tables[i]);
     lock(&maps_lock);
     map_count = 0;
     unlock(&maps_lock);

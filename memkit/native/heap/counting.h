@@ -86,6 +86,7 @@ typedef struct {
     int64_t peak;               /* what was alive then */
     int64_t copies;
     int64_t mapped;             /* bytes alive of anonymous maps, which are in the sums as well */
+    int64_t books;              /* bytes that tell blocks apart, all of them resident */
     int64_t unbooked;           /* blocks for which there was no memory to book them */
     uint32_t most;              /* the highest site so far */
     int64_t generation;         /* how often it was opened */

@@ -7,8 +7,8 @@ from libc.string cimport memset
 
 from memkit.base.errors import MeterError
 from memkit.native.heap.own cimport (
-    SITES, alive, close_heap, counted, forget_heap, heap, heap_sums_t, look_for_libraries, mute, open_heap, own_calloc,
-    own_free, parts_of, sums_of, unmute,
+    SITES, alive, close_heap, counted, forget_heap, give_room_back, heap, heap_sums_t, look_for_libraries, mute, open_heap,
+    own_room, parts_of, sums_of, unmute,
 )
 from memkit.native.journal cimport NOTHING, Journal, capsule_of, journal_row, journal_t, writer_t
 from memkit.native.changes cimport changes_t, choose, is_chosen, is_little, size_of_change
@@ -118,7 +118,7 @@ cdef class HeapSums:
     def __cinit__(self, bint paths, bint lines):
         check()
         self.paths, self.lines = paths, lines
-        self.state.written = <written_t *>own_calloc(SITES, sizeof(written_t))
+        self.state.written = <written_t *>own_room(SITES * sizeof(written_t))
         if self.state.written == NULL:
             raise MeterError(NO_MEMORY)
         self.sums_writer.write, self.sums_writer.whose = write_heap, &self.state
@@ -176,4 +176,4 @@ cdef class HeapSums:
 
     def __dealloc__(self):
         self.forget()
-        own_free(self.state.written)
+        give_room_back(self.state.written, SITES * sizeof(written_t))

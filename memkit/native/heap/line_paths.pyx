@@ -6,7 +6,7 @@ A function has a number for each of its lines below each line that calls it, dir
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from memkit.native.heap.own cimport SITES, own_calloc, own_free
+from memkit.native.heap.own cimport SITES, give_room_back, own_calloc, own_free, own_room
 from memkit.native.journal cimport NOTHING, journal_row, journal_t
 
 cdef extern from *:
@@ -38,7 +38,7 @@ cdef bint grow(line_paths_t *table) noexcept nogil:
     cdef int *places = <int *>own_calloc(size, sizeof(int))
     cdef int i
     if table.paths == NULL:             # all at once: a flush may be reading it
-        table.paths = <line_path_t *>own_calloc(MOST, sizeof(line_path_t))
+        table.paths = <line_path_t *>own_room(MOST * sizeof(line_path_t))
         table.next = 1
     if places == NULL or table.paths == NULL:
         own_free(places)
@@ -81,7 +81,7 @@ cdef void write_line_paths(line_paths_t *table, journal_t *journal) noexcept nog
 
 
 cdef void free_line_paths(line_paths_t *table) noexcept:
-    own_free(table.paths)
+    give_room_back(table.paths, MOST * sizeof(line_path_t))
     own_free(table.places)
     table.paths = NULL
     table.places = NULL

@@ -52,6 +52,7 @@ cdef extern from "counting.h":
         int64_t peak
         int64_t copies
         int64_t mapped
+        int64_t books
         int64_t unbooked
         uint32_t most
         int64_t generation
@@ -74,6 +75,9 @@ cdef void unmute() noexcept nogil
 cdef void *own_calloc(size_t count, size_t size) noexcept nogil
 cdef void *own_realloc(void *block, size_t size) noexcept nogil
 cdef void own_free(void *block) noexcept nogil
+# Much room of which little may be used: resident only where it was touched, as that of `calloc` need not be. NULL: no memory.
+cdef void *own_room(size_t size) noexcept nogil
+cdef void give_room_back(void *room, size_t size) noexcept nogil    # or NULL
 
 cdef int open_heap(bint paths, bint lines) noexcept     # 0; -1: no memory
 cdef int open_sampled(sampling_t sampling) noexcept     # the same, of few blocks

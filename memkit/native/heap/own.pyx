@@ -5,6 +5,9 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 
+cimport memkit.native.meter as meter
+from memkit.native.peak cimport give_books_back
+
 cdef extern from "Python.h":
     ctypedef enum PyMemAllocatorDomain:
         PYMEM_DOMAIN_RAW
@@ -89,6 +92,8 @@ cdef extern from *:
         void (*stack)(uint32_t, heap_stack_t *) noexcept nogil
         const char *(*function)(uint32_t, size_t *) noexcept nogil
     books_t *memkit_find_books() nogil
+    void *pages(size_t) noexcept nogil
+    int munmap(void *, size_t) noexcept nogil
     int memkit_has_gil
     int memkit_interpreters() noexcept nogil
     enum:
@@ -108,6 +113,7 @@ cdef enum:
 cdef books_t *books = memkit_find_books()
 cdef bint patched = False
 heap = books.heap
+meter.books_size = &heap.books
 
 
 cdef heap_thread_t *heap_thread() noexcept nogil:
@@ -151,6 +157,19 @@ cdef void *own_realloc(void *block, size_t size) noexcept nogil:
 
 cdef void own_free(void *block) noexcept nogil:
     free(block)
+
+
+cdef void *own_room(size_t size) noexcept nogil:
+    cdef void *made
+    mute()
+    made = pages(size)
+    unmute()
+    return made
+
+
+cdef void give_room_back(void *room, size_t size) noexcept nogil:
+    if room != NULL:
+        munmap(room, size)
 
 
 cdef int open_heap(bint paths, bint lines) noexcept:
@@ -198,7 +217,10 @@ cdef void close_heap() noexcept:
 
 
 cdef void forget_heap() noexcept:
-    books.forget()
+    if heap.books:
+        give_books_back(books.forget)
+    else:
+        books.forget()
 
 
 cdef int64_t alive() noexcept nogil:

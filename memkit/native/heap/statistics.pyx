@@ -1,4 +1,10 @@
-"""What the C library and allocators that may take its place tell of themselves, in this process. All sizes are bytes."""
+# distutils: include_dirs = memkit/native/heap
+"""What allocators tell of themselves in this process: the C library's, others in its place, and memkit's books of blocks.
+
+All sizes are bytes.
+"""
+
+from memkit.native.heap.own cimport heap
 
 cdef extern from *:
     """
@@ -34,7 +40,24 @@ cdef extern from *:
         *(void **)&property = dlsym(RTLD_DEFAULT, "MallocExtension_GetNumericProperty");
         return property != NULL && property(name, value) ? 0 : -1;
     }
+
+    /* What the frames of all Python calls take that run. Without a GIL another thread may give its memory back meanwhile. */
+    static size_t memkit_frames(void) {
+        size_t found = 0;
+    #if !defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030F0000
+        PyThreadState *thread = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+        for (; thread != NULL; thread = PyThreadState_Next(thread)) {
+            _PyStackChunk *chunk = thread->datastack_chunk;
+            if (chunk != NULL)
+                found += (char *)thread->datastack_top - (char *)chunk;
+            while (chunk != NULL && (chunk = chunk->previous) != NULL)
+                found += chunk->size;
+        }
+    #endif
+        return found;
+    }
     """
+    size_t memkit_frames()
     bint mallinfo_known "memkit_mallinfo_known"
     void mallinfo "memkit_mallinfo"(size_t *, size_t *) nogil
     int jemalloc "memkit_jemalloc"(const char *, size_t *) nogil
@@ -62,3 +85,13 @@ def other_allocator():
         tcmalloc("tcmalloc.pageheap_unmapped_bytes", &unmapped)
         return "tcmalloc", alive, resident - unmapped
     return None
+
+
+def books():
+    """What memkit needs now to tell blocks of a counted heap apart, all of it resident; 0 where none is counted."""
+    return heap.books
+
+
+def frames():
+    """What the frames of all Python calls take that run; 0 where that is not known, as without a GIL and from 3.15 on."""
+    return memkit_frames()

@@ -14,7 +14,7 @@ import sys
 
 from memkit.native.clock cimport MILLISECOND, now, thread_cpu
 from memkit.native.journal cimport LONGEST_ROW, Journal, journal_flush, journal_t, journal_text
-from memkit.native.meter cimport Meter, meter_read
+from memkit.native.meter cimport Meter, meter_read_whole
 from memkit.native.sampling.limit_counters cimport MOST_COUNTERS, counter_t, counters_close, counters_read
 from memkit.native.sampling.stacks cimport stacks_close, stacks_open, stacks_write
 
@@ -66,7 +66,7 @@ cdef int64_t last_id = 0
 cdef int64_t measure(guard_t *guard) noexcept nogil:
     """Bytes that count against the limit, or -1."""
     if guard.used.count == 0:
-        return meter_read(guard.meter)
+        return meter_read_whole(guard.meter)
     return counters_read(&guard.used, guard.threshold)
 
 

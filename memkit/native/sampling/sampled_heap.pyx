@@ -9,8 +9,8 @@ from memkit.base.errors import MeterError
 from memkit.native.changes cimport changes_t, choose, is_chosen, is_little, size_of_change
 from memkit.native.heap.own cimport (
     ALL_STACKS, MORE_FUNCTIONS, MORE_STACKS, MOST_FUNCTIONS, NO_STACK, STACKS, close_heap, counted, forget_heap,
-    function_text, heap, heap_stack_t, look_for_libraries, mute, open_sampled, own_calloc, own_free,
-    sampling_t, stack_at, unmute,
+    function_text, give_room_back, heap, heap_stack_t, look_for_libraries, mute, open_sampled, own_room, sampling_t, stack_at,
+    unmute,
 )
 from memkit.native.journal cimport NOTHING, Journal, capsule_of, journal_row, journal_t, journal_text, writer_t
 from memkit.native.sampling.layouts cimport find_layout, layout_t, read_code, read_frame, read_string
@@ -285,7 +285,7 @@ cdef class SampledHeap:
         if 0 < len(own_folder) < LONGEST_FOLDER:
             memcpy(folder, <const char *>own_folder, len(own_folder))
             folder_length = len(own_folder)
-        self.state.written = <written_t *>own_calloc(STACKS, sizeof(written_t))
+        self.state.written = <written_t *>own_room(STACKS * sizeof(written_t))
         if self.state.written == NULL:
             raise MeterError(NO_MEMORY)
         self.samples_writer.write, self.samples_writer.whose = write_samples, &self.state
@@ -352,4 +352,4 @@ cdef class SampledHeap:
 
     def __dealloc__(self):
         self.forget()
-        own_free(self.state.written)
+        give_room_back(self.state.written, STACKS * sizeof(written_t))
