@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from memkit.model.heap import Heap as Heap
     from memkit.model.heap import HeapErrors as HeapErrors
     from memkit.model.heap import HeapTotal as HeapTotal
+    from memkit.model.heap import SpanHeap as SpanHeap
     from memkit.model.limit_events import Crossing as Crossing
     from memkit.model.limit_events import Frame as Frame
     from memkit.model.limit_events import Glance as Glance
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from memkit.record.profile import profile as profile
     from memkit.record.recorder import Recorder as Recorder
     from memkit.record.recorder import record as record
+    from memkit.record.spans import carry as carry
     from memkit.record.spans import span as span
     from memkit.record.tracker import Tracker as Tracker
     from memkit.record.tracker import get_used_ram as get_used_ram
@@ -169,7 +171,7 @@ _HOMES = {
     "record.profile": ("LineProfiler", "profile"),
     "model.reader": ("read",),
     "record.recorder": ("Recorder", "record"),
-    "model.heap": ("Heap", "HeapErrors", "HeapTotal"),
+    "model.heap": ("Heap", "HeapErrors", "HeapTotal", "SpanHeap"),
     "model.lines": ("Line",),
     "model.recording": (
         "Process",
@@ -179,7 +181,7 @@ _HOMES = {
         "Unrecorded",
     ),
     "model.sources": ("Source", "module_of", "place_of"),
-    "record.spans": ("span",),
+    "record.spans": ("carry", "span"),
     "record.tracker": ("Tracker", "get_used_ram"),
     "model.tracker_file": ("has_completed_successfully", "has_crashed_gracefully", "has_crashed_ungracefully"),
     "record.trend": ("TimeToLimit",),

@@ -54,7 +54,7 @@ def test_the_measured_process_imports_no_heavy_module(native_only):
         "import sys; before = set(sys.modules); import memkit.run.execute;"
         "print(sorted(name for name in set(sys.modules) - before if not name.startswith(('memkit', '_cython'))))"
     )
-    assert set(eval(run(code))) <= {"__future__", "atexit", "cython_runtime"}
+    assert set(eval(run(code))) <= {"__future__", "_contextvars", "atexit", "cython_runtime"}
 
 
 def test_the_version_is_that_of_the_distribution():

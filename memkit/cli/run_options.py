@@ -7,7 +7,7 @@ import argparse
 from memkit.base.errors import UsageError
 from memkit.base.units import parse_bytes, parse_interval
 from memkit.base.version import VERSION
-from memkit.record.settings import RunSettings, sampling_distance
+from memkit.record.settings import SPANS, RunSettings, sampling_distance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,12 +124,13 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--heap",
-        metavar="sampled[:BYTES]",
+        metavar="sampled[:BYTES]|spans",
         type=_heap,
         default=False,
         help="count what each traced line and call path allocates and frees, by Python's allocators and the C "
         "library's; --calls is implied if nothing else is traced; --heap=sampled estimates it, by the stacks of few "
-        "blocks, one in 512 KiB or in BYTES, at a few per cent of the time",
+        "blocks, one in 512 KiB or in BYTES, at a few per cent of the time; --heap=spans counts it for each memkit.span, "
+        "without tracing",
     )
 
 
@@ -151,6 +152,8 @@ def _add_log_options(parser: argparse.ArgumentParser) -> None:
 def traced(options: argparse.Namespace) -> set[str]:
     """What is traced: lines, calls and heap, which is told by all calls if by nothing else, unless it is sampled."""
     found = {name for name in ("lines", "calls") if getattr(options, name) is not None}
+    if options.heap == SPANS:
+        return found
     if sampling_distance(options.heap) is not None:
         return {*found, "heap"}
     return found if not options.heap else {*(found or {"calls"}), "heap"}

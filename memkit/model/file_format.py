@@ -9,8 +9,15 @@ row          values                                            written
 ``sample``   time, memory, rise, pid                           by the sampler; the rise is how far the peak since the row
                                                                before lay above memory, 0 if it is missing; a missing
                                                                pid is the recorded process
-``span``     id, time, memory, thread, depth, label            when a span begins
-``span_end``  id, time, memory, peak                           when it ends; peak is null where only samples tell
+``span``     id, time, memory, thread, depth, label,           when a span begins; the last, an object, is left out where
+             attributes                                        it has none
+``span_end``  id, time, memory, peak, overlapped, allocated,   when it ends; peak is null where only samples tell; overlapped
+             freed, heap peak                                  is 1 where others were open beside it; the last three where
+                                                               heap is counted by spans
+``span_label``  number, parent, label                          where heap is counted by spans: the first time that a span
+                                                               of this label is inside those of the parent, or of none
+``span_heap``  number, allocated, freed, blocks, blocks        when sums are written: of such a label so far, without what
+             freed, alive at the peak, freed inside            is inside it; the last row of a number holds
 ``function``  number, file, qualified name, first line         the first time that code is traced
 ``source``   file, text                                        before the first function of code that is in no file,
                                                                where its text is known; at the end of each traced

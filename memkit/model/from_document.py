@@ -12,13 +12,14 @@ import re
 import types
 import typing
 import zlib
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from typing import Any
 
 from memkit.base.errors import FormatError
 from memkit.model.file_format import DOCUMENTS
 from memkit.model.recording import Recording
+from memkit.model.row_values import attributes_of
 
 FORMAT = 1
 """The number that a document begins with. It rises where a key means something else, or is no longer there."""
@@ -80,6 +81,7 @@ def recording_of(document: dict[str, Any], source: str | None = None) -> Recordi
     values["ending"] = _ending(document["ending"])
     values["processes"] = [{**each, "ending": _ending(each["ending"])} for each in document["processes"]]
     values["calls"] = [_call(each) for each in document.get("calls", ())]
+    values["spans"] = [{**each, "attributes": ()} for each in document.get("spans", ())]
     types_of = _hints(Recording)
     known = {
         field.name: _value(types_of[field.name], values[field.name])
@@ -87,6 +89,9 @@ def recording_of(document: dict[str, Any], source: str | None = None) -> Recordi
         if field.name in values and field.name not in ("source", "replaced")
     }
     recording = Recording(**known, source=source)
+    given = [attributes_of(each.get("attributes")) for each in document.get("spans", ())]
+    spans = tuple(span._replace(attributes=attributes) for span, attributes in zip(recording.spans, given))
+    recording = replace(recording, spans=spans)
     ids: set[int] = set()
     for call in recording.calls:
         if call.parent is not None and call.parent not in ids:

@@ -14,14 +14,14 @@ from memkit.model import heap, old_rows
 from memkit.model.call_tally import Tally
 from memkit.model.calls import Function
 from memkit.model.ending import End, Ending, Exit, child_ending, ending_of
-from memkit.model.highest import Highest
 from memkit.model.limit_events import Crossing, Frame, GroupUse, Stack, StackSnapshot, the_programs
 from memkit.model.lines import Line, added_up
 from memkit.model.metadata import About
 from memkit.model.oom_evidence import OutOfMemory, evidence_of, set_limit_of
 from memkit.model.overhead import MIXED, Cost, Tracing
-from memkit.model.recording import Process, Recording, Sample, Span, Total, Unrecorded
+from memkit.model.recording import Process, Recording, Sample, Total, Unrecorded
 from memkit.model.row_values import SHAPES, check
+from memkit.model.spans import Spans
 from memkit.system.limit import Limit
 
 _Sums = tuple[int, int, int, int, int, int | None, int | None, int, int | None]
@@ -52,8 +52,7 @@ class Rows:
         self._snapshot: int | None = None  # when stacks were read as memory rose
         self._last_seen: list[Stack] = []
         self._names: dict[int, str] = {}
-        self._spans: dict[int, tuple[int, int, int, int, str]] = {}
-        self._ends: dict[int, tuple[int, int, int | None]] = {}
+        self._spans = Spans()
         self._functions: dict[int, Function] = {}
         self._sources: dict[str, str] = {}
         self._lines: dict[tuple[int, int], _Sums] = {}
@@ -104,12 +103,6 @@ class Rows:
     def _sampled(self, time: Any, memory: Any, rise: Any = 0, pid: Any = None) -> None:
         sample = self._sample(time, memory, rise, pid)
         (self._samples if sample.pid == self.about.pid else self._others).append(sample)
-
-    def _span_begin(self, id: Any, time: Any, memory: Any, thread: Any, depth: Any, label: Any, *_: Any) -> None:
-        self._spans[id] = (time, memory, thread, depth, label)
-
-    def _span_end(self, id: Any, time: Any, memory: Any, peak: Any, *_: Any) -> None:
-        self._ends[id] = (time, memory, peak)
 
     def _function(self, number: Any, file: Any, name: Any, line: Any, *_: Any) -> None:
         self._functions[number] = Function(file, name, line)
@@ -272,7 +265,7 @@ class Rows:
             unrecorded=tuple(each for each in self._unrecorded.values() if each.pid not in recorded),
             waited_for=self._waited_for,
             lines=self._all_lines(),
-            spans=self._all_spans(),
+            spans=self._spans.found(self._samples),
             processes=processes,
             mapped=tuple(self._mapped),
             group=tuple(self._group),
@@ -287,6 +280,7 @@ class Rows:
             calls=self._calls.calls(self._functions, self._heap.of_calls()),
             heap=self._heap.total,
             balances=self._heap.balances,
+            span_heaps=self._heap.spans,
             given=self._calls.given(self._functions),
             call_tracing=self._how_calls_were_traced(),
             greenlets=self._greenlets,
@@ -314,17 +308,6 @@ class Rows:
         if self._call_tracing is None:
             return None
         return Tracing(*self._call_tracing[:-1], self._calls.entered, self._call_reads, *self._age(), self._call_tracing[-1])
-
-    def _all_spans(self) -> tuple[Span, ...]:
-        spans, highest = [], None
-        for id, (start, before, thread, depth, label) in self._spans.items():
-            end, after, peak = self._ends.get(id, (None, None, None))
-            if peak is None:
-                highest = highest or Highest((each.time, each.memory) for each in self._samples)
-                peak = highest.within(start, end)
-            top = max(before if peak is None else peak, before, after or 0)
-            spans.append(Span(label, thread, depth, start, end, before, after, top))
-        return tuple(spans)
 
     def _named(self, stack: Stack) -> Stack:
         return stack._replace(name=stack.name or self._names.get(stack.thread))
@@ -375,8 +358,8 @@ TAKE: dict[str, Callable[..., None]] = {
     "call_reads": Rows._was_read_at_calls,
     "greenlets": Rows._greenlets_mixed,
     "sums": Rows._summed_up,
-    "span": Rows._span_begin,
-    "span_end": Rows._span_end,
+    "span": lambda rows, *values: rows._spans.begin(*values),
+    "span_end": lambda rows, *values: rows._spans.end(*values),
     "mapped": lambda rows, time, size, *_: rows._mapped.append((time, size)),
     "group": lambda rows, *values: rows._group.append(GroupUse(*values[:7])),
     "limit": Rows._limit,

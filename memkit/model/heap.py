@@ -137,6 +137,15 @@ def together(totals: Iterable[HeapTotal | None]) -> HeapTotal | None:
     return least._replace(**sums, elsewhere=reduce(Heap.plus, (total.elsewhere for total in found)))
 
 
+class SpanHeap(NamedTuple):
+    """What spans of one label allocated that were inside the same others, without what spans inside them did."""
+
+    labels: tuple[str, ...]
+    """The label, and those of the spans around it, the outermost first."""
+    heap: Heap
+    """``temporary`` is what was freed in the span that allocated it. What is freed once a span is over counts here, too."""
+
+
 class HeapCounts:
     """The rows of a heap as a reader meets them; the last one of a site holds."""
 
@@ -150,6 +159,8 @@ class HeapCounts:
         self._sites: dict[tuple[int | None, int | None], tuple[int, ...]] = {}  # by call and line: the sums of its row
         self._balances: dict[str, Balance] = {}  # the last of each moment
         self._errors: dict[tuple[int | None, int | None], tuple[int, ...]] = {}
+        self._labels: dict[int, tuple[str, ...]] = {}  # of spans, by number
+        self._spans: dict[int, tuple[int, ...]] = {}  # by number of the label: the sums of its row
         self._below: list[tuple[int, int | None, int, int, int]] = []  # lines of a function below a line
 
     def begin(
@@ -180,6 +191,16 @@ class HeapCounts:
     def take_lines(self, base: int, parent: int | None, function: int, first: int, count: int, *_: object) -> None:
         """Keep which numbers the lines of a function have below another line, which has a lower one."""
         self._below.append((base, parent, function, first, count))
+
+    def take_label(self, number: int, parent: int | None, label: str, *_: object) -> None:
+        """Keep the number of a label of spans inside those of another. KeyError where that is not known."""
+        self._labels[number] = (*(() if parent is None else self._labels[parent]), label)
+
+    def take_span(self, number: int, *sums: int) -> None:
+        """Keep the sums of spans. TypeError for a row that is damaged."""
+        if len(sums) < _SPAN_SUMS:
+            raise TypeError(sums)
+        self._spans[number] = sums
 
     def take_total(self, alive: int, peak: int, copies: int, unbooked: int, mapped: int = 0, *errors: int) -> None:
         """Keep what there is in all."""
@@ -220,6 +241,16 @@ class HeapCounts:
             alive_error=alive_error,
             peak_error=peak_error,
         )
+
+    @property
+    def spans(self) -> tuple[SpanHeap, ...]:
+        """What spans allocated, by their labels."""
+        found = []
+        for number, (allocated, freed, blocks, blocks_freed, at_peak, inside, *_) in self._spans.items():
+            if number in self._labels:  # else its row was lost
+                sums = Heap(allocated, freed, at_peak, inside, blocks, blocks_freed)
+                found.append(SpanHeap(self._labels[number], sums))
+        return tuple(sorted(found))
 
     @property
     def _none(self) -> Heap:
@@ -265,6 +296,8 @@ class HeapCounts:
 
 _SUMS = 7
 """Of a ``heap`` row: allocated, freed, blocks, blocks freed, alive at the peak, temporary in the call and in the line."""
+_SPAN_SUMS = 6
+"""Of a ``span_heap`` row: allocated, freed, blocks, blocks freed, alive at the peak, freed inside."""
 _ERRORS = len(HeapErrors._fields)
 
 TAKE = {
@@ -273,5 +306,7 @@ TAKE = {
     "heap_errors": HeapCounts.take_errors,
     "heap_lines": HeapCounts.take_lines,
     "heap_total": HeapCounts.take_total,
+    "span_label": HeapCounts.take_label,
+    "span_heap": HeapCounts.take_span,
     "balance": HeapCounts.take_balance,
 }

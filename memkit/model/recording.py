@@ -15,7 +15,7 @@ from memkit.base.units import show_bytes
 from memkit.model.calls import LIBRARIES, Call, Function, Given, by_function, by_thread, fold, matcher, walk
 from memkit.model.columns import columns
 from memkit.model.ending import Ending
-from memkit.model.heap import HeapTotal
+from memkit.model.heap import HeapTotal, SpanHeap
 from memkit.model.limit_events import METERED, Crossing, GroupUse, StackSnapshot
 from memkit.model.limit_events import Frame as Frame
 from memkit.model.limit_events import Stack as Stack
@@ -110,6 +110,8 @@ class Recording:
     balances: tuple[Balance, ...] = ()
     """What resident memory was made of, where heap was counted: of each process near its peak, if that took long enough,
     and at its end, in order of time. One without rows could not be taken; its ``notes`` say why."""
+    span_heaps: tuple[SpanHeap, ...] = ()
+    """What spans allocated, by their labels, where heap was counted by spans."""
     tracing: Tracing | None = None
     """None where no lines were traced."""
     calls: tuple[Call, ...] = ()

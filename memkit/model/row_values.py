@@ -43,8 +43,10 @@ _IS: dict[str, Callable[[Any], bool]] = {
 }
 SHAPES = {
     "sample": "tiiI",
-    "span": "itiIts",
-    "span_end": "itiI",
+    "span": "itiItsx",
+    "span_end": "itiIiiii",
+    "span_label": "iIs",
+    "span_heap": "iiiiiii",
     "function": "issl",
     "source": "ss",
     "line": "iliiiiiIIiI",
@@ -117,3 +119,15 @@ def check(values: Iterable[Any], shape: Iterable[str]) -> None:
     for value, kind in zip(values, shape):
         if not _KNOWN[kind](value):
             raise TypeError(value)
+
+
+def attributes_of(values: Any) -> tuple[tuple[str, str | int | float | bool | None], ...]:
+    """The attributes of a span, as a row or a document has them. TypeError for what are none."""
+    if values is None:
+        return ()
+    if not isinstance(values, dict):
+        raise TypeError(values)
+    for value in values.values():
+        if not (value is None or isinstance(value, (str, bool)) or is_number(value)):
+            raise TypeError(value)
+    return tuple(values.items())

@@ -22,10 +22,20 @@ if TYPE_CHECKING:
     class Spans(Protocol):
         """What writes the spans of one recording."""
 
-        def begin(self, label: str, thread: int, depth: int) -> int: ...
-        def end(self, number: int) -> None: ...
+        def begin(self, label: str, thread: int, depth: int, attributes: dict[str, Any] | None) -> int: ...
+        def end(
+            self, number: int, overlapped: bool, heap: tuple[int, int, int] | None
+        ) -> tuple[int, int | None, int] | None: ...
         def begin_call(self) -> tuple[Any, int, int | None]: ...  # the first is the engine's
         def end_call(self, label: str, begun: tuple[Any, int, int | None], *, even_if_unchanged: bool) -> None: ...
+
+    class SpanHeap(Protocol):
+        """What counts the heap by spans."""
+
+        def pause(self) -> None: ...
+        def begin(self) -> None: ...
+        def enter(self, label: str) -> tuple[int, int]: ...
+        def exit(self, number: int, outer: int) -> tuple[int, int, int] | None: ...
 
     class Active(Protocol):
         """A recorder, tracker, monitor or event log."""
@@ -69,6 +79,12 @@ class Process:
 process = Process()
 recorders: list[ActiveRecorder] = []
 """Recorders that are recording, the oldest first. Spans and traced lines go into all of these."""
+span_heap: SpanHeap | None = None
+"""What counts the heap by spans, while a recording does."""
+open_spans: dict[Any, None] = {}
+"""Spans that are open, of all contexts."""
+lone_spans: dict[Any, None] = {}
+"""Those of them beside which no other has been open yet: each is around the next."""
 others: list[Active] = []
 """Trackers, monitors and event logs that are running."""
 lock = _thread.RLock()  # reentrant: a signal handler may start or stop a recording
@@ -80,6 +96,13 @@ _FORK_WARNS = sys.version_info >= (3, 12)  # Python warns if other threads exist
 def everything() -> list[Active]:
     """All that is running."""
     return [*recorders, *others]
+
+
+def leave_heap(heap: SpanHeap | None) -> None:
+    """The heap is counted by spans no longer, if it was by this."""
+    global span_heap
+    if heap is not None and span_heap is heap:
+        span_heap = None
 
 
 def may_reset(wanted: bool) -> bool:
@@ -165,8 +188,11 @@ def _resume() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global lock, _forking
+    global lock, _forking, span_heap
+    span_heap = None
     _forking = None  # the parent's delayed resume is not this process's
+    open_spans.clear()  # those of other threads are not this process's
+    lone_spans.clear()
     followed: list[Any] = [each for each in everything() if getattr(each, "follow", False)]
     for each in everything():
         each.after_fork_in_child()

@@ -62,20 +62,19 @@ def record(
     trace line by line: a function, class or module, a name such as ``"package.module:function"`` or ``"file.py"``, or a list
     of these (see ``memkit.tracing.targets``). ``calls``: True for all calls, or targets as for ``lines``, to trace what
     these call; ``c_calls``: whether functions in C are calls of their own. ``heap``: whether to count what each of these
-    allocates and frees by Python's allocators and the C library's; of all calls if none is named. ``"sampled"``, or
-    ``"sampled:128KiB"``, estimates it from the stacks of few blocks, one in so many bytes. ``children``: whether to record
-    the processes that this one starts, and their total, too. ``peak_reset``: whether the kernel's high-water mark may be
-    reset; if not, a peak
-    between two samples is exact only if it is the highest so far. ``follow``: whether Python programs that this one forks
-    or spawns record themselves into the same file, with lines and calls; it needs a ``path``. ``limit``: bytes, text
-    such as ``"2GiB"``, or a share such as ``"80%"`` of what really limits memory. When memory reaches it, the stacks of all
-    threads and what is traced are written at once, then comes ``on_limit``: ``"report"`` (nothing more), ``"raise"``
-    (``MemoryError`` in whatever the main thread runs) or ``"stop"`` (the process ends at once, with exit code 86). Only this
-    process is watched, unless the meter is ``"cgroup"`` or the share one of a control group's limit.
+    allocates and frees by Python's allocators and the C library's; of all calls if none is named. ``"spans"`` counts it for
+    ``memkit.span``, without tracing; ``"sampled"`` or ``"sampled:128KiB"`` estimates it by the stacks of few blocks.
+    ``children``: whether to record the processes that this one starts too, and their total. ``peak_reset``: whether the
+    kernel's high-water mark may be reset; if not, a peak between two samples is exact only if it is the highest so far.
+    ``follow``: whether Python programs that this one forks or spawns record themselves into the same file, with lines and
+    calls; it needs a ``path``. ``limit``: bytes, text such as ``"2GiB"``, or a share such as ``"80%"`` of what really
+    limits memory. When memory reaches it, all stacks and what is traced are written, then comes ``on_limit``: ``"report"``
+    (nothing more), ``"raise"`` (``MemoryError`` in whatever the main thread runs) or ``"stop"`` (the process ends at once,
+    with exit code 86). Only this process is watched, unless the meter is ``"cgroup"`` or the share one of a control group's
+    limit.
 
-    Raises ``UsageError`` for arguments that make no sense, ``MeterError`` if the meter cannot be read, and when the
-    recording ends ``JournalError`` if rows were lost, to a full disk for instance. Source: the kernel files named in
-    ``memkit.native.meter``, or psutil.
+    Raises ``UsageError`` for arguments that make no sense, ``MeterError`` if the meter cannot be read, and at the end
+    ``JournalError`` if rows were lost, to a full disk for instance. Source: the kernel's files, see ``memkit.native.meter``.
     """
     settings = Settings(**locals())
     settings.lines, settings.calls = resolve.checked_targets(lines, "lines"), resolve.checked_targets(calls, "calls")
@@ -238,6 +237,7 @@ class Recorder:
             self._environment.restore()
             self._environment = None
         if self._tracing is not None:
+            active.leave_heap(self._tracing.span_heap)
             self._tracing.stop()
         if not self.is_mine:  # forked by C code, which runs no hooks: a lock may be held for ever
             return
@@ -261,6 +261,7 @@ class Recorder:
         meter = self._meter if isinstance(self._meter, engine.Meter) else engine.Meter("rss")
         self._tracing = TracingSession(self._journal, self._sampler, meter, self.started, self._is_child, self.is_brief)
         self._tracing.trace(self._line_targets, self._call_targets, self._settings.c_calls, self._counting)
+        active.span_heap = self._tracing.span_heap or active.span_heap
 
     def trace(self, function: Target) -> None:
         """Trace the lines of a function, method or class: from now on, or from the next start."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from memkit.base.errors import MeterError, UsageError
 from memkit.base.shadows import StandardModules
+from memkit.record.settings import SPANS
 from memkit.system import engine
 
 TYPE_CHECKING = False
@@ -79,7 +80,7 @@ def prepare_heap() -> None:
     Raises ``MeterError`` if another recording counts the heap already, before the file is touched.
     """
     with StandardModules(), engine.compiled("counting of allocations"):
-        from memkit.native.heap import heap_sums
+        from memkit.native.heap import heap_sums, span_heap  # noqa: F401
         from memkit.tracing import balances  # noqa: F401
 
     heap_sums.check()
@@ -90,11 +91,13 @@ def calls_for(settings: Settings) -> Targets | bool | None:
     return (settings.every_call and can_trace("calls")) or targets_for(settings.calls, "calls")
 
 
-def heap_for(settings: Settings) -> bool | int:
+def heap_for(settings: Settings) -> bool | int | str:
     """Whether heap is to be counted: True for every block, a number for one byte in so many on average, False for none.
 
-    Raises ``UsageError`` or ``MeterError`` where that cannot be.
+    Text is for what is counted by spans. Raises ``UsageError`` or ``MeterError`` where that cannot be.
     """
+    if settings.heap == SPANS and can_trace("heap"):
+        return SPANS
     return bool(settings.heap) if settings.sampled is None or not can_trace("heap") else settings.sampled
 
 

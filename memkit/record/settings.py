@@ -46,7 +46,7 @@ class Settings:
     @property
     def every_call(self) -> bool:
         """Whether all calls are to be traced: a heap is told by something."""
-        counted = bool(self.heap) and self.sampled is None
+        counted = bool(self.heap) and self.sampled is None and self.heap != SPANS
         return self.calls is True or (counted and not self.calls and not self.lines)
 
     @property
@@ -108,6 +108,8 @@ class Settings:
 
 
 SAMPLED = "sampled"
+SPANS = "spans"
+"""The setting of a heap that is counted by spans, without tracing."""
 DISTANCE = 512 << 10
 """Bytes from one that is sampled to the next, on average, where nothing else was asked for."""
 _DISTANCES = range(64, (1 << 30) + 1)
@@ -118,11 +120,11 @@ def sampling_distance(heap: bool | str) -> int | None:
 
     Raises ``UsageError`` for what is no setting of ``heap``.
     """
-    if isinstance(heap, bool):
+    if isinstance(heap, bool) or heap == SPANS:
         return None
     kind, colon, size = heap.partition(":") if isinstance(heap, str) else ("", "", "")
     if kind != SAMPLED or (colon and not size):
-        raise UsageError(f"heap {heap!r}: every block is counted without a value; else write sampled, or sampled:128KiB")
+        raise UsageError(f"heap {heap!r}: every block is counted without a value; or write sampled, sampled:64KiB or spans")
     distance = parse_bytes(size) if colon else DISTANCE
     if distance not in _DISTANCES:
         raise UsageError(f"heap {heap!r}: a byte can be sampled in 64 bytes to 1 GiB, on average")

@@ -1,7 +1,12 @@
-"""Spans: named stretches of time, written into every recording that is running."""
+"""Spans: named stretches of time, written into every recording that is running.
+
+A span belongs to a context, as ``contextvars`` has them, and not to a thread: it is around what its task, the tasks that
+this one begins and ``asyncio.to_thread`` do, however tasks take turns.
+"""
 
 from __future__ import annotations
 
+import _contextvars
 import _thread
 import itertools
 
@@ -13,12 +18,12 @@ from memkit.system import engine
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import ParamSpec, TypeVar
+    from typing import Any, ParamSpec, TypeVar
 
     P = ParamSpec("P")
     R = TypeVar("R")
 
-_local = _thread._local()
+_innermost: _contextvars.ContextVar[_Open | None] = _contextvars.ContextVar("memkit span", default=None)
 
 
 class span:
@@ -26,62 +31,193 @@ class span:
 
     ::
 
-        with memkit.span("load"):
+        with memkit.span("load", table="orders"):
             table = load()
 
-    Each recording that is running gets the label, when the span began and ended, memory before and after, and the
-    peak in between; an exception or a kill does not lose it. Where nothing is recorded a span costs next to nothing. Spans
-    nest, and each thread has its own nesting. Raises ``TypeError`` if ``label`` is not a string.
+    Each recording that is running gets the label, the attributes, when the span began and ended, memory before and after,
+    and the peak in between; an exception or a kill does not lose it. Where nothing is recorded a span costs next to nothing.
+    Spans nest, in each context of ``contextvars``: a span is around what its task awaits, around the tasks that are begun in
+    it and around ``asyncio.to_thread``. Around what an executor or a thread does it is where that is given
+    ``memkit.carry(function)``. Attributes are text, numbers, true or false, or None.
+
+    Once a span has ended, what was measured is known of it: ``growth``, ``rise`` and ``duration``, and with ``heap="spans"``
+    ``allocated``, ``freed``, ``kept`` and ``heap_peak``. Each is None where it is not known. Raises ``TypeError`` if
+    ``label`` is not a string, or for an attribute of another kind.
     """
 
-    def __init__(self, label: str) -> None:
+    growth: int | None = None
+    """Bytes that the process grew by, whoever made it grow."""
+    rise: int | None = None
+    """Bytes by which the process's peak was above memory when it began; None where only samples tell."""
+    duration: int | None = None
+    """Nanoseconds."""
+    overlapped: bool | None = None
+    """Whether other spans were open meanwhile that are neither around it nor inside it: the process grew by theirs, too."""
+    allocated: int | None = None
+    """Bytes that were allocated under it, and under the spans inside it; with ``heap="spans"``, as all below."""
+    freed: int | None = None
+    """What of that was freed before it ended, wherever that was."""
+    heap_peak: int | None = None
+    """The most of it that was alive at once. What others allocate meanwhile does not count, nor what was there before."""
+
+    def __init__(self, label: str, **attributes: str | float | bool | None) -> None:
         if not isinstance(label, str):
             raise TypeError(f"a span's label is text, not {label!r}: write memkit.span('load')")
         self.label = label
+        self.attributes = attributes
+        self._texts = {name: _text(name, value) for name, value in attributes.items()} if attributes else None
         self._open: list[_Open] = []
 
+    @property
+    def kept(self) -> int | None:
+        """What was allocated under it and was still alive when it ended."""
+        return None if self.allocated is None or self.freed is None else self.allocated - self.freed
+
     def __enter__(self) -> span:
-        nesting = _nesting()
-        thread, depth = _thread.get_native_id(), len(nesting)
-        begun = [(each.spans, each.spans.begin(self.label, thread, depth)) for each in list(active.recorders)]
-        one = _Open(nesting, begun)
-        nesting.append(one)
-        self._open.append(one)
+        recorders = active.recorders
+        if not recorders:
+            self._open.append(_UNRECORDED)
+            return self
+        heap = active.span_heap
+        if heap is not None:  # what this allocates is not the program's
+            heap.pause()
+        try:
+            one = _Open(_innermost.get())
+            thread, depth = _thread.get_native_id(), one.depth
+            one.begun = [(each.spans, each.spans.begin(self.label, thread, depth, self._texts)) for each in list(recorders)]
+            _mark_overlapping(one)
+            _innermost.set(one)
+            self._open.append(one)
+            if heap is not None:
+                one.heap = heap, heap.enter(self.label)
+        finally:
+            if heap is not None:
+                heap.begin()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        nesting = _nesting()
-        # Several threads may be inside one span object, and a generator may end in another thread than it began in.
-        one = next((each for each in self._open[::-1] if each.nesting is nesting), None) or self._open[-1]
+    def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:  # a tuple would count
+        one = self._ending()
+        if not one.begun:
+            return
+        heap, numbers = one.heap or (None, None)
+        if heap is not None:
+            heap.pause()
+        try:
+            if numbers is not None and heap is not None:
+                one.sums = heap.exit(*numbers)
+            self._end(one)
+        finally:
+            if heap is not None:
+                heap.begin()
+
+    def _ending(self) -> _Open:
+        """The one that ends: that of this context, if several are inside one span object."""
+        if len(self._open) == 1:
+            return self._open.pop()
+        around = _innermost.get()
+        while around is not None and around not in self._open:
+            around = around.around
+        one = around or next((each for each in self._open[::-1] if each.thread == _thread.get_ident()), self._open[-1])
         self._open.remove(one)
-        one.nesting.remove(one)
+        return one
+
+    def _end(self, one: _Open) -> None:
+        one.over = True
+        active.open_spans.pop(one, None)
+        if not one.overlapped:
+            active.lone_spans.pop(one, None)
+        if _innermost.get() is one:  # a generator may end in another context than it began in
+            _innermost.set(one.open_around())
+        self.overlapped = one.overlapped
+        self.allocated, self.freed, self.heap_peak = one.sums or (None, None, None)
         for spans, number in one.begun:
-            spans.end(number)
+            found = spans.end(number, one.overlapped, one.sums)
+            if found is not None:
+                self.growth, self.rise, self.duration = found
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         from memkit.base.decorators import decorated
 
-        wrapped: Callable[P, R] = decorated(function, lambda: span(self.label))
+        wrapped: Callable[P, R] = decorated(function, lambda: span(self.label, **self.attributes))
         return wrapped
 
 
 class _Open:
-    """A span that has begun: the open spans of its thread, and its number in each recording."""
+    """A span that has begun, inside ``around``, with its number in each recording."""
 
-    __slots__ = ("begun", "nesting")
+    __slots__ = ("around", "begun", "depth", "heap", "over", "overlapped", "sums", "thread")
 
-    def __init__(self, nesting: list[_Open], begun: list[tuple[active.Spans, int]]) -> None:
-        self.nesting, self.begun = nesting, begun
+    def __init__(self, around: _Open | None) -> None:
+        self.over = self.overlapped = False
+        self.around: _Open | None = around
+        self.around = around = self.open_around()
+        self.depth: int = 0 if around is None else around.depth + 1
+        self.thread = _thread.get_ident()
+        self.begun: list[tuple[active.Spans, int]] = []
+        self.heap: tuple[active.SpanHeap, tuple[int, int]] | None = None
+        self.sums: tuple[int, int, int] | None = None
+
+    def open_around(self) -> _Open | None:
+        """The innermost that is still open around it."""
+        around = self.around
+        while around is not None and around.over:
+            around = around.around
+        return around
 
 
-def _nesting() -> list[_Open]:
-    """The open spans of this thread, the outermost first."""
-    nesting: list[_Open]
-    try:
-        nesting = _local.nesting
-    except AttributeError:
-        nesting = _local.nesting = []
-    return nesting
+_UNRECORDED = _Open(None)
+
+
+def _mark_overlapping(one: _Open) -> None:
+    """Find out whether others are open that are not around one that begins: neither can tell its memory from theirs.
+
+    Those for which that is not so yet are around each other, so that there are few. Each step is atomic: of two that begin
+    at the same time, the one that is open second sees the first.
+    """
+    alone, opened = active.lone_spans, active.open_spans
+    alone[one] = opened[one] = None
+    around = []
+    each = one.open_around()
+    while each is not None:
+        around.append(each)
+        each = each.open_around()
+    if len(opened) > len(around) + 1:
+        for other in list(alone):
+            if other not in around:
+                other.overlapped = True
+                alone.pop(other, None)
+
+
+def _text(name: str, value: object) -> str | int | float | bytes | None:
+    """The value of an attribute, as a row has it. Raises ``TypeError`` for one that no row can have."""
+    if isinstance(value, bool):
+        return b"true" if value else b"false"
+    if value is None or isinstance(value, (str, int)) or (isinstance(value, float) and value - value == 0):
+        return value
+    if isinstance(value, float):  # none that JSON has
+        return repr(value)
+    raise TypeError(f"a span's attributes are text or numbers, not {name}={value!r}: write {name}=str(...)")
+
+
+def carry(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that runs in the context of this moment, and so in the spans that are open now, in whichever thread.
+
+    ::
+
+        with memkit.span("request"):
+            executor.submit(memkit.carry(parse), text)
+
+    Threads and executors begin with no context of who gave them their work; ``asyncio.to_thread`` does. Each call has a copy
+    of the context, as ``contextvars.copy_context`` makes it. Raises ``TypeError`` for what cannot be called.
+    """
+    if not callable(function):
+        raise TypeError(f"{function!r} cannot be called: write memkit.carry(function), without arguments")
+    context = _contextvars.copy_context()
+
+    def carried(*args: P.args, **kwargs: P.kwargs) -> R:
+        return context.copy().run(function, *args, **kwargs)
+
+    return carried
 
 
 class SpanRows:
@@ -96,34 +232,44 @@ class SpanRows:
         self._scoped = scoped
         self._began = began
         self._numbers = itertools.count()
-        self._scopes: dict[int, engine.Scope | None] = {}  # of the spans that are open
+        self._open: dict[int, tuple[engine.Scope | None, int, int]] = {}  # with memory and time when they began
         self._ended = False
 
     def end_all(self) -> None:
         """Write no more: the recording has ended."""
         self._ended = True
-        self._scopes.clear()
+        self._open.clear()
 
-    def begin(self, label: str, thread: int, depth: int) -> int:
+    def begin(self, label: str, thread: int, depth: int, attributes: dict[str, Any] | None = None) -> int:
         """Write that a span begins, and return the number to give to ``end``."""
         number = next(self._numbers)
         scope = engine.Scope() if self._scoped else None
         memory = self._memory()
         if memory is None:  # a plugin's meter failed: leave the span out
             return number
-        self._scopes[number] = scope
-        self._journal.text(file_format.row("span", number, self._elapsed(), memory, thread, depth, label))
+        now = self._elapsed()
+        self._open[number] = scope, memory, now
+        more = () if attributes is None else (attributes,)
+        self._journal.text(file_format.row("span", number, now, memory, thread, depth, label, *more))
         return number
 
-    def end(self, number: int) -> None:
-        """Write that a span has ended, unless its recording has ended before."""
-        if self._ended or number not in self._scopes:
-            return
-        scope = self._scopes.pop(number)
-        memory = self._memory()
+    def end(
+        self, number: int, overlapped: bool = False, heap: tuple[int, int, int] | None = None
+    ) -> tuple[int, int | None, int] | None:
+        """Write that a span has ended, and return its growth, rise and duration; None if its recording has ended before.
+
+        ``heap`` is what was allocated under it, what was freed of that, and the most of it that was alive.
+        """
+        if self._ended or number not in self._open:
+            return None
+        scope, before, began = self._open.pop(number)
+        memory, now = self._memory(), self._elapsed()
         peak = scope.close() if scope is not None else None
-        if memory is not None:
-            self._journal.text(file_format.row("span_end", number, self._elapsed(), memory, peak))
+        if memory is None:
+            return None
+        more = (int(overlapped), *heap) if heap is not None else (1,) if overlapped else ()
+        self._journal.text(file_format.row("span_end", number, now, memory, peak, *more))
+        return memory - before, None if peak is None else max(peak, before, memory) - before, now - began
 
     def begin_call(self) -> tuple[engine.Scope | None, int, int | None]:
         """The state at the beginning of a call, to give to ``end_call``: scope, time and memory."""

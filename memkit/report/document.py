@@ -57,7 +57,8 @@ def document(recording: memkit.Recording) -> Iterator[str]:
         "total_peak": recording.together,
         "unrecorded": [each._asdict() for each in recording.unrecorded],
         "waited_for": recording.waited_for,
-        "spans": [{**span._asdict(), "growth": span.growth, "rise": span.rise} for span in recording.spans],
+        "spans": [_span(span) for span in recording.spans],
+        "span_heaps": [{"labels": each.labels, "heap": _of_heap(each.heap)} for each in recording.span_heaps],
     }
     yield json.dumps(head, indent=1)[:-2]
     yield from _array("calls", map(_call, recording.calls))
@@ -71,6 +72,11 @@ def _call(call: memkit.Call) -> dict[str, Any]:
     alone = call.alone and {"rise": call.alone[0], "rises": call.alone[1]}
     handed = call.handed and {"home": call.handed.home, "root": call.handed.root._asdict()}
     return {**call._asdict(), "function": call.function._asdict(), "handed": handed, "alone": alone, **_heaps(call)}
+
+
+def _span(span: memkit.Span) -> dict[str, Any]:
+    known = {"attributes": dict(span.attributes), "growth": span.growth, "rise": span.rise, "kept": span.kept}
+    return {**span._asdict(), **known}
 
 
 def _heaps(row: memkit.Line | memkit.Call) -> dict[str, Any]:

@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from memkit.base.protocols import Sampler
     from memkit.native.heap.heap_sums import HeapSums
+    from memkit.native.heap.span_heap import SpanHeap
     from memkit.native.sampling.sampled_heap import SampledHeap
     from memkit.system.engine import Journal, Meter
     from memkit.tracing.balances import Balances
@@ -54,16 +55,21 @@ class TracingSession:
         self._functions = Functions(journal)
         self._tracers: list[Tracer] = []
         self.lines: LineTracer | None = None
-        self._heap: HeapSums | SampledHeap | None = None
+        self._heap: HeapSums | SampledHeap | SpanHeap | None = None
+        self.span_heap: SpanHeap | None = None
+        """What counts the heap by spans, if that is so."""
         self._sampled: int | None = None
         self._balances: Balances | None = None
 
-    def trace(self, lines: Targets | None, calls: Targets | bool | None, builtins: bool, heap: bool | int) -> None:
+    def trace(self, lines: Targets | None, calls: Targets | bool | None, builtins: bool, heap: bool | int | str) -> None:
         """Trace lines and calls of what is wanted, and count by these what is allocated and freed if ``heap`` is True.
 
-        A number is the mean distance in bytes of what is sampled instead, by stacks that are read and not traced.
+        A number is the mean distance in bytes of what is sampled instead, by stacks that are read and not traced. Text is
+        for what is counted by spans.
         """
-        if heap:
+        if isinstance(heap, str):
+            self._count_by_spans()
+        elif heap:
             self._sampled = None if heap is True else heap
             self._count(bool(calls), bool(lines))
         try:
@@ -90,16 +96,30 @@ class TracingSession:
             calls, lines = True, False
             self._heap = SampledHeap(self._sampled, _seed(), file_format.quote(own_code.PACKAGE)[:-1])
         self._heap.start()
+        self._write_what_counts(calls, lines)
+        if self._sampled is not None:
+            self._sampler.flush_also(self._writers())
+
+    def _count_by_spans(self) -> None:
+        """Begin to count what is allocated, by spans, but for this thread."""
+        with engines.compiled("counting of allocations"):
+            from memkit.native.heap.span_heap import SpanHeap
+        journal = self._journal
+        self._heap = self.span_heap = SpanHeap(lambda *names: journal.text(file_format.row("span_label", *names)))
+        self._heap.start()
+        self._write_what_counts(False, False)
+        self._sampler.flush_also(self._writers())
+
+    def _write_what_counts(self, calls: bool, lines: bool) -> None:
+        assert self._heap is not None
         whose = self._heap.counted
         why_not = preload.why_absent(whose)
         self._journal.text(file_format.row("heap_counting", whose, int(calls), int(lines), why_not, self._sampled))
-        if self._sampled is not None:
-            self._sampler.flush_also(self._writers())
 
     @property
     def _by_tracers(self) -> bool:
         """Whether the tracers say where each thread is for what is counted."""
-        return self._heap is not None and self._sampled is None
+        return self._heap is not None and self._sampled is None and self.span_heap is None
 
     def trace_lines(self, wanted: Targets) -> None:
         """Trace the lines of what is wanted."""
@@ -177,7 +197,7 @@ class TracingSession:
             tracer.close()
         self._tracers.clear()
         raised = self._balances and self._balances.raised
-        self._heap = self._balances = None
+        self._heap = self._balances = self.span_heap = None
         if raised:
             raise raised
 

@@ -24,6 +24,7 @@ USES = (
     "lines",
     "calls",
     "heap",
+    "heap by spans",
     "event log",
     "pymemtrace",
     "balance",
@@ -79,14 +80,20 @@ def references():
         work()
 
 
+def by_spans():
+    with memkit.record(heap="spans"), memkit.span("work"):
+        work()
+
+
 def balance():
     for note in memkit.balance().notes:
         if "cannot be" in note or "needs the native engine" in note:
             raise memkit.MeterError(note)
 
 
-uses = dict(zip(("lines", "calls", "heap", "event log", "pymemtrace", "balance", "references"), (
-    lambda: trace(lines=work), lambda: trace(calls=True), lambda: trace(heap=True), log, profile, balance, references)))
+uses = dict(zip(("lines", "calls", "heap", "heap by spans", "event log", "pymemtrace", "balance", "references"), (
+    lambda: trace(lines=work), lambda: trace(calls=True), lambda: trace(heap=True), by_spans, log, profile, balance,
+    references)))
 told = {{}}
 with memkit.record() as run:
     for name in USES:
@@ -119,7 +126,7 @@ def test_a_refused_module_is_named_and_recording_goes_on(python, module):
 def test_without_static_thread_storage_only_lines_and_calls_fail(python, module):
     name, _, told, *_ = refusing(python, f"memkit.native.tracing.{module}")
     assert name == "native"
-    assert {use for use in USES if told[use]} == {"lines", "calls", "heap"}
+    assert {use for use in USES if told[use]} == {"lines", "calls", "heap", "heap by spans"}
     assert told["lines"] == (
         f"tracing of lines and calls cannot be had here; recording can: the compiled module memkit.native.tracing.{module} "
         f"cannot be loaded: /lib/memkit.native.tracing.{module}.so: cannot allocate memory in static TLS block; "

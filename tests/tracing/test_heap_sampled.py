@@ -420,7 +420,7 @@ def test_two_recordings_cannot_count_at_once():
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ("some", "heap 'some': every block is counted without a value; else write sampled, or sampled:128KiB"),
+        ("some", "heap 'some': every block is counted without a value; or write sampled, sampled:64KiB or spans"),
         ("sampled:", "heap 'sampled:': every block"),
         ("sampled:x", "'x' is not a size"),
         ("sampled:8", "a byte can be sampled in 64 bytes to 1 GiB"),
@@ -539,7 +539,7 @@ def test_memkit_run_samples_the_c_library_too(memkit_run, script):
 def test_memkit_run_refuses_what_does_not_go_together(memkit_run, script):
     program = script("pass")
     for words, told in (
-        (["--heap=some"], "heap 'some': every block is counted without a value; else write sampled, or sampled:128KiB"),
+        (["--heap=some"], "heap 'some': every block is counted without a value; or write sampled, sampled:64KiB or spans"),
         (
             ["--heap=sampled", "--calls"],
             "--heap=sampled reads stacks and traces no calls: leave out --calls, or write --heap",

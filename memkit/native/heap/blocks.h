@@ -5,8 +5,8 @@ A small block has its place in a shadow, 4 bytes for 16. A larger one is an entr
 /* -- small blocks: the shadow -------------------------------------------------------------------------------------------
 
 A block of more than 16 bytes has two places: 2 bits mark it, 9 are its size less 1, 20 the site, 16 each serial. One of 16
-bytes or less has one: 2 bits mark it, 5 are its size, 15 the site, 5 or 10 the serials; where the site does not fit it is in
-the table. A place is cleared before its block is freed, and the next owner of the address writes it anew. */
+bytes or less has one: 2 bits mark it, 5 are its size, 15 the site, 5 or 10 the serials; where the site does not fit, or is one
+of spans, whose serials must, it is in the table. A place is cleared before its block is freed, and the next owner of the address writes it anew. */
 
 enum { SEGMENT = 18, HALF = 15, SMALL = 512, TINY = 16, ONE = 1, TWO = 2, TINY_SITES = 1 << 15 };
 typedef struct {
@@ -110,7 +110,7 @@ static ALWAYS_INLINE uint32_t tiny_serial(uint32_t serial, int mode)
 static ALWAYS_INLINE int put_small(void *address, uint32_t size, uint32_t site, uint32_t serial, int mode)
 {
     uint32_t *place;
-    if (size <= TINY ? site >= TINY_SITES : ((uintptr_t)address >> 4 & LAST_PLACE) == LAST_PLACE)
+    if (size <= TINY ? mode == MEMKIT_SPANS || site >= TINY_SITES : ((uintptr_t)address >> 4 & LAST_PLACE) == LAST_PLACE)
         return 0;               /* the second place would be in another segment's shadow */
     if (UNLIKELY(!(place = place_of(address, 1))))
         return 0;

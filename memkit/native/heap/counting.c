@@ -57,7 +57,8 @@ static memkit_thread_t *memkit_heap_join(void)
     memkit_thread_t *thread = memkit_heap_thread();
     if (thread->generation != memkit_heap.generation) {
         thread->path = NULL, thread->line = NULL;
-        thread->pair_path = thread->pair_line = thread->pair = 0;
+        thread->pair_path = thread->pair_line = thread->pair = thread->span = 0;
+        thread->context_version = UINT64_MAX;
         thread->generation = memkit_heap.generation;
     }
     return thread;
@@ -182,6 +183,10 @@ static void memkit_heap_parts(uint32_t site, uint32_t *path, uint32_t *line)
 static ALWAYS_INLINE uint32_t site_of(memkit_thread_t *thread, int mode)
 {
     uint32_t path = 0, line = 0;
+    if (mode == MEMKIT_SPANS) {
+        memkit_heap.find_span(thread);
+        return thread->span;
+    }
     if (UNLIKELY(thread->generation != memkit_heap.generation))
         return 0;
     if (mode & MEMKIT_PATHS && LIKELY(thread->path != NULL) && *thread->path)
@@ -195,11 +200,14 @@ static ALWAYS_INLINE uint32_t site_of(memkit_thread_t *thread, int mode)
     return pair_of(thread, path, line);
 }
 
-/* How often calls of a site's path began and ended so far, or its line did; of a pair 16 bits of each, the path's above. */
+/* How often calls of a site's path began and ended so far, or its line did; of a pair 16 bits of each, the path's above; or that
+of a span. */
 static ALWAYS_INLINE uint32_t serial_of(uint32_t site, int mode)
 {
     uint64_t key = parts_of(site, mode);
     uint32_t path = key >> 32, line = (uint32_t)key;
+    if (mode == MEMKIT_SPANS)
+        return __atomic_load_n(&memkit_heap.spans[site].serial, __ATOMIC_RELAXED);
     if (mode == MEMKIT_PATHS)
         return memkit_heap.path_serials[path];
     if (mode == MEMKIT_LINES)
@@ -210,6 +218,7 @@ static ALWAYS_INLINE uint32_t serial_of(uint32_t site, int mode)
 
 #include "blocks.h"
 #include "sampled.h"
+#include "spans.h"
 
 /* -- booking ------------------------------------------------------------------------------------------------------ */
 
@@ -259,12 +268,15 @@ static NOINLINE void raise_most(uint32_t site)
         ;                       /* another thread has raised it meanwhile */
 }
 
-static ALWAYS_INLINE void count_allocated(memkit_thread_t *thread, int locked, site_t *sums, uint32_t site, int64_t size)
+static ALWAYS_INLINE void count_allocated(
+    memkit_thread_t *thread, int locked, int mode, site_t *sums, uint32_t site, int64_t size)
 {
     int shard = locked ? 0 : thread->shard;
     if (UNLIKELY(site > memkit_heap.most))
         raise_most(site);
     count(&sums->allocated, size, 1, locked);
+    if (mode == MEMKIT_SPANS)
+        count_in_spans(site, size, size);
     add(&totals[shard].alive, size, locked);
     if (UNLIKELY(totals[shard].alive > totals[shard].next))
         look_at_peak(shard);
@@ -278,6 +290,8 @@ static ALWAYS_INLINE int where_freed(block_t *block, int mode)
         differs = tiny_serial(now, mode) ^ block->serial;
     else
         differs = now ^ block->serial;
+    if (mode == MEMKIT_SPANS)   /* in the same span, or below the same parent */
+        return !differs ? MEMKIT_PAIRS : differs >> 16 ? 0 : MEMKIT_PATHS;
     if (mode != MEMKIT_PAIRS)
         return differs ? 0 : mode;
     if (UNLIKELY(block->tiny))
@@ -287,13 +301,15 @@ static ALWAYS_INLINE int where_freed(block_t *block, int mode)
 
 /* Count bytes of a block as freed, and blocks; or no longer as that. */
 static ALWAYS_INLINE void count_freed(
-    memkit_thread_t *thread, int locked, block_t *block, int where, int64_t size, int64_t blocks)
+    memkit_thread_t *thread, int locked, int mode, block_t *block, int where, int64_t size, int64_t blocks)
 {
     int shard = locked ? 0 : thread->shard;
     site_t *sums = site_at(shard, block->site);
     if (UNLIKELY(!sums))
         return;
     count(&sums->freed[where], size, blocks, locked);
+    if (mode == MEMKIT_SPANS)
+        free_in_spans(block->site, where, size);
     add(&totals[shard].alive, -size, locked);
 }
 
@@ -303,7 +319,7 @@ static ALWAYS_INLINE int take(memkit_thread_t *thread, int locked, int mode, voi
     if (!take_small(address, block) && !take_large(address, block))
         return 0;
     *where = where_freed(block, mode);
-    count_freed(thread, locked, block, *where, block->size, 1);
+    count_freed(thread, locked, mode, block, *where, block->size, 1);
     return 1;
 }
 
@@ -330,7 +346,7 @@ static ALWAYS_INLINE void put(memkit_thread_t *thread, int locked, int mode, voi
     while (sums && UNLIKELY((booked = book(address, size, site, serial, mode)) < 0))
         drop(thread, locked, mode, address);
     if (LIKELY(booked))
-        count_allocated(thread, locked, sums, site, size);
+        count_allocated(thread, locked, mode, sums, site, size);
     else
         __atomic_fetch_add(&memkit_heap.unbooked, 1, __ATOMIC_RELAXED);
 }
@@ -340,7 +356,7 @@ static void restore(memkit_thread_t *thread, int locked, int mode, void *address
 {
     uint32_t serial = !block->tiny || mode != MEMKIT_PAIRS ? block->serial : (block->serial >> 5) << 16 | (block->serial & 31);
     book(address, block->size, block->site, serial, mode);
-    count_freed(thread, locked, block, where, -(int64_t)block->size, -1);
+    count_freed(thread, locked, mode, block, where, -(int64_t)block->size, -1);
 }
 
 /* A block is memkit's own: it does not count. Returns its size, 0 if it is not booked. */
@@ -353,6 +369,8 @@ static size_t memkit_heap_disown(memkit_thread_t *thread, int locked, void *addr
         return 0;
     if ((sums = site_at(shard, block.site))) {
         count(&sums->allocated, -(int64_t)block.size, -1, locked);
+        if (memkit_heap.on == MEMKIT_SPANS && where_freed(&block, MEMKIT_SPANS) == MEMKIT_PAIRS)
+            count_in_spans(block.site, -(int64_t)block.size, -(int64_t)block.size);
         add(&totals[shard].alive, -(int64_t)block.size, locked);
     }
     return block.size;
@@ -419,7 +437,10 @@ static int memkit_heap_open(int mode)
             || !made_once((void **)&parts, MEMKIT_SITES * sizeof(uint64_t))
             || !made_once((void **)&pairs, PAIR_PLACES * sizeof(uint32_t)))
         return -1;
+    if (mode == MEMKIT_SPANS && !made_once((void **)&heap->spans, MEMKIT_SITES * sizeof(memkit_span_t)))
+        return -1;
     forget(mode);
+    clear(heap->spans, MEMKIT_SITES * sizeof(memkit_span_t));
     for (int shard = 0; shard < MEMKIT_SHARDS; shard++) {
         for (int chunk = 0; chunk < CHUNKS; chunk++)
             clear(chunks[shard][chunk], CHUNK * sizeof(site_t));

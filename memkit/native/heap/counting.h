@@ -1,7 +1,8 @@
 /* Who allocated what: each block that is allocated is booked to the site that runs, and given back to it when it is freed.
 
 A site is a call path, a line below other lines, or a pair of both: small numbers, of which 0 is "no traced code". The
-tracers say which runs in a thread; the hooks of the allocators say what is allocated and freed. */
+tracers say which runs in a thread; the hooks of the allocators say what is allocated and freed. Or a site is what one open
+span after another is counted in; the context says which is the innermost: see spans.h. */
 
 #ifndef MEMKIT_COUNTING_H
 #define MEMKIT_COUNTING_H
@@ -29,6 +30,9 @@ typedef struct {                /* of a thread */
     int64_t until;              /* sampled: bytes until the next that is, above the heap's `floor` */
     int64_t drawn_in;           /* the heap's generation that it was drawn in */
     uint64_t random;
+    const void *context;        /* spans: the context that runs, and its version, when `span` was looked up */
+    uint64_t context_version;
+    uint32_t span, span_serial;
 } memkit_thread_t;
 
 typedef struct {                /* of a site; blocks and bytes */
@@ -44,8 +48,18 @@ enum {
     MEMKIT_LINES = 1,           /* which tracers say where a thread is */
     MEMKIT_PATHS = 2,
     MEMKIT_PAIRS = 3,
-    MEMKIT_SAMPLED = 4          /* none: few blocks are booked, by the stack of who allocates: see sampled.h */
+    MEMKIT_SAMPLED = 4,         /* none: few blocks are booked, by the stack of who allocates: see sampled.h */
+    MEMKIT_SPANS = 5            /* none: the context does, for spans */
 };
+
+typedef struct {                /* a site that spans are counted in, one after the other; bytes, with those of the spans inside */
+    int64_t allocated, alive, peak;     /* since the last one began; alive and at most alive is what of that was */
+    uint32_t serial;            /* the upper 16 bits count how often it came below another parent, the lower ones its spans */
+    uint32_t parent, parent_serial;     /* the site of the span around it, as it was then */
+    uint32_t late;              /* the site of what is allocated once the span is over, in tasks that it started for instance */
+    uint32_t node;              /* what it is a span of: the label, and those of the spans around it */
+    uint32_t unused[5];
+} memkit_span_t;
 
 enum {
     MEMKIT_STACKS = 1 << 16,    /* call paths that are sampled; further ones share one */
@@ -91,6 +105,8 @@ typedef struct {
     uint32_t most;              /* the highest site so far */
     int64_t generation;         /* how often it was opened */
     int64_t floor;              /* see sampled.h; the highest number where all blocks count, the lowest where none does */
+    memkit_span_t *spans;       /* by site */
+    void (*find_span)(memkit_thread_t *);       /* sets the thread's `span`; to be set before it is opened for spans */
     memkit_sampling_t sampling; /* to be set before it is opened for it */
     memkit_estimate_t sampled;  /* what is alive */
     double peak_variance;

@@ -144,18 +144,20 @@ HOOKS(locked_pairs, 1, MEMKIT_PAIRS)
 HOOKS(unlocked_lines, 0, MEMKIT_LINES)
 HOOKS(unlocked_paths, 0, MEMKIT_PATHS)
 HOOKS(unlocked_pairs, 0, MEMKIT_PAIRS)
+HOOKS(locked_spans, 1, MEMKIT_SPANS)
+HOOKS(unlocked_spans, 0, MEMKIT_SPANS)
 
 #define HOOKED(name) {NULL, name##_malloc, name##_calloc, name##_realloc, name##_free}
 
-static const memkit_allocator_t hooked[2][MEMKIT_SAMPLED] = {   /* by `locked`, or where sampled by `leaf`, and mode */
-    {HOOKED(unlocked_lines), HOOKED(unlocked_paths), HOOKED(unlocked_pairs), HOOKED(sampled)},
-    {HOOKED(locked_lines), HOOKED(locked_paths), HOOKED(locked_pairs), HOOKED(sampled_leaf)},
+static const memkit_allocator_t hooked[2][MEMKIT_SPANS] = {   /* by `locked`, or where sampled by `leaf`, and mode */
+    {HOOKED(unlocked_lines), HOOKED(unlocked_paths), HOOKED(unlocked_pairs), HOOKED(sampled), HOOKED(unlocked_spans)},
+    {HOOKED(locked_lines), HOOKED(locked_paths), HOOKED(locked_pairs), HOOKED(sampled_leaf), HOOKED(locked_spans)},
 };
 
 static int is_hook(memkit_allocator_t *allocator)
 {
     for (int locked = 0; locked < 2; locked++)
-        for (int mode = MEMKIT_LINES; mode <= MEMKIT_SAMPLED; mode++)
+        for (int mode = MEMKIT_LINES; mode <= MEMKIT_SPANS; mode++)
             if (allocator->malloc == hooked[locked][mode - 1].malloc)
                 return 1;
     return 0;

@@ -60,7 +60,7 @@ static size_t take_maps_locked(memkit_thread_t *thread, void *address, size_t si
         if (mode == MEMKIT_SAMPLED)
             count_map(map.site, block.size, whole, 1);
         else
-            count_freed(thread, 0, &block, where_freed(&block, mode), block.size, whole);
+            count_freed(thread, 0, mode, &block, where_freed(&block, mode), block.size, whole);
         memkit_heap.mapped -= block.size;
         found += block.size;
         if (whole) {
@@ -96,7 +96,7 @@ static UNUSED void put_map(memkit_thread_t *thread, void *address, size_t size)
     else if (mode == MEMKIT_SAMPLED)
         count_map(site, size, 1, 0), memkit_heap.mapped += size;
     else
-        count_allocated(thread, 0, sums, site, size), memkit_heap.mapped += size;
+        count_allocated(thread, 0, mode, sums, site, size), memkit_heap.mapped += size;
     unlock(&maps_lock);
 }
 

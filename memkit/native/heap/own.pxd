@@ -12,6 +12,10 @@ cdef extern from "counting.h":
         path_t **path
         uint32_t *line
         int muted
+        const void *context
+        uint64_t context_version
+        uint32_t span
+        uint32_t span_serial
     ctypedef struct heap_sums_t "memkit_sums_t":
         int64_t allocated
         int64_t freed
@@ -44,6 +48,15 @@ cdef extern from "counting.h":
         int (*walk)(const void **codes, int most) noexcept nogil
         uint64_t (*mark)(const void *code) noexcept nogil
         size_t (*describe)(const void *code, const char **text) noexcept nogil
+    ctypedef struct span_t "memkit_span_t":
+        int64_t allocated
+        int64_t alive
+        int64_t peak
+        uint32_t serial
+        uint32_t parent
+        uint32_t parent_serial
+        uint32_t late
+        uint32_t node
     ctypedef struct heap_t "memkit_heap_t":
         int on
         uint32_t *path_serials
@@ -56,6 +69,8 @@ cdef extern from "counting.h":
         int64_t unbooked
         uint32_t most
         int64_t generation
+        span_t *spans
+        void (*find_span)(heap_thread_t *) noexcept nogil
         sampling_t sampling
         estimate_t sampled
         double peak_variance
@@ -81,6 +96,7 @@ cdef void give_room_back(void *room, size_t size) noexcept nogil    # or NULL
 
 cdef int open_heap(bint paths, bint lines) noexcept     # 0; -1: no memory
 cdef int open_sampled(sampling_t sampling) noexcept     # the same, of few blocks
+cdef int open_spans() noexcept                          # the same, by `find_span`, which is to be set before
 # Lead what was loaded meanwhile to the hooks of the C library's allocators, where no library that was preloaded counts them.
 cdef void look_for_libraries() noexcept nogil
 # Whose allocators are counted, as in a row: those of the C library, too, where "c" is in it.

@@ -100,6 +100,7 @@ cdef extern from *:
         LINES "MEMKIT_LINES"
         PATHS "MEMKIT_PATHS"
         SAMPLED "MEMKIT_SAMPLED"
+        SPANS "MEMKIT_SPANS"
     void **memkit_monitoring_of(void *) nogil
     void hook_arenas "memkit_hook_arenas"(heap_thread_t *(*)() noexcept nogil)
     bint memkit_can_patch
@@ -181,6 +182,10 @@ cdef int open_sampled(sampling_t sampling) noexcept:
         hook_arenas(books.thread)
     heap.sampling = sampling
     return opened(SAMPLED)
+
+
+cdef int open_spans() noexcept:
+    return opened(SPANS)
 
 
 cdef int opened(int mode) noexcept:

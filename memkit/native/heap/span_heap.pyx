@@ -1,0 +1,337 @@
+# distutils: include_dirs = memkit/native/heap
+"""The heap by spans: each block counts for the innermost span of the context in which it is allocated.
+
+Nothing is traced, and no switch of tasks is hooked: a thread that allocates looks at which context runs in it, and looks the
+span up where that is another than before. A span has a site while it is open; the next of the same label, below the same
+others, gets it again. So there are as many sites as spans were ever open at the same time.
+"""
+
+from libc.stdint cimport UINT64_MAX, int64_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+import contextvars
+
+from memkit.base.errors import MeterError
+from memkit.native.heap.heap_sums import NO_MEMORY, check
+from memkit.native.heap.own cimport (
+    SITES, alive, close_heap, counted, forget_heap, heap, heap_sums_t, heap_thread_t, heap_thread, joined, look_for_libraries,
+    mute, open_spans, own_calloc, own_free, span_t, sums_of, unmute,
+)
+from memkit.native.journal cimport NOTHING, Journal, capsule_of, journal_row, journal_t, writer_t
+
+cdef extern from *:
+    """
+    #if PY_VERSION_HEX >= 0x030D0000
+    #define memkit_attached() PyThreadState_GetUnchecked()
+    #elif PY_VERSION_HEX >= 0x030C0000
+    #define memkit_attached() _PyThreadState_UncheckedGet()
+    #else                       /* it is who has the GIL, which may be another thread */
+    static PyThreadState *memkit_attached(void)
+    {
+        PyThreadState *state = _PyThreadState_UncheckedGet();
+        return state && state == PyGILState_GetThisThreadState() ? state : NULL;
+    }
+    #endif
+
+    static uint64_t memkit_number_in(void *variable)    /* it allocates nothing; 0: there is none */
+    {
+        PyObject *value = NULL;
+        uint64_t number;
+        if (PyContextVar_Get((PyObject *)variable, NULL, &value) < 0 || !value)
+            return 0;
+        number = PyLong_AsUnsignedLongLong(value);
+        Py_DECREF(value);
+        return number;
+    }
+    #define memkit_next_site(place) __atomic_fetch_add(place, 1, __ATOMIC_RELAXED)
+    #define memkit_store(place, value) __atomic_store_n(place, value, __ATOMIC_RELEASE)
+    """
+    ctypedef struct thread_state_t "PyThreadState":
+        const void *context
+        uint64_t context_ver
+    thread_state_t *attached "memkit_attached"() noexcept nogil
+    uint64_t number_in "memkit_number_in"(void *variable) noexcept nogil
+    uint32_t next_site "memkit_next_site"(uint32_t *place) noexcept nogil
+    void store "memkit_store"(uint32_t *place, uint32_t value) noexcept nogil
+
+cdef enum:
+    NODES = 4096                # labels below labels; further ones are one
+    NONE = 0
+    MORE = NODES - 1
+    ANOTHER_PARENT = 1 << 16    # of a serial
+
+MORE_SPANS = "<more spans>"
+"""The label of spans beyond as many labels, each below others, as a recording tells apart."""
+
+variable = contextvars.ContextVar("memkit heap by spans")       # the number of the innermost open span
+cdef void *innermost = <void *>variable
+
+
+cdef struct node_t:             # what the journal says, and what is counted now
+    heap_sums_t written
+    heap_sums_t now
+    int64_t at_peak
+    int64_t at_peak_written
+
+cdef struct flush_t:
+    node_t *nodes
+    int64_t generation
+    int64_t total
+    int64_t peak
+
+
+# -- which span a thread is in ------------------------------------------------------------------------------------------
+# The number of a span: 11 bits of the heap's generation, 20 of its site, 32 of the site's serial.
+
+
+cdef inline uint64_t numbered(uint32_t site) noexcept nogil:
+    return <uint64_t>(heap.generation & 0x7FF) << 52 | <uint64_t>site << 32 | heap.spans[site].serial
+
+
+cdef inline uint32_t site_in(uint64_t number) noexcept nogil:
+    """The site of a span, which may be over; 0: it is one of another recording, or none."""
+    return (number >> 32) & (SITES - 1) if number >> 52 == (<uint64_t>heap.generation & 0x7FF) else 0
+
+
+cdef inline bint is_open(uint64_t number) noexcept nogil:
+    cdef uint32_t site = site_in(number)
+    return site != 0 and heap.spans[site].serial == <uint32_t>number
+
+
+cdef void find_span(heap_thread_t *thread) noexcept nogil:
+    """Without the GIL the thread is in the context in which it released it: what was found last holds."""
+    cdef thread_state_t *state = attached()
+    cdef uint64_t number
+    joined()
+    if state != NULL and (state.context != thread.context or state.context_ver != thread.context_version):
+        thread.context, thread.context_version = state.context, state.context_ver
+        number = number_in(innermost)
+        thread.span, thread.span_serial = site_in(number), <uint32_t>number
+    if thread.span and heap.spans[thread.span].serial != thread.span_serial:
+        thread.span = heap.spans[thread.span].late
+        thread.span_serial = heap.spans[thread.span].serial
+
+
+# -- rows ---------------------------------------------------------------------------------------------------------------
+
+
+cdef inline bint is_new(node_t *node) noexcept nogil:
+    return (
+        node.now.allocated != node.written.allocated
+        or node.now.freed != node.written.freed
+        or node.at_peak != node.at_peak_written
+    )
+
+
+cdef void write_node(journal_t *journal, uint32_t number, node_t *node) noexcept nogil:
+    cdef int64_t row[8]
+    cdef heap_sums_t *sums = &node.now
+    node.written, node.at_peak_written = sums[0], node.at_peak
+    row[0], row[1], row[2], row[3], row[4] = number, sums.allocated, sums.freed, sums.blocks, sums.blocks_freed
+    row[5], row[6] = node.at_peak, sums.temporary_line
+    journal_row(journal, b"span_heap", row, 7)
+
+
+cdef void write_outside(journal_t *journal, node_t *node) noexcept nogil:
+    """The row of what no span allocated, as where lines and calls are traced."""
+    cdef int64_t row[9]
+    cdef heap_sums_t *sums = &node.now
+    node.written, node.at_peak_written = sums[0], node.at_peak
+    row[0] = row[1] = NOTHING
+    row[2], row[3], row[4], row[5] = sums.allocated, sums.freed, sums.blocks, sums.blocks_freed
+    row[6], row[7], row[8] = node.at_peak, 0, 0
+    journal_row(journal, b"heap", row, 9)
+
+
+cdef int64_t write_heap(void *whose, journal_t *journal, int64_t memory, int64_t most) noexcept nogil:
+    cdef flush_t *flush = <flush_t *>whose
+    cdef heap_sums_t sums
+    cdef node_t *node
+    cdef uint32_t site, number
+    cdef int64_t changed = 0
+    cdef int64_t row[5]
+    if flush.generation != heap.generation:         # another recording has begun
+        return 0
+    look_for_libraries()
+    for number in range(NODES):
+        flush.nodes[number].at_peak = 0
+        memset(&flush.nodes[number].now, 0, sizeof(heap_sums_t))
+    for site in range(heap.most + 1):
+        sums_of(site, &sums)
+        node = &flush.nodes[heap.spans[site].node]
+        node.now.allocated += sums.allocated
+        node.now.freed += sums.freed
+        node.now.blocks += sums.blocks
+        node.now.blocks_freed += sums.blocks_freed
+        node.now.temporary_line += sums.temporary_line
+        node.at_peak += heap.at_peak[site]
+    for number in range(NODES):
+        if is_new(&flush.nodes[number]):
+            changed += 1
+            if number == NONE:
+                write_outside(journal, &flush.nodes[number])
+            else:
+                write_node(journal, number, &flush.nodes[number])
+    row[0], row[1], row[2], row[3], row[4] = alive(), heap.peak, heap.copies, heap.unbooked, heap.mapped
+    if changed or row[0] != flush.total or row[1] != flush.peak:
+        flush.total, flush.peak = row[0], row[1]
+        journal_row(journal, b"heap_total", row, 5)
+    return changed
+
+
+cdef class SpanHeap:
+    """Counts what spans allocate and free in this process, from ``start`` to ``stop``.
+
+    ``named`` is called with the number of each label below others when it is first met, the number of the one that it is
+    below or None, and the label. Raises ``MeterError`` where another recording counts already.
+    """
+
+    cdef writer_t sums_writer
+    cdef flush_t state
+    cdef object named
+    cdef dict nodes             # (number of a label, label below it) -> number
+    cdef dict free              # number of a label -> sites that no open span has
+    cdef dict inside            # number of an open span -> the same, of those of spans that were inside it
+    cdef dict late              # number of a label -> site of what is allocated once its spans are over
+    cdef uint32_t sites
+
+    def __cinit__(self, named):
+        check()
+        self.named, self.nodes, self.free, self.inside, self.late = named, {}, {}, {}, {}
+        self.sites = 1
+        self.state.nodes = <node_t *>own_calloc(NODES, sizeof(node_t))
+        if self.state.nodes == NULL:
+            raise MeterError(NO_MEMORY)
+        self.sums_writer.write, self.sums_writer.whose = write_heap, &self.state
+
+    @property
+    def counted(self):
+        """Whose allocators are counted, once it has started: as ``HeapSums.counted``."""
+        return counted().decode()
+
+    def start(self):
+        """Count from now on; of this thread from ``begin`` on."""
+        mute()
+        heap.find_span = find_span
+        if open_spans():
+            unmute()
+            raise MeterError(NO_MEMORY)
+        self.state.generation = heap.generation
+
+    def begin(self):
+        """What this thread allocates is the program's from now on, and no longer memkit's."""
+        unmute()
+
+    def pause(self):
+        """What this thread allocates is memkit's from now on, until ``begin``."""
+        mute()
+
+    def enter(self, str label):
+        """A span begins in this context: its number, and that of the one around it. To be called while paused."""
+        cdef uint64_t outer = number_in(innermost)
+        cdef uint32_t parent = site_in(outer), site
+        cdef bint below = is_open(outer)
+        cdef uint64_t number = 0
+        if self.state.generation == heap.generation:
+            node = self.node_below(heap.spans[parent].node, label)
+            site = self.site_for(node, outer if below else 0)
+            if site:
+                begin_in(site, parent if below else 0)
+                number = numbered(site)
+        variable.set(number)
+        heap_thread().context_version = UINT64_MAX          # to be looked up
+        return number, outer
+
+    def exit(self, uint64_t number, uint64_t outer):
+        """The span with this number is over: what was allocated in it, what was freed of that, and the most that was alive
+        of it; None where it was not counted. To be called while paused."""
+        cdef uint32_t site = site_in(number)
+        cdef span_t *span = heap.spans + site
+        if number_in(innermost) == number:
+            variable.set(outer)
+            heap_thread().context_version = UINT64_MAX
+        if self.state.generation != heap.generation or not is_open(number):
+            return None
+        found = span.allocated, span.allocated - span.alive, span.peak
+        store(&span.serial, (span.serial & ~0xFFFF) | ((span.serial + 1) & 0xFFFF))
+        inside = self.inside.pop(number, None)
+        if inside is not None:
+            for node, sites in inside.items():
+                self.free.setdefault(node, []).extend(sites)
+        kept = self.free
+        if is_open(outer) and site_in(outer) == span.parent:
+            kept = self.inside.setdefault(outer, {})
+        kept.setdefault(span.node, []).append(site)
+        return found
+
+    cdef object node_below(self, uint32_t parent, str label):
+        """The number of a label below that with the number ``parent``, 0 for none."""
+        found = self.nodes.get((parent, label))
+        if found is not None:
+            return found
+        if len(self.nodes) >= MORE - 1:
+            label, parent = MORE_SPANS, NONE
+            found = self.nodes.setdefault((NONE, label), MORE)
+        else:
+            found = self.nodes.setdefault((parent, label), len(self.nodes) + 1)
+        if found not in self.late:
+            self.late[found] = site = self.new_site(found)
+            heap.spans[<uint32_t>site].late = site
+            self.named(found, parent or None, label)
+        return found
+
+    cdef uint32_t new_site(self, uint32_t node):
+        """One more site, or 0."""
+        cdef uint32_t site
+        if self.sites >= SITES - 1:
+            return 0
+        site = next_site(&self.sites)
+        if site >= SITES - 1:
+            return 0
+        heap.spans[site].node = node
+        return site
+
+    cdef uint32_t site_for(self, node, uint64_t outer):
+        """A site for a span with a label, inside an open one or none; or 0."""
+        cdef uint32_t site
+        cdef dict inside = self.inside.get(outer) if outer else None
+        cdef list sites = inside.get(node) if inside is not None else None
+        if sites:
+            return sites.pop()
+        sites = self.free.get(node)
+        site = sites.pop() if sites else self.new_site(node)
+        heap.spans[site].late = self.late[node]
+        heap.spans[site].serial += ANOTHER_PARENT
+        return site
+
+    def stop(self):
+        """Count no more. The sums are kept."""
+        if self.state.generation == heap.generation:
+            close_heap()
+
+    def forget(self):
+        """Count no more, and give back the memory that tells blocks apart. The sums are kept."""
+        if self.state.generation == heap.generation:
+            close_heap()
+            forget_heap()
+
+    def writer(self):
+        """A capsule for ``Sampler.flush_also``, with a reference to this object."""
+        return capsule_of(&self.sums_writer, self)
+
+    def flush(self, Journal journal):
+        """Write the totals that have changed."""
+        with nogil:
+            write_heap(&self.state, &journal.journal, -1, -1)
+
+    def __dealloc__(self):
+        self.forget()
+        own_free(self.state.nodes)
+
+
+cdef void begin_in(uint32_t site, uint32_t parent) noexcept nogil:
+    """One more span begins in a site: nothing is alive of it."""
+    cdef span_t *span = heap.spans + site
+    span.allocated = span.alive = span.peak = 0
+    span.parent_serial = heap.spans[parent].serial
+    span.parent = parent
