@@ -62,6 +62,10 @@ if TYPE_CHECKING:
     from memkit.model.sources import Source as Source
     from memkit.model.sources import module_of as module_of
     from memkit.model.sources import place_of as place_of
+    from memkit.model.span_sums import Leak as Leak
+    from memkit.model.span_sums import SpanSums as SpanSums
+    from memkit.model.span_sums import Spread as Spread
+    from memkit.model.span_sums import leaks as leaks
     from memkit.model.spans import Span as Span
     from memkit.model.tracker_file import has_completed_successfully as has_completed_successfully
     from memkit.model.tracker_file import has_crashed_gracefully as has_crashed_gracefully
@@ -137,6 +141,7 @@ _HOMES = {
     "report.overlay_plot": ("plot_reports",),
     "system.engine": ("peak_rss", "rss"),
     "system.balance": ("balance",),
+    "model.span_sums": ("Leak", "SpanSums", "Spread", "leaks"),
     "model.spans": ("Span",),
     "system.balance_rows": ("Balance", "BalancePart", "BalanceRow"),
     "base.errors": ("FormatError", "JournalError", "MemkitError", "MeterError", "UsageError"),

@@ -23,13 +23,13 @@ native/tracing: gate thread_state fault_counts freed credit hook_chain callbacks
 system: portable_journal portable limit_kinds cgroup engine meminfo limit limits oom pidfd preload processes smaps
     mapped_files owners balance_texts balance_rows balance
 model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls
-    definitions sources call_tally workers lines spans recording from_document old_rows from_rows handed_out merging
-    mprof_file reader event_log_file tracker_file
+    definitions sources call_tally workers lines spans span_sums recording from_document old_rows from_rows handed_out
+    merging mprof_file reader event_log_file tracker_file
 tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids choice functions
     last_calls handed_over given_work thread_roots other_threads tracers calibration balances session
 tree: budget share_estimate node pss tree watch unrecorded
-record: trend script_end exit_status files header limit_guard active settings resolve child_process spans recorder listening
-    profile event_log tracker monitor memory_reader memory_usage
+record: trend script_end exit_status files header limit_guard active settings resolve child_process span_sums spans recorder
+    listening profile event_log tracker monitor memory_reader memory_usage
 run: signals orphans terminal status_line progress waiting group_watch external replaced launch any_program attach
     inside execute follow_entry bootstrap
 run/inject: sitecustomize

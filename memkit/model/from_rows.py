@@ -21,6 +21,7 @@ from memkit.model.oom_evidence import OutOfMemory, evidence_of, set_limit_of
 from memkit.model.overhead import MIXED, Cost, Tracing
 from memkit.model.recording import Process, Recording, Sample, Total, Unrecorded
 from memkit.model.row_values import SHAPES, check
+from memkit.model.span_sums import LabelSums
 from memkit.model.spans import Spans
 from memkit.system.limit import Limit
 
@@ -53,6 +54,7 @@ class Rows:
         self._last_seen: list[Stack] = []
         self._names: dict[int, str] = {}
         self._spans = Spans()
+        self._span_sums = LabelSums()
         self._functions: dict[int, Function] = {}
         self._sources: dict[str, str] = {}
         self._lines: dict[tuple[int, int], _Sums] = {}
@@ -280,6 +282,7 @@ class Rows:
             calls=self._calls.calls(self._functions, self._heap.of_calls()),
             heap=self._heap.total,
             balances=self._heap.balances,
+            span_sums=self._span_sums.found,
             span_heaps=self._heap.spans,
             given=self._calls.given(self._functions),
             call_tracing=self._how_calls_were_traced(),
@@ -359,6 +362,7 @@ TAKE: dict[str, Callable[..., None]] = {
     "greenlets": Rows._greenlets_mixed,
     "sums": Rows._summed_up,
     "span": lambda rows, *values: rows._spans.begin(*values),
+    "span_sums": lambda rows, *values: rows._span_sums.take(*values),
     "span_end": lambda rows, *values: rows._spans.end(*values),
     "mapped": lambda rows, time, size, *_: rows._mapped.append((time, size)),
     "group": lambda rows, *values: rows._group.append(GroupUse(*values[:7])),

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
 from operator import itemgetter
+from typing import Any
 
 from memkit.base.errors import UsageError
 from memkit.base.units import SECOND
 from memkit.model.calls import Call, Function, Given, Handed
 from memkit.model.ending import Ending
 from memkit.model.handed_out import hang
-from memkit.model.heap import together
+from memkit.model.heap import SpanHeap, together
 from memkit.model.lines import added_up
 from memkit.model.overhead import Cost, Tracing
 from memkit.model.recording import Process, Recording, Sample
@@ -74,6 +75,8 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
         sources=tuple(dict(chain.from_iterable(each.sources for each in everybody)).items()),
         lines=added_up(chain.from_iterable(each.lines for each in everybody)),
         spans=tuple(span for each in everybody for span in each.spans),
+        span_sums=tuple(_added((sums.label, sums) for each in everybody for sums in each.span_sums).values()),
+        span_heaps=tuple(map(SpanHeap._make, _added(heap for each in everybody for heap in each.span_heaps).items())),
         calls=_calls(everybody),
         heap=together(each.heap for each in everybody),
         balances=tuple(sorted(chain.from_iterable(each.balances for each in everybody), key=lambda each: each.time or 0)),
@@ -86,6 +89,14 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
         greenlets=next((each.greenlets for each in everybody if each.greenlets), None),
         unread=sum(each.unread for each in everybody),
     )
+
+
+def _added(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """The sum of the values of each key, in the order of the keys."""
+    found: dict[Any, Any] = {}
+    for key, value in pairs:
+        found[key] = found[key].plus(value) if key in found else value
+    return dict(sorted(found.items()))
 
 
 def _by_time(samples: Iterable[Sample]) -> tuple[Sample, ...]:

@@ -23,6 +23,7 @@ from memkit.model.lines import Line
 from memkit.model.metadata import About
 from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.overhead import Cost, Tracing
+from memkit.model.span_sums import SpanSums
 from memkit.model.spans import Span as Span
 from memkit.system.balance_rows import Balance
 from memkit.system.limit import Limit
@@ -110,6 +111,8 @@ class Recording:
     balances: tuple[Balance, ...] = ()
     """What resident memory was made of, where heap was counted: of each process near its peak, if that took long enough,
     and at its end, in order of time. One without rows could not be taken; its ``notes`` say why."""
+    span_sums: tuple[SpanSums, ...] = ()
+    """The spans of each label together: after the first 1,000 of a label only the worst are in ``spans``."""
     span_heaps: tuple[SpanHeap, ...] = ()
     """What spans allocated, by their labels, where heap was counted by spans."""
     tracing: Tracing | None = None

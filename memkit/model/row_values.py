@@ -45,6 +45,7 @@ SHAPES = {
     "sample": "tiiI",
     "span": "itiItsx",
     "span_end": "itiIiiii",
+    "span_sums": "stt",
     "span_label": "iIs",
     "span_heap": "iiiiiii",
     "function": "issl",

@@ -145,8 +145,6 @@ class Recorder:
         """Whether this process started it, and not one that this process was forked from."""
         return self._pid == os.getpid()
 
-    # -- begin and end ---------------------------------------------------------------------------------------------
-
     def start(self, *, join: bool = False) -> bool:
         """Begin; the first sample is taken before this returns.
 
@@ -154,9 +152,9 @@ class Recorder:
         """
         active.install_hooks()
         with active.lock:
+            if self.running and join:
+                return False
             if self.running:
-                if join:
-                    return False
                 raise UsageError("this recorder is recording already: make another with memkit.record()")
             if self.path and any(other.path == self.path for other in active.recorders):
                 raise UsageError(f"{self.path!r} is being recorded into already: give each recording a file of its own")
@@ -261,7 +259,7 @@ class Recorder:
         meter = self._meter if isinstance(self._meter, engine.Meter) else engine.Meter("rss")
         self._tracing = TracingSession(self._journal, self._sampler, meter, self.started, self._is_child, self.is_brief)
         self._tracing.trace(self._line_targets, self._call_targets, self._settings.c_calls, self._counting)
-        active.span_heap = self._tracing.span_heap or active.span_heap
+        self.spans.count(self._tracing.span_heap)
 
     def trace(self, function: Target) -> None:
         """Trace the lines of a function, method or class: from now on, or from the next start."""
@@ -290,7 +288,7 @@ class Recorder:
             if not self.running:
                 return
             active.recorders.remove(self)
-            self.spans.end_all()
+            self.spans.end_all(write=self.is_mine)
             self._halt()
             if not self.is_mine:
                 return
@@ -364,6 +362,7 @@ class Recorder:
     def flush(self) -> None:
         """Write at once what would reach the file within 250 ms."""
         if self.running and self.is_mine:
+            self.spans.flush()
             self._sampler.flush()
 
     @property

@@ -13,6 +13,7 @@ import itertools
 from memkit.base import clocks
 from memkit.model import file_format
 from memkit.record import active
+from memkit.record.span_sums import SpanSums
 from memkit.system import engine
 
 TYPE_CHECKING = False
@@ -232,44 +233,63 @@ class SpanRows:
         self._scoped = scoped
         self._began = began
         self._numbers = itertools.count()
-        self._open: dict[int, tuple[engine.Scope | None, int, int]] = {}  # with memory and time when they began
+        self._open: dict[int, tuple[engine.Scope | None, int, int, str, bytes]] = {}  # the row that is not written yet
+        self._sums = SpanSums(journal, began)
         self._ended = False
 
-    def end_all(self) -> None:
-        """Write no more: the recording has ended."""
+    def count(self, heap: active.SpanHeap | None) -> None:
+        """Spans count the heap from now on, if anything does."""
+        if heap is not None:
+            active.span_heap, self._sums.alive = heap, heap.alive
+
+    def flush(self) -> None:
+        """Write the sums as they are now."""
+        self._sums.flush()
+
+    def end_all(self, *, write: bool) -> None:
+        """Write no more, but for the sums if they are to be: the recording has ended."""
+        if write:
+            self._sums.flush()
         self._ended = True
         self._open.clear()
 
     def begin(self, label: str, thread: int, depth: int, attributes: dict[str, Any] | None = None) -> int:
-        """Write that a span begins, and return the number to give to ``end``."""
+        """Write that a span begins, unless there are many of its label; returns the number to give to ``end``."""
         number = next(self._numbers)
         scope = engine.Scope() if self._scoped else None
         memory = self._memory()
         if memory is None:  # a plugin's meter failed: leave the span out
             return number
         now = self._elapsed()
-        self._open[number] = scope, memory, now
         more = () if attributes is None else (attributes,)
-        self._journal.text(file_format.row("span", number, now, memory, thread, depth, label, *more))
+        row = file_format.row("span", number, now, memory, thread, depth, label, *more)
+        if not self._sums.are_many(label):
+            self._journal.text(row)
+            row = b""
+        self._open[number] = scope, memory, now, label, row
         return number
 
     def end(
         self, number: int, overlapped: bool = False, heap: tuple[int, int, int] | None = None
     ) -> tuple[int, int | None, int] | None:
-        """Write that a span has ended, and return its growth, rise and duration; None if its recording has ended before.
+        """Sum up a span that has ended, and write that it has, if its row is there or it is one of the worst.
 
-        ``heap`` is what was allocated under it, what was freed of that, and the most of it that was alive.
+        Returns its growth, rise and duration; None if its recording has ended before. ``heap`` is what was allocated under
+        it, what was freed of that, and the most of it that was alive.
         """
         if self._ended or number not in self._open:
             return None
-        scope, before, began = self._open.pop(number)
+        scope, before, began, label, row = self._open.pop(number)
         memory, now = self._memory(), self._elapsed()
         peak = scope.close() if scope is not None else None
         if memory is None:
             return None
-        more = (int(overlapped), *heap) if heap is not None else (1,) if overlapped else ()
-        self._journal.text(file_format.row("span_end", number, now, memory, peak, *more))
-        return memory - before, None if peak is None else max(peak, before, memory) - before, now - began
+        growth, rise = memory - before, None if peak is None else max(peak, before, memory) - before
+        worst = self._sums.add(label, now - began, growth, rise, overlapped, heap)
+        if worst or not row:
+            more = (int(overlapped), *heap) if heap is not None else (1,) if overlapped else ()
+            self._journal.text(row + file_format.row("span_end", number, now, memory, peak, *more))
+        return growth, rise, now - began
 
     def begin_call(self) -> tuple[engine.Scope | None, int, int | None]:
         """The state at the beginning of a call, to give to ``end_call``: scope, time and memory."""

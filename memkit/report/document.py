@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING
 
 from memkit.model.from_document import FORMAT
+from memkit.model.span_sums import Spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,6 +59,7 @@ def document(recording: memkit.Recording) -> Iterator[str]:
         "unrecorded": [each._asdict() for each in recording.unrecorded],
         "waited_for": recording.waited_for,
         "spans": [_span(span) for span in recording.spans],
+        "span_sums": [_span_sums(sums) for sums in recording.span_sums],
         "span_heaps": [{"labels": each.labels, "heap": _of_heap(each.heap)} for each in recording.span_heaps],
     }
     yield json.dumps(head, indent=1)[:-2]
@@ -77,6 +79,15 @@ def _call(call: memkit.Call) -> dict[str, Any]:
 def _span(span: memkit.Span) -> dict[str, Any]:
     known = {"attributes": dict(span.attributes), "growth": span.growth, "rise": span.rise, "kept": span.kept}
     return {**span._asdict(), **known}
+
+
+def _span_sums(sums: memkit.SpanSums) -> dict[str, Any]:
+    spreads = {
+        name: {**value._asdict(), "median": value.median, "p95": value.p95}
+        for name, value in sums._asdict().items()
+        if isinstance(value, Spread)
+    }
+    return {**sums._asdict(), **spreads, "leak": sums.leak and sums.leak._asdict()}
 
 
 def _heaps(row: memkit.Line | memkit.Call) -> dict[str, Any]:

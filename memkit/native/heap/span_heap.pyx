@@ -192,12 +192,15 @@ cdef class SpanHeap:
     cdef dict nodes             # (number of a label, label below it) -> number
     cdef dict free              # number of a label -> sites that no open span has
     cdef dict inside            # number of an open span -> the same, of those of spans that were inside it
+    cdef dict labels            # label -> numbers of it, and of those below it
+    cdef dict around            # number of a label -> those that it is below, and its own
     cdef dict late              # number of a label -> site of what is allocated once its spans are over
     cdef uint32_t sites
 
     def __cinit__(self, named):
         check()
         self.named, self.nodes, self.free, self.inside, self.late = named, {}, {}, {}, {}
+        self.labels, self.around = {}, {}
         self.sites = 1
         self.state.nodes = <node_t *>own_calloc(NODES, sizeof(node_t))
         if self.state.nodes == NULL:
@@ -277,6 +280,9 @@ cdef class SpanHeap:
         if found not in self.late:
             self.late[found] = site = self.new_site(found)
             heap.spans[<uint32_t>site].late = site
+            self.around[found] = {*self.around.get(parent, ()), label}
+            for each in self.around[found]:
+                self.labels.setdefault(each, []).append(found)
             self.named(found, parent or None, label)
         return found
 
@@ -303,6 +309,21 @@ cdef class SpanHeap:
         heap.spans[site].late = self.late[node]
         heap.spans[site].serial += ANOTHER_PARENT
         return site
+
+    def alive(self, str label):
+        """What is alive of all spans with a label, and of those inside them, whether they are over or not."""
+        cdef char wanted[NODES]
+        cdef heap_sums_t sums
+        cdef uint32_t site
+        cdef int64_t found = 0
+        memset(wanted, 0, NODES)
+        for number in self.labels.get(label, ()):
+            wanted[<uint32_t>number] = 1
+        for site in range(heap.most + 1):
+            if wanted[heap.spans[site].node]:
+                sums_of(site, &sums)
+                found += sums.allocated - sums.freed
+        return found
 
     def stop(self):
         """Count no more. The sums are kept."""

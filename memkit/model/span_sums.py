@@ -1,0 +1,162 @@
+"""Sums of the spans of each label, and whether what they keep grows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from memkit.model.row_values import check
+
+_BITS = 5  # as in memkit.record.span_sums
+_TESTED = 20
+"""Blocks of spans that the leak test looks at."""
+_WARM = 10
+"""Blocks before these, which it leaves alone: caches fill."""
+_CHANCE = 0.001
+"""How likely one of all labels may be named by chance."""
+_T = 3.579  # of Student's distribution with 19 degrees of freedom, one-sided, at 99.9 %
+
+
+class Spread(NamedTuple):
+    """One measure of many spans: exact sums, and how often about which value occurred."""
+
+    total: int
+    worst: int
+    """The highest."""
+    buckets: tuple[tuple[int, int], ...]
+    """The number of a bucket, in their order, and how many values are in it: see :meth:`value_at`."""
+
+    @staticmethod
+    def value_at(bucket: int) -> int:
+        """The middle of a bucket. Below 32 a value has one of its own; beyond that it is off by at most 1/32."""
+        if bucket < 0:
+            return -Spread.value_at(-1 - bucket)
+        shift = max(0, (bucket >> (_BITS - 1)) - 1)
+        return ((bucket - (shift << (_BITS - 1))) << shift) + ((1 << shift) >> 1)
+
+    @property
+    def median(self) -> int:
+        """Half of the values are as high as this, to 1/32 of it."""
+        return self.quantile(0.5)
+
+    @property
+    def p95(self) -> int:
+        """19 in 20 are not higher than this, to 1/32 of it."""
+        return self.quantile(0.95)
+
+    def quantile(self, share: float) -> int:
+        """The value that a share of all values do not exceed, to 1/32 of it."""
+        left = math.ceil(share * sum(number for _, number in self.buckets))
+        for bucket, number in self.buckets:
+            left -= number
+            if left <= 0:
+                return min(self.value_at(bucket), self.worst)
+        return self.worst
+
+    def plus(self, other: Spread) -> Spread:
+        """Those of both."""
+        both = dict(self.buckets)
+        for bucket, number in other.buckets:
+            both[bucket] = both.get(bucket, 0) + number
+        return Spread(self.total + other.total, max(self.worst, other.worst), tuple(sorted(both.items())))
+
+
+class Leak(NamedTuple):
+    """That what spans of a label keep has grown without an end in sight."""
+
+    kept: float
+    """Bytes that one span kept in the mean, net of what later ones freed of it."""
+    least: float
+    """What that is at least, with 99.9 % confidence, by Student's t over blocks of spans."""
+    chance: float
+    """How likely so many blocks grow by chance, where each is as likely to shrink: the sign test."""
+    spans: int
+    """How many spans that was seen over, the last ones."""
+
+
+class SpanSums(NamedTuple):
+    """The spans of a label that have ended, all together. A measure that is not known is None."""
+
+    label: str
+    number: int
+    overlapped: int
+    """How many of them others overlapped: growth and rise of these are of all that ran meanwhile."""
+    time: Spread | None
+    growth: Spread | None
+    rise: Spread | None
+    allocated: Spread | None
+    kept: Spread | None
+    """What of it was alive as each span ended."""
+    heap_peak: Spread | None
+    block: int
+    """Spans from one look at what is alive of all of them to the next."""
+    alive: tuple[int, ...]
+    """What was alive at the last looks."""
+
+    @property
+    def leak(self) -> Leak | None:
+        """Whether what is alive of them has grown over the last thousand, in nearly all blocks; None if not, or not known.
+
+        At least 500 spans come before these: caches fill. The sign test asks how many of the 20 blocks grew, and does not
+        mind how much; the mean must be above nothing by Student's t, too. Divide by how many labels you test.
+        """
+        if len(self.alive) <= _TESTED or self.number < (_WARM + _TESTED) * self.block:
+            return None
+        last = self.alive[-_TESTED - 1 :]
+        grown = [(after - before) / self.block for before, after in pairwise(last)]
+        mean = sum(grown) / _TESTED
+        deviation = math.sqrt(sum((each - mean) ** 2 for each in grown) / (_TESTED - 1))
+        least = mean - _T * deviation / math.sqrt(_TESTED)
+        up = sum(each > 0 for each in grown)
+        chance = sum(math.comb(_TESTED, number) for number in range(up, _TESTED + 1)) / 2**_TESTED
+        return Leak(mean, least, chance, _TESTED * self.block) if least > 0 and chance <= _CHANCE else None
+
+    def plus(self, other: SpanSums) -> SpanSums:
+        """Those of two processes; what is alive of both together is not known, block by block."""
+        leaking = max(self, other, key=lambda each: (each.leak is not None, each.number))
+        both: dict[str, Any] = {
+            name: one if another is None else another if one is None else one.plus(another)
+            for name, one, another in zip(self._fields[3:9], self[3:9], other[3:9])
+        }
+        number, overlapped = self.number + other.number, self.overlapped + other.overlapped
+        return leaking._replace(number=number, overlapped=overlapped, **both)
+
+
+def leaks(sums: Iterable[SpanSums]) -> tuple[tuple[SpanSums, Leak], ...]:
+    """Labels that leak, those first that keep most: less likely than 1 in 1,000 that any is named by chance."""
+    tested = [(each, each.leak) for each in sums if len(each.alive) > _TESTED]
+    found = [(each, leak) for each, leak in tested if leak is not None and leak.chance * len(tested) <= _CHANCE]
+    return tuple(sorted(found, key=lambda pair: -pair[1].kept))
+
+
+class LabelSums:
+    """The rows of sums as a reader meets them; the last of a label holds."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, SpanSums] = {}
+
+    def take(self, label: str, number: int, overlapped: int, *measures: Any) -> None:
+        """Keep a row. TypeError for one that is damaged."""
+        *spreads, looks = measures[:7]
+        if len(spreads) < 6 or not isinstance(looks, list) or not looks:
+            raise TypeError(measures)
+        check(looks, "t" + "i" * len(looks))
+        block, *alive = looks
+        self._found[label] = SpanSums._make((label, number, overlapped, *map(_spread, spreads), block, tuple(alive)))
+
+    @property
+    def found(self) -> tuple[SpanSums, ...]:
+        """All labels, in the order of their names."""
+        return tuple(self._found[label] for label in sorted(self._found))
+
+
+def _spread(values: Any) -> Spread | None:
+    if values is None:
+        return None
+    if not isinstance(values, list) or len(values) < 4 or len(values) % 2:
+        raise TypeError(values)
+    check(values, "i" * len(values))
+    total, worst, *pairs = values
+    return Spread(total, worst, tuple(zip(pairs[::2], pairs[1::2])))
