@@ -233,7 +233,7 @@ class SpanRows:
         self._scoped = scoped
         self._began = began
         self._numbers = itertools.count()
-        self._open: dict[int, tuple[engine.Scope | None, int, int, str, bytes]] = {}  # the row that is not written yet
+        self._open: dict[int, tuple[engine.Scope | None, int, int, str, tuple[Any, ...]]] = {}  # and a row not yet written
         self._sums = SpanSums(journal, began)
         self._ended = False
 
@@ -261,11 +261,12 @@ class SpanRows:
         if memory is None:  # a plugin's meter failed: leave the span out
             return number
         now = self._elapsed()
-        more = () if attributes is None else (attributes,)
-        row = file_format.row("span", number, now, memory, thread, depth, label, *more)
+        row: tuple[Any, ...] = ("span", number, now, memory, thread, depth, label)
+        if attributes is not None:
+            row = (*row, attributes)
         if not self._sums.are_many(label):
-            self._journal.text(row)
-            row = b""
+            self._journal.text(file_format.row(*row))
+            row = ()
         self._open[number] = scope, memory, now, label, row
         return number
 
@@ -288,7 +289,8 @@ class SpanRows:
         worst = self._sums.add(label, now - began, growth, rise, overlapped, heap)
         if worst or not row:
             more = (int(overlapped), *heap) if heap is not None else (1,) if overlapped else ()
-            self._journal.text(row + file_format.row("span_end", number, now, memory, peak, *more))
+            begun = file_format.row(*row) if row else b""
+            self._journal.text(begun + file_format.row("span_end", number, now, memory, peak, *more))
         return growth, rise, now - began
 
     def begin_call(self) -> tuple[engine.Scope | None, int, int | None]:
