@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from memkit.record.profile import profile as profile
     from memkit.record.recorder import Recorder as Recorder
     from memkit.record.recorder import record as record
+    from memkit.record.size import size as size
     from memkit.record.spans import carry as carry
     from memkit.record.spans import span as span
     from memkit.record.tracker import Tracker as Tracker
@@ -100,6 +101,12 @@ if TYPE_CHECKING:
     from memkit.report.facts import FactPart as FactPart
     from memkit.report.facts import cost_facts as cost_facts
     from memkit.report.facts import facts as facts
+    from memkit.report.fitting.fit import Fit as Fit
+    from memkit.report.fitting.fit import fit as fit
+    from memkit.report.fitting.mixture import Prediction as Prediction
+    from memkit.report.fitting.saved import WillFit as WillFit
+    from memkit.report.fitting.saved import read_fit as read_fit
+    from memkit.report.fitting.saved import will_it_fit as will_it_fit
     from memkit.report.output import console as console
     from memkit.report.output import cut as cut
     from memkit.report.output import output as output
@@ -169,6 +176,9 @@ _HOMES = {
     "report.comparing.rows": ("ComparedPlace", "ComparedRow"),
     "report.comparing.runs": ("ComparedFact",),
     "report.dispatch": ("report",),
+    "report.fitting.fit": ("Fit", "fit"),
+    "report.fitting.mixture": ("Prediction",),
+    "report.fitting.saved": ("WillFit", "read_fit", "will_it_fit"),
     "report.document": ("document",),
     "report.page.build": ("html_page",),
     "report.page.shown": ("Page", "page_of"),
@@ -186,6 +196,7 @@ _HOMES = {
         "Unrecorded",
     ),
     "model.sources": ("Source", "module_of", "place_of"),
+    "record.size": ("size",),
     "record.spans": ("carry", "span"),
     "record.tracker": ("Tracker", "get_used_ram"),
     "model.tracker_file": ("has_completed_successfully", "has_crashed_gracefully", "has_crashed_ungracefully"),

@@ -28,7 +28,7 @@ model: file_format row_values highest columns limit_events metadata overhead oom
 tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids choice functions
     last_calls handed_over given_work thread_roots other_threads tracers calibration balances session
 tree: budget share_estimate node pss tree watch unrecorded
-record: trend script_end exit_status files header limit_guard active settings resolve child_process span_sums spans recorder
+record: trend script_end exit_status files header limit_guard active size settings resolve child_process span_sums spans recorder
     listening profile event_log tracker monitor memory_reader memory_usage
 run: signals orphans terminal status_line progress waiting group_watch external replaced launch any_program attach
     inside execute follow_entry bootstrap
@@ -39,8 +39,9 @@ report/reporters: call_paths console flame folded heap html lines mprof plot plo
     speedscope
 report/comparing: changes statements sides matching aligning trees rows building runs words gate comparison document tables
     markdown flame page
-cli: printing exit_codes parser script run_options catalog recording_file kept_sources report_options run attach balance
-    report view compare list clean plugins info doctor main
+report/fitting: shapes mixture runs fit advice requests document saved tables picture
+cli: printing exit_codes parser script run_options catalog recording_file kept_sources report_options fit sizes run attach
+    balance report view compare list clean plugins info doctor main
 ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics
 compat: script_or_module function_timestamps ipython_memwatcher memon memory_time_tracker
 compat/pymemtrace: textlog references tracers cPyMemTrace cpymemtrace_decs

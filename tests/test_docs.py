@@ -78,7 +78,7 @@ class Block:
     @property
     def traces(self):
         """Whether it traces lines or calls, or reads what a page about tracing has recorded."""
-        return self.page.name in ("lines.rst", "calls.rst", "page.rst", "compare.rst") or bool(
+        return self.page.name in ("lines.rst", "calls.rst", "page.rst", "compare.rst", "fit.rst") or bool(
             re.search(
                 r"--(\w+-)?(lines|calls)|--(flame|pprof|speedscope|heap)|(lines|calls|heap)=|MEMKIT_GATE|profile|EventLog|call-log|pymemtrace",
                 self.text,

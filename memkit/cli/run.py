@@ -41,6 +41,10 @@ into a file as it happens, so that a program that is killed is reported on like 
 def command(name: str, words: list[str]) -> int:
     """Run a program under measurement, then report; the exit code is the program's."""
     parser, plugins, options = _without_reporters(name, words) or parsed(name, DESCRIPTION, words, add_run_options)
+    if options.sizes is not None:
+        from memkit.cli.sizes import run_sizes
+
+        return run_sizes(name, words, parser, options, command)
     program = _program(parser, options)
     meter = place_of_meter(options.meter, plugins)
     if program.mode == "program" and "=" in meter:

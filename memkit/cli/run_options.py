@@ -47,6 +47,12 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
         help="record into FILE, not into one here that is named after the program and the time",
     )
     parser.add_argument(
+        "--sizes",
+        metavar="N,N,...",
+        help="run the program once for each size of its input, which is put in the place of {size} among its arguments, and "
+        "tell how its peak depends on it; see memkit fit",
+    )
+    parser.add_argument(
         "--keep-source",
         action="store_true",
         help="keep the text of files whose lines are traced in the recording: memkit compare knows lines by their text",

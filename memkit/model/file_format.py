@@ -23,6 +23,8 @@ row          values                                            written
                                                                of this label is inside those of the parent, or of none
 ``span_heap``  number, allocated, freed, blocks, blocks        when sums are written: of such a label so far, without what
              freed, alive at the peak, freed inside            is inside it; the last row of a number holds
+``size``     time, size                                        when the program, or ``memkit-run --sizes``, tells how large
+                                                               its input is; the last one holds
 ``function``  number, file, qualified name, first line         the first time that code is traced
 ``source``   file, text                                        before the first function of code that is in no file,
                                                                where its text is known; at the end of each traced

@@ -46,8 +46,8 @@ def read(path: str) -> Recording:
             raise TypeError
     except (ValueError, TypeError, RecursionError):
         raise FormatError(f"{path!r} is broken off or damaged: what it holds is not a whole JSON document") from None
-    if document.get("kind") == "comparison":
-        raise FormatError(f"{path!r} is a comparison, not a recording")
+    if document.get("kind") in ("comparison", "fit"):
+        raise FormatError(f"{path!r} is a {document['kind']}, not a recording")
     if document.get("format") != FORMAT:
         shown = repr(document.get("format"))[:40]
         raise FormatError(f"{path!r} holds a document of format {shown} and this memkit reads {FORMAT}")

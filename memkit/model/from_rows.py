@@ -57,12 +57,12 @@ class Rows:
         self._span_sums = LabelSums()
         self._functions: dict[int, Function] = {}
         self._sources: dict[str, str] = {}
+        self._size: float | None = None
         self._lines: dict[tuple[int, int], _Sums] = {}
         self._tracing: tuple[str, str, str | None, float, float, tuple[str, ...]] | None = None
-        self._reads = 0
+        self._reads = self._call_reads = 0
         self._calls = Tally()
         self._call_tracing: tuple[str, str, str | None, float, float, tuple[str, ...]] | None = None
-        self._call_reads = 0
         self._heap = heap.HeapCounts()
         self._greenlets: str | None = None
         self._sums: tuple[int | None, int | None] = (None, None)  # when they were written, and with small changes too
@@ -171,8 +171,7 @@ class Rows:
         self._limits.append(Limit(name, size, used, kind))
 
     def _snapshot_begins(self, time: Any, *_: Any) -> None:
-        self._snapshot = time
-        self._last_seen = []
+        self._snapshot, self._last_seen = time, []
 
     def _stack(self, time: Any, thread: Any, name: Any, frames: Any, *_: Any) -> None:
         frames = tuple(Frame(file, line, function) for file, line, function in frames)
@@ -269,6 +268,7 @@ class Rows:
             lines=self._all_lines(),
             spans=self._spans.found(self._samples),
             processes=processes,
+            size=self._size,
             mapped=tuple(self._mapped),
             group=tuple(self._group),
             limits=tuple(sorted(self._limits, key=lambda limit: limit.left)),
@@ -364,6 +364,7 @@ TAKE: dict[str, Callable[..., None]] = {
     "span": lambda rows, *values: rows._spans.begin(*values),
     "span_sums": lambda rows, *values: rows._span_sums.take(*values),
     "span_end": lambda rows, *values: rows._spans.end(*values),
+    "size": lambda rows, time, size, *_: vars(rows).update(_size=float(size)),
     "mapped": lambda rows, time, size, *_: rows._mapped.append((time, size)),
     "group": lambda rows, *values: rows._group.append(GroupUse(*values[:7])),
     "limit": Rows._limit,

@@ -71,6 +71,7 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
         others=_by_time(others),
         processes=processes,
         ending=processes[0].ending,
+        size=next((each.size for each in everybody if each.size is not None), None),
         executed=_executed(main, more),
         sources=tuple(dict(chain.from_iterable(each.sources for each in everybody)).items()),
         lines=added_up(chain.from_iterable(each.lines for each in everybody)),

@@ -148,6 +148,8 @@ class Recording:
     """What the control group used whose limit is the tightest, as its supervisor saw it; empty where no group limits."""
     mapped: tuple[tuple[int, int], ...] = ()
     """How much of the process's resident memory were pages of files: times and bytes, a pair when it had changed."""
+    size: float | None = None
+    """How large its input was, by ``memkit.size`` or ``memkit-run --sizes``; None where nobody told."""
     executed: tuple[tuple[int, str], ...] = ()
     """The programs that the recorded process became, by ``exec``: when, and the command of each."""
     sources: tuple[tuple[str, str], ...] = ()

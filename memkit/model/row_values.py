@@ -48,6 +48,7 @@ SHAPES = {
     "span_sums": "stt",
     "span_label": "iIs",
     "span_heap": "iiiiiii",
+    "size": "tf",
     "function": "issl",
     "source": "ss",
     "line": "iliiiiiIIiI",

@@ -293,6 +293,11 @@ class SpanRows:
             self._journal.text(begun + file_format.row("span_end", number, now, memory, peak, *more))
         return growth, rise, now - began
 
+    def size(self, value: float) -> None:
+        """Write how large the input is; see ``memkit.size``."""
+        if not self._ended:
+            self._journal.text(file_format.row("size", self._elapsed(), value))
+
     def begin_call(self) -> tuple[engine.Scope | None, int, int | None]:
         """The state at the beginning of a call, to give to ``end_call``: scope, time and memory."""
         return engine.Scope() if self._scoped else None, self._elapsed(), self._memory()

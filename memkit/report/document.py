@@ -27,6 +27,7 @@ def document(recording: memkit.Recording) -> Iterator[str]:
         "cost": recording.cost._asdict(),
         "heap": recording.heap and {**recording.heap._asdict(), "elsewhere": _of_heap(recording.heap.elsewhere)},
         "balances": [balance.as_dict() for balance in recording.balances],
+        "size": recording.size,
         "unread": recording.unread,
         "greenlets": recording.greenlets,
         "duration": recording.duration,
