@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from memkit.base.errors import UsageError
 from memkit.base.units import show_bytes
@@ -17,6 +17,7 @@ from memkit.report.fitting.mixture import Mixture, Prediction
 from memkit.report.fitting.runs import Needs, Place, Run
 from memkit.report.fitting.shapes import FLOOR, Point, size_words
 
+Recorded: TypeAlias = "Recording | str | os.PathLike[str]"
 MOST_PLACES = 40
 """Lines, and paths, that are fitted: those that added most."""
 _FARTHEST = 1e9
@@ -169,7 +170,7 @@ def _error(run: Run) -> float:
 
 
 def fit(
-    recordings: Iterable[Recording | str | bytes | os.PathLike[str]],
+    recordings: Iterable[Recorded],
     sizes: Sequence[float] | None = None,
     *,
     libraries: bool = False,

@@ -46,7 +46,7 @@ class WillFit(NamedTuple):
         return f"{'fits' if self.fits else 'may not fit'}: {ends}; {room}"
 
 
-def read_fit(path: str | bytes | os.PathLike[str]) -> Fit:
+def read_fit(path: str | os.PathLike[str]) -> Fit:
     """The fit in a file that ``memkit fit --json`` wrote. Raises ``FormatError``."""
     name = paths.text_of(path)
     try:
@@ -86,7 +86,7 @@ def _run(row: dict[str, Any]) -> Run:
     return run
 
 
-def will_it_fit(size: float, fit: Fit | str | bytes | os.PathLike[str] | None = None) -> WillFit:
+def will_it_fit(size: float, fit: Fit | str | os.PathLike[str] | None = None) -> WillFit:
     """Whether this process has room for an input of a size, by a fit that was kept: true if so, with the numbers.
 
     ::

@@ -38,12 +38,18 @@ TERMS: dict[str, Term] = {
     "n log n": _n_log_n,
     "quadratic": lambda size: size * size,
 }
-SMOOTH = (
+SMOOTH: tuple[tuple[str, ...], ...] = (
     *(("constant",), ("linear",), ("n log n",), ("quadratic",)),
     *(("constant", "linear"), ("constant", "n log n"), ("constant", "quadratic")),
     *(("linear", "quadratic"), ("constant", "linear", "quadratic")),
 )
-_STEPPED = (("steps",), ("constant", "steps"), ("linear", "steps"), ("constant", "linear", "steps"))
+_STEPPED: dict[tuple[str, ...], int] = {
+    ("steps",): 3,
+    ("constant", "steps"): 4,
+    ("linear", "steps"): 4,
+    ("constant", "linear", "steps"): 6,
+}
+"""How many sizes there have to be for each: steps that may be anywhere fit too easily."""
 _LOWER = (("constant",), ("linear",), ("constant", "linear"))
 _UPPER = (("constant",), ("linear",), ("constant", "linear"), ("constant", "n log n"), ("constant", "quadratic"))
 
@@ -95,7 +101,7 @@ class Shape(NamedTuple):
         height = self.at(size)
         beyond = math.log(size / self.largest, 2) if size > self.largest else 0.0
         scale = max(1.0, (PRIOR + self.misfit) / self.freedom)
-        return math.sqrt(scale * (max(spread, 0.0) + _deviation(height) ** 2) + (_DRIFT * beyond * height) ** 2)
+        return math.sqrt(scale * (max(spread, 0.0) + _deviation(height) ** 2 + (_DRIFT * beyond * height) ** 2))
 
 
 def _deviation(rise: float) -> float:
@@ -123,8 +129,8 @@ def _fitted(points: Sequence[Point]) -> Iterator[Shape]:
     for terms in SMOOTH:
         if len(terms) <= len(sizes):
             yield from _fit(terms, points)
-    if len(sizes) >= 3:
-        for terms in _STEPPED:
+    for terms, least in _STEPPED.items():
+        if len(sizes) >= least:
             for phase in range(_PHASES):
                 yield from _fit(terms, points, phase=phase / _PHASES, parameters=len(terms) + _PLACE, among=_PHASES)
     for place in range(1, len(sizes) - 1):
