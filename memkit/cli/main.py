@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "report on recordings",
     "view": "open the page of a recording in a browser",
     "compare": "what changed between recordings, and where",
+    "merge": "join the recordings of many processes and machines into one",
     "fit": "how much memory a larger input is going to need",
     "balance": "what the memory of a running process is made of",
     "list": "list the recordings in a folder",

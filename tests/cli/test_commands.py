@@ -276,7 +276,7 @@ def test_what_is_no_recording_is_refused_in_one_line(memkit, tmp_path, damage, w
         (["frobnicate"], "run, attach, report"),
         (["--frobnicate"], "'--frobnicate'"),
         (["report"], "FILE"),
-        (["report", "."], "'.'"),
+        (["report", "missing"], "'missing'"),
         (["report", "run.memkit", "--plto", "a.png"], "did you mean '--plot'?"),
         (["report", "run.memkit", "--plot", "a.gif"], ".png, .svg, .pdf"),
         (["report", "run.memkit", "--json", "no/such/a.json"], "'no/such'"),

@@ -1,0 +1,236 @@
+"""``memkit merge``: what many processes on many machines recorded, as one recording, read one after the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from memkit.base.errors import FormatError, UsageError
+from memkit.base.units import show_bytes
+from memkit.cli.catalog import read_now, recordings_in
+from memkit.cli.exit_codes import FAILED
+from memkit.cli.parser import Parser
+from memkit.cli.printing import say
+from memkit.cli.report_options import check_outputs
+from memkit.model.calls import Function
+from memkit.model.lines import Line, added_up
+from memkit.model.merging import merge
+from memkit.model.recording import Recording
+from memkit.report.document import document
+from memkit.report.output import output, output_path
+from memkit.report.page.thin import (
+    FEWEST_POINTS,
+    MOST_CALLS,
+    MOST_POINTS,
+    MOST_POINTS_OF_OTHERS,
+    MOST_SPANS,
+    fewer_calls,
+    thin_samples,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DESCRIPTION = """Join the recordings of many processes, of one machine or of several, into one document.
+
+They are read one after the other, and of each no more is kept than a page shows. memkit report reads the document."""
+_FEWEST = 20
+"""Calls and spans that are kept of each recording, however many there are."""
+_MOST_OF_ALL = 40_000
+"""Lines that are kept: from twice as many on those that did least go."""
+_MANY, _MOST_PROCESSES = 40, 4
+"""From how many files on they are read by several processes, and by how many."""
+_APART = 1 << 22
+"""Added to the PIDs of another machine, if they were given out on one before; no PID of Linux is as large."""
+
+
+def add_options(parser: Parser) -> None:
+    """Add the options of ``memkit merge``."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="recordings, or folders of them")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but what was left out")
+    reports = parser.add_argument_group("reports")
+    help = "the document to write; merged.json if left out, - is standard output"
+    reports.add_argument("-o", "--output", metavar="FILE", type=output_path, default=None, help=help)
+
+
+def command(name: str, words: list[str]) -> int:
+    """Join recordings; 1 where one could not be read."""
+    parser = Parser(name, DESCRIPTION)
+    add_options(parser)
+    options = parser.parse(words)
+    options.output = options.output or output_path("merged.json")
+    files = list(_files(options.files))
+    check_outputs(parser, options, files)
+    left: list[str] = []
+    found = merged(files, left.append)
+    with output(options.output) as file:
+        file.writelines(document(found))
+    if not options.quiet:
+        say(_sentence(found, len(files) - len(left), options.output))
+    for text in left:
+        say(f"{name}: left out: {text}")
+    return FAILED if left else 0
+
+
+def _sentence(found: Recording, count: int, path: str) -> str:
+    hosts = len({_host(process.command) for process in found.processes})
+    where = f" on {hosts} machines" if hosts > 1 else ""
+    highest = max((sample.peak for sample in (*found.samples, *found.others)), default=0)
+    joined = f"{count:,} recordings of {len(found.processes):,} processes{where}"
+    return f"{joined}, the highest peak of one is {show_bytes(highest)}: wrote {path}; memkit report tells more"
+
+
+def merged(files: Sequence[str], complain: Callable[[str], object]) -> Recording:
+    """The recordings in files as one, each read, made smaller and let go before the next. Those that cannot be read are told
+    to ``complain``. Raises ``FormatError`` where none can.
+    """
+    kept: list[Recording] = []
+    lines: tuple[Line, ...] = ()
+    numbers = _Numbers()
+    texts: dict[str, str] = {}
+    functions: dict[Function, Function] = {}
+    for read in _each(files):
+        if isinstance(read, str):
+            complain(read)
+            continue
+        shared = (line._replace(function=functions.setdefault(line.function, line.function)) for line in read.lines)
+        lines = _most(added_up((*lines, *shared)))
+        calls = tuple(call._replace(function=functions.setdefault(call.function, call.function)) for call in read.calls)
+        sources = tuple((name, texts.setdefault(text, text)) for name, text in read.sources)
+        kept.append(numbers.apart(replace(read, lines=(), calls=calls, sources=sources)))
+    if not kept:
+        raise FormatError("none of these files is a recording that can be read")
+    return replace(merge(numbers.named(kept)), lines=lines, source=None)
+
+
+def _each(files: Sequence[str]) -> Iterator[Recording | str]:
+    """As much as is kept of each recording, or why it cannot be read; many are read by several processes."""
+    read = partial(_read, count=len(files))
+    if len(files) < _MANY:
+        yield from map(read, files)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(min(_MOST_PROCESSES, os.cpu_count() or 1)) as pool:
+        yield from pool.map(read, files, chunksize=4)
+
+
+def _read(file: str, count: int) -> Recording | str:
+    try:
+        return _smaller(read_now(file), count)
+    except FormatError as error:
+        return str(error)
+
+
+def folder_of(folder: str, complain: Callable[[str], object]) -> Recording:
+    """The recordings in a folder as one."""
+    found = recordings_in(folder)
+    if not found:
+        raise UsageError(f"there is no recording in {folder!r}: name a folder with files called *.memkit")
+    return replace(merged(found, complain), source=folder)
+
+
+def _files(given: Sequence[str]) -> Iterator[str]:
+    for file in given:
+        if not os.path.isdir(file):
+            yield file
+            continue
+        found = recordings_in(file)
+        if not found:
+            raise UsageError(f"there is no recording in {file!r}: name a folder with files called *.memkit")
+        yield from found
+
+
+def _smaller(recording: Recording, count: int) -> Recording:
+    """As much of a recording as its share of a page; its lines are all there, since they add up."""
+    points = min(MOST_POINTS, max(FEWEST_POINTS, MOST_POINTS_OF_OTHERS // count))
+    lanes = [lane for _, lane in recording.lanes[1:]]
+    each = max(FEWEST_POINTS // 4, points // max(1, len(lanes)))
+    others = (sample for lane in lanes for sample in thin_samples(lane, each))
+    calls = fewer_calls(recording.calls, max(_FEWEST, MOST_CALLS // count))
+    spans = sorted(recording.spans, key=lambda span: -span.rise)[: max(_FEWEST, MOST_SPANS // count)]
+    return replace(
+        recording,
+        samples=thin_samples(recording.samples, points),
+        others=tuple(sorted(others, key=lambda sample: sample.time)),
+        totals=(),
+        calls=calls,
+        given=(),
+        spans=tuple(sorted(spans, key=lambda span: span.start)),
+        balances=recording.balances[-1:],
+        mapped=recording.mapped[:: max(1, len(recording.mapped) // points)],
+        group=recording.group[:: max(1, len(recording.group) // points)],
+        crossings=recording.crossings[:3],
+    )
+
+
+def _most(lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    if len(lines) <= 2 * _MOST_OF_ALL:
+        return lines
+    weighed = sorted(lines, key=lambda line: max(abs(line.growth), line.rise or 0), reverse=True)
+    return added_up(weighed[:_MOST_OF_ALL])
+
+
+# -- numbers of processes ----------------------------------------------------------------------------------------------
+
+
+class _Numbers:
+    """Which PIDs were given out on which machine: two machines give out the same."""
+
+    def __init__(self) -> None:
+        self._offsets: dict[str | None, int] = {}
+        self._taken: dict[int, str | None] = {}
+
+    def apart(self, recording: Recording) -> Recording:
+        """A recording whose PIDs no process of another machine has."""
+        host = recording.about.host
+        if host not in self._offsets:
+            pids = {process.pid for process in recording.processes}
+            alike = any(self._taken.get(pid, host) != host for pid in pids)
+            self._offsets[host] = (1 + sum(map(bool, self._offsets.values()))) * _APART if alike else 0
+        by = self._offsets[host]
+        if not by and any(self._taken.get(process.pid, host) != host for process in recording.processes):
+            by = self._offsets[host] = (1 + sum(map(bool, self._offsets.values()))) * _APART
+        for process in recording.processes:
+            self._taken.setdefault(process.pid + by, host)
+        return _renumbered(recording, by) if by else recording
+
+    def named(self, recordings: list[Recording]) -> list[Recording]:
+        """The recordings, whose processes say on which machine they were where there are several."""
+        if len(self._offsets) < 2:
+            return recordings
+        return [
+            replace(
+                each,
+                processes=tuple(
+                    process._replace(command=f"{process.command}{_ON}{each.about.host or '?'}") for process in each.processes
+                ),
+            )
+            for each in recordings
+        ]
+
+
+_ON = " on machine "
+
+
+def _host(command: str) -> str:
+    return command.rpartition(_ON)[2] if _ON in command else ""
+
+
+def _renumbered(recording: Recording, by: int) -> Recording:
+    parent = recording.about.parent
+    return replace(
+        recording,
+        about=recording.about._replace(pid=recording.about.pid + by, parent=None if parent is None else parent + by),
+        samples=tuple(sample._replace(pid=sample.pid + by) for sample in recording.samples),
+        others=tuple(sample._replace(pid=sample.pid + by) for sample in recording.others),
+        processes=tuple(
+            process._replace(pid=process.pid + by, parent=None if process.parent is None else process.parent + by)
+            for process in recording.processes
+        ),
+        calls=tuple(call if call.process is None else call._replace(process=call.process + by) for call in recording.calls),
+        balances=tuple(balance._replace(pid=balance.pid + by) for balance in recording.balances),
+    )
