@@ -28,8 +28,8 @@ model: file_format row_values highest columns limit_events metadata overhead oom
 tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids choice functions
     last_calls handed_over given_work thread_roots other_threads tracers calibration balances session
 tree: budget share_estimate node pss tree watch unrecorded
-record: trend script_end exit_status files header limit_guard active size settings resolve child_process span_sums spans recorder
-    listening profile event_log tracker monitor memory_reader memory_usage
+record: trend script_end exit_status files header limit_guard active size settings resolve child_process span_sums spans
+    recorder listening profile event_log tracker monitor memory_reader memory_usage
 run: signals orphans terminal status_line progress waiting group_watch external replaced launch any_program attach
     inside execute follow_entry bootstrap
 run/inject: sitecustomize
