@@ -84,6 +84,8 @@ if TYPE_CHECKING:
     from memkit.record.tracker import Tracker as Tracker
     from memkit.record.tracker import get_used_ram as get_used_ram
     from memkit.record.trend import TimeToLimit as TimeToLimit
+    from memkit.record.watch import Watch as Watch
+    from memkit.record.watch import watch as watch
     from memkit.report import frames as frames
     from memkit.report import heaps as heaps
     from memkit.report import kinds as kinds
@@ -133,6 +135,7 @@ if TYPE_CHECKING:
     from memkit.system.limit import Limit as Limit
     from memkit.system.limits import limit as limit
     from memkit.system.limits import limits as limits
+    from memkit.system.peak_since import PeakSince as PeakSince
 else:
     from memkit import record, report
 
@@ -155,6 +158,7 @@ _HOMES = {
     "record.event_log": ("EventLog",),
     "record.listening": ("listen",),
     "system.limits": ("limit", "limits"),
+    "system.peak_since": ("PeakSince",),
     "base.hookspecs": ("hookimpl",),
     "base.protocols": ("OptionParser",),
     "model.event_log_file": ("Log", "LogRow", "read_log"),
@@ -201,6 +205,7 @@ _HOMES = {
     "record.tracker": ("Tracker", "get_used_ram"),
     "model.tracker_file": ("has_completed_successfully", "has_crashed_gracefully", "has_crashed_ungracefully"),
     "record.trend": ("TimeToLimit",),
+    "record.watch": ("Watch", "watch"),
     "record.memory_usage": ("memory_usage",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -20,16 +20,16 @@ native/sampling: own_memory layouts line_table stack_rows stacks mapped limit_co
 native/tracing: gate thread_state fault_counts freed credit hook_chain callbacks tracer code_table greenlets lines
     calls line_rows call_rows handed_over greenlet_stacks greenlet_switches line_events call_events event_rows event_places
     event_log references
-system: portable_journal portable limit_kinds cgroup engine meminfo limit limits oom pidfd preload processes smaps
+system: portable_journal portable limit_kinds cgroup engine peak_since meminfo limit limits oom pidfd preload processes smaps
     mapped_files owners balance_texts balance_rows balance
 model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls
-    definitions sources call_tally workers lines spans span_sums recording from_document old_rows from_rows handed_out
-    merging mprof_file reader event_log_file tracker_file
+    definitions sources call_tally workers lines spans span_sums recording last_minutes from_document old_rows from_rows
+    handed_out merging mprof_file reader event_log_file tracker_file
 tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids choice functions
     last_calls handed_over given_work thread_roots other_threads tracers calibration balances session
 tree: budget share_estimate node pss tree watch unrecorded
 record: trend script_end exit_status files header limit_guard active size settings resolve child_process span_sums spans
-    recorder listening profile event_log tracker monitor memory_reader memory_usage
+    recorder watch_folder watch_file watch listening profile event_log tracker monitor memory_reader memory_usage
 run: signals orphans terminal status_line progress waiting group_watch external replaced launch any_program attach
     inside execute follow_entry bootstrap
 run/inject: sitecustomize
@@ -41,7 +41,7 @@ report/comparing: changes statements sides matching aligning trees rows building
     markdown flame page
 report/fitting: shapes mixture runs fit advice requests document saved tables picture
 cli: printing exit_codes parser script run_options catalog recording_file kept_sources report_options fit sizes run attach
-    balance merge report view compare list clean plugins info doctor main
+    balance merge report snapshot view compare list clean plugins info doctor main
 ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics
 compat: script_or_module function_timestamps ipython_memwatcher memon memory_time_tracker
 compat/pymemtrace: textlog references tracers cPyMemTrace cpymemtrace_decs

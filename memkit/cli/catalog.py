@@ -55,19 +55,19 @@ def read_now(file: str) -> Recording:
     about = recording.about
     if recording.ending.kind != "unknown" or about.host not in (None, host()):
         return recording
-    if not _lives(about.recorder or about.pid, about.began):
+    if not lives(about.recorder or about.pid, about.began):
         return recording
     processes = (
         each._replace(ending=RUNNING)
-        if each.ending.kind == "unknown" and _lives(each.pid, about.began + each.started / 1e9)
+        if each.ending.kind == "unknown" and lives(each.pid, about.began + each.started / 1e9)
         else each
         for each in recording.processes
     )
     return replace(recording, ending=RUNNING, processes=tuple(processes))
 
 
-def _lives(pid: int, since: float) -> bool:
-    """Whether the process that had a PID at a moment still has it."""
+def lives(pid: int, since: float) -> bool:
+    """Whether the process that had a PID at a moment, in seconds since the epoch, still has it."""
     import psutil
 
     try:

@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": "what changed between recordings, and where",
     "merge": "join the recordings of many processes and machines into one",
     "fit": "how much memory a larger input is going to need",
+    "snapshot": "report on the last minutes of a process that memkit.watch records",
     "balance": "what the memory of a running process is made of",
     "list": "list the recordings in a folder",
     "clean": "remove the recordings in a folder",

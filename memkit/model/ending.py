@@ -10,10 +10,10 @@ from memkit.model.oom_evidence import OutOfMemory
 
 
 class Ending(NamedTuple):
-    """How a process ended. ``kind`` is one of ``ok error exited stopped killed ended detached running unknown``.
+    """How a process ended. ``kind`` is one of ``ok error exited stopped killed ended detached continued running unknown``.
 
-    ``ended`` says no more than that; ``detached`` that the recording ended before the process; ``running`` that neither has
-    ended, which no file tells: whoever reads it has looked for the process.
+    ``ended`` says no more than that; ``detached`` that the recording ended before the process, ``continued`` that it went on
+    in another file; ``running`` that neither has ended, which no file tells: whoever reads it has looked for the process.
     """
 
     kind: str
@@ -78,11 +78,13 @@ _VERDICTS = {
     "stopped": "stopped",
     "ended": "ended",
     "detached": "still running",
+    "continued": "still running",
     "running": "still running",
 }
 _MORE = {
     "ended": ", exit status unknown",
     "detached": " when the recording ended",
+    "continued": " when this file was full",
     "unknown": ": the recording has no end (still running, or killed without a supervisor)",
 }
 

@@ -60,9 +60,9 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
     moved = [_moved(part, max(0, _later(main, part))) for part in parts]
     lives = _lives(process for part in moved for process in part.processes[:1] if part.samples)
     seen = (sample for sample in main.others if not _is_of(lives.get(sample.pid, ()), sample.time))
-    more, apart = [part for part in moved if _goes_on(main, part)], [part for part in moved if not _goes_on(main, part)]
+    more, apart, became = _sorted_out(main, moved)
     others = chain(seen, *(part.others for part in more), *(chain(part.samples, part.others) for part in apart))
-    everybody = [main, *moved]
+    everybody = _heaps_once([main, *moved])
     processes = _processes(everybody)
     known = {process.pid for process in processes}
     return replace(
@@ -72,7 +72,7 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
         processes=processes,
         ending=processes[0].ending,
         size=next((each.size for each in everybody if each.size is not None), None),
-        executed=_executed(main, more),
+        executed=_executed(main, became),
         sources=tuple(dict(chain.from_iterable(each.sources for each in everybody)).items()),
         lines=added_up(chain.from_iterable(each.lines for each in everybody)),
         spans=tuple(span for each in everybody for span in each.spans),
@@ -89,6 +89,7 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
         unrecorded=tuple(each for each in main.unrecorded if each.pid not in known),
         greenlets=next((each.greenlets for each in everybody if each.greenlets), None),
         unread=sum(each.unread for each in everybody),
+        snapshot=next((each.snapshot for each in reversed([main, *more]) if each.snapshot is not None), None),
     )
 
 
@@ -100,6 +101,21 @@ def _added(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
     return dict(sorted(found.items()))
 
 
+def _heaps_once(everybody: list[Recording]) -> list[Recording]:
+    """The heap of a process only in the last of the files that it went on in: there are its sums since the first."""
+    found = []
+    for place, each in enumerate(everybody):
+        own = each.processes[0]
+        goes_on = each.heap is not None and own.ending.kind == "continued"
+        if goes_on and any(
+            later.heap is not None and _goes_on(each, later) and later.processes[0].started > own.started
+            for later in everybody[place + 1 :]
+        ):
+            each = replace(each, heap=None, calls=())
+        found.append(each)
+    return found
+
+
 def _by_time(samples: Iterable[Sample]) -> tuple[Sample, ...]:
     return tuple(sorted(samples, key=lambda sample: sample.time))
 
@@ -109,6 +125,27 @@ def _executed(main: Recording, more: list[Recording]) -> tuple[tuple[int, str], 
     began = main.processes[0].started
     found = [(part.processes[0].started, part.about.command) for part in more if part.processes[0].started > began]
     return (*main.executed, *sorted(found))
+
+
+def _sorted_out(main: Recording, parts: list[Recording]) -> tuple[list[Recording], list[Recording], list[Recording]]:
+    """The parts that are of the very process that the recording is of, the others, and of the first what it became.
+
+    That is not what went on in another file: each is of the process as those before it have left it.
+    """
+    more: list[Recording] = []
+    apart: list[Recording] = []
+    became: list[Recording] = []
+    life = main.processes[0]
+    for part in parts:
+        own = part.processes[0]
+        if part.about.host != main.about.host or not _is_same(life, own):
+            apart.append(part)
+            continue
+        more.append(part)
+        if life.ending.kind != "continued":
+            became.append(part)
+        life = _both(life, own)
+    return more, apart, became
 
 
 def _goes_on(main: Recording, part: Recording) -> bool:
@@ -140,6 +177,7 @@ def _moved(recording: Recording, by: int) -> Recording:
         ),
         crossings=tuple(crossing._replace(time=crossing.time + by) for crossing in recording.crossings),
         balances=tuple(each._replace(time=late(each.time)) for each in recording.balances),
+        snapshot=recording.snapshot and recording.snapshot._replace(time=recording.snapshot.time + by),
     )
 
 
@@ -193,7 +231,12 @@ def _is_same(seen: Process, own: Process) -> bool:
 
 
 def _both(seen: Process, own: Process) -> Process:
-    """Its parent saw the whole of it, from outside; how it ended it knows best, where it lived to tell."""
+    """Its parent saw the whole of it, from outside; how it ended it knows best, where it lived to tell.
+
+    Where its recording went on in another file, that one tells.
+    """
+    if seen.ending.kind == "continued":
+        return seen._replace(started=min(seen.started, own.started), ended=own.ended, ending=own.ending)
     unseen = seen.ending.kind in ("unknown", "ended", "detached")
     ending = own.ending if unseen and own.ending.kind != "unknown" else seen.ending
     if seen.ending.kind == "exited" and own.ending.kind == "error":  # the same end, told in more words

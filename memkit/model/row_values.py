@@ -43,7 +43,7 @@ _IS: dict[str, Callable[[Any], bool]] = {
 }
 SHAPES = {
     "sample": "tiiI",
-    "span": "itiItsx",
+    "span": "iiiItsx",
     "span_end": "itiIiiii",
     "span_sums": "stt",
     "span_label": "iIs",

@@ -91,6 +91,8 @@ class Recorder:
     is_brief = False
     """Whether many of its kind may follow, whose tables tell of lines only: no thread samples it and no limits are found."""
 
+    _goes_on_from: Recorder | None = None
+
     def __init__(self, settings: Settings, *, argv: list[str] | None = None, is_child: bool = False) -> None:
         """``argv`` is the program's, if all of it is recorded; ``is_child`` is whether another process began the file."""
         if callable(settings.path):
@@ -162,7 +164,7 @@ class Recorder:
                 self._begin()
             except OSError as error:  # the process is out of descriptors, for instance
                 raise MemkitError(f"cannot record: {error}") from error
-            active.recorders.append(self)
+            active.recorders[:] = [*(each for each in active.recorders if each is not self._goes_on_from), self]
         return True
 
     def _begin(self) -> None:
@@ -170,7 +172,7 @@ class Recorder:
         if self._settings.children:
             resolve.refuse_meter_of_one_process(meter.name)
         bound = limit_guard.bound(self._settings.limit, self._settings.on_limit, meter.name)
-        if self._settings.heap:
+        if self._settings.heap and self._goes_on_from is None:
             resolve.prepare_heap()
         if self.follow and not self._is_child:
             self._environment = child_process.ChildEnvironment(self._settings_for_child(), by_program=self._argv is None)

@@ -236,6 +236,7 @@ class SpanRows:
         self._open: dict[int, tuple[engine.Scope | None, int, int, str, tuple[Any, ...]]] = {}  # and a row not yet written
         self._sums = SpanSums(journal, began)
         self._ended = False
+        self._at_last: Callable[[], object] | None = None
 
     def count(self, heap: active.SpanHeap | None) -> None:
         """Spans count the heap from now on, if anything does."""
@@ -252,6 +253,21 @@ class SpanRows:
             self._sums.flush()
         self._ended = True
         self._open.clear()
+
+    def end_later(self, at_last: Callable[[], object]) -> None:
+        """No more will begin: call ``at_last`` as soon as those that are open have ended."""
+        self._at_last = at_last
+        self._end_if_none()
+
+    def _end_if_none(self) -> None:
+        if self._at_last is None:
+            return
+        if self._open:
+            self._journal.flush()  # nobody else does any more
+            return
+        self._sums.flush()
+        at_last, self._at_last, self._ended = self._at_last, None, True
+        at_last()
 
     def begin(self, label: str, thread: int, depth: int, attributes: dict[str, Any] | None = None) -> int:
         """Write that a span begins, unless there are many of its label; returns the number to give to ``end``."""
@@ -284,6 +300,7 @@ class SpanRows:
         memory, now = self._memory(), self._elapsed()
         peak = scope.close() if scope is not None else None
         if memory is None:
+            self._end_if_none()
             return None
         growth, rise = memory - before, None if peak is None else max(peak, before, memory) - before
         worst = self._sums.add(label, now - began, growth, rise, overlapped, heap)
@@ -291,6 +308,7 @@ class SpanRows:
             more = (int(overlapped), *heap) if heap is not None else (1,) if overlapped else ()
             begun = file_format.row(*row) if row else b""
             self._journal.text(begun + file_format.row("span_end", number, now, memory, peak, *more))
+        self._end_if_none()
         return growth, rise, now - began
 
     def size(self, value: float) -> None:

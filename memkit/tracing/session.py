@@ -61,6 +61,17 @@ class TracingSession:
         self._sampled: int | None = None
         self._balances: Balances | None = None
 
+    def go_on_with_heap(self, earlier: TracingSession) -> None:
+        """Write what an earlier session sampled and goes on sampling, which gets a sampler of its own for it no more."""
+        earlier._sampler.flush_also([])
+        self._heap, self._sampled, earlier._heap = earlier._heap, earlier._sampled, None
+        assert self._heap is not None
+        earlier_sums = self._heap
+        earlier_sums.flush(earlier._journal)
+        earlier_sums.write_anew()  # type: ignore[union-attr]  # of samples, which a watch has and no other
+        self._write_what_counts(True, False)
+        self._sampler.flush_also(self._writers())
+
     def trace(self, lines: Targets | None, calls: Targets | bool | None, builtins: bool, heap: bool | int | str) -> None:
         """Trace lines and calls of what is wanted, and count by these what is allocated and freed if ``heap`` is True.
 

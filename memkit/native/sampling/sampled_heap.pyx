@@ -304,6 +304,14 @@ cdef class SampledHeap:
             raise MeterError(NO_MEMORY)
         self.state.generation = heap.generation
 
+    def write_anew(self):
+        """Write all definitions and sums at the next flush, into another journal; none may be under way."""
+        cdef written_t *written = self.state.written
+        cdef int64_t generation = self.state.generation
+        memset(written, 0, STACKS * sizeof(written_t))
+        memset(&self.state, 0, sizeof(flush_t))
+        self.state.written, self.state.generation = written, generation
+
     def begin(self):
         """What this thread allocates is the program's from now on, and no longer memkit's."""
         unmute()

@@ -169,7 +169,7 @@ def _envelope(samples: Sequence[memkit.Sample], least: int = 0) -> Iterator[tupl
 
 def _draw_ending(axes: Axes, recording: memkit.Recording, colour: str, scale: Scale) -> None:
     """A cross where a program failed, a dot where it finished, nothing where its end is not known."""
-    if not recording.samples or recording.ending.kind in ("detached", "running", "unknown"):
+    if not recording.samples or recording.ending.kind in ("detached", "continued", "running", "unknown"):
         return
     died = recording.ending.failed
     last = recording.samples[-1]

@@ -1,0 +1,164 @@
+"""The last minutes of a process as a recording of their own, copied row by row from the files of a watch.
+
+It takes little memory, whatever the size of these files: the process that is watched makes it, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from memkit.base.errors import FormatError
+from memkit.base.units import SECOND
+from memkit.model import file_format
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, BinaryIO
+
+_TIMED = {b"mapped", b"crossing", b"snapshot", b"stack", b"sums", b"balance", b"group", b"total", b"end", b"exit"}
+"""Rows that begin with a time, and say nothing of what is later."""
+_PACED = {b"cost", b"reads", b"call_reads", b"thread"}
+"""Rows without a time that are of what came just before them."""
+_BLOCK = 1 << 16
+
+
+def last_minutes(
+    files: Sequence[str], into: BinaryIO, last: int, until: int, *, alive: bool = True, follows: bool = False
+) -> None:
+    """Write the ``last`` nanoseconds before ``until`` of what one process recorded into its ``files``, which are in order.
+
+    ``until`` is a moment on the monotonic clock of the machine. Where the process is ``alive`` it has no end; else how
+    it ended is what the files say. If it ``follows``, another process's minutes are there already. Raises ``FormatError``
+    where nothing can be read.
+    """
+    known = [(path, about) for path in files if (about := origin_of(path)) is not None]
+    if not known:
+        raise FormatError("none of the files of the watch has a first row: nothing can be read from them")
+    since = until - last
+    following = [about["clock"] for _, about in known[1:]]
+    kept = [each for each, end in zip(known, [*following, until + 1]) if end > since]
+    for place, (path, about) in enumerate(kept):
+        if place or follows:
+            into.write(file_format.segment(about["pid"]))
+        _Copy(about, max(0, since - about["clock"]), into).rows_of(path)
+    if alive:
+        into.write(file_format.row("end", until - max(kept[-1][1]["clock"], since), "detached"))
+
+
+def origin_of(path: str) -> dict[str, Any] | None:
+    """What the first row says; None where there is none, or it is broken."""
+    try:
+        with open(path, "rb") as file:
+            row = json.loads(file.readline())
+        about: dict[str, Any] = row[2]
+        if row[0] != "memkit" or type(about["clock"]) is not int or type(about["pid"]) is not int:
+            return None
+        about["began"] = float(about["began"])
+        return about
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def latest(path: str, about: dict[str, Any]) -> int:
+    """When the last row was written that has a time, on the monotonic clock."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - _BLOCK))
+        rows = file.read().split(b"\n")
+    for row in reversed(rows):
+        tag, _, rest = row.partition(b",")
+        time = rest.partition(b",")[0].rstrip(b"]")
+        if tag[2:-1] in (b"sample", b"end") and time.isdigit():
+            return int(about["clock"]) + int(time)
+    return int(about["clock"])
+
+
+class _Copy:
+    """Copies rows of one file; ``shift`` is how much later than its first row the minutes begin."""
+
+    def __init__(self, about: dict[str, Any], shift: int, into: BinaryIO) -> None:
+        self._shift, self._into = shift, into
+        self._before = b""  # the last sample before these minutes, as of which they begin
+        self._begun = shift == 0
+        self._spans: dict[bytes, bytes] = {}  # those that are open, and began before
+        moved = {"began": about["began"] + shift / SECOND, "clock": about["clock"] + shift}
+        into.write(file_format.row("memkit", file_format.VERSION, json.dumps({**about, **moved}).encode()))
+
+    def rows_of(self, path: str) -> None:
+        """Copy them."""
+        for row in _rows(path):
+            tag = row[2:].partition(b'"')[0]
+            if tag == b"sample":
+                self._sample(row)
+            elif tag in _TIMED:
+                self._timed(row)
+            elif tag == b"span":
+                self._span(row)
+            elif tag == b"span_end":
+                self._span_end(row)
+            elif self._begun or tag not in _PACED:
+                self._into.write(row + b"\n")
+        self._begin()
+        for row in self._spans.values():
+            self._span(row, even_before=True)
+
+    def _begin(self) -> None:
+        if self._before:
+            self._into.write(self._before + b"\n")
+            self._before = b""
+        self._begun = True
+
+    def _sample(self, row: bytes) -> None:
+        head, time, rest = row.split(b",", 2)
+        late = int(time) - self._shift
+        if late >= 0:
+            self._begin()
+            self._into.write(b"%s,%d,%s\n" % (head, late, rest))
+        else:  # its peak may have been reached before
+            self._before = b"%s,0,%s]" % (head, rest.rstrip(b"]").partition(b",")[0])
+
+    def _timed(self, row: bytes) -> None:
+        head, time, *rest = row[:-1].split(b",", 2)
+        late = int(time) - self._shift
+        if late >= 0:
+            self._begin()
+            self._into.write(b",".join((head, b"%d" % late, *rest)) + b"]\n")
+
+    def _span(self, row: bytes, *, even_before: bool = False) -> None:
+        head, number, time, rest = row.split(b",", 3)
+        late = int(time) - self._shift
+        if late >= 0 or even_before:
+            self._into.write(b"%s,%s,%d,%s\n" % (head, number, late, rest))
+        else:
+            self._spans[number] = row
+
+    def _span_end(self, row: bytes) -> None:
+        head, number, time, rest = row.split(b",", 3)
+        begun = self._spans.pop(number, None)
+        late = int(time) - self._shift
+        if late < 0:
+            return
+        if begun is not None:
+            self._span(begun, even_before=True)
+        self._into.write(b"%s,%s,%d,%s\n" % (head, number, late, rest))
+
+
+def _rows(path: str) -> Iterator[bytes]:
+    """The whole rows after the first, which look as rows do."""
+    with open(path, "rb") as file:
+        file.readline()
+        for line in file:
+            row = line.rstrip(b"\n")
+            if line.endswith(b"]\n") and row.startswith(b'["') and _is_sound(row):
+                yield row
+
+
+def _is_sound(row: bytes) -> bool:
+    """Whether a row that is taken apart has what is looked for in it."""
+    tag, values = row[2:].partition(b'"')[0], row.split(b",", 3)[1:]
+    if tag in (b"span", b"span_end"):
+        return len(values) == 3 and values[1].isdigit()
+    if tag == b"sample":
+        return len(values) > 1 and values[0].isdigit()
+    return tag not in _TIMED or (bool(values) and values[0].rstrip(b"]").isdigit())
