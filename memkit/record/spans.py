@@ -68,6 +68,18 @@ class span:
         self.attributes = attributes
         self._texts = {name: _text(name, value) for name, value in attributes.items()} if attributes else None
         self._open: list[_Open] = []
+        self._everywhere = False
+
+    @classmethod
+    def everywhere(cls, label: str, /, **attributes: str | float | bool | None) -> span:
+        """A span that is also around all threads and contexts that are in no other, until it ends.
+
+        So its ``allocated``, ``freed``, ``kept`` and ``heap_peak`` are those of the process, but for what other threads and
+        tasks allocate in spans of their own. Where several are open, the one that began last has them.
+        """
+        made = cls(label, **attributes)
+        made._everywhere = True
+        return made
 
     @property
     def kept(self) -> int | None:
@@ -90,7 +102,7 @@ class span:
             _innermost.set(one)
             self._open.append(one)
             if heap is not None:
-                one.heap = heap, heap.enter(self.label)
+                one.heap = heap, heap.enter(self.label, self._everywhere)
         finally:
             if heap is not None:
                 heap.begin()
@@ -139,7 +151,8 @@ class span:
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         from memkit.base.decorators import decorated
 
-        wrapped: Callable[P, R] = decorated(function, lambda: span(self.label, **self.attributes))
+        make = span.everywhere if self._everywhere else span
+        wrapped: Callable[P, R] = decorated(function, lambda: make(self.label, **self.attributes))
         return wrapped
 
 

@@ -1,6 +1,7 @@
 """The heap by spans: every block counts for the innermost span of its context, to the byte."""
 
 import asyncio
+import contextlib
 import contextvars
 import ctypes
 import gc
@@ -245,6 +246,40 @@ def test_threads_count_where_the_context_is_carried_into_them():
 def test_what_is_carried_must_be_callable():
     with pytest.raises(TypeError, match="5 cannot be called"):
         memkit.carry(5)
+
+
+def test_a_span_can_take_what_is_allocated_in_no_other_anywhere():
+    slots, nowhere = [], contextvars.Context()
+
+    def work(size):
+        slots.append(bytes(size))
+
+    def in_thread(size, label=None):
+        def run():
+            with memkit.span(label) if label else contextlib.nullcontext():
+                work(size)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+
+    kept = []
+    with memkit.record(heap="spans"):
+        for _ in range(3):
+            with memkit.span.everywhere("test") as one:
+                in_thread(3 * MIB)
+                nowhere.run(work, 2 * MIB)
+                work(MIB)
+                in_thread(5 * MIB, "elsewhere")
+                with memkit.span.everywhere("inner") as inner:
+                    nowhere.run(work, 2 * MIB)
+                nowhere.run(work, MIB)
+            kept.append((one.kept / MIB, inner.kept / MIB))
+            in_thread(7 * MIB)  # after it
+            with memkit.span("plain") as plain:
+                nowhere.run(work, MIB)
+            assert plain.kept < KIB
+    assert kept == [pytest.approx((9, 2), abs=0.02)] * 3
 
 
 def test_a_carried_function_runs_in_several_threads_at_once():

@@ -45,6 +45,7 @@ cdef extern from *:
     }
     #define memkit_next_site(place) __atomic_fetch_add(place, 1, __ATOMIC_RELAXED)
     #define memkit_store(place, value) __atomic_store_n(place, value, __ATOMIC_RELEASE)
+    #define memkit_load(place) __atomic_load_n(place, __ATOMIC_ACQUIRE)
     """
     ctypedef struct thread_state_t "PyThreadState":
         const void *context
@@ -53,6 +54,7 @@ cdef extern from *:
     uint64_t number_in "memkit_number_in"(void *variable) noexcept nogil
     uint32_t next_site "memkit_next_site"(uint32_t *place) noexcept nogil
     void store "memkit_store"(uint32_t *place, uint32_t value) noexcept nogil
+    uint32_t load "memkit_load"(uint32_t *place) noexcept nogil
 
 cdef enum:
     NODES = 4096                # labels below labels; further ones are one
@@ -65,6 +67,7 @@ MORE_SPANS = "<more spans>"
 
 variable = contextvars.ContextVar("memkit heap by spans")       # the number of the innermost open span
 cdef void *innermost = <void *>variable
+cdef uint32_t everywhere = 0    # the site of the open span that takes what is allocated in no other; 0: there is none
 
 
 cdef struct node_t:             # what the journal says, and what is counted now
@@ -110,6 +113,9 @@ cdef void find_span(heap_thread_t *thread) noexcept nogil:
     if thread.span and heap.spans[thread.span].serial != thread.span_serial:
         thread.span = heap.spans[thread.span].late
         thread.span_serial = heap.spans[thread.span].serial
+    cdef uint32_t all_else = load(&everywhere)
+    if all_else and heap.spans[thread.span].late == thread.span:    # in no span, or in none that is open
+        thread.span, thread.span_serial = all_else, heap.spans[all_else].serial
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------------
@@ -195,12 +201,14 @@ cdef class SpanHeap:
     cdef dict labels            # label -> numbers of it, and of those below it
     cdef dict around            # number of a label -> those that it is below, and its own
     cdef dict late              # number of a label -> site of what is allocated once its spans are over
+    cdef list takers            # the numbers of open spans that take all that is in no other, the innermost last
     cdef uint32_t sites
 
     def __cinit__(self, named):
         check()
         self.named, self.nodes, self.free, self.inside, self.late = named, {}, {}, {}, {}
         self.labels, self.around = {}, {}
+        self.takers = []
         self.sites = 1
         self.state.nodes = <node_t *>own_calloc(NODES, sizeof(node_t))
         if self.state.nodes == NULL:
@@ -215,6 +223,7 @@ cdef class SpanHeap:
     def start(self):
         """Count from now on; of this thread from ``begin`` on."""
         mute()
+        store(&everywhere, 0)
         heap.find_span = find_span
         if open_spans():
             unmute()
@@ -229,8 +238,11 @@ cdef class SpanHeap:
         """What this thread allocates is memkit's from now on, until ``begin``."""
         mute()
 
-    def enter(self, str label):
-        """A span begins in this context: its number, and that of the one around it. To be called while paused."""
+    def enter(self, str label, bint takes_all=False):
+        """A span begins in this context: its number, and that of the one around it. To be called while paused.
+
+        It ``takes_all`` if what threads and contexts allocate that are in no span counts for it, until it ends.
+        """
         cdef uint64_t outer = number_in(innermost)
         cdef uint32_t parent = site_in(outer), site
         cdef bint below = is_open(outer)
@@ -241,6 +253,9 @@ cdef class SpanHeap:
             if site:
                 begin_in(site, parent if below else 0)
                 number = numbered(site)
+                if takes_all:
+                    self.takers.append(number)
+                    store(&everywhere, site)
         variable.set(number)
         heap_thread().context_version = UINT64_MAX          # to be looked up
         return number, outer
@@ -255,6 +270,9 @@ cdef class SpanHeap:
             heap_thread().context_version = UINT64_MAX
         if self.state.generation != heap.generation or not is_open(number):
             return None
+        if number in self.takers:
+            self.takers.remove(number)
+            store(&everywhere, site_in(self.takers[-1]) if self.takers else 0)
         found = span.allocated, span.allocated - span.alive, span.peak
         store(&span.serial, (span.serial & ~0xFFFF) | ((span.serial + 1) & 0xFFFF))
         inside = self.inside.pop(number, None)
