@@ -38,7 +38,10 @@ ONELINE = DOCS / "examples" / "memkit-oneline"
 PAGES = sorted([ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *DOCS.rglob("*.rst")])
 COMMANDS = list(main.COMMANDS)
 SERVERS = ("celery", "django", "gunicorn", "uvicorn")  # packages that the extra `test` does not have
-NEEDS = {"pandas.rst": ("pandas", "polars", "sklearn")}  # and those that all examples of a page need
+NEEDS = {  # and those that all examples of a page need
+    "pandas.rst": ("pandas", "polars", "sklearn"),
+    "budgets.rst": ("pytest_memkit",),
+}
 
 # -- what is on a page -----------------------------------------------------------------------------------------------
 
@@ -78,7 +81,7 @@ class Block:
     @property
     def traces(self):
         """Whether it traces lines or calls, or reads what a page about tracing has recorded."""
-        return self.page.name in ("lines.rst", "calls.rst", "page.rst", "compare.rst", "fit.rst") or bool(
+        return self.page.name in ("lines.rst", "calls.rst", "page.rst", "compare.rst", "fit.rst", "budgets.rst") or bool(
             re.search(
                 r"--(\w+-)?(lines|calls)|--(flame|pprof|speedscope|heap)|(lines|calls|heap)=|MEMKIT_GATE|profile|EventLog|call-log|pymemtrace",
                 self.text,
@@ -283,7 +286,10 @@ def test_every_file_that_a_page_defines_is_used_on_it():
             words = [
                 word for other in others for command in commands_of(other) for word in re.split(r"[\s=:;]+", command.text)
             ]
-            assert name in words, f"{block}: {name}"
+            imported = any(
+                re.search(rf"^import {Path(name).stem}$", other.text, re.M) for other in BLOCKS if other.page == block.page
+            )
+            assert name in words or imported, f"{block}: {name}"
 
 
 SIZE = r"[\d.]+ (?:B|KiB|MiB|GiB)"
