@@ -18,8 +18,8 @@ native/heap: own line_paths heap_sums span_heap walk statistics
 native/sampling: own_memory layouts line_table stack_rows stacks mapped limit_counters limit_guard termination sums
     sampler process_events sampled_heap
 native/tracing: gate thread_state fault_counts freed credit hook_chain callbacks tracer code_table greenlets lines
-    calls line_rows call_rows handed_over greenlet_stacks greenlet_switches line_events call_events event_rows event_places
-    event_log references
+    calls line_rows call_rows handed_over greenlet_stacks greenlet_switches line_threads line_events call_events event_rows
+    event_places event_log references
 system: portable_journal portable limit_kinds cgroup engine peak_since meminfo limit limits oom pidfd preload processes smaps
     mapped_files owners balance_texts balance_rows balance
 model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls

@@ -81,7 +81,8 @@ class Block:
     @property
     def traces(self):
         """Whether it traces lines or calls, or reads what a page about tracing has recorded."""
-        return self.page.name in ("lines.rst", "calls.rst", "page.rst", "compare.rst", "fit.rst", "budgets.rst") or bool(
+        traced = ("lines.rst", "calls.rst", "page.rst", "compare.rst", "fit.rst", "budgets.rst")
+        return self.page.name in traced or bool(
             re.search(
                 r"--(\w+-)?(lines|calls)|--(flame|pprof|speedscope|heap)|(lines|calls|heap)=|MEMKIT_GATE|profile|EventLog|call-log|pymemtrace",
                 self.text,

@@ -90,7 +90,6 @@ class Recorder:
 
     is_brief = False
     """Whether many of its kind may follow, whose tables tell of lines only: no thread samples it and no limits are found."""
-
     _goes_on_from: Recorder | None = None
 
     def __init__(self, settings: Settings, *, argv: list[str] | None = None, is_child: bool = False) -> None:

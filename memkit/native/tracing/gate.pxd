@@ -51,6 +51,8 @@ cdef struct gate_t:
     long last_faults            # RUSAGE
     void *ring
 
+cdef bint must_read_or_look(gate_t *gate, uint64_t time) noexcept nogil         # what the ring does not tell
+
 cdef struct rules_t:            # ticks: what these are, where a reading does not take longer
     uint64_t step
     uint64_t stale
@@ -59,25 +61,13 @@ cdef rules_t rules
 
 # Whether to read memory now; `time` is ticks().
 cdef inline bint must_read(gate_t *gate, uint64_t time) noexcept nogil:
-    cdef bint gap = time - gate.checked_at > gate.step
-    cdef bint slow = gap or time - gate.read_at > gate.stale
-    cdef uint64_t head
-    cdef long faults
-    gate.checked_at = time
-    if gate.engine == PERF:
-        head = gate.head[0]
-        if head == gate.last_head and not slow:
-            return False
-        gate.last_head = head
-    elif gate.engine == RUSAGE:
-        if not slow:
-            faults = thread_faults()
-            if faults == gate.last_faults:
-                return False
-            gate.last_faults = faults
-    gate.gap = gap
-    gate.read_at = time
-    return True
+    if (
+        time - gate.checked_at <= gate.step and time - gate.read_at <= gate.stale
+        and gate.engine == PERF and gate.head[0] == gate.last_head
+    ):
+        gate.checked_at = time
+        return False
+    return must_read_or_look(gate, time)
 
 
 cdef inline void end_reading(gate_t *gate, uint64_t began, bint costly) noexcept nogil:

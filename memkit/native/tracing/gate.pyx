@@ -46,6 +46,28 @@ cdef int64_t first_time = 0
 
 # -- one thread ------------------------------------------------------------------------------------------------------
 
+cdef bint must_read_or_look(gate_t *gate, uint64_t time) noexcept nogil:
+    cdef bint gap = time - gate.checked_at > gate.step
+    cdef bint slow = gap or time - gate.read_at > gate.stale
+    cdef uint64_t head
+    cdef long faults
+    gate.checked_at = time
+    if gate.engine == PERF:
+        head = gate.head[0]
+        if head == gate.last_head and not slow:
+            return False
+        gate.last_head = head
+    elif gate.engine == RUSAGE:
+        if not slow:
+            faults = thread_faults()
+            if faults == gate.last_faults:
+                return False
+            gate.last_faults = faults
+    gate.gap = gap
+    gate.read_at = time
+    return True
+
+
 cdef int map_faults(gate_t *gate) noexcept nogil:
     """Open this thread's page-fault event and map its ring, read-only and never drained; 0, or errno.
 

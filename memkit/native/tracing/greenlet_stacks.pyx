@@ -173,7 +173,7 @@ cdef bint exchange_lines_with_room(line_thread_t *t, aside_t *other) noexcept:
 
 cdef void suspend_lines(lines_t *lines, line_thread_t *t, uint64_t time) noexcept:
     while t.depth:
-        time = end_line(lines, t, time)
+        time = end_line(lines, t, &t.stack[t.depth - 1], time)
         leave(t, time)
 
 

@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from memkit.native.tracing.callbacks cimport callback, owner_of, return_disable, return_none, small_int
 from memkit.native.tracing.line_rows cimport lines_flush
+from memkit.native.tracing.line_threads cimport known_thread, set_known_thread
 from memkit.native.tracing.code_table cimport (
     NOT_WANTED, OF_THREADS, STATEMENT_AT, UNKNOWN, add_info, code_info_t, code_table_t, index_of, row_of, set_index,
     set_index_of_code,
@@ -22,8 +23,8 @@ from memkit.native.tracing.gate cimport ticks
 from memkit.native.heap.own cimport disown_events, disown_frame_if, disown_if, heap
 from memkit.native.journal cimport journal_t
 from memkit.native.tracing.lines cimport (
-    activation_t, count_hit, end_line, enter, forget_activations, join_thread, known_thread, leave, line_t,
-    lines_close, lines_open, lines_t, next_line, table_t, thread_t, unwind_to,
+    activation_t, count_hit, end_line, enter, forget_activations, join_thread, leave, line_t, lines_close,
+    lines_open, lines_t, next_line, row_in, table_t, thread_t, unwind_to,
 )
 from memkit.native.meter cimport Meter, meter_close
 from memkit.native.tracing.hook_chain cimport TRACE
@@ -140,8 +141,7 @@ cdef PyObject *on_line(PyObject *self, PyObject **args, size_t count, PyObject *
         if index < 0 or enter(lines, t, index, args[0], -2, time) == NULL:
             return return_none()
     a = &t.stack[t.depth - 1]
-    next_line(lines, t, a, row_of(a.table.info, small_int(args[1])), time)
-    count_hit(a)
+    next_line(lines, t, a, row_in(a, small_int(args[1])), time)
     return return_none()
 
 
@@ -155,7 +155,7 @@ cdef PyObject *on_leave(PyObject *self, PyObject **args, size_t count, PyObject 
         disown_if(lines.serials, args[1])
         t = this_thread(me)
         if t != NULL and t.depth and unwind_to_code(lines, t, args[0], time):
-            time = end_line(lines, t, time)
+            time = end_line(lines, t, &t.stack[t.depth - 1], time)
             leave(t, time)
     return return_none()
 
@@ -195,15 +195,16 @@ cdef void on_traced_code(lines_t *lines, thread_t *t, int index, PyFrameObject *
     known = t.depth and (t.stack[t.depth - 1].frame == <void *>frame or unwind_to_frame(lines, t, index, frame, time))
     if what == PyTrace_RETURN:
         if known:
-            time = end_line(lines, t, time)
+            time = end_line(lines, t, &t.stack[t.depth - 1], time)
             leave(t, time)
         return
     if not known and enter_frame(lines, t, index, frame, time) == NULL:
         return
     a = &t.stack[t.depth - 1]
     if known or a.row < 0:
-        next_line(lines, t, a, row_of(a.table.info, PyFrame_GetLineNumber(frame)), time)
-    count_hit(a)
+        next_line(lines, t, a, row_in(a, PyFrame_GetLineNumber(frame)), time)
+    else:
+        count_hit(a)
 
 
 # -- the class ---------------------------------------------------------------------------------------------------------
@@ -298,7 +299,8 @@ cdef class Lines(StackTracer):
         self.python_runs()
         self.notice_quietly()
         self.python_returned()
-        return join_thread(&self.lines) if self.on else NULL
+        set_known_thread(&self.lines, join_thread(&self.lines) if self.on else NULL)
+        return known_thread(&self.lines)
 
     cdef void switched(self, switch_t *switch) noexcept:
         cdef thread_t *t = known_thread(&self.lines) if self.on else NULL
@@ -382,10 +384,8 @@ cdef class Lines(StackTracer):
 
     def callbacks(self):
         """The callbacks for ``sys.monitoring``: start, resume, throw, leave, line."""
-        return (
-            callback(self, on_start), callback(self, on_resume), callback(self, on_throw), callback(self, on_leave),
-            callback(self, on_line),
-        )
+        each = callback(self, on_start), callback(self, on_resume), callback(self, on_throw), callback(self, on_leave)
+        return *each, callback(self, on_line)
 
     def read_cost(self):
         """Nanoseconds that a reading takes, the least of twenty."""

@@ -48,6 +48,9 @@ cdef struct table_t:            # of one function in one thread
 
 cdef struct activation_t:       # from an entry or resumption to a return or suspension
     table_t *table
+    line_t *lines               # of the table, and the number of the first one, and how many there are
+    int first
+    int count
     void *code                  # compared by identity; it lives as long as this
     void *frame                 # with settrace only; sys.monitoring does not pass it
     int outer                   # the activation of the same function around this one, or -1
@@ -106,8 +109,7 @@ cdef struct lines_t:
 
 cdef int lines_open(lines_t *lines) noexcept                    # 0; -1: SLOTS are open, -2: no memory
 cdef void lines_close(lines_t *lines) noexcept                  # no flush or event may follow
-cdef thread_t *known_thread(lines_t *lines) noexcept            # NULL: the calling thread is not attached
-cdef thread_t *join_thread(lines_t *lines) noexcept             # NULL: no memory
+cdef thread_t *join_thread(lines_t *lines) noexcept             # attach the calling thread; NULL: no memory
 
 # -- activations
 
@@ -121,6 +123,12 @@ cdef void leave(thread_t *t, uint64_t time) noexcept nogil
 cdef void unwind_to(lines_t *lines, thread_t *t, int place, uint64_t time) noexcept nogil
 cdef bint grow_stack(thread_t *t) noexcept               # False: no memory
 cdef void forget_activations(lines_t *lines) noexcept                    # of all threads; their lines get nothing more
+
+
+cdef inline int row_in(activation_t *a, int line) noexcept nogil:
+    """The row of a line number; 0 for a line outside the code object."""
+    cdef int row = line - a.first
+    return row if 0 <= row < a.count else 0
 
 
 cdef inline int64_t thread_level(thread_t *t) noexcept nogil:
@@ -137,9 +145,8 @@ cdef inline void refresh_heap_line(thread_t *t) noexcept nogil:
     t.heap_line = number_of_line(&t.stack[t.depth - 1]) if t.depth else 0
 
 
-cdef inline void begin_line(thread_t *t, activation_t *a, int row, uint64_t time) noexcept nogil:
-    a.row = row
-    t.heap_line = number_of_line(a)
+cdef inline void begin_line(thread_t *t, activation_t *a, uint64_t time) noexcept nogil:
+    """Note what there is as a line begins, but for its row."""
     a.since = time
     a.before = t.state.credited
     a.nested_time = 0
@@ -154,7 +161,7 @@ cdef inline void begin_line(thread_t *t, activation_t *a, int row, uint64_t time
 cdef inline void count_hit(activation_t *a) noexcept nogil:
     """Count the line that begins, unless a statement comes back to it, as a call does after its arguments."""
     cdef int row = a.row
-    cdef line_t *line = &a.table.lines[row]
+    cdef line_t *line = &a.lines[row]
     cdef uint64_t bit = <uint64_t>1 << (row & 63)
     if line.statement == 0:     # of one line
         a.statement = 0
@@ -181,10 +188,9 @@ cdef inline bint is_quiet(thread_t *t, activation_t *a, line_t *line) noexcept n
     )
 
 
-cdef inline uint64_t end_line(lines_t *lines, thread_t *t, uint64_t time) noexcept nogil:
-    """End the line that runs on top of the stack, and return the time from which the next one counts."""
-    cdef activation_t *a = &t.stack[t.depth - 1]
-    cdef line_t *line = &a.table.lines[max(a.row, 0)]
+cdef inline uint64_t end_line(lines_t *lines, thread_t *t, activation_t *a, uint64_t time) noexcept nogil:
+    """End the line that runs in the activation on top, and return the time from which the next one counts."""
+    cdef line_t *line = &a.lines[max(a.row, 0)]
     cdef uint64_t took = time - a.since - a.nested_time
     if must_read(&t.state.gate, time):
         update_memory(lines, t)
@@ -199,12 +205,13 @@ cdef inline uint64_t end_line(lines_t *lines, thread_t *t, uint64_t time) noexce
 
 
 cdef inline void next_line(lines_t *lines, thread_t *t, activation_t *a, int row, uint64_t time) noexcept nogil:
-    """The activation on top goes on with a line. What happened before its first one is charged to that."""
+    """The activation on top goes on with a line, and that is a hit. What happened before its first one is charged to that."""
     if a.row >= 0:
-        time = end_line(lines, t, time)
-        if not a.quiet:
-            begin_line(t, a, row, time)
-            return
-        a.since = time
+        time = end_line(lines, t, a, time)
+        if a.quiet:
+            a.since = time
+        else:
+            begin_line(t, a, time)
     a.row = row
     t.heap_line = number_of_line(a)
+    count_hit(a)

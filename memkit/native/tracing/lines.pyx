@@ -29,15 +29,6 @@ from memkit.native.tracing.thread_state cimport (
 )
 
 cdef extern from *:
-    """
-    #ifdef __GLIBC__        /* keeps room for modules that are loaded late; musl has none for the faster model */
-      #define memkit_tls_model __attribute__((tls_model("initial-exec")))
-    #else
-      #define memkit_tls_model
-    #endif
-    static __thread void *memkit_lines_of_thread[8] memkit_tls_model;
-    """
-    void *current "memkit_lines_of_thread"[SLOTS]
     void publish_table "memkit_publish"(table_t *, table_t *) noexcept nogil
     void publish_depth "memkit_publish"(int, int) noexcept nogil
     void publish_stack "memkit_publish"(stack_t *, stack_t *) noexcept nogil
@@ -94,17 +85,11 @@ cdef thread_t *join_thread(lines_t *lines) noexcept:
         return NULL
     clear_stack(t)
     forget_asides(&t.greenlets)
-    current[lines.tracer.slot] = t
     t.paths = NULL
     if lines.serials != NULL:
         t.paths = &lines.paths
         joined().line = &t.heap_line
     return t
-
-
-cdef thread_t *known_thread(lines_t *lines) noexcept:
-    cdef thread_t *t = <thread_t *>current[lines.tracer.slot]
-    return t if t != NULL and t.state.generation == lines.tracer.generation else NULL
 
 
 cdef table_t *table_of(lines_t *lines, thread_t *t, int index) noexcept:
@@ -191,7 +176,7 @@ cdef activation_t *enter(lines_t *lines, thread_t *t, int index, void *code, int
 cdef void begin_activation(thread_t *t, table_t *table, void *code, void *frame, int row, uint64_t time) noexcept nogil:
     """Put an activation on the stack, which has room for it."""
     cdef activation_t *a = &t.stack[t.depth]
-    a.table = table
+    a.table, a.lines, a.first, a.count = table, table.lines, table.info.first, table.info.count
     a.code, a.frame = code, frame
     a.outer, a.around = table.top, table.lead.inner
     a.entered = time
@@ -207,7 +192,9 @@ cdef void begin_activation(thread_t *t, table_t *table, void *code, void *frame,
     if row >= 0:                # resumed in a statement whose lines up to this one have begun
         a.statement = table.lines[row].statement
     table.top = table.lead.inner = t.depth
-    begin_line(t, a, row, time)
+    begin_line(t, a, time)
+    a.row = row
+    t.heap_line = number_of_line(a)
     publish_depth(t.depth, t.depth + 1)
 
 
@@ -235,7 +222,7 @@ cdef void leave(thread_t *t, uint64_t time) noexcept nogil:
 cdef void unwind_to(lines_t *lines, thread_t *t, int place, uint64_t time) noexcept nogil:
     """Take off the stack the activations above a place, which ended without an event."""
     while t.depth - 1 > place:
-        time = end_line(lines, t, time)
+        time = end_line(lines, t, &t.stack[t.depth - 1], time)
         leave(t, time)
 
 
