@@ -20,7 +20,7 @@ cdef struct meter_t:
 cdef int meter_open(meter_t *meter) noexcept nogil              # 0, or errno
 cdef int64_t meter_read(meter_t *meter) noexcept nogil          # bytes, or -1 when it cannot be read
 cdef int64_t meter_read_whole(meter_t *meter) noexcept nogil    # the same with `books_size`
-# Resident bytes of this process that memkit needs to tell blocks of a counted heap apart, where that is: of nothing, at first.
+# Resident bytes of this process that memkit needs to tell blocks of a counted heap apart, where that is; at first 0.
 cdef const int64_t *books_size
 cdef int64_t without_books(int64_t memory) noexcept nogil       # -1 stays so
 cdef void meter_close(meter_t *meter) noexcept nogil

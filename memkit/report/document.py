@@ -42,10 +42,7 @@ def document(recording: memkit.Recording) -> Iterator[str]:
         "lines": [{**line._asdict(), **_heaps(line), "function": line.function._asdict()} for line in recording.lines],
         "tracing": recording.tracing and {**recording.tracing._asdict(), "cost": recording.tracing.cost},
         "call_tracing": recording.call_tracing and {**recording.call_tracing._asdict(), "cost": recording.call_tracing.cost},
-        "limits": [
-            {**limit._asdict(), "left": limit.left, "level": recording.level(limit), "left_at_peak": recording.left(limit)}
-            for limit in recording.limits
-        ],
+        "limits": [_limit(recording, limit) for limit in recording.limits],
         "group": [each._asdict() for each in recording.group],
         "mapped": recording.mapped,
         "crossings": [_crossing(recording, crossing) for crossing in recording.crossings],
@@ -69,6 +66,10 @@ def document(recording: memkit.Recording) -> Iterator[str]:
     yield from _array("samples", (sample._asdict() for sample in recording.samples))
     yield from _array("others", (sample._asdict() for sample in recording.others))
     yield "\n}\n"
+
+
+def _limit(recording: memkit.Recording, limit: memkit.Limit) -> dict[str, Any]:
+    return {**limit._asdict(), "left": limit.left, "level": recording.level(limit), "left_at_peak": recording.left(limit)}
 
 
 def _call(call: memkit.Call) -> dict[str, Any]:

@@ -90,7 +90,7 @@ cdef void unmute() noexcept nogil
 cdef void *own_calloc(size_t count, size_t size) noexcept nogil
 cdef void *own_realloc(void *block, size_t size) noexcept nogil
 cdef void own_free(void *block) noexcept nogil
-# Much room of which little may be used: resident only where it was touched, as that of `calloc` need not be. NULL: no memory.
+# Much room of which little may be used: resident only where it was touched, unlike that of `calloc`. NULL: no memory.
 cdef void *own_room(size_t size) noexcept nogil
 cdef void give_room_back(void *room, size_t size) noexcept nogil    # or NULL
 

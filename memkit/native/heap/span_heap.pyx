@@ -14,8 +14,8 @@ import contextvars
 from memkit.base.errors import MeterError
 from memkit.native.heap.heap_sums import NO_MEMORY, check
 from memkit.native.heap.own cimport (
-    SITES, alive, close_heap, counted, forget_heap, heap, heap_sums_t, heap_thread_t, heap_thread, joined, look_for_libraries,
-    mute, open_spans, own_calloc, own_free, span_t, sums_of, unmute,
+    SITES, alive, close_heap, counted, forget_heap, heap, heap_sums_t, heap_thread_t, heap_thread, joined,
+    look_for_libraries, mute, open_spans, own_calloc, own_free, span_t, sums_of, unmute,
 )
 from memkit.native.journal cimport NOTHING, Journal, capsule_of, journal_row, journal_t, writer_t
 

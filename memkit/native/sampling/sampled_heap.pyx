@@ -9,8 +9,8 @@ from memkit.base.errors import MeterError
 from memkit.native.changes cimport changes_t, choose, is_chosen, is_little, size_of_change
 from memkit.native.heap.own cimport (
     ALL_STACKS, MORE_FUNCTIONS, MORE_STACKS, MOST_FUNCTIONS, NO_STACK, STACKS, close_heap, counted, forget_heap,
-    function_text, give_room_back, heap, heap_stack_t, look_for_libraries, mute, open_sampled, own_room, sampling_t, stack_at,
-    unmute,
+    function_text, give_room_back, heap, heap_stack_t, look_for_libraries, mute, open_sampled, own_room, sampling_t,
+    stack_at, unmute,
 )
 from memkit.native.journal cimport NOTHING, Journal, capsule_of, journal_row, journal_t, journal_text, writer_t
 from memkit.native.sampling.layouts cimport find_layout, layout_t, read_code, read_frame, read_string

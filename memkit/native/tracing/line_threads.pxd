@@ -1,4 +1,4 @@
-# The calling thread as the tracer of lines knows it. Each module that has this keeps threads of its own: only line_events may.
+# The calling thread as the tracer of lines knows it. Each module that has this has threads of its own: line_events alone.
 
 from memkit.native.tracing.lines cimport lines_t, thread_t
 from memkit.native.tracing.thread_state cimport SLOTS

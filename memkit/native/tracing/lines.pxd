@@ -205,7 +205,7 @@ cdef inline uint64_t end_line(lines_t *lines, thread_t *t, activation_t *a, uint
 
 
 cdef inline void next_line(lines_t *lines, thread_t *t, activation_t *a, int row, uint64_t time) noexcept nogil:
-    """The activation on top goes on with a line, and that is a hit. What happened before its first one is charged to that."""
+    """The activation on top goes on with a line, which is a hit. What was before its first one is charged to that."""
     if a.row >= 0:
         time = end_line(lines, t, a, time)
         if a.quiet:
