@@ -97,7 +97,10 @@ static ALWAYS_INLINE uint32_t *place_of(void *address, int make)
         if (!make || !(shadow = make_shadow(&segments[segment])))
             return NULL;
     }
-    return (uint32_t *)((uintptr_t)shadow - 1) + (at >> 4 & LAST_PLACE);
+    shadow = (uint32_t *)((uintptr_t)shadow - 1) + (at >> 4 & LAST_PLACE);
+    if (!shadow)
+        __builtin_unreachable();
+    return shadow;
 }
 
 /* What of a serial fits beside the site of a block of 16 bytes or less. */

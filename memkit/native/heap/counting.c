@@ -316,8 +316,12 @@ static ALWAYS_INLINE void count_freed(
 /* Book a block as freed. 0: it was not booked. */
 static ALWAYS_INLINE int take(memkit_thread_t *thread, int locked, int mode, void *address, block_t *block, int *where)
 {
-    if (!take_small(address, block) && !take_large(address, block))
-        return 0;
+    block_t large;              /* apart, so that a small one need not be in memory */
+    if (!take_small(address, block)) {
+        if (!take_large(address, &large))
+            return 0;
+        *block = large;
+    }
     *where = where_freed(block, mode);
     count_freed(thread, locked, mode, block, *where, block->size, 1);
     return 1;

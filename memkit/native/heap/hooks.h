@@ -4,7 +4,7 @@ A request that falls through to another domain, or to the C library, counts in t
 
 static ALWAYS_INLINE void *malloc_in(const memkit_allocator_t *before, size_t size, int locked, int mode)
 {
-    memkit_thread_t *thread = memkit_heap_thread();
+    memkit_thread_t *thread = locked ? &this_thread : memkit_heap_thread();
     void *made;
     if (UNLIKELY(thread->inside | thread->muted))
         return before->malloc(before->ctx, size);
@@ -18,7 +18,7 @@ static ALWAYS_INLINE void *malloc_in(const memkit_allocator_t *before, size_t si
 
 static ALWAYS_INLINE void *calloc_in(const memkit_allocator_t *before, size_t count, size_t size, int locked, int mode)
 {
-    memkit_thread_t *thread = memkit_heap_thread();
+    memkit_thread_t *thread = locked ? &this_thread : memkit_heap_thread();
     void *made;
     if (UNLIKELY(thread->inside | thread->muted))
         return before->calloc(before->ctx, count, size);
@@ -32,7 +32,7 @@ static ALWAYS_INLINE void *calloc_in(const memkit_allocator_t *before, size_t co
 
 static ALWAYS_INLINE void *realloc_in(const memkit_allocator_t *before, void *address, size_t size, int locked, int mode)
 {
-    memkit_thread_t *thread = memkit_heap_thread();
+    memkit_thread_t *thread = locked ? &this_thread : memkit_heap_thread();
     block_t former;
     int booked, where;
     void *made;
@@ -53,7 +53,7 @@ static ALWAYS_INLINE void *realloc_in(const memkit_allocator_t *before, void *ad
 
 static ALWAYS_INLINE void free_in(const memkit_allocator_t *before, void *address, int locked, int mode)
 {
-    memkit_thread_t *thread = memkit_heap_thread();
+    memkit_thread_t *thread = locked ? &this_thread : memkit_heap_thread();
     block_t block;
     int where;
     if (UNLIKELY(thread->inside || !address)) {
