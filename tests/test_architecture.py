@@ -30,6 +30,7 @@ tracing: libraries reexports targets pickled_code generated made_code statements
 tree: budget share_estimate node pss tree watch unrecorded
 record: trend script_end exit_status files header limit_guard active size settings resolve child_process span_sums spans
     recorder watch_folder watch_file watch listening profile event_log tracker monitor memory_reader memory_usage
+integrations: routes asgi wsgi celery gunicorn finding
 run: signals orphans terminal status_line progress waiting group_watch external replaced launch any_program attach
     inside execute follow_entry bootstrap
 run/inject: sitecustomize
@@ -105,9 +106,10 @@ def named(paths):
     return [str(path.relative_to(ROOT)) for path in paths]
 
 
-def test_memkit_has_twelve_rooms_and_a_front_door():
+def test_memkit_has_thirteen_rooms_and_a_front_door():
     found = {path.relative_to(ROOT).parts[0] for path in [*SOURCES, ROOT / "py.typed"]}
-    rooms = {"base", "native", "system", "model", "tracing", "tree", "record", "run", "report", "cli", "ipython", "compat"}
+    below = {"base", "native", "system", "model", "tracing", "tree", "record", "integrations"}
+    rooms = below | {"run", "report", "cli", "ipython", "compat"}
     assert found == {"__init__.py", "__main__.py", "py.typed"} | rooms
 
 

@@ -94,6 +94,12 @@ def _add_options_of_processes(parser: argparse.ArgumentParser) -> None:
         help="have Python programs that this one forks or spawns record themselves into the same file, with lines and calls",
     )
     parser.add_argument(
+        "--requests",
+        action="store_true",
+        help="make each request and task a span, labelled by its route or name, where the program runs uvicorn, hypercorn, "
+        "gunicorn, wsgiref, Django's runserver or Celery",
+    )
+    parser.add_argument(
         "--limit",
         metavar="SIZE",
         type=_limit,
@@ -183,7 +189,7 @@ def check(options: argparse.Namespace) -> None:
             )
     if options.command_line is None:
         return
-    for name in ("lines", "calls", "c_calls", "heap", "call_log", "follow", "limit", "keep_source"):
+    for name in ("lines", "calls", "c_calls", "heap", "requests", "call_log", "follow", "limit", "keep_source"):
         if getattr(options, name):
             name = name.replace("_", "-")
             raise UsageError(f"--{name} looks into the interpreter of a Python program; --program is recorded from outside")
@@ -212,7 +218,8 @@ def check_calls(options: argparse.Namespace) -> None:
 
 def settings(options: argparse.Namespace, path: str, meter: str) -> RunSettings:
     """What the measured process is to be told; the tree is the supervisor's to watch."""
-    names = ("interval", "lines", "calls", "c_calls", "heap", "follow", "limit", "on_limit", "call_log", "trigger")
+    inside = ("lines", "calls", "c_calls", "heap", "requests", "call_log", "trigger")
+    names = (*inside, "interval", "follow", "limit", "on_limit")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     return RunSettings(path=path, meter=meter, peak_reset=not options.no_peak_reset, **given)
 

@@ -119,6 +119,26 @@ GENERATED = " (generated code)"
 MORE_FUNCTIONS = "<more functions>"
 """The name of the functions that are counted together, beyond as many as a recording tells apart."""
 
+WHOLE_SPANS = 1000
+"""Spans of a label that are written whole. Of further ones only the worst are: more than any before, by 1/16."""
+_BITS = 5  # of a number that a bucket tells: half a bucket is 1/32 of it
+
+
+def bucket(value: int) -> int:
+    """The number of the bucket that a value is counted in: a value below 32 has one of its own, others 16 an octave."""
+    if value < 0:
+        return -1 - bucket(-value)
+    shift = max(0, value.bit_length() - _BITS)
+    return (shift << (_BITS - 1)) + (value >> shift)
+
+
+def middle(number: int) -> int:
+    """The middle of a bucket, which is off by at most 1/32."""
+    if number < 0:
+        return -middle(-1 - number)
+    shift = max(0, (number >> (_BITS - 1)) - 1)
+    return ((number - (shift << (_BITS - 1))) << shift) + ((1 << shift) >> 1)
+
 
 def row(*values: object) -> bytes:
     """A row as it stands in the file. Values are text, numbers, None, lists or dicts of these, or bytes of JSON."""

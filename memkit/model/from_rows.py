@@ -248,7 +248,7 @@ class Rows:
 
     def recording(self, source: str | None = None, unread: int = 0) -> Recording:
         """What these rows are the recording of."""
-        about = self.about
+        about, spans = self.about, self._spans.found(self._samples)
         (beats, late, cpu), ended = self._cost, self._exit or self._end
         ending = ending_of(self._end, self._exit, about.recorder is not None)
         process = Process(about.pid, about.parent, about.command, 0, ended and ended.time, ending)
@@ -266,7 +266,7 @@ class Rows:
             unrecorded=tuple(each for each in self._unrecorded.values() if each.pid not in recorded),
             waited_for=self._waited_for,
             lines=self._all_lines(),
-            spans=self._spans.found(self._samples),
+            spans=spans,
             processes=processes,
             size=self._size,
             mapped=tuple(self._mapped),
@@ -282,7 +282,7 @@ class Rows:
             calls=self._calls.calls(self._functions, self._heap.of_calls()),
             heap=self._heap.total,
             balances=self._heap.balances,
-            span_sums=self._span_sums.found,
+            span_sums=self._span_sums.found(spans),
             span_heaps=self._heap.spans,
             given=self._calls.given(self._functions),
             call_tracing=self._how_calls_were_traced(),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, NamedTuple
 
+from memkit.model.file_format import WHOLE_SPANS, bucket, middle
 from memkit.model.row_values import check
+from memkit.model.spans import Span
 
-_BITS = 5  # as in memkit.record.span_sums
 _TESTED = 20
 """Blocks of spans that the leak test looks at."""
 _WARM = 10
@@ -26,15 +29,16 @@ class Spread(NamedTuple):
     worst: int
     """The highest."""
     buckets: tuple[tuple[int, int], ...]
-    """The number of a bucket, in their order, and how many values are in it: see :meth:`value_at`."""
+    """The number of a bucket, in their order, and how many values are in it. There are 16 an octave; below 32 a value
+    has one of its own."""
 
     @staticmethod
-    def value_at(bucket: int) -> int:
-        """The middle of a bucket. Below 32 a value has one of its own; beyond that it is off by at most 1/32."""
-        if bucket < 0:
-            return -Spread.value_at(-1 - bucket)
-        shift = max(0, (bucket >> (_BITS - 1)) - 1)
-        return ((bucket - (shift << (_BITS - 1))) << shift) + ((1 << shift) >> 1)
+    def of(values: Iterable[int | None]) -> Spread | None:
+        """That of some values; None where one of them is not known."""
+        known = [value for value in values if value is not None]
+        if not known:
+            return None
+        return Spread(sum(known), max(known), tuple(sorted(Counter(map(bucket, known)).items())))
 
     @property
     def median(self) -> int:
@@ -49,17 +53,17 @@ class Spread(NamedTuple):
     def quantile(self, share: float) -> int:
         """The value that a share of all values do not exceed, to 1/32 of it."""
         left = math.ceil(share * sum(number for _, number in self.buckets))
-        for bucket, number in self.buckets:
+        for place, number in self.buckets:
             left -= number
             if left <= 0:
-                return min(self.value_at(bucket), self.worst)
+                return min(middle(place), self.worst)
         return self.worst
 
     def plus(self, other: Spread) -> Spread:
         """Those of both."""
         both = dict(self.buckets)
-        for bucket, number in other.buckets:
-            both[bucket] = both.get(bucket, 0) + number
+        for place, number in other.buckets:
+            both[place] = both.get(place, 0) + number
         return Spread(self.total + other.total, max(self.worst, other.worst), tuple(sorted(both.items())))
 
 
@@ -146,10 +150,30 @@ class LabelSums:
         block, *alive = looks
         self._found[label] = SpanSums._make((label, number, overlapped, *map(_spread, spreads), block, tuple(alive)))
 
-    @property
-    def found(self) -> tuple[SpanSums, ...]:
-        """All labels, in the order of their names."""
-        return tuple(self._found[label] for label in sorted(self._found))
+    def found(self, spans: Iterable[Span]) -> tuple[SpanSums, ...]:
+        """All labels, in the order of their names.
+
+        As long as all spans of a label are there whole, those that ended after its last row are added: a program may have
+        been killed.
+        """
+        found, whole = dict(self._found), defaultdict(list)
+        for span in spans:
+            if span.end is not None:
+                whole[span.label].append(span)
+        for label, ended in whole.items():
+            known = found.get(label)
+            number = 0 if known is None else known.number
+            if number < min(WHOLE_SPANS, len(ended)):
+                more = _sums_of(label, sorted(ended, key=attrgetter("end"))[number:])
+                found[label] = more if known is None else known.plus(more)
+        return tuple(found[label] for label in sorted(found))
+
+
+def _sums_of(label: str, spans: list[Span]) -> SpanSums:
+    """The sums of some spans that have ended."""
+    measures = ("duration", "growth", "rise", "allocated", "kept", "heap_peak")
+    spreads = [Spread.of(getattr(span, name) for span in spans) for name in measures]
+    return SpanSums._make((label, len(spans), sum(span.overlapped for span in spans), *spreads, 0, ()))
 
 
 def _spread(values: Any) -> Spread | None:

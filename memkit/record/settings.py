@@ -34,6 +34,8 @@ class Settings:
     children: bool = False
     peak_reset: bool = True
     follow: bool = False
+    requests: bool = False
+    """Whether requests and tasks of known servers are spans."""
     limit: str | int | None = None
     on_limit: str | None = None
 

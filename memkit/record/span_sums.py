@@ -6,6 +6,7 @@ import _thread
 
 from memkit.base import clocks
 from memkit.model import file_format
+from memkit.model.file_format import WHOLE_SPANS, bucket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
     from memkit.system import engine
 
-WHOLE = 1000
-"""Spans of a label that are written whole. Of further ones only the worst are: more than any before, by 1/16."""
 MOST_LABELS = 1000
 """Further labels are one."""
 MORE_SPANS = "<more spans>"
@@ -23,15 +22,6 @@ BLOCK = 50
 _LOOKS = 21  # that are kept
 _FLUSH = 250_000_000  # nanoseconds between two rows of a label at least, or this share of the time so far
 _SHARE = 100
-_BITS = 5  # of a number that a bucket tells: half a bucket is 1/32 of it
-
-
-def bucket(value: int) -> int:
-    """The number of the bucket that a value is counted in: a value below 32 has one of its own, others 16 an octave."""
-    if value < 0:
-        return -1 - bucket(-value)
-    shift = max(0, value.bit_length() - _BITS)
-    return (shift << (_BITS - 1)) + (value >> shift)
 
 
 class _Spread:
@@ -88,7 +78,7 @@ class SpanSums:
     def are_many(self, label: str) -> bool:
         """Whether so many spans of a label have ended that the next is not written as it begins."""
         known = self._labels.get(label)
-        return (known.count if known is not None else len(self._labels) - MOST_LABELS + WHOLE) >= WHOLE
+        return (known.count if known is not None else len(self._labels) - MOST_LABELS + WHOLE_SPANS) >= WHOLE_SPANS
 
     def add(
         self, label: str, duration: int, growth: int, rise: int | None, overlapped: bool, heap: tuple[int, int, int] | None

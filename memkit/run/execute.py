@@ -61,6 +61,10 @@ def main() -> None:
         recorder.start()
     except MemkitError as error:
         _refuse(str(error))
+    if settings.requests:
+        from memkit.integrations import finding
+
+        finding.install()
     listen_if_possible()
     _start_log(recorder, path)
     try:

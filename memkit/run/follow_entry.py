@@ -26,4 +26,8 @@ def begin() -> None:
         return
     if settings.profile is not None:
         vars(sys.modules["builtins"])["profile"] = profile_without_import
+    if settings.requests:
+        from memkit.integrations import finding
+
+        finding.install()
     child_process.start(recorder)

@@ -9,8 +9,10 @@ import sys
 import pytest
 
 import memkit
+from memkit.model.file_format import WHOLE_SPANS as WHOLE
+from memkit.model.file_format import bucket, middle
 from memkit.model.span_sums import LabelSums
-from memkit.record.span_sums import BLOCK, MOST_LABELS, WHOLE, SpanSums, bucket
+from memkit.record.span_sums import BLOCK, MOST_LABELS, SpanSums
 from memkit.system import engine
 
 native = pytest.mark.skipif(engine.NAME != "native", reason="allocators are counted by the native engine")
@@ -33,7 +35,7 @@ class Rows:
             self.found.take(*values)
 
     def of(self, label):
-        return next(each for each in self.found.found if each.label == label)
+        return next(each for each in self.found.found(()) if each.label == label)
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def sums(rows):
 def test_the_middle_of_a_bucket_is_within_its_error_of_every_value_in_it():
     values = [*range(-3000, 3000), *(1 << n for n in range(62)), *((1 << n) - 1 for n in range(62))]
     for value in [*values, *(random.Random(1).getrandbits(60) for _ in range(2000))]:
-        assert abs(memkit.Spread.value_at(bucket(value)) - value) <= abs(value) / 32
+        assert abs(middle(bucket(value)) - value) <= abs(value) / 32
     assert [bucket(value) for value in range(-40, 40)] == sorted(bucket(value) for value in range(-40, 40))
     assert len({bucket(value) for value in range(32)}) == 32
 
@@ -101,7 +103,7 @@ def test_labels_beyond_a_thousand_are_one(rows, sums):
     for number in range(MOST_LABELS + 500):
         sums.add(f"label {number}", 1, 1, 1, False, None)
     sums.flush()
-    assert len(rows.found.found) == MOST_LABELS + 1
+    assert len(rows.found.found(())) == MOST_LABELS + 1
     assert rows.of("<more spans>").number == 500
 
 
@@ -136,6 +138,25 @@ def test_a_kill_keeps_the_sums(tmp_path):
     assert subprocess.run([sys.executable, "-c", text], check=False).returncode == -signal.SIGKILL
     (sums,) = memkit.read(path).span_sums
     assert sums.number > 1000
+
+
+def test_a_kill_within_the_first_spans_loses_none_of_them(tmp_path):
+    path = tmp_path / "killed.memkit"
+    text = f"""if True:
+        import memkit, os, signal, time
+        with memkit.record({str(path)!r}) as run:
+            for number in range(20):
+                with memkit.span("turn"):
+                    pass
+            time.sleep(0.6)
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    assert subprocess.run([sys.executable, "-c", text], check=False).returncode == -signal.SIGKILL
+    (sums,) = memkit.read(path).span_sums
+    spans = memkit.read(path).spans
+    assert (sums.number, len(spans)) == (20, 20)
+    assert sums.time.total == sum(span.duration for span in spans)
+    assert sums.time.worst == max(span.duration for span in spans)
 
 
 def test_sums_of_processes_are_added(tmp_path):
