@@ -1,0 +1,96 @@
+"""``memkit-run --requests`` finds the applications of servers, which are not changed."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+
+import pytest
+
+import memkit
+from memkit.system import engine
+
+SHOP = """
+pages = []
+
+
+async def asgi(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    pages.append(bytes(10_000))
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+def wsgi(environ, start_response):
+    pages.append(bytes(10_000))
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+
+if __name__ == "__main__":
+    import signal
+    import sys
+    from wsgiref.simple_server import make_server
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    make_server("127.0.0.1", int(sys.argv[1]), wsgi).serve_forever()
+"""
+SERVERS = {
+    "wsgiref": ["shop.py", "PORT"],
+    "uvicorn": ["-m", "uvicorn", "shop:asgi", "--port", "PORT", "--log-level", "error"],
+    "gunicorn": ["--follow", "-m", "gunicorn", "-b", "127.0.0.1:PORT", "--log-level", "error", "shop:wsgi"],
+    "hypercorn": ["--follow", "-m", "hypercorn", "-b", "127.0.0.1:PORT", "--log-level", "error", "shop:asgi"],
+}
+REQUESTS = 5
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def answer(port, path, server):
+    """The body of the answer to a request, once the server is there."""
+    until = time.monotonic() + 50
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+                client.sendall(f"GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n".encode())
+                found = b""
+                while part := client.recv(65536):
+                    found += part
+                return found.partition(b"\r\n\r\n")[2]
+        except OSError:
+            assert server.poll() is None, server.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+
+@pytest.mark.skipif(engine.NAME != "native", reason="allocators are counted by the native engine")
+@pytest.mark.parametrize("name", SERVERS)
+def test_requests_of_a_server_are_spans_without_a_change_to_it(tmp_path, name):
+    if find_spec(name) is None:
+        pytest.skip(f"not installed: {name}")
+    (tmp_path / "shop.py").write_text(SHOP)
+    port = free_port()
+    words = [word.replace("PORT", str(port)) for word in SERVERS[name]]
+    command = [sys.executable, "-m", "memkit", "run", "-q", "--requests", "--heap=spans", "-o", "run.memkit", *words]
+    server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        for number in range(REQUESTS):
+            assert answer(port, f"/items/{number}", server) == b"ok"
+        time.sleep(0.6)  # uvicorn raises the signal again: what is not in the file by then is lost
+    finally:
+        server.send_signal(signal.SIGTERM)
+        errors = server.communicate(timeout=50)[1]
+    assert "memkit" not in errors, errors
+    (sums,) = memkit.read(tmp_path / "run.memkit").span_sums
+    assert (sums.label, sums.number) == ("GET /items/{}", REQUESTS)
+    assert sums.kept.total >= REQUESTS * 10_000
