@@ -91,6 +91,8 @@ if TYPE_CHECKING:
     from memkit.report import kinds as kinds
     from memkit.report import pictures as pictures
     from memkit.report import transforms as transforms
+    from memkit.report.advising.findings import Advice as Advice
+    from memkit.report.advising.findings import advise as advise
     from memkit.report.comparing.changes import Change as Change
     from memkit.report.comparing.comparison import Comparison as Comparison
     from memkit.report.comparing.comparison import compare as compare
@@ -175,6 +177,7 @@ _HOMES = {
         *("add_by_option", "add_call_options", "add_quiet_option", "add_wide_option"),
         *("chosen_by", "chosen_calls"),
     ),
+    "report.advising.findings": ("Advice", "advise"),
     "report.comparing.changes": ("Change",),
     "report.comparing.comparison": ("Comparison", "compare"),
     "report.comparing.rows": ("ComparedPlace", "ComparedRow"),

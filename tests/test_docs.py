@@ -81,7 +81,7 @@ class Block:
     @property
     def traces(self):
         """Whether it traces lines or calls, or reads what a page about tracing has recorded."""
-        traced = ("lines.rst", "calls.rst", "page.rst", "compare.rst", "fit.rst", "budgets.rst")
+        traced = ("lines.rst", "calls.rst", "page.rst", "compare.rst", "fit.rst", "budgets.rst", "advise.rst")
         return self.page.name in traced or bool(
             re.search(
                 r"--(\w+-)?(lines|calls)|--(flame|pprof|speedscope|heap)|(lines|calls|heap)=|MEMKIT_GATE|profile|EventLog|call-log|pymemtrace",

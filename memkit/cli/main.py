@@ -24,6 +24,7 @@ COMMANDS = {
     "merge": "join the recordings of many processes and machines into one",
     "fit": "how much memory a larger input is going to need",
     "snapshot": "report on the last minutes of a process that memkit.watch records",
+    "advise": "what would lower the peak of a recorded program",
     "balance": "what the memory of a running process is made of",
     "list": "list the recordings in a folder",
     "clean": "remove the recordings in a folder",

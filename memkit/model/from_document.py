@@ -24,6 +24,8 @@ from memkit.model.row_values import attributes_of
 FORMAT = 1
 """The number that a document begins with. It rises where a key means something else, or is no longer there."""
 _HELD = re.compile(rb'<script type="application/gzip" id="recording">\s*([A-Za-z0-9+/=\s]*)</script>')
+_OTHERS = {"comparison": "a comparison", "fit": "a fit", "advice": "advice"}
+"""Documents that are none of a recording."""
 _LARGEST = 1 << 30
 """Bytes of a document; one that unpacks to more is no page of memkit's."""
 
@@ -46,8 +48,8 @@ def read(path: str) -> Recording:
             raise TypeError
     except (ValueError, TypeError, RecursionError):
         raise FormatError(f"{path!r} is broken off or damaged: what it holds is not a whole JSON document") from None
-    if document.get("kind") in ("comparison", "fit"):
-        raise FormatError(f"{path!r} is a {document['kind']}, not a recording")
+    if document.get("kind") in _OTHERS:
+        raise FormatError(f"{path!r} is {_OTHERS[document['kind']]}, not a recording")
     if document.get("format") != FORMAT:
         shown = repr(document.get("format"))[:40]
         raise FormatError(f"{path!r} holds a document of format {shown} and this memkit reads {FORMAT}")
