@@ -139,6 +139,7 @@ class Watch:
         self._bell = Bell()
         self._thread: SystemThread | None = None
         self._pausing = False
+        self._settled = False
         self._wanted = False  # a snapshot, by a signal
         self._near_since: int | None = None  # when memory was last near the limit, while more is recorded
         self._no_heap: str | None = None  # why it cannot be sampled
@@ -181,8 +182,8 @@ class Watch:
             self._go_on()
 
     def _go_on(self) -> None:
-        self._take_signal()
         active.others.append(self)
+        self.take_signal()
         self.after_fork_in_parent()
 
     def stop(self) -> None:
@@ -230,6 +231,9 @@ class Watch:
         while not self._pausing:
             with self._bell:
                 self._bell.wait(_TICK)
+            if not self._settled and not self._pausing:  # a server may have set its handlers meanwhile, or set them back
+                self._settled = True
+                engine.PendingCall(take_signals)()
             if self._entered():
                 try:
                     self._tick(clocks.monotonic_ns())
@@ -342,17 +346,20 @@ class Watch:
             raise JournalError(f"cannot write {path!r}: {error.strerror}") from None
         return path
 
-    def _take_signal(self) -> None:
-        """Handle the signal, unless the program does, or this is not its main thread."""
+    def take_signal(self) -> None:
+        """Handle the signal, unless the program does. In another thread than the main one this does nothing."""
         number = self._asked.number
-        if number is None or (self._asked.signal == "auto" and _signal.getsignal(number) is not _signal.SIG_DFL):
+        if (
+            number is None
+            or not self.running
+            or (self._asked.signal == "auto" and _signal.getsignal(number) is not _signal.SIG_DFL)
+        ):
             return
         try:
             if _signal.getsignal(number) is not on_signal:
                 _signal.signal(number, on_signal)
-        except ValueError as error:
-            if self._asked.signal != "auto":
-                self._tell(f"signal {self._asked.signal}: {in_a_line(error)}")
+        except ValueError:  # the main thread will be asked to
+            pass
 
     def _give_signal_back(self) -> None:
         number = self._asked.number
@@ -368,6 +375,14 @@ class Watch:
         """Have the thread write the last minutes, soon."""
         self._wanted = True
         self._bell.ring()
+
+
+def take_signals(_: object = None) -> int:
+    """Have the watches handle their signals, called by the main thread."""
+    for each in active.others:
+        if isinstance(each, Watch):
+            each.take_signal()
+    return 0
 
 
 def on_signal(number: int, _: FrameType | None) -> None:

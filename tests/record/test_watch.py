@@ -426,6 +426,15 @@ def test_the_signal_writes_the_last_minutes_and_the_program_goes_on(small, watch
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="needs SIGUSR2")
+def test_a_server_may_set_all_handlers_back_after_the_beginning(small, watch):
+    run = watch()
+    signal.signal(signal.SIGUSR2, signal.SIG_DFL)
+    until(lambda: signal.getsignal(signal.SIGUSR2) is not signal.SIG_DFL)
+    run.stop()
+    assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR2"), reason="needs SIGUSR2")
 def test_a_handler_of_the_program_is_left_alone_unless_asked(watch, tmp_path):
     called = []
     before = signal.signal(signal.SIGUSR2, lambda *_: called.append(1))
