@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_watch.py [seconds a run] [requests a second] [keep]
 
 A process serves so many requests a second, each in a span, with and without a watch, in pairs. CPU time is that of the whole
-process, so that what spans cost is in it, and the share is of one core. Memory is the peak of resident memory at the end, where
+process, so that what spans cost is in it, and the share is of one core. Memory is the peak of resident memory at the end;
 both have imported memkit. The folder is looked at ten times a second. Nothing else should run meanwhile.
 """
 
