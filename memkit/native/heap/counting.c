@@ -59,6 +59,7 @@ static memkit_thread_t *memkit_heap_join(void)
         thread->path = NULL, thread->line = NULL;
         thread->pair_path = thread->pair_line = thread->pair = thread->span = 0;
         thread->context_version = UINT64_MAX;
+        thread->last = NULL;
         thread->generation = memkit_heap.generation;
     }
     return thread;
@@ -335,24 +336,57 @@ static NOINLINE void drop(memkit_thread_t *thread, int locked, int mode, void *a
     take(thread, locked, mode, address, &block, &where);
 }
 
-static ALWAYS_INLINE void put(memkit_thread_t *thread, int locked, int mode, void *address, size_t size)
+/* Book a small block of the path that the last one was of, as most are, in few instructions. 0: it is another. */
+static ALWAYS_INLINE int put_as_last(memkit_thread_t *thread, void *address, size_t size)
 {
-    uint32_t site, serial;
-    site_t *sums;
+    site_t *sums = thread->last_sums;
+    uint32_t *place;
+    if (thread->generation != memkit_heap.generation || !thread->path || !*thread->path || *thread->path != thread->last)
+        return 0;
+    if (size - TINY - 1 >= SMALL - TINY || ((uintptr_t)address >> 4 & LAST_PLACE) == LAST_PLACE)
+        return 0;
+    if (!(place = place_of(address, 0)) || *place >> 30)
+        return 0;
+    place[0] = (uint32_t)TWO << 30 | (uint32_t)(size - 1) << 20 | thread->last_site;
+    place[1] = *thread->last_serial;
+    count(&sums->allocated, size, 1, 1);
+    if (UNLIKELY((totals[0].alive += size) > totals[0].next))
+        look_at_peak(0);
+    return 1;
+}
+
+static ALWAYS_INLINE void put_anew(memkit_thread_t *thread, int locked, int mode, void *address, size_t size)
+{
+    uint32_t site = site_of(thread, mode), serial = serial_of(site, mode);
+    site_t *sums = site_at(locked ? 0 : thread->shard, site);
     int booked = 0;
-    if (mode == MEMKIT_SAMPLED) {
-        if (!is_passed(thread, size) && is_drawn(thread, size))
-            put_sample(address, size);
-        return;
+    if (locked && mode == MEMKIT_PATHS && sums && site) {
+        thread->last = *thread->path, thread->last_site = site, thread->last_sums = sums;
+        thread->last_serial = &memkit_heap.path_serials[site];
     }
-    site = site_of(thread, mode), serial = serial_of(site, mode);
-    sums = site_at(locked ? 0 : thread->shard, site);
     while (sums && UNLIKELY((booked = book(address, size, site, serial, mode)) < 0))
         drop(thread, locked, mode, address);
     if (LIKELY(booked))
         count_allocated(thread, locked, mode, sums, site, size);
     else
         __atomic_fetch_add(&memkit_heap.unbooked, 1, __ATOMIC_RELAXED);
+}
+
+static NOINLINE void put_of_path(memkit_thread_t *thread, void *address, size_t size)
+{
+    put_anew(thread, 1, MEMKIT_PATHS, address, size);
+}
+
+static ALWAYS_INLINE void put(memkit_thread_t *thread, int locked, int mode, void *address, size_t size)
+{
+    if (mode == MEMKIT_SAMPLED) {
+        if (!is_passed(thread, size) && is_drawn(thread, size))
+            put_sample(address, size);
+    } else if (!locked || mode != MEMKIT_PATHS) {
+        put_anew(thread, locked, mode, address, size);
+    } else if (!put_as_last(thread, address, size)) {
+        put_of_path(thread, address, size);
+    }
 }
 
 /* A block that `take` has taken is not freed after all. A serial of few bits serves as well as the whole one does. */

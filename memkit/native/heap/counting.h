@@ -27,6 +27,9 @@ typedef struct {                /* of a thread */
     int shard;
     int64_t generation;         /* of the heap that `path` and `line` belong to */
     uint32_t pair_path, pair_line, pair;        /* the last pair of both, and its site */
+    memkit_path_t *last;        /* where paths alone are traced: that of the last block by who held the GIL, */
+    uint32_t last_site, *last_serial;           /* its site, how often calls of it began and ended, and its sums */
+    void *last_sums;
     int64_t until;              /* sampled: bytes until the next that is, above the heap's `floor` */
     int64_t drawn_in;           /* the heap's generation that it was drawn in */
     uint64_t random;
