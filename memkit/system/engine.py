@@ -179,6 +179,7 @@ def stacks_reason() -> str | None:
 def rss() -> int:
     """Resident memory of this process now, in bytes. Source: ``/proc/self/statm``, or psutil.
 
+    While a recording counts the heap, what memkit needs to tell its blocks apart is taken off, as in ``peak_rss``.
     Raises ``MeterError`` where it cannot be read.
     """
     memory = kept_meter().read()
