@@ -11,7 +11,7 @@ from memkit.report.fitting.shapes import Point, Shape, shapes
 INTERVAL = 0.95
 """How often the truth is in an interval, if the program goes on by one of the shapes."""
 _LEAST_WEIGHT = 0.002
-_HALVINGS = 60
+_HALVINGS = 32
 
 
 class Prediction(NamedTuple):
