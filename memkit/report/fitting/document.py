@@ -41,7 +41,7 @@ def document(fit: Fit, sizes: Sequence[float], ceilings: Sequence[Ceiling] = ())
         "predictions": [fit.at(size)._asdict() for size in sizes],
         "limits": [{**each._asdict(), "reached": each.reached and each.reached._asdict()} for each in ceilings],
         "remarks": list(fit.remarks),
-        "advice": advised(fit, sizes[0]),
+        "advice": advised(fit, max(sizes)),
         "runs": [run._asdict() for run in fit.runs],
         "lines": [_place(each, sizes[0], fit.start, each is dominating) for each in fit.lines],
         "paths": [_place(each, sizes[0], fit.start, each is dominating) for each in fit.paths],

@@ -22,7 +22,7 @@ _HEADROOM = 1.6
 
 def draw(fit: Fit, sizes: Sequence[float], ceilings: Sequence[Ceiling]) -> Figure:
     """A matplotlib ``Figure`` of the fit up to the largest of ``sizes``."""
-    figure = pictures.new_figure()
+    figure = pictures.new_figure(pictures.PLOT_HEIGHT + pictures.legend_height(1))
     axes = figure.subplots()
     farthest = max(*sizes, fit.largest) * 1.04
     at = [farthest * (step + 1) / _STEPS for step in range(_STEPS)]
@@ -49,7 +49,7 @@ def draw(fit: Fit, sizes: Sequence[float], ceilings: Sequence[Ceiling]) -> Figur
     axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 6))
     pictures.dress_memory(axes)
     pictures.dress(axes)
-    pictures.add_legend(axes, handles, below=False)
+    pictures.add_legend(axes, handles, below=True, columns=4)
     return figure
 
 
@@ -66,9 +66,10 @@ def _points(axes: Axes, fit: Fit, sizes: Sequence[float], unit: int) -> list[Any
         ends = [[(each.peak - each.low) / unit], [(each.high - each.peak) / unit]]
         axes.errorbar([size], [each.peak / unit], yerr=ends, color=pictures.PEAK, capsize=4, marker="D", markersize=5)
         words = f"{show_bytes(each.peak)} at {size_words(size)}"
+        left = size > max(*sizes, fit.largest) / 2
         axes.annotate(
-            words, (size, each.peak / unit), xytext=(-9, 4), textcoords="offset points", ha="right", fontsize=8,
-            color=pictures.TEXT, bbox=pictures.BEHIND_TEXT,
+            words, (size, each.peak / unit), xytext=(-9 if left else 9, 8), textcoords="offset points",
+            ha="right" if left else "left", fontsize=8, color=pictures.TEXT, bbox=pictures.BEHIND_TEXT,
         )  # fmt: skip
     return found
 

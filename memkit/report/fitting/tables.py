@@ -31,7 +31,7 @@ def page(fit: Fit, sizes: Sequence[float], ceilings: Sequence[Ceiling], width: i
         yield styled(("limit    ", "dim"), reached(each, fit.largest))
     for remark in fit.remarks:
         yield styled(("note     ", "dim"), (remark, "memkit.remark"))
-    advice = advised(fit, sizes[0])
+    advice = advised(fit, max(sizes))
     if advice is not None:
         yield styled(("advice   ", "dim"), (advice, "memkit.remark"))
     yield styled()

@@ -203,7 +203,8 @@ def test_the_picture_has_points_curve_interval_and_limits(run):
 
     found = fit([run(n) for n in (100_000, 250_000, 1_000_000)])
     ceilings = [Ceiling("near", 800 * MIB, None), Ceiling("far", 1 << 40, None)]
-    [axes] = draw(found, [1e7], ceilings).axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["fit: linear", "95 % interval", "runs"]
+    figure = draw(found, [1e7], ceilings)
+    [axes], [legend] = figure.axes, figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["fit: linear", "95 % interval", "runs"]
     words = [text.get_text() for text in axes.texts]
     assert "near: 800.0 MiB" in words and any(word.startswith("far: 1.0 TiB") for word in words)
