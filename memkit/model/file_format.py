@@ -70,7 +70,8 @@ row          values                                            written
 ``peaks``    kind, reason                                      when peaks turn out to be known in another way than the first
                                                                row says
 ``crossing``  time, memory, limit, name, action                when memory reaches what ``--limit`` says
-``snapshot``  time                                             when memory has risen by 5 % near a limit; stacks follow
+``snapshot``  time, asked                                      when memory has risen by 5 % near a limit; 1 where somebody
+                                                               asked for it, else missing; stacks follow
 ``stack``    time, thread, name, frames                        after a crossing or snapshot, where each thread is: arrays of
                                                                file, line and function, the innermost first
 ``thread``   thread, name                                      when Python runs after a crossing

@@ -50,7 +50,8 @@ class Rows:
         self._mapped: list[tuple[int, int]] = []
         self._crossings: list[Crossing] = []
         self._stacks: list[tuple[int, Stack]] = []
-        self._snapshot: int | None = None  # when stacks were read as memory rose
+        self._snapshot: int | None = None  # when stacks were read as memory rose, or as somebody asked
+        self._asked = False
         self._last_seen: list[Stack] = []
         self._names: dict[int, str] = {}
         self._spans = Spans()
@@ -170,8 +171,9 @@ class Rows:
         kind = old_rows.kind_of(name) if kind is None else kind
         self._limits.append(Limit(name, size, used, kind))
 
-    def _snapshot_begins(self, time: Any, *_: Any) -> None:
-        self._snapshot, self._last_seen = time, []
+    def _snapshot_begins(self, time: Any, asked: Any = 0, *_: Any) -> None:
+        self._snapshot, self._asked = time, bool(asked)
+        self._last_seen = []
 
     def _stack(self, time: Any, thread: Any, name: Any, frames: Any, *_: Any) -> None:
         frames = tuple(Frame(file, line, function) for file, line, function in frames)
@@ -317,7 +319,7 @@ class Rows:
 
     def _last_snapshot(self) -> StackSnapshot | None:
         stacks = tuple(map(self._named, self._last_seen))
-        return None if self._snapshot is None else StackSnapshot(self._snapshot, stacks)
+        return None if self._snapshot is None else StackSnapshot(self._snapshot, stacks, self._asked)
 
     def _crossings_with_stacks(self) -> tuple[Crossing, ...]:
         """Each crossing with the stacks that were read for it: after it, and before the next."""

@@ -78,6 +78,8 @@ class StackSnapshot(NamedTuple):
 
     time: int
     stacks: tuple[Stack, ...]
+    asked: bool = False
+    """Whether somebody asked for it; else memory rose near a limit."""
 
 
 Glance = StackSnapshot  # its name before

@@ -158,7 +158,7 @@ class Recording:
     oom_kills: OutOfMemory | None = None
     """Which count of out-of-memory kills rose meanwhile; any process of that group may have been killed."""
     snapshot: StackSnapshot | None = None
-    """Where the threads were when memory last rose near a limit; None where it did not come near one."""
+    """Where the threads were when memory last rose near a limit, or when somebody asked; None where neither was."""
     greenlets: str | None = None
     """Why lines and calls were not told apart by greenlet; None where they were, or where there were no greenlets."""
     unread: int = 0

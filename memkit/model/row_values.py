@@ -71,7 +71,7 @@ SHAPES = {
     "limit": "siiS",
     "peaks": "sS",
     "crossing": "tiiss",
-    "snapshot": "t",
+    "snapshot": "ti",
     "stack": "tISx",
     "thread": "is",
     "process": "iIis",

@@ -75,5 +75,5 @@ class WatchFile(Recorder):
     def write_stacks(self) -> None:
         """Write where all threads are, and all that is known, at once."""
         time = clocks.monotonic_ns() - self.started
-        self._journal.text(file_format.row("snapshot", time) + limit_guard.Bound.stacks(time))
+        self._journal.text(file_format.row("snapshot", time, 1) + limit_guard.Bound.stacks(time))
         self.flush()

@@ -48,7 +48,7 @@ def document(recording: memkit.Recording) -> Iterator[str]:
         "crossings": [_crossing(recording, crossing) for crossing in recording.crossings],
         "oom_kills": recording.oom_kills and str(recording.oom_kills),
         "oom_kills_evidence": _evidence(recording.oom_kills),
-        "glance": recording.snapshot and {"time": recording.snapshot.time, "stacks": _stacks(recording.snapshot.stacks)},
+        "glance": recording.snapshot and {**recording.snapshot._asdict(), "stacks": _stacks(recording.snapshot.stacks)},
         "summed": recording.summed,
         "summed_reason": recording.summed_reason,
         "seen": recording.seen,

@@ -387,7 +387,7 @@ def test_the_last_moments_are_a_recording_of_their_own(small, watch):
     assert 0 < found.duration <= 100_000_000
     assert found.samples[0].time == 0
     assert [span.label for span in found.spans if span.end is None] == ["open"]
-    assert found.snapshot is not None
+    assert found.snapshot is not None and found.snapshot.asked
     assert any(stack.thread == threading.get_native_id() for stack in found.snapshot.stacks)
     assert run.trouble is None
 

@@ -223,6 +223,10 @@ def _stacks(recording: memkit.Recording, hide: Hide) -> Iterator[Text]:
         when = f"after {memkit.units.show_time(crossing.time)}, at {memkit.units.show_bytes(crossing.memory)}"
         yield from _where(recording, f"where the threads were {when}", crossing.stacks, hide)
     last = recording.snapshot
+    if last is not None and last.asked:
+        when = memkit.units.show_time(last.time)
+        yield from _where(recording, f"where the threads were when somebody asked, after {when}", last.stacks, hide)
+        return
     died = recording.ending.kind == "killed" or recording.ending.out_of_memory
     if died and last is not None and last.stacks and not any(each.time > last.time for each in known):
         before = memkit.units.show_time(recording.duration - last.time)

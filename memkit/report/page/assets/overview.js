@@ -107,7 +107,7 @@
   function moments() {
     const { recording } = memkit;
     const found = recording.crossings.filter(each => each.stacks.length).map(each => ({ ...each, why: "the limit was reached" }));
-    if (recording.glance) found.push({ ...recording.glance, why: "memory last rose near a limit" });
+    if (recording.glance) found.push({ ...recording.glance, why: recording.glance.asked ? "as they were asked for" : "memory last rose near a limit" });
     return found.sort((one, other) => one.time - other.time);
   }
 
