@@ -37,6 +37,7 @@ def run(folder, *words):
     """Seconds of CPU time that pytest takes for the suite."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words, str(folder)]
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # modules would be compiled in each run
     started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     output = started.stdout.read()
     _, status, usage = os.wait4(started.pid, 0)

@@ -120,8 +120,10 @@ class Baseline:
         return Baseline(self.path, self.tolerance, meter, {**kept, **new})
 
     def write(self) -> None:
-        """Write its file. Raises ``OSError``."""
-        self.path.write_text(self.text, encoding="utf-8")
+        """Write its file, whole or not at all. Raises ``OSError``."""
+        new = self.path.with_name(f"{self.path.name}.new")
+        new.write_text(self.text, encoding="utf-8")
+        new.replace(self.path)
 
 
 def _entry(bill: Bill) -> Entry:

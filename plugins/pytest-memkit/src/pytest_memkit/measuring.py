@@ -60,6 +60,7 @@ class Tests:
         self._traces_all = config.getoption("memkit_paths") or bool(self._pages)
         self._traced = meters.Traced(str(config.rootpath)) if self._meter.name == "heap" else None
         self._budgets: dict[pytest.Item, Budget] = {}
+        self._has_junit = bool(config.getoption("xmlpath", None))
         self._refused: dict[pytest.Item, str] = {}
         self._rows: dict[tuple[str, str], dict[str, Any]] = {}  # what the reports carry, until they do
         self._call: Measurement | None = None
@@ -157,9 +158,9 @@ class Tests:
 
     def _keep(self, item: pytest.Item, phase: str, bill: Bill) -> dict[str, Any]:
         """Keep a bill for the report of its phase, and for JUnit's."""
-        for name in ("peak", "kept", "allocated"):
-            if (found := getattr(bill, name)) is not None:
-                item.user_properties.append((f"memkit_{phase}_{name}", found))
+        if self._has_junit:
+            found = [(f"memkit_{phase}_{name}", getattr(bill, name)) for name in budgets.LIMITS]
+            item.user_properties += [(name, value) for name, value in found if value is not None]
         row = self._rows[item.nodeid, phase] = {"bill": bill._asdict(), "over": [], "page": None}
         return row
 

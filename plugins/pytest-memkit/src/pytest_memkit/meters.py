@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 from collections.abc import Iterable
@@ -12,6 +13,10 @@ import memkit
 from pytest_memkit.bills import Bill, Places, size
 
 MOST_PLACES = 5
+YOUNG = 1
+"""The generation to collect before a test with a budget, so that the next collection does not depend on what others left."""
+MOST_STRETCHES = 30_000
+"""As many go into one recording, which has a file: some 300 bytes each."""
 SELDOM = "1 h"
 """How often resident memory is read while the heap is counted: nobody asks for it."""
 SAMPLED_ERROR = 1 << 20
@@ -50,16 +55,19 @@ class Counted:
 
     def __init__(self) -> None:
         """Raises ``memkit.MeterError`` where the heap cannot be counted here."""
-        self._pid = 0
         self._start()
+        self.pause()  # the controller of several workers runs no test
 
     def _start(self) -> None:
         self._run = memkit.record(heap="spans", interval=SELDOM, peak_reset=False)
         self._run.start()
-        self._pid = os.getpid()
+        self._pid, self._left = os.getpid(), MOST_STRETCHES
 
     def begin(self, most: int | None = None) -> None:
-        if self._pid != os.getpid():  # a fork for a test, as pytest-forked makes it, or after a pause
+        self._left -= 1
+        if self._left < 0:
+            self.pause()
+        if self._pid != os.getpid():  # after a pause, or in a fork for a test, as pytest-forked makes it
             self._start()
         self._most = most
         self._span = memkit.span.everywhere("test")
@@ -84,7 +92,9 @@ class Counted:
         return None
 
     def pause(self) -> None:
-        self._run.stop()
+        if self._pid == os.getpid():
+            with contextlib.suppress(memkit.JournalError):  # a full disk: nobody reads the rows
+                self._run.stop()
         self._pid = 0
 
 
@@ -173,12 +183,12 @@ class Traced:
         self._root = os.path.join(root, "")
 
     def begin(self, most: int | None = None) -> None:
-        gc.collect()  # what others left must not move the moment of a collection
+        gc.collect(YOUNG)
         self._run = memkit.record(lines=self._root, calls=True, heap=True)
         self._run.start()
 
     def end(self) -> Bill:
-        gc.collect()  # what only waits for it is not kept
+        gc.collect()  # to read what is alive would count itself
         self._run.stop()
         recording = self._recording
         heap = recording.heap
