@@ -119,6 +119,14 @@ def test_each_test_has_a_page_and_the_index_links_it(run, pytester):
     assert all("<!-- memkit page 1" in (folder / name).read_text() for name in pages)
 
 
+def test_a_baseline_that_cannot_be_written_is_refused_in_a_line(run):
+    done = run("def test_it(): pass\n", "--memkit-baseline=no/such/folder/x.txt", memkit="--memkit-save")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = [line for line in done.errlines if line]
+    assert line.startswith("ERROR: the baseline ")
+    assert line.endswith("cannot be written: No such file or directory")
+
+
 @pytest.mark.parametrize("word", ["--memkit-html=test_it.py", "--memkit-markdown=no/such/folder/x.md"])
 def test_a_place_that_cannot_be_written_to_is_refused_in_a_line(run, word):
     done = run("def test_it(): pass\n", word)

@@ -178,6 +178,27 @@ def test_a_bad_marker_stops_a_run_with_workers(run):
     assert "memkit(peek=3): there is peak" in done.stdout.str() + done.stderr.str()
 
 
+def test_a_test_that_runs_in_a_forked_process_is_measured_there(run, pytester):
+    pytester.makeconftest(
+        """
+import os, pytest
+from _pytest.runner import runtestprotocol
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    pid = os.fork()
+    if not pid:
+        for report in runtestprotocol(item, log=False, nextitem=nextitem):
+            print("child", report.when, report.outcome, report.memkit["bill"]["peak"] >> 10, flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return True
+"""
+    )
+    text = "def test_a(): shop.load(1000)\n@pytest.mark.memkit(peak=1000)\ndef test_b(): shop.load(1000)\n"
+    done = run(text, "-s")
+    done.stdout.re_match_lines([r"child call passed 101\d", r"child teardown passed \d+", r"child call failed 101\d"])
+
+
 def test_without_the_option_nothing_is_measured_and_nothing_imported(run):
     text = """
 import sys

@@ -119,11 +119,22 @@ class Baseline:
         new = {test: _entry(bill) for test, bill in used.items() if bill.meter == meter}
         return Baseline(self.path, self.tolerance, meter, {**kept, **new})
 
+    def check_writable(self) -> None:
+        """Raise ``pytest.UsageError`` where its file cannot be written."""
+        try:
+            self._new.touch()
+            self._new.unlink()
+        except OSError as error:
+            raise pytest.UsageError(f"the baseline {str(self.path)!r} cannot be written: {error.strerror}") from None
+
     def write(self) -> None:
         """Write its file, whole or not at all. Raises ``OSError``."""
-        new = self.path.with_name(f"{self.path.name}.new")
-        new.write_text(self.text, encoding="utf-8")
-        new.replace(self.path)
+        self._new.write_text(self.text, encoding="utf-8")
+        self._new.replace(self.path)
+
+    @property
+    def _new(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.new")
 
 
 def _entry(bill: Bill) -> Entry:

@@ -26,6 +26,8 @@ class Summary:
         self._notes: list[str] = []
         self.html = config.getoption("memkit_html")
         self.markdown = config.getoption("memkit_markdown")
+        if config.getoption("memkit_save"):
+            baseline.check_writable()
         if self.html:
             pages.prepare(Path(self.html))
         if self.markdown:
@@ -93,11 +95,7 @@ def tables(rows: Sequence[Row], most: int) -> Iterator[str]:
         found.sort(key=lambda row: (-getattr(row.bill, key), row.test, row.phase))
         yield ""
         if not found:
-            yield (
-                f"no test has a {title} of {size(NOTHING + error)}"
-                if title == "rise"
-                else f"no test kept {size(NOTHING + error)}"
-            )
+            yield f"no phase {'rose by' if key == 'peak' else 'kept'} {size(NOTHING + error)}"
             continue
         yield f"the phases by {title}" + (f", {most} of {len(found):,}" if len(found) > most else "")
         yield from _table(found[:most])
