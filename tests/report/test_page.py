@@ -177,6 +177,7 @@ def secret(made_up):
         executed=((3, "/bin/env secret"),),
         sources=(("/home/secret/app.py", "secret = 1"),),
         crossings=(Crossing(1, 5, 5, "rss", "report", stacks),),
+        spans=(Span("load", 1, 0, 1, 4, 1, 1, 1, (("user", "secret"),)),),
         snapshot=StackSnapshot(1, stacks),
         source="/home/secret/run.memkit",
         balances=(BALANCE,),

@@ -24,7 +24,7 @@ _LIBRARY = (_NOWHERE, "lib", "python3")
 def redacted(recording: Recording) -> Recording:
     """The same recording with the names of files and commands in place of their paths and arguments, and no source text.
 
-    What is kept: names of functions, threads, spans and types of exceptions.
+    What is kept: names of functions, threads, spans and types of exceptions. Attributes of spans are left out.
     """
     name = Names()
     about = recording.about._replace(argv=(_command(" ".join(recording.about.argv[:2])),), host=None, package=None)
@@ -38,6 +38,7 @@ def redacted(recording: Recording) -> Recording:
             )
             for call in recording.calls
         ),
+        spans=tuple(span._replace(attributes=()) for span in recording.spans),
         given=(),
         balances=tuple(map(_balance, recording.balances)),
         processes=tuple(

@@ -2,6 +2,7 @@
 (memkit => {
   const { make, showBytes, showTime, colour } = memkit;
   const MOST_BANDS = 400;
+  const MANY = 10;            // spans of a label from which on there is a table of labels
 
   function overview() {
     const { recording, view } = memkit;
@@ -16,6 +17,8 @@
       show(moments()[0], stacks);
     }
     if (recording.processes.length > 1) parts.push(make("h2", {}, "Processes, stacked"), memkit.lanes());
+    const labels = (recording.span_sums ?? []).filter(sums => sums.number >= MANY);
+    if (labels.length) parts.push(make("h2", {}, "Spans by label"), labelTable(recording.span_sums), ...labels.filter(sums => sums.leak).map(leak));
     if (spans.length) parts.push(make("h2", {}, "Spans"), spanTable(spans));
     return make("div", {}, parts);
   }
@@ -176,6 +179,32 @@
         show: span => (span.end === null ? "unfinished" : showTime(span.end - span.start)) },
       size("growth"), size("rise"), size("peak"),
     ], spans, { sort: 4 });
+  }
+
+  // Of all spans of each label: medians are off by at most 1/32, all else is exact.
+  function labelTable(all) {
+    const of = (name, measure, value, show, term = null) => {
+      const found = sums => (sums[measure] ? value(sums[measure], sums) : null);
+      return { name, term: term ?? name, value: found, show: sums => (sums[measure] ? show(Math.round(found(sums))) : "?") };
+    };
+    const worst = spread => spread.worst;
+    const each = (spread, sums) => spread.total / sums.number;
+    const heap = all.some(sums => sums.kept);
+    return memkit.sortable("Spans by label", [
+      { name: "label", term: "span", left: true, value: sums => sums.label },
+      { name: "spans", value: sums => sums.number, show: sums => sums.number.toLocaleString("en") },
+      of("median time", "time", spread => spread.median, showTime, "time"), of("worst time", "time", worst, showTime, "time"),
+      of("worst rise", "rise", worst, showBytes, "rise"),
+      ...(heap ? [
+        of("allocated each", "allocated", each, showBytes, "allocated"), of("highest peak", "heap_peak", worst, showBytes, "peak"),
+        of("kept each", "kept", each, showBytes), of("most kept", "kept", worst, showBytes),
+      ] : []),
+    ], all, { sort: heap ? 7 : 4 });
+  }
+
+  function leak(sums) {
+    const kept = Math.round(sums.leak.kept);
+    return make("p", {}, `leak: ${sums.label} kept ${showBytes(kept)} a span over its last ${sums.leak.spans.toLocaleString("en")}, net of what was freed`);
   }
 
   Object.assign(memkit, { overview });
