@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING
 
 from memkit.model.from_document import FORMAT
-from memkit.model.span_sums import Spread
+from memkit.model.span_sums import Spread, leaks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,7 +57,7 @@ def document(recording: memkit.Recording) -> Iterator[str]:
         "unrecorded": [each._asdict() for each in recording.unrecorded],
         "waited_for": recording.waited_for,
         "spans": [_span(span) for span in recording.spans],
-        "span_sums": [_span_sums(sums) for sums in recording.span_sums],
+        "span_sums": _span_sums(recording.span_sums),
         "span_heaps": [{"labels": each.labels, "heap": _of_heap(each.heap)} for each in recording.span_heaps],
     }
     yield json.dumps(head, indent=1)[:-2]
@@ -83,13 +83,17 @@ def _span(span: memkit.Span) -> dict[str, Any]:
     return {**span._asdict(), **known}
 
 
-def _span_sums(sums: memkit.SpanSums) -> dict[str, Any]:
-    spreads = {
-        name: {**value._asdict(), "median": value.median, "p95": value.p95}
-        for name, value in sums._asdict().items()
-        if isinstance(value, Spread)
-    }
-    return {**sums._asdict(), **spreads, "leak": sums.leak and sums.leak._asdict()}
+def _span_sums(found: tuple[memkit.SpanSums, ...]) -> list[dict[str, Any]]:
+    leaking = {sums.label: leak._asdict() for sums, leak in leaks(found)}
+    return [
+        {name: _spread(value) for name, value in sums._asdict().items()} | {"leak": leaking.get(sums.label)}
+        for sums in found
+    ]
+
+
+def _spread(value: Any) -> Any:
+    """A value of sums; a spread with its quantiles."""
+    return {**value._asdict(), "median": value.median, "p95": value.p95} if isinstance(value, Spread) else value
 
 
 def _heaps(row: memkit.Line | memkit.Call) -> dict[str, Any]:
