@@ -74,7 +74,7 @@ def _refuse(words: list[str]) -> None:
 
 def _is_inside(options: argparse.Namespace) -> bool:
     """Whether the process is to be recorded from inside."""
-    inside = bool(traced(options))
+    inside = bool(traced(options) or options.heap)
     check_calls(options)
     if options.no_peak_reset and not inside:
         raise UsageError("--no-peak-reset goes with --lines, --calls or --heap: from outside nothing is reset")

@@ -192,6 +192,16 @@ def test_the_heap_is_that_of_the_time_meanwhile(served, attach, way):
     target.does("work")
 
 
+def test_the_heap_by_spans_goes_beside_calls_which_have_none(served, attach):
+    target = served(WAYS[0])
+    asker = attach(target.pid, "--heap=spans", "--calls").begun()
+    target.does("work")
+    assert asker.done(signal.SIGINT) == (0, "")
+    recording = asker.recording()
+    assert {call.own_heap for call in recording.calls} == {None}
+    assert 3_000_000 <= recording.heap.elsewhere.alive < 3_100_000
+
+
 def test_the_supervisor_of_a_program_is_told_from_it(served, attach):
     target = served("memkit-run")
     code, errors = attach(target.process.pid, "--calls").done()
