@@ -50,8 +50,10 @@ def test_a_span_knows_what_it_allocated_freed_and_kept():
             slots[1] = None
             del before
     _, row = run.recording.spans
-    assert (one.allocated, one.freed) == (5 * MIB + 2 * EMPTY, 3 * MIB + EMPTY)
-    assert (one.kept, one.heap_peak) == (2 * MIB + EMPTY, 5 * MIB + 2 * EMPTY)
+    passing = one.freed - (3 * MIB + EMPTY)
+    assert 0 <= passing < 200  # Python 3.11 makes a tuple for the arguments of a call
+    assert (one.allocated, one.kept) == (5 * MIB + 2 * EMPTY + passing, 2 * MIB + EMPTY)
+    assert 5 * MIB + 2 * EMPTY <= one.heap_peak <= one.allocated
     assert (row.allocated, row.freed, row.kept, row.heap_peak) == (one.allocated, one.freed, one.kept, one.heap_peak)
     assert only(run.recording, "work").alive == 2 * MIB + EMPTY
 
@@ -63,7 +65,8 @@ def test_what_is_freed_once_the_span_is_over_counts_for_its_label_alone():
             slots[0] = bytes(MIB)
         with memkit.span("second") as second:
             slots[0] = None
-    assert (first.kept, first.freed) == (MIB + EMPTY, 0)
+    assert first.kept == MIB + EMPTY
+    assert first.freed < 200
     assert (second.allocated, second.freed) == (0, 0)
     assert only(run.recording, "first").freed == MIB + EMPTY
     assert [each.labels for each in run.recording.span_heaps] == [("first",)]
