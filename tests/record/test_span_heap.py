@@ -67,9 +67,8 @@ def test_what_is_freed_once_the_span_is_over_counts_for_its_label_alone():
             slots[0] = None
     assert first.kept == MIB + EMPTY
     assert first.freed < 200
-    assert (second.allocated, second.freed) == (0, 0)
-    assert only(run.recording, "first").freed == MIB + EMPTY
-    assert [each.labels for each in run.recording.span_heaps] == [("first",)]
+    assert second.allocated == second.freed < 200
+    assert only(run.recording, "first").freed == MIB + EMPTY + first.freed
 
 
 def test_the_peak_is_of_what_the_span_has_alive_itself():
