@@ -17,7 +17,7 @@ from memkit.model.handed_out import hang
 from memkit.model.heap import SpanHeap, together
 from memkit.model.lines import added_up
 from memkit.model.overhead import Cost, Tracing
-from memkit.model.recording import Process, Recording, Sample
+from memkit.model.recording import Process, Recording, Sample, Span
 from memkit.model.thread_names import of_kind
 from memkit.model.workers import kind_of
 
@@ -75,7 +75,7 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
         executed=_executed(main, became),
         sources=tuple(dict(chain.from_iterable(each.sources for each in everybody)).items()),
         lines=added_up(chain.from_iterable(each.lines for each in everybody)),
-        spans=tuple(span for each in everybody for span in each.spans),
+        spans=tuple(_still_open(span, each, moved) for each in [main, *moved] for span in each.spans),
         span_sums=tuple(_added((sums.label, sums) for each in everybody for sums in each.span_sums).values()),
         span_heaps=tuple(map(SpanHeap._make, _added(heap for each in everybody for heap in each.span_heaps).items())),
         calls=_calls(everybody),
@@ -99,6 +99,16 @@ def _added(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
     for key, value in pairs:
         found[key] = found[key].plus(value) if key in found else value
     return dict(sorted(found.items()))
+
+
+def _still_open(span: Span, began_in: Recording, parts: list[Recording]) -> Span:
+    """A span; one without an end goes on in the files after the one that it began in, and so does its peak."""
+    if span.end is not None or began_in.ending.kind != "continued":
+        return span
+    own = began_in.about
+    files = [part for part in parts if (part.about.host, part.about.pid) == (own.host, own.pid)]
+    later = (sample.peak for file in files for sample in file.samples if sample.time > span.start)
+    return span._replace(peak=max(span.peak, max(later, default=0)))
 
 
 def _heaps_once(everybody: list[Recording]) -> list[Recording]:

@@ -100,6 +100,19 @@ def test_a_span_over_several_files_is_whole_where_it_began(small, watch):
     assert outer.end is not None and outer.end > max(span.end for span in memkit.read(run.files[0]).spans[1:])
 
 
+def test_a_span_that_stays_open_has_its_peak_from_later_files(small, watch, touched):
+    run = watch(interval="10ms")
+    before = memkit.rss()
+    with memkit.span("outer"):
+        several_files(run, 3)
+        blocks = touched(30)
+        several_files(run, len(run.files) + 1)
+        (outer,) = [span for span in together(run.files).spans if span.label == "outer"]
+    run.stop()
+    blocks.close()
+    assert outer.end is None and outer.peak > before + 25 * MIB
+
+
 @linux
 def test_no_thread_and_no_descriptor_is_left(small, tmp_path):
     def left(files):
