@@ -17,8 +17,8 @@ row          values                                            written
 ``span_sums``  label, count, overlapped, time, growth,         now and then, as spans end, and at the end: all spans of the
              rise, allocated, kept, heap peak, alive           label so far; the last row of a label holds. Each measure is
                                                                null, or its total, its highest, and pairs of a bucket and
-                                                               how many values are in it; alive is how many spans there are
-                                                               from one look to the next, and what was alive at the last
+                                                               how many values are in it; alive is how many spans are a
+                                                               block, and the least that was alive in the last blocks
 ``span_label``  number, parent, label                          where heap is counted by spans: the first time that a span
                                                                of this label is inside those of the parent, or of none
 ``span_heap``  number, allocated, freed, blocks, blocks        when sums are written: of such a label so far, without what

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 MOST_LABELS = 1000
 """Further labels are one."""
 MORE_SPANS = "<more spans>"
-BLOCK = 50
-"""Spans of a label from one look at what is alive of it to the next."""
-_LOOKS = 21  # that are kept
+BLOCK = 25
+"""Spans of a label of which the least that was alive of it is kept."""
+_BLOCKS = 41  # that are kept
+_LOOK = 5  # spans from one look at what is alive to the next: what just ended may still be alive for a moment
 _FLUSH = 250_000_000  # nanoseconds between two rows of a label at least, or this share of the time so far
 _SHARE = 100
 
@@ -54,13 +55,21 @@ class _Spread:
 class _Label:
     """The sums of a label, measure by measure as in ``SpanSums.add``, and what was alive of it after each block of spans."""
 
-    __slots__ = ("alive", "count", "due", "label", "overlapped", "spreads", "written")
+    __slots__ = ("alive", "count", "due", "label", "least", "overlapped", "spreads", "written")
 
     def __init__(self, label: str) -> None:
         self.label = label
         self.count = self.overlapped = self.written = self.due = 0
         self.spreads = [_Spread() for _ in range(6)]
         self.alive: list[int] = []
+        self.least: int | None = None  # of the block that has not ended
+
+    def look(self, alive: int) -> None:
+        """Note what is alive of the spans that are over."""
+        self.least = alive if self.least is None else min(self.least, alive)
+        if self.count % BLOCK == 0:
+            self.alive = [*self.alive[1 - _BLOCKS :], self.least]
+            self.least = None
 
 
 class SpanSums:
@@ -97,8 +106,8 @@ class SpanSums:
             for spread, value in zip(sums.spreads, (duration, growth, rise, allocated, kept, peak)):
                 if value is not None and spread.add(value):
                     worst = True
-            if heap is not None and self.alive is not None and sums.count % BLOCK == 0:
-                sums.alive = [*sums.alive[1 - _LOOKS :], self.alive(label)]
+            if heap is not None and self.alive is not None and sums.count % _LOOK == 0:
+                sums.look(self.alive(label))
             if now >= sums.due:
                 self._write(sums, now)
         return worst

@@ -1,5 +1,6 @@
 """Sums of the spans of a label: exact totals, quantiles within their error, in bounded memory, and the leak test."""
 
+import asyncio
 import os
 import random
 import signal
@@ -191,24 +192,31 @@ def test_the_json_document_brings_everything_back(tmp_path):
 def of(alive, number=None):
     """Sums of a label at whose looks so much was alive."""
     none = (None,) * 6
-    return memkit.SpanSums("a", len(alive) * BLOCK if number is None else number, 0, *none, BLOCK, tuple(alive[-21:]))
+    return memkit.SpanSums("a", len(alive) * BLOCK if number is None else number, 0, *none, BLOCK, tuple(alive[-41:]))
 
 
 def test_what_grows_in_every_block_is_a_leak():
-    leak = of([block * 5000 + block % 3 for block in range(40)]).leak
+    leak = of([block * 2500 + block % 3 for block in range(80)]).leak
     assert leak.kept == pytest.approx(100, rel=0.01)
     assert 0 < leak.least <= leak.kept
-    assert (leak.chance, leak.spans) == (2**-20, 1000)
+    assert (leak.chance, leak.spans) == (2**-40, 1000)
+
+
+def test_jumps_in_both_directions_do_not_hide_a_leak():
+    jumps = {3: 30_000, 17: -25_000, 29: 40_000, 30: -31_000}
+    alive = [sum(2000 + jumps.get(number % 40, 0) for number in range(block)) for block in range(80)]
+    leak = of(alive).leak
+    assert (leak.kept, leak.least) == (80, 80)
 
 
 @pytest.mark.parametrize(
     "alive",
     [
-        [1000] * 40,
-        [min(block, 15) * 100_000 for block in range(40)],  # a cache that is full
-        [block % 2 * 1000 for block in range(40)],
-        [1_000_000 if block > 25 else 0 for block in range(40)],  # something that is made once
-        [-block * 100 for block in range(40)],
+        [1000] * 80,
+        [min(block, 50) * 100_000 for block in range(80)],  # a cache that is full
+        [block % 2 * 1000 for block in range(80)],
+        [1_000_000 if block > 50 else 0 for block in range(80)],  # something that is made once
+        [-block * 100 for block in range(80)],
     ],
 )
 def test_what_does_not_grow_for_ever_is_none(alive):
@@ -216,7 +224,7 @@ def test_what_does_not_grow_for_ever_is_none(alive):
 
 
 def test_too_few_spans_tell_nothing():
-    assert of([block * 5000 for block in range(21)], number=1050).leak is None
+    assert of([block * 5000 for block in range(41)], number=1050).leak is None
     assert memkit.leaks([of([block * 5000 for block in range(5)])]) == ()
 
 
@@ -242,3 +250,26 @@ def test_five_services_that_leak_are_named_and_five_that_do_not_are_not():
     assert named == {f"service {number}" for number in range(5)}
     first = next(sums for sums in run.recording.span_sums if sums.label == "service 0")
     assert first.leak.least <= sum(map(sys.getsizeof, kept[0])) / 2000 <= 2 * first.leak.kept
+
+
+@native
+def test_a_small_leak_is_named_among_requests_that_take_turns():
+    kept = []
+
+    async def request(number):
+        with memkit.span("leak" if number % 3 == 0 else f"route {number % 3}"):
+            await asyncio.sleep(0)
+            bytes(1000 + number % 5000)
+            if number % 3 == 0:
+                kept.append(bytes(10))
+            await asyncio.sleep(0)
+
+    async def main():
+        for _ in range(60):
+            await asyncio.gather(*map(request, range(100)))
+
+    with memkit.record(heap="spans") as run:
+        asyncio.run(main())
+    ((sums, leak),) = memkit.leaks(run.recording.span_sums)
+    assert sums.label == "leak"
+    assert leak.kept == pytest.approx(sys.getsizeof(bytes(10)), abs=5)

@@ -510,10 +510,10 @@ def spread(total, *values):
 
 
 def test_labels_are_a_table_and_those_that_leak_are_named(made_up):
-    alive = tuple(block * 5000 for block in range(21))
+    alive = tuple(block * 2500 for block in range(41))
     times, none = spread(20, *range(20)), spread(0, *[0] * 20)
-    leaking = memkit.SpanSums("GET /leak", 2000, 3, times, none, times, times, spread(4000, 2), times, 50, alive)
-    fine = leaking._replace(label="GET /fine", overlapped=0, kept=none, alive=(0,) * 21)
+    leaking = memkit.SpanSums("GET /leak", 2000, 3, times, none, times, times, spread(4000, 2), times, 25, alive)
+    fine = leaking._replace(label="GET /fine", overlapped=0, kept=none, alive=(0,) * 41)
     text = "\n".join(map(str, lines(replace(made_up(), span_sums=(fine, leaking)), width=90)))
     table = text.partition("spans by label")[2].splitlines()
     assert table[0].split() == ["spans", "median", "worst", "worst", "peak", "kept", "each", "worst"]

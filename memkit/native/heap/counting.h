@@ -61,7 +61,8 @@ typedef struct {                /* a site that spans are counted in, one after t
     uint32_t parent, parent_serial;     /* the site of the span around it, as it was then */
     uint32_t late;              /* the site of what is allocated once the span is over, in tasks that it started for instance */
     uint32_t node;              /* what it is a span of: the label, and those of the spans around it */
-    uint32_t unused[5];
+    uint32_t is_open;
+    uint32_t unused[4];
 } memkit_span_t;
 
 enum {

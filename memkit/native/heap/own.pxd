@@ -57,6 +57,7 @@ cdef extern from "counting.h":
         uint32_t parent_serial
         uint32_t late
         uint32_t node
+        uint32_t is_open
     ctypedef struct heap_t "memkit_heap_t":
         int on
         uint32_t *path_serials

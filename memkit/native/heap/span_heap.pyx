@@ -101,6 +101,11 @@ cdef inline bint is_open(uint64_t number) noexcept nogil:
     return site != 0 and heap.spans[site].serial == <uint32_t>number
 
 
+cdef inline bint is_inside(span_t *span) noexcept nogil:
+    """Whether the span around an open one is open, too."""
+    return span.parent != 0 and heap.spans[span.parent].serial == span.parent_serial
+
+
 cdef void find_span(heap_thread_t *thread) noexcept nogil:
     """Without the GIL the thread is in the context in which it released it: what was found last holds."""
     cdef thread_state_t *state = attached()
@@ -274,6 +279,7 @@ cdef class SpanHeap:
             self.takers.remove(number)
             store(&everywhere, site_in(self.takers[-1]) if self.takers else 0)
         found = span.allocated, span.allocated - span.alive, span.peak
+        span.is_open = False
         store(&span.serial, (span.serial & ~0xFFFF) | ((span.serial + 1) & 0xFFFF))
         inside = self.inside.pop(number, None)
         if inside is not None:
@@ -329,18 +335,23 @@ cdef class SpanHeap:
         return site
 
     def alive(self, str label):
-        """What is alive of all spans with a label, and of those inside them, whether they are over or not."""
+        """What is alive of all spans with a label that are over, and of those inside them."""
         cdef char wanted[NODES]
         cdef heap_sums_t sums
         cdef uint32_t site
+        cdef span_t *span
         cdef int64_t found = 0
         memset(wanted, 0, NODES)
         for number in self.labels.get(label, ()):
             wanted[<uint32_t>number] = 1
         for site in range(heap.most + 1):
-            if wanted[heap.spans[site].node]:
-                sums_of(site, &sums)
-                found += sums.allocated - sums.freed
+            span = heap.spans + site
+            if not wanted[span.node]:
+                continue
+            sums_of(site, &sums)
+            found += sums.allocated - sums.freed
+            if span.is_open and not (wanted[heap.spans[span.parent].node] and is_inside(span)):
+                found -= span.alive             # with what is inside it
         return found
 
     def stop(self):
@@ -374,3 +385,4 @@ cdef void begin_in(uint32_t site, uint32_t parent) noexcept nogil:
     span.allocated = span.alive = span.peak = 0
     span.parent_serial = heap.spans[parent].serial
     span.parent = parent
+    span.is_open = True
