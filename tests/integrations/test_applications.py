@@ -8,6 +8,7 @@ import pytest
 
 import memkit
 from memkit.integrations import asgi, routes, wsgi
+from memkit.integrations.gunicorn import Workers
 from memkit.system import engine
 
 
@@ -294,3 +295,39 @@ def test_tasks_of_celery_are_spans(python):
         print(json.dumps([(span.label, span.depth, span.end is not None) for span in run.recording.spans]))
     """
     assert python(text) == [["shop.resize", 0, True], ["shop.resize", 1, True], ["shop.resize", 0, True]]
+
+
+# -- gunicorn --------------------------------------------------------------------------------------------------------------
+
+
+class Server:
+    """What of gunicorn's arbiter the hooks use."""
+
+    def __init__(self):
+        self.warnings = []
+        self.log = self
+
+    def warning(self, text, *values):
+        self.warnings.append(text % values)
+
+
+def test_each_worker_of_gunicorn_has_a_recording_of_its_own(tmp_path):
+    workers, server = Workers(tmp_path / "recordings"), Server()
+    workers.post_fork(server, None)
+    with memkit.span("GET /"):
+        pass
+    workers.worker_abort(None)
+    (path,) = (tmp_path / "recordings").iterdir()
+    assert [span.label for span in memkit.read(path).spans] == ["GET /"]
+    workers.worker_exit(server, None)
+    assert str(memkit.read(path).ending) == "finished"
+    assert server.warnings == []
+
+
+def test_a_worker_that_cannot_be_recorded_works(tmp_path):
+    (tmp_path / "file").write_text("")
+    workers, server = Workers(tmp_path / "file"), Server()
+    workers.post_fork(server, None)
+    workers.worker_abort(None)
+    workers.worker_exit(server, None)
+    assert [text.partition(":")[0].rpartition(" ")[0] for text in server.warnings] == ["memkit does not record worker"]
