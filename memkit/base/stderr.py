@@ -1,9 +1,11 @@
-"""What memkit says on stderr while a program runs that is not its own."""
+"""What memkit says on stderr while a program runs that is not its own.
+
+The program's process has this, so it imports next to nothing.
+"""
 
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager, suppress
 
 from memkit.base.units import printable
 
@@ -21,8 +23,10 @@ def to_stderr(text: str) -> None:
     """
     if sys.stderr is None:
         return
-    with suppress(Exception):  # a program may have put any object there
+    try:
         direct(sys.stderr).write(printable(f"memkit: {text}") + "\n")
+    except Exception:  # a program may have put any object there
+        return
 
 
 def direct(stream: TextIO) -> TextIO:
@@ -34,20 +38,20 @@ def direct(stream: TextIO) -> TextIO:
     return stream if raw is None or sys.platform == "win32" else _Direct(stream, raw)  # type: ignore[return-value]
 
 
-@contextmanager
-def unfailing() -> Iterator[None]:
+class unfailing:
     """Meanwhile what cannot be written on stderr is dropped, since it is full or closed: that is no failure of a command.
 
     A pipe that nobody reads any more is still an error, by which a command ends early.
     """
-    before = sys.stderr
-    if before is not None:
-        sys.stderr = _Unfailing(direct(before))
-    try:
-        yield
-    finally:
-        if before is not None:
-            sys.stderr = before
+
+    def __enter__(self) -> None:
+        self._before = sys.stderr
+        if sys.stderr is not None:
+            sys.stderr = _Unfailing(direct(sys.stderr))
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            sys.stderr = self._before
 
 
 class _Unfailing:
