@@ -92,6 +92,10 @@ def _refused(error: BaseException) -> str | None:
     return None
 
 
+_GIVEN_BACK = 2 << 20
+"""By so many bytes less may be in use once the exception is looked at: an arena of Python's, and the guard of a stack."""
+
+
 def _stack_would_fit() -> bool:
     """Whether each limit at which memory is refused leaves room for the stack of one more thread."""
     try:
@@ -100,7 +104,7 @@ def _stack_would_fit() -> bool:
         stack = _thread.stack_size() or resource.getrlimit(resource.RLIMIT_STACK)[0]
         if stack == resource.RLIM_INFINITY:
             return True  # how large it is then is the C library's matter
-        return all(size - used > stack for _, size, used, kind in limits.find() if kind in REFUSING)
+        return all(size - used > stack + _GIVEN_BACK for _, size, used, kind in limits.find() if kind in REFUSING)
     except Exception:  # no such module, or no memory left to ask
         return True
 
