@@ -19,6 +19,8 @@ _WARM = 20
 """Blocks before these, which it leaves alone: caches fill."""
 _CHANCE = 0.001
 """How likely one of all labels may be named by chance."""
+_SLIGHT = 20
+"""A label keeps little if another keeps so many times as much: that may be objects of the other's, see ``leaks``."""
 _LEAST = 9  # of the blocks in order: the median is lower with a chance of 0.0003, since each is below it with one of 1/2
 
 
@@ -127,10 +129,26 @@ class SpanSums(NamedTuple):
 
 
 def leaks(sums: Iterable[SpanSums]) -> tuple[tuple[SpanSums, Leak], ...]:
-    """Labels that leak, those first that keep most: less likely than 1 in 1,000 that any is named by chance."""
+    """Labels that leak, those first that keep most: less likely than 1 in 1,000 that any is named by chance.
+
+    An object that Python takes from a free list, the header of a list for one, counts for the label that made it first. So
+    one that keeps less than a twentieth of what another does is left out: it may be the other that leaks its objects.
+    """
+    sums = list(sums)
     tested = [(each, each.leak) for each in sums if len(each.alive) > _TESTED]
-    found = [(each, leak) for each, leak in tested if leak is not None and leak.chance * len(tested) <= _CHANCE]
+    slight = max(map(_kept_by_all, sums), default=0.0) / _SLIGHT
+    found = [
+        (each, leak)
+        for each, leak in tested
+        if leak is not None and leak.chance * len(tested) <= _CHANCE and _kept_by_all(each) >= slight
+    ]
     return tuple(sorted(found, key=lambda pair: -pair[1].kept))
+
+
+def _kept_by_all(sums: SpanSums) -> float:
+    """What all spans of a label keep, as far as the last blocks tell."""
+    blocks = len(sums.alive) - 1
+    return (sums.alive[-1] - sums.alive[0]) / (blocks * sums.block) * sums.number if blocks > 0 else 0.0
 
 
 class LabelSums:
