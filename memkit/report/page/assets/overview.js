@@ -2,13 +2,15 @@
 (memkit => {
   const { make, showBytes, showTime, colour } = memkit;
   const MOST_BANDS = 400;
-  const MANY = 10;            // spans of a label from which on there is a table of labels
+  const MANY = 10;            // spans of a label from which on there is a table of labels, and only the worst are shown
+  const WORST = 24;
 
   function overview() {
     const { recording, view } = memkit;
     const hover = make("p", { class: "hover", "aria-live": "polite" });
     const stacks = make("div", { id: "stacks" });
-    const spans = [...recording.spans].sort((one, other) => other.rise - one.rise).slice(0, MOST_BANDS);
+    const labels = (recording.span_sums ?? []).filter(sums => sums.number >= MANY);
+    const spans = [...recording.spans].sort((one, other) => other.rise - one.rise).slice(0, labels.length ? WORST : MOST_BANDS);
     const parts = [memkit.facts(view.facts)];
     if (view.kinds.length) parts.push(make("h2", {}, "What stands out"), make("ul", {}, view.kinds.map(kind)));
     if (recording.samples.length || recording.totals.length) {
@@ -17,9 +19,8 @@
       show(moments()[0], stacks);
     }
     if (recording.processes.length > 1) parts.push(make("h2", {}, "Processes, stacked"), memkit.lanes());
-    const labels = (recording.span_sums ?? []).filter(sums => sums.number >= MANY);
     if (labels.length) parts.push(make("h2", {}, "Spans by label"), labelTable(recording.span_sums), ...labels.filter(sums => sums.leak).map(leak));
-    if (spans.length) parts.push(make("h2", {}, "Spans"), spanTable(spans));
+    if (spans.length) parts.push(make("h2", {}, spans.length < recording.spans.length ? "Spans that rose most" : "Spans"), spanTable(spans));
     return make("div", {}, parts);
   }
 
