@@ -45,7 +45,7 @@ _RUNS_THE_CELL = "run_cell_magic"
 """The function of IPython that has a magic of memkit's run the cell; frames of memkit are not in a stack."""
 _PICTURES = {".png": "image/png", ".svg": "image/svg+xml"}
 """What a front end shows: suffix -> MIME type."""
-_NOT_FOR_CELLS = ("program", "module", "code", "command_line", "live")
+_NOT_FOR_CELLS = ("program", "module", "code", "command_line", "live", "requests", "sizes")
 
 
 class RecordedCell:
@@ -78,6 +78,9 @@ class RecordedCell:
             raise UsageError("--follow needs a file that several processes can write into: write -o FILE")
         if chosen.live:
             raise UsageError("--live is for memkit-run: below a cell there is no bottom row of a terminal")
+        if chosen.requests or chosen.sizes is not None:
+            word = "--requests" if chosen.requests else "--sizes"
+            raise UsageError(f"{word} is for memkit-run, which runs a whole program")
         run_options.check(chosen)
         self._plugins.check_needs(chosen, run_options.missing(chosen))
         run.place_of_meter(chosen.meter, self._plugins)

@@ -109,7 +109,7 @@ def test_a_python_program_has_memory_and_the_calls_of_its_functions(run, script,
 @pytest.mark.skipif(os.name != "posix", reason="needs permissions")
 def test_a_file_is_its_owners_unless_it_was_there_before(run, script, tmp_path):
     (tmp_path / "shared.dat").touch(0o644)
-    words = ["python", script("pass")]
+    words = [sys.executable, script("pass")]
     before = os.umask(0o022)
     try:
         for options in ([], ["-o", "named.dat"], ["-o", "shared.dat"]):
