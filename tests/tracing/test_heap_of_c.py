@@ -272,7 +272,7 @@ def test_the_report_tells_what_was_counted_and_what_was_not(memkit_run, script, 
     assert re.search(
         r"of Python's allocators and the C library's; 8\.\d MiB of what is alive are maps, touched or not\n", run.stderr
     )
-    assert "not in it" not in run.stderr
+    assert "; not in it" not in run.stderr
     program = script(OWN + "    kept = bytes(1 << 20)\n")
     subprocess.run([sys.executable, program], check=True, cwd=tmp_path)
     told = memkit("report", "own.memkit").stdout

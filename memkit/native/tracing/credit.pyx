@@ -276,7 +276,7 @@ cdef int64_t read_memory(tracer_t *tracer, thread_state_t *state) noexcept nogil
     """Read memory; if it or the count of page faults changed, read the high-water mark too."""
     cdef uint64_t began = ticks()
     cdef int64_t resets = mark_resets(), memory = meter_read(&tracer.meter), faults = thread_faults()
-    cdef int64_t own = faults - state.counted
+    cdef int64_t own = max(faults - state.counted, <int64_t>0)    # a ring may tell of one a moment before it is counted
     cdef int64_t change, others = 0, peak = memory
     state.reads += 1
     if tracer.scoped and (own or memory != state.memory):
