@@ -2,6 +2,7 @@
 
 import atexit
 import builtins
+import gc
 import json
 import mmap
 import os
@@ -24,6 +25,8 @@ from memkit.model.call_tally import Tally
 from memkit.model.ending import Ending
 from memkit.model.recording import About, Cost, Function, Process, Recording, Sample, Total, Tracing
 from memkit.record import active
+from memkit.record.recorder import record
+from memkit.record.spans import span
 from memkit.system import engine
 
 from engines import TRACERS, environment
@@ -34,6 +37,20 @@ MS = 1_000_000
 # A shell makes background jobs ignore SIGINT, and every program that a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def no_garbage():
+    """What earlier tests left is not collected meanwhile, and Python's free lists have what spans take from them.
+
+    Finalizers and callbacks of weak references allocate, and a full collection empties the free lists.
+    """
+    gc.collect()
+    gc.disable()
+    with record(heap="spans" if engine.NAME == "native" else False), span("outer"), span("inner"):
+        pass
+    yield
+    gc.enable()
 
 
 @pytest.fixture

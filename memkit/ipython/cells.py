@@ -72,15 +72,7 @@ class RecordedCell:
         chosen = self._options
         if chosen.program or any(way is not None for way in (chosen.module, chosen.code, chosen.command_line)):
             raise UsageError("the cell is what is run: name no program, no -m, no -c and no --program")
-        if chosen.on_limit == "stop":
-            raise UsageError("--on-limit stop would end the kernel: write --on-limit raise")
-        if chosen.follow and chosen.output is None:
-            raise UsageError("--follow needs a file that several processes can write into: write -o FILE")
-        if chosen.live:
-            raise UsageError("--live is for memkit-run: below a cell there is no bottom row of a terminal")
-        if chosen.requests or chosen.sizes is not None:
-            word = "--requests" if chosen.requests else "--sizes"
-            raise UsageError(f"{word} is for memkit-run, which runs a whole program")
+        _refuse_what_is_of_programs(chosen)
         run_options.check(chosen)
         self._plugins.check_needs(chosen, run_options.missing(chosen))
         run.place_of_meter(chosen.meter, self._plugins)
@@ -245,6 +237,17 @@ def _of_the_cell(stacks: Iterable[memkit.Stack]) -> Iterator[memkit.Stack]:
             yield stack._replace(frames=stack.frames[:outermost])
         elif not any(by_it):
             yield stack
+
+
+def _refuse_what_is_of_programs(chosen: argparse.Namespace) -> None:
+    if chosen.on_limit == "stop":
+        raise UsageError("--on-limit stop would end the kernel: write --on-limit raise")
+    if chosen.follow and chosen.output is None:
+        raise UsageError("--follow needs a file that several processes can write into: write -o FILE")
+    if chosen.live:
+        raise UsageError("--live is for memkit-run: below a cell there is no bottom row of a terminal")
+    if chosen.requests or chosen.sizes is not None:
+        raise UsageError(f"{'--requests' if chosen.requests else '--sizes'} is for memkit-run, which runs a whole program")
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

@@ -118,7 +118,7 @@ class _Sums:
         except MeterError as error:
             return str(error)
         self._part("memkit", _OWN, BOOKS, statistics.books())
-        self._part("own", "Python", FRAMES, statistics.frames())
+        self._part_frames(statistics.frames())
         other = statistics.other_allocator()
         for owner, size in self._replaced.items():
             if other and other[0] in owner:
@@ -141,12 +141,19 @@ class _Sums:
             )
         return None
 
-    def _part(self, key: str, whole: str, part: str, size: int) -> None:
-        """Tell so much of a part of a row as a part of its own."""
+    def _part(self, key: str, whole: str, part: str, size: int) -> int:
+        """Tell so much of a part of a row as a part of its own; how much there was of it."""
         size = min(size, self._rows.get(key, {}).get(whole, 0))
         if size:
             self._add(key, part, size)
             self._add(key, whole, -size)
+        return size
+
+    def _part_frames(self, size: int) -> None:
+        """Frames hold addresses of all kinds: whose they seem to be, or whether anybody's, depends on what they run."""
+        for whole in ("Python", owners.OBJECTS):
+            size -= self._part("own", whole, FRAMES, size)
+        self._add("own", FRAMES, min(size, sum(self._rows.get("unexplained", {}).values())))
 
     def _ask_pyarrow(self) -> None:
         size = self._rows.get("own", {}).get("pyarrow")

@@ -16,7 +16,10 @@ import pytest
 import memkit
 from memkit.system import engine
 
-pytestmark = pytest.mark.skipif(engine.NAME != "native", reason="allocators are counted by the native engine")
+pytestmark = [
+    pytest.mark.skipif(engine.NAME != "native", reason="allocators are counted by the native engine"),
+    pytest.mark.usefixtures("no_garbage"),
+]
 
 EMPTY = sys.getsizeof(b"")  # a bytes object of n bytes is n larger
 KIB, MIB = 1 << 10, 1 << 20

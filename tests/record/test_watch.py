@@ -361,8 +361,10 @@ def test_less_is_recorded_again_below_it(small, watch, touched, native_only, mon
     monkeypatch.setattr(watching, "_AGAIN", 100_000_000)
     run = watch(limit=memkit.rss() + 30 * MIB)
     first = run.path
-    touched(40).close()
-    until(lambda: memkit.read(run.path).about.interval == 10**9 and run.path != first and len(run.files) > 2)
+    blocks = touched(40)
+    until(lambda: run.path != first)
+    blocks.close()
+    until(lambda: memkit.read(run.path).about.interval == 10**9 and len(run.files) > 2)
     run.stop()
 
 

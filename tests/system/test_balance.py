@@ -96,7 +96,8 @@ def test_only_large_rows_have_advice():
 def test_small_objects_are_counted(told):
     found = told("kept = [bytes(79) for _ in range(200_000)]\ntell(memkit.balance())")
     blocks = 200_000 * 112  # 33 bytes of head and 79, in steps of 16
-    assert found["rose"]["python"] == pytest.approx(blocks, abs=64 << 10)
+    # The balance has some 100 KiB of objects itself while it walks, in pools that it has walked by then, or that it has not.
+    assert found["rose"]["python"] == pytest.approx(blocks, abs=160 << 10)
     assert others(found["rose"], "python", "c") < MIB  # c has the list
     assert found["explained"] > 0.99
 
