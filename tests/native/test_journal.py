@@ -113,7 +113,7 @@ assert journal.lost == 1
     assert (tmp_path / "torn").read_bytes() == b'["row",11111\n["row",2]\n'
 
 
-def test_a_forked_child_writes_nothing(opened):
+def test_a_forked_child_writes_nothing(opened, only_thread):
     journal, path = opened
     journal.row("parent", 1)
     pid = os.fork()

@@ -91,7 +91,7 @@ def test_an_unknown_meter_is_refused_with_the_list_of_meters():
         Meter("rsss")
 
 
-def test_a_forked_child_reads_its_own_memory(touched):
+def test_a_forked_child_reads_its_own_memory(touched, only_thread):
     meter = Meter("rss")
     meter.read()
     memory = touched(48)

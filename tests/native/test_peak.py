@@ -143,7 +143,7 @@ peak.Scope().close()
     assert marks[0] > 100 * MIB > marks[1]
 
 
-def test_a_forked_child_begins_its_own_peak(spike):
+def test_a_forked_child_begins_its_own_peak(spike, only_thread):
     spike(90)
     outer = peak.Scope()
     here, there = os.pipe()

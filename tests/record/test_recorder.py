@@ -452,7 +452,7 @@ def test_an_asynchronous_generator_is_recorded_until_it_is_exhausted():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_leaves_its_parents_recording_alone(tmp_path):
+def test_a_forked_child_leaves_its_parents_recording_alone(tmp_path, only_thread):
     path = tmp_path / "r.memkit"
     with memkit.record(path, interval="1ms") as run, memkit.span("around"):
         pid = os.fork()
@@ -498,7 +498,7 @@ sys.exit(seen != [4])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_pool_of_forked_workers_leaves_it_alone_too(tmp_path):
+def test_a_pool_of_forked_workers_leaves_it_alone_too(tmp_path, only_thread):
     path = tmp_path / "r.memkit"
     with memkit.record(path, interval="1ms"), multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map(abs, [-1, -2, -3]) == [1, 2, 3]
