@@ -319,7 +319,7 @@ def test_c_code_without_the_gil_counts_for_the_span_of_its_thread():
     subprocess.run([sys.executable, "-m", "memkit", "run", "-q", "--heap=spans", "-c", text], check=True)
 
 
-def test_a_forked_child_is_in_no_span_of_its_parent():
+def test_a_forked_child_is_in_no_span_of_its_parent(only_thread):
     with memkit.record(heap="spans"), memkit.span("parent"):
         pid = os.fork()
         if pid == 0:

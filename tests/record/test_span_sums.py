@@ -160,7 +160,7 @@ def test_a_kill_within_the_first_spans_loses_none_of_them(tmp_path):
     assert sums.time.worst == max(span.duration for span in spans)
 
 
-def test_sums_of_processes_are_added(tmp_path):
+def test_sums_of_processes_are_added(tmp_path, only_thread):
     path = tmp_path / "forks.memkit"
     with memkit.record(path, follow=True), memkit.span("work"):
         pid = os.fork()
