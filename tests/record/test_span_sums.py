@@ -228,7 +228,6 @@ def test_too_few_spans_tell_nothing():
     assert memkit.leaks([of([block * 5000 for block in range(5)])]) == ()
 
 
-@native
 def test_a_label_that_keeps_next_to_nothing_beside_another_is_not_named():
     slight, large = of([block * 50 for block in range(80)]), of([block * 50_000 for block in range(30)], number=750)
     assert slight.leak is not None
@@ -237,6 +236,7 @@ def test_a_label_that_keeps_next_to_nothing_beside_another_is_not_named():
     assert named is slight
 
 
+@native
 def test_five_services_that_leak_are_named_and_five_that_do_not_are_not():
     generator = random.Random(17)
     kept = {number: [] for number in range(5)}

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from contextlib import suppress
 from types import SimpleNamespace
 
@@ -675,7 +676,9 @@ def mine(request, native_only):
 
 
 def forked(body):
-    pid = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of threads of a library, such as OpenBLAS's
+        pid = os.fork()
     if pid == 0:
         try:
             body()
