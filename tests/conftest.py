@@ -14,7 +14,6 @@ import sys
 import sysconfig
 import textwrap
 import time
-import warnings
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -52,17 +51,6 @@ def no_garbage():
         pass
     yield
     gc.enable()
-
-
-@pytest.fixture
-def only_thread():
-    """No thread of a library runs beside, such as OpenBLAS's, which end as a process forks: Python 3.15 warns of them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0)
-    os.waitpid(pid, 0)
 
 
 @pytest.fixture

@@ -24,6 +24,9 @@ CLOSE = 0.3 * MIB
 PEAK_CLOSE = max(CLOSE, engine.peaks_error() or 0)
 """The same for a rise: the kernel adds pages to the high-water mark in batches; a recording says how low that makes it."""
 _ENDING = 0x4  # PF_EXITING of the kernel's include/linux/sched.h
+forks = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+"""Of a test that forks, in a process that may have threads of libraries: Python 3.15 warns of these. That memkit has none
+then is tested in a process of its own."""
 
 
 def threads_at_work():

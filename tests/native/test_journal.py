@@ -14,6 +14,8 @@ pytest.importorskip("memkit.native.journal", reason="the compiled modules are no
 
 from memkit.native.journal import Journal
 
+from engines import forks
+
 
 @pytest.fixture
 def opened(tmp_path):
@@ -113,7 +115,8 @@ assert journal.lost == 1
     assert (tmp_path / "torn").read_bytes() == b'["row",11111\n["row",2]\n'
 
 
-def test_a_forked_child_writes_nothing(opened, only_thread):
+@forks
+def test_a_forked_child_writes_nothing(opened):
     journal, path = opened
     journal.row("parent", 1)
     pid = os.fork()

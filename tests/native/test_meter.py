@@ -14,6 +14,8 @@ pytest.importorskip("memkit.native.meter", reason="the compiled modules are not 
 from memkit.base.errors import MeterError
 from memkit.native.meter import METERS, Meter
 
+from engines import forks
+
 MIB = 1 << 20
 
 
@@ -91,7 +93,8 @@ def test_an_unknown_meter_is_refused_with_the_list_of_meters():
         Meter("rsss")
 
 
-def test_a_forked_child_reads_its_own_memory(touched, only_thread):
+@forks
+def test_a_forked_child_reads_its_own_memory(touched):
     meter = Meter("rss")
     meter.read()
     memory = touched(48)

@@ -14,6 +14,8 @@ from memkit.base.errors import MeterError
 from memkit.native import peak
 from memkit.native.meter import Meter
 
+from engines import forks
+
 MIB = 1 << 20
 
 
@@ -143,7 +145,8 @@ peak.Scope().close()
     assert marks[0] > 100 * MIB > marks[1]
 
 
-def test_a_forked_child_begins_its_own_peak(spike, only_thread):
+@forks
+def test_a_forked_child_begins_its_own_peak(spike):
     spike(90)
     outer = peak.Scope()
     here, there = os.pipe()

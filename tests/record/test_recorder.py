@@ -19,6 +19,8 @@ from memkit.record import exit_status
 from memkit.record.exit_status import how_it_ended
 from memkit.system import engine
 
+from engines import forks
+
 MIB = 1 << 20
 
 
@@ -452,7 +454,8 @@ def test_an_asynchronous_generator_is_recorded_until_it_is_exhausted():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_leaves_its_parents_recording_alone(tmp_path, only_thread):
+@forks
+def test_a_forked_child_leaves_its_parents_recording_alone(tmp_path):
     path = tmp_path / "r.memkit"
     with memkit.record(path, interval="1ms") as run, memkit.span("around"):
         pid = os.fork()
@@ -498,7 +501,8 @@ sys.exit(seen != [4])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_pool_of_forked_workers_leaves_it_alone_too(tmp_path, only_thread):
+@forks
+def test_a_pool_of_forked_workers_leaves_it_alone_too(tmp_path):
     path = tmp_path / "r.memkit"
     with memkit.record(path, interval="1ms"), multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map(abs, [-1, -2, -3]) == [1, 2, 3]

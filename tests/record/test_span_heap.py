@@ -16,6 +16,8 @@ import pytest
 import memkit
 from memkit.system import engine
 
+from engines import forks
+
 pytestmark = [
     pytest.mark.skipif(engine.NAME != "native", reason="allocators are counted by the native engine"),
     pytest.mark.usefixtures("no_garbage"),
@@ -319,7 +321,8 @@ def test_c_code_without_the_gil_counts_for_the_span_of_its_thread():
     subprocess.run([sys.executable, "-m", "memkit", "run", "-q", "--heap=spans", "-c", text], check=True)
 
 
-def test_a_forked_child_is_in_no_span_of_its_parent(only_thread):
+@forks
+def test_a_forked_child_is_in_no_span_of_its_parent():
     with memkit.record(heap="spans"), memkit.span("parent"):
         pid = os.fork()
         if pid == 0:

@@ -16,6 +16,8 @@ from memkit.model.span_sums import LabelSums
 from memkit.record.span_sums import BLOCK, MOST_LABELS, SpanSums
 from memkit.system import engine
 
+from engines import forks
+
 native = pytest.mark.skipif(engine.NAME != "native", reason="allocators are counted by the native engine")
 
 
@@ -160,7 +162,8 @@ def test_a_kill_within_the_first_spans_loses_none_of_them(tmp_path):
     assert sums.time.worst == max(span.duration for span in spans)
 
 
-def test_sums_of_processes_are_added(tmp_path, only_thread):
+@forks
+def test_sums_of_processes_are_added(tmp_path):
     path = tmp_path / "forks.memkit"
     with memkit.record(path, follow=True), memkit.span("work"):
         pid = os.fork()
