@@ -379,9 +379,7 @@ def test_a_heap_goes_on_from_file_to_file(small, watch, native_only):
     each = [memkit.read(path) for path in run.files]
     assert all(one.heap is not None for one in each[:-1])
     whole = memkit.merge(each)
-    here = [
-        call for call in whole.calls if call.function.name.endswith("several_files") or "from_file" in call.function.name
-    ]
+    here = [call for call in whole.calls if call.function.name.endswith(("several_files", "from_file_to_file"))]
     alive = sum(call.heap.allocated - call.heap.freed for call in here if call.heap is not None)
     assert alive == pytest.approx(5_000_000, rel=0.2)
 
