@@ -309,7 +309,7 @@ def test_a_carried_function_runs_in_several_threads_at_once():
     assert variable.get() == 0
 
 
-def test_c_code_without_the_gil_counts_for_the_span_of_its_thread():
+def test_c_code_without_the_gil_counts_for_the_span_of_its_thread(tmp_path):
     text = """if True:
         import ctypes, memkit
         malloc = ctypes.CDLL(None).malloc
@@ -318,7 +318,7 @@ def test_c_code_without_the_gil_counts_for_the_span_of_its_thread():
             place = malloc(1_234_567)
         assert 1_234_567 <= one.kept < 1_234_567 + 2000, one.kept
     """
-    subprocess.run([sys.executable, "-m", "memkit", "run", "-q", "--heap=spans", "-c", text], check=True)
+    subprocess.run([sys.executable, "-m", "memkit", "run", "-q", "--heap=spans", "-c", text], check=True, cwd=tmp_path)
 
 
 @forks
