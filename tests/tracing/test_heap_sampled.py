@@ -241,7 +241,9 @@ def test_what_another_thread_frees_is_freed_of_who_allocated_it():
         thread.start()
         thread.join()
 
-    assert heap_of(recorded(both), "fills").alive == 0
+    own = heap_of(recorded(both), "fills")
+    assert own.freed > 7_000_000
+    assert own.alive <= 5 * own.errors.alive  # now and then the list itself is sampled, which Python keeps in a free list
 
 
 def test_the_distance_of_a_recording_before_leaves_nothing_behind():
