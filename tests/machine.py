@@ -18,6 +18,7 @@ class Machine:
         self.known = {}
         self.number = 1
         self.stock = None
+        self.no_descriptors = False
 
     def has(self, pid, parent=1, born=0, mib=10, **more):
         found = self.table[pid] = Reading()
@@ -37,7 +38,10 @@ class Machine:
             children.discard(pid)
 
     def read(self, pid):
-        return self.table.get(pid)
+        return None if self.no_descriptors else self.table.get(pid)
+
+    def lists(self, pid):
+        return pid in self.table
 
     def kinship(self):
         return lambda pid: sorted(self.below.get(pid, ()))

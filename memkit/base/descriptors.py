@@ -12,6 +12,7 @@ from memkit.base.threads import unpatched
 _MILLISECOND = 1_000_000
 _SECOND = 1000 * _MILLISECOND
 _SELECTED = 1024
+_READ, _TRIES = 1 << 16, 5
 
 
 def readable(descriptors: list[int], nanoseconds: int = 0) -> list[int]:
@@ -52,3 +53,35 @@ def identity(fd: int) -> tuple[int, int, int, int] | None:
         return None
     # The number of a file that is gone may be given to another, but that one has a name.
     return found.st_dev, found.st_ino, found.st_mode, found.st_nlink
+
+
+def content(path: str) -> bytes:
+    """What a file of the kernel's says, whatever the program does with descriptors meanwhile. Raises ``OSError``.
+
+    The program may close this one, too, and use its number: what is read then is not taken, and what is the program's is
+    not closed.
+    """
+    for _ in range(_TRIES):
+        there = os.stat(path).st_dev
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        ours = identity(file)
+        if ours is None or ours[0] != there:
+            continue
+        try:
+            text = _all_of(file)
+        except OSError:
+            if identity(file) == ours:
+                os.close(file)
+                raise
+            continue
+        if identity(file) == ours:
+            os.close(file)
+            return text
+    raise OSError(f"{path} cannot be read: its descriptor is closed each time")
+
+
+def _all_of(file: int) -> bytes:
+    text = b""
+    while more := os.pread(file, _READ, len(text)):  # until the end: a list comes in pieces of about a page
+        text += more
+    return text

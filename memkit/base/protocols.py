@@ -231,7 +231,10 @@ class ProcessSource(Protocol):
         """By how many nanoseconds ``began`` may be too early."""
 
     def read(self, pid: int) -> "memkit.system.processes.Reading | None":
-        """Memory, age and end of a process; None where there is none."""
+        """Memory, age and end of a process; None where there is none, or it cannot be read now."""
+
+    def lists(self, pid: int) -> bool:
+        """Whether there is a process of that number, which may have ended and wait for its parent. Opens nothing."""
 
     def memory_tid(self, pid: int) -> int:
         """The TID whose ``/proc`` entry has the memory: the PID, or a live thread if the main thread has exited."""

@@ -4,13 +4,15 @@ Programs that turn themselves into daemons close descriptors that they did not o
 lowest free number. So memkit's are moved to high numbers, and checked before they are read, written or closed.
 """
 
+import os
+
 from libc.errno cimport EAGAIN, errno
-from posix.fcntl cimport fcntl
+from posix.fcntl cimport O_RDONLY, fcntl, open
 from posix.stat cimport fstat, struct_stat
-from posix.unistd cimport _SC_OPEN_MAX, close, sysconf
+from posix.unistd cimport _SC_OPEN_MAX, close, read, sysconf
 
 cdef extern from "<fcntl.h>" nogil:
-    int F_DUPFD_CLOEXEC
+    int F_DUPFD_CLOEXEC, O_CLOEXEC
 
 cdef extern from "<sys/file.h>" nogil:
     int LOCK_EX, LOCK_SH, LOCK_NB
@@ -18,6 +20,7 @@ cdef extern from "<sys/file.h>" nogil:
 
 cdef enum:
     HIGHEST = 1024              # select() and some old programs take no higher number
+    PAGE = 4096                 # files of /proc come a page at a time
 
 
 cdef int moved_up(int fd) noexcept nogil:
@@ -55,3 +58,28 @@ cdef void release(ours_t *ours) noexcept nogil:
 def lock(int fd, bint alone):
     """Lock a file, alone or with others; False where somebody else has it. Where there are no locks nobody has."""
     return flock(fd, (LOCK_EX if alone else LOCK_SH) | LOCK_NB) == 0 or errno != EAGAIN
+
+
+def content(str path not None):
+    """What a file of the kernel's says, that takes no lock of a process which could keep us waiting. Raises ``OSError``.
+
+    The GIL is held, so that no thread of Python closes the descriptor meanwhile and uses its number.
+    """
+    cdef bytes name = os.fsencode(path)
+    cdef char part[2 * PAGE]
+    cdef ssize_t size = 1
+    cdef bytes text = b""
+    cdef int code, fd = open(name, O_RDONLY | O_CLOEXEC)
+    if fd < 0:
+        code = errno
+        raise OSError(code, os.strerror(code), path)
+    try:
+        while size > 0:             # until the end: a list comes in pieces of about a page
+            size = read(fd, part, sizeof(part))
+            if size < 0:
+                code = errno
+                raise OSError(code, os.strerror(code), path)
+            text += part[:size]
+        return text
+    finally:
+        close(fd)

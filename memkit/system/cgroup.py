@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from memkit.base.descriptors import content
 from memkit.base.errors import MeterError
 from memkit.system.limit_kinds import CGROUP, MACHINE
 
@@ -198,7 +199,6 @@ def lines_of(path: str) -> list[str]:
 def text_of(path: str) -> str:
     """What a file of the kernel's says; empty where it is not there. Names in it are bytes, in any encoding or none."""
     try:
-        with open(path, "rb") as file:
-            return os.fsdecode(file.read())
+        return os.fsdecode(content(path))
     except OSError:
         return ""

@@ -1,7 +1,7 @@
 """Which machinery measures here: the compiled modules where they were built and can work, the portable ones elsewhere.
 
 ``MEMKIT_ENGINE=native`` or ``portable`` forces one. Names that both have: ``Journal``, ``Meter``, ``Sampler``, ``Scope``,
-``METERS``, ``PendingCall``, ``peaks``, ``allow_reset``, ``peak_rss``, ``lock``.
+``METERS``, ``PendingCall``, ``peaks``, ``allow_reset``, ``peak_rss``, ``content``, ``lock``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ __all__ = [
     "Scope",
     "allow_reset",
     "compiled",
+    "content",
     "is_meter",
     "kept_meter",
     "lock",
@@ -83,7 +84,7 @@ if _forced == "portable":
     NAME, REASON = "portable", "MEMKIT_ENGINE=portable"
 else:
     try:
-        from memkit.native.descriptors import lock
+        from memkit.native.descriptors import content, lock
         from memkit.native.journal import Journal
         from memkit.native.meter import METERS, Meter
         from memkit.native.peak import Scope, allow_reset, peak_rss, peaks
@@ -99,6 +100,7 @@ else:
         NAME, REASON = "portable", _reason
 
 if not TYPE_CHECKING and NAME == "portable":  # for type checkers the names are those of the compiled modules
+    from memkit.base.descriptors import content
     from memkit.base.locks import lock
     from memkit.system.portable import METERS, Journal, Meter, PendingCall, Sampler, Scope, allow_reset, peak_rss, peaks
 

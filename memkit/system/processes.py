@@ -12,6 +12,7 @@ import sys
 import time
 
 from memkit.base import clocks
+from memkit.base.descriptors import content
 from memkit.system.pidfd import from_status
 
 TYPE_CHECKING = False
@@ -115,6 +116,9 @@ class Proc:
     kind, reason = "pss", None
 
     def __init__(self, root: str = "/"):
+        from memkit.system import engine
+
+        self._small = engine.content
         self.root = os.path.join(root, "proc")
         self.page = os.sysconf("SC_PAGE_SIZE")
         self.tick = _SECOND // os.sysconf("SC_CLK_TCK")
@@ -128,10 +132,10 @@ class Proc:
             return False
 
     def read(self, pid: int) -> Reading | None:
-        """A process as it is now; None where it is gone."""
+        """A process as it is now; None where it is gone, or cannot be read now."""
         try:
-            memory = _content(f"{self.root}/{pid}/status")
-            state = _content(f"{self.root}/{pid}/stat")  # afterwards: it tells whose memory that was
+            memory = self._small(f"{self.root}/{pid}/status")
+            state = self._small(f"{self.root}/{pid}/stat")  # afterwards: it tells whose memory that was
             name, _, rest = state.partition(b"(")[2].rpartition(b")")
             fields = rest.split()
             found = Reading()
@@ -150,11 +154,15 @@ class Proc:
         found.mark, found.rss, found.anonymous, found.shmem, found.vms, found.swap = sizes
         return found
 
+    def lists(self, pid: int) -> bool:
+        """Whether there is a process of that number."""
+        return os.path.exists(f"{self.root}/{pid}")
+
     def _of_thread(self, tid: int) -> tuple[bytes, list[bytes]] | None:
         """``status`` and the fields of ``stat`` of a thread, for a process whose main thread has exited; None if gone."""
         try:
-            state = _content(f"{self.root}/{tid}/stat")
-            return _content(f"{self.root}/{tid}/status"), state.rpartition(b")")[2].split()
+            state = self._small(f"{self.root}/{tid}/stat")
+            return self._small(f"{self.root}/{tid}/status"), state.rpartition(b")")[2].split()
         except OSError:  # the threads end one after the other: the process itself is there still
             return None
 
@@ -162,7 +170,7 @@ class Proc:
         """The TID whose /proc entry has the memory: the PID, or a live thread if the main thread has exited."""
         for tid in [pid, *self.threads(pid)]:
             try:
-                if _content(f"{self.root}/{tid}/statm").split()[:1] not in ([], [b"0"]):
+                if self._small(f"{self.root}/{tid}/statm").split()[:1] not in ([], [b"0"]):
                     return tid
             except OSError:
                 continue
@@ -184,7 +192,7 @@ class Proc:
         found: list[int] = []
         try:
             for thread in os.listdir(f"{self.root}/{pid}/task"):
-                found += map(int, _content(f"{self.root}/{pid}/task/{thread}/children").split())
+                found += map(int, self._small(f"{self.root}/{pid}/task/{thread}/children").split())
         except OSError:
             pass
         return found
@@ -192,7 +200,7 @@ class Proc:
     def _all(self) -> Iterator[tuple[int, int]]:
         for name in filter(str.isdigit, os.listdir(self.root)):
             try:
-                state = _content(f"{self.root}/{name}/stat")
+                state = self._small(f"{self.root}/{name}/stat")
                 yield int(name), int(state.rpartition(b")")[2].split()[1])
             except (OSError, ValueError, IndexError):
                 continue
@@ -210,14 +218,14 @@ class Proc:
         It is a cheap way to know that nothing has been started since the last poll.
         """
         try:
-            return int(_content(f"{self.root}/loadavg").split()[-1]) or None
+            return int(self._small(f"{self.root}/loadavg").split()[-1]) or None
         except (OSError, ValueError, IndexError):
             return None
 
     def command(self, pid: int) -> str:
         """What a process runs, in one line; empty where that cannot be told."""
         try:
-            words = (_content(f"{self.root}/{pid}/cmdline") or self._of_another(pid, "cmdline")).rstrip(b"\0").split(b"\0")
+            words = (content(f"{self.root}/{pid}/cmdline") or self._of_another(pid, "cmdline")).rstrip(b"\0").split(b"\0")
         except OSError:
             return ""
         return " ".join(b" ".join(words).decode(errors="replace").split())
@@ -225,7 +233,7 @@ class Proc:
     def shares(self, pid: int) -> Shares | None:
         """How much a process shares; None where it is gone. Raises ``Refused``."""
         try:
-            text = _content(f"{self.root}/{pid}/smaps_rollup") or self._of_another(pid, "smaps_rollup")
+            text = content(f"{self.root}/{pid}/smaps_rollup") or self._of_another(pid, "smaps_rollup")
         except (FileNotFoundError, ProcessLookupError):
             if text := self._of_another(pid, "smaps_rollup"):
                 return _shares(text)
@@ -240,7 +248,7 @@ class Proc:
         """A file of a process whose main thread has exited, by another of its threads; empty where there is none."""
         tid = self.memory_tid(pid)
         try:
-            return b"" if tid == pid else _content(f"{self.root}/{tid}/{file}")
+            return b"" if tid == pid else content(f"{self.root}/{tid}/{file}")
         except OSError:
             return b""
 
@@ -250,7 +258,7 @@ class Proc:
         The kernel adds it up from each processor when 125 pages have come together at the latest.
         """
         try:
-            text = _content(f"{self.root}/vmstat")
+            text = self._small(f"{self.root}/vmstat")
             place = text.index(b"\nnr_shmem ") + len(b"\nnr_shmem ")
             return int(text[place : text.index(b"\n", place)]) * self.page, 125 * (os.cpu_count() or 1) * self.page
         except (OSError, ValueError):
@@ -293,6 +301,9 @@ class Elsewhere:
         found.rss, found.vms = (memory.rss, memory.vms) if memory else (0, 0)
         found.mark, found.anonymous, found.shmem = getattr(memory, "peak_wset", None), found.rss, 0
         return found
+
+    def lists(self, pid: int) -> bool:
+        return bool(self._psutil.pid_exists(pid))
 
     def memory_tid(self, pid: int) -> int:
         """The TID whose /proc entry has the memory: the PID, or a live thread if the main thread has exited."""
@@ -363,19 +374,6 @@ def _by_parent(processes: Iterable[tuple[int, int]]) -> Callable[[int], list[int
 def _asleep() -> int:
     """Nanoseconds that this machine has slept since it began."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clocks.monotonic_ns()
-
-
-def _content(path: str) -> bytes:
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        text = os.read(file, 1 << 14)
-        if len(text) < 1 << 12:  # whole: these files come a page at a time
-            return text
-        while more := os.read(file, 1 << 16):
-            text += more
-        return text
-    finally:
-        os.close(file)
 
 
 def _shares(text: bytes) -> Shares:

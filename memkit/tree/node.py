@@ -7,6 +7,7 @@ from memkit.tree.share_estimate import ShareEstimate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from memkit.base.protocols import ProcessSource
     from memkit.system.pidfd import Pidfd
     from memkit.system.processes import Reading
 
@@ -47,6 +48,12 @@ class Node:
     def is_young(self, moment: int) -> bool:
         """Whether it may be about to execute a program, and share all memory with its parent until then (vfork)."""
         return self.share.forked and self._memory is None and moment - self.began < _YOUNG
+
+    def is_over(self, reading: Reading | None, source: ProcessSource) -> bool:
+        """Whether it has ended. Where it cannot be read, as with no descriptor left, it lives as long as it is listed."""
+        if reading is None:
+            return not source.lists(self.pid)
+        return reading.over or reading.born != self.born
 
     def take(self, reading: Reading, moment: int, meter: str) -> bytes:
         """Keep a reading, and return the rows of what has changed."""

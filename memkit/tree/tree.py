@@ -152,9 +152,8 @@ class Tree:
     @property
     def descriptors(self) -> list[int]:
         """Readable when something has happened."""
-        if self._events:
-            return self._events.descriptors
-        return [node.handle.fd for node in self._nodes.values() if node.handle and node.handle.ours]
+        handles = [node.handle for node in self._nodes.values() if node.handle and node.handle.ours]
+        return self._events.descriptors if self._events else [handle.fd for handle in handles]
 
     def _write(self) -> None:
         if self._tree_row != (tree_row := (self._total.kind, self._total.reason, *self._seen)):
@@ -191,7 +190,7 @@ class Tree:
     def _lives(self, node: Node) -> bool:
         """Whether the pid is still that of this process. If not, the event of its end was lost, and is written now."""
         reading = self._read(node)
-        if reading is not None and reading.born == node.born:
+        if self._source.lists(node.pid) if reading is None else reading.born == node.born:
             return True
         self._end(node, clocks.monotonic_ns(), reading)
         return False
@@ -204,7 +203,7 @@ class Tree:
                 continue
             if node.handle is None or not node.handle.lives:
                 reading = self._read(node)
-                if reading is None or reading.over or reading.born != node.born:
+                if node.is_over(reading, self._source):
                     self._end(node, node.exited, reading)
                     continue
             if self._clock() - node.exited < _ENDS_WITHIN:
@@ -228,9 +227,8 @@ class Tree:
             if len(self._done) > _REMEMBERED:
                 self._done = {pid: times for pid, times in self._done.items() if self._source.read(pid) is not None}
         self._known = now
-        cost = clocks.thread_time_ns() - began
         pause = _SECOND if self._events else min(self._pause, _SHORTEST)
-        self._search_due = now + max(pause, cost * _POLL_COST)
+        self._search_due = now + max(pause, (clocks.thread_time_ns() - began) * _POLL_COST)
 
     def _adopt(self, pid: int, parent: int | None, at: int, found: bool) -> Node | None:
         """Add a process. ``found`` is whether a search found it, so that its beginning is only known to a tick."""
@@ -362,11 +360,13 @@ class Tree:
         self._polled = now
         for node in list(self._nodes.values()):
             reading = self._read(node)
-            if reading is None or reading.over or reading.born != node.born:
+            if node.is_over(reading, self._source):
                 if self._events and node.exited is None:
                     self._take_events(self._events)  # the kernel tells of an end before it shows a zombie
                 if self._nodes.get(node.pid) is node:
                     self._end(node, node.exited or self._clock(), reading)
+                continue
+            if reading is None:
                 continue
             if reading.image not in (None, node.image) and not self._events:
                 self._executed(node, now, reading.name)

@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from memkit.base import descriptors
 from memkit.base.descriptors import identity, readable, writable
 from memkit.run.waiting import Child
+from memkit.system import engine
 
 HOUR = 3600 * 1_000_000_000
 
@@ -65,3 +68,62 @@ def test_a_number_that_is_used_again_is_told_from_what_it_was(tmp_path):
     assert identity(descriptor) == identity(other) != before
     for each in {descriptor, other}:
         os.close(each)
+
+
+# -- reading files of the kernel's -------------------------------------------------------------------------------------
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="these files are of Linux")
+READERS = sorted({descriptors.content, engine.content}, key=lambda read: read.__module__)
+
+
+@linux
+@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__module__)
+def test_a_file_of_the_kernel_is_read_to_its_end(read, tmp_path):
+    children = [subprocess.Popen(["sleep", "60"]) for _ in range(3)]
+    listed = set(map(int, read(f"/proc/self/task/{threading.get_native_id()}/children").split()))
+    for child in children:
+        child.kill()
+        child.wait()
+    assert listed >= {child.pid for child in children}
+    large = tmp_path / "large"
+    large.write_bytes(os.urandom(300_001))
+    assert read(str(large)) == large.read_bytes()
+    with open("/proc/self/smaps", "rb") as file:
+        assert len(read("/proc/self/smaps").splitlines()) == pytest.approx(len(file.readlines()), rel=0.1)
+
+
+@linux
+@pytest.mark.parametrize("read", READERS, ids=lambda read: read.__module__)
+def test_what_cannot_be_read_raises_and_leaves_nothing_open(read, tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        read(str(tmp_path / "nothing"))
+    with pytest.raises(IsADirectoryError):
+        read(str(tmp_path))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@linux
+@pytest.mark.parametrize("moment", ["open", "pread", "fstat"])
+@pytest.mark.parametrize("reuses", [True, False])
+def test_the_program_may_close_it_at_any_moment_and_use_its_number(monkeypatch, tmp_path, moment, reuses):
+    mine, taken, real = tmp_path / "mine", [], getattr(os, moment)
+    mine.write_text("the program's own")
+
+    def steals(*arguments):
+        found = real(*arguments)
+        if not taken:
+            descriptor = found if moment == "open" else arguments[0]
+            os.close(descriptor)
+            taken.append(descriptor)
+            if reuses:
+                assert real_open(mine, os.O_RDONLY) == descriptor
+        return found
+
+    real_open = os.open
+    monkeypatch.setattr(os, moment, steals)
+    assert int(descriptors.content("/proc/self/stat").split()[0]) == os.getpid()
+    monkeypatch.undo()
+    if reuses:
+        assert os.read(taken[0], 100) == b"the program's own"
+        os.close(taken[0])

@@ -108,6 +108,19 @@ def test_the_pid_of_a_dead_process_may_be_used_again(tree, machine):
     assert tree.at(9, "process") == [["process", 200, 100, 8 * MS, "job 200"]]
 
 
+def test_a_process_that_cannot_be_read_has_not_ended(tree, machine):
+    machine.has(200, 100, born=3)
+    tree.at(5)
+    machine.no_descriptors = True
+    assert tree.at(10, *LIVES) == []
+    machine.no_descriptors = False
+    machine.has(200, 100, born=3, mib=30)
+    assert tree.at(15, "process_end", "sample")[-1][:3] == ["sample", 15 * MS, 30 * MIB]
+    machine.no_descriptors = True
+    machine.loses(200)
+    assert tree.at(20, "process_end") == [["process_end", 200, 20 * MS, None, None]]
+
+
 def test_a_search_prefers_what_events_know_of_a_process(tree, machine):
     machine.has(200, 100, born=3)
     tree._events = Told([], [(2_345_678, "fork", 200, 200, 100)])
