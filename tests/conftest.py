@@ -39,6 +39,26 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """A test that is marked ``own_process`` runs alone in one: what ran before it in this one may have a part in bytes."""
+    if pyfuncitem.get_closest_marker("own_process") is None or os.environ.get("MEMKIT_OWN_PROCESS"):
+        return None
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", pyfuncitem.nodeid]
+    env = {**os.environ, "MEMKIT_OWN_PROCESS": "1"}
+    done = subprocess.run(words, capture_output=True, text=True, cwd=pyfuncitem.config.rootpath, env=env, timeout=120)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
+    return True
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_on():
+    """Each test leaves hooks and recordings as it found them: what is left on would be part of what later ones measure."""
+    before = sys.gettrace(), sys.getprofile(), list(active.recorders)
+    yield
+    assert (sys.gettrace(), sys.getprofile(), list(active.recorders)) == before
+
+
 @pytest.fixture
 def no_garbage():
     """What earlier tests left is not collected meanwhile, and Python's free lists have what spans take from them.

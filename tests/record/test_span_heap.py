@@ -43,6 +43,7 @@ def only(recording, *labels):
 # -- one span ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.own_process
 def test_a_span_knows_what_it_allocated_freed_and_kept():
     slots, two, three = [None, None], 2 * MIB, 3 * MIB  # a large number is a block, too
     with memkit.record(heap="spans") as run:
@@ -63,6 +64,7 @@ def test_a_span_knows_what_it_allocated_freed_and_kept():
     assert only(run.recording, "work").alive == 2 * MIB + EMPTY
 
 
+@pytest.mark.own_process
 def test_what_is_freed_once_the_span_is_over_counts_for_its_label_alone():
     slots = [None]
     with memkit.record(heap="spans") as run:
@@ -100,6 +102,7 @@ def test_a_block_that_grows_moves_to_the_span_in_which_it_does():
     del grows
 
 
+@pytest.mark.own_process
 def test_spans_of_the_same_label_one_after_the_other_are_told_apart():
     slots = [None] * 3000
     with memkit.record(heap="spans") as run:
@@ -124,6 +127,7 @@ def test_without_heap_nothing_is_known_of_it():
 # -- spans inside others -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.own_process
 def test_a_span_has_what_spans_inside_it_have():
     slots = [None] * 4
     with memkit.record(heap="spans") as run, memkit.span("outer") as outer:
@@ -141,6 +145,7 @@ def test_a_span_has_what_spans_inside_it_have():
     assert only(run.recording, "outer", "inner").alive == 0
 
 
+@pytest.mark.own_process
 def test_what_many_spans_inside_keep_and_lose_is_exact_for_the_one_around():
     slots = [None] * 2000
     with memkit.record(heap="spans") as run:

@@ -549,7 +549,7 @@ def unbooked(room):
     if found > 100:
         memkit.report(run.recording)
 kept = []
-for room in range(600 << 10, 4600 << 10, 50 << 10):  # in some there is room for an arena and not for its shadow too
+for room in range(600 << 10, 4600 << 10, 130 << 10):  # in some there is room for an arena and not for its shadow too
     child = os.fork()
     if not child:
         unbooked(room)
