@@ -13,7 +13,7 @@ ROOT = Path(memkit.__file__).parent
 FLOORS = """
 base: own_code errors version clocks shadows locks threads descriptors paths units stderr decorators protocols hookspecs
     hook_calls commands entry_points plugins
-native: pending_call threads clock decimal cpython perf_event descriptors listener meter peak journal changes
+native: pending_call threads clock decimal cpython perf_event descriptors listener meter peak journal changes spans_of_label
 native/heap: own line_paths heap_sums span_heap walk statistics
 native/sampling: own_memory layouts line_table stack_rows stacks mapped limit_counters limit_guard termination sums
     sampler process_events sampled_heap

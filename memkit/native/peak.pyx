@@ -4,9 +4,9 @@ The kernel keeps a high-water mark (``VmHWM`` in ``/proc/self/status``) and rese
 ``/proc/self/clear_refs`` (``man 5 proc``). One keeper owns that mark, because a reset for one purpose would spoil it for the
 others: before each reset it folds the mark into every open scope.
 
-Reading it costs as little as it can: without a page fault since the last reading nothing can have risen, and the mark is
-reset only where it is above memory. A transient is missed only if it comes and goes in the microsecond between reading the
-mark and resetting it.
+Reading it costs as little as it can: ``getrusage`` is asked where it is sure, since ``status`` takes 20 times as long;
+without a page fault since the last reading nothing can have risen, and the mark is reset only where it is above memory. A
+transient is missed only if it comes and goes in the microsecond between reading the mark and resetting it.
 """
 
 from libc.errno cimport errno
@@ -14,12 +14,14 @@ from libc.stdint cimport INT64_MAX, int64_t
 from libc.string cimport strerror
 from posix.fcntl cimport O_RDONLY, O_WRONLY
 from posix.resource cimport RUSAGE_SELF, getrusage, rusage
+
 from posix.types cimport pid_t
 from posix.unistd cimport getpid, pwrite
 
 from memkit.base.errors import MeterError
+from memkit.native.clock cimport now
 from memkit.native.descriptors cimport is_ours, ours_t, release
-from memkit.native.meter cimport TEXT, open_kernel_file, read_text, sum_of_lines, without_books
+from memkit.native.meter cimport Meter, TEXT, open_kernel_file, read_text, sum_of_lines, without_books
 from memkit.native.threads cimport (
     pthread_atfork,
     pthread_mutex_init,
@@ -28,6 +30,14 @@ from memkit.native.threads cimport (
     pthread_mutex_unlock,
 )
 
+cdef extern from "<sys/resource.h>" nogil:
+    """
+    #ifndef RUSAGE_THREAD
+    #define RUSAGE_THREAD 1
+    #endif
+    """
+    int RUSAGE_THREAD
+
 cdef struct keeper_t:
     pid_t owner                 # 0: not begun
     bint allowed                # the user lets us reset the high-water mark
@@ -35,7 +45,7 @@ cdef struct keeper_t:
     int refusal                 # errno of the first attempt that failed
     ours_t clear_refs
     ours_t status
-    int64_t floor               # getrusage gives the high-water mark only above this
+    int64_t floor               # the least that getrusage ever told: above this it tells the high-water mark
     int64_t faults              # of the process when the mark was last read; -1: read it in any case
     int64_t hwm                 # what it was then, or was reset to
     int64_t mark                # the kernel's, with all that memkit needs itself
@@ -67,52 +77,50 @@ cdef int64_t status_hwm() noexcept nogil:
 
 
 cdef int64_t usage_hwm() noexcept nogil:
+    """What getrusage tells of the process: the high-water mark, or what was that before its exec, whichever is higher.
+
+    The latter is always the same: so it is no more than the least that was ever told, and above that it is the mark. It is
+    asked for the calling thread, which is told the same of memory without a sum over all threads.
+    """
     cdef rusage usage
-    getrusage(RUSAGE_SELF, &usage)
+    getrusage(RUSAGE_THREAD, &usage)
     return <int64_t>usage.ru_maxrss * 1024
 
 
-cdef int64_t read_hwm() noexcept nogil:
+cdef int64_t page_faults() noexcept nogil:
+    cdef rusage usage
+    getrusage(RUSAGE_SELF, &usage)
+    return usage.ru_minflt + usage.ru_majflt
+
+
+cdef int64_t read_hwm(int64_t memory, int64_t resets) noexcept nogil:
     """The highest resident memory since the last reset; -1 where the kernel does not tell.
 
+    ``memory`` is resident memory as it was just read; -1: it is not known. The mark may lag behind it by some pages. But
+    where the mark was reset since then, memory may have fallen before, and counts for the scopes of others only if the
+    kernel says so.
+
     It is without what memkit needs now to count the heap, and needed at most then: too low by what that grew by meanwhile.
-    getrusage costs 1/10 of reading status, but also remembers what the process was before its exec, so it is
-    used only above what it said right after a reset.
     """
-    return hwm_of(usage_hwm())
-
-
-cdef int64_t hwm_of(int64_t used) noexcept nogil:
-    keeper.mark = used if used > keeper.floor else status_hwm()
-    return without_books(keeper.mark)
-
-
-cdef int64_t read_hwm_at(int64_t memory, int64_t resets) noexcept nogil:
-    """The same, given resident memory as it was just read; -1: it is not known.
-
-    The mark may lag behind it by some pages. But where the mark was reset since then, memory may have fallen before, and
-    counts for the scopes of others only if the kernel says so.
-    """
-    cdef rusage usage
-    cdef int64_t used, faults
-    if memory < 0:
-        keeper.faults = -1
-        return read_hwm()
-    getrusage(RUSAGE_SELF, &usage)
-    used = <int64_t>usage.ru_maxrss * 1024
-    faults = usage.ru_minflt + usage.ru_majflt
-    if faults != keeper.faults or memory > keeper.hwm:
-        keeper.faults = faults
-        keeper.hwm = hwm_of(used)
-        if resets == keeper.count:
-            keeper.hwm = max(keeper.hwm, memory)
+    cdef int64_t used = usage_hwm(), faults = -1
+    if resets != keeper.count:
+        memory = -1
+    if used <= keeper.floor and without_books(used) > memory:
+        keeper.floor = used
+        if memory >= 0:
+            faults = page_faults()
+            if faults == keeper.faults and memory <= keeper.hwm:
+                return keeper.hwm
+        used = status_hwm()
+    keeper.mark, keeper.faults = used, faults
+    keeper.hwm = max(without_books(used), memory)
     return keeper.hwm
 
 
 cdef void fold(int64_t memory, int64_t resets) noexcept nogil:
     """Give the high-water mark to every open scope."""
     cdef scope_t *scope = keeper.scopes
-    cdef int64_t high = read_hwm_at(memory, resets)
+    cdef int64_t high = read_hwm(memory, resets)
     if not keeper.resets and keeper.mark <= keeper.told:
         return                  # an old mark: nothing is known of the time since
     keeper.told, keeper.last = keeper.mark, high
@@ -169,8 +177,13 @@ cdef void begin() noexcept nogil:
 
 cdef void take_lock() noexcept nogil:
     """Take the lock, with the kernel's files open."""
+    take_lock_in(getpid())
+
+
+cdef void take_lock_in(pid_t process) noexcept nogil:
+    """The same in a process whose number is known: to ask for it costs a tenth of a span."""
     pthread_mutex_lock(&lock)
-    if keeper.owner != getpid():
+    if keeper.owner != process:
         begin()
 
 
@@ -184,10 +197,21 @@ cdef void try_reset() noexcept nogil:
     keeper.floor = usage_hwm()
 
 
-cdef void scope_open(scope_t *scope) noexcept nogil:
-    take_lock()
-    fold(-1, 0)
-    reset()
+cdef void lower_mark(int64_t memory, int64_t resets) noexcept nogil:
+    """Have the high-water mark tell of nothing before now."""
+    fold(memory, resets)
+    if memory < 0 or keeper.last > memory:
+        reset()
+        keeper.hwm = memory
+
+
+cdef void scope_open(scope_t *scope, int64_t memory, int64_t resets) noexcept nogil:
+    open_in(getpid(), scope, memory, resets)
+
+
+cdef void open_in(pid_t process, scope_t *scope, int64_t memory, int64_t resets) noexcept nogil:
+    take_lock_in(process)
+    lower_mark(memory, resets)
     scope.peak = 0
     link_scope(scope)
     pthread_mutex_unlock(&lock)
@@ -200,20 +224,21 @@ cdef int64_t mark_resets() noexcept nogil:
 cdef int64_t scope_take(scope_t *scope, int64_t memory, int64_t resets) noexcept nogil:
     cdef int64_t peak
     pthread_mutex_lock(&lock)
-    fold(memory, resets)
-    if memory < 0 or keeper.last > memory:
-        reset()
-        keeper.hwm = memory
+    lower_mark(memory, resets)
     peak = scope.peak
     scope.peak = 0
     pthread_mutex_unlock(&lock)
     return peak
 
 
-cdef int64_t scope_close(scope_t *scope) noexcept nogil:
-    take_lock()
+cdef int64_t scope_close(scope_t *scope, int64_t memory, int64_t resets) noexcept nogil:
+    return close_in(getpid(), scope, memory, resets)
+
+
+cdef int64_t close_in(pid_t process, scope_t *scope, int64_t memory, int64_t resets) noexcept nogil:
+    take_lock_in(process)
     if scope.open:              # a forked child finds its parent's closed
-        fold(-1, 0)
+        fold(memory, resets)
         unlink_scope(scope)
     pthread_mutex_unlock(&lock)
     return scope.peak
@@ -229,24 +254,46 @@ cdef void give_books_back(void (*give_back)() noexcept nogil) noexcept nogil:
 
 
 cdef class Scope:
-    """A stretch of this process's time, from its making to ``close()``, whose peak is wanted."""
+    """A stretch of this process's time, from its making to ``close()``, whose peak is wanted.
+
+    With a ``meter`` of its resident memory it reads that too, at its beginning and its end, and costs much less.
+    """
 
     cdef scope_t scope
+    cdef Meter meter
+    cdef int64_t found
+    cdef readonly object memory     # in bytes as it was last read, or None
+    cdef readonly int64_t time      # when that was, on the monotonic clock
 
-    def __cinit__(self):
-        with nogil:
-            scope_open(&self.scope)
+    def __cinit__(self, Meter meter=None):
+        cdef int64_t resets = mark_resets()
+        self.meter = meter
+        cdef pid_t process = self.read()
+        open_in(process, &self.scope, self.found, resets)
+        self.time = now()
+
+    cdef pid_t read(self) except -1:
+        """Read memory, and return the number of this process. The GIL is kept: another thread could have it for long."""
+        self.found = -1
+        if self.meter is None:
+            return getpid()
+        self.memory = self.meter.read()
+        self.found = -1 if self.memory is None else self.memory
+        return self.meter.meter.owner if self.meter.pid is None else getpid()
 
     def close(self):
         """The highest resident memory during the stretch in bytes, or None where the kernel does not tell."""
-        if self.scope.open:
-            with nogil:
-                scope_close(&self.scope)
+        cdef int64_t resets = mark_resets()
+        cdef pid_t process
+        self.time = now()
+        if self.scope.open or self.meter is not None:
+            process = self.read()
+            close_in(process, &self.scope, self.found, resets)
         return self.scope.peak or None
 
     def __dealloc__(self):
         if self.scope.open:
-            scope_close(&self.scope)
+            scope_close(&self.scope, -1, 0)
 
 
 def allow_reset(bint allowed):
@@ -258,7 +305,7 @@ def allow_reset(bint allowed):
     if allowed:
         try_reset()
     else:
-        keeper.last, keeper.told = max(read_hwm(), 0), keeper.mark
+        keeper.last, keeper.told = max(read_hwm(-1, 0), 0), keeper.mark
     pthread_mutex_unlock(&lock)
 
 

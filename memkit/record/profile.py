@@ -132,7 +132,7 @@ class _Call:
     def __init__(self, state: Recorded) -> None:
         self.state = state
         self._own: _OwnRecorder | None = None
-        self._begun: list[tuple[Spans, tuple[Any, int, int | None]]] = []
+        self._begun: list[tuple[Spans, tuple[Any, int | None, int]]] = []
 
     def __enter__(self) -> None:
         state = self.state

@@ -201,7 +201,7 @@ class Recorder:
             raise JournalError(f"cannot record into {self._where()}: {os.strerror(journal.error)}")
         if self.follow and not self._is_child:
             journal.begin_writes_with(file_format.segment(0))
-        self.spans = SpanRows(journal, meter.read, scoped, self.started)
+        self.spans = SpanRows(journal, meter, scoped, self.started)
         self._sampler = sampler(journal, meter, self._interval, self.started, scoped)
         self._meter = meter
         if bound is not None:

@@ -7,12 +7,12 @@ import _thread
 from memkit.base import clocks
 from memkit.model import file_format
 from memkit.model.file_format import WHOLE_SPANS, bucket
+from memkit.system import engine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from memkit.system import engine
+    from typing import Any
 
 MOST_LABELS = 1000
 """Further labels are one."""
@@ -25,49 +25,67 @@ _FLUSH = 250_000_000  # nanoseconds between two rows of a label at least, or thi
 _SHARE = 100
 
 
-class _Spread:
-    """One measure of the spans of a label: its total, its highest value, and how many values are in each bucket."""
-
-    __slots__ = ("buckets", "total", "worst")
+class PythonSpreads:
+    """How many spans there were, how many others overlapped, and how six measures of them are spread."""
 
     def __init__(self) -> None:
-        self.total = 0
-        self.worst: int | None = None
-        self.buckets: dict[int, int] = {}
+        self.number = self.overlapped = 0
+        self._measures: list[tuple[list[int], dict[int, int]]] = [([], {}) for _ in range(6)]
+        self._lock = _thread.RLock()
 
-    def add(self, value: int) -> bool:
-        """Count a value; whether it is the highest so far by 1/16."""
-        number = bucket(value)
-        self.total += value
-        self.buckets[number] = self.buckets.get(number, 0) + 1
-        if self.worst is not None and value <= self.worst:
-            return False
-        record = self.worst is None or value > self.worst + abs(self.worst) // 16
-        self.worst = value
+    def add(self, overlapped: bool, duration: int, growth: int, rise: int | None, heap: tuple[int, int, int] | None) -> bool:
+        """Count a span; whether one of its measures is the highest so far by 1/16."""
+        record = False
+        values = duration, growth, rise, *((heap[0], heap[0] - heap[1], heap[2]) if heap is not None else ())
+        with self._lock:
+            self.number += 1
+            self.overlapped += overlapped
+            for (sums, buckets), value in zip(self._measures, values):
+                if value is None:
+                    continue
+                number = bucket(value)
+                buckets[number] = buckets.get(number, 0) + 1
+                total, worst = sums or (0, None)
+                record = record or worst is None or value > worst + abs(worst) // 16
+                sums[:] = total + value, value if worst is None else max(worst, value)
         return record
 
-    def as_list(self) -> list[int] | None:
-        if self.worst is None:
-            return None
-        return [self.total, self.worst, *(each for pair in sorted(self.buckets.items()) for each in pair)]
+    def as_lists(self) -> list[list[int] | None]:
+        """Each measure as a row has it: the total, the highest, the buckets; None where nothing is known of one."""
+        with self._lock:
+            return [
+                [*sums, *(each for pair in sorted(buckets.items()) for each in pair)] if sums else None
+                for sums, buckets in self._measures
+            ]
+
+
+Spreads: type[Any] = PythonSpreads
+if engine.NAME == "native":
+    try:
+        from memkit.native.spans_of_label import Spreads
+    except ImportError:
+        Spreads = PythonSpreads  # it only takes longer
 
 
 class _Label:
-    """The sums of a label, measure by measure as in ``SpanSums.add``, and what was alive of it after each block of spans."""
+    """The sums of a label, and what was alive of it after each block of spans."""
 
-    __slots__ = ("alive", "count", "due", "label", "least", "overlapped", "spreads", "written")
+    __slots__ = ("alive", "blocks", "due", "label", "least", "look_at", "spreads", "written")
 
     def __init__(self, label: str) -> None:
         self.label = label
-        self.count = self.overlapped = self.written = self.due = 0
-        self.spreads = [_Spread() for _ in range(6)]
+        self.written = self.due = self.blocks = 0
+        self.look_at = _LOOK
+        self.spreads = Spreads()
         self.alive: list[int] = []
         self.least: int | None = None  # of the block that has not ended
 
-    def look(self, alive: int) -> None:
-        """Note what is alive of the spans that are over."""
+    def look(self, number: int, alive: int) -> None:
+        """Note what is alive of the spans that are over, of which there are so many."""
+        self.look_at = number + _LOOK
         self.least = alive if self.least is None else min(self.least, alive)
-        if self.count % BLOCK == 0:
+        if number >= (self.blocks + 1) * BLOCK:
+            self.blocks = number // BLOCK
             self.alive = [*self.alive[1 - _BLOCKS :], self.least]
             self.least = None
 
@@ -87,42 +105,34 @@ class SpanSums:
     def are_many(self, label: str) -> bool:
         """Whether so many spans of a label have ended that the next is not written as it begins."""
         known = self._labels.get(label)
-        return (known.count if known is not None else len(self._labels) - MOST_LABELS + WHOLE_SPANS) >= WHOLE_SPANS
+        return known.spreads.number >= WHOLE_SPANS if known is not None else len(self._labels) >= MOST_LABELS
 
     def add(
         self, label: str, duration: int, growth: int, rise: int | None, overlapped: bool, heap: tuple[int, int, int] | None
     ) -> bool:
         """Count a span that has ended; whether it is one of the worst so far."""
+        sums = self._labels.get(label)
+        if sums is None:
+            label = label if len(self._labels) < MOST_LABELS else MORE_SPANS
+            sums = self._labels.setdefault(label, _Label(label))
+        worst: bool = sums.spreads.add(overlapped, duration, growth, rise, heap)
+        if heap is not None and self.alive is not None and sums.spreads.number >= sums.look_at:
+            with self._lock:
+                sums.look(sums.spreads.number, self.alive(label))
         now = clocks.monotonic_ns()
-        with self._lock:
-            sums = self._labels.get(label)
-            if sums is None:
-                label = label if len(self._labels) < MOST_LABELS else MORE_SPANS
-                sums = self._labels.setdefault(label, _Label(label))
-            sums.count += 1
-            sums.overlapped += overlapped
-            allocated, kept, peak = (None, None, None) if heap is None else (heap[0], heap[0] - heap[1], heap[2])
-            worst = False
-            for spread, value in zip(sums.spreads, (duration, growth, rise, allocated, kept, peak)):
-                if value is not None and spread.add(value):
-                    worst = True
-            if heap is not None and self.alive is not None and sums.count % _LOOK == 0:
-                sums.look(self.alive(label))
-            if now >= sums.due:
-                self._write(sums, now)
+        if now >= sums.due:
+            self._write(sums, now)
         return worst
 
     def flush(self) -> None:
         """Write what has changed."""
-        with self._lock:
-            for sums in list(self._labels.values()):
-                if sums.count != sums.written:
-                    self._write(sums, clocks.monotonic_ns())
+        for sums in list(self._labels.values()):
+            if sums.spreads.number != sums.written:
+                self._write(sums, clocks.monotonic_ns())
 
     def _write(self, sums: _Label, now: int) -> None:
-        sums.written = sums.count
-        sums.due = now + max(_FLUSH, (now - self._began) // _SHARE)
-        spreads = [spread.as_list() for spread in sums.spreads]
-        self._journal.text(
-            file_format.row("span_sums", sums.label, sums.count, sums.overlapped, *spreads, [BLOCK, *sums.alive])
-        )
+        with self._lock:
+            sums.due = now + max(_FLUSH, (now - self._began) // _SHARE)
+            spreads = sums.spreads
+            sums.written, values = spreads.number, (spreads.overlapped, *spreads.as_lists())
+            self._journal.text(file_format.row("span_sums", sums.label, sums.written, *values, [BLOCK, *sums.alive]))

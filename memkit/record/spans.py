@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
     R = TypeVar("R")
+    _Unwritten = tuple[int, int, dict[str, Any] | None]  # thread, depth and attributes of a row that is not written yet
 
 _innermost: _contextvars.ContextVar[_Open | None] = _contextvars.ContextVar("memkit span", default=None)
 
@@ -96,8 +97,8 @@ class span:
             heap.pause()
         try:
             one = _Open(_innermost.get())
-            thread, depth = _thread.get_native_id(), one.depth
-            one.begun = [(each.spans, each.spans.begin(self.label, thread, depth, self._texts)) for each in list(recorders)]
+            label, thread, depth, texts = self.label, one.thread, one.depth, self._texts
+            one.begun = [(each.spans, each.spans.begin(label, thread, depth, texts)) for each in list(recorders)]
             _mark_overlapping(one)
             _innermost.set(one)
             self._open.append(one)
@@ -109,28 +110,25 @@ class span:
         return self
 
     def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:  # a tuple would count
-        one = self._ending()
-        if not one.begun:
+        one = self._open.pop() if len(self._open) == 1 else self._ending()
+        if one.heap is None:
+            if one.begun:
+                self._end(one)
             return
-        heap, numbers = one.heap or (None, None)
-        if heap is not None:
-            heap.pause()
+        heap, numbers = one.heap
+        heap.pause()
         try:
-            if numbers is not None and heap is not None:
-                one.sums = heap.exit(*numbers)
+            one.sums = heap.exit(*numbers)
             self._end(one)
         finally:
-            if heap is not None:
-                heap.begin()
+            heap.begin()
 
     def _ending(self) -> _Open:
-        """The one that ends: that of this context, if several are inside one span object."""
-        if len(self._open) == 1:
-            return self._open.pop()
+        """The one that ends where several are inside one span object: that of this context."""
         around = _innermost.get()
         while around is not None and around not in self._open:
             around = around.around
-        one = around or next((each for each in self._open[::-1] if each.thread == _thread.get_ident()), self._open[-1])
+        one = around or next((each for each in self._open[::-1] if each.thread == _thread.get_native_id()), self._open[-1])
         self._open.remove(one)
         return one
 
@@ -140,9 +138,11 @@ class span:
         if not one.overlapped:
             active.lone_spans.pop(one, None)
         if _innermost.get() is one:  # a generator may end in another context than it began in
-            _innermost.set(one.open_around())
+            around = one.around
+            _innermost.set(around if around is None or not around.over else one.open_around())
         self.overlapped = one.overlapped
-        self.allocated, self.freed, self.heap_peak = one.sums or (None, None, None)
+        if one.sums is not None or self.allocated is not None:
+            self.allocated, self.freed, self.heap_peak = one.sums or (None, None, None)
         for spans, number in one.begun:
             found = spans.end(number, one.overlapped, one.sums)
             if found is not None:
@@ -163,10 +163,9 @@ class _Open:
 
     def __init__(self, around: _Open | None) -> None:
         self.over = self.overlapped = False
-        self.around: _Open | None = around
-        self.around = around = self.open_around()
-        self.depth: int = 0 if around is None else around.depth + 1
-        self.thread = _thread.get_ident()
+        self.around = around if around is None or not around.over else around.open_around()
+        self.depth: int = 0 if self.around is None else self.around.depth + 1
+        self.thread = _thread.get_native_id()
         self.begun: list[tuple[active.Spans, int]] = []
         self.heap: tuple[active.SpanHeap, tuple[int, int]] | None = None
         self.sums: tuple[int, int, int] | None = None
@@ -190,6 +189,8 @@ def _mark_overlapping(one: _Open) -> None:
     """
     alone, opened = active.lone_spans, active.open_spans
     alone[one] = opened[one] = None
+    if len(opened) == 1:
+        return
     around = []
     each = one.open_around()
     while each is not None:
@@ -234,19 +235,26 @@ def carry(function: Callable[P, R]) -> Callable[P, R]:
     return carried
 
 
+def _begun(
+    number: int, time: int, memory: int, label: str, thread: int, depth: int, attributes: dict[str, Any] | None
+) -> bytes:
+    """The row of a span that has begun."""
+    more = () if attributes is None else (attributes,)
+    return file_format.row("span", number, time, memory, thread, depth, label, *more)
+
+
 class SpanRows:
     """Writes the spans of one recording.
 
-    ``memory`` reads its meter, ``scoped`` is whether the kernel keeps the peak of that, times count from ``began``.
+    ``scoped`` is whether the kernel keeps the peak of what its meter reads, times count from ``began``.
     """
 
-    def __init__(self, journal: engine.Journal, memory: Callable[[], int | None], scoped: bool, began: int) -> None:
+    def __init__(self, journal: engine.Journal, meter: Any, scoped: bool, began: int) -> None:
         self._journal = journal
-        self._memory = memory
-        self._scoped = scoped
+        self._meter, self._scoped = meter, scoped
         self._began = began
         self._numbers = itertools.count()
-        self._open: dict[int, tuple[engine.Scope | None, int, int, str, tuple[Any, ...]]] = {}  # and a row not yet written
+        self._open: dict[int, tuple[engine.Scope | None, int, int, str, _Unwritten | None]] = {}
         self._sums = SpanSums(journal, began)
         self._ended = False
         self._at_last: Callable[[], object] | None = None
@@ -285,18 +293,18 @@ class SpanRows:
     def begin(self, label: str, thread: int, depth: int, attributes: dict[str, Any] | None = None) -> int:
         """Write that a span begins, unless there are many of its label; returns the number to give to ``end``."""
         number = next(self._numbers)
-        scope = engine.Scope() if self._scoped else None
-        memory = self._memory()
+        if self._scoped:
+            scope = engine.Scope(self._meter)
+            memory, now = scope.memory, scope.time - self._began
+        else:
+            scope, memory, now = None, self._meter.read(), self._elapsed()
         if memory is None:  # a plugin's meter failed: leave the span out
             return number
-        now = self._elapsed()
-        row: tuple[Any, ...] = ("span", number, now, memory, thread, depth, label)
-        if attributes is not None:
-            row = (*row, attributes)
-        if not self._sums.are_many(label):
-            self._journal.text(file_format.row(*row))
-            row = ()
-        self._open[number] = scope, memory, now, label, row
+        if self._sums.are_many(label):
+            self._open[number] = scope, memory, now, label, (thread, depth, attributes)
+        else:
+            self._journal.text(_begun(number, now, memory, label, thread, depth, attributes))
+            self._open[number] = scope, memory, now, label, None
         return number
 
     def end(
@@ -307,21 +315,26 @@ class SpanRows:
         Returns its growth, rise and duration; None if its recording has ended before. ``heap`` is what was allocated under
         it, what was freed of that, and the most of it that was alive.
         """
-        if self._ended or number not in self._open:
+        begun = self._open.pop(number, None)
+        if begun is None or self._ended:
             return None
-        scope, before, began, label, row = self._open.pop(number)
-        memory, now = self._memory(), self._elapsed()
-        peak = scope.close() if scope is not None else None
+        scope, before, began, label, unwritten = begun
+        if scope is not None:
+            peak, memory, now = scope.close(), scope.memory, scope.time - self._began
+        else:
+            peak, memory, now = None, self._meter.read(), self._elapsed()
         if memory is None:
             self._end_if_none()
             return None
-        growth, rise = memory - before, None if peak is None else max(peak, before, memory) - before
+        growth = memory - before
+        rise = None if peak is None else peak - before if peak > before and peak > memory else max(growth, 0)
         worst = self._sums.add(label, now - began, growth, rise, overlapped, heap)
-        if worst or not row:
+        if worst or unwritten is None:
             more = (int(overlapped), *heap) if heap is not None else (1,) if overlapped else ()
-            begun = file_format.row(*row) if row else b""
-            self._journal.text(begun + file_format.row("span_end", number, now, memory, peak, *more))
-        self._end_if_none()
+            whole = _begun(number, began, before, label, *unwritten) if unwritten is not None else b""
+            self._journal.text(whole + file_format.row("span_end", number, now, memory, peak, *more))
+        if self._at_last is not None:
+            self._end_if_none()
         return growth, rise, now - began
 
     def size(self, value: float) -> None:
@@ -329,21 +342,22 @@ class SpanRows:
         if not self._ended:
             self._journal.text(file_format.row("size", self._elapsed(), value))
 
-    def begin_call(self) -> tuple[engine.Scope | None, int, int | None]:
-        """The state at the beginning of a call, to give to ``end_call``: scope, time and memory."""
-        return engine.Scope() if self._scoped else None, self._elapsed(), self._memory()
+    def begin_call(self) -> tuple[engine.Scope | None, int | None, int]:
+        """The state at the beginning of a call, to give to ``end_call``: scope, memory and time."""
+        scope = engine.Scope() if self._scoped else None
+        return scope, self._meter.read(), self._elapsed()
 
-    def end_call(self, label: str, begun: tuple[engine.Scope | None, int, int | None], *, even_if_unchanged: bool) -> None:
+    def end_call(self, label: str, begun: tuple[engine.Scope | None, int | None, int], *, even_if_unchanged: bool) -> None:
         """Write the span of a call if memory has changed, or ``even_if_unchanged``; nothing once the recording has ended."""
-        scope, start, before = begun
-        after = self._memory()
+        scope, before, start = begun
+        after, now = self._meter.read(), self._elapsed()
         peak = scope.close() if scope is not None else None
         known = before is not None and after is not None
         if known and not self._ended and (before != after or even_if_unchanged):
             number = next(self._numbers)
             self._journal.text(
                 file_format.row("span", number, start, before, _thread.get_native_id(), 0, label)
-                + file_format.row("span_end", number, self._elapsed(), after, peak)
+                + file_format.row("span_end", number, now, after, peak)
             )
 
     def _elapsed(self) -> int:

@@ -33,6 +33,7 @@ _AUTO_START, _AUTO_GROWTH = SECOND // 1000, 434
 _READING_SHARE = 100
 _ALSO_GROWTH = 64
 _RISE = 1.05
+_MOST = 1 << 62  # bytes that a meter can tell of: rows have differences of two in 64 bits
 
 
 class Meter:
@@ -88,21 +89,28 @@ class CalledMeter:
             value = int(read())
         except Exception as error:
             raise MeterError(f"meter {self.name!r} does not give bytes: {type(error).__name__}: {error}") from error
-        if value < 0:
+        if not 0 <= value <= _MOST:
             raise MeterError(f"meter {self.name!r} does not give bytes: it returned {value}")
 
     def read(self) -> int | None:
         try:
-            return int(self._read())
+            value = int(self._read())
         except Exception:
             return None
+        return value if 0 <= value <= _MOST else None
 
 
 class Scope:
-    """A stretch of time whose peak is wanted; None where the system's high-water mark did not rise in it."""
+    """A stretch of time whose peak is wanted; None where the system's high-water mark did not rise in it.
 
-    def __init__(self) -> None:
+    With a ``meter`` it reads that, too, at its beginning and its end.
+    """
+
+    def __init__(self, meter: Meter | None = None) -> None:
+        self._meter = meter
+        self.memory = None if meter is None else meter.read()
         self._mark = _mark()
+        self.time = clocks.monotonic_ns()
 
     def take(self) -> int | None:
         mark = _mark()
@@ -111,7 +119,10 @@ class Scope:
         self._mark = mark
         return mark
 
-    close = take
+    def close(self) -> int | None:
+        self.time = clocks.monotonic_ns()
+        self.memory = None if self._meter is None else self._meter.read()
+        return self.take()
 
 
 def _mark() -> int | None:

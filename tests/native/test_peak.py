@@ -53,6 +53,31 @@ def test_a_scope_ignores_peaks_before_and_after_it(spike):
     assert rise(scope, before) == pytest.approx(20, abs=0.5)
 
 
+def test_a_scope_that_reads_memory_has_the_same_peak(spike, touched):
+    meter = Meter("rss")
+    for held, before_it, inside in [(0, 0, 20), (0, 60, 20), (30, 0, 5), (0, 0, 3), (0, 80, 0)]:
+        memory = touched(held) if held else None
+        spike(before_it or 1)
+        scope = peak.Scope(meter)
+        before = scope.memory
+        if memory is not None:
+            memory.close()
+        spike(inside or 1)
+        assert rise(scope, before) == pytest.approx(0 if held else max(inside, 1), abs=0.5)
+        assert (scope.memory - before) / MIB == pytest.approx(-held, abs=0.5)
+
+
+def test_scopes_that_read_memory_leave_others_their_peaks(spike):
+    meter = Meter("rss")
+    before, outer = now(), peak.Scope()
+    spike(40)
+    first = peak.Scope(meter)
+    spike(10)
+    second = peak.Scope(meter)
+    spike(5)
+    assert [rise(scope, before) for scope in (second, first, outer)] == pytest.approx([5, 10, 40], abs=0.5)
+
+
 def test_an_inner_scope_leaves_the_outer_scopes_their_peaks(spike):
     before, outer = now(), peak.Scope()
     spike(40)

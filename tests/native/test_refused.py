@@ -13,9 +13,10 @@ pytestmark = pytest.mark.usefixtures("native_only")
 
 ROOT = Path(memkit.native.__file__).parent
 MODULES = sorted("memkit.native." + ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in ROOT.rglob("*.pyx"))
-# A tree is polled without process events, a program that does not listen is recorded all the same, and older versions of
-# Python do not tell of references.
+# A tree is polled without process events, spans are summed up in Python, a program that does not listen is recorded all the
+# same, and older versions of Python do not tell of references.
 UNUSED = {
+    "memkit.native.spans_of_label",
     "memkit.native.sampling.process_events",
     "memkit.native.listener",
     *(["memkit.native.tracing.references"] if sys.version_info < (3, 13) else []),

@@ -13,7 +13,7 @@ import memkit
 from memkit.model.file_format import WHOLE_SPANS as WHOLE
 from memkit.model.file_format import bucket, middle
 from memkit.model.span_sums import LabelSums
-from memkit.record.span_sums import BLOCK, MOST_LABELS, SpanSums
+from memkit.record.span_sums import BLOCK, MOST_LABELS, PythonSpreads, SpanSums, Spreads
 from memkit.system import engine
 
 from engines import forks
@@ -74,6 +74,20 @@ def test_quantiles_are_within_their_error_and_totals_exact(rows, sums):
     assert (found.rise, found.allocated, found.kept, found.heap_peak) == (None,) * 4
     for share, value in ((0.5, found.time.median), (0.95, found.time.p95), (0.01, found.time.quantile(0.01))):
         assert value == pytest.approx(values[round(share * 20_000) - 1], rel=1 / 31)
+
+
+@native
+def test_what_is_compiled_counts_as_python_does():
+    generator, compiled, python = random.Random(3), Spreads(), PythonSpreads()
+    assert Spreads is not PythonSpreads
+    for _ in range(3000):
+        time, growth, rise, *heap = (generator.getrandbits(generator.randrange(1, 61)) for _ in range(6))
+        if heap[0] % 3 == 0:
+            rise = None
+        span = heap[1] % 2 == 0, time, growth - (1 << 40), rise, tuple(heap) if time % 5 else None
+        assert compiled.add(*span) == python.add(*span)
+    assert compiled.as_lists() == python.as_lists()
+    assert (compiled.number, compiled.overlapped) == (python.number, python.overlapped)
 
 
 def test_spreads_add_up(rows, sums):

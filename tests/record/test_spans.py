@@ -173,6 +173,18 @@ def test_a_span_stays_open_across_an_await():
     assert a.start < b.start < a.end < b.end
 
 
+def test_a_span_is_left_out_while_a_meter_tells_nonsense():
+    value = 5
+    with memkit.record(interval=10, meter=lambda: value) as run:
+        with memkit.span("its end"):
+            value = 1 << 80
+        with memkit.span("its beginning"):
+            value = 5
+        with memkit.span("known"):
+            pass
+    assert [(span.label, span.growth) for span in run.recording.spans if span.end] == [("known", 0)]
+
+
 def test_a_label_is_any_text():
     with memkit.record() as run, memkit.span('é "quoted"\n\ud800 𝄞'):
         pass

@@ -265,7 +265,7 @@ cdef class Sampler:
         self.sampler.due = time
         self.sampler.cost_due = time + COST
         if self.sampler.scoped and self.meter.pid is None:
-            scope_open(&self.sampler.scope)
+            scope_open(&self.sampler.scope, -1, 0)
         take(&self.sampler, time, True)
         journal_flush(self.sampler.journal, time)
         self.owner, self.threaded = getpid(), thread
@@ -369,7 +369,7 @@ cdef class Sampler:
             take(&self.sampler, now(), True)
             write_cost(&self.sampler, self.sampler.cpu)
             if self.sampler.scope.open:
-                scope_close(&self.sampler.scope)
+                scope_close(&self.sampler.scope, -1, 0)
             self.owner = 0
 
     @property
@@ -383,4 +383,4 @@ cdef class Sampler:
         release(&self.sampler.status)
         stacks_close(&self.stacks)
         if self.sampler.scope.open:
-            scope_close(&self.sampler.scope)
+            scope_close(&self.sampler.scope, -1, 0)

@@ -54,7 +54,7 @@ cdef void close_state(thread_state_t *state, bint keep_gate) noexcept nogil:
     if not keep_gate:
         gate_close(&state.gate)
     if state.scope.open:
-        scope_close(&state.scope)
+        scope_close(&state.scope, -1, 0)
     state.generation = 0
 
 
@@ -207,7 +207,7 @@ cdef thread_state_t *attach_thread(tracer_t *tracer) noexcept:
         other = other.next
     gate_open(&state.gate)
     if tracer.scoped:
-        scope_open(&state.scope)
+        scope_open(&state.scope, -1, 0)
     begin_to_count(tracer, state)
     if counted >= 0:                # what it did meanwhile is its own
         state.counted = counted
