@@ -11,6 +11,8 @@ import os
 from memkit.base.errors import FormatError
 from memkit.base.units import SECOND
 from memkit.model import file_format
+from memkit.model.row_values import SHAPES, check
+from memkit.model.span_sums import LabelSums
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,8 +84,7 @@ class _Copy:
         self._before = b""  # the last sample before these minutes, as of which they begin
         self._begun = shift == 0
         self._spans: dict[bytes, bytes] = {}  # those that are open, and began before
-        self._sums_before: dict[str, list[Any]] = {}  # of the spans of each label
-        self._sums: dict[str, list[Any]] = {}
+        self._sums_before, self._sums = LabelSums(), LabelSums()
         moved = {"began": about["began"] + shift / SECOND, "clock": about["clock"] + shift}
         into.write(file_format.row("memkit", file_format.VERSION, json.dumps({**about, **moved}).encode()))
 
@@ -106,8 +107,10 @@ class _Copy:
         self._begin()
         for row in self._spans.values():
             self._span(row, even_before=True)
-        for label, sums in self._sums.items():
-            self._into.write(file_format.row("span_sums", *_since(self._sums_before.get(label), sums)))
+        before = {each.label: each for each in self._sums_before.found(())}
+        for sums in self._sums.found(()):
+            left = sums.since(before[sums.label]) if sums.label in before else sums
+            self._into.write(file_format.row("span_sums", *left.as_row()))
 
     def _begin(self) -> None:
         if self._before:
@@ -152,34 +155,11 @@ class _Copy:
     def _span_sums(self, row: bytes) -> None:
         """They are of all spans so far: what there was before is taken off at the end."""
         try:
-            _, label, *values = json.loads(row)
-            _since([label, *values], [label, *values])
+            _, *values = json.loads(row)
+            check(values, SHAPES["span_sums"])
+            (self._sums if self._begun else self._sums_before).take(*values)
         except (ValueError, TypeError, LookupError, RecursionError):  # damaged
             return
-        (self._sums if self._begun else self._sums_before)[label] = [label, *values]
-
-
-def _since(before: list[Any] | None, sums: list[Any]) -> list[Any]:
-    """Sums of spans, as in a row, without those before. What was worst is then known as well as a bucket tells it."""
-    if before is None:
-        return sums
-    label, number, overlapped, *measures, alive = sums
-    _, less, less_overlapped, *less_of, _ = before
-    left = [_measure_since(one, other) for one, other in zip(less_of, measures, strict=True)]
-    return [label, number - less, overlapped - less_overlapped, *left, alive]
-
-
-def _measure_since(before: list[int] | None, values: list[int] | None) -> list[int] | None:
-    if before is None or values is None:
-        return values
-    counts = dict(zip(values[2::2], values[3::2], strict=True))
-    for place, number in zip(before[2::2], before[3::2], strict=True):
-        counts[place] -= number
-    left = {place: number for place, number in sorted(counts.items()) if number > 0}
-    if not left:
-        return None
-    worst = min(file_format.middle(max(left)), values[1])
-    return [values[0] - before[0], worst, *(each for pair in left.items() for each in pair)]
 
 
 def _rows(path: str) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -63,10 +63,23 @@ class Spread(NamedTuple):
 
     def plus(self, other: Spread) -> Spread:
         """Those of both."""
-        both = dict(self.buckets)
+        return Spread(self.total + other.total, max(self.worst, other.worst), self._counted(other, 1))
+
+    def since(self, before: Spread) -> Spread | None:
+        """Those that came after others, if there are any. What was worst is then known as well as a bucket tells it."""
+        left = self._counted(before, -1)
+        return Spread(self.total - before.total, min(middle(left[-1][0]), self.worst), left) if left else None
+
+    def _counted(self, other: Spread, sign: int) -> tuple[tuple[int, int], ...]:
+        """The buckets of both, or of one without the other."""
+        counts = Counter(dict(self.buckets))
         for place, number in other.buckets:
-            both[place] = both.get(place, 0) + number
-        return Spread(self.total + other.total, max(self.worst, other.worst), tuple(sorted(both.items())))
+            counts[place] += sign * number
+        return tuple(sorted((place, number) for place, number in counts.items() if number > 0))
+
+    def as_list(self) -> list[int]:
+        """As a row has it."""
+        return [self.total, self.worst, *(each for pair in self.buckets for each in pair)]
 
 
 class Leak(NamedTuple):
@@ -120,12 +133,25 @@ class SpanSums(NamedTuple):
     def plus(self, other: SpanSums) -> SpanSums:
         """Those of two processes; what is alive of both together is not known, block by block."""
         leaking = max(self, other, key=lambda each: (each.leak is not None, each.number))
-        both: dict[str, Any] = {
-            name: one if another is None else another if one is None else one.plus(another)
+        number, overlapped = self.number + other.number, self.overlapped + other.overlapped
+        return leaking._replace(number=number, overlapped=overlapped, **self._each(other, Spread.plus))
+
+    def since(self, before: SpanSums) -> SpanSums:
+        """Those of spans that ended after others, of which there are sums from then."""
+        number, overlapped = self.number - before.number, self.overlapped - before.overlapped
+        return self._replace(number=number, overlapped=overlapped, **self._each(before, Spread.since))
+
+    def _each(self, other: SpanSums, together: Callable[[Spread, Spread], Spread | None]) -> dict[str, Any]:
+        """Each measure of both; that of one where the other's is not known."""
+        return {
+            name: one if another is None else another if one is None else together(one, another)
             for name, one, another in zip(self._fields[3:9], self[3:9], other[3:9])
         }
-        number, overlapped = self.number + other.number, self.overlapped + other.overlapped
-        return leaking._replace(number=number, overlapped=overlapped, **both)
+
+    def as_row(self) -> tuple[Any, ...]:
+        """What a row of them has after its tag."""
+        spreads = [None if each is None else each.as_list() for each in self[3:9]]
+        return (self.label, self.number, self.overlapped, *spreads, [self.block, *self.alive])
 
 
 def leaks(sums: Iterable[SpanSums]) -> tuple[tuple[SpanSums, Leak], ...]:
