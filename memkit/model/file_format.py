@@ -15,10 +15,11 @@ row          values                                            written
              freed, heap peak                                  is 1 where others were open beside it; the last three where
                                                                heap is counted by spans
 ``span_sums``  label, count, overlapped, time, growth,         now and then, as spans end, and at the end: all spans of the
-             rise, allocated, kept, heap peak, alive           label so far; the last row of a label holds. Each measure is
+             rise, allocated, kept, heap peak, alive, sure     label so far; the last row of a label holds. Each measure is
                                                                null, or its total, its highest, and pairs of a bucket and
                                                                how many values are in it; alive is how many spans are a
-                                                               block, and the least that was alive in the last blocks
+                                                               block, and the least that was alive in the last blocks;
+                                                               sure that of blocks of sizes that no free list has
 ``span_label``  number, parent, label                          where heap is counted by spans: the first time that a span
                                                                of this label is inside those of the parent, or of none
 ``span_heap``  number, allocated, freed, blocks, blocks        when sums are written: of such a label so far, without what

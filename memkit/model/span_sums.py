@@ -19,8 +19,8 @@ _WARM = 20
 """Blocks before these, which it leaves alone: caches fill."""
 _CHANCE = 0.001
 """How likely one of all labels may be named by chance."""
-_SLIGHT = 20
-"""A label keeps little if another keeps so many times as much: that may be objects of the other's, see ``leaks``."""
+_ALONE = 20
+"""A label is alone in keeping something if it keeps so many times as much as any other."""
 _LEAST = 9  # of the blocks in order: the median is lower with a chance of 0.0003, since each is below it with one of 1/2
 
 
@@ -113,6 +113,8 @@ class SpanSums(NamedTuple):
     """Spans of a block."""
     alive: tuple[int, ...]
     """The least that was alive of all spans that were over, in each of the last blocks."""
+    sure: tuple[int, ...] = ()
+    """The same of blocks of sizes that no free list of Python's has: these count for who has them. See ``memkit.leaks``."""
 
     @property
     def leak(self) -> Leak | None:
@@ -121,9 +123,17 @@ class SpanSums(NamedTuple):
         At least 500 spans come before these: caches fill. The sign test asks how many of the 40 blocks grew, and does not
         mind how much. Divide by how many labels you test, as ``memkit.leaks`` does.
         """
-        if len(self.alive) <= _TESTED or self.number < (_WARM + _TESTED) * self.block:
+        return self._growth_of(self.alive)
+
+    @property
+    def sure_leak(self) -> Leak | None:
+        """The same of blocks of sizes that no free list has."""
+        return self._growth_of(self.sure)
+
+    def _growth_of(self, alive: tuple[int, ...]) -> Leak | None:
+        if len(alive) <= _TESTED or self.number < (_WARM + _TESTED) * self.block:
             return None
-        last = self.alive[-_TESTED - 1 :]
+        last = alive[-_TESTED - 1 :]
         grown = sorted((after - before) / self.block for before, after in pairwise(last))
         kept, least = (grown[_TESTED // 2 - 1] + grown[_TESTED // 2]) / 2, grown[_LEAST]
         up = sum(each > 0 for each in grown)
@@ -151,23 +161,25 @@ class SpanSums(NamedTuple):
     def as_row(self) -> tuple[Any, ...]:
         """What a row of them has after its tag."""
         spreads = [None if each is None else each.as_list() for each in self[3:9]]
-        return (self.label, self.number, self.overlapped, *spreads, [self.block, *self.alive])
+        return (self.label, self.number, self.overlapped, *spreads, [self.block, *self.alive], list(self.sure))
 
 
 def leaks(sums: Iterable[SpanSums]) -> tuple[tuple[SpanSums, Leak], ...]:
     """Labels that leak, those first that keep most: less likely than 1 in 1,000 that any is named by chance.
 
-    An object that Python takes from a free list, the header of a list for one, counts for the label that made it first. So
-    one that keeps less than a twentieth of what another does is left out: it may be the other that leaks its objects.
+    An object that Python takes from a free list, such as a float, a small tuple or the header of a list, counts for the
+    label that made it first: where one label leaks them, what is alive of others grows. So a label is named for the growth
+    of blocks of other sizes; for that of all blocks only if no other label keeps a twentieth of what it does.
     """
     sums = list(sums)
-    tested = [(each, each.leak) for each in sums if len(each.alive) > _TESTED]
-    slight = max(map(_kept_by_all, sums), default=0.0) / _SLIGHT
-    found = [
-        (each, leak)
-        for each, leak in tested
-        if leak is not None and leak.chance * len(tested) <= _CHANCE and _kept_by_all(each) >= slight
-    ]
+    chance = _CHANCE / max(1, sum(len(each.alive) > _TESTED for each in sums))
+    found: list[tuple[SpanSums, Leak]] = []
+    for each in sums:
+        sure, leak = (known if known and known.chance <= chance else None for known in (each.sure_leak, each.leak))
+        most = max((_kept_by_all(other) for other in sums if other is not each), default=0.0)
+        named = (leak or sure) if sure or most * _ALONE < _kept_by_all(each) else None
+        if named is not None:
+            found.append((each, named))
     return tuple(sorted(found, key=lambda pair: -pair[1].kept))
 
 
@@ -186,11 +198,14 @@ class LabelSums:
     def take(self, label: str, number: int, overlapped: int, *measures: Any) -> None:
         """Keep a row. TypeError for one that is damaged."""
         *spreads, looks = measures[:7]
-        if len(spreads) < 6 or not isinstance(looks, list) or not looks:
+        sure = measures[7] if len(measures) > 7 else []
+        if len(spreads) < 6 or not isinstance(looks, list) or not looks or not isinstance(sure, list):
             raise TypeError(measures)
         check(looks, "t" + "i" * len(looks))
+        check(sure, "i" * len(sure))
         block, *alive = looks
-        self._found[label] = SpanSums._make((label, number, overlapped, *map(_spread, spreads), block, tuple(alive)))
+        known = *map(_spread, spreads), block, tuple(alive), tuple(sure)
+        self._found[label] = SpanSums._make((label, number, overlapped, *known))
 
     def found(self, spans: Iterable[Span]) -> tuple[SpanSums, ...]:
         """All labels, in the order of their names.
@@ -215,7 +230,7 @@ def _sums_of(label: str, spans: list[Span]) -> SpanSums:
     """The sums of some spans that have ended."""
     measures = ("duration", "growth", "rise", "allocated", "kept", "heap_peak")
     spreads = [Spread.of(getattr(span, name) for span in spans) for name in measures]
-    return SpanSums._make((label, len(spans), sum(span.overlapped for span in spans), *spreads, 0, ()))
+    return SpanSums._make((label, len(spans), sum(span.overlapped for span in spans), *spreads, 0, (), ()))
 
 
 def _spread(values: Any) -> Spread | None:

@@ -70,7 +70,7 @@ if engine.NAME == "native":
 class _Label:
     """The sums of a label, and what was alive of it after each block of spans."""
 
-    __slots__ = ("alive", "blocks", "due", "label", "least", "look_at", "spreads", "written")
+    __slots__ = ("alive", "blocks", "due", "label", "least", "look_at", "spreads", "sure", "written")
 
     def __init__(self, label: str) -> None:
         self.label = label
@@ -78,16 +78,19 @@ class _Label:
         self.look_at = _LOOK
         self.spreads = Spreads()
         self.alive: list[int] = []
-        self.least: int | None = None  # of the block that has not ended
+        self.sure: list[int] = []  # the same of blocks of sizes that no free list has
+        self.least: tuple[int, int] | None = None  # of both, of the block that has not ended
 
-    def look(self, number: int, alive: int) -> None:
+    def look(self, number: int, alive: int, sure: int) -> None:
         """Note what is alive of the spans that are over, of which there are so many."""
         self.look_at = number + _LOOK
-        self.least = alive if self.least is None else min(self.least, alive)
+        if self.least is not None:
+            alive, sure = min(self.least[0], alive), min(self.least[1], sure)
+        self.least = alive, sure
         if number >= (self.blocks + 1) * BLOCK:
-            self.blocks = number // BLOCK
-            self.alive = [*self.alive[1 - _BLOCKS :], self.least]
-            self.least = None
+            self.blocks, self.least = number // BLOCK, None
+            self.alive = [*self.alive[1 - _BLOCKS :], alive]
+            self.sure = [*self.sure[1 - _BLOCKS :], sure]
 
 
 class SpanSums:
@@ -98,7 +101,7 @@ class SpanSums:
 
     def __init__(self, journal: engine.Journal, began: int) -> None:
         self._journal, self._began = journal, began
-        self.alive: Callable[[str], int] | None = None
+        self.alive: Callable[[str], tuple[int, int]] | None = None
         self._labels: dict[str, _Label] = {}
         self._lock = _thread.RLock()  # a signal handler, or a finalizer, may end a span meanwhile
 
@@ -118,7 +121,7 @@ class SpanSums:
         worst: bool = sums.spreads.add(overlapped, duration, growth, rise, heap)
         if heap is not None and self.alive is not None and sums.spreads.number >= sums.look_at:
             with self._lock:
-                sums.look(sums.spreads.number, self.alive(label))
+                sums.look(sums.spreads.number, *self.alive(label))
         now = clocks.monotonic_ns()
         if now >= sums.due:
             self._write(sums, now)
@@ -135,4 +138,5 @@ class SpanSums:
             sums.due = now + max(_FLUSH, (now - self._began) // _SHARE)
             spreads = sums.spreads
             sums.written, values = spreads.number, (spreads.overlapped, *spreads.as_lists())
-            self._journal.text(file_format.row("span_sums", sums.label, sums.written, *values, [BLOCK, *sums.alive]))
+            alive = [BLOCK, *sums.alive], sums.sure
+            self._journal.text(file_format.row("span_sums", sums.label, sums.written, *values, *alive))

@@ -206,10 +206,10 @@ def test_the_json_document_brings_everything_back(tmp_path):
 # -- leaks ---------------------------------------------------------------------------------------------------------------
 
 
-def of(alive, number=None):
-    """Sums of a label at whose looks so much was alive."""
-    none = (None,) * 6
-    return memkit.SpanSums("a", len(alive) * BLOCK if number is None else number, 0, *none, BLOCK, tuple(alive[-41:]))
+def of(alive, number=None, sure=()):
+    """Sums of a label at whose looks so much was alive, and in blocks of sizes that no free list has."""
+    none, number = (None,) * 6, len(alive) * BLOCK if number is None else number
+    return memkit.SpanSums("a", number, 0, *none, BLOCK, tuple(alive[-41:]), tuple(sure[-41:]))
 
 
 def test_what_grows_in_every_block_is_a_leak():
@@ -245,12 +245,45 @@ def test_too_few_spans_tell_nothing():
     assert memkit.leaks([of([block * 5000 for block in range(5)])]) == ()
 
 
-def test_a_label_that_keeps_next_to_nothing_beside_another_is_not_named():
-    slight, large = of([block * 50 for block in range(80)]), of([block * 50_000 for block in range(30)], number=750)
-    assert slight.leak is not None
-    assert memkit.leaks([slight, large]) == ()
-    ((named, _),) = memkit.leaks([slight, of([block * 900 for block in range(30)], number=750)])
-    assert named is slight
+def test_what_may_be_of_free_lists_is_named_only_where_it_is_alone():
+    small, large = of([block * 50 for block in range(80)]), of([block * 50_000 for block in range(30)], number=750)
+    assert small.leak is not None
+    assert small.sure_leak is None
+    assert memkit.leaks([small, large]) == memkit.leaks([small, of([block * 10 for block in range(30)])]) == ()
+    ((named, _),) = memkit.leaks([small, of([block * 6 for block in range(30)], number=750)])
+    assert named is small
+
+
+def test_what_no_free_list_has_is_named_beside_any_other():
+    grows = [block * 50 for block in range(80)]
+    small, large = of(grows, sure=grows), of([block * 50_000 for block in range(80)])
+    jumps = of([block * 50 + block % 2 * 90 for block in range(80)], sure=grows)
+    assert jumps.leak is None
+    assert [(each, leak.kept) for each, leak in memkit.leaks([small, jumps, large])] == [
+        (large, 2000),
+        (small, 2),
+        (jumps, 2),
+    ]
+
+
+@native
+@pytest.mark.parametrize(("text", "named"), [(False, set()), (True, {"route 0"})])
+def test_objects_of_free_lists_do_not_make_others_leak(text, named):
+    generator, kept = random.Random(1), []
+
+    def objects(number):
+        return [(number / 5, number / 7, {number: [number / 3]}) for _ in range(5)]
+
+    with memkit.record(heap="spans") as run:
+        for number in range(9000):
+            route = generator.randrange(4)
+            with memkit.span(f"route {route}"):
+                made = [objects(number) for _ in range(generator.randrange(1, 4))]
+                if route == 0:
+                    kept.append((made[0], str(number) * 3 if text else None))
+                del made
+    assert any(sums.leak for sums in run.recording.span_sums if sums.label != "route 0")
+    assert {sums.label for sums, _ in memkit.leaks(run.recording.span_sums)} == named
 
 
 @native

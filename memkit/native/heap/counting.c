@@ -73,6 +73,7 @@ typedef struct {
 
 typedef struct {
     count_t allocated;
+    int64_t sure;               /* alive, see memkit_sums_t */
     count_t freed[4];           /* by where: MEMKIT_LINES in the line, MEMKIT_PATHS in the call that allocated it, both, 0 neither */
 } site_t;
 
@@ -116,6 +117,7 @@ static void memkit_heap_sums(uint32_t number, memkit_sums_t *into)
             continue;
         into->allocated += __atomic_load_n(&site->allocated.bytes, __ATOMIC_RELAXED);
         into->blocks += __atomic_load_n(&site->allocated.blocks, __ATOMIC_RELAXED);
+        into->sure += __atomic_load_n(&site->sure, __ATOMIC_RELAXED);
         for (int where = 0; where < 4; where++) {
             int64_t bytes = __atomic_load_n(&site->freed[where].bytes, __ATOMIC_RELAXED);
             into->freed += bytes;
@@ -276,8 +278,11 @@ static ALWAYS_INLINE void count_allocated(
     if (UNLIKELY(site > memkit_heap.most))
         raise_most(site);
     count(&sums->allocated, size, 1, locked);
-    if (mode == MEMKIT_SPANS)
-        count_in_spans(site, size, size);
+    if (mode == MEMKIT_SPANS) {
+        int64_t sure = sure_of(size, size);
+        add(&sums->sure, sure, locked);
+        count_in_spans(site, size, size, sure);
+    }
     add(&totals[shard].alive, size, locked);
     if (UNLIKELY(totals[shard].alive > totals[shard].next))
         look_at_peak(shard);
@@ -309,8 +314,11 @@ static ALWAYS_INLINE void count_freed(
     if (UNLIKELY(!sums))
         return;
     count(&sums->freed[where], size, blocks, locked);
-    if (mode == MEMKIT_SPANS)
-        free_in_spans(block->site, where, size);
+    if (mode == MEMKIT_SPANS) {
+        int64_t sure = sure_of(block->size, size);
+        add(&sums->sure, -sure, locked);
+        free_in_spans(block->site, where, size, sure);
+    }
     add(&totals[shard].alive, -size, locked);
 }
 
@@ -407,8 +415,12 @@ static size_t memkit_heap_disown(memkit_thread_t *thread, int locked, void *addr
         return 0;
     if ((sums = site_at(shard, block.site))) {
         count(&sums->allocated, -(int64_t)block.size, -1, locked);
-        if (memkit_heap.on == MEMKIT_SPANS && where_freed(&block, MEMKIT_SPANS) == MEMKIT_PAIRS)
-            count_in_spans(block.site, -(int64_t)block.size, -(int64_t)block.size);
+        if (memkit_heap.on == MEMKIT_SPANS) {
+            int64_t sure = sure_of(block.size, block.size);
+            add(&sums->sure, -sure, locked);
+            if (where_freed(&block, MEMKIT_SPANS) == MEMKIT_PAIRS)
+                count_in_spans(block.site, -(int64_t)block.size, -(int64_t)block.size, -sure);
+        }
         add(&totals[shard].alive, -(int64_t)block.size, locked);
     }
     return block.size;

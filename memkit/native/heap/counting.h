@@ -45,6 +45,7 @@ typedef struct {                /* of a site; blocks and bytes */
     int64_t blocks_freed;
     int64_t temporary;          /* freed in the call that allocated it, before it or one of the same path began anew */
     int64_t temporary_line;     /* the same for the line */
+    int64_t sure;               /* what is alive of blocks of sizes that no free list has; by spans alone */
 } memkit_sums_t;
 
 enum {
@@ -62,7 +63,8 @@ typedef struct {                /* a site that spans are counted in, one after t
     uint32_t late;              /* the site of what is allocated once the span is over, in tasks that it started for instance */
     uint32_t node;              /* what it is a span of: the label, and those of the spans around it */
     uint32_t is_open;
-    uint32_t unused[4];
+    int64_t sure;               /* of what is alive, blocks of sizes that no free list has */
+    uint32_t unused[2];
 } memkit_span_t;
 
 enum {

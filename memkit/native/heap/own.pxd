@@ -23,6 +23,7 @@ cdef extern from "counting.h":
         int64_t blocks_freed
         int64_t temporary
         int64_t temporary_line
+        int64_t sure
     enum:
         STACKS "MEMKIT_STACKS"
         NO_STACK "MEMKIT_NO_STACK"
@@ -58,6 +59,7 @@ cdef extern from "counting.h":
         uint32_t late
         uint32_t node
         uint32_t is_open
+        int64_t sure
     ctypedef struct heap_t "memkit_heap_t":
         int on
         uint32_t *path_serials

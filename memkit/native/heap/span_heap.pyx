@@ -335,12 +335,13 @@ cdef class SpanHeap:
         return site
 
     def alive(self, str label):
-        """What is alive of all spans with a label that are over, and of those inside them."""
+        """What is alive of all spans with a label that are over, and of those inside them; and what of that is in blocks of
+        sizes that no free list of Python's has: who has an object from one of these did not allocate it."""
         cdef char wanted[NODES]
         cdef heap_sums_t sums
         cdef uint32_t site
         cdef span_t *span
-        cdef int64_t found = 0
+        cdef int64_t found = 0, sure = 0
         memset(wanted, 0, NODES)
         for number in self.labels.get(label, ()):
             wanted[<uint32_t>number] = 1
@@ -350,9 +351,11 @@ cdef class SpanHeap:
                 continue
             sums_of(site, &sums)
             found += sums.allocated - sums.freed
+            sure += sums.sure
             if span.is_open and not (wanted[heap.spans[span.parent].node] and is_inside(span)):
                 found -= span.alive             # with what is inside it
-        return found
+                sure -= span.sure
+        return found, sure
 
     def stop(self):
         """Count no more. The sums are kept."""
@@ -382,7 +385,7 @@ cdef class SpanHeap:
 cdef void begin_in(uint32_t site, uint32_t parent) noexcept nogil:
     """One more span begins in a site: nothing is alive of it."""
     cdef span_t *span = heap.spans + site
-    span.allocated = span.alive = span.peak = 0
+    span.allocated = span.alive = span.peak = span.sure = 0
     span.parent_serial = heap.spans[parent].serial
     span.parent = parent
     span.is_open = True
