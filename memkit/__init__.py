@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from memkit.model.heap import HeapErrors as HeapErrors
     from memkit.model.heap import HeapTotal as HeapTotal
     from memkit.model.heap import SpanHeap as SpanHeap
+    from memkit.model.inside import SpanInside as SpanInside
     from memkit.model.limit_events import Crossing as Crossing
     from memkit.model.limit_events import Frame as Frame
     from memkit.model.limit_events import Glance as Glance
@@ -153,6 +154,7 @@ _HOMES = {
     "report.overlay_plot": ("plot_reports",),
     "system.engine": ("peak_rss", "rss"),
     "system.balance": ("balance",),
+    "model.inside": ("SpanInside",),
     "model.span_sums": ("Leak", "SpanSums", "Spread", "leaks"),
     "model.spans": ("Span",),
     "system.balance_rows": ("Balance", "BalancePart", "BalanceRow"),

@@ -17,15 +17,15 @@ native: pending_call threads clock decimal cpython perf_event descriptors listen
 native/heap: own line_paths heap_sums span_heap walk statistics
 native/sampling: own_memory layouts line_table stack_rows stacks mapped limit_counters limit_guard termination sums
     sampler process_events sampled_heap
-native/tracing: gate thread_state fault_counts freed credit hook_chain callbacks tracer code_table greenlets lines
+native/tracing: noted gate thread_state fault_counts freed credit hook_chain callbacks tracer code_table greenlets lines
     calls line_rows call_rows handed_over greenlet_stacks greenlet_switches line_threads line_events call_events event_rows
     event_places event_log references
 system: portable_journal portable limit_kinds cgroup engine peak_since meminfo limit limits oom pidfd preload processes smaps
     mapped_files owners balance_texts balance_rows balance
 model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls
-    definitions sources call_tally workers lines spans span_sums recording last_minutes from_document old_rows from_rows
-    handed_out merging mprof_file reader event_log_file tracker_file
-tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids choice functions
+    inside definitions sources call_tally workers lines spans span_sums recording last_minutes from_document old_rows
+    from_rows handed_out merging mprof_file reader event_log_file tracker_file
+tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids choice inside functions
     last_calls handed_over given_work thread_roots other_threads tracers calibration balances session
 tree: budget share_estimate node pss tree watch unrecorded
 record: trend script_end exit_status files header limit_guard active size settings resolve child_process span_sums spans

@@ -55,6 +55,15 @@ class Tally:
         """Which calls handed out work, of which functions."""
         return tuple(Given(id, functions.get(of, LOST), functions.get(by, LOST)) for id, of, by in self._given)
 
+    def path(self, id: int, functions: dict[int, Function], most: int = 64) -> tuple[Function, ...]:
+        """The functions by which a call was reached, its own last; empty where its row was lost."""
+        found: list[Function] = []
+        place = self._places.get(id, -1)
+        while place >= 0 and len(found) < most:
+            found.append(functions.get(self._rows[place + 2], LOST))
+            place = self._places.get(self._rows[place + 1], -1)
+        return tuple(reversed(found))
+
     @property
     def entered(self) -> int:
         """How often functions were called."""

@@ -14,6 +14,7 @@ from memkit.model import heap, old_rows
 from memkit.model.call_tally import Tally
 from memkit.model.calls import Function
 from memkit.model.ending import End, Ending, Exit, child_ending, ending_of
+from memkit.model.inside import Insides
 from memkit.model.limit_events import Crossing, Frame, GroupUse, Stack, StackSnapshot, the_programs
 from memkit.model.lines import Line, added_up
 from memkit.model.metadata import About
@@ -22,7 +23,7 @@ from memkit.model.overhead import MIXED, Cost, Tracing
 from memkit.model.recording import Process, Recording, Sample, Total, Unrecorded
 from memkit.model.row_values import SHAPES, check
 from memkit.model.span_sums import LabelSums
-from memkit.model.spans import Spans
+from memkit.model.spans import Span, Spans
 from memkit.system.limit import Limit
 
 _Sums = tuple[int, int, int, int, int, int | None, int | None, int, int | None]
@@ -54,7 +55,7 @@ class Rows:
         self._asked = False
         self._last_seen: list[Stack] = []
         self._names: dict[int, str] = {}
-        self._spans = Spans()
+        self._spans, self._insides = Spans(), Insides()
         self._span_sums = LabelSums()
         self._functions: dict[int, Function] = {}
         self._sources: dict[str, str] = {}
@@ -250,7 +251,7 @@ class Rows:
 
     def recording(self, source: str | None = None, unread: int = 0) -> Recording:
         """What these rows are the recording of."""
-        about, spans = self.about, self._spans.found(self._samples)
+        about, spans = self.about, self._all_spans()
         (beats, late, cpu), ended = self._cost, self._exit or self._end
         ending = ending_of(self._end, self._exit, about.recorder is not None)
         process = Process(about.pid, about.parent, about.command, 0, ended and ended.time, ending)
@@ -292,6 +293,10 @@ class Rows:
             unread=self._unread + unread,
             source=source,
         )
+
+    def _all_spans(self) -> tuple[Span, ...]:
+        inside = self._insides.found(lambda call: self._calls.path(call, self._functions), self._functions)
+        return self._spans.found(self._samples, inside)
 
     def _all_lines(self) -> tuple[Line, ...]:
         """The lines, function by function in the order of their files; the same function under two numbers is one."""
@@ -364,6 +369,8 @@ TAKE: dict[str, Callable[..., None]] = {
     "greenlets": Rows._greenlets_mixed,
     "sums": Rows._summed_up,
     "span": lambda rows, *values: rows._spans.begin(*values),
+    "span_call": lambda rows, *values: rows._insides.call(*values),
+    "span_line": lambda rows, *values: rows._insides.line(*values),
     "span_sums": lambda rows, *values: rows._span_sums.take(*values),
     "span_end": lambda rows, *values: rows._spans.end(*values),
     "size": lambda rows, time, size, *_: vars(rows).update(_size=float(size)),

@@ -46,6 +46,8 @@ SHAPES = {
     "span": "iiiItsx",
     "span_end": "itiIiiii",
     "span_sums": "stt",
+    "span_call": "ttit",
+    "span_line": "ttlit",
     "span_label": "iIs",
     "span_heap": "iiiiiii",
     "size": "tf",

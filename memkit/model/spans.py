@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
 from memkit.model.highest import Highest
+from memkit.model.inside import SpanInside
 from memkit.model.row_values import attributes_of
 
 
@@ -39,6 +40,8 @@ class Span(NamedTuple):
     """What of that was freed before it ended."""
     heap_peak: int | None = None
     """The most of it that was alive at once."""
+    inside: tuple[SpanInside, ...] = ()
+    """What grew and rose most in it, where it was one of the worst of its label so far, and lines or calls were traced."""
 
     @property
     def growth(self) -> int | None:
@@ -77,8 +80,8 @@ class Spans:
         """Keep how one ended."""
         self._ended[id] = (time, memory, peak, bool(overlapped), *(heap[:3] if heap[2:] else (None, None, None)))
 
-    def found(self, samples: Iterable[_Sample]) -> tuple[Span, ...]:
-        """All of them; the peak of one that does not know its own is that of the samples."""
+    def found(self, samples: Iterable[_Sample], inside: dict[int, tuple[SpanInside, ...]]) -> tuple[Span, ...]:
+        """All of them; the peak of one that does not know its own is that of the samples. ``inside`` is by their numbers."""
         spans, highest = [], None
         for id, (start, before, thread, depth, label, attributes) in self._begun.items():
             end, after, peak, *more = self._ended.get(id, (None, None, None))
@@ -86,5 +89,6 @@ class Spans:
                 highest = highest or Highest((each.time, each.memory) for each in samples)
                 peak = highest.within(start, end)
             top = max(before if peak is None else peak, before, after or 0)
-            spans.append(Span(label, thread, depth, start, end, before, after, top, attributes, *more))
+            span = Span(label, thread, depth, start, end, before, after, top, attributes, *more)
+            spans.append(span._replace(inside=inside.get(id, ())))
         return tuple(spans)

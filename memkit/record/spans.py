@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, ParamSpec, TypeVar
 
+    from memkit.tracing.session import InsideSpans
+
     P = ParamSpec("P")
     R = TypeVar("R")
     _Unwritten = tuple[int, int, dict[str, Any] | None]  # thread, depth and attributes of a row that is not written yet
@@ -257,10 +259,12 @@ class SpanRows:
         self._open: dict[int, tuple[engine.Scope | None, int, int, str, _Unwritten | None]] = {}
         self._sums = SpanSums(journal, began)
         self._ended = False
+        self._inside: InsideSpans | None = None
         self._at_last: Callable[[], object] | None = None
 
-    def count(self, heap: active.SpanHeap | None) -> None:
-        """Spans count the heap from now on, if anything does."""
+    def count(self, heap: active.SpanHeap | None, inside: InsideSpans) -> None:
+        """Spans count the heap from now on, if anything does, and tell what the tracers found inside them."""
+        self._inside = inside
         if heap is not None:
             active.span_heap, self._sums.alive = heap, heap.alive
 
@@ -305,6 +309,8 @@ class SpanRows:
         else:
             self._journal.text(_begun(number, now, memory, label, thread, depth, attributes))
             self._open[number] = scope, memory, now, label, None
+        if self._inside is not None:
+            self._inside.begin(number)
         return number
 
     def end(
@@ -333,6 +339,8 @@ class SpanRows:
             more = (int(overlapped), *heap) if heap is not None else (1,) if overlapped else ()
             whole = _begun(number, began, before, label, *unwritten) if unwritten is not None else b""
             self._journal.text(whole + file_format.row("span_end", number, now, memory, peak, *more))
+        if self._inside is not None:
+            self._journal.text(self._inside.end(number, tell=worst))
         if self._at_last is not None:
             self._end_if_none()
         return growth, rise, now - began

@@ -80,7 +80,8 @@ def _call(call: memkit.Call) -> dict[str, Any]:
 
 def _span(span: memkit.Span) -> dict[str, Any]:
     known = {"attributes": dict(span.attributes), "growth": span.growth, "rise": span.rise, "kept": span.kept}
-    return {**span._asdict(), **known}
+    inside = [{**each._asdict(), "path": [function._asdict() for function in each.path]} for each in span.inside]
+    return {**span._asdict(), **known, "inside": inside}
 
 
 def _span_sums(found: tuple[memkit.SpanSums, ...]) -> list[dict[str, Any]]:

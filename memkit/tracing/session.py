@@ -26,8 +26,29 @@ if TYPE_CHECKING:
     from memkit.tracing.tracers import Tracer
 
 _MOST_TARGETS = 100  # that a recording tells
+_MOST_MARKS = 4096  # spans at the same time of which it can be told what happened inside
 
 own_code.uninterruptible |= {__file__, functions.__file__, last_calls.__file__, tracers.__file__}
+
+
+class InsideSpans:
+    """Rows of what happened inside spans. ``tracers`` is a list that may get more of them."""
+
+    def __init__(self, tracers: list[Tracer]) -> None:
+        self._tracers = tracers
+        self._marks: dict[int, list[tuple[Tracer, int]]] = {}
+
+    def begin(self, span: int) -> None:
+        """A span with this number begins."""
+        if len(self._marks) < _MOST_MARKS:
+            self._marks[span] = [(tracer, tracer.mark()) for tracer in self._tracers]
+
+    def end(self, span: int, *, tell: bool) -> bytes:
+        """The span has ended: the rows of it if they are to be told."""
+        marks = self._marks.pop(span, ())
+        return (
+            b"".join(row for tracer, mark in marks for row in tracer.rows_inside(span, tracer.since(mark))) if tell else b""
+        )
 
 
 class TracingSession:
@@ -60,6 +81,7 @@ class TracingSession:
         """What counts the heap by spans, if that is so."""
         self._sampled: int | None = None
         self._balances: Balances | None = None
+        self.inside = InsideSpans(self._tracers)
 
     def go_on_with_heap(self, earlier: TracingSession) -> None:
         """Write what an earlier session sampled and goes on sampling, which gets a sampler of its own for it no more."""

@@ -16,6 +16,7 @@ from memkit.tracing import generated, handed_over
 from memkit.tracing.choice import check, engine
 from memkit.tracing.functions import Functions
 from memkit.tracing.given_work import GivenWork
+from memkit.tracing.inside import calls_inside, lines_inside
 from memkit.tracing.last_calls import FUNCTIONS, LastCalls
 from memkit.tracing.made_code import MadeCode
 from memkit.tracing.monitoring_ids import UNASSIGNED, free_tool, last_instruction_at_start
@@ -49,6 +50,8 @@ class Tracer:
 
     function = "settrace"
     """The function of ``sys`` and ``threading`` that installs a trace or profile function, without ``sys.monitoring``."""
+    rows_inside: Callable[[int, list[list[int]]], list[bytes]]
+    """The rows of what has changed in a span, which has a number."""
     _native: Any
 
     def __init__(self) -> None:
@@ -151,6 +154,14 @@ class Tracer:
         """Write all sums into a journal."""
         self._native.flush(journal)
 
+    def mark(self) -> int:
+        """The number of a moment, to give to ``since``."""
+        return self._native.mark() if self._native is not None else -1
+
+    def since(self, mark: int) -> list[list[int]]:
+        """What has changed since: see ``memkit.native.tracing.tracer``."""
+        return (self._native and self._native.since(mark)) or []
+
     def read_cost(self) -> float:
         """Nanoseconds that a reading of memory takes."""
         return float(self._native.read_cost())
@@ -171,6 +182,8 @@ class LineTracer(Tracer):
     one code object of each function is kept alive, as ``sums`` needs it; ``with_heap`` is whether allocations are counted.
     ``rules_out`` tells of code that is not wanted at once. One that ``is_brief`` may be followed by many of its kind.
     """
+
+    rows_inside = staticmethod(lines_inside)
 
     def __init__(
         self,
@@ -302,6 +315,7 @@ class CallTracer(Tracer):
     """
 
     function = "setprofile"
+    rows_inside = staticmethod(calls_inside)
 
     def __init__(
         self,

@@ -24,7 +24,9 @@ def test_the_document_holds_the_whole_recording(made_up, tmp_path):
     assert document["ending"]["out_of_memory"] == "cgroup /x: oom_kill rose by 1"
     assert document["ending"]["evidence"] == {**KILLS._asdict(), "limits": []}
     assert document["samples"] == [sample._asdict() for sample in recording.samples]
-    assert document["spans"] == [{**recording.spans[0]._asdict(), "attributes": {}, "growth": None, "rise": 2, "kept": None}]
+    assert document["spans"] == [
+        {**recording.spans[0]._asdict(), "attributes": {}, "growth": None, "rise": 2, "kept": None, "inside": []}
+    ]
     assert (document["peak"], document["peak_is_exact"], document["growth"]) == (9 << 20, False, 1 << 20)
     assert document["processes"][0]["ending"]["signal"] == 9
 

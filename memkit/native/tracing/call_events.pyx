@@ -64,7 +64,7 @@ cdef inline void untraced_event(Calls me, thread_t *t, uint64_t time) noexcept:
     if t.returned != NULL:
         charge(&me.calls, t, max(time, t.since))
     elif t.state.credited != t.taken:
-        take_credit(t)
+        take_credit(&me.calls, t)
 
 
 cdef inline void end_call(Calls me, thread_t *t, PyObject *code, uint64_t time) noexcept:

@@ -6,6 +6,7 @@ from memkit.native.tracing.code_table cimport COROUTINE, MACHINERY, code_table_t
 from memkit.native.tracing.credit cimport read_memory
 from memkit.native.tracing.gate cimport must_read
 from memkit.native.tracing.greenlets cimport greenlets_t
+from memkit.native.tracing.noted cimport note
 from memkit.native.tracing.thread_state cimport thread_state_t, tracer_t
 
 cdef extern from *:
@@ -47,7 +48,9 @@ cdef struct node_t:             # a call path: its own sums, without its callees
     sums_t written              # as in the journal, there perhaps with what a running call has done since it was charged
     int64_t written_rise
     int64_t written_rises
-    int64_t open_flush          # the flush that found calls running, and their rises so far
+    int64_t lately              # the highest rise since it was noted, see noted.pxd, and the last mark before that
+    uint32_t mark
+    int open_flush              # the flush that found calls running, and their rises so far
     int64_t open_rise
     int64_t open_rises
     sums_t open                 # the sums above at that moment, with what running calls had done since they were charged
@@ -94,7 +97,7 @@ cdef struct calls_t:
     int size                    # a power of two; at least half of it is free
     int more                    # the function of the paths beyond MOST_NODES
     double tick                 # nanoseconds
-    int64_t flushes
+    int flushes
     uint32_t *serials           # for a heap recording: by id + 1, counts calls that began or ended; NULL: there is none
 
 # -- under the GIL, but for what is nogil
@@ -111,7 +114,7 @@ cdef node_t *node_for(calls_t *calls, node_t *parent, void *code, int function, 
 # What a call did that has ended is not to count as the rise of those that its thread has open.
 cdef void leave_out(thread_t *t, call_t *call) noexcept nogil
 cdef bint grow_stack(thread_t *t) noexcept                      # False: no memory
-cdef void take_credit(thread_t *t) noexcept nogil               # to the running call, what its thread was credited with
+cdef void take_credit(calls_t *calls, thread_t *t) noexcept nogil   # to the running call: its thread's credit
 # The reading that has just been made is that of the running call; `before` is memory at the reading before.
 cdef void count_peak(thread_t *t, int64_t before, int64_t peak) noexcept nogil
 cdef bint unwind_to(calls_t *calls, thread_t *t, void *code, uint64_t time) noexcept nogil      # False: no such call
@@ -119,6 +122,11 @@ cdef bint unwind_to(calls_t *calls, thread_t *t, void *code, uint64_t time) noex
 
 cdef inline node_t *node_at(calls_t *calls, int id) noexcept nogil:
     return &calls.chunks[id >> 12][id & (CHUNK - 1)]
+
+
+cdef inline void note_node(calls_t *calls, node_t *node) noexcept nogil:
+    """A node is about to change."""
+    note(&calls.tracer.notes, &node.mark, &node.growth, &node.lately, NULL, node.id, node.parent)
 
 
 cdef inline int64_t thread_level(thread_t *t) noexcept nogil:
@@ -134,13 +142,13 @@ cdef inline uint64_t charge(calls_t *calls, thread_t *t, uint64_t time) noexcept
         before = t.state.memory
         peak = read_memory(&calls.tracer, &t.state)
         if t.state.credited != t.taken:
-            take_credit(t)
+            take_credit(calls, t)
         count_peak(t, before, peak)
         time = t.state.gate.checked_at       # the reading does not count as the program's time
     elif t.returned != NULL:                # memory is what it was at the return, with what was returned
         t.top.peak = max(t.top.peak, t.state.memory)
         if t.state.credited != t.taken:
-            take_credit(t)
+            take_credit(calls, t)
     t.returned = NULL
     t.state.returning = 0
     t.since = time
@@ -171,10 +179,12 @@ cdef inline bint push(calls_t *calls, thread_t *t, node_t *node, void *code) noe
     return True
 
 
-cdef inline void add_rise(call_t *call, call_t *caller) noexcept nogil:
+cdef inline void add_rise(calls_t *calls, call_t *call, call_t *caller) noexcept nogil:
     """Count the rise of a call that ends, for its caller too."""
     cdef int64_t rise = call.highest - call.entry
     if rise > 0:
+        note_node(calls, call.node)
+        call.node.lately = max(call.node.lately, rise)
         call.node.rise = max(call.node.rise, rise)
         call.node.rises += rise
         if not call.node.is_work:
@@ -196,7 +206,7 @@ cdef inline void pop(calls_t *calls, thread_t *t) noexcept nogil:
     if calls.serials != NULL:
         end_path(calls, t)
         t.ended = call.node
-    add_rise(call, call - 1)
+    add_rise(calls, call, call - 1)
     t.top = call[-1].node
     if t.depth == 1:            # the first call of a thread that was started by another is threading's
         t.state.ending = t.root.home == OF_A_THREAD and call.node.role & MACHINERY != 0

@@ -72,7 +72,7 @@ cdef void end_calls(calls_t *calls, thread_t *t, int depth) noexcept nogil:
             calls.serials[t.stack[place].node.id + 1] += 1
         if t.stack[place].node.is_work:
             leave_out(t, &t.stack[place])
-        add_rise(&t.stack[place], &t.stack[max(place - 1, 0)])
+        add_rise(calls, &t.stack[place], &t.stack[max(place - 1, 0)])
 
 
 cdef void leave_out(thread_t *t, call_t *call) noexcept nogil:
@@ -103,7 +103,7 @@ cdef thread_t *join_thread(calls_t *calls, int function, int thread, node_t *sta
     if t.top != NULL:           # the calls of a thread that has ended, and had this state
         end_calls(calls, t, 0)
         t.returned = NULL
-        take_credit(t)
+        take_credit(calls, t)
     t.taken, t.taken_uncertain = t.state.credited, t.state.uncertain
     if root.calls == 0:         # threads may share a root
         root.thread, root.kind = thread, kind
@@ -121,7 +121,7 @@ cdef thread_t *join_thread(calls_t *calls, int function, int thread, node_t *sta
     return t
 
 
-cdef void take_credit(thread_t *t) noexcept nogil:
+cdef void take_credit(calls_t *calls, thread_t *t) noexcept nogil:
     """Give the running call what its thread was credited with since the last time.
 
     Memory that is freed right after a return was that of the locals, up to what the call had grown: the interpreter frees
@@ -134,9 +134,12 @@ cdef void take_credit(thread_t *t) noexcept nogil:
     t.taken_uncertain = t.state.uncertain
     if change < 0 and t.returned != NULL:
         freed = max(change, -t.returned_growth)
+        note_node(calls, t.returned)
         t.returned.growth += freed
         change -= freed
-    t.top.growth += change
+    if change:
+        note_node(calls, t.top)
+        t.top.growth += change
 
 
 cdef void count_peak(thread_t *t, int64_t before, int64_t peak) noexcept nogil:

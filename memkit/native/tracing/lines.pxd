@@ -29,6 +29,9 @@ cdef struct line_t:
     uint64_t ended              # when it last ended; a flush that reads it first has at least what was before
     uint64_t first              # when it first began
     int statement               # see total_t
+    uint32_t mark               # the last one before it was noted, see noted.pxd, and the highest rises since then
+    int64_t lately
+    int64_t own_lately
 
 cdef struct table_t:            # of one function in one thread
     code_info_t *info
@@ -114,7 +117,8 @@ cdef thread_t *join_thread(lines_t *lines) noexcept             # attach the cal
 # -- activations
 
 cdef void update_memory(lines_t *lines, thread_t *t) noexcept nogil
-cdef void add_memory(thread_t *t, activation_t *a, line_t *line) noexcept nogil      # to the sums of a line that ends
+# To the sums of a line that ends.
+cdef void add_memory(lines_t *lines, thread_t *t, activation_t *a, line_t *line) noexcept nogil
 cdef activation_t *enter(
     lines_t *lines, thread_t *t, int index, void *code, int row, uint64_t time
 ) noexcept                                                      # NULL: no memory
@@ -196,7 +200,7 @@ cdef inline uint64_t end_line(lines_t *lines, thread_t *t, activation_t *a, uint
         update_memory(lines, t)
         time = t.state.gate.checked_at       # the reading does not count as the program's time
     if not is_quiet(t, a, line):
-        add_memory(t, a, line)
+        add_memory(lines, t, a, line)
     line.time += took
     publish_ended(line.ended, time)
     if lines.serials != NULL:

@@ -24,6 +24,7 @@ from memkit.native.tracing.code_table cimport code_table_close, code_table_open
 from memkit.native.tracing.credit cimport ABSENT, HELPS, WORKS, read_memory
 from memkit.native.tracing.gate cimport must_read
 from memkit.native.tracing.greenlets cimport forget_asides, free_asides
+from memkit.native.tracing.noted cimport note
 from memkit.native.tracing.thread_state cimport (
     OF_LINES, SLOTS, attach_thread, detach_thread, is_open, thread_state_t, thread_states, tracer_close, tracer_open,
 )
@@ -139,8 +140,14 @@ cdef void update_memory(lines_t *lines, thread_t *t) noexcept nogil:
         a.quiet = False
 
 
-cdef void add_memory(thread_t *t, activation_t *a, line_t *line) noexcept nogil:
-    line.growth += t.state.credited - a.before - a.nested
+cdef void add_memory(lines_t *lines, thread_t *t, activation_t *a, line_t *line) noexcept nogil:
+    cdef int64_t growth = t.state.credited - a.before - a.nested
+    if growth or max(a.reached, thread_level(t)) > a.level:
+        note(
+            &lines.tracer.notes, &line.mark, &line.growth, &line.lately, &line.own_lately, a.table.info.number,
+            a.first + max(a.row, 0),
+        )
+    line.growth += growth
     line.about += t.state.uncertain - a.before_about - a.nested_about
     line.memory = t.state.memory
     if line.first == 0:
@@ -154,6 +161,8 @@ cdef void add_memory(thread_t *t, activation_t *a, line_t *line) noexcept nogil:
         line.rise = max(line.rise, a.reached - a.level)
         line.rises += a.reached - a.level
         line.own_rise = max(line.own_rise, a.reached - a.reached_inside)
+        line.lately = max(line.lately, a.reached - a.level)
+        line.own_lately = max(line.own_lately, a.reached - a.reached_inside)
     a.quiet = False
 
 

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint64_t
 from memkit.native.tracing.gate cimport gate_t
 from memkit.native.meter cimport meter_t
 from memkit.native.peak cimport scope_t
+from memkit.native.tracing.noted cimport notes_t
 
 cdef enum:
     OF_LINES = 0                # kinds of tracers
@@ -64,6 +65,7 @@ cdef struct tracer_t:
     uint64_t exact_due          # ticks, when the kernel may be asked for the faults of all threads again
     int untold                  # why greenlets were not told apart, see greenlets.pxd
     int written_untold
+    notes_t notes
     meter_t meter
 
 # -- under the GIL, but for what is nogil

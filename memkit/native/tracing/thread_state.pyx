@@ -14,6 +14,7 @@ from memkit.native.tracing.gate cimport (
 )
 from memkit.native.meter cimport meter_read
 from memkit.native.peak cimport scope_close, scope_open
+from memkit.native.tracing.noted cimport forget_notes
 from memkit.native.threads cimport (
     pthread_atfork, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t, pthread_mutex_unlock,
 )
@@ -154,6 +155,7 @@ cdef void tracer_close(tracer_t *tracer) noexcept:
     tracers[tracer.kind][tracer.slot] = NULL
     pthread_mutex_unlock(&lock)
     tracer.generation = -1          # another tracer may have the slot from now on
+    forget_notes(&tracer.notes)
 
 
 cdef thread_state_t *thread_states(tracer_t *tracer) noexcept nogil:

@@ -5,6 +5,7 @@ Events come from callbacks of ``sys.monitoring``, or from a trace or profile hoo
 
 from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
 from memkit.base.errors import MeterError
@@ -19,6 +20,7 @@ from memkit.native.tracing.credit cimport ABSENT
 from memkit.native.tracing.credit import BY_FAULTS
 from memkit.native.tracing.gate import NAMES
 from memkit.native.tracing.hook_chain cimport HookChain
+from memkit.native.tracing.noted cimport begin_stretch, noted_since
 from memkit.native.tracing.thread_state cimport (
     SLOTS, know_thread, state_of_thread, thread_state_t, tracer_t, worst_gate,
 )
@@ -113,6 +115,24 @@ cdef class Tracer(HookChain):
         with nogil:
             self.sums_writer.write(self.sums_writer.whose, &journal.journal, meter_read(&self.threads.meter), -1)
         self.python_returned()
+
+    def settle(self):
+        """Charge what runs in this thread up to now, where that is of calls."""
+
+    def mark(self):
+        """A stretch of time begins: what to give to ``since`` when it is over."""
+        self.settle()
+        return begin_stretch(&self.threads.notes) if self.on else -1
+
+    def since(self, int64_t begun):
+        """What grew or rose since then: of a path its number and that of its caller or -1, of a line that of its function
+        and its own; growth, rise, and of a line its own rise. None where that is not known any more."""
+        self.settle()
+        self.python_runs()
+        try:
+            return noted_since(&self.threads.notes, begun) if self.on else None
+        finally:
+            self.python_returned()
 
     def close(self):
         """Free all memory and descriptors. No flush may follow; callbacks that still come do nothing."""

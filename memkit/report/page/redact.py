@@ -11,7 +11,7 @@ from memkit.model.calls import LIBRARIES, Function, matcher
 if TYPE_CHECKING:
     from memkit.model.ending import Ending
     from memkit.model.limit_events import Stack
-    from memkit.model.recording import Recording
+    from memkit.model.recording import Recording, Span
     from memkit.system.balance_rows import Balance
 
 _ROOTS = ("site-packages", "dist-packages")
@@ -38,7 +38,7 @@ def redacted(recording: Recording) -> Recording:
             )
             for call in recording.calls
         ),
-        spans=tuple(span._replace(attributes=()) for span in recording.spans),
+        spans=tuple(_span(span, name) for span in recording.spans),
         given=(),
         balances=tuple(map(_balance, recording.balances)),
         processes=tuple(
@@ -91,6 +91,11 @@ class Names:
             if steps[place] in _ROOTS or steps[place].lower().startswith("python"):
                 return "/".join([*_LIBRARY, *steps[place + 1 :]])
         return f"{_NOWHERE}/{steps[-1]}"
+
+
+def _span(span: Span, name: Names) -> Span:
+    inside = (each._replace(path=tuple(map(name.of, each.path))) for each in span.inside)
+    return span._replace(attributes=(), inside=tuple(inside))
 
 
 def _stacks(stacks: tuple[Stack, ...], name: Names) -> tuple[Stack, ...]:

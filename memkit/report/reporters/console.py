@@ -22,6 +22,7 @@ MANY = 10
 _WIDE = 110
 LONGEST_SOURCE, LEAST_COMMAND = 100, 24
 MOST_PROCESSES, MOST_NAMED = 12, 3
+MOST_INSIDE, MOST_STEPS = 6, 3
 MOST_STACKS, MOST_FRAMES, MOST_PACKAGES = 6, 6, 3
 _STYLES = {"text": "", "value": "bold", "remark": "memkit.remark", "warning": "memkit.mark", "bad": "memkit.bad"}
 
@@ -72,6 +73,7 @@ def summary(
     if recording.spans:
         yield memkit.styled()
         yield from _spans(recording.spans, width)
+        yield from _insides(recording, hide)
     yield memkit.styled()
     yield from map(_line, memkit.cost_facts(recording))
 
@@ -130,6 +132,49 @@ def _labels(sums: tuple[memkit.SpanSums, ...], width: int) -> Iterator[Text]:
         found = f"{each.label} kept {size(round(leak.kept))} a span, {size(round(leak.least))} at least"
         sure = f"over its last {leak.spans:,}, net of what was freed; by chance in 1 of {round(1 / leak.chance):,} cases"
         yield memkit.styled((f"{'leak':<9}", "dim"), (f"{found}, {sure}", _STYLES["bad"]))
+
+
+def _insides(recording: memkit.Recording, hide: Hide) -> Iterator[Text]:
+    """What grew and rose most inside the worst span of each label, where lines or calls were traced."""
+    worst: dict[str, memkit.Span] = {}
+    for span in sorted(recording.spans, key=lambda span: -span.rise):
+        if span.inside:
+            worst.setdefault(span.label, span)
+    size, time = memkit.units.show_bytes, memkit.units.show_time
+    for span in list(worst.values())[:MOST_INSIDE]:
+        shared = ", with all that overlapped it" if span.overlapped else ""
+        yield memkit.styled()
+        yield memkit.styled(
+            (span.label, "bold"),
+            f" rose {size(span.rise)} and grew {size(span.growth, sign=True)} in {time(span.duration)}",
+            (f"{shared}; inside it", "dim"),
+        )
+        for each in sorted(span.inside, key=lambda each: (each.line is not None, -each.rise)):
+            growth = f"{size(each.growth, sign=True):>11} {'own growth' if each.line is None else 'growth    '}"
+            yield memkit.styled(f"  {size(each.rise):>10} rise {growth}  ", *_reached(each, recording.about.began, hide))
+    if len(worst) > MOST_INSIDE:
+        yield memkit.styled(
+            (f"and {len(worst) - MOST_INSIDE} more labels whose spans rose less; --json has them all", "dim")
+        )
+
+
+def _reached(inside: memkit.SpanInside, began: float, hide: Hide) -> Iterator[tuple[str, str] | str]:
+    """The innermost functions of a path that are the program's own, or a line with its source."""
+    *_, function = inside.path
+    if inside.line is not None:
+        source = memkit.Source(function.file, began)
+        text = "" if source.remark else source.line(inside.line).strip()
+        yield f"{os.path.basename(source.name)}:{inside.line} {function.name}"
+        yield f"  {_shortened(text, LONGEST_SOURCE)}", "memkit.curve"
+        return
+    frames = [memkit.Frame(each.file, each.line, each.name) for each in reversed(inside.path) if each.file]
+    own = memkit.frames.own_frames(frames, hide.globs, libraries=hide.libraries)
+    if not own:
+        yield function.name
+        return
+    names = [frame.function for frame, _ in own[:MOST_STEPS]]
+    yield f"{os.path.basename(own[0][0].file)}:{own[0][0].line} {' < '.join(names)}"
+    yield _folded(own[0][1]), "dim"
 
 
 def _columns(sums: tuple[memkit.SpanSums, ...], width: int) -> list[tuple[str, int, Callable[[memkit.SpanSums], str]]]:

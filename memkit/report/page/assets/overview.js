@@ -20,7 +20,7 @@
     }
     if (recording.processes.length > 1) parts.push(make("h2", {}, "Processes, stacked"), memkit.lanes());
     if (labels.length) parts.push(make("h2", {}, "Spans by label"), labelTable(recording.span_sums), ...labels.filter(sums => sums.leak).map(leak));
-    if (spans.length) parts.push(make("h2", {}, spans.length < recording.spans.length ? "Spans that rose most" : "Spans"), spanTable(spans));
+    if (spans.length) parts.push(make("h2", {}, spans.length < recording.spans.length ? "Spans that rose most" : "Spans"), spanTable(spans), ...insides(spans));
     return make("div", {}, parts);
   }
 
@@ -180,6 +180,28 @@
         show: span => (span.end === null ? "unfinished" : showTime(span.end - span.start)) },
       size("growth"), size("rise"), size("peak"),
     ], spans, { sort: 4 });
+  }
+
+  // What grew and rose most inside the worst span of each label, where lines or calls were traced.
+  function insides(spans) {
+    const worst = new Map();
+    for (const span of spans) if (span.inside?.length && !worst.has(span.label)) worst.set(span.label, span);
+    return [...worst.values()].flatMap(span => {
+      const [rise, growth, took] = [showBytes(span.rise), showBytes(span.growth, true), showTime(span.end - span.start)];
+      const shared = span.overlapped ? ", with all that overlapped it" : "";
+      const head = make("p", {}, make("b", {}, span.label), ` rose ${rise} and grew ${growth} in ${took}${shared}; inside it`);
+      return [head, make("ul", {}, span.inside.map(insideRow))];
+    });
+  }
+
+  function insideRow({ path, line, growth, rise }) {
+    const names = path.filter(each => each.file).map(each => each.name).reverse().slice(0, 4);
+    const last = path[path.length - 1];
+    const place = `${last.file.split("/").pop()}:${line ?? last.line}`;
+    const tab = line === null ? "calls" : "lines";
+    const link = make("a", { class: "code", href: `#${tab}?find=${encodeURIComponent(last.name)}` }, last.file ? place : last.name);
+    const own = line === null ? "own growth" : "growth";
+    return make("li", {}, `${showBytes(rise)} rise, ${showBytes(growth, true)} ${own}: `, link, ` ${names.join(" < ")}`);
   }
 
   // Of all spans of each label: medians are off by at most 1/32, all else is exact.
