@@ -9,7 +9,7 @@ from memkit.cli.parser import Parser
 from memkit.cli.printing import say
 from memkit.cli.recording_file import drop_unused, just_made
 from memkit.cli.report_options import check_outputs, left, parsed, reported
-from memkit.cli.run_options import NO_PEAK_RESET, add_target_options, check_calls, not_traced, traced
+from memkit.cli.run_options import NO_PEAK_RESET, REQUESTS, add_target_options, check_calls, not_traced, traced
 from memkit.model.file_format import is_recording
 from memkit.record import files
 from memkit.run import attach
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Record a process that runs already: until it ends, Ctrl-C, or --duration is over.
 
---lines, --calls and --heap look into a Python program. It must be started by memkit-run, or have called memkit.listen();
-where it and this memkit run on Python 3.14 or later, any will do."""
+--lines, --calls, --heap and --requests look into a Python program. It must be started by memkit-run, or have called
+memkit.listen(); where it and this memkit run on Python 3.14 or later, any will do."""
 _FROM_THE_START = ("--call-log", "--trigger", "--follow", "--limit", "--on-limit")
 """Options of ``memkit-run`` that a program has from its beginning or not at all."""
 
@@ -62,6 +62,7 @@ def add_options(parser: Parser) -> None:
         "--live", action="store_true", help="show memory now, its peak and what is left on the bottom row of the terminal"
     )
     add_target_options(parser)
+    parser.add_argument("--requests", action="store_true", help=REQUESTS)
     parser.add_argument("--no-peak-reset", action="store_true", help=NO_PEAK_RESET)
 
 
@@ -74,10 +75,10 @@ def _refuse(words: list[str]) -> None:
 
 def _is_inside(options: argparse.Namespace) -> bool:
     """Whether the process is to be recorded from inside."""
-    inside = bool(traced(options) or options.heap)
+    inside = bool(traced(options) or options.heap or options.requests)
     check_calls(options)
     if options.no_peak_reset and not inside:
-        raise UsageError("--no-peak-reset goes with --lines, --calls or --heap: from outside nothing is reset")
+        raise UsageError("--no-peak-reset goes with --lines, --calls, --heap or --requests: from outside nothing is reset")
     return inside
 
 

@@ -13,6 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+REQUESTS = (
+    "make each request and task a span, labelled by its route or name, where the program runs uvicorn, hypercorn, gunicorn, "
+    "wsgiref, Django's runserver or Celery"
+)
 NO_PEAK_RESET = "leave the kernel's own record of the peak alone; peaks between samples are then exact only at new heights"
 ON_LIMIT = ("report", "raise", "stop")
 STOPPED = 86
@@ -96,8 +100,7 @@ def _add_options_of_processes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--requests",
         action="store_true",
-        help="make each request and task a span, labelled by its route or name, where the program runs uvicorn, hypercorn, "
-        "gunicorn, wsgiref, Django's runserver or Celery",
+        help=REQUESTS,
     )
     parser.add_argument(
         "--limit",

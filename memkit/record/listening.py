@@ -2,8 +2,8 @@
 
 Whoever asks connects to the socket of ``memkit.native.listener``, in the thread of which all of this runs, and sends
 
-1. a request, as JSON: the version of memkit, the settings as words, and where the recording is to be, for messages. The
-   answer is ``ready``, or ``refused`` and the reason;
+1. a request, as JSON: the version of memkit, the settings as words, where the recording is to be, for messages, and what
+   makes requests spans if that is wanted. The answer is ``ready``, or ``refused`` and the reason;
 2. ``record``, with the descriptor of the file. The answer is ``recording``, or ``refused`` and the reason;
 3. ``stop``, or nothing more: the recording ends in any case as soon as the connection does. The answer is ``done``, or
    ``lost`` and what was lost.
@@ -25,7 +25,7 @@ from memkit.base.threads import GivingWay, unpatched
 from memkit.base.version import VERSION
 from memkit.record import active
 from memkit.record.recorder import Recorder
-from memkit.record.resolve import can_trace
+from memkit.record.resolve import can_trace, object_at
 from memkit.record.settings import RunSettings
 from memkit.system import engine
 
@@ -118,6 +118,7 @@ class _Connection:
         self.descriptor = descriptor
         self._identity = identity(descriptor)
         self.recorder: _AskedFor | None = None
+        self.requests: Any = None  # what makes spans of requests meanwhile, see integrations.finding
         self.closed = False
 
     @property
@@ -134,13 +135,14 @@ class _Connection:
                 self._say("ready")
             elif self.recorder is not None and message == b"record" and descriptors:
                 self.recorder.descriptor = descriptors.pop()
-                self.recorder.start()
+                self._start(self.recorder)
                 self._say("recording")
             else:
                 self.close()
         except Exception as error:  # whatever it is, the program must go on
             self._say(f"refused {in_a_line(error)}")
             self.recorder = None
+            self._leave_requests()
             self.close()
         for descriptor in descriptors:
             os.close(descriptor)
@@ -175,7 +177,25 @@ class _Connection:
             settings.lines = [text or _own_code() for text in settings.lines]
         recorder = _AskedFor(settings, request["path"])
         recorder.check_targets()
+        if request.get("requests"):
+            with StandardModules():
+                self.requests = object_at(request["requests"])()
+            self.requests.check()
         return recorder
+
+    def _start(self, recorder: _AskedFor) -> None:
+        recorder.start()
+        if self.requests is not None:
+            try:
+                self.requests.begin()
+            except BaseException:
+                recorder.stop()
+                raise
+
+    def _leave_requests(self) -> None:
+        requests, self.requests = self.requests, None
+        if requests is not None:
+            requests.end()
 
     def _say(self, text: str) -> None:
         try:  # noqa: SIM105 (as above)
@@ -186,6 +206,7 @@ class _Connection:
     def close(self) -> None:
         """End the recording, say so, and hang up."""
         recorder, self.recorder = self.recorder, None
+        self._leave_requests()
         lost: JournalError | None = None
         if recorder is not None:
             try:
@@ -200,7 +221,8 @@ class _Connection:
         self._socket.close()
 
     def let_go(self) -> None:
-        """Close the copy that a forked process has."""
+        """Close the copy that a forked process has, whose requests are not recorded."""
+        self._leave_requests()
         if self.is_there:
             self._socket.close()
         else:

@@ -108,6 +108,9 @@ def _whole(target: str) -> str:
     return f"{whole}{colon}{name}"
 
 
+_REQUESTS = "memkit.integrations.finding:Requests"
+
+
 def record(
     process: ExternalProcess,
     path: str,
@@ -120,10 +123,12 @@ def record(
     False if a signal came before it began. Raises ``UsageError`` if it cannot be asked, or refuses. ``afterwards`` is
     that of ``stopped_by_signals``.
     """
-    settings, awaited, kills = settings_of(options), Awaited(path), Kills(process.pid)
+    words, awaited, kills = settings_of(options).to_words(), Awaited(path), Kills(process.pid)
+    requests = _REQUESTS if options.requests else None
+    request: dict[str, object] = {"memkit": VERSION, "words": words, "path": path, "requests": requests}
     with stopped_by_signals(afterwards) as stop, _held(process.pid) as handle:
         try:
-            with _conversation(process.pid, handle, stop, settings, path) as conversation:
+            with _conversation(process.pid, handle, stop, request) as conversation:
                 conversation.begin(path)
                 progress.pid = process.pid
                 until = None if options.duration is None else time.monotonic_ns() + options.duration
@@ -232,9 +237,8 @@ def _tell_of_waiting(pid: int, began: int) -> bool:
 
 
 @contextmanager
-def _conversation(pid: int, handle: Pidfd, stop: StopRequest, settings: RunSettings, path: str) -> Iterator[_Conversation]:
+def _conversation(pid: int, handle: Pidfd, stop: StopRequest, request: dict[str, object]) -> Iterator[_Conversation]:
     """A conversation with the process, which is ready to record. Raises ``UsageError`` where that cannot be."""
-    request: dict[str, object] = {"memkit": VERSION, "words": settings.to_words(), "path": path}
     for _ in range(_TRIES):
         with _connection(pid, handle, stop) as connection:
             conversation = _Conversation(pid, connection, handle, stop)

@@ -1,7 +1,6 @@
 """``memkit-run --requests`` finds the applications of servers, which are not changed."""
 
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,8 @@ import pytest
 
 import memkit
 from memkit.system import engine
+
+from servers import answer, free_port
 
 SHOP = """
 pages = []
@@ -48,29 +49,6 @@ SERVERS = {
     "hypercorn": ["--follow", "-m", "hypercorn", "-b", "127.0.0.1:PORT", "--log-level", "error", "shop:asgi"],
 }
 REQUESTS = 5
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def answer(port, path, server):
-    """The body of the answer to a request, once the server is there."""
-    until = time.monotonic() + 50
-    while True:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
-                client.sendall(f"GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n".encode())
-                found = b""
-                while part := client.recv(65536):
-                    found += part
-                return found.partition(b"\r\n\r\n")[2]
-        except OSError:
-            assert server.poll() is None, server.communicate()
-            assert time.monotonic() < until
-            time.sleep(0.05)
 
 
 @pytest.mark.skipif(engine.NAME != "native", reason="allocators are counted by the native engine")
