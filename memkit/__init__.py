@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from memkit.record.recorder import Recorder as Recorder
     from memkit.record.recorder import record as record
     from memkit.record.size import size as size
+    from memkit.record.span_sums import span_sums as span_sums
     from memkit.record.spans import carry as carry
     from memkit.record.spans import span as span
     from memkit.record.tracker import Tracker as Tracker
@@ -206,6 +207,7 @@ _HOMES = {
     ),
     "model.sources": ("Source", "module_of", "place_of"),
     "record.size": ("size",),
+    "record.span_sums": ("span_sums",),
     "record.spans": ("carry", "span"),
     "record.tracker": ("Tracker", "get_used_ram"),
     "model.tracker_file": ("has_completed_successfully", "has_crashed_gracefully", "has_crashed_ungracefully"),

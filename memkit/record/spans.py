@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, ParamSpec, TypeVar
 
+    from memkit.model import span_sums as model
     from memkit.tracing.session import InsideSpans
 
     P = ParamSpec("P")
@@ -267,6 +268,15 @@ class SpanRows:
         self._inside = inside
         if heap is not None:
             active.span_heap, self._sums.alive = heap, heap.alive
+
+    @property
+    def counts_heap(self) -> bool:
+        """Whether spans count the heap."""
+        return self._sums.alive is not None
+
+    def sums_so_far(self) -> tuple[model.SpanSums, ...]:
+        """The sums of all labels, as they are now."""
+        return self._sums.so_far()
 
     def flush(self) -> None:
         """Write the sums as they are now."""

@@ -331,3 +331,27 @@ def test_a_small_leak_is_named_among_requests_that_take_turns():
     ((sums, leak),) = memkit.leaks(run.recording.span_sums)
     assert sums.label == "leak"
     assert leak.kept == pytest.approx(sys.getsizeof(bytes(10)), abs=5)
+
+
+# -- so far --------------------------------------------------------------------------------------------------------------
+
+
+def test_sums_so_far_are_those_that_the_recording_will_have():
+    assert memkit.span_sums() == ()
+    with memkit.record() as run:
+        for label in ("b", "a", "b"):
+            with memkit.span(label):
+                assert label not in {each.label for each in memkit.span_sums()} or label == "b"
+        found = memkit.span_sums()
+    assert [(each.label, each.number) for each in found] == [("a", 1), ("b", 2)]
+    assert run.recording.span_sums == found
+    assert memkit.span_sums() == ()
+
+
+@native
+def test_sums_so_far_are_those_of_the_recording_that_counts_the_heap():
+    with memkit.record(), memkit.record(heap="spans"):
+        with memkit.span("a"):
+            kept = bytes(100_000)
+        (found,) = memkit.span_sums()
+    assert found.kept.total >= len(kept)

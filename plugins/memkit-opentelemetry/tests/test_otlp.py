@@ -154,3 +154,23 @@ def test_each_worker_is_a_resource_of_its_own(receiver):
         if attribute.key == "process.pid"
     }
     assert len(pids) == 2
+
+
+def test_a_receiver_gets_what_the_spans_of_each_label_kept(provider, receiver):
+    kept = []
+    memkit_opentelemetry.instrument(provider)
+    with memkit.record(heap="spans"):
+        for _ in range(50):
+            with memkit.span("GET /a"):
+                kept.append(bytes(10_000))
+        assert provider.force_flush()
+    found = metrics_in(receiver.received[-1])
+    points = {name: found[f"memkit.span.{name}"].sum for name in ("count", "allocated", "kept", "alive")}
+    for one in points.values():
+        (attribute,) = one.data_points[0].attributes
+        assert (attribute.key, attribute.value.string_value) == ("memkit.span.label", "GET /a")
+    values = {name: one.data_points[0].as_int for name, one in points.items()}
+    assert values["count"] == 50
+    assert 500_000 <= values["kept"] <= values["allocated"] < 600_000
+    assert 200_000 < values["alive"] < 520_000
+    assert {name: one.is_monotonic for name, one in points.items()} == dict.fromkeys(points, True) | {"alive": False}

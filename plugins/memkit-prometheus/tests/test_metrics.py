@@ -120,3 +120,69 @@ print("here")
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "folder")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "here\n", "")
+
+
+# -- spans ---------------------------------------------------------------------------------------------------------------
+
+kept = []
+
+
+def request(label, size):
+    with memkit.span(label):
+        kept.append(bytes(size))
+        bytearray(100_000)
+
+
+def test_a_scrape_tells_what_the_spans_of_each_label_kept():
+    registry = CollectorRegistry()
+    memkit_prometheus.register(registry)
+    assert not [name for name, *_ in told(registry) if "span" in name]
+    with memkit.record(heap="spans"):
+        for _ in range(50):
+            request("GET /a", 10_000)
+        request("GET /b", 20_000)
+        found = told(registry)
+    of = {name: found[f"memkit_{name}", ("label", "GET /a")] for name in ("spans_total", "span_kept_bytes_total")}
+    assert of["spans_total"] == 50
+    assert 500_000 <= of["span_kept_bytes_total"] < 520_000
+    assert found["memkit_span_allocated_bytes_total", ("label", "GET /b")] >= 120_000
+    assert 200_000 < found["memkit_span_alive_bytes", ("label", "GET /a")] < 520_000
+    assert ("memkit_span_alive_bytes", ("label", "GET /b")) not in found
+
+
+SPANS = """
+import os
+import memkit, memkit_prometheus as tool
+from prometheus_client import generate_latest
+tool.register()
+kept = []
+
+def requests(number):
+    with memkit.record(heap="spans"):
+        for _ in range(number):
+            with memkit.span("GET /a"):
+                kept.append(bytes(10_000))
+        tool.register().update()
+
+
+for number in range(2):
+    child = os.fork()
+    if child == 0:
+        requests(10 + number)
+        requests(5)
+        os._exit(0)
+    os.waitpid(child, 0)
+print(generate_latest(tool.registry_of_workers()).decode())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_what_spans_of_all_workers_kept_is_added_up(tmp_path):
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    words = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", SPANS]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    families = text_string_to_metric_families(done.stdout)
+    found = {each.name: each.value for family in families for each in family.samples if each.labels.get("label")}
+    assert found["memkit_spans_total"] == 31
+    assert 310_000 <= found["memkit_span_kept_bytes_total"] < 330_000

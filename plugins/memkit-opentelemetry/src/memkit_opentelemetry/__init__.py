@@ -12,6 +12,7 @@ import memkit
 __all__ = ["instrument"]
 
 _UNIT = "By"
+_LABEL = "memkit.span.label"
 _instrumented: WeakSet[MeterProvider] = WeakSet()
 
 
@@ -40,6 +41,12 @@ def instrument(meter_provider: MeterProvider | None = None) -> None:
     meter.create_observable_gauge(
         "memkit.process.memory.headroom", [_left], _UNIT, "What is left until the limit is reached."
     )
+    meter.create_observable_counter("memkit.span.count", [_ended], "{span}", "Spans, such as requests, that have ended.")
+    meter.create_observable_counter("memkit.span.allocated", [_allocated], _UNIT, "What spans allocated.")
+    meter.create_observable_counter("memkit.span.kept", [_kept], _UNIT, "What of it was alive as each span ended.")
+    meter.create_observable_up_down_counter(
+        "memkit.span.alive", [_alive], _UNIT, "What is alive of spans that are over: the least of the last 25 spans."
+    )
 
 
 def _resident(_: CallbackOptions) -> Iterator[Observation]:
@@ -54,6 +61,29 @@ def _sizes(_: CallbackOptions) -> Iterator[Observation]:
 def _left(_: CallbackOptions) -> Iterator[Observation]:
     for limit in memkit.limits():
         yield Observation(limit.left, _attributes(limit))
+
+
+def _ended(_: CallbackOptions) -> Iterator[Observation]:
+    for sums in memkit.span_sums():
+        yield Observation(sums.number, {_LABEL: sums.label})
+
+
+def _allocated(_: CallbackOptions) -> Iterator[Observation]:
+    for sums in memkit.span_sums():
+        if sums.allocated is not None:
+            yield Observation(sums.allocated.total, {_LABEL: sums.label})
+
+
+def _kept(_: CallbackOptions) -> Iterator[Observation]:
+    for sums in memkit.span_sums():
+        if sums.kept is not None:
+            yield Observation(sums.kept.total, {_LABEL: sums.label})
+
+
+def _alive(_: CallbackOptions) -> Iterator[Observation]:
+    for sums in memkit.span_sums():
+        if sums.alive:
+            yield Observation(sums.alive[-1], {_LABEL: sums.label})
 
 
 def _attributes(limit: memkit.Limit) -> dict[str, str]:

@@ -6,8 +6,8 @@ import os
 import threading
 from collections.abc import Iterator
 
-from prometheus_client import REGISTRY, CollectorRegistry, Gauge
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
@@ -19,6 +19,10 @@ RESIDENT = ("process_resident_memory_bytes", "Resident memory size in bytes.")
 PEAK = ("process_resident_memory_peak_bytes", "Highest resident memory since the scrape before, in bytes.")
 LIMIT = ("memkit_memory_limit_bytes", "What limits memory, in bytes.")
 HEADROOM = ("memkit_memory_headroom_bytes", "What is left until the limit is reached, in bytes.")
+SPANS = ("memkit_spans", "Requests, tasks and other spans that have ended.")
+ALLOCATED = ("memkit_span_allocated_bytes", "What spans allocated, in bytes.")
+KEPT = ("memkit_span_kept_bytes", "What of it was alive as each span ended, in bytes.")
+ALIVE = ("memkit_span_alive_bytes", "What is alive of spans that are over, in bytes: the least of the last 25 spans.")
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _SCRAPED = "memkit-scraped"
 _TICK = 1.0
@@ -71,6 +75,32 @@ class MemoryCollector(Collector):
             left.add_metric((limit.name, limit.kind), limit.left)
         yield size
         yield left
+        yield from _spans()
+
+
+def _spans() -> Iterator[Metric]:
+    """What is known of the spans of each label, where this process is recorded."""
+    sums = memkit.span_sums()
+    for name, text in (SPANS, ALLOCATED, KEPT):
+        family = CounterMetricFamily(name, text, labels=("label",))
+        for each in sums:
+            value = _counted(each)[name]
+            if value is not None:
+                family.add_metric((each.label,), value)
+        if family.samples:
+            yield family
+    alive = GaugeMetricFamily(*ALIVE, labels=("label",))
+    for each in sums:
+        if each.alive:
+            alive.add_metric((each.label,), each.alive[-1])
+    if alive.samples:
+        yield alive
+
+
+def _counted(sums: memkit.SpanSums) -> dict[str, int | None]:
+    """What is counted of a label, by the names of the metrics."""
+    allocated, kept = sums.allocated and sums.allocated.total, sums.kept and sums.kept.total
+    return {SPANS[0]: sums.number, ALLOCATED[0]: allocated, KEPT[0]: kept}
 
 
 class WorkerMemory:
@@ -81,6 +111,10 @@ class WorkerMemory:
         self._highest = Gauge(*PEAK, multiprocess_mode="liveall", registry=None)
         self._size = Gauge(*LIMIT, ("limit", "kind"), multiprocess_mode="livemax", registry=None)
         self._left = Gauge(*HEADROOM, ("limit", "kind"), multiprocess_mode="livemin", registry=None)
+        self._counters = {each[0]: Counter(*each, ("label",), registry=None) for each in (SPANS, ALLOCATED, KEPT)}
+        self._alive = Gauge(*ALIVE, ("label",), multiprocess_mode="livesum", registry=None)
+        self._told: dict[tuple[str, str], int] = {}
+        self._lock = threading.Lock()
         self._peak = memkit.PeakSince()
         self._value = 0
         self._scrape: object = None
@@ -96,7 +130,8 @@ class WorkerMemory:
         """Tell it now, and from now on, in this process."""
         if self._pid == os.getpid():
             return
-        self._pid, self._value = os.getpid(), 0
+        self._pid, self._value, self._told = os.getpid(), 0, {}
+        self._lock = threading.Lock()  # a forked process has that of its parent as it was
         self.update()
         threading.Thread(target=self._run, name="memkit-prometheus", daemon=True).start()
 
@@ -118,6 +153,19 @@ class WorkerMemory:
         for limit in memkit.limits():
             self._size.labels(limit.name, limit.kind).set(limit.size)
             self._left.labels(limit.name, limit.kind).set(limit.left)
+        with self._lock:  # what asks for an answer to Prometheus updates, too
+            self._tell_spans()
+
+    def _tell_spans(self) -> None:
+        for sums in memkit.span_sums():
+            for name, value in _counted(sums).items():
+                if value is None:
+                    continue
+                before = self._told.get((name, sums.label), 0)
+                self._counters[name].labels(sums.label).inc(value - before if value >= before else value)
+                self._told[name, sums.label] = value
+            if sums.alive:
+                self._alive.labels(sums.label).set(sums.alive[-1])
 
 
 def _last_scrape() -> object:
