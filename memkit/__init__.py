@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     from memkit.model.tracker_file import has_crashed_gracefully as has_crashed_gracefully
     from memkit.model.tracker_file import has_crashed_ungracefully as has_crashed_ungracefully
     from memkit.record.event_log import EventLog as EventLog
+    from memkit.record.heap_counter import HeapCount as HeapCount
+    from memkit.record.heap_counter import HeapCounter as HeapCounter
     from memkit.record.listening import listen as listen
     from memkit.record.memory_usage import memory_usage as memory_usage
     from memkit.record.monitor import MemoryMonitor as MemoryMonitor
@@ -161,6 +163,7 @@ _HOMES = {
     "system.balance_rows": ("Balance", "BalancePart", "BalanceRow"),
     "base.errors": ("FormatError", "JournalError", "MemkitError", "MeterError", "UsageError"),
     "record.event_log": ("EventLog",),
+    "record.heap_counter": ("HeapCount", "HeapCounter"),
     "record.listening": ("listen",),
     "system.limits": ("limit", "limits"),
     "system.peak_since": ("PeakSince",),

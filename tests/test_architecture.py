@@ -14,7 +14,7 @@ FLOORS = """
 base: own_code errors version clocks shadows locks threads descriptors paths units stderr decorators protocols hookspecs
     hook_calls commands entry_points plugins
 native: pending_call threads clock decimal cpython perf_event descriptors listener meter peak journal changes spans_of_label
-native/heap: own line_paths heap_sums span_heap walk statistics
+native/heap: own line_paths heap_sums span_heap stretches walk statistics
 native/sampling: own_memory layouts line_table stack_rows stacks mapped limit_counters limit_guard termination sums
     sampler process_events sampled_heap
 native/tracing: noted gate thread_state fault_counts freed credit hook_chain callbacks tracer code_table greenlets lines
@@ -28,8 +28,9 @@ model: file_format row_values highest columns limit_events metadata overhead oom
 tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids choice inside functions
     last_calls handed_over given_work thread_roots other_threads tracers calibration balances session
 tree: budget share_estimate node pss tree watch unrecorded
-record: trend script_end exit_status files header limit_guard active size settings resolve child_process span_sums spans
-    recorder watch_folder watch_file watch listening profile event_log tracker monitor memory_reader memory_usage
+record: trend script_end exit_status files header limit_guard active size settings resolve child_process heap_counter
+    span_sums spans recorder watch_folder watch_file watch listening profile event_log tracker monitor memory_reader
+    memory_usage
 integrations: routes asgi wsgi celery gunicorn finding
 run: signals orphans terminal status_line progress waiting group_watch external replaced launch any_program attach
     inside execute follow_entry bootstrap

@@ -26,6 +26,7 @@ USES = (
     "calls",
     "heap",
     "heap by spans",
+    "heap counter",
     "event log",
     "pymemtrace",
     "balance",
@@ -86,14 +87,21 @@ def by_spans():
         work()
 
 
+def counter():
+    with memkit.HeapCounter() as counted:
+        counted.begin()
+        counted.end()
+
+
 def balance():
     for note in memkit.balance().notes:
         if "cannot be" in note or "needs the native engine" in note:
             raise memkit.MeterError(note)
 
 
-uses = dict(zip(("lines", "calls", "heap", "heap by spans", "event log", "pymemtrace", "balance", "references"), (
-    lambda: trace(lines=work), lambda: trace(calls=True), lambda: trace(heap=True), by_spans, log, profile, balance,
+names = "lines", "calls", "heap", "heap by spans", "heap counter", "event log", "pymemtrace", "balance", "references"
+uses = dict(zip(names, (
+    lambda: trace(lines=work), lambda: trace(calls=True), lambda: trace(heap=True), by_spans, counter, log, profile, balance,
     references)))
 told = {{}}
 with memkit.record() as run:

@@ -14,6 +14,10 @@ Places = dict[str, list[tuple[str, list[tuple[int, str]]]]]
 """By measure and kind, lines or paths: bytes, and where they were allocated, the largest first."""
 
 
+Found = tuple[str, str, str, tuple[str, int | None, str], dict[str, Any]]
+"""What a report has of a phase: test, phase, outcome, place and what was measured."""
+
+
 class Bill(NamedTuple):
     """What one phase of a test used, in bytes."""
 
@@ -43,21 +47,10 @@ class Row(NamedTuple):
     page: str | None = None
     """The name of the file with its page."""
 
-    def extra(self) -> dict[str, Any]:
-        """What a report carries of it, from a worker too: plain values."""
-        return {"bill": self.bill._asdict(), "over": list(self.over), "page": self.page}
-
     @classmethod
-    def of(cls, report: Any) -> Self | None:
-        """The row of a report; None for one that nothing was measured for."""
-        extra = getattr(report, "memkit", None)
-        if extra is None:
-            return None
-        file, line, _ = report.location
-        over = tuple(extra["over"])
-        return cls(
-            report.nodeid, report.when, report.outcome, file, (line or 0) + 1, Bill(**extra["bill"]), over, extra["page"]
-        )
+    def of(cls, found: Found) -> Self:
+        test, phase, outcome, (file, line, _), extra = found
+        return cls(test, phase, outcome, file, (line or 0) + 1, Bill(**extra["bill"]), tuple(extra["over"]), extra["page"])
 
 
 def size(value: int | None, *, sign: bool = False) -> str:

@@ -31,6 +31,10 @@ class Budget(NamedTuple):
     """Whether a marker of its own set a limit, rather than the ini file alone."""
 
     @property
+    def has_limits(self) -> bool:
+        return self[: len(LIMITS)] != (None, None, None)
+
+    @property
     def limits(self) -> dict[str, int]:
         """The limits that there are, by measure."""
         found = {name: getattr(self, name) for name in LIMITS}

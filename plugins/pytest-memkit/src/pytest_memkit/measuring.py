@@ -55,16 +55,17 @@ class Tests:
         self._config = config
         self._baseline = baseline if config.getoption("memkit_check") else None
         self._defaults = _defaults(config)
+        self._default = Budget(**self._defaults)
         self._meter = meters.chosen(config.getoption("memkit_meter"))
         self._pages = config.getoption("memkit_html") and Path(config.getoption("memkit_html")).absolute()
         self._traces_all = config.getoption("memkit_paths") or bool(self._pages)
         self._traced = meters.Traced(str(config.rootpath)) if self._meter.name == "heap" else None
-        self._budgets: dict[pytest.Item, Budget] = {}
+        self._budgets: dict[pytest.Item, Budget] = {}  # of those that have a marker
         self._has_junit = bool(config.getoption("xmlpath", None))
         self._refused: dict[pytest.Item, str] = {}
         self._rows: dict[tuple[str, str], dict[str, Any]] = {}  # what the reports carry, until they do
         self._call: Measurement | None = None
-        budgets.refuse(Budget(**self._defaults), "the ini file", self._meter)
+        budgets.refuse(self._default, "the ini file", self._meter)
         if self._baseline is not None:
             self._baseline.check_meter(self._meter.name)
 
@@ -74,6 +75,8 @@ class Tests:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
+            if "memkit" not in item.keywords:  # a folder may have the name, too
+                continue
             try:
                 budget = self._budgets[item] = budgets.budget_of(item, self._defaults)
                 budgets.refuse(budget, item.nodeid, self._meter_of(budget))
@@ -88,22 +91,23 @@ class Tests:
     def pytest_runtest_setup(self, item: pytest.Item) -> Wrapped[None]:
         if item in self._refused:
             pytest.fail(self._refused[item], pytrace=False)
-        return (yield from self._phase(item, "setup", self._meter))
-
-    @innermost
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Wrapped[None]:
-        return (yield from self._phase(item, "teardown", self._meter))
-
-    def _phase(self, item: pytest.Item, phase: str, meter: meters.Meter) -> Wrapped[None]:
-        meter.begin()
+        self._meter.begin()
         try:
             return (yield)
         finally:
-            self._keep(item, phase, meter.end())
+            self._keep(item, "setup", self._meter.end())
+
+    @innermost
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Wrapped[None]:
+        self._meter.begin()
+        try:
+            return (yield)
+        finally:
+            self._keep(item, "teardown", self._meter.end())
 
     @innermost
     def pytest_runtest_call(self, item: pytest.Item) -> Wrapped[None]:
-        budget = self._budgets.get(item) or Budget()
+        budget = self._budgets.get(item, self._default)
         meter = self._meter_of(budget)
         for _ in range(budget.warmup):
             item.runtest()
@@ -124,7 +128,7 @@ class Tests:
                 if self._pages and isinstance(meter, meters.Traced):
                     row["page"] = pages.name_of(item.nodeid)
                     meter.write_page(self._pages / row["page"])
-        if call.bill is not None:
+        if call.bill is not None and (budget.has_limits or self._baseline is not None):
             self._decide(item, budget, call.bill, meter)
         return result
 
@@ -149,8 +153,10 @@ class Tests:
 
     def _most_kept(self, item: pytest.Item, budget: Budget) -> int:
         """What a test may keep before its garbage is collected, by its budget and by the baseline."""
+        if self._baseline is None:
+            return LOTS if budget.kept is None else min(LOTS, budget.kept)
         found = [LOTS] if budget.kept is None else [LOTS, budget.kept]
-        if self._baseline is not None and (allowed := self._baseline.allowed(item.nodeid, self._meter.error)) is not None:
+        if (allowed := self._baseline.allowed(item.nodeid, self._meter.error)) is not None:
             found.append(allowed.kept)
         return min(found)
 
@@ -189,6 +195,8 @@ class Tests:
 class Measurement:
     """The measurement of one call, which begins anew where a hook is closer to the test's code."""
 
+    __slots__ = ("_is_open", "_meter", "_most", "bill")
+
     def __init__(self, meter: meters.Meter, most: int) -> None:
         self._meter, self._most = meter, most
         self._is_open = False
@@ -198,12 +206,12 @@ class Measurement:
         if self._is_open:
             self._meter.end()
         self._is_open = True
-        self._meter.begin(self._most)
+        self._meter.begin()
 
     def end(self) -> None:
         if self._is_open:
             self._is_open = False
-            self.bill = self._meter.end()
+            self.bill = self._meter.end(self._most)
 
 
 def _defaults(config: pytest.Config) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 from collections.abc import Iterable
@@ -15,10 +14,6 @@ from pytest_memkit.bills import Bill, Places, size
 MOST_PLACES = 5
 YOUNG = 1
 """The generation to collect before a test with a budget, so that the next collection does not depend on what others left."""
-MOST_STRETCHES = 30_000
-"""As many go into one recording, which has a file: some 300 bytes each."""
-SELDOM = "1 h"
-"""How often resident memory is read while the heap is counted: nobody asks for it."""
 SAMPLED_ERROR = 1 << 20
 """What is said of peaks that only samples tell; memory that is freed before the next one can be missed altogether."""
 FRAMES = ("*/_pytest/*", "*/pluggy/*", "*/pytest_memkit/*")
@@ -34,10 +29,11 @@ class Meter(Protocol):
     why: str
     """What it measures, and why no better one is used."""
 
-    def begin(self, most: int | None = None) -> None:
-        """A stretch begins. If it keeps more than ``most``, garbage is collected before it is told what it kept."""
+    def begin(self) -> None:
+        """A stretch begins."""
 
-    def end(self) -> Bill: ...
+    def end(self, most: int | None = None) -> Bill:
+        """The stretch is over. If it keeps more than ``most``, garbage is collected before it is told what it kept."""
 
     def places(self) -> Places | None:
         """Which lines and paths the last stretch is of; None where that is not known."""
@@ -55,47 +51,17 @@ class Counted:
 
     def __init__(self) -> None:
         """Raises ``memkit.MeterError`` where the heap cannot be counted here."""
-        self._start()
+        self._counter = memkit.HeapCounter()
+        self.begin = self._counter.begin
+        self.pause = self._counter.close
         self.pause()  # the controller of several workers runs no test
 
-    def _start(self) -> None:
-        self._run = memkit.record(heap="spans", interval=SELDOM, peak_reset=False)
-        self._run.start()
-        self._pid, self._left = os.getpid(), MOST_STRETCHES
-
-    def begin(self, most: int | None = None) -> None:
-        self._left -= 1
-        if self._left < 0:
-            self.pause()
-        if self._pid != os.getpid():  # after a pause, or in a fork for a test, as pytest-forked makes it
-            self._start()
-        self._most = most
-        self._span = memkit.span.everywhere("test")
-        if most is not None:  # what is freed between the ends of the two is not kept
-            self._around = memkit.span.everywhere("test and collection")
-            self._around.__enter__()
-        self._span.__enter__()
-
-    def end(self) -> Bill:
-        self._span.__exit__()
-        peak, kept, allocated = self._span.heap_peak, self._span.kept, self._span.allocated
-        if peak is None or kept is None or allocated is None:
-            raise memkit.MeterError("the heap was not counted during this test: run it with --memkit-meter=rss")
-        if self._most is not None:
-            if kept > self._most:
-                gc.collect()
-            self._around.__exit__()
-            kept = min(kept, self._around.kept or 0)
+    def end(self, most: int | None = None) -> Bill:
+        peak, kept, allocated = self._counter.end(most)
         return Bill(peak, kept, allocated, self.name)
 
     def places(self) -> None:
         return None
-
-    def pause(self) -> None:
-        if self._pid == os.getpid():
-            with contextlib.suppress(memkit.JournalError):  # a full disk: nobody reads the rows
-                self._run.stop()
-        self._pid = 0
 
 
 class Resident:
@@ -117,7 +83,7 @@ class Resident:
             self._resets, self.error = False, SAMPLED_ERROR
             self.why = f"resident memory by samples, which miss short peaks, {why}"
 
-    def begin(self, most: int | None = None) -> None:
+    def begin(self) -> None:
         if self._resets:
             memkit.peak_rss(reset=True)
         else:
@@ -125,7 +91,7 @@ class Resident:
             self._run.start()
         self._before = memkit.rss()
 
-    def end(self) -> Bill:
+    def end(self, most: int | None = None) -> Bill:
         after = memkit.rss()
         return Bill(max(self._peak(), after, self._before) - self._before, after - self._before, None, self.name, self.error)
 
@@ -151,11 +117,11 @@ class Processes:
         self.error = SAMPLED_ERROR
         self.why = "resident memory of several processes by samples"
 
-    def begin(self, most: int | None = None) -> None:
+    def begin(self) -> None:
         self._run = memkit.record(children=True)
         self._run.start()
 
-    def end(self) -> Bill:
+    def end(self, most: int | None = None) -> Bill:
         self._run.stop()
         recording = self._run.recording
         assert recording is not None
@@ -182,12 +148,12 @@ class Traced:
         """Lines below the folder ``root`` are traced, and all calls."""
         self._root = os.path.join(root, "")
 
-    def begin(self, most: int | None = None) -> None:
+    def begin(self) -> None:
         gc.collect(YOUNG)
         self._run = memkit.record(lines=self._root, calls=True, heap=True)
         self._run.start()
 
-    def end(self) -> Bill:
+    def end(self, most: int | None = None) -> Bill:
         gc.collect()  # to read what is alive would count itself
         self._run.stop()
         recording = self._recording

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_memkit import ci, pages
 from pytest_memkit.baseline import Baseline
-from pytest_memkit.bills import Row, size
+from pytest_memkit.bills import Found, Row, size
 
 NOTHING = 10 << 10
 """Bytes below which a phase has no row: what pytest itself needs to set a test up is less."""
@@ -22,7 +22,7 @@ class Summary:
 
     def __init__(self, config: pytest.Config, baseline: Baseline) -> None:
         self._config, self._baseline = config, baseline
-        self._rows: list[Row] = []
+        self._found: list[Found] = []
         self._notes: list[str] = []
         self.html = config.getoption("memkit_html")
         self.markdown = config.getoption("memkit_markdown")
@@ -39,12 +39,13 @@ class Summary:
         node.workerinput["memkit_baseline"] = self._baseline.text
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        row = Row.of(report)
-        if row is not None:
-            self._rows.append(row)
+        extra = getattr(report, "memkit", None)
+        if extra is not None:
+            self._found.append((report.nodeid, report.when, report.outcome, report.location, extra))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self._rows:
+        rows = self._rows = [Row.of(found) for found in self._found]
+        if not rows:
             return
         top = self._config.getoption("memkit_top")
         terminalreporter.section("memkit")
