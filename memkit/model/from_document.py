@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import gzip
-import io
 import json
 import os
 import re
@@ -27,7 +25,10 @@ _HELD = re.compile(rb'<script type="application/gzip" id="recording">\s*([A-Za-z
 _OTHERS = {"comparison": "a comparison", "fit": "a fit", "advice": "advice"}
 """Documents that are none of a recording."""
 _LARGEST = 1 << 30
-"""Bytes of a document; one that unpacks to more is no page of memkit's."""
+"""Bytes of a document."""
+_GZIP = 16 + zlib.MAX_WBITS
+_ROOM, _RATIO = 1 << 20, 100
+"""A page's unpacks to at most so many bytes and so many times its size: ten thousand rows that are alike to 25 times theirs."""
 
 
 def read(path: str) -> Recording:
@@ -37,7 +38,9 @@ def read(path: str) -> Recording:
     """
     try:
         with open(path, "rb") as file:
-            content = file.read(_LARGEST)
+            if os.fstat(file.fileno()).st_size > _LARGEST:
+                raise FormatError(f"{path!r} has more than {_LARGEST >> 30} GiB: it is no document that memkit reads")
+            content = file.read()  # of so many bytes at most it would make room for all of them first
     except OSError as error:
         raise FormatError(f"cannot read {path!r}: {error.strerror}") from None
     if content.startswith(DOCUMENTS[0]):
@@ -66,11 +69,15 @@ def _held(path: str, page: bytes) -> bytes:
         raise FormatError(f"{path!r} is the page of a comparison, not of a recording")
     if found is None:
         raise FormatError(f"{path!r} is a page that breaks off: the recording in it is not whole")
+    unpacking = zlib.decompressobj(_GZIP)
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(base64.b64decode(found[1]))) as file:
-            return file.read(_LARGEST)
-    except (OSError, EOFError, zlib.error, binascii.Error):
+        packed = base64.b64decode(found[1])
+        document = unpacking.decompress(packed, _ROOM + _RATIO * len(packed))
+        if not unpacking.eof:
+            raise zlib.error
+    except (zlib.error, binascii.Error):
         raise FormatError(f"{path!r} is a damaged page: the recording in it cannot be unpacked") from None
+    return document
 
 
 def recording_of(document: dict[str, Any], source: str | None = None) -> Recording:

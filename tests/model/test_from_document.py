@@ -1,6 +1,9 @@
 """What ``--json`` writes is read back as the recording that it was written of; what is damaged is refused in a line."""
 
+import base64
+import gzip
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,3 +81,35 @@ def test_json_of_something_else_is_no_recording(tmp_path):
     path.write_text('{"hello": 1}')
     with pytest.raises(memkit.FormatError, match="is not a memkit recording"):
         memkit.read(path)
+
+
+def peak_of_reading(path):
+    """The most that reading a file takes, and what came of it."""
+    tracemalloc.start()
+    try:
+        try:
+            found = memkit.read(path)
+        except memkit.FormatError as error:
+            found = error
+        return tracemalloc.get_traced_memory()[1], found
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_short_file_takes_no_room_for_a_long_one(made_up, tmp_path):
+    path = written(made_up((0, 10), (5, 20)), tmp_path / "a.json")
+    page = tmp_path / "a.html"
+    page.write_text("".join(memkit.html_page(made_up((0, 10), (5, 20)))))
+    for each in path, page:
+        peak, found = peak_of_reading(each)
+        assert found.samples and peak < 16 << 20
+
+
+def test_a_page_that_unpacks_to_far_more_than_a_page_is_refused(made_up, tmp_path):
+    page = "".join(memkit.html_page(made_up((0, 10), (5, 20))))
+    begin = page.index('id="recording">') + len('id="recording">')
+    bomb = base64.b64encode(gzip.compress(b" " * (32 << 20))).decode()
+    path = tmp_path / "a.html"
+    path.write_text(page[:begin] + bomb + page[page.index("</script>", begin) :])
+    peak, found = peak_of_reading(path)
+    assert "cannot be unpacked" in str(found) and peak < 16 << 20
