@@ -23,12 +23,12 @@ native/tracing: noted gate thread_state fault_counts freed credit hook_chain cal
 system: portable_journal portable limit_kinds cgroup engine peak_since meminfo limit limits oom pidfd preload processes smaps
     mapped_files owners balance_texts balance_rows balance
 model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls
-    inside definitions sources call_tally workers lines spans span_sums recording last_minutes from_document old_rows
-    from_rows handed_out merging mprof_file reader event_log_file tracker_file
+    inside definitions sources call_tally workers process lines spans span_sums recording last_minutes from_document
+    old_rows from_rows handed_out merging mprof_file reader event_log_file tracker_file
 tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids choice inside functions
     last_calls handed_over given_work thread_roots other_threads tracers calibration balances session
 tree: budget share_estimate node pss tree watch unrecorded
-record: trend script_end exit_status files header limit_guard active size settings resolve child_process heap_counter
+record: trend script_end exit_status files rank header limit_guard active size settings resolve child_process heap_counter
     span_sums spans recorder watch_folder watch_file watch listening profile event_log tracker monitor memory_reader
     memory_usage
 integrations: routes asgi wsgi celery gunicorn finding

@@ -254,7 +254,7 @@ class Rows:
         about, spans = self.about, self._all_spans()
         (beats, late, cpu), ended = self._cost, self._exit or self._end
         ending = ending_of(self._end, self._exit, about.recorder is not None)
-        process = Process(about.pid, about.parent, about.command, 0, ended and ended.time, ending)
+        process = Process(about.pid, about.parent, about.command, 0, ended and ended.time, ending, about.name)
         processes = (process, *self._children())
         recorded = {each.pid for each in processes}
         return Recording(

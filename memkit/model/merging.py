@@ -245,6 +245,7 @@ def _both(seen: Process, own: Process) -> Process:
 
     Where its recording went on in another file, that one tells.
     """
+    seen = seen._replace(name=own.name or seen.name)
     if seen.ending.kind == "continued":
         return seen._replace(started=min(seen.started, own.started), ended=own.ended, ending=own.ending)
     unseen = seen.ending.kind in ("unknown", "ended", "detached")

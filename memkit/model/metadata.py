@@ -47,6 +47,8 @@ class About(NamedTuple):
     """The size of the limit that was set with ``--limit``; None where none was."""
     set_limit_scope: str | None = None
     """Whose memory was compared with that: of the ``process`` itself, of its ``cgroup``, or of the ``machine``."""
+    name: str | None = None
+    """What the process is called among those of its job, such as ``rank 3``; None where it is not one of several."""
 
     @property
     def command(self) -> str:

@@ -23,6 +23,7 @@ from memkit.model.lines import Line
 from memkit.model.metadata import About
 from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.overhead import Cost, Tracing
+from memkit.model.process import Process as Process
 from memkit.model.span_sums import SpanSums
 from memkit.model.spans import Span as Span
 from memkit.system.balance_rows import Balance
@@ -71,17 +72,6 @@ class Total(NamedTuple):
     def most(self) -> int:
         """What it was at most: no more than ``rss``."""
         return min(self.memory + (self.estimated if self.above is None else self.above), max(self.memory, self.rss))
-
-
-class Process(NamedTuple):
-    """A process that the recording is about."""
-
-    pid: int
-    parent: int | None
-    command: str
-    started: int
-    ended: int | None
-    ending: Ending
 
 
 class Unrecorded(NamedTuple):

@@ -64,6 +64,11 @@ def kind_of(about: About, calls: Iterable[Call], others: Collection[tuple[int, t
     return f"{_program(about.argv)[:_LONGEST]} process".lstrip()
 
 
+def kind_by_command(command: str) -> str | None:
+    """What a process is for, where a library starts it by a command that says so; else None."""
+    return next((kind for part, kind in _COMMANDS if part in command), None)
+
+
 def _program(argv: Iterable[str]) -> str:
     words = [word for word in argv if not word.startswith("-")]
     return os.path.basename(words[0].split()[0]) if words and words[0].split() else ""

@@ -8,6 +8,7 @@ import sys
 from memkit.base import clocks, own_code
 from memkit.base.version import VERSION
 from memkit.model import file_format
+from memkit.record import rank
 from memkit.system import engine
 
 TYPE_CHECKING = False
@@ -59,6 +60,7 @@ def of_this_process(
         "python": sys.version.split()[0],
         **_peaks(engine.peaks() if scoped else _UNKEPT, engine.peak_rss() if scoped else None),
         "stacks_reason": engine.stacks_reason(),
+        "name": rank.name(),
     }
     if bound is not None:
         about |= {"set_limit": bound.threshold, "set_limit_scope": bound.scope}

@@ -36,7 +36,7 @@ def document(recording: memkit.Recording) -> Iterator[str]:
         "growth": recording.growth,
         "peak": recording.peak,
         "peak_is_exact": recording.peak_is_exact,
-        "processes": [{**process._asdict(), "ending": _ending(process.ending)} for process in recording.processes],
+        "processes": [_process(process) for process in recording.processes],
         "executed": [{"time": moment, "command": command} for moment, command in recording.executed],
         "sources": dict(recording.sources),
         "lines": [{**line._asdict(), **_heaps(line), "function": line.function._asdict()} for line in recording.lines],
@@ -70,6 +70,10 @@ def document(recording: memkit.Recording) -> Iterator[str]:
 
 def _limit(recording: memkit.Recording, limit: memkit.Limit) -> dict[str, Any]:
     return {**limit._asdict(), "left": limit.left, "level": recording.level(limit), "left_at_peak": recording.left(limit)}
+
+
+def _process(process: memkit.Process) -> dict[str, Any]:
+    return {**process._asdict(), "ending": _ending(process.ending), "title": process.title}
 
 
 def _call(call: memkit.Call) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _fact(label: str, *parts: str | tuple[str, str], emphasis: str | None = None
 
 def _run(recording: Recording) -> Iterator[Fact]:
     ending = recording.ending
-    command = shortened(recording.about.command)
+    command = (f"{recording.about.name}: " if recording.about.name else "") + shortened(recording.about.command)
     yield _fact("memkit", (command, "value"), ": ", (str(ending), "bad" if ending.failed else "value"))
     evidence = _evidence(recording)
     if evidence is not None and evidence != ending.out_of_memory:

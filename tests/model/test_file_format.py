@@ -33,6 +33,7 @@ ABOUT = {
     "package": "/usr/lib/memkit/",
     "set_limit": 2 << 30,
     "set_limit_scope": "process",
+    "name": "rank 3",
 }
 
 

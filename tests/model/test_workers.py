@@ -142,3 +142,16 @@ def test_the_peak_of_all_processes_together_is_that_of_the_totals(made_up, tree)
     assert made_up((0, 10)).together is None
     small = tree([(0, 10), (5, 40)], {7: ([(1, 5)],)}, [(1, 15, 15), (2, 60, 70), (3, 20, 20)])
     assert (small.peak, small.together) == (40 << 20, 60 << 20)
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "title"),
+    [
+        (None, "job.py 4", "job.py 4"),
+        ("rank 3", "job.py 4", "rank 3: job.py 4"),
+        (None, "-m joblib.externals.loky.backend.popen_loky_posix --pipe 14", "joblib worker"),
+        ("rank 3", "-c from multiprocessing.spawn import spawn_main; spawn_main(3)", "rank 3: multiprocessing process"),
+    ],
+)
+def test_a_process_is_shown_by_its_name_and_by_what_it_is_for(name, command, title):
+    assert memkit.Process(7, None, command, 0, None, memkit.Ending("ok"), name).title == title

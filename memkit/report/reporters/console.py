@@ -217,7 +217,7 @@ def _processes(recording: memkit.Recording, width: int) -> Iterator[Text]:
         started, end = time(process.started) if process.started else "0 s", lane[-1].memory if lane else None
         parent = "?" if process.parent is None else str(process.parent)
         numbers = (str(process.pid), parent, started, took, size(peak), size(end), process.ending.brief)
-        table.append((*numbers, _program(process.command)))
+        table.append((*numbers, _program(process.title)))
     widths = [max(map(len, column)) for column in zip(*table)]
     room = max(LEAST_COMMAND, width - sum(widths[:7]) - 7)
     commands = memkit.units.cut_apart((cells[7] for cells in table), room)

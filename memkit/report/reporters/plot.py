@@ -335,7 +335,7 @@ def _draw_lanes(axes: Axes, bands: Sequence[Band], scale: Scale) -> None:
 
 def _program(process: memkit.Process) -> str:
     """The program of a process, without its interpreter."""
-    first, *words = process.command.split() or [""]
+    first, *words = process.title.split() or [""]
     first = os.path.basename(first)
     return " ".join(words if words and first.startswith("python") else [first, *words])
 

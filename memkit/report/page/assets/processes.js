@@ -71,7 +71,7 @@
     return make("div", {}, make("p", { class: "faint" }, note), memkit.legend(entries), memkit.chart(times, series));
   }
 
-  const nameOf = process => `${process.pid} ${process.command.length > 60 ? `${process.command.slice(0, 57)}...` : process.command}`;
+  const nameOf = ({ pid, title }) => `${pid} ${title.length > 60 ? `${title.slice(0, 57)}...` : title}`;
 
   function processes() {
     const { recording } = memkit;
@@ -87,7 +87,7 @@
       { name: "peak", value: row => row.peak, show: row => (row.lane.length ? showBytes(row.peak) : "not seen") },
       { name: "last", term: "memory", value: row => row.lane.at(-1)?.memory ?? null, show: row => (row.lane.length ? showBytes(row.lane.at(-1).memory) : "") },
       { name: "ending", left: true, value: row => row.process.ending.text },
-      { name: "command", left: true, value: row => row.process.command },
+      { name: "command", left: true, value: row => row.process.title },
     ], rows, { sort: 4, chosen: row => open(row, opened) });
     const parts = [table];
     if (recording.unrecorded.length) {
@@ -102,7 +102,7 @@
 
   function open({ process, lane, place }, into) {
     const { recording } = memkit;
-    const parts = [make("h2", {}, `${process.pid}: ${process.command}`), make("p", {}, process.ending.text)];
+    const parts = [make("h2", {}, `${process.pid}: ${process.title}`), make("p", {}, process.ending.text)];
     if (lane.length) {
       const times = lane.map(sample => sample.time);
       parts.push(memkit.chart(times, [

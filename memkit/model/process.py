@@ -1,0 +1,27 @@
+"""A process that a recording is about."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from memkit.model.ending import Ending
+from memkit.model.workers import kind_by_command
+
+
+class Process(NamedTuple):
+    """A process that the recording is about."""
+
+    pid: int
+    parent: int | None
+    command: str
+    started: int
+    ended: int | None
+    ending: Ending
+    name: str | None = None
+    """What it is called among those of its job, such as ``rank 3``; None where that is not known."""
+
+    @property
+    def title(self) -> str:
+        """Its name, if it has one, and its command; or what it is for, ``joblib worker``, where nobody typed that."""
+        what = kind_by_command(self.command) or self.command
+        return f"{self.name}: {what}" if self.name else what
