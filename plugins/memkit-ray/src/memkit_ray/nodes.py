@@ -1,0 +1,121 @@
+"""What Ray tells of its nodes and of how workers ended, and the files that these left on the nodes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import memkit
+from memkit_ray.worker import SUFFIX
+
+DRIVER = "driver-"
+"""What the name of the file of the driver begins with."""
+
+
+class End(NamedTuple):
+    """How a worker stands, in Ray's words."""
+
+    alive: bool
+    type: str
+    """Such as ``INTENDED_SYSTEM_EXIT``, ``SYSTEM_ERROR`` or ``NODE_OUT_OF_MEMORY``."""
+    detail: str
+    time: float | None
+    """In seconds since the epoch; None where it lives or Ray does not know."""
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether Ray's memory monitor killed it."""
+        return self.type == "NODE_OUT_OF_MEMORY"
+
+    @property
+    def words(self) -> str:
+        """Ray's words in a line; of its memory monitor those that say why."""
+        lines = self.detail.splitlines() or [""]
+        if not self.out_of_memory:
+            return lines[0].partition(" Some common causes")[0]
+        return next((line.partition(": ")[2] for line in lines if line.startswith("OOM kill reason: ")), lines[0])
+
+
+def node_names() -> dict[str, str]:
+    """What each node of the cluster is called, by its id: its host, and where that has several a part of the id, too."""
+    import ray
+
+    nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes()}
+    alike = list(nodes.values())
+    return {id: name if alike.count(name) == 1 else f"{name} {id[:6]}" for id, name in nodes.items()}
+
+
+def ends() -> dict[str, End]:
+    """How each worker stands, by its id. Raises what Ray raises, whose table of workers is not public."""
+    from ray._private.state import state
+    from ray.core.generated import common_pb2, gcs_pb2
+
+    found = {}
+    for row in state._connect_and_get_accessor().get_worker_table():
+        worker = gcs_pb2.WorkerTableData.FromString(row)
+        kind = common_pb2.WorkerExitType.Name(worker.exit_type)
+        ended = None if worker.is_alive or not worker.end_time_ms else worker.end_time_ms / 1000
+        found[worker.worker_address.worker_id.hex()] = End(worker.is_alive, kind, worker.exit_detail, ended)
+    return found
+
+
+def bring_here(folder: str, into: str, *, keep: bool) -> list[str]:
+    """Copy what workers left in a folder of each node into one here, and ``keep`` it there or delete it.
+
+    Returns what could not be brought, and why.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    names, missing = node_names(), []
+    for node in ray.nodes():
+        id, on_it = node["NodeID"], NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        if not node["Alive"]:
+            missing.append(f"node {names[id]} is gone, and with it what its workers recorded in {folder}")
+            continue
+        there = [ray.remote(each).options(num_cpus=0, scheduling_strategy=on_it) for each in (listed, _content, _delete)]
+        try:
+            for name in ray.get(there[0].remote(folder), timeout=_PATIENCE):
+                path = os.path.join(into, os.path.basename(name))
+                if not os.path.exists(path):
+                    data = ray.get(there[1].remote(folder, name), timeout=_PATIENCE)
+                    with open(path, "wb") as file:
+                        file.write(data)
+            if not keep:
+                ray.get(there[2].remote(folder), timeout=_PATIENCE)
+        except (ray.exceptions.RayError, OSError) as error:
+            reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+            missing.append(f"node {names[id]}: {reason[0]}; what its workers recorded is in {folder} there")
+    return missing
+
+
+_PATIENCE = 60.0
+"""Seconds that a node is waited for."""
+
+
+def listed(folder: str) -> list[str]:
+    """The files that workers of this node have written."""
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return [name for name in names if name.endswith(SUFFIX) and not name.startswith(DRIVER)]
+
+
+def _content(folder: str, name: str) -> bytes:
+    with open(os.path.join(folder, name), "rb") as file:
+        return file.read()
+
+
+def _delete(folder: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def recordings(folder: str) -> Iterator[tuple[str, str, memkit.Recording | str]]:
+    """The node and the id of each worker with a recording in a folder here, and that, or why it cannot be read."""
+    for name in listed(folder):
+        node, _, worker = name.removesuffix(SUFFIX).partition("-")
+        if worker:
+            try:
+                yield node, worker, memkit.read(os.path.join(folder, name))
+            except memkit.FormatError as error:
+                yield node, worker, str(error)

@@ -1,0 +1,137 @@
+"""``with memkit_ray.record() as run:`` from beginning to end, in the driver."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+import memkit
+from memkit_ray import nodes
+from memkit_ray.cluster import Worker, merged, named, worker_of
+from memkit_ray.worker import HOOK, VARIABLE
+
+_OWN = ("path", "children", "limit", "on_limit")
+"""Options of ``memkit.record`` that make no sense for all processes of a cluster."""
+_WRITTEN = 0.5
+"""Seconds after which a worker has written what it did: it writes four times a second."""
+
+
+def record(folder: str | os.PathLike[str] | None = None, **options: Any) -> Run:
+    """Record a Ray cluster: its workers, and the driver.
+
+    ::
+
+        with memkit_ray.record() as run:
+            ray.init(runtime_env=run.runtime_env())
+            results = ray.get([train.remote(part) for part in parts])
+        print(run)
+        memkit.report(run.recording, html="cluster.html")
+
+    Each worker writes a file into ``folder`` on its node, which may be one that all nodes share; it is kept. Without it that
+    is a temporary folder of each node, whose files are brought to the driver when the block ends. More options are those
+    of ``memkit.record``, for all processes: ``heap="spans"`` counts what each task allocates. Raises ``UsageError`` for
+    arguments that make no sense.
+    """
+    for name in _OWN:
+        if name in options:
+            raise memkit.UsageError(f"record() takes no {name}={options[name]!r}: each process of a cluster records itself")
+    memkit.record(**{name: value for name, value in options.items() if name != "follow"})  # refuse here what workers would
+    try:
+        json.dumps(options)
+    except TypeError as error:
+        raise memkit.UsageError(f"workers are told the options as text, and one is none: {error}") from None
+    return Run(None if folder is None else os.path.abspath(os.fspath(folder)), options)
+
+
+class Run:
+    """A cluster that is recorded; ``record()`` returns it. What is known is there once it has ended."""
+
+    recording: memkit.Recording
+    """All processes as one recording, the driver's first. The names of the others are those of their nodes."""
+    workers: tuple[Worker, ...] = ()
+    """The workers, those first that rose highest."""
+    missing: tuple[str, ...] = ()
+    """What could not be brought home or is not known, and why."""
+
+    def __init__(self, folder: str | None, options: dict[str, Any]) -> None:
+        self._kept, self._options = folder is not None, options
+        self._folder = folder or os.path.join(tempfile.gettempdir(), f"memkit-ray-{uuid.uuid4().hex[:12]}")
+        self._driver: memkit.Recorder | None = None
+
+    def runtime_env(self, **more: Any) -> dict[str, Any]:
+        """The runtime environment in which workers record themselves, with what else there is to be in it.
+
+        Give it to ``ray.init``; one that a task or an actor has of its own is added to it by Ray.
+        """
+        if "worker_process_setup_hook" in more:
+            hook = more["worker_process_setup_hook"]
+            raise memkit.UsageError(f"Ray runs one hook: call memkit_ray.worker.begin() in {hook!r}, and set {VARIABLE}")
+        variables = more.pop("env_vars", None) or {}
+        if not isinstance(variables, Mapping):
+            raise memkit.UsageError(f"env_vars are a dict of texts, not {variables!r}")
+        settings = json.dumps({"folder": self._folder, "options": self._options})
+        return {**more, "worker_process_setup_hook": HOOK, "env_vars": {**variables, VARIABLE: settings}}
+
+    def __enter__(self) -> Run:
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        self._driver = memkit.record(os.path.join(self._folder, f"{nodes.DRIVER}{os.getpid()}.memkit"), **self._options)
+        self._driver.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        assert self._driver is not None
+        self._driver.__exit__(kind, error, trace)
+        driver = self._driver.recording
+        assert driver is not None
+        ended = time.time()
+        with tempfile.TemporaryDirectory(prefix="memkit-ray-") as here:
+            names, ends, missing = self._gather(here)
+            found = []
+            for node, id, recording in nodes.recordings(here):
+                if isinstance(recording, str):
+                    missing.append(recording)
+                elif recording.about.began < ended:  # later ones were started to bring this home
+                    host = names.get(node) or recording.about.host or node[:6]
+                    found.append((worker_of(id, host, recording, ends.get(id)), recording))
+        self.workers = tuple(sorted((worker for worker, _ in found), key=lambda worker: -(worker.peak or 0)))
+        self.missing = tuple(missing)
+        own, *children = driver.processes
+        driver = replace(driver, processes=(own._replace(name="driver"), *children))
+        self.recording = merged([driver, *(named(recording, worker) for worker, recording in found)])
+        if not self._kept:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _gather(self, here: str) -> tuple[dict[str, str], dict[str, nodes.End], list[str]]:
+        """Have the files of all workers here; returns the names of nodes, how workers ended, and what is missing."""
+        time.sleep(_WRITTEN)
+        for name in nodes.listed(self._folder):
+            shutil.copy(os.path.join(self._folder, name), here)
+        import ray
+
+        if not ray.is_initialized():
+            return {}, {}, ["Ray was shut down before: how workers ended is not known, nor what is on other nodes"]
+        missing = []
+        try:
+            ends = nodes.ends()
+        except Exception as error:  # what is not public in Ray may be another in the next release
+            ends = {}
+            missing.append(f"this Ray does not tell how workers ended: {error!r}")
+        return nodes.node_names(), ends, [*missing, *nodes.bring_here(self._folder, here, keep=self._kept)]
+
+    def __str__(self) -> str:
+        if not hasattr(self, "recording"):
+            return "<memkit_ray.Run, not ended>"
+        killed = sum(worker.end is not None and worker.end.out_of_memory for worker in self.workers)
+        monitor = f", {killed} killed by Ray's memory monitor" if killed else ""
+        hosts = len({worker.node for worker in self.workers})
+        where = f" on {hosts} nodes" if hosts > 1 else ""
+        head = f"{len(self.workers):,} worker{'' if len(self.workers) == 1 else 's'}{where}{monitor}"
+        return "\n".join([head, *(f"  {worker}" for worker in self.workers), *(f"missing: {text}" for text in self.missing)])

@@ -1,0 +1,109 @@
+"""In a worker of Ray: its recording, in which each task is a span."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import memkit
+
+HOOK = "memkit_ray.worker.begin"
+VARIABLE = "MEMKIT_RAY"
+"""The environment variable that tells a worker how to record itself."""
+SUFFIX = ".memkit"
+
+
+def begin() -> None:
+    """Record this worker: ``worker_process_setup_hook``. Where that is not possible, a line says so and the worker works."""
+    try:
+        import ray
+
+        settings = json.loads(os.environ[VARIABLE])
+        context = ray.get_runtime_context()
+        os.makedirs(settings["folder"], mode=0o700, exist_ok=True)
+        name = f"{context.get_node_id()}-{context.get_worker_id()}{SUFFIX}"
+        recorder = memkit.record(os.path.join(settings["folder"], name), **settings["options"])
+        recorder.start()
+        _tell_tasks_apart(recorder)
+    except Exception as error:  # Ray ends a worker whose hook fails
+        print(f"memkit-ray: worker {os.getpid()} does not record itself as asked: {error!r}", file=sys.stderr)
+
+
+def _tell_tasks_apart(recorder: memkit.Recorder) -> None:
+    """Make each task a span. What runs tasks is not public in Ray: it asks for their function once, here."""
+    from ray._private.worker import global_worker
+
+    manager = global_worker.function_actor_manager
+    look_up, known = manager.get_execution_info, {}
+
+    def get_execution_info(job_id: Any, descriptor: Any) -> Any:
+        info = look_up(job_id, descriptor)
+        if descriptor.module_name.startswith("memkit_ray."):
+            return info
+        if descriptor.function_id not in known:
+            label = ".".join(filter(None, (descriptor.class_name, descriptor.function_name)))
+            known[descriptor.function_id] = info._replace(function=spanned(label, info.function, recorder))
+        return known[descriptor.function_id]
+
+    manager.get_execution_info = get_execution_info
+
+
+def spanned(label: str, function: Callable[..., Any], recorder: memkit.Recorder) -> Callable[..., Any]:
+    """The function of a task, each call of which is a span that is in the file as soon as it begins.
+
+    That of an actor's method has the attributes ``name`` and ``method``, by which Ray tells coroutines from others. Methods
+    of Ray's own are left alone.
+    """
+    method = getattr(function, "method", None)
+    if method is not None and getattr(function, "name", "").startswith("__ray"):
+        return function
+
+    @contextlib.contextmanager
+    def task() -> Iterator[None]:
+        with memkit.span(label):
+            recorder.flush()  # so that it is known of a worker that is killed at once
+            yield
+
+    wrapped: Any = functools.wraps(function)(_of_its_kind(function, method or function, task))
+    return wrapped
+
+
+def _of_its_kind(
+    function: Callable[..., Any], method: Callable[..., Any], task: Callable[[], AbstractContextManager[None]]
+) -> Callable[..., Any]:
+    """What calls a function within a task, and is a coroutine function or a generator as the method is."""
+    if inspect.iscoroutinefunction(method):
+
+        async def coroutine(*args: Any, **kwargs: Any) -> Any:
+            with task():
+                return await function(*args, **kwargs)
+
+        return coroutine
+    if inspect.isasyncgenfunction(method):
+
+        async def asynchronous(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            with task():
+                async for each in function(*args, **kwargs):
+                    yield each
+
+        return asynchronous
+    if inspect.isgeneratorfunction(method):
+
+        def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            with task():
+                return (yield from function(*args, **kwargs))
+
+        return generator
+
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        with task():
+            return function(*args, **kwargs)
+
+    return plain
