@@ -37,7 +37,8 @@ DOCS = ROOT / "docs"
 ONELINE = DOCS / "examples" / "memkit-oneline"
 PAGES = sorted([ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *DOCS.rglob("*.rst")])
 COMMANDS = list(main.COMMANDS)
-SERVERS = ("celery", "django", "gunicorn", "uvicorn")  # packages that the extra `test` does not have
+SERVERS = ("celery", "django", "gunicorn", "uvicorn")
+ENGINES = ("joblib", "memkit_ray", "memory_profiler", "mpi4py", "pyspark", "ray")  # as these, not in the extra `test`
 NEEDS = {  # and those that all examples of a page need
     "pandas.rst": ("pandas", "polars", "sklearn"),
     "budgets.rst": ("pytest_memkit",),
@@ -67,8 +68,9 @@ class Block:
 
     @property
     def missing(self):
-        """The packages that it needs, or the servers that it starts or reports on, and that are not installed."""
-        needed = [*NEEDS.get(self.page.name, ()), *(name for name in SERVERS if re.search(rf"\b{name}\b", self.text))]
+        """The packages that it needs, or the servers and engines that it starts or reports on, and that are not installed."""
+        named = (*SERVERS, *(ENGINES if self.page.name == "processes.rst" else ()))
+        needed = [*NEEDS.get(self.page.name, ()), *(name for name in named if re.search(rf"\b{name}\b", self.text))]
         return [name for name in needed if find_spec(name) is None]
 
     @property

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from typing import NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import memkit
 from memkit_ray.worker import SUFFIX
@@ -38,26 +39,32 @@ class End(NamedTuple):
         return next((line.partition(": ")[2] for line in lines if line.startswith("OOM kill reason: ")), lines[0])
 
 
+def the_ray() -> Any:
+    """Ray, whose types no checker follows."""
+    return import_module("ray")
+
+
 def node_names() -> dict[str, str]:
     """What each node of the cluster is called, by its id: its host, and where that has several a part of the id, too."""
-    import ray
-
-    nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes()}
+    nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in the_ray().nodes()}
     alike = list(nodes.values())
     return {id: name if alike.count(name) == 1 else f"{name} {id[:6]}" for id, name in nodes.items()}
 
 
 def ends() -> dict[str, End]:
     """How each worker stands, by its id. Raises what Ray raises, whose table of workers is not public."""
-    from ray._private.state import state
-    from ray.core.generated import common_pb2, gcs_pb2
-
+    state = import_module("ray._private.state").state
+    gcs_pb2, common_pb2 = (import_module(f"ray.core.generated.{name}_pb2") for name in ("gcs", "common"))
+    gone = {node["NodeID"] for node in the_ray().nodes() if not node["Alive"]}
     found = {}
     for row in state._connect_and_get_accessor().get_worker_table():
         worker = gcs_pb2.WorkerTableData.FromString(row)
         kind = common_pb2.WorkerExitType.Name(worker.exit_type)
         ended = None if worker.is_alive or not worker.end_time_ms else worker.end_time_ms / 1000
-        found[worker.worker_address.worker_id.hex()] = End(worker.is_alive, kind, worker.exit_detail, ended)
+        end = End(worker.is_alive, kind, worker.exit_detail, ended)
+        if worker.is_alive and worker.worker_address.node_id.hex() in gone:
+            end = End(False, "NODE_DIED", "its node is gone", None)
+        found[worker.worker_address.worker_id.hex()] = end
     return found
 
 
@@ -66,12 +73,12 @@ def bring_here(folder: str, into: str, *, keep: bool) -> list[str]:
 
     Returns what could not be brought, and why.
     """
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+    ray, on = the_ray(), import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
     names, missing = node_names(), []
     for node in ray.nodes():
-        id, on_it = node["NodeID"], NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        id, on_it = node["NodeID"], on(node["NodeID"], soft=False)
+        if not node["Alive"] and any(name.startswith(id) for name in os.listdir(into)):
+            continue  # what it wrote is here: the folder is one of this machine
         if not node["Alive"]:
             missing.append(f"node {names[id]} is gone, and with it what its workers recorded in {folder}")
             continue

@@ -105,7 +105,8 @@ class Run:
         self.missing = tuple(missing)
         own, *children = driver.processes
         driver = replace(driver, processes=(own._replace(name="driver"), *children))
-        self.recording = merged([driver, *(named(recording, worker) for worker, recording in found)])
+        together = merged([driver, *(named(recording, worker) for worker, recording in found)])
+        self.recording = replace(together, source=self._folder if self._kept else None)
         if not self._kept:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -114,9 +115,7 @@ class Run:
         time.sleep(_WRITTEN)
         for name in nodes.listed(self._folder):
             shutil.copy(os.path.join(self._folder, name), here)
-        import ray
-
-        if not ray.is_initialized():
+        if not nodes.the_ray().is_initialized():
             return {}, {}, ["Ray was shut down before: how workers ended is not known, nor what is on other nodes"]
         missing = []
         try:

@@ -8,8 +8,9 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractContextManager
+from importlib import import_module
 from typing import Any
 
 import memkit
@@ -23,10 +24,8 @@ SUFFIX = ".memkit"
 def begin() -> None:
     """Record this worker: ``worker_process_setup_hook``. Where that is not possible, a line says so and the worker works."""
     try:
-        import ray
-
         settings = json.loads(os.environ[VARIABLE])
-        context = ray.get_runtime_context()
+        context = import_module("ray").get_runtime_context()
         os.makedirs(settings["folder"], mode=0o700, exist_ok=True)
         name = f"{context.get_node_id()}-{context.get_worker_id()}{SUFFIX}"
         recorder = memkit.record(os.path.join(settings["folder"], name), **settings["options"])
@@ -38,9 +37,7 @@ def begin() -> None:
 
 def _tell_tasks_apart(recorder: memkit.Recorder) -> None:
     """Make each task a span. What runs tasks is not public in Ray: it asks for their function once, here."""
-    from ray._private.worker import global_worker
-
-    manager = global_worker.function_actor_manager
+    manager: Any = import_module("ray._private.worker").global_worker.function_actor_manager
     look_up, known = manager.get_execution_info, {}
 
     def get_execution_info(job_id: Any, descriptor: Any) -> Any:
@@ -71,7 +68,7 @@ def spanned(label: str, function: Callable[..., Any], recorder: memkit.Recorder)
             recorder.flush()  # so that it is known of a worker that is killed at once
             yield
 
-    wrapped: Any = functools.wraps(function)(_of_its_kind(function, method or function, task))
+    wrapped: Callable[..., Any] = functools.wraps(function)(_of_its_kind(function, method or function, task))
     return wrapped
 
 
@@ -96,7 +93,7 @@ def _of_its_kind(
         return asynchronous
     if inspect.isgeneratorfunction(method):
 
-        def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             with task():
                 return (yield from function(*args, **kwargs))
 
