@@ -68,7 +68,7 @@ class Block:
 
     @property
     def missing(self):
-        """The packages that it needs, or the servers and engines that it starts or reports on, and that are not installed."""
+        """The packages that it needs, or the servers and engines that it starts or reports on, that are not installed."""
         named = (*SERVERS, *(ENGINES if self.page.name == "processes.rst" else ()))
         needed = [*NEEDS.get(self.page.name, ()), *(name for name in named if re.search(rf"\b{name}\b", self.text))]
         return [name for name in needed if find_spec(name) is None]
