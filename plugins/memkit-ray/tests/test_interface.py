@@ -1,6 +1,7 @@
 """What needs no Ray: the hook against Ray's interface, the names of processes, and what is refused."""
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from dataclasses import replace
 import memkit_ray
 import pytest
 from memkit_ray import cluster, nodes, worker
+from memkit_ray.running import RunningTasks, running
 
 import memkit
 
@@ -60,6 +62,7 @@ def hook(tmp_path):
         environment = {**os.environ, worker.VARIABLE: told}
         done = subprocess.run([sys.executable, "-c", FAKE + text], env=environment, capture_output=True, text=True)
         path = tmp_path / "run" / "n0de-w0rker.memkit"
+        done.folder = path.parent
         done.recording = memkit.read(path) if path.exists() else None
         return done
 
@@ -73,10 +76,11 @@ def test_each_task_of_a_worker_is_a_span(hook):
     assert all(abs(span.rise - (8 << 20)) < 1 << 20 for span in done.recording.spans)
 
 
-def test_a_task_is_in_the_file_before_it_runs(hook):
+def test_which_task_a_worker_was_in_is_known_however_it_was_killed(hook):
     done = hook("import os; Manager.work = os.kill; manager.get_execution_info(0, Descriptor).function(os.getpid(), 9)")
     assert done.returncode == -9
-    assert [(span.label, span.end) for span in done.recording.spans] == [("load", None)]
+    (left,) = nodes.left(done.folder)
+    assert (left.node, left.worker, left.running) == ("n0de", "w0rker", ("load",))
 
 
 def test_a_worker_that_cannot_be_recorded_works_on_and_says_so(hook):
@@ -91,6 +95,11 @@ def test_functions_of_memkit_are_no_tasks(hook):
 
 
 # -- kinds of methods ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tasks(tmp_path):
+    return RunningTasks(str(tmp_path / "running"))
 
 
 async def coroutine(size):
@@ -129,23 +138,35 @@ RUN = {
 
 
 @pytest.mark.parametrize("method", RUN, ids=lambda method: method.__name__)
-def test_a_method_stays_what_it_is_within_its_span(method):
+def test_a_method_stays_what_it_is_within_its_span(method, tasks):
     with memkit.record() as recorder:
-        wrapped = worker.spanned("A.m", executor(method), recorder)
+        wrapped = worker.spanned("A.m", executor(method), tasks)
         assert RUN[method](wrapped(3)) == RUN[method](method(3))
     assert (wrapped.name, wrapped.method) == ("m", method)
     assert [(span.label, span.end is None) for span in recorder.recording.spans] == [("A.m", False)]
 
 
-def test_a_method_of_ray_s_own_is_left_alone():
+def test_a_method_of_ray_s_own_is_left_alone(tasks):
     own = executor(abs, "__ray_ready__")
-    assert worker.spanned("A.__ray_ready__", own, memkit.record()) is own
+    assert worker.spanned("A.__ray_ready__", own, tasks) is own
 
 
-def test_an_exception_of_a_task_ends_its_span():
+def test_an_exception_of_a_task_ends_its_span(tasks, tmp_path):
     with memkit.record() as recorder, pytest.raises(ZeroDivisionError):
-        worker.spanned("f", lambda: 1 // 0, recorder)()
+        worker.spanned("f", lambda: 1 // 0, tasks)()
     assert [span.end is None for span in recorder.recording.spans] == [False]
+    assert running(tmp_path / "running") == ()
+
+
+def test_tasks_that_run_at_once_are_all_told_and_no_more_than_fit(tasks, tmp_path):
+    with tasks.task("a"), tasks.task("b"):
+        assert running(tmp_path / "running") == ("a", "b")
+    with contextlib.ExitStack() as stack:
+        for _ in range(2000):
+            stack.enter_context(tasks.task("load"))
+        told = running(tmp_path / "running")
+        assert told[:800] == ("load",) * 800 and told[-1].endswith("...")
+    assert running(tmp_path / "running") == () == running(tmp_path / "none")
 
 
 # -- one recording -------------------------------------------------------------------------------------------------------
@@ -155,15 +176,11 @@ def test_an_exception_of_a_task_ends_its_span():
 def made():
     """A function that makes a recording of a process on a machine, with spans of some labels."""
 
-    def make(pid, host="a", labels=(), unfinished=()):
+    def make(pid, host="a", labels=()):
         with memkit.record() as recorder:
             for label in labels:
                 with memkit.span(label):
                     pass
-            open_spans = [memkit.span(label).__enter__() for label in unfinished]
-            recorder.flush()
-        for span in open_spans:
-            span.__exit__()
         found = recorder.recording
         about = found.about._replace(pid=pid, host=host, began=100.0)
         process = memkit.Process(pid, 1, "default_worker.py", 0, None, memkit.Ending("unknown", finished=False))
@@ -174,14 +191,10 @@ def made():
 
 
 def test_a_worker_is_told_by_what_it_was_where_and_how_it_ended(made):
-    told = {
-        str(cluster.worker_of("w", "box", made(7, labels=["load"], unfinished=["hungry"]), OOM)).partition("; ")[2]: "oom",
-        str(cluster.worker_of("w", "box", made(7), DIED)).partition("; ")[2]: "died",
-        str(cluster.worker_of("w", "box", made(7), LEFT)).partition("; ")[2]: "left",
-        str(cluster.worker_of("w", "box", made(7, unfinished=["f"]), ALIVE)).partition("; ")[2]: "alive",
-        str(cluster.worker_of("w", "box", made(7), None)).partition("; ")[2]: "unknown",
-    }
-    assert list(told) == [
+    def told(end, *running):
+        return str(cluster.worker_of("w", "box", made(7, labels=["load"]), end, running)).partition("; ")[2]
+
+    assert [told(OOM, "hungry"), told(DIED), told(LEFT), told(ALIVE, "f"), told(None)] == [
         "killed by Ray's memory monitor: Memory usage 34B exceeded threshold of 33B (13.4% of 252B limit), in hungry",
         "died: Worker unexpectedly exits. End of file.",
         "ended: Worker exited because it was idle for a long time",
@@ -191,15 +204,15 @@ def test_a_worker_is_told_by_what_it_was_where_and_how_it_ended(made):
 
 
 def test_a_worker_with_an_actor_has_the_name_of_its_class(made):
-    found = cluster.worker_of("w", "box", made(7, labels=["Counter.__init__", "Counter.add", "Counter.add"]), ALIVE)
+    found = cluster.worker_of("w", "box", made(7, labels=["Counter.__init__", "Counter.add", "Counter.add"]), ALIVE, ())
     assert (found.actor, found.what, found.tasks) == ("Counter", "actor Counter", 3)
-    beginning = cluster.worker_of("w", "box", made(7, unfinished=["Counter.__init__"]), OOM)
+    beginning = cluster.worker_of("w", "box", made(7), OOM, ("Counter.__init__",))
     assert (beginning.actor, beginning.unfinished) == ("Counter", ("Counter.__init__",))
 
 
 def test_a_kill_by_ray_s_memory_monitor_is_the_ending_of_the_process(made):
     recording = made(7, labels=["load"])
-    (process,) = cluster.named(recording, cluster.worker_of("w", "box", recording, OOM)).processes
+    (process,) = cluster.named(recording, cluster.worker_of("w", "box", recording, OOM, ())).processes
     assert process.title == "box: worker, killed by Ray's memory monitor"
     reason = "Memory usage 34B exceeded threshold of 33B (13.4% of 252B limit)"
     assert str(process.ending) == f"killed by SIGKILL (Ray's memory monitor: {reason})"
@@ -209,7 +222,7 @@ def test_a_kill_by_ray_s_memory_monitor_is_the_ending_of_the_process(made):
 @pytest.mark.parametrize(("end", "kind"), [(ALIVE, "detached"), (LEFT, "ended"), (DIED, "unknown"), (None, "unknown")])
 def test_other_ends_say_no_more_than_ray_knows(made, end, kind):
     recording = made(7)
-    (process,) = cluster.named(recording, cluster.worker_of("w", "box", recording, end)).processes
+    (process,) = cluster.named(recording, cluster.worker_of("w", "box", recording, end, ())).processes
     assert process.ending.kind == kind
 
 
@@ -223,13 +236,13 @@ def test_processes_of_two_machines_with_one_pid_stay_two(made):
 
 
 def test_the_runtime_environment_has_what_else_is_wanted():
-    found = memkit_ray.record("somewhere", heap="spans").runtime_env(env_vars={"A": "b"}, pip=["x"])
+    found = memkit_ray.record("somewhere", interval="10ms").runtime_env(env_vars={"A": "b"}, pip=["x"])
     assert (found["pip"], found["env_vars"]["A"], found["worker_process_setup_hook"]) == (["x"], "b", worker.HOOK)
     told = json.loads(found["env_vars"][worker.VARIABLE])
-    assert told["options"] == {"heap": "spans"} and told["folder"].endswith("/somewhere")
+    assert told["options"] == {"interval": "10ms"} and told["folder"].endswith("/somewhere")
 
 
-@pytest.mark.parametrize("options", [{"path": "x"}, {"children": True}, {"interval": "long"}, {"calls": abs}, {"limit": 3}])
+@pytest.mark.parametrize("options", [{"path": "x"}, {"children": True}, {"interval": "long"}, {"meter": abs}, {"limit": 3}])
 def test_what_makes_no_sense_is_refused_before_anything_runs(options):
     with pytest.raises(memkit.UsageError):
         memkit_ray.record(**options)

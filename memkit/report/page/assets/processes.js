@@ -71,7 +71,8 @@
     return make("div", {}, make("p", { class: "faint" }, note), memkit.legend(entries), memkit.chart(times, series));
   }
 
-  const nameOf = ({ pid, title }) => `${pid} ${title.length > 60 ? `${title.slice(0, 57)}...` : title}`;
+  const short = (text, most) => (text.length > most ? `${text.slice(0, most - 3)}...` : text);
+  const nameOf = ({ pid, title }) => `${pid} ${short(title, 60)}`;
 
   function processes() {
     const { recording } = memkit;
@@ -86,7 +87,7 @@
         show: row => showTime((row.process.ended ?? recording.duration) - row.process.started) },
       { name: "peak", value: row => row.peak, show: row => (row.lane.length ? showBytes(row.peak) : "not seen") },
       { name: "last", term: "memory", value: row => row.lane.at(-1)?.memory ?? null, show: row => (row.lane.length ? showBytes(row.lane.at(-1).memory) : "") },
-      { name: "ending", left: true, value: row => row.process.ending.text },
+      { name: "ending", left: true, value: row => row.process.ending.text, show: row => short(row.process.ending.text, 44) },
       { name: "command", left: true, value: row => row.process.title },
     ], rows, { sort: 4, chosen: row => open(row, opened) });
     const parts = [table];

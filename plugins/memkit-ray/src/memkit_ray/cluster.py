@@ -27,7 +27,7 @@ class Worker(NamedTuple):
     tasks: int
     """How many tasks or calls of methods it ran."""
     unfinished: tuple[str, ...]
-    """The labels of those that it was in when its recording ended."""
+    """The labels of those that it was in as it ended."""
     end: End | None
     """How it stands; None where Ray did not tell."""
 
@@ -54,16 +54,14 @@ class Worker(NamedTuple):
         return f"{'died' if self.end.type == 'SYSTEM_ERROR' else 'ended'}: {self.end.words}"
 
 
-def worker_of(id: str, node: str, recording: memkit.Recording, end: End | None) -> Worker:
+def worker_of(id: str, node: str, recording: memkit.Recording, end: End | None, running: tuple[str, ...]) -> Worker:
     """What is told of the worker that a recording is of."""
     labels = [sums.label for sums in recording.span_sums]
     count = sum(sums.number for sums in recording.span_sums)
-    begun = [label for label in labels if label.endswith(".__init__")]
-    unfinished = [span.label for span in recording.spans if span.end is None]
-    begun += [label for label in unfinished if label.endswith(".__init__")]
+    begun = [label for label in (*labels, *running) if label.endswith(".__init__")]
     actor = begun[0].removesuffix(".__init__") if begun else None
     living = end is not None and end.alive
-    return Worker(id, node, recording.about.pid, actor, recording.peak, count, () if living else tuple(unfinished), end)
+    return Worker(id, node, recording.about.pid, actor, recording.peak, count, () if living else running, end)
 
 
 def named(recording: memkit.Recording, worker: Worker) -> memkit.Recording:

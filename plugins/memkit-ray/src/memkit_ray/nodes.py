@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 import memkit
-from memkit_ray.worker import SUFFIX
+from memkit_ray.running import running
+from memkit_ray.worker import RUNNING, SUFFIX
 
 DRIVER = "driver-"
 """What the name of the file of the driver begins with."""
@@ -105,7 +106,7 @@ _PATIENCE = 60.0
 def listed(folder: str) -> list[str]:
     """The files that workers of this node have written."""
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    return [name for name in names if name.endswith(SUFFIX) and not name.startswith(DRIVER)]
+    return [name for name in names if name.endswith((SUFFIX, RUNNING)) and not name.startswith(DRIVER)]
 
 
 def _content(folder: str, name: str) -> bytes:
@@ -117,12 +118,27 @@ def _delete(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def recordings(folder: str) -> Iterator[tuple[str, str, memkit.Recording | str]]:
-    """The node and the id of each worker with a recording in a folder here, and that, or why it cannot be read."""
+class Left(NamedTuple):
+    """What a worker has left."""
+
+    node: str
+    worker: str
+    recording: memkit.Recording | None
+    reason: str
+    """Why there is no recording."""
+    running: tuple[str, ...]
+    """The labels of the tasks that it was in."""
+
+
+def left(folder: str) -> Iterator[Left]:
+    """What each worker has left in a folder here."""
     for name in listed(folder):
-        node, _, worker = name.removesuffix(SUFFIX).partition("-")
-        if worker:
-            try:
-                yield node, worker, memkit.read(os.path.join(folder, name))
-            except memkit.FormatError as error:
-                yield node, worker, str(error)
+        stem, suffix = os.path.splitext(name)
+        node, _, worker = stem.partition("-")
+        if suffix != SUFFIX:
+            continue
+        tasks = running(os.path.join(folder, stem + RUNNING))
+        try:
+            yield Left(node, worker, memkit.read(os.path.join(folder, name)), "", tasks)
+        except memkit.FormatError as error:
+            yield Left(node, worker, None, str(error), tasks)

@@ -95,16 +95,18 @@ class Run:
         with tempfile.TemporaryDirectory(prefix="memkit-ray-") as here:
             names, ends, missing = self._gather(here)
             found = []
-            for node, id, recording in nodes.recordings(here):
-                if isinstance(recording, str):
-                    missing.append(recording)
-                elif recording.about.began < ended:  # later ones were started to bring this home
-                    host = names.get(node) or recording.about.host or node[:6]
-                    found.append((worker_of(id, host, recording, ends.get(id)), recording))
+            for left in nodes.left(here):
+                if left.recording is None:
+                    missing.append(left.reason)
+                elif left.recording.about.began < ended:  # later ones were started to bring this home
+                    host = names.get(left.node) or left.recording.about.host or left.node[:6]
+                    worker = worker_of(left.worker, host, left.recording, ends.get(left.worker), left.running)
+                    found.append((worker, left.recording))
         self.workers = tuple(sorted((worker for worker, _ in found), key=lambda worker: -(worker.peak or 0)))
         self.missing = tuple(missing)
         own, *children = driver.processes
-        driver = replace(driver, processes=(own._replace(name="driver"), *children))
+        unrecorded = tuple(each for each in driver.unrecorded if not _is_of_ray(each.command))
+        driver = replace(driver, processes=(own._replace(name="driver"), *children), unrecorded=unrecorded)
         together = merged([driver, *(named(recording, worker) for worker, recording in found)])
         self.recording = replace(together, source=self._folder if self._kept else None)
         if not self._kept:
@@ -134,3 +136,8 @@ class Run:
         where = f" on {hosts} nodes" if hosts > 1 else ""
         head = f"{len(self.workers):,} worker{'' if len(self.workers) == 1 else 's'}{where}{monitor}"
         return "\n".join([head, *(f"  {worker}" for worker in self.workers), *(f"missing: {text}" for text in self.missing)])
+
+
+def _is_of_ray(command: str) -> bool:
+    """Whether a process is one of Ray's own, such as its raylet, which no option of a recording reaches."""
+    return command.startswith("ray::") or f"{os.sep}ray{os.sep}" in command

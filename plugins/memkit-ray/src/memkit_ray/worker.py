@@ -14,11 +14,12 @@ from importlib import import_module
 from typing import Any
 
 import memkit
+from memkit_ray.running import RunningTasks
 
 HOOK = "memkit_ray.worker.begin"
 VARIABLE = "MEMKIT_RAY"
 """The environment variable that tells a worker how to record itself."""
-SUFFIX = ".memkit"
+SUFFIX, RUNNING = ".memkit", ".running"
 
 
 def begin() -> None:
@@ -27,15 +28,14 @@ def begin() -> None:
         settings = json.loads(os.environ[VARIABLE])
         context = import_module("ray").get_runtime_context()
         os.makedirs(settings["folder"], mode=0o700, exist_ok=True)
-        name = f"{context.get_node_id()}-{context.get_worker_id()}{SUFFIX}"
-        recorder = memkit.record(os.path.join(settings["folder"], name), **settings["options"])
-        recorder.start()
-        _tell_tasks_apart(recorder)
+        path = os.path.join(settings["folder"], f"{context.get_node_id()}-{context.get_worker_id()}")
+        memkit.record(path + SUFFIX, **settings["options"]).start()
+        _tell_tasks_apart(RunningTasks(path + RUNNING))
     except Exception as error:  # Ray ends a worker whose hook fails
         print(f"memkit-ray: worker {os.getpid()} does not record itself as asked: {error!r}", file=sys.stderr)
 
 
-def _tell_tasks_apart(recorder: memkit.Recorder) -> None:
+def _tell_tasks_apart(tasks: RunningTasks) -> None:
     """Make each task a span. What runs tasks is not public in Ray: it asks for their function once, here."""
     manager: Any = import_module("ray._private.worker").global_worker.function_actor_manager
     look_up, known = manager.get_execution_info, {}
@@ -46,14 +46,14 @@ def _tell_tasks_apart(recorder: memkit.Recorder) -> None:
             return info
         if descriptor.function_id not in known:
             label = ".".join(filter(None, (descriptor.class_name, descriptor.function_name)))
-            known[descriptor.function_id] = info._replace(function=spanned(label, info.function, recorder))
+            known[descriptor.function_id] = info._replace(function=spanned(label, info.function, tasks))
         return known[descriptor.function_id]
 
     manager.get_execution_info = get_execution_info
 
 
-def spanned(label: str, function: Callable[..., Any], recorder: memkit.Recorder) -> Callable[..., Any]:
-    """The function of a task, each call of which is a span that is in the file as soon as it begins.
+def spanned(label: str, function: Callable[..., Any], tasks: RunningTasks) -> Callable[..., Any]:
+    """The function of a task, each call of which is a span, and is among those that the worker is in.
 
     That of an actor's method has the attributes ``name`` and ``method``, by which Ray tells coroutines from others. Methods
     of Ray's own are left alone.
@@ -64,8 +64,7 @@ def spanned(label: str, function: Callable[..., Any], recorder: memkit.Recorder)
 
     @contextlib.contextmanager
     def task() -> Iterator[None]:
-        with memkit.span(label):
-            recorder.flush()  # so that it is known of a worker that is killed at once
+        with tasks.task(label), memkit.span(label):
             yield
 
     wrapped: Callable[..., Any] = functools.wraps(function)(_of_its_kind(function, method or function, task))
