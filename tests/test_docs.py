@@ -42,6 +42,7 @@ ENGINES = ("joblib", "memkit_ray", "memory_profiler", "mpi4py", "pyspark", "ray"
 NEEDS = {  # and those that all examples of a page need
     "pandas.rst": ("pandas", "polars", "sklearn"),
     "budgets.rst": ("pytest_memkit",),
+    "dask.rst": ("memkit_dask",),
 }
 
 # -- what is on a page -----------------------------------------------------------------------------------------------

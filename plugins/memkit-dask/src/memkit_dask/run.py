@@ -1,0 +1,174 @@
+"""``with memkit_dask.record(client) as run:`` from beginning to end, at the client."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Coroutine
+from typing import Any
+
+import memkit
+from memkit_dask.cluster import Clock, Cluster, Prefix, Word, Worker
+from memkit_dask.files import ProcessFiles, folder_of
+from memkit_dask.nanny import NannyWatch
+from memkit_dask.scheduler import SchedulerKeeper
+from memkit_dask.sending import measured_clock
+from memkit_dask.worker import WorkerRecorder
+
+_OWN = ("path", "follow", "children")  # options of memkit.record() that the run sets for each process
+
+
+def record(client: Any, folder: str | os.PathLike[str] | None = None, *, shared: bool = False, **options: Any) -> Run:
+    """Record a Dask cluster: its workers, its scheduler and the process of the client.
+
+    ::
+
+        with memkit_dask.record(client) as run:
+            result = frame.groupby("key").sum().compute()
+        print(run)
+        run.recording.page("cluster.html")
+
+    ``client`` is a ``distributed.Client``; where it is asynchronous, write ``async with``. ``folder`` is where the files are
+    kept that the processes write; without one they go into a temporary folder until they are read. ``shared`` is whether all
+    machines reach that folder by the same path, so that they write there; else their files come by way of the scheduler.
+    Further options are those of ``memkit.record``, for all processes: ``heap="spans"`` counts what each task allocates, by
+    which tasks can be told apart that run at the same time. Raises ``UsageError`` for arguments that make no sense.
+    """
+    if not hasattr(client, "register_plugin"):
+        raise memkit.UsageError(f"record() takes a client of Dask, not {client!r}: write memkit_dask.record(Client(...))")
+    for name in _OWN:
+        if name in options:
+            raise memkit.UsageError(f"record() takes no {name}={options[name]!r}: each process of a cluster records itself")
+    if shared and folder is None:
+        raise memkit.UsageError(
+            "record(shared=True) needs the folder that all machines reach: record(client, '/shared/run')"
+        )
+    memkit.record(**options)  # refuse here what every worker would refuse
+    return Run(client, None if folder is None else os.path.abspath(os.fspath(folder)), shared, options)
+
+
+class Run:
+    """A cluster that is recorded; ``record()`` returns it. What is known is there once it has ended."""
+
+    recording: memkit.Recording
+    """All processes as one recording: the client's first. Their commands name the worker, its address and its machine."""
+    workers: tuple[Worker, ...] = ()
+    """Each process of a worker, in the order in which they began."""
+    prefixes: tuple[Prefix, ...] = ()
+    """The tasks by the prefixes of their keys, those first that rose highest."""
+    words: tuple[Word, ...] = ()
+    """What Dask warned of, in its own words and in order of time."""
+    clocks: tuple[Clock, ...] = ()
+    """By how much the clock of each process was off the scheduler's, and how exactly that is known."""
+    missing: tuple[str, ...] = ()
+    """What could not be brought home, and why."""
+
+    def __init__(self, client: Any, folder: str | None, shared: bool, options: dict[str, Any]) -> None:
+        self._client, self._folder, self._options = client, folder, options
+        self._shared = folder if shared else None
+        self._id = uuid.uuid4().hex[:12]
+        self._name = f"memkit-dask-{self._id}"
+
+    def __str__(self) -> str:
+        return self._cluster.text if hasattr(self, "_cluster") else f"<memkit_dask.Run {self._id}: not ended>"
+
+    def __enter__(self) -> Run:
+        if getattr(self._client, "asynchronous", False):
+            raise memkit.UsageError("the client is asynchronous: write async with memkit_dask.record(client)")
+        _at_once(self.__aenter__())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _at_once(self.__aexit__(*error))
+
+    async def __aenter__(self) -> Run:
+        self._place = folder_of(self._id, self._folder) if self._folder else tempfile.mkdtemp(prefix="memkit-dask-")
+        self._files = ProcessFiles.join(self._id, self._place, self._options)
+        try:
+            await _done(self._client.register_plugin(SchedulerKeeper(self._id, self._shared, self._options)))
+            clock = await _done(self._client.sync(measured_clock, self._client.scheduler))
+            self._files.write("client", clock)
+            await _done(self._client.register_plugin(NannyWatch(self._id, self._shared)))
+            _check(await _done(self._client.register_plugin(WorkerRecorder(self._id, self._shared, self._options))))
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        missing = await self._end()
+        self._cluster = cluster = Cluster.read(self._place, self._id)
+        self.missing = (*missing, *cluster.missing)
+        self.recording, self.workers, self.prefixes = cluster.recording, cluster.workers, cluster.prefixes
+        self.words, self.clocks = cluster.words, cluster.clocks
+        if self._folder is None:
+            shutil.rmtree(self._place, ignore_errors=True)
+
+    async def _end(self) -> list[str]:
+        """Stop recording everywhere, and have all files here; returns what is missing."""
+        client, missing = self._client, []
+        for what, ended in (
+            ("workers", lambda: client.unregister_worker_plugin(self._name)),
+            ("nannies", lambda: client.unregister_worker_plugin(self._name, nanny=True)),
+            ("the scheduler", self._fetch),
+            ("the scheduler", lambda: client.unregister_scheduler_plugin(self._name)),
+            ("this machine", self._take),
+            ("workers", lambda: client.run(_forget, self._id)),
+            ("nannies", lambda: client.run(_forget, self._id, nanny=True)),
+        ):
+            try:
+                await _done(ended())
+            except (OSError, ValueError, RuntimeError, AttributeError) as error:  # the cluster is gone
+                missing.append(f"{what}: {error}")
+        return missing
+
+    def _take(self) -> None:
+        """Have here what is on this machine and was not sent: a nanny that starts a worker just now is told nothing."""
+        self._files.end()
+        for kind in ("", "-kept") if self._shared is None else ():
+            folder = folder_of(self._id, None, kind)
+            for name in os.listdir(folder):
+                here = os.path.join(self._place, name)
+                if not os.path.exists(here) or os.path.getsize(here) < os.path.getsize(os.path.join(folder, name)):
+                    shutil.copy(os.path.join(folder, name), here)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def _fetch(self) -> None:
+        """Bring here what the scheduler has, in pieces."""
+        client, call = self._client, self._client.scheduler
+        sizes = await _done(client.sync(call.memkit_dask_end, run=self._id))
+        for name in sizes:
+            here = os.path.join(self._place, name)
+            with open(here, "ab") as file:
+                while data := await _done(client.sync(call.memkit_dask_fetch, run=self._id, name=name, offset=file.tell())):
+                    file.write(data)
+        await _done(client.sync(call.memkit_dask_forget, run=self._id))
+
+
+def _forget(run: str) -> None:
+    """Delete what a machine has of a run."""
+    shutil.rmtree(folder_of(run, None), ignore_errors=True)
+
+
+def _check(answers: Any) -> None:
+    """Raise what a worker raised as it was asked to record."""
+    for address, answer in (answers or {}).items():
+        if isinstance(answer, dict) and answer.get("status") == "error":
+            raise memkit.MemkitError(f"the worker at {address} cannot be recorded: {answer.get('exception')!r}")
+
+
+async def _done(result: Any) -> Any:
+    """What an asynchronous client is awaited for, and another has returned."""
+    return await result if inspect.isawaitable(result) else result
+
+
+def _at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run to its end a coroutine that awaits nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as ended:
+        return ended.value
+    raise RuntimeError("the client of Dask did not wait")

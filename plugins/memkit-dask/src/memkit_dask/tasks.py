@@ -1,0 +1,54 @@
+"""A task of Dask as a span."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from dask.utils import key_split
+
+import memkit
+from memkit_dask.running import RunningTasks
+
+
+class SpannedTask:
+    """A task that is a span while it runs, labelled by the prefix of its key. To Dask it is the task."""
+
+    __slots__ = ("_key", "_running", "_task", "_worker")
+
+    def __init__(self, task: Any, key: object, worker: str, running: RunningTasks) -> None:
+        self._task, self._key, self._worker, self._running = task, key, worker, running
+
+    def __call__(self, values: Any = ()) -> Any:
+        if self._task.is_coro:
+            return self._awaited(values)
+        with self._span():
+            return self._task(values)
+
+    async def _awaited(self, values: Any) -> Any:
+        with self._span():
+            return await self._task(values)
+
+    @contextmanager
+    def _span(self) -> Iterator[None]:
+        key = str(self._key)
+        slot = self._running.begin(self._worker, key)
+        try:
+            with memkit.span(key_split(self._key), key=key, worker=self._worker):
+                yield
+        finally:
+            self._running.end(slot)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._task, name)
+
+    def __repr__(self) -> str:
+        return repr(self._task)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _itself, (self._task,)  # to a process of a pool, which is not recorded
+
+
+def _itself(task: Any) -> Any:
+    return task
