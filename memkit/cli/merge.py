@@ -17,6 +17,7 @@ from memkit.cli.printing import say
 from memkit.cli.report_options import check_outputs
 from memkit.model.calls import Function
 from memkit.model.lines import Line, added_up
+from memkit.model.machines import Machines, machine_of
 from memkit.model.merging import merge
 from memkit.model.recording import Recording
 from memkit.report.document import document
@@ -43,8 +44,6 @@ _MOST_OF_ALL = 40_000
 """Lines that are kept: from twice as many on those that did least go."""
 _MANY, _MOST_PROCESSES = 40, 4
 """From how many files on they are read by several processes, and by how many."""
-_APART = 1 << 22
-"""Added to the PIDs of another machine, if they were given out on one before; no PID of Linux is as large."""
 
 
 def add_options(parser: Parser) -> None:
@@ -76,7 +75,7 @@ def command(name: str, words: list[str]) -> int:
 
 
 def _sentence(found: Recording, count: int, path: str) -> str:
-    hosts = len({_host(process.command) for process in found.processes})
+    hosts = len({machine_of(process.command) for process in found.processes})
     where = f" on {hosts} machines" if hosts > 1 else ""
     highest = max((sample.peak for sample in (*found.samples, *found.others)), default=0)
     joined = f"{count:,} recordings of {len(found.processes):,} processes{where}"
@@ -89,7 +88,7 @@ def merged(files: Sequence[str], complain: Callable[[str], object]) -> Recording
     """
     kept: list[Recording] = []
     lines: tuple[Line, ...] = ()
-    numbers = _Numbers()
+    machines = Machines()
     texts: dict[str, str] = {}
     functions: dict[Function, Function] = {}
     for read in _each(files):
@@ -100,10 +99,10 @@ def merged(files: Sequence[str], complain: Callable[[str], object]) -> Recording
         lines = _most(added_up((*lines, *shared)))
         calls = tuple(call._replace(function=functions.setdefault(call.function, call.function)) for call in read.calls)
         sources = tuple((name, texts.setdefault(text, text)) for name, text in read.sources)
-        kept.append(numbers.apart(replace(read, lines=(), calls=calls, sources=sources)))
+        kept.append(machines.apart(replace(read, lines=(), calls=calls, sources=sources)))
     if not kept:
         raise FormatError("none of these files is a recording that can be read")
-    return replace(merge(numbers.named(kept)), lines=lines, source=None)
+    return replace(merge(machines.named(kept)), lines=lines, source=None)
 
 
 def _each(files: Sequence[str]) -> Iterator[Recording | str]:
@@ -172,65 +171,3 @@ def _most(lines: tuple[Line, ...]) -> tuple[Line, ...]:
         return lines
     weighed = sorted(lines, key=lambda line: max(abs(line.growth), line.rise or 0), reverse=True)
     return added_up(weighed[:_MOST_OF_ALL])
-
-
-# -- numbers of processes ----------------------------------------------------------------------------------------------
-
-
-class _Numbers:
-    """Which PIDs were given out on which machine: two machines give out the same."""
-
-    def __init__(self) -> None:
-        self._offsets: dict[str | None, int] = {}
-        self._taken: dict[int, str | None] = {}
-
-    def apart(self, recording: Recording) -> Recording:
-        """A recording whose PIDs no process of another machine has."""
-        host = recording.about.host
-        if host not in self._offsets:
-            pids = {process.pid for process in recording.processes}
-            alike = any(self._taken.get(pid, host) != host for pid in pids)
-            self._offsets[host] = (1 + sum(map(bool, self._offsets.values()))) * _APART if alike else 0
-        by = self._offsets[host]
-        if not by and any(self._taken.get(process.pid, host) != host for process in recording.processes):
-            by = self._offsets[host] = (1 + sum(map(bool, self._offsets.values()))) * _APART
-        for process in recording.processes:
-            self._taken.setdefault(process.pid + by, host)
-        return _renumbered(recording, by) if by else recording
-
-    def named(self, recordings: list[Recording]) -> list[Recording]:
-        """The recordings, whose processes say on which machine they were where there are several."""
-        if len(self._offsets) < 2:
-            return recordings
-        return [
-            replace(
-                each,
-                processes=tuple(
-                    process._replace(command=f"{process.command}{_ON}{each.about.host or '?'}") for process in each.processes
-                ),
-            )
-            for each in recordings
-        ]
-
-
-_ON = " on machine "
-
-
-def _host(command: str) -> str:
-    return command.rpartition(_ON)[2] if _ON in command else ""
-
-
-def _renumbered(recording: Recording, by: int) -> Recording:
-    parent = recording.about.parent
-    return replace(
-        recording,
-        about=recording.about._replace(pid=recording.about.pid + by, parent=None if parent is None else parent + by),
-        samples=tuple(sample._replace(pid=sample.pid + by) for sample in recording.samples),
-        others=tuple(sample._replace(pid=sample.pid + by) for sample in recording.others),
-        processes=tuple(
-            process._replace(pid=process.pid + by, parent=None if process.parent is None else process.parent + by)
-            for process in recording.processes
-        ),
-        calls=tuple(call if call.process is None else call._replace(process=call.process + by) for call in recording.calls),
-        balances=tuple(balance._replace(pid=balance.pid + by) for balance in recording.balances),
-    )

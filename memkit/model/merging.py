@@ -16,6 +16,7 @@ from memkit.model.ending import Ending
 from memkit.model.handed_out import hang
 from memkit.model.heap import SpanHeap, together
 from memkit.model.lines import added_up
+from memkit.model.machines import Machines
 from memkit.model.overhead import Cost, Tracing
 from memkit.model.recording import Process, Recording, Sample, Span
 from memkit.model.thread_names import of_kind
@@ -33,8 +34,9 @@ def merge(recordings: Iterable[Recording]) -> Recording:
     The processes of all of them are its ``processes``; what that first one sampled are its ``samples``, and what the
     others did are its ``others``. Lines add up over all processes, as they do over threads: hits, time, growth and rises are
     sums, ``peak`` and ``rise`` are the highest of any process. Trees of calls stand side by side. There are no totals: of
-    processes that were recorded each for itself, nobody knows what they shared. On one machine times are told by its
-    monotonic clock, else by the time of day. Raises ``UsageError`` where there is nothing to merge.
+    processes that were recorded each for itself, nobody knows what they shared. To a PID that was given out on an earlier
+    machine, too, a multiple of 4,194,304 is added. On one machine times are told by its monotonic clock, else by the time of
+    day. Raises ``UsageError`` where there is nothing to merge.
     """
     if isinstance(recordings, (str, bytes, Recording)) or not isinstance(recordings, Iterable):
         given = "one" if isinstance(recordings, Recording) else repr(recordings)
@@ -45,6 +47,8 @@ def merge(recordings: Iterable[Recording]) -> Recording:
             raise UsageError(f"merge() takes recordings, and {each!r} is none: read it with memkit.read(path)")
     if not recordings:
         raise UsageError("merge() was given no recordings: give it at least one")
+    machines = Machines()
+    recordings = [machines.apart(each) for each in recordings]
     begun = min(recordings, key=lambda each: each.about.began)
     first, *rest = sorted(recordings, key=lambda each: (_later(begun, each), each.about.began))
     return joined(replace(first, totals=(), summed=None, summed_reason=None) if rest else first, rest)

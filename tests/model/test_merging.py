@@ -123,10 +123,11 @@ def test_a_process_that_outlived_the_first_may_have_told_of_its_end(own, told):
     assert joined(main, [part]).processes[1].ending.kind == told
 
 
-def test_processes_of_two_machines_are_two_even_with_one_number():
-    one, two = (recording(7, 100.0 + late, host=host, samples=(Sample(0, 7, 1, 1),)) for late, host in enumerate("ab"))
-    merged = memkit.merge([one, two])
-    assert [process.pid for process in merged.processes] == [7, 7] and len(merged.others) == 1
+def test_processes_of_machines_are_apart_even_with_one_number():
+    hosts = [recording(7, 100.0 + late, host=host, samples=(Sample(0, 7, 1 + late, 9),)) for late, host in enumerate("abc")]
+    merged = memkit.merge(hosts)
+    assert [process.pid for process in merged.processes] == [7, 7 + (1 << 22), 7 + (2 << 22)]
+    assert [lane[0].memory for _, lane in merged.lanes] == [1, 2, 3]
 
 
 def test_recordings_that_were_made_apart_have_no_total():

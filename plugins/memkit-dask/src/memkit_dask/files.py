@@ -82,12 +82,19 @@ class ProcessFiles:
         if found is None:
             found = cls._all[run] = cls(run, folder_of(run, folder))
         found._users += 1
-        if options is not None and found._recorder is None:
-            recorder = memkit.record(os.path.join(found.folder, found.stem + RECORDING), **options)
-            recorder.start()
-            found._recorder = recorder
-            found.tasks = RunningTasks(os.path.join(found.folder, found.stem + TASKS))
+        try:
+            if options is not None and found._recorder is None:
+                found._record(options)
+        except BaseException:
+            found.leave()
+            raise
         return found
+
+    def _record(self, options: dict[str, Any]) -> None:
+        recorder = memkit.record(os.path.join(self.folder, self.stem + RECORDING), **options)
+        recorder.start()
+        self._recorder = recorder
+        self.tasks = RunningTasks(os.path.join(self.folder, self.stem + TASKS))
 
     @property
     def names(self) -> list[str]:

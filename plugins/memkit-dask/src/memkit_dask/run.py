@@ -85,16 +85,29 @@ class Run:
         _at_once(self.__aexit__(*error))
 
     async def __aenter__(self) -> Run:
+        client = self._client
+        if getattr(client, "status", None) != "running":
+            raise memkit.UsageError(
+                f"the client is {getattr(client, 'status', 'none')}: record() needs one that is connected"
+            )
         self._place = folder_of(self._id, self._folder) if self._folder else tempfile.mkdtemp(prefix="memkit-dask-")
-        self._files = ProcessFiles.join(self._id, self._place, self._options)
         try:
-            await _done(self._client.register_plugin(SchedulerKeeper(self._id, self._shared, self._options)))
-            clock = await _done(self._client.sync(measured_clock, self._client.scheduler))
-            self._files.write("client", clock)
-            await _done(self._client.register_plugin(NannyWatch(self._id, self._shared)))
-            _check(await _done(self._client.register_plugin(WorkerRecorder(self._id, self._shared, self._options))))
+            self._files = ProcessFiles.join(self._id, self._place, self._options)
         except BaseException:
+            self._clear()
+            raise
+        try:
+            await _done(client.register_plugin(SchedulerKeeper(self._id, self._shared, self._options)))
+            clock = await _done(client.sync(measured_clock, client.scheduler))
+            self._files.write("client", clock)
+            await _done(client.register_plugin(NannyWatch(self._id, self._shared)))
+            await _done(client.register_plugin(WorkerRecorder(self._id, self._shared, self._options)))
+        except BaseException as error:
             await self._end()
+            self._clear()
+            if isinstance(error, ImportError):
+                told = f"a machine of the cluster cannot load memkit-dask, which all of them need: {error}"
+                raise memkit.MemkitError(told) from error
             raise
         return self
 
@@ -104,26 +117,29 @@ class Run:
         self.missing = (*missing, *cluster.missing)
         self.recording, self.workers, self.prefixes = cluster.recording, cluster.workers, cluster.prefixes
         self.words, self.clocks = cluster.words, cluster.clocks
+        self._clear()
+
+    def _clear(self) -> None:
         if self._folder is None:
             shutil.rmtree(self._place, ignore_errors=True)
 
     async def _end(self) -> list[str]:
-        """Stop recording everywhere, and have all files here; returns what is missing."""
-        client, missing = self._client, []
-        for what, ended in (
-            ("workers", lambda: client.unregister_worker_plugin(self._name)),
-            ("nannies", lambda: client.unregister_worker_plugin(self._name, nanny=True)),
-            ("the scheduler", self._fetch),
-            ("the scheduler", lambda: client.unregister_scheduler_plugin(self._name)),
-            ("this machine", self._take),
-            ("workers", lambda: client.run(_forget, self._id)),
-            ("nannies", lambda: client.run(_forget, self._id, nanny=True)),
+        """Stop recording everywhere, and have all files here; returns what went wrong."""
+        client, wrong = self._client, []
+        for ended in (
+            lambda: client.unregister_worker_plugin(self._name),
+            lambda: client.unregister_worker_plugin(self._name, nanny=True),
+            self._fetch,
+            lambda: client.unregister_scheduler_plugin(self._name),
+            self._take,
+            lambda: client.run(_forget, self._id),
+            lambda: client.run(_forget, self._id, nanny=True),
         ):
             try:
                 await _done(ended())
-            except (OSError, ValueError, RuntimeError, AttributeError) as error:  # the cluster is gone
-                missing.append(f"{what}: {error}")
-        return missing
+            except (OSError, ValueError, RuntimeError, AttributeError) as error:  # the cluster, or a part of it, is gone
+                wrong.append(f"what other machines had may not be here, since the cluster could not be asked: {error}")
+        return wrong[:1]
 
     def _take(self) -> None:
         """Have here what is on this machine and was not sent: a nanny that starts a worker just now is told nothing."""
@@ -151,13 +167,6 @@ class Run:
 def _forget(run: str) -> None:
     """Delete what a machine has of a run."""
     shutil.rmtree(folder_of(run, None), ignore_errors=True)
-
-
-def _check(answers: Any) -> None:
-    """Raise what a worker raised as it was asked to record."""
-    for address, answer in (answers or {}).items():
-        if isinstance(answer, dict) and answer.get("status") == "error":
-            raise memkit.MemkitError(f"the worker at {address} cannot be recorded: {answer.get('exception')!r}")
 
 
 async def _done(result: Any) -> Any:

@@ -40,6 +40,7 @@ class WorkerRecorder(WorkerPlugin):
             self._callbacks.append(PeriodicCallback(self._send, _SEND))
         for callback in self._callbacks:
             callback.start()
+        self._look()
 
     async def teardown(self, worker: Any) -> None:
         """End, and send home the rest."""
