@@ -30,6 +30,7 @@ import memkit
 from memkit_dask.running import RunningTasks
 
 RECORDING, LOG, TASKS = ".memkit", ".log", ".tasks"
+_PAUSE = 50
 PIECE = 1 << 20
 """Bytes of a file that are sent at once."""
 
@@ -72,6 +73,7 @@ class ProcessFiles:
         )
         self._words = _Words(self)
         self._recorder: memkit.Recorder | None = None
+        self._flushed = self._pause = 0.0
         self.tasks: RunningTasks | None = None
         logging.getLogger("distributed").addHandler(self._words)
 
@@ -108,7 +110,15 @@ class ProcessFiles:
     def flush(self) -> None:
         """Have in the file what was recorded so far."""
         if self._recorder is not None and self._recorder.running:
+            began = time.monotonic()
             self._recorder.flush()
+            self._flushed = time.monotonic()
+            self._pause = (self._flushed - began) * _PAUSE
+
+    def flush_if_cheap(self) -> None:
+        """The same, unless the last time was so short ago that it would take more than 1/50 of the time."""
+        if time.monotonic() - self._flushed > self._pause:
+            self.flush()
 
     def leave(self) -> None:
         """End what the last of its users leaves."""

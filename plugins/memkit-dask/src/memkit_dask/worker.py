@@ -57,10 +57,13 @@ class WorkerRecorder(WorkerPlugin):
                 await send(worker.scheduler, self._run, folder, left_behind(folder))
 
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
-        """A task that is about to run shall be a span."""
+        """A task that is about to run shall be a span; after the last for now, what was recorded shall be in the file."""
+        state = self._worker.state
+        if finish in ("memory", "error") and not state.executing and not state.ready:
+            self._files.flush_if_cheap()
         if finish != "executing":
             return
-        task = self._worker.state.tasks.get(key)
+        task = state.tasks.get(key)
         if task is not None and task.run_spec is not None and not isinstance(task.run_spec, SpannedTask):
             assert self._files.tasks is not None
             task.run_spec = SpannedTask(task.run_spec, key, str(self._worker.name), self._files.tasks)
