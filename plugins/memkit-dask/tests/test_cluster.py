@@ -22,7 +22,7 @@ PLANTED = {"small": 24, "middle": 48, "large": 96}
 LIMIT = 512
 CONFIG = {
     "distributed.scheduler.allowed-failures": 0,
-    "distributed.worker.memory.monitor-interval": "20ms",
+    "distributed.worker.memory.monitor-interval": "100ms",
     "distributed.worker.memory.pause": 0.5,
     "distributed.worker.memory.terminate": 0.7,
 }
@@ -44,8 +44,11 @@ def leaves_at_once():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def outgrows(size):
-    memory = touched(size)
+def outgrows(paused_at, killed_at):
+    worker, memory = distributed.get_worker(), touched(paused_at)
+    while worker.status != distributed.Status.paused:
+        threading.Event().wait(0.01)
+    touched(killed_at - paused_at)
     threading.Event().wait(60)  # until the nanny has seen it
     memory.close()
 
@@ -87,7 +90,7 @@ def story(cluster):
         failed = client.submit(fails, key="failing-1")
         assert "as planned" in str(failed.exception())
         killed(client, leaves_at_once)
-        killed(client, outgrows, 400 * MIB)
+        killed(client, outgrows, 260 * MIB, 400 * MIB)
         cluster.made.scale(4)
         client.wait_for_workers(4, timeout=60)
         *_, last = client.scheduler_info(n_workers=-1)["workers"].values()
@@ -119,30 +122,28 @@ def test_spans_carry_the_key_and_the_worker(story):
     assert dict(spans["large-8"].attributes)["worker"] in {"0", "1", "2"}
 
 
-def ended(story, signal):
-    return [worker for worker in story.run.workers if worker.ending.signal == signal]
+def died_with(story, task):
+    return [worker for worker in story.run.workers if any(key.startswith(task) for key in worker.running)]
 
 
 def test_a_worker_that_was_killed_is_there_with_what_it_ran(story):
-    [worker] = ended(story, signal.SIGKILL)
-    assert worker.ending.kind == "killed"
+    [worker] = died_with(story, "leaves_at_once")
+    assert (worker.ending.kind, worker.ending.signal) == ("killed", signal.SIGKILL)
     assert len(worker.running) == 1
-    assert worker.running[0].startswith("leaves_at_once")
     assert worker.ended is not None
 
 
 def test_a_worker_that_its_nanny_killed_says_so_in_dasks_words(story):
-    [worker] = ended(story, signal.SIGTERM)
-    assert f"(pid={worker.pid}) exceeded 70% memory budget" in worker.ending.error
-    assert worker.running[0].startswith("outgrows")
+    [worker] = died_with(story, "outgrows")
+    assert worker.ending.kind == "killed"
+    assert f"(pid={worker.pid})" in worker.ending.error
+    assert any("exceeded 70% memory budget" in word.text for word in story.run.words if word.pid == worker.pid)
     assert worker.peak > 0.7 * LIMIT * MIB, (worker, story.text)
     assert worker.ending.error in story.text
 
 
 def test_what_dask_said_and_did_is_beside_the_curve(story):
-    [worker] = ended(story, signal.SIGTERM)
-    said = [word for word in story.run.words if word.worker == worker.name]
-    assert any("Pausing worker" in word.text for word in said)
+    [worker] = died_with(story, "outgrows")
     paused, killed = story.run.recording.crossings
     assert (paused.limit, killed.limit) == (LIMIT * MIB // 2, int(0.7 * LIMIT * MIB))
     assert paused.name.startswith(f"worker {worker.name} (Worker is at ")

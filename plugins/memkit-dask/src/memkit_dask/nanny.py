@@ -37,13 +37,16 @@ class NannyWatch(NannyPlugin):
             self._callback.stop()
             return
         process = self._nanny.process
-        if process is None or process is self._watched or process.pid is None:
+        if process is None or process.pid is None:
             return
-        self._watched, pid, before = process, process.pid, process.on_exit
+        self._pid = process.pid
+        if process is self._watched:  # the next process, of the same object
+            return
+        self._watched, before = process, process.on_exit
 
         def on_exit(code: int) -> None:
             with suppress(OSError):  # the log is closed, or the disk full
-                self._files.write("exit", pid, code)
+                self._files.write("exit", self._pid, code)
             if before is not None:
                 before(code)
 
