@@ -4,6 +4,7 @@
   const MOST_BANDS = 400;
   const MANY = 10;            // spans of a label from which on there is a table of labels, and only the worst are shown
   const WORST = 24;
+  const MOST_ATTRIBUTES = 4;
 
   function overview() {
     const { recording, view } = memkit;
@@ -62,7 +63,9 @@
         marks.push(memkit.level(limit.level, `${limit.name}, ${showBytes(limit.size)}`, "limit"));
       }
     }
-    for (const size of new Set(recording.crossings.map(each => each.limit))) marks.push(memkit.level(size, "limit that was set", "limit"));
+    const named = new Set(["cgroup", ...recording.limits.map(each => each.name)]);
+    const shared = recording.crossings.filter(each => !together || named.has(each.name));   // others are of one process, and not of all
+    for (const size of new Set(shared.map(each => each.limit))) marks.push(memkit.level(size, "limit that was set", "limit"));
     if (memkit.view.failed) {
       marks.push(memkit.upright(recording.processes[0]?.ended ?? recording.duration, colour("bad")));
       entries.push({ name: `end: ${memkit.view.brief}`, colour: colour("bad") });
@@ -173,12 +176,16 @@
 
   function spanTable(spans) {
     const size = (name, term) => ({ name, term, value: span => span[name], show: span => showBytes(span[name], name === "growth") });
+    const names = [...new Set(spans.flatMap(span => Object.keys(span.attributes ?? {})))].slice(0, MOST_ATTRIBUTES);
+    const attribute = name => ({ name, left: true, value: span => String(span.attributes?.[name] ?? "") });
     return memkit.sortable("Spans", [
       { name: "span", left: true, value: span => span.label },
       { name: "began", value: span => span.start, show: span => showTime(span.start) },
       { name: "took", term: "time", value: span => (span.end === null ? null : span.end - span.start),
         show: span => (span.end === null ? "unfinished" : showTime(span.end - span.start)) },
       size("growth"), size("rise"), size("peak"),
+      ...(spans.some(span => span.overlapped) ? [{ name: "overlapped", left: true, value: span => (span.overlapped ? "yes" : "") }] : []),
+      ...names.map(attribute),
     ], spans, { sort: 4 });
   }
 
@@ -222,6 +229,7 @@
         of("allocated each", "allocated", each, showBytes, "allocated"), of("highest peak", "heap_peak", worst, showBytes, "peak"),
         of("kept each", "kept", each, showBytes), of("most kept", "kept", worst, showBytes),
       ] : []),
+      ...(all.some(sums => sums.overlapped) ? [{ name: "overlapped", value: sums => sums.overlapped, show: sums => sums.overlapped.toLocaleString("en") }] : []),
     ], all, { sort: heap ? 7 : 4 });
   }
 
