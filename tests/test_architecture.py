@@ -14,7 +14,7 @@ FLOORS = """
 base: own_code errors version clocks shadows locks threads descriptors paths units stderr decorators protocols hookspecs
     hook_calls commands entry_points plugins
 native: pending_call threads clock decimal cpython perf_event descriptors listener meter peak journal changes spans_of_label
-native/heap: own line_paths heap_sums span_heap stretches walk statistics
+native/heap: own counted_heap line_paths heap_sums span_heap stretches walk statistics
 native/sampling: own_memory layouts line_table stack_rows stacks mapped limit_counters limit_guard termination sums
     sampler process_events sampled_heap
 native/tracing: noted gate thread_state fault_counts freed credit hook_chain callbacks tracer code_table greenlets lines

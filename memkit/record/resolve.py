@@ -80,10 +80,10 @@ def prepare_heap() -> None:
     Raises ``MeterError`` if another recording counts the heap already, before the file is touched.
     """
     with StandardModules(), engine.compiled("counting of allocations"):
-        from memkit.native.heap import heap_sums, span_heap  # noqa: F401
+        from memkit.native.heap import counted_heap, heap_sums, span_heap  # noqa: F401
         from memkit.tracing import balances  # noqa: F401
 
-    heap_sums.check()
+    counted_heap.check()
 
 
 def calls_for(settings: Settings) -> Targets | bool | None:

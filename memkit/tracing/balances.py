@@ -21,7 +21,7 @@ except ImportError:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from memkit.native.heap.heap_sums import HeapSums
+    from memkit.native.heap.counted_heap import CountedHeap
     from memkit.system.balance_rows import BalancePart
     from memkit.system.engine import Journal
 
@@ -45,7 +45,7 @@ class Balances:
     ``time.monotonic_ns``. ``follows`` is whether another process began it: then that of the end must not take long either.
     """
 
-    def __init__(self, journal: Journal, heap: HeapSums, began: int, follows: bool) -> None:
+    def __init__(self, journal: Journal, heap: CountedHeap, began: int, follows: bool) -> None:
         self._journal, self._heap, self._began, self._follows = journal, heap, began, follows
         self._meter = engine.Meter("rss")
         self._pid = os.getpid()

@@ -17,9 +17,8 @@ from memkit.tracing.tracers import CallTracer, LineTracer
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from memkit.base.protocols import Sampler
-    from memkit.native.heap.heap_sums import HeapSums
+    from memkit.native.heap.counted_heap import CountedHeap
     from memkit.native.heap.span_heap import SpanHeap
-    from memkit.native.sampling.sampled_heap import SampledHeap
     from memkit.system.engine import Journal, Meter
     from memkit.tracing.balances import Balances
     from memkit.tracing.targets import Targets
@@ -76,7 +75,7 @@ class TracingSession:
         self._functions = Functions(journal)
         self._tracers: list[Tracer] = []
         self.lines: LineTracer | None = None
-        self._heap: HeapSums | SampledHeap | SpanHeap | None = None
+        self._heap: CountedHeap | None = None
         self.span_heap: SpanHeap | None = None
         """What counts the heap by spans, if that is so."""
         self._sampled: int | None = None
@@ -90,7 +89,7 @@ class TracingSession:
         assert self._heap is not None
         earlier_sums = self._heap
         earlier_sums.flush(earlier._journal)
-        earlier_sums.write_anew()  # type: ignore[union-attr]  # of samples, which a watch has and no other
+        earlier_sums.write_anew()  # type: ignore[attr-defined]  # of samples, which a watch has and no other
         self._write_what_counts(True, False)
         self._sampler.flush_also(self._writers())
 

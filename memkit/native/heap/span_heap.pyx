@@ -11,13 +11,12 @@ from libc.string cimport memset
 
 import contextvars
 
-from memkit.base.errors import MeterError
-from memkit.native.heap.heap_sums import NO_MEMORY, check
+from memkit.native.heap.counted_heap cimport CountedHeap, counting_t, write_total
+from memkit.native.heap.heap_sums import NO_MEMORY
 from memkit.native.heap.own cimport (
-    SITES, alive, close_heap, counted, forget_heap, heap, heap_sums_t, heap_thread_t, heap_thread, joined,
-    look_for_libraries, mute, open_spans, own_calloc, own_free, span_t, sums_of, unmute,
+    SITES, alive, heap, heap_sums_t, heap_thread_t, heap_thread, joined, open_spans, span_t, sums_of,
 )
-from memkit.native.journal cimport NOTHING, Journal, capsule_of, journal_row, journal_t, writer_t
+from memkit.native.journal cimport NOTHING, journal_row, journal_t
 
 cdef extern from *:
     """
@@ -77,10 +76,8 @@ cdef struct node_t:             # what the journal says, and what is counted now
     int64_t at_peak_written
 
 cdef struct flush_t:
+    counting_t counting
     node_t *nodes
-    int64_t generation
-    int64_t total
-    int64_t peak
 
 
 # -- which span a thread is in ------------------------------------------------------------------------------------------
@@ -154,16 +151,13 @@ cdef void write_outside(journal_t *journal, node_t *node) noexcept nogil:
     journal_row(journal, b"heap", row, 9)
 
 
-cdef int64_t write_heap(void *whose, journal_t *journal, int64_t memory, int64_t most) noexcept nogil:
-    cdef flush_t *flush = <flush_t *>whose
+cdef int64_t write_nodes(counting_t *counting, journal_t *journal, int64_t most) noexcept nogil:
+    cdef flush_t *flush = <flush_t *>counting
     cdef heap_sums_t sums
     cdef node_t *node
     cdef uint32_t site, number
     cdef int64_t changed = 0
     cdef int64_t row[5]
-    if flush.generation != heap.generation:         # another recording has begun
-        return 0
-    look_for_libraries()
     for number in range(NODES):
         flush.nodes[number].at_peak = 0
         memset(&flush.nodes[number].now, 0, sizeof(heap_sums_t))
@@ -184,20 +178,17 @@ cdef int64_t write_heap(void *whose, journal_t *journal, int64_t memory, int64_t
             else:
                 write_node(journal, number, &flush.nodes[number])
     row[0], row[1], row[2], row[3], row[4] = alive(), heap.peak, heap.copies, heap.unbooked, heap.mapped
-    if changed or row[0] != flush.total or row[1] != flush.peak:
-        flush.total, flush.peak = row[0], row[1]
-        journal_row(journal, b"heap_total", row, 5)
+    write_total(counting, journal, changed, row, 5)
     return changed
 
 
-cdef class SpanHeap:
-    """Counts what spans allocate and free in this process, from ``start`` to ``stop``.
+cdef class SpanHeap(CountedHeap):
+    """Counts by spans.
 
     ``named`` is called with the number of each label below others when it is first met, the number of the one that it is
-    below or None, and the label. Raises ``MeterError`` where another recording counts already.
+    below or None, and the label.
     """
 
-    cdef writer_t sums_writer
     cdef flush_t state
     cdef object named
     cdef dict nodes             # (number of a label, label below it) -> number
@@ -210,38 +201,17 @@ cdef class SpanHeap:
     cdef uint32_t sites
 
     def __cinit__(self, named):
-        check()
         self.named, self.nodes, self.free, self.inside, self.late = named, {}, {}, {}, {}
         self.labels, self.around = {}, {}
         self.takers = []
         self.sites = 1
-        self.state.nodes = <node_t *>own_calloc(NODES, sizeof(node_t))
-        if self.state.nodes == NULL:
-            raise MeterError(NO_MEMORY)
-        self.sums_writer.write, self.sums_writer.whose = write_heap, &self.state
+        self.state.nodes = <node_t *>self.prepare(&self.state.counting, NODES * sizeof(node_t), NO_MEMORY)
+        self.state.counting.write = write_nodes
 
-    @property
-    def counted(self):
-        """Whose allocators are counted, once it has started: as ``HeapSums.counted``."""
-        return counted().decode()
-
-    def start(self):
-        """Count from now on; of this thread from ``begin`` on."""
-        mute()
+    cdef int open(self) noexcept:
         store(&everywhere, 0)
         heap.find_span = find_span
-        if open_spans():
-            unmute()
-            raise MeterError(NO_MEMORY)
-        self.state.generation = heap.generation
-
-    def begin(self):
-        """What this thread allocates is the program's from now on, and no longer memkit's."""
-        unmute()
-
-    def pause(self):
-        """What this thread allocates is memkit's from now on, until ``begin``."""
-        mute()
+        return open_spans()
 
     def enter(self, str label, bint takes_all=False):
         """A span begins in this context: its number, and that of the one around it. To be called while paused.
@@ -252,7 +222,7 @@ cdef class SpanHeap:
         cdef uint32_t parent = site_in(outer), site
         cdef bint below = is_open(outer)
         cdef uint64_t number = 0
-        if self.state.generation == heap.generation:
+        if self.counting.generation == heap.generation:
             node = self.node_below(heap.spans[parent].node, label)
             site = self.site_for(node, outer if below else 0)
             if site:
@@ -273,7 +243,7 @@ cdef class SpanHeap:
         if number_in(innermost) == number:
             variable.set(outer)
             heap_thread().context_version = UINT64_MAX
-        if self.state.generation != heap.generation or not is_open(number):
+        if self.counting.generation != heap.generation or not is_open(number):
             return None
         if number in self.takers:
             self.takers.remove(number)
@@ -356,30 +326,6 @@ cdef class SpanHeap:
                 found -= span.alive             # with what is inside it
                 sure -= span.sure
         return found, sure
-
-    def stop(self):
-        """Count no more. The sums are kept."""
-        if self.state.generation == heap.generation:
-            close_heap()
-
-    def forget(self):
-        """Count no more, and give back the memory that tells blocks apart. The sums are kept."""
-        if self.state.generation == heap.generation:
-            close_heap()
-            forget_heap()
-
-    def writer(self):
-        """A capsule for ``Sampler.flush_also``, with a reference to this object."""
-        return capsule_of(&self.sums_writer, self)
-
-    def flush(self, Journal journal):
-        """Write the totals that have changed."""
-        with nogil:
-            write_heap(&self.state, &journal.journal, -1, -1)
-
-    def __dealloc__(self):
-        self.forget()
-        own_free(self.state.nodes)
 
 
 cdef void begin_in(uint32_t site, uint32_t parent) noexcept nogil:

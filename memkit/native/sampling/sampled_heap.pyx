@@ -6,13 +6,12 @@ from libc.stdio cimport snprintf
 from libc.string cimport memcmp, memcpy, memset, strlen
 
 from memkit.base.errors import MeterError
-from memkit.native.changes cimport changes_t, choose, is_chosen, is_little, size_of_change
+from memkit.native.heap.counted_heap cimport CountedHeap, counting_t, write_sites, write_total, written_t
 from memkit.native.heap.own cimport (
-    ALL_STACKS, MORE_FUNCTIONS, MORE_STACKS, MOST_FUNCTIONS, NO_STACK, STACKS, close_heap, counted, forget_heap,
-    function_text, give_room_back, heap, heap_stack_t, look_for_libraries, mute, open_sampled, own_room, sampling_t,
-    stack_at, unmute,
+    ALL_STACKS, MORE_FUNCTIONS, MORE_STACKS, MOST_FUNCTIONS, NO_STACK, STACKS, function_text, heap, heap_stack_t,
+    open_sampled, sampling_t, stack_at,
 )
-from memkit.native.journal cimport NOTHING, Journal, capsule_of, journal_row, journal_t, journal_text, writer_t
+from memkit.native.journal cimport NOTHING, journal_row, journal_t, journal_text
 from memkit.native.sampling.layouts cimport find_layout, layout_t, read_code, read_frame, read_string
 from memkit.native.sampling.stack_rows cimport LONGEST, put_text, stack_row_t
 
@@ -129,20 +128,12 @@ cdef size_t describe(const void *code, const char **into) noexcept nogil:
 # -- rows --------------------------------------------------------------------------------------------------------------
 
 
-cdef struct written_t:          # what the journal says of a path
-    int64_t allocated
-    int64_t freed
-    int64_t at_peak
-
 cdef struct flush_t:
-    written_t *written
-    int64_t generation
+    counting_t counting
     uint32_t stacks             # how many the journal knows
     uint32_t functions
     bint has_more_functions     # whether it knows what stands for further ones
     bint has_more_stacks
-    int64_t total               # alive, as in the journal
-    int64_t peak
 
 
 cdef inline int64_t error_of(double variance) noexcept nogil:
@@ -199,21 +190,15 @@ cdef void write_stacks(flush_t *flush, journal_t *journal) noexcept nogil:
     flush.stacks = count
 
 
-cdef inline int change_of(flush_t *flush, uint32_t number, heap_stack_t *stack, bint whole) noexcept nogil:
-    """The size of the change since it was written; 0: there is none, or it is little and not the ``whole`` is written."""
-    cdef written_t *written = &flush.written[number]
-    cdef int64_t allocated = llround(stack.allocated.bytes) - written.allocated
-    cdef int64_t freed = llround(stack.freed.bytes) - written.freed
-    cdef int64_t at_peak = llround(stack.at_peak) - written.at_peak
-    if allocated == 0 and freed == 0 and at_peak == 0:
-        return 0
-    if not whole and is_little(allocated, freed) and is_little(at_peak, 0):
-        return 0
-    return size_of_change(allocated - freed, at_peak, allocated)
+cdef void read_stack(uint32_t number, written_t *now) noexcept nogil:
+    cdef heap_stack_t stack = stack_at(number)
+    now.allocated, now.freed = llround(stack.allocated.bytes), llround(stack.freed.bytes)
+    now.at_peak = llround(stack.at_peak)
 
 
-cdef void write_stack(flush_t *flush, journal_t *journal, uint32_t number, heap_stack_t *stack) noexcept nogil:
-    cdef written_t *written = &flush.written[number]
+cdef void write_stack(counting_t *counting, journal_t *journal, uint32_t number) noexcept nogil:
+    cdef written_t *written = &counting.written[number]
+    cdef heap_stack_t stack = stack_at(number)
     cdef int64_t row[9]
     written.allocated, written.freed = llround(stack.allocated.bytes), llround(stack.freed.bytes)
     written.at_peak = llround(stack.at_peak)
@@ -229,48 +214,26 @@ cdef void write_stack(flush_t *flush, journal_t *journal, uint32_t number, heap_
     journal_row(journal, b"heap_errors", row, 8)
 
 
-cdef int64_t write_samples(void *whose, journal_t *journal, int64_t memory, int64_t most) noexcept nogil:
-    cdef flush_t *flush = <flush_t *>whose
-    cdef changes_t changes
-    cdef heap_stack_t stack
-    cdef int64_t changed = 0
+cdef int64_t write_samples(counting_t *counting, journal_t *journal, int64_t most) noexcept nogil:
+    cdef flush_t *flush = <flush_t *>counting
+    cdef int64_t changed
     cdef int64_t row[7]
-    cdef int size, writing
-    cdef uint32_t number, count
-    if flush.generation != heap.generation:         # another recording has begun
-        return 0
-    look_for_libraries()
     write_stacks(flush, journal)
-    count = flush.stacks
-    memset(&changes, 0, sizeof(changes))
-    for writing in range(2):                        # first they are counted
-        for number in range(count):
-            stack = stack_at(number)
-            size = change_of(flush, number, &stack, most < 0)
-            if size and not writing:
-                changed += 1
-                changes.counts[size] += 1
-            elif size and is_chosen(&changes, size):
-                write_stack(flush, journal, number, &stack)
-        choose(&changes, changed if most < 0 else most)
+    changed = write_sites(counting, journal, flush.stacks, most, read_stack, write_stack)
     row[0], row[1], row[2] = llround(heap.sampled.bytes), heap.peak, heap.copies
     row[3], row[4] = heap.unbooked, heap.mapped
     row[5], row[6] = error_of(heap.sampled.bytes_variance), error_of(heap.peak_variance)
-    if changed or row[0] != flush.total or row[1] != flush.peak:
-        flush.total, flush.peak = row[0], row[1]
-        journal_row(journal, b"heap_total", row, 7)
+    write_total(counting, journal, changed, row, 7)
     return changed
 
 
-cdef class SampledHeap:
-    """Samples what allocators give and take in this process, from ``start`` to ``stop``, one byte in ``distance``.
+cdef class SampledHeap(CountedHeap):
+    """Counts samples, one byte in ``distance``.
 
-    Used as ``HeapSums`` is. ``seed`` is that of all random numbers. ``own_folder`` is how the files of memkit begin, as JSON
-    without its last quote: their functions are left out of stacks. Raises ``MeterError`` where another recording counts
-    already, or where it is not known how this Python keeps its frames.
+    ``seed`` is that of all random numbers. ``own_folder`` is how the files of memkit begin, as JSON without its last quote:
+    their functions are left out of stacks. Raises ``MeterError`` where it is not known how this Python keeps its frames.
     """
 
-    cdef writer_t samples_writer
     cdef flush_t state
     cdef sampling_t sampling
 
@@ -278,63 +241,26 @@ cdef class SampledHeap:
         global folder_length
         if unknown != NULL:
             raise MeterError(f"heap cannot be sampled: {(<bytes>unknown).decode()}")
-        if heap.on:
-            raise MeterError("heap is being recorded already, by memkit-run or this program: one recording can count it")
         self.sampling.distance, self.sampling.seed = distance, seed
         self.sampling.walk, self.sampling.mark, self.sampling.describe = walk, mark, describe
         if 0 < len(own_folder) < LONGEST_FOLDER:
             memcpy(folder, <const char *>own_folder, len(own_folder))
             folder_length = len(own_folder)
-        self.state.written = <written_t *>own_room(STACKS * sizeof(written_t))
-        if self.state.written == NULL:
-            raise MeterError(NO_MEMORY)
-        self.samples_writer.write, self.samples_writer.whose = write_samples, &self.state
+        self.state.counting.written = <written_t *>self.prepare(
+            &self.state.counting, STACKS * sizeof(written_t), NO_MEMORY
+        )
+        self.state.counting.write = write_samples
 
-    @property
-    def counted(self):
-        """Whose allocators are counted, once it has started: "python", "python, c" where a library was preloaded for it, or
-        "python, c patched" where what is loaded was led to hooks of the C library's instead."""
-        return counted().decode()
-
-    def start(self):
-        """Sample from now on; this thread from ``begin`` on."""
-        mute()
-        if open_sampled(self.sampling):
-            unmute()
-            raise MeterError(NO_MEMORY)
-        self.state.generation = heap.generation
+    cdef int open(self) noexcept:
+        return open_sampled(self.sampling)
 
     def write_anew(self):
         """Write all definitions and sums at the next flush, into another journal; none may be under way."""
-        cdef written_t *written = self.state.written
-        cdef int64_t generation = self.state.generation
-        memset(written, 0, STACKS * sizeof(written_t))
+        cdef counting_t counting = self.state.counting
+        memset(counting.written, 0, STACKS * sizeof(written_t))
+        counting.total = counting.peak = 0
         memset(&self.state, 0, sizeof(flush_t))
-        self.state.written, self.state.generation = written, generation
-
-    def begin(self):
-        """What this thread allocates is the program's from now on, and no longer memkit's."""
-        unmute()
-
-    def stop(self):
-        """Sample no more; the sums are kept until another begins."""
-        if self.state.generation == heap.generation:
-            close_heap()
-
-    def forget(self):
-        """Sample no more, and give back the memory that tells blocks apart. The sums are kept."""
-        if self.state.generation == heap.generation:
-            close_heap()
-            forget_heap()
-
-    def writer(self):
-        """A capsule for ``Sampler.flush_also``, with a reference to this object."""
-        return capsule_of(&self.samples_writer, self)
-
-    def flush(self, Journal journal):
-        """Write the totals that have changed."""
-        with nogil:
-            write_samples(&self.state, &journal.journal, -1, -1)
+        self.state.counting = counting
 
     def estimates(self):
         """For tests: by the text of the function that allocated itself, pairs of an estimate and its variance.
@@ -357,7 +283,3 @@ cdef class SampledHeap:
             before = sums.get(name, ((0, 0),) * 3)
             sums[name] = tuple((one[0] + other[0], one[1] + other[1]) for one, other in zip(before, pairs))
         return sums
-
-    def __dealloc__(self):
-        self.forget()
-        give_room_back(self.state.written, STACKS * sizeof(written_t))
