@@ -13,6 +13,7 @@ from memkit.base.units import SECOND
 from memkit.model import file_format
 from memkit.model.row_values import SHAPES, check
 from memkit.model.span_sums import LabelSums
+from memkit.system import engine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,11 +41,22 @@ def last_minutes(
         raise FormatError("none of the files of the watch has a first row: nothing can be read from them")
     since = until - last
     following = [about["clock"] for _, about in known[1:]]
-    kept = [each for each, end in zip(known, [*following, until + 1]) if end > since]
-    for place, (path, about) in enumerate(kept):
+    kept = [
+        (path, about, end <= since)
+        for (path, about), end in zip(known, [*following, until + 1])
+        if end > since or _has_spans(path, about, since)
+    ]
+    for place, (path, about, only_spans) in enumerate(kept):
         if place or follows:
             into.write(file_format.segment(about["pid"]))
-        _Copy(about, max(0, since - about["clock"]), into).rows_of(path)
+        copy = _Copy(about, max(0, since - about["clock"]), into)
+        if only_spans:
+            copy.spans_of(path)
+            continue
+        earlier = known.index((path, about)) - 1
+        if copy.is_later and earlier >= 0:
+            copy.begin_as(_last(known[earlier][0], b"sample")[1])
+        copy.rows_of(path)
     if alive:
         into.write(file_format.row("end", until - max(kept[-1][1]["clock"], since), "detached"))
 
@@ -65,15 +77,25 @@ def origin_of(path: str) -> dict[str, Any] | None:
 
 def latest(path: str, about: dict[str, Any]) -> int:
     """When the last row was written that has a time, on the monotonic clock."""
+    return int(about["clock"]) + _last(path, b"sample", b"end")[0]
+
+
+def _has_spans(path: str, about: dict[str, Any], since: int) -> bool:
+    """Whether a file that another follows may have spans that were open since a moment: they end in it, however late."""
+    return engine.is_written(path) or int(about["clock"]) + _last(path, b"span_end", b"end")[0] > since
+
+
+def _last(path: str, *tags: bytes) -> tuple[int, bytes]:
+    """The time of the last row of a kind near the end of a file, and that row; 0 and none where there is none."""
     with open(path, "rb") as file:
         file.seek(max(0, os.path.getsize(path) - _BLOCK))
         rows = file.read().split(b"\n")
     for row in reversed(rows):
-        tag, _, rest = row.partition(b",")
-        time = rest.partition(b",")[0].rstrip(b"]")
-        if tag[2:-1] in (b"sample", b"end") and time.isdigit():
-            return int(about["clock"]) + int(time)
-    return int(about["clock"])
+        values = row.rstrip(b"]").split(b",")
+        place = 2 if values[0] == b'["span_end"' else 1  # it begins with a number
+        if values[0][2:-1] in tags and len(values) > place and values[place].isdigit() and _is_sound(row):
+            return int(values[place]), row
+    return 0, b""
 
 
 class _Copy:
@@ -112,11 +134,33 @@ class _Copy:
             left = sums.since(before[sums.label]) if sums.label in before else sums
             self._into.write(file_format.row("span_sums", *left.as_row()))
 
+    def spans_of(self, path: str) -> None:
+        """Copy spans that were open in these minutes, of a file that was followed by another before."""
+        for row in _rows(path):
+            tag = row[2:].partition(b'"')[0]
+            if tag == b"span":
+                self._span(row)
+            elif tag == b"span_end":
+                self._span_end(row)
+        for row in self._spans.values():
+            self._span(row, even_before=True)
+
     def _begin(self) -> None:
         if self._before:
             self._into.write(self._before + b"\n")
             self._before = b""
         self._begun = True
+
+    @property
+    def is_later(self) -> bool:
+        """Whether the minutes begin later than the file does."""
+        return self._shift > 0
+
+    def begin_as(self, sample: bytes) -> None:
+        """The minutes begin as of a sample, the last one before: its peak may have been reached earlier still."""
+        if sample:
+            head, _, rest = sample.split(b",", 2)
+            self._before = b"%s,0,%s]" % (head, rest.rstrip(b"]").partition(b",")[0])
 
     def _sample(self, row: bytes) -> None:
         head, time, rest = row.split(b",", 2)
@@ -124,8 +168,8 @@ class _Copy:
         if late >= 0:
             self._begin()
             self._into.write(b"%s,%d,%s\n" % (head, late, rest))
-        else:  # its peak may have been reached before
-            self._before = b"%s,0,%s]" % (head, rest.rstrip(b"]").partition(b",")[0])
+        else:
+            self.begin_as(row)
 
     def _timed(self, row: bytes) -> None:
         head, time, *rest = row[:-1].split(b",", 2)

@@ -127,7 +127,7 @@ class WatchFolder:
         for each in found:
             if each.path == current or (total <= room and now - each.changed <= self.keep.age / SECOND):
                 continue
-            if each.pid == os.getpid() or not _is_written(each.path):
+            if each.pid == os.getpid() or not engine.is_written(each.path):
                 try:
                     os.unlink(each.path)
                 except OSError:  # another process was faster, or it is not ours
@@ -160,15 +160,3 @@ def files_in(folder: str) -> list[Found]:
             continue
         found.append(Found(status.st_mtime, status.st_size, path, int(match[1])))
     return sorted(found)
-
-
-def _is_written(path: str) -> bool:
-    """Whether another process has the file locked, as each does that writes into it."""
-    try:
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    except OSError:
-        return False
-    try:
-        return not engine.lock(fd, True)
-    finally:
-        os.close(fd)

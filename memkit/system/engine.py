@@ -32,6 +32,7 @@ __all__ = [
     "compiled",
     "content",
     "is_meter",
+    "is_written",
     "kept_meter",
     "lock",
     "meter_named",
@@ -103,6 +104,18 @@ if not TYPE_CHECKING and NAME == "portable":  # for type checkers the names are 
     from memkit.base.descriptors import content
     from memkit.base.locks import lock
     from memkit.system.portable import METERS, Journal, Meter, PendingCall, Sampler, Scope, allow_reset, peak_rss, peaks
+
+
+def is_written(path: str) -> bool:
+    """Whether somebody has a recording's file locked, as each process does that writes into it, this one too."""
+    try:
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return False
+    try:
+        return not lock(fd, True)
+    finally:
+        os.close(fd)
 
 
 GROUP = "cgroup"

@@ -106,7 +106,7 @@ def test_a_span_that_stays_open_has_its_peak_from_later_files(small, watch, touc
     with memkit.span("outer"):
         several_files(run, 3)
         blocks = touched(30)
-        several_files(run, len(run.files) + 1)
+        several_files(run, len(run.files) + 3)
         (outer,) = [span for span in together(run.files).spans if span.label == "outer"]
     run.stop()
     blocks.close()
@@ -391,7 +391,7 @@ def test_the_last_moments_are_a_recording_of_their_own(small, watch):
     run = watch(interval="10ms")
     several_files(run, 2)
     with memkit.span("open"):
-        several_files(run, len(run.files) + 1)
+        several_files(run, len(run.files) + 3)
         path = run.snapshot("0.05")
     found = memkit.read(path)
     run.stop()
