@@ -42,10 +42,36 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     make_server("127.0.0.1", int(sys.argv[1]), wsgi).serve_forever()
 """
+SITE = """
+import sys
+
+from django.conf import settings
+from django.core.management import execute_from_command_line
+from django.http import HttpResponse
+from django.urls import path
+
+import shop
+
+settings.configure(DEBUG=True, ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="secret", USE_TZ=True)
+
+
+def item(request, number):
+    shop.pages.append(bytes(10_000))
+    return HttpResponse("ok")
+
+
+urlpatterns = [path("items/<int:number>", item)]
+if __name__ == "__main__":
+    execute_from_command_line(sys.argv)
+"""
+GUNICORN = ["-b", "127.0.0.1:PORT", "--log-level", "error"]
 SERVERS = {
     "wsgiref": ["shop.py", "PORT"],
     "uvicorn": ["-m", "uvicorn", "shop:asgi", "--port", "PORT", "--log-level", "error"],
-    "gunicorn": ["--follow", "-m", "gunicorn", "-b", "127.0.0.1:PORT", "--log-level", "error", "shop:wsgi"],
+    "gunicorn": ["--follow", "-m", "gunicorn", *GUNICORN, "shop:wsgi"],
+    "gunicorn gthread": ["--follow", "-m", "gunicorn", *GUNICORN, "-k", "gthread", "--threads", "2", "shop:wsgi"],
+    "gunicorn gevent": ["--follow", "-m", "gunicorn", *GUNICORN, "-k", "gevent", "shop:wsgi"],
+    "django": ["website.py", "runserver", "--noreload", "PORT"],
     "hypercorn": ["--follow", "-m", "hypercorn", "-b", "127.0.0.1:PORT", "--log-level", "error", "shop:asgi"],
 }
 REQUESTS = 5
@@ -54,9 +80,11 @@ REQUESTS = 5
 @pytest.mark.skipif(engine.NAME != "native", reason="allocators are counted by the native engine")
 @pytest.mark.parametrize("name", SERVERS)
 def test_requests_of_a_server_are_spans_without_a_change_to_it(tmp_path, name):
-    if find_spec(name) is None:
-        pytest.skip(f"not installed: {name}")
+    for module in name.replace("gthread", "").split():
+        if find_spec(module) is None:
+            pytest.skip(f"not installed: {module}")
     (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / "website.py").write_text(SITE)
     port = free_port()
     words = [word.replace("PORT", str(port)) for word in SERVERS[name]]
     command = [sys.executable, "-m", "memkit", "run", "-q", "--requests", "--heap=spans", "-o", "run.memkit", *words]
@@ -70,5 +98,6 @@ def test_requests_of_a_server_are_spans_without_a_change_to_it(tmp_path, name):
         errors = server.communicate(timeout=50)[1]
     assert "memkit" not in errors, errors
     (sums,) = memkit.read(tmp_path / "run.memkit").span_sums
-    assert (sums.label, sums.number) == ("GET /items/{}", REQUESTS)
+    assert sums.label == ("GET /items/<int:number>" if name == "django" else "GET /items/{}")
+    assert sums.number == REQUESTS
     assert sums.kept.total >= REQUESTS * 10_000
