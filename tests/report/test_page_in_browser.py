@@ -120,8 +120,12 @@ def recording(made_up, tmp_path):
     ]
     lines[1] = lines[1]._replace(growth=70 * MIB, heap=heap(70 * MIB), own_heap=heap(70 * MIB))
     stacks = (Stack(1, HOSTILE, (Frame(str(program), 2, "work"), Frame(HOSTILE, 1, HOSTILE))),)
+    inside = (
+        memkit.SpanInside((work,), 2, 45 * MIB, 44 * MIB),
+        memkit.SpanInside((root, work, odd), None, 9 * MIB, 60 * MIB),
+    )
     spans = [
-        Span("load", 1, 0, 10 * MS, 40 * MS, 10 * MIB, 60 * MIB, 70 * MIB),
+        Span("load", 1, 0, 10 * MS, 40 * MS, 10 * MIB, 60 * MIB, 70 * MIB, overlapped=True)._replace(inside=inside),
         Span(HOSTILE, 1, 1, 50 * MS, None, 10 * MIB, None, 20 * MIB),
     ]
     ended = memkit.Ending("killed", HOSTILE, None, 9)
@@ -185,6 +189,18 @@ def painted(page, selector):
         return found.size;
     }"""
     return page.locator(selector).first.evaluate(script)
+
+
+def test_what_was_inside_the_worst_span_is_below_the_spans(opened, recording):
+    page = opened(recording).go("#overview")
+    head = page.locator("p:has-text('inside it')")
+    text = "load rose 60.0 MiB and grew +50.0 MiB in 30.0 ms, with all that overlapped it; inside it"
+    assert head.inner_text() == text
+    rows = page.locator("p:has-text('inside it') + ul li").all_inner_texts()
+    assert rows[0].startswith("60.0 MiB rise, +9.0 MiB own growth: ") and rows[0].endswith(" < work")
+    assert rows[1] == "44.0 MiB rise, +45.0 MiB growth: app.py:2 work"
+    page.locator("p:has-text('inside it') + ul a").nth(1).click()
+    assert "#lines?find=work" in page.url
 
 
 def test_the_curve_tells_what_was_at_a_moment(opened, recording):

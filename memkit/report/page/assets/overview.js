@@ -197,9 +197,11 @@
       const [rise, growth, took] = [showBytes(span.rise), showBytes(span.growth, true), showTime(span.end - span.start)];
       const shared = span.overlapped ? ", with all that overlapped it" : "";
       const head = make("p", {}, make("b", {}, span.label), ` rose ${rise} and grew ${growth} in ${took}${shared}; inside it`);
-      return [head, make("ul", {}, span.inside.map(insideRow))];
+      return [head, make("ul", {}, [...span.inside].sort(byRise).map(insideRow))];
     });
   }
+
+  const byRise = (one, other) => (one.line !== null) - (other.line !== null) || other.rise - one.rise;  // paths first
 
   function insideRow({ path, line, growth, rise }) {
     const names = path.filter(each => each.file).map(each => each.name).reverse().slice(0, 4);
