@@ -278,6 +278,40 @@ def test_routes_that_are_not_as_they_are_known_are_no_reason_to_fail():
 # -- Celery ----------------------------------------------------------------------------------------------------------------
 
 
+def test_tasks_of_celery_are_spans_only_as_long_as_it_is_wanted(python):
+    pytest.importorskip("celery")
+    text = """if True:
+        import json, memkit
+        from celery import Celery, signals
+        from memkit.integrations.finding import Requests
+
+        app = Celery("shop", broker="memory://")
+        app.conf.task_always_eager = True
+        before = [list(signals.task_prerun.receivers or ()), list(signals.task_postrun.receivers or ())]
+        one, other = Requests(), Requests()
+
+        @app.task(name="resize")
+        def resize():
+            return None
+
+        @app.task(name="last")
+        def last():
+            one.end()
+
+        with memkit.record() as run:
+            resize.apply()
+            one.begin()
+            other.begin()
+            resize.apply()
+            other.end()
+            last.apply()
+            resize.apply()
+        after = [list(signals.task_prerun.receivers or ()), list(signals.task_postrun.receivers or ())]
+        print(json.dumps([before == after, [(each.label, each.end is not None) for each in run.recording.spans]]))
+    """
+    assert python(text) == [True, [["resize", True], ["last", True]]]
+
+
 def test_tasks_of_celery_are_spans(python):
     pytest.importorskip("celery")
     text = """if True:
