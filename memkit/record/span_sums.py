@@ -130,11 +130,12 @@ class SpanSums:
             self._write(sums, now)
         return worst
 
-    def flush(self) -> None:
-        """Write what has changed."""
+    def flush(self, *, due: bool = False) -> None:
+        """Write what has changed, or what of that is due."""
+        now = clocks.monotonic_ns()
         for sums in list(self._labels.values()):
-            if sums.spreads.number != sums.written:
-                self._write(sums, clocks.monotonic_ns())
+            if sums.spreads.number != sums.written and (now >= sums.due or not due):
+                self._write(sums, now)
 
     def so_far(self) -> tuple[model.SpanSums, ...]:
         """What a reader of all rows would find by now."""

@@ -278,9 +278,9 @@ class SpanRows:
         """The sums of all labels, as they are now."""
         return self._sums.so_far()
 
-    def flush(self) -> None:
-        """Write the sums as they are now."""
-        self._sums.flush()
+    def flush(self, *, due: bool = False) -> None:
+        """Write the sums as they are now, or those that are due: of spans after which none of their label has ended."""
+        self._sums.flush(due=due)
 
     def end_all(self, *, write: bool) -> None:
         """Write no more, but for the sums if they are to be: the recording has ended."""

@@ -257,6 +257,8 @@ class Watch:
                 self._begin_next(near)
             self._again_at = self._tidy_at = 0
             self.trouble = None
+        if self._file is not None and self._file.running:
+            self._file.spans.flush(due=True)
         if now >= self._tidy_at:
             self._tidy_at = now + _TIDY
             self._folder.tidy(self.path)

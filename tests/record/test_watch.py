@@ -405,6 +405,12 @@ def test_the_last_moments_are_a_recording_of_their_own(small, watch):
     assert run.trouble is None
 
 
+def test_sums_are_written_though_no_further_span_of_the_label_ends(watch):
+    run = watch()
+    requests(1500)
+    until(lambda: [sums.number for sums in memkit.read(run.path).span_sums] == [1500])
+
+
 def test_a_span_that_began_before_the_last_minutes_began_before_them(small, watch):
     run = watch(interval="10ms")
     with memkit.span("long"):
