@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import memkit_ray
@@ -230,6 +232,35 @@ def test_processes_of_two_machines_with_one_pid_stay_two(made):
     merged = cluster.merged([made(7), made(7, "b"), made(8, "b")])
     assert len({process.pid for process in merged.processes}) == 3
     assert [len(lane) for _, lane in merged.lanes] == [1, 1, 1]
+
+
+def test_a_clock_elsewhere_is_told_with_how_wrong_that_can_be():
+    clock = nodes.clock_of("box", lambda: time.time() + 5)
+    assert clock.ahead == pytest.approx(5, abs=clock.error + 1e-6)
+    assert str(nodes.Clock("box", -0.25, 0.001)) == "the clock of box is 250 ms behind the driver's, ±1.00 ms"
+
+
+def test_a_recording_of_another_host_is_moved_onto_the_driver_s_clock(made):
+    there = cluster.on_one_clock(made(8, "b"), nodes.Clock("b", 60.0, 0.1))
+    assert there.about.began == 40.0
+    driver = made(7)
+    merged = cluster.merged([replace(driver, about=driver.about._replace(began=39.0)), there])
+    assert [process.started for process in merged.processes] == [0, memkit.units.SECOND]
+
+
+@pytest.mark.parametrize("heap", [False, "spans"])
+def test_a_task_is_told_in_a_line(heap):
+    with memkit.record() as recorder:
+        for _ in range(2):
+            with memkit.span("load"):
+                pass
+    (sums,) = recorder.recording.span_sums
+    if heap:
+        sums = sums._replace(kept=sums.rise)
+    what = "kept" if heap else "growth"
+    assert re.fullmatch(
+        rf"load: 2 times, rise at most \S+( \S+)?, {what} \S+( \S+)? in all, \S+ \S+ at most", cluster.told_of_task(sums)
+    )
 
 
 # -- what is asked -------------------------------------------------------------------------------------------------------

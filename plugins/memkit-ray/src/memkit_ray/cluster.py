@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import memkit
-from memkit_ray.nodes import End
+from memkit_ray.nodes import Clock, End
 
 _KILLED = "killed by Ray's memory monitor"
 _APART = 1 << 22
@@ -84,6 +84,29 @@ def named(recording: memkit.Recording, worker: Worker) -> memkit.Recording:
     own = own._replace(name=worker.node, command=worker.what + killed, ending=ending, ended=ended)
     others = [child._replace(name=worker.node) for child in children]
     return replace(recording, processes=(own, *others), ending=ending)
+
+
+def told_of_task(sums: memkit.SpanSums) -> str:
+    """In a line what all tasks of a function, or calls of a method, took."""
+    size, known = memkit.units.show_bytes, []
+    if sums.rise is not None:
+        known.append(f"rise at most {size(sums.rise.worst)}")
+    if sums.kept is not None:
+        known.append(f"kept {size(sums.kept.total)} in all")
+    elif sums.growth is not None:
+        known.append(f"growth {size(sums.growth.total, sign=True)} in all")
+    if sums.time is not None:
+        known.append(f"{memkit.units.show_time(sums.time.worst)} at most")
+    if sums.overlapped:
+        known.append(f"{sums.overlapped:,} of them beside others")
+    return f"{sums.label}: {sums.number:,} time{'' if sums.number == 1 else 's'}, {', '.join(known)}"
+
+
+def on_one_clock(recording: memkit.Recording, clock: Clock | None) -> memkit.Recording:
+    """The recording with its beginning by the clock of the driver."""
+    if clock is None:
+        return recording
+    return replace(recording, about=recording.about._replace(began=recording.about.began - clock.ahead))
 
 
 def merged(recordings: Sequence[memkit.Recording]) -> memkit.Recording:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -40,6 +42,28 @@ class End(NamedTuple):
         return next((line.partition(": ")[2] for line in lines if line.startswith("OOM kill reason: ")), lines[0])
 
 
+class Clock(NamedTuple):
+    """By how many seconds the clock of a node is ahead of the driver's."""
+
+    node: str
+    ahead: float
+    error: float
+    """By how much that can be wrong."""
+
+    def __str__(self) -> str:
+        ahead, error = (memkit.units.show_time(round(abs(each) * memkit.units.SECOND)) for each in (self.ahead, self.error))
+        return f"the clock of {self.node} is {ahead} {'behind' if self.ahead < 0 else 'ahead of'} the driver's, ±{error}"
+
+
+def clock_of(node: str, ask: Callable[[], float]) -> Clock:
+    """What ``ask`` tells of a clock elsewhere: the answer that was there soonest is off by half its time at most."""
+    found = []
+    for _ in range(_ASKED):
+        before, told, after = time.time(), ask(), time.time()
+        found.append(Clock(node, told - (before + after) / 2, (after - before) / 2))
+    return min(found, key=lambda clock: clock.error)
+
+
 def the_ray() -> Any:
     """Ray, whose types no checker follows."""
     return import_module("ray")
@@ -69,13 +93,13 @@ def ends() -> dict[str, End]:
     return found
 
 
-def bring_here(folder: str, into: str, *, keep: bool) -> list[str]:
+def bring_here(folder: str, into: str, *, keep: bool) -> tuple[dict[str, Clock], list[str]]:
     """Copy what workers left in a folder of each node into one here, and ``keep`` it there or delete it.
 
-    Returns what could not be brought, and why.
+    Returns the clocks of nodes on other hosts, by the ids of these, and what could not be brought, and why.
     """
     ray, on = the_ray(), import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
-    names, missing = node_names(), []
+    names, missing, clocks = node_names(), [], {}
     for node in ray.nodes():
         id, on_it = node["NodeID"], on(node["NodeID"], soft=False)
         if not node["Alive"] and any(name.startswith(id) for name in os.listdir(into)):
@@ -83,24 +107,32 @@ def bring_here(folder: str, into: str, *, keep: bool) -> list[str]:
         if not node["Alive"]:
             missing.append(f"node {names[id]} is gone, and with it what its workers recorded in {folder}")
             continue
-        there = [ray.remote(each).options(num_cpus=0, scheduling_strategy=on_it) for each in (listed, _content, _delete)]
+
+        def there(function: Callable[..., Any], *args: str, on_it: object = on_it) -> Any:
+            task = ray.remote(function).options(num_cpus=0, scheduling_strategy=on_it)
+            return ray.get(task.remote(*args), timeout=_PATIENCE)
+
         try:
-            for name in ray.get(there[0].remote(folder), timeout=_PATIENCE):
+            for name in there(listed, folder):
                 path = os.path.join(into, os.path.basename(name))
                 if not os.path.exists(path):
-                    data = ray.get(there[1].remote(folder, name), timeout=_PATIENCE)
+                    data = there(_content, folder, name)
                     with open(path, "wb") as file:
                         file.write(data)
+            if node["NodeManagerHostname"] != socket.gethostname():
+                clocks[id] = clock_of(names[id], lambda: float(there(_now)))
             if not keep:
-                ray.get(there[2].remote(folder), timeout=_PATIENCE)
+                there(_delete, folder)
         except (ray.exceptions.RayError, OSError) as error:
             reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
             missing.append(f"node {names[id]}: {reason[0]}; what its workers recorded is in {folder} there")
-    return missing
+    return clocks, missing
 
 
 _PATIENCE = 60.0
 """Seconds that a node is waited for."""
+_ASKED = 7
+"""How often a clock is asked for: the first answers come from a worker that has just started."""
 
 
 def listed(folder: str) -> list[str]:
@@ -112,6 +144,10 @@ def listed(folder: str) -> list[str]:
 def _content(folder: str, name: str) -> bytes:
     with open(os.path.join(folder, name), "rb") as file:
         return file.read()
+
+
+def _now() -> float:
+    return time.time()
 
 
 def _delete(folder: str) -> None:

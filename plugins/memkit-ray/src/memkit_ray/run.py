@@ -11,11 +11,11 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import memkit
 from memkit_ray import nodes
-from memkit_ray.cluster import Worker, merged, named, worker_of
+from memkit_ray.cluster import Worker, merged, named, on_one_clock, told_of_task, worker_of
 from memkit_ray.worker import HOOK, VARIABLE
 
 _OWN = ("path", "children", "limit", "on_limit")
@@ -58,6 +58,8 @@ class Run:
     """All processes as one recording, the driver's first. The names of the others are those of their nodes."""
     workers: tuple[Worker, ...] = ()
     """The workers, those first that rose highest."""
+    clocks: tuple[nodes.Clock, ...] = ()
+    """By how much the clocks of nodes on other hosts were off the driver's, which is allowed for in ``recording``."""
     missing: tuple[str, ...] = ()
     """What could not be brought home or is not known, and why."""
 
@@ -93,17 +95,17 @@ class Run:
         assert driver is not None
         ended = time.time()
         with tempfile.TemporaryDirectory(prefix="memkit-ray-") as here:
-            names, ends, missing = self._gather(here)
+            told = self._gather(here)
             found = []
             for left in nodes.left(here):
                 if left.recording is None:
-                    missing.append(left.reason)
+                    told.missing.append(left.reason)
                 elif left.recording.about.began < ended:  # later ones were started to bring this home
-                    host = names.get(left.node) or left.recording.about.host or left.node[:6]
-                    worker = worker_of(left.worker, host, left.recording, ends.get(left.worker), left.running)
-                    found.append((worker, left.recording))
+                    host = told.names.get(left.node) or left.recording.about.host or left.node[:6]
+                    worker = worker_of(left.worker, host, left.recording, told.ends.get(left.worker), left.running)
+                    found.append((worker, on_one_clock(left.recording, told.clocks.get(left.node))))
         self.workers = tuple(sorted((worker for worker, _ in found), key=lambda worker: -(worker.peak or 0)))
-        self.missing = tuple(missing)
+        self.clocks, self.missing = tuple(told.clocks.values()), tuple(told.missing)
         own, *children = driver.processes
         unrecorded = tuple(each for each in driver.unrecorded if not _is_of_ray(each.command))
         driver = replace(driver, processes=(own._replace(name="driver"), *children), unrecorded=unrecorded)
@@ -112,20 +114,27 @@ class Run:
         if not self._kept:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _gather(self, here: str) -> tuple[dict[str, str], dict[str, nodes.End], list[str]]:
-        """Have the files of all workers here; returns the names of nodes, how workers ended, and what is missing."""
+    def _gather(self, here: str) -> _Told:
+        """Have the files of all workers here, and what Ray tells. What fails is missing: the program goes on."""
         time.sleep(_WRITTEN)
         for name in nodes.listed(self._folder):
             shutil.copy(os.path.join(self._folder, name), here)
+        told = _Told({}, {}, {}, [])
         if not nodes.the_ray().is_initialized():
-            return {}, {}, ["Ray was shut down before: how workers ended is not known, nor what is on other nodes"]
-        missing = []
+            told.missing.append("Ray was shut down before: how workers ended is not known, nor what is on other nodes")
+            return told
         try:
-            ends = nodes.ends()
+            told.names.update(nodes.node_names())
+            told.ends.update(nodes.ends())
         except Exception as error:  # what is not public in Ray may be another in the next release
-            ends = {}
-            missing.append(f"this Ray does not tell how workers ended: {error!r}")
-        return nodes.node_names(), ends, [*missing, *nodes.bring_here(self._folder, here, keep=self._kept)]
+            told.missing.append(f"this Ray does not tell how workers ended: {error!r}")
+        try:
+            clocks, missing = nodes.bring_here(self._folder, here, keep=self._kept)
+            told.clocks.update(clocks)
+            told.missing.extend(missing)
+        except Exception as error:  # the cluster is gone
+            told.missing.append(f"what is on other nodes could not be brought home: {error!r}")
+        return told
 
     def __str__(self) -> str:
         if not hasattr(self, "recording"):
@@ -135,7 +144,18 @@ class Run:
         hosts = len({worker.node for worker in self.workers})
         where = f" on {hosts} nodes" if hosts > 1 else ""
         head = f"{len(self.workers):,} worker{'' if len(self.workers) == 1 else 's'}{where}{monitor}"
-        return "\n".join([head, *(f"  {worker}" for worker in self.workers), *(f"missing: {text}" for text in self.missing)])
+        tasks = sorted(self.recording.span_sums, key=lambda sums: -(sums.rise.worst if sums.rise else 0))
+        lines = [*map(str, self.workers), *map(told_of_task, tasks), *map(str, self.clocks)]
+        return "\n".join([head, *(f"  {line}" for line in lines), *(f"missing: {text}" for text in self.missing)])
+
+
+class _Told(NamedTuple):
+    """What Ray told when the run had ended."""
+
+    names: dict[str, str]
+    ends: dict[str, nodes.End]
+    clocks: dict[str, nodes.Clock]
+    missing: list[str]
 
 
 def _is_of_ray(command: str) -> bool:
