@@ -60,10 +60,10 @@ def hook(tmp_path):
     """A function that runs a text in a process that is a worker of something like Ray; the result has its recording."""
 
     def run(text, **settings):
-        told = json.dumps({"folder": str(tmp_path / "run"), "options": {}} | settings)
+        told = json.dumps({"run": "run", "folder": str(tmp_path / "run"), "options": {}} | settings)
         environment = {**os.environ, worker.VARIABLE: told}
         done = subprocess.run([sys.executable, "-c", FAKE + text], env=environment, capture_output=True, text=True)
-        path = tmp_path / "run" / "n0de-w0rker.memkit"
+        path = tmp_path / "run" / "run-n0de-w0rker.memkit"
         done.folder = path.parent
         done.recording = memkit.read(path) if path.exists() else None
         return done
@@ -89,6 +89,19 @@ def test_a_worker_that_cannot_be_recorded_works_on_and_says_so(hook):
     done = hook("print(manager.get_execution_info(0, Descriptor).function(1))", options={"meter": "nothing"})
     assert (done.returncode, done.stdout, done.recording) == (0, "1048576\n", None)
     assert done.stderr.startswith("memkit-ray: worker ") and "nothing" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_of_a_folder_only_the_files_of_the_run_are_taken(tmp_path):
+    for name in ("a-n-w.memkit", "a-n-w.running", "a-driver-7.memkit", "b-n-w.memkit", "a-n-w.txt", "notes"):
+        (tmp_path / name).touch()
+    assert nodes.listed(str(tmp_path), "a") == ["a-n-w.memkit", "a-n-w.running"]
+    assert nodes.listed(str(tmp_path / "none"), "a") == []
+
+
+def test_a_hook_without_a_run_says_what_to_give(monkeypatch, capsys):
+    monkeypatch.delenv(worker.VARIABLE, raising=False)
+    worker.begin()
+    assert capsys.readouterr().err.endswith("MEMKIT_RAY is not set: give ray.init(runtime_env=run.runtime_env())\n")
 
 
 def test_functions_of_memkit_are_no_tasks(hook):

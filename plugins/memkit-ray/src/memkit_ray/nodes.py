@@ -14,8 +14,8 @@ import memkit
 from memkit_ray.running import running
 from memkit_ray.worker import RUNNING, SUFFIX
 
-DRIVER = "driver-"
-"""What the name of the file of the driver begins with."""
+DRIVER = "driver"
+"""What stands in the name of the file of the driver where others have their node."""
 
 
 class End(NamedTuple):
@@ -93,8 +93,8 @@ def ends() -> dict[str, End]:
     return found
 
 
-def bring_here(folder: str, into: str, *, keep: bool) -> tuple[dict[str, Clock], list[str]]:
-    """Copy what workers left in a folder of each node into one here, and ``keep`` it there or delete it.
+def bring_here(folder: str, run: str, into: str, *, keep: bool) -> tuple[dict[str, Clock], list[str]]:
+    """Copy what workers of a run left in a folder of each node into one here, and ``keep`` it there or delete it.
 
     Returns the clocks of nodes on other hosts, by the ids of these, and what could not be brought, and why.
     """
@@ -102,7 +102,7 @@ def bring_here(folder: str, into: str, *, keep: bool) -> tuple[dict[str, Clock],
     names, missing, clocks = node_names(), [], {}
     for node in ray.nodes():
         id, on_it = node["NodeID"], on(node["NodeID"], soft=False)
-        if not node["Alive"] and any(name.startswith(id) for name in os.listdir(into)):
+        if not node["Alive"] and any(name.startswith(f"{run}-{id}-") for name in os.listdir(into)):
             continue  # what it wrote is here: the folder is one of this machine
         if not node["Alive"]:
             missing.append(f"node {names[id]} is gone, and with it what its workers recorded in {folder}")
@@ -113,7 +113,7 @@ def bring_here(folder: str, into: str, *, keep: bool) -> tuple[dict[str, Clock],
             return ray.get(task.remote(*args), timeout=_PATIENCE)
 
         try:
-            for name in there(listed, folder):
+            for name in there(listed, folder, run):
                 path = os.path.join(into, os.path.basename(name))
                 if not os.path.exists(path):
                     data = there(_content, folder, name)
@@ -135,10 +135,11 @@ _ASKED = 7
 """How often a clock is asked for: the first answers come from a worker that has just started."""
 
 
-def listed(folder: str) -> list[str]:
-    """The files that workers of this node have written."""
+def listed(folder: str, run: str) -> list[str]:
+    """The files that workers of a run have written into a folder of this node, where there may be others."""
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    return [name for name in names if name.endswith((SUFFIX, RUNNING)) and not name.startswith(DRIVER)]
+    own = [name for name in names if name.startswith(f"{run}-") and name.endswith((SUFFIX, RUNNING))]
+    return [name for name in own if not name.startswith(f"{run}-{DRIVER}-")]
 
 
 def _content(folder: str, name: str) -> bytes:
@@ -168,9 +169,9 @@ class Left(NamedTuple):
 
 def left(folder: str) -> Iterator[Left]:
     """What each worker has left in a folder here."""
-    for name in listed(folder):
+    for name in sorted(os.listdir(folder)):
         stem, suffix = os.path.splitext(name)
-        node, _, worker = stem.partition("-")
+        _, node, worker = stem.split("-", 2)
         if suffix != SUFFIX:
             continue
         tasks = running(os.path.join(folder, stem + RUNNING))

@@ -65,7 +65,8 @@ class Run:
 
     def __init__(self, folder: str | None, options: dict[str, Any]) -> None:
         self._kept, self._options = folder is not None, options
-        self._folder = folder or os.path.join(tempfile.gettempdir(), f"memkit-ray-{uuid.uuid4().hex[:12]}")
+        self._id = uuid.uuid4().hex[:12]
+        self._folder = folder or os.path.join(tempfile.gettempdir(), f"memkit-ray-{self._id}")
         self._driver: memkit.Recorder | None = None
 
     def runtime_env(self, **more: Any) -> dict[str, Any]:
@@ -79,12 +80,13 @@ class Run:
         variables = more.pop("env_vars", None) or {}
         if not isinstance(variables, Mapping):
             raise memkit.UsageError(f"env_vars are a dict of texts, not {variables!r}")
-        settings = json.dumps({"folder": self._folder, "options": self._options})
+        settings = json.dumps({"run": self._id, "folder": self._folder, "options": self._options})
         return {**more, "worker_process_setup_hook": HOOK, "env_vars": {**variables, VARIABLE: settings}}
 
     def __enter__(self) -> Run:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
-        self._driver = memkit.record(os.path.join(self._folder, f"{nodes.DRIVER}{os.getpid()}.memkit"), **self._options)
+        name = f"{self._id}-{nodes.DRIVER}-{os.getpid()}.memkit"
+        self._driver = memkit.record(os.path.join(self._folder, name), **self._options)
         self._driver.start()
         return self
 
@@ -117,7 +119,7 @@ class Run:
     def _gather(self, here: str) -> _Told:
         """Have the files of all workers here, and what Ray tells. What fails is missing: the program goes on."""
         time.sleep(_WRITTEN)
-        for name in nodes.listed(self._folder):
+        for name in nodes.listed(self._folder, self._id):
             shutil.copy(os.path.join(self._folder, name), here)
         told = _Told({}, {}, {}, [])
         if not nodes.the_ray().is_initialized():
@@ -129,7 +131,7 @@ class Run:
         except Exception as error:  # what is not public in Ray may be another in the next release
             told.missing.append(f"this Ray does not tell how workers ended: {error!r}")
         try:
-            clocks, missing = nodes.bring_here(self._folder, here, keep=self._kept)
+            clocks, missing = nodes.bring_here(self._folder, self._id, here, keep=self._kept)
             told.clocks.update(clocks)
             told.missing.extend(missing)
         except Exception as error:  # the cluster is gone

@@ -25,14 +25,17 @@ SUFFIX, RUNNING = ".memkit", ".running"
 def begin() -> None:
     """Record this worker: ``worker_process_setup_hook``. Where that is not possible, a line says so and the worker works."""
     try:
+        if VARIABLE not in os.environ:
+            raise memkit.UsageError(f"{VARIABLE} is not set: give ray.init(runtime_env=run.runtime_env())")
         settings = json.loads(os.environ[VARIABLE])
         context = import_module("ray").get_runtime_context()
         os.makedirs(settings["folder"], mode=0o700, exist_ok=True)
-        path = os.path.join(settings["folder"], f"{context.get_node_id()}-{context.get_worker_id()}")
+        path = os.path.join(settings["folder"], f"{settings['run']}-{context.get_node_id()}-{context.get_worker_id()}")
         memkit.record(path + SUFFIX, **settings["options"]).start()
         _tell_tasks_apart(RunningTasks(path + RUNNING))
     except Exception as error:  # Ray ends a worker whose hook fails
-        print(f"memkit-ray: worker {os.getpid()} does not record itself as asked: {error!r}", file=sys.stderr)
+        why = error if isinstance(error, memkit.MemkitError) else repr(error)
+        print(f"memkit-ray: worker {os.getpid()} does not record itself as asked: {why}", file=sys.stderr)
 
 
 def _tell_tasks_apart(tasks: RunningTasks) -> None:
