@@ -88,7 +88,7 @@ def _prefixes(cluster: Cluster) -> Iterator[str]:
     head = ("tasks", "number", "time", "rise", "median", "growth", *more, "overlapped")
     yield from _table(head, rows, len(cluster.prefixes), "prefixes")
     if any(prefix.overlapped for prefix in cluster.prefixes):
-        remedy = "" if heap else ": heap='spans' tells them apart, and so does one thread a worker"
+        remedy = "" if heap else ": heap='spans' tells them apart"
         yield f"rise and growth of tasks that overlapped are of all that the worker ran meanwhile{remedy}"
 
 

@@ -17,8 +17,15 @@ class SpannedTask:
 
     __slots__ = ("_key", "_running", "_task", "_worker")
 
-    def __init__(self, task: Any, key: object, worker: str, running: RunningTasks) -> None:
+    def __init__(self, task: Any, key: object, worker: str, running: RunningTasks | None) -> None:
         self._task, self._key, self._worker, self._running = task, key, worker, running
+
+    @classmethod
+    def wrap(cls, worker: Any, key: object, running: RunningTasks | None = None) -> None:
+        """Make one of a task that a worker is about to run."""
+        task = worker.state.tasks.get(key)
+        if task is not None and task.run_spec is not None and not isinstance(task.run_spec, cls):
+            task.run_spec = cls(task.run_spec, key, str(worker.name), running)
 
     def __call__(self, values: Any = ()) -> Any:
         if self._task.is_coro:
@@ -33,12 +40,13 @@ class SpannedTask:
     @contextmanager
     def _span(self) -> Iterator[None]:
         key = str(self._key)
-        slot = self._running.begin(self._worker, key)
+        slot = self._running.begin(self._worker, key) if self._running is not None else 0
         try:
             with memkit.span(key_split(self._key), key=key, worker=self._worker):
                 yield
         finally:
-            self._running.end(slot)
+            if self._running is not None:
+                self._running.end(slot)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._task, name)

@@ -61,12 +61,8 @@ class WorkerRecorder(WorkerPlugin):
         state = self._worker.state
         if finish in ("memory", "error") and not state.executing and not state.ready:
             self._files.flush_if_cheap()
-        if finish != "executing":
-            return
-        task = state.tasks.get(key)
-        if task is not None and task.run_spec is not None and not isinstance(task.run_spec, SpannedTask):
-            assert self._files.tasks is not None
-            task.run_spec = SpannedTask(task.run_spec, key, str(self._worker.name), self._files.tasks)
+        if finish == "executing":
+            SpannedTask.wrap(self._worker, key, self._files.tasks)
 
     def _look(self) -> None:
         """Write what Dask counts, if it has changed: bytes of results in memory, and of those on disk."""
