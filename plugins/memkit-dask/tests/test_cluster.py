@@ -2,7 +2,9 @@
 
 import mmap
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -18,7 +20,7 @@ from distributed.protocol.pickle import cloudpickle
 import memkit
 
 MIB = 1 << 20
-PLANTED = {"small": 24, "middle": 48, "large": 96}
+PLANTED = {"small": 96, "middle": 128, "large": 160}
 LIMIT = 512
 CONFIG = {
     "distributed.scheduler.allowed-failures": 0,
@@ -83,6 +85,8 @@ def story(cluster):
     """All that happens to the cluster while it is recorded."""
     client = cluster.client
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no worker can import a test
+    first = [client.submit(rises, MIB, key=f"first-{worker}", workers=[worker]) for worker in (0, 1, 2)]
+    client.gather(first)  # what a worker loads for its first task is no peak of the next
     with memkit_dask.record(client) as run:
         names = [name for name, size in PLANTED.items() for _ in range(4)]
         keys = [f"{name}-{number}" for number, name in enumerate(names)]
@@ -190,3 +194,34 @@ def test_the_recording_can_be_reported_on(story, tmp_path):
     again = memkit.read(page)
     assert len(again.processes) == len(story.run.recording.processes)
     assert again.crossings
+
+
+DIES = """
+import os, signal, sys
+import distributed, memkit_dask
+with distributed.Client(sys.argv[1]) as client, memkit_dask.record(client) as run:
+    assert client.submit(sum, [1, 2]).result() == 3
+    print(run._id, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_when_its_client_dies_the_recording_ends_and_stays(cluster):
+    words = [sys.executable, "-c", DIES, cluster.made.scheduler_address]
+    died = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    run = died.stdout.strip()
+    folder = Path(tempfile.gettempdir())
+    try:
+        for _ in range(600):
+            if not cluster.client.run_on_scheduler(lambda dask_scheduler: f"memkit-dask-{run}" in dask_scheduler.plugins):
+                break
+            threading.Event().wait(0.05)
+        assert set(cluster.client.run(lambda: len(memkit_dask.files.ProcessFiles._all)).values()) == {0}
+        assert sum(len(memkit.read(path).spans) for path in folder.glob(f"memkit-dask-{run}/*.memkit")) == 1
+    finally:
+        for left in [
+            *folder.glob(f"memkit-dask-{run}*"),
+            *(path.parent for path in folder.glob(f"memkit-dask-*/{run}-*.memkit")),
+        ]:
+            shutil.rmtree(left, ignore_errors=True)

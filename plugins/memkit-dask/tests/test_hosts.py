@@ -17,6 +17,7 @@ from distributed.protocol.pickle import cloudpickle
 
 MIB = 1 << 20
 HOSTS = ("east", "west", "south")
+SIZES = (96, 160)
 NET = "10.213.77"
 BRIDGE = "memkit-dask0"
 
@@ -93,8 +94,10 @@ def story(network, tmp_path_factory):
         try:
             with distributed.Client(made_here) as client:
                 client.wait_for_workers(3, timeout=120)
+                first = [client.submit(rises, MIB, key=f"first-{host}", workers=[host]) for host in HOSTS]
+                client.gather(first)  # what a worker loads for its first task is no peak of the next
                 with memkit_dask.record(client) as run:
-                    plans = {f"{host}_{size}-1": (host, size) for size in (24, 96) for host in HOSTS}
+                    plans = {f"{host}_{size}-1": (host, size) for size in SIZES for host in HOSTS}
                     client.gather(
                         [client.submit(rises, size * MIB, key=key, workers=[host]) for key, (host, size) in plans.items()]
                     )
@@ -113,7 +116,7 @@ def story(network, tmp_path_factory):
 def test_each_prefix_on_each_host_has_the_peak_that_was_planted(story):
     found = {prefix.name: prefix.rise for prefix in story.run.prefixes}
     for host in HOSTS:
-        for size in (24, 96):
+        for size in SIZES:
             assert found[f"{host}_{size}"] == pytest.approx(size * MIB, rel=0.02)
 
 

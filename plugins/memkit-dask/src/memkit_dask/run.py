@@ -97,7 +97,7 @@ class Run:
             self._clear()
             raise
         try:
-            await _done(client.register_plugin(SchedulerKeeper(self._id, self._shared, self._options)))
+            await _done(client.register_plugin(SchedulerKeeper(self._id, self._shared, self._options, client.id)))
             clock = await _done(client.sync(measured_clock, client.scheduler))
             self._files.write("client", clock)
             await _done(client.register_plugin(NannyWatch(self._id, self._shared)))
@@ -105,7 +105,7 @@ class Run:
         except BaseException as error:
             await self._end()
             self._clear()
-            if isinstance(error, ImportError):
+            if isinstance(error, ImportError) or "ModuleNotFoundError" in str(error):
                 told = f"a machine of the cluster cannot load memkit-dask, which all of them need: {error}"
                 raise memkit.MemkitError(told) from error
             raise
@@ -137,7 +137,7 @@ class Run:
         ):
             try:
                 await _done(ended())
-            except (OSError, ValueError, RuntimeError, AttributeError) as error:  # the cluster, or a part of it, is gone
+            except Exception as error:  # the cluster, or a part of it, is gone: Dask raises whatever a machine has raised
                 wrong.append(f"what other machines had may not be here, since the cluster could not be asked: {error}")
         return wrong[:1]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from distributed.diagnostics.plugin import SchedulerPlugin
@@ -17,9 +19,9 @@ class SchedulerKeeper(SchedulerPlugin):
 
     _all: ClassVar[dict[str, SchedulerKeeper]] = {}
 
-    def __init__(self, run: str, folder: str | None, options: dict[str, Any]) -> None:
+    def __init__(self, run: str, folder: str | None, options: dict[str, Any], client: str) -> None:
         self.name = f"memkit-dask-{run}"
-        self._run, self._folder, self._options = run, folder, options
+        self._run, self._folder, self._options, self._client = run, folder, options, client
 
     async def start(self, scheduler: Any) -> None:
         """Begin."""
@@ -33,6 +35,23 @@ class SchedulerKeeper(SchedulerPlugin):
         """A nanny has read too much memory, which is the last that is known of a worker that it kills."""
         if topic == "worker-restart-memory" and not self.files.ended:
             self.files.write("read", msg["worker"], msg["pid"], msg["rss"])
+
+    def remove_client(self, scheduler: Any, client: str) -> None:
+        """The client has died, or was closed, before it ended the run: nobody else would."""
+        if client == self._client and self._run in self._all:
+            scheduler.loop.add_callback(self._abandon, scheduler)
+
+    async def _abandon(self, scheduler: Any) -> None:
+        for unregister in (scheduler.unregister_worker_plugin, scheduler.unregister_nanny_plugin):
+            with suppress(ValueError, OSError):
+                await unregister(None, name=self.name)
+        end(self._run)
+        with suppress(ValueError):
+            scheduler.remove_plugin(self.name)
+        where = self._folder or _kept(self._run)
+        logging.getLogger("distributed.memkit_dask").warning(
+            "The client of a recording is gone; what was recorded is in %s", where
+        )
 
 
 def _kept(run: str) -> str:
