@@ -21,11 +21,13 @@ import memkit
 
 MIB = 1 << 20
 PLANTED = {"small": 96, "middle": 128, "large": 160}
-LIMIT = 512
+LIMIT = 1024
 CONFIG = {
     "distributed.scheduler.allowed-failures": 0,
     "distributed.worker.memory.monitor-interval": "100ms",
-    "distributed.worker.memory.pause": 0.5,
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": 0.6,
     "distributed.worker.memory.terminate": 0.7,
 }
 
@@ -86,7 +88,8 @@ def story(cluster):
     client = cluster.client
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no worker can import a test
     first = [client.submit(rises, MIB, key=f"first-{worker}", workers=[worker]) for worker in (0, 1, 2)]
-    client.gather(first)  # what a worker loads for its first task is no peak of the next
+    client.gather(first)
+    del first  # what a worker loads for its first task is no peak of the next
     with memkit_dask.record(client) as run:
         names = [name for name, size in PLANTED.items() for _ in range(4)]
         keys = [f"{name}-{number}" for number, name in enumerate(names)]
@@ -94,7 +97,7 @@ def story(cluster):
         failed = client.submit(fails, key="failing-1")
         assert "as planned" in str(failed.exception())
         killed(client, leaves_at_once)
-        killed(client, outgrows, 260 * MIB, 400 * MIB)
+        killed(client, outgrows, 640 * MIB, 800 * MIB)
         cluster.made.scale(4)
         client.wait_for_workers(4, timeout=60)
         *_, last = client.scheduler_info(n_workers=-1)["workers"].values()
@@ -110,9 +113,9 @@ def story(cluster):
 def test_each_prefix_has_the_peak_that_was_planted(story):
     found = {prefix.name: prefix for prefix in story.run.prefixes}
     for name, size in PLANTED.items():
-        assert found[name].tasks == 4
+        assert found[name].tasks >= 4  # some were run again, if their worker died before Dask forgot them
         assert found[name].overlapped == 0
-        assert found[name].rise == pytest.approx(size * MIB, rel=0.02)
+        assert found[name].rise == pytest.approx(size * MIB, rel=0.02), (name, found[name])
         assert found[name].median == pytest.approx(size * MIB, rel=0.04)  # medians are known to 1/32
 
 
@@ -148,8 +151,9 @@ def test_a_worker_that_its_nanny_killed_says_so_in_dasks_words(story):
 
 def test_what_dask_said_and_did_is_beside_the_curve(story):
     [worker] = died_with(story, "outgrows")
+    assert len(story.run.recording.crossings) == 2, story.text
     paused, killed = story.run.recording.crossings
-    assert (paused.limit, killed.limit) == (LIMIT * MIB // 2, int(0.7 * LIMIT * MIB))
+    assert (paused.limit, killed.limit) == (int(0.6 * LIMIT * MIB), int(0.7 * LIMIT * MIB))
     assert paused.name.startswith(f"worker {worker.name} (Worker is at ")
     assert paused.memory > 0
 
