@@ -15,9 +15,14 @@ typedef struct {
     int tiny;                   /* the serial is that of `tiny_serial` */
 } block_t;
 
-enum { LAST_PLACE = (1 << (SEGMENT - 4)) - 1, SHADOW = sizeof(uint32_t) << (SEGMENT - 4) };
+enum { LAST_PLACE = (1 << (SEGMENT - 4)) - 1, SHADOW = sizeof(uint32_t) << (SEGMENT - 4), RECENT = 1 << 10 };
 
 static uint32_t **leaves[1 << HALF];
+
+static struct {                 /* segments whose places are found at once, by who holds the GIL */
+    uintptr_t start;            /* UINTPTR_MAX: none */
+    uintptr_t shadow;           /* of a block, less a quarter of its address */
+} recent[RECENT];
 
 static void *made_once(void **slot, size_t size)
 {
@@ -103,6 +108,32 @@ static ALWAYS_INLINE uint32_t *place_of(void *address, int make)
     return shadow;
 }
 
+/* Whether a second place would be in another segment's shadow. */
+static ALWAYS_INLINE int is_in_last_place(void *address)
+{
+    return ((uintptr_t)address >> 4 & LAST_PLACE) == LAST_PLACE;
+}
+
+/* The place of a block in a segment that is remembered; NULL: it is in none. */
+static ALWAYS_INLINE uint32_t *recent_place_of(void *address)
+{
+    uintptr_t at = (uintptr_t)address, start = at & ~((uintptr_t)LAST_PLACE << 4), which = at >> SEGMENT & (RECENT - 1);
+    if (UNLIKELY(start != recent[which].start))         /* as it is where the address is no multiple of 16 */
+        return NULL;
+    uint32_t *place = (uint32_t *)(recent[which].shadow + (at >> 2));
+    if (!place)
+        __builtin_unreachable();
+    return place;
+}
+
+static void remember_segment_of(void *address)
+{
+    uintptr_t at = (uintptr_t)address, start = at & ~((uintptr_t)LAST_PLACE << 4), which = at >> SEGMENT & (RECENT - 1);
+    uint32_t *place = recent[which].start == start ? NULL : place_of(address, 0);
+    if (place)
+        recent[which].start = start, recent[which].shadow = (uintptr_t)place - (at >> 2);
+}
+
 /* What of a serial fits beside the site of a block of 16 bytes or less. */
 static ALWAYS_INLINE uint32_t tiny_serial(uint32_t serial, int mode)
 {
@@ -113,8 +144,8 @@ static ALWAYS_INLINE uint32_t tiny_serial(uint32_t serial, int mode)
 static ALWAYS_INLINE int put_small(void *address, uint32_t size, uint32_t site, uint32_t serial, int mode)
 {
     uint32_t *place;
-    if (size <= TINY ? mode == MEMKIT_SPANS || site >= TINY_SITES : ((uintptr_t)address >> 4 & LAST_PLACE) == LAST_PLACE)
-        return 0;               /* the second place would be in another segment's shadow */
+    if (size <= TINY ? mode == MEMKIT_SPANS || site >= TINY_SITES : is_in_last_place(address))
+        return 0;
     if (UNLIKELY(!(place = place_of(address, 1))))
         return 0;
     if (UNLIKELY(*place >> 30))

@@ -22,7 +22,7 @@
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
-static memkit_heap_t memkit_heap = {.floor = INT64_MIN};
+static memkit_heap_t memkit_heap = {.floor = INT64_MIN, .gates = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
 
 TLS memkit_thread_t this_thread;
 static int threads;
@@ -54,15 +54,26 @@ static inline memkit_thread_t *memkit_heap_thread(void)
 /* The thread, whose path and line are those of this heap from now on. */
 static memkit_thread_t *memkit_heap_join(void)
 {
+    static memkit_path_t *no_path, some_path;
+    static uint32_t no_line;
     memkit_thread_t *thread = memkit_heap_thread();
-    if (thread->generation != memkit_heap.generation) {
-        thread->path = NULL, thread->line = NULL;
+    if (thread->joined != (uint32_t)memkit_heap.generation) {
+        thread->path = &no_path, thread->line = &no_line;
+        thread->last_path = &some_path, thread->last_line = UINT32_MAX;
         thread->pair_path = thread->pair_line = thread->pair = thread->span = 0;
         thread->context_version = UINT64_MAX;
-        thread->last = NULL;
-        thread->generation = memkit_heap.generation;
+        thread->joined = (uint32_t)memkit_heap.generation;
     }
     return thread;
+}
+
+/* Let who holds the GIL count in a mode without looking for others, or with 0 no longer. */
+static void let_count_with_gil(int mode)
+{
+    memkit_thread_t joined = {.joined = (uint32_t)memkit_heap.generation};
+    for (int each = 0; each <= MEMKIT_PAIRS; each++)
+        __atomic_store_n(&memkit_heap.gates[each], mode && each == mode ? joined.gate : UINT64_MAX, __ATOMIC_RELEASE);
+    __atomic_store_n(&memkit_heap.on_with_gil, mode, __ATOMIC_RELEASE);
 }
 
 /* -- sites -------------------------------------------------------------------------------------------------------- */
@@ -190,11 +201,11 @@ static ALWAYS_INLINE uint32_t site_of(memkit_thread_t *thread, int mode)
         memkit_heap.find_span(thread);
         return thread->span;
     }
-    if (UNLIKELY(thread->generation != memkit_heap.generation))
+    if (UNLIKELY(thread->joined != (uint32_t)memkit_heap.generation))
         return 0;
-    if (mode & MEMKIT_PATHS && LIKELY(thread->path != NULL) && *thread->path)
+    if (mode & MEMKIT_PATHS && *thread->path)
         path = (uint32_t)(*thread->path)->id + 1;
-    if (mode & MEMKIT_LINES && LIKELY(thread->line != NULL))
+    if (mode & MEMKIT_LINES)
         line = *thread->line;
     if (mode != MEMKIT_PAIRS)
         return path + line < LAST ? path + line : LAST;
@@ -222,218 +233,7 @@ static ALWAYS_INLINE uint32_t serial_of(uint32_t site, int mode)
 #include "blocks.h"
 #include "sampled.h"
 #include "spans.h"
-
-/* -- booking ------------------------------------------------------------------------------------------------------ */
-
-typedef struct {
-    int64_t alive, next;        /* bytes of this shard; the peak is looked at again when they have passed `next` */
-} __attribute__((aligned(64))) total_t;
-
-static total_t totals[MEMKIT_SHARDS];
-static volatile int copying;
-
-enum { PEAK_SHARE = 100, LEAST_STEP = 4096 };
-
-static int64_t memkit_heap_alive(void)
-{
-    int64_t alive = 0;
-    for (int shard = 0; shard < MEMKIT_SHARDS; shard++)
-        alive += __atomic_load_n(&totals[shard].alive, __ATOMIC_RELAXED);
-    return alive;
-}
-
-static NOINLINE void look_at_peak(int shard)
-{
-    int64_t alive = memkit_heap_alive(), step = alive / (4 * PEAK_SHARE);
-    totals[shard].next = totals[shard].alive + (step > LEAST_STEP ? step : LEAST_STEP);
-    if (alive <= memkit_heap.peak + memkit_heap.peak / PEAK_SHARE || __atomic_exchange_n(&copying, 1, __ATOMIC_ACQUIRE))
-        return;
-    memkit_heap.peak = alive;
-    for (uint32_t site = 0; site <= memkit_heap.most; site++) {
-        memkit_sums_t sums;
-        memkit_heap_sums(site, &sums);
-        memkit_heap.at_peak[site] = sums.allocated - sums.freed;
-    }
-    memkit_heap.copies++;
-    unlock(&copying);
-}
-
-static ALWAYS_INLINE void count(count_t *which, int64_t size, int64_t blocks, int locked)
-{
-    add(&which->bytes, size, locked);
-    add(&which->blocks, blocks, locked);
-}
-
-static NOINLINE void raise_most(uint32_t site)
-{
-    uint32_t *place = &memkit_heap.most, most = *place;
-    while (most < site && !__atomic_compare_exchange_n(place, &most, site, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        ;                       /* another thread has raised it meanwhile */
-}
-
-static ALWAYS_INLINE void count_allocated(
-    memkit_thread_t *thread, int locked, int mode, site_t *sums, uint32_t site, int64_t size)
-{
-    int shard = locked ? 0 : thread->shard;
-    if (UNLIKELY(site > memkit_heap.most))
-        raise_most(site);
-    count(&sums->allocated, size, 1, locked);
-    if (mode == MEMKIT_SPANS) {
-        int64_t sure = sure_of(size, size);
-        add(&sums->sure, sure, locked);
-        count_in_spans(site, size, size, sure);
-    }
-    add(&totals[shard].alive, size, locked);
-    if (UNLIKELY(totals[shard].alive > totals[shard].next))
-        look_at_peak(shard);
-}
-
-/* Where a block is freed, as an index of `freed`. */
-static ALWAYS_INLINE int where_freed(block_t *block, int mode)
-{
-    uint32_t now = serial_of(block->site, mode), differs;
-    if (UNLIKELY(block->tiny))
-        differs = tiny_serial(now, mode) ^ block->serial;
-    else
-        differs = now ^ block->serial;
-    if (mode == MEMKIT_SPANS)   /* in the same span, or below the same parent */
-        return !differs ? MEMKIT_PAIRS : differs >> 16 ? 0 : MEMKIT_PATHS;
-    if (mode != MEMKIT_PAIRS)
-        return differs ? 0 : mode;
-    if (UNLIKELY(block->tiny))
-        return (differs >> 5 ? 0 : MEMKIT_PATHS) | (differs & 31 ? 0 : MEMKIT_LINES);
-    return (differs >> 16 ? 0 : MEMKIT_PATHS) | (differs & 0xFFFF ? 0 : MEMKIT_LINES);
-}
-
-/* Count bytes of a block as freed, and blocks; or no longer as that. */
-static ALWAYS_INLINE void count_freed(
-    memkit_thread_t *thread, int locked, int mode, block_t *block, int where, int64_t size, int64_t blocks)
-{
-    int shard = locked ? 0 : thread->shard;
-    site_t *sums = site_at(shard, block->site);
-    if (UNLIKELY(!sums))
-        return;
-    count(&sums->freed[where], size, blocks, locked);
-    if (mode == MEMKIT_SPANS) {
-        int64_t sure = sure_of(block->size, size);
-        add(&sums->sure, -sure, locked);
-        free_in_spans(block->site, where, size, sure);
-    }
-    add(&totals[shard].alive, -size, locked);
-}
-
-/* Book a block as freed. 0: it was not booked. */
-static ALWAYS_INLINE int take(memkit_thread_t *thread, int locked, int mode, void *address, block_t *block, int *where)
-{
-    block_t large;              /* apart, so that a small one need not be in memory */
-    if (!take_small(address, block)) {
-        if (!take_large(address, &large))
-            return 0;
-        *block = large;
-    }
-    *where = where_freed(block, mode);
-    count_freed(thread, locked, mode, block, *where, block->size, 1);
-    return 1;
-}
-
-/* The program has the address anew: what is booked there was freed by who looked the C library's own `free` up. */
-static NOINLINE void drop(memkit_thread_t *thread, int locked, int mode, void *address)
-{
-    block_t block;
-    int where;
-    take(thread, locked, mode, address, &block, &where);
-}
-
-/* Book a small block of the path that the last one was of, as most are, in few instructions. 0: it is another. */
-static ALWAYS_INLINE int put_as_last(memkit_thread_t *thread, void *address, size_t size)
-{
-    site_t *sums = thread->last_sums;
-    uint32_t *place;
-    if (thread->generation != memkit_heap.generation || !thread->path || !*thread->path || *thread->path != thread->last)
-        return 0;
-    if (size - TINY - 1 >= SMALL - TINY || ((uintptr_t)address >> 4 & LAST_PLACE) == LAST_PLACE)
-        return 0;
-    if (!(place = place_of(address, 0)) || *place >> 30)
-        return 0;
-    place[0] = (uint32_t)TWO << 30 | (uint32_t)(size - 1) << 20 | thread->last_site;
-    place[1] = *thread->last_serial;
-    count(&sums->allocated, size, 1, 1);
-    if (UNLIKELY((totals[0].alive += size) > totals[0].next))
-        look_at_peak(0);
-    return 1;
-}
-
-static ALWAYS_INLINE void put_anew(memkit_thread_t *thread, int locked, int mode, void *address, size_t size)
-{
-    uint32_t site = site_of(thread, mode), serial = serial_of(site, mode);
-    site_t *sums = site_at(locked ? 0 : thread->shard, site);
-    int booked = 0;
-    if (locked && mode == MEMKIT_PATHS && sums && site) {
-        thread->last = *thread->path, thread->last_site = site, thread->last_sums = sums;
-        thread->last_serial = &memkit_heap.path_serials[site];
-    }
-    while (sums && UNLIKELY((booked = book(address, size, site, serial, mode)) < 0))
-        drop(thread, locked, mode, address);
-    if (LIKELY(booked))
-        count_allocated(thread, locked, mode, sums, site, size);
-    else
-        __atomic_fetch_add(&memkit_heap.unbooked, 1, __ATOMIC_RELAXED);
-}
-
-static NOINLINE void put_of_path(memkit_thread_t *thread, void *address, size_t size)
-{
-    put_anew(thread, 1, MEMKIT_PATHS, address, size);
-}
-
-static ALWAYS_INLINE void put(memkit_thread_t *thread, int locked, int mode, void *address, size_t size)
-{
-    if (mode == MEMKIT_SAMPLED) {
-        if (!is_passed(thread, size) && is_drawn(thread, size))
-            put_sample(address, size);
-    } else if (!locked || mode != MEMKIT_PATHS) {
-        put_anew(thread, locked, mode, address, size);
-    } else if (!put_as_last(thread, address, size)) {
-        put_of_path(thread, address, size);
-    }
-}
-
-/* A block that `take` has taken is not freed after all. A serial of few bits serves as well as the whole one does. */
-static void restore(memkit_thread_t *thread, int locked, int mode, void *address, block_t *block, int where)
-{
-    uint32_t serial = !block->tiny || mode != MEMKIT_PAIRS ? block->serial : (block->serial >> 5) << 16 | (block->serial & 31);
-    book(address, block->size, block->site, serial, mode);
-    count_freed(thread, locked, mode, block, where, -(int64_t)block->size, -1);
-}
-
-/* A block is memkit's own: it does not count. Returns its size, 0 if it is not booked. */
-static size_t memkit_heap_disown(memkit_thread_t *thread, int locked, void *address)
-{
-    int shard = locked ? 0 : thread->shard;
-    block_t block;
-    site_t *sums;
-    if (!(memkit_heap.on & MEMKIT_PAIRS) || !address || !(take_small(address, &block) || take_large(address, &block)))
-        return 0;
-    if ((sums = site_at(shard, block.site))) {
-        count(&sums->allocated, -(int64_t)block.size, -1, locked);
-        if (memkit_heap.on == MEMKIT_SPANS) {
-            int64_t sure = sure_of(block.size, block.size);
-            add(&sums->sure, -sure, locked);
-            if (where_freed(&block, MEMKIT_SPANS) == MEMKIT_PAIRS)
-                count_in_spans(block.site, -(int64_t)block.size, -(int64_t)block.size, -sure);
-        }
-        add(&totals[shard].alive, -(int64_t)block.size, locked);
-    }
-    return block.size;
-}
-
-/* The same of a block and of those that it points to. */
-static void memkit_heap_disown_all(memkit_thread_t *thread, int locked, void **address)
-{
-    size_t size = memkit_heap_disown(thread, locked, address);
-    for (size_t i = 0; i < size / sizeof *address; i++)
-        memkit_heap_disown(thread, locked, address[i]);
-}
-
+#include "booking.h"
 #include "maps.h"
 
 /* -- opening and closing ------------------------------------------------------------------------------------------ */
@@ -443,6 +243,7 @@ static void forget(int mode)
     for (size_t leaf = 0; leaf < (size_t)1 << HALF; leaf++)
         for (size_t segment = 0; leaves[leaf] && segment < (size_t)1 << HALF; segment++)
             clear_shadow(&leaves[leaf][segment]);
+    memset(recent, -1, sizeof recent);
     for (int i = 0; i < TABLES; i++)
         empty(&tables[i]);
     lock(&maps_lock);
@@ -466,7 +267,8 @@ static void after_fork(void)
 static void in_forked_child(void)
 {
     after_fork();
-    memkit_heap.on = memkit_heap.on_with_gil = 0;
+    memkit_heap.on = 0;
+    let_count_with_gil(0);
     memkit_heap.floor = INT64_MIN;
     pair_lock = copying = maps_lock = samples_lock = 0;
     for (int i = 0; i < TABLES; i++)
@@ -515,7 +317,7 @@ static int memkit_heap_open(int mode)
 /* The books keep their memory until they are forgotten, or opened anew. */
 static void memkit_heap_close(void)
 {
-    __atomic_store_n(&memkit_heap.on_with_gil, 0, __ATOMIC_RELEASE);
+    let_count_with_gil(0);
     __atomic_store_n(&memkit_heap.on, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&memkit_heap.floor, INT64_MIN, __ATOMIC_RELEASE);
 }

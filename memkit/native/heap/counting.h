@@ -20,16 +20,23 @@ typedef struct {
 } memkit_path_t;
 
 typedef struct {                /* of a thread */
-    memkit_path_t **path;       /* the one that runs, told by the tracer of calls; NULL: it does not know the thread */
+    union {
+        struct {
+            uint8_t inside;     /* a hook: what it calls counts already. The lowest byte of `gate` */
+            uint8_t unused;
+            uint16_t muted;     /* what it allocates is memkit's own */
+            uint32_t joined;    /* the generation of the heap that `path` and `line` belong to */
+        };
+        uint64_t gate;          /* as the heap's: its blocks count, and it can be told what is known of the last one */
+    };
+    memkit_path_t **path;       /* the one that runs, told by the tracer of calls */
     uint32_t *line;             /* the same by the tracer of lines: a number, from 1 on; 0: none runs */
-    int inside;                 /* a hook: what it calls counts already */
-    int muted;                  /* what it allocates is memkit's own */
+    memkit_path_t *last_path;   /* where it was when it last allocated with the GIL: */
+    uint32_t last_line, last_place;             /* the latter is what is booked of a block of no bytes, */
+    uint32_t *last_path_serial, *last_line_serial;      /* how often calls of the path began and ended, and its line did, */
+    void *last_sums;            /* and the sums of its site */
     int shard;
-    int64_t generation;         /* of the heap that `path` and `line` belong to */
     uint32_t pair_path, pair_line, pair;        /* the last pair of both, and its site */
-    memkit_path_t *last;        /* where paths alone are traced: that of the last block by who held the GIL, */
-    uint32_t last_site, *last_serial;           /* its site, how often calls of it began and ended, and its sums */
-    void *last_sums;
     int64_t until;              /* sampled: bytes until the next that is, above the heap's `floor` */
     int64_t drawn_in;           /* the heap's generation that it was drawn in */
     uint64_t random;
@@ -98,6 +105,7 @@ typedef struct {                /* a call path that was sampled */
 typedef struct {
     int on;                     /* the mode, or 0 */
     int on_with_gil;            /* the same for who holds the GIL; 0 where more than one interpreter may have its own */
+    uint64_t gates[4];          /* the same by mode: what the `gate` of a thread is then that has joined */
     int (*interpreters)(void);  /* whether more than one may have its own */
     int mode;                   /* MEMKIT_LINES, MEMKIT_PATHS or both; it is kept when it is off */
     uint32_t *path_serials;     /* by id + 1: counts how often a call of the path began and ended */

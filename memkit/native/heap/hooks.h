@@ -66,6 +66,38 @@ static ALWAYS_INLINE void free_in(const memkit_allocator_t *before, void *addres
     thread->inside = 0;
 }
 
+/* The same where the thread's gate says that it counts, so that `put_as_last` and `take_recent` can book most small blocks.
+
+The allocator before has no context, as Python's own. So it is none of those that allocate themselves when they free. */
+
+static NOINLINE void *put_slowly(memkit_thread_t *thread, int mode, void *made, size_t size)
+{
+    if (made)
+        put_with_gil(thread, mode, made, size);
+    thread->gate--;
+    return made;
+}
+
+static NOINLINE void *at_peak(void *made)
+{
+    look_at_peak(0);
+    return made;
+}
+
+static ALWAYS_INLINE void *malloc_at_gate(const memkit_allocator_t *before, size_t size, int mode)
+{
+    memkit_thread_t *thread = &this_thread;
+    void *made;
+    int booked;
+    thread->gate++;             /* `inside`, as a whole word: it is read so by the next hook */
+    made = before->malloc(NULL, size);
+    booked = put_as_last(thread, mode, made, size);
+    if (UNLIKELY(!booked))
+        return put_slowly(thread, mode, made, size);
+    thread->gate--;
+    return LIKELY(booked > 0) ? made : at_peak(made);
+}
+
 static ALWAYS_INLINE void *malloc_by_chance(const memkit_allocator_t *, size_t, int);
 static ALWAYS_INLINE void *calloc_by_chance(const memkit_allocator_t *, size_t, size_t, int);
 static ALWAYS_INLINE void *realloc_by_chance(const memkit_allocator_t *, void *, size_t, int);
@@ -114,13 +146,13 @@ static NOINLINE void free_any(const memkit_allocator_t *before, void *address, i
 static ALWAYS_INLINE void look_for_interpreters(int locked)
 {
     if (!locked && memkit_heap.on_with_gil && memkit_heap.interpreters())
-        memkit_heap.on_with_gil = 0;
+        let_count_with_gil(0);
 }
 
 #define IS(mode, locked) LIKELY(((locked) ? memkit_heap.on_with_gil : memkit_heap.on) == (mode))
 #define ONE_GIL(locked) ((locked) && memkit_heap.on_with_gil)
 #define HOOKS(name, locked, mode) \
-    static void *name##_malloc(void *ctx, size_t size) \
+    static NOINLINE void *name##_malloc(void *ctx, size_t size) \
     { \
         look_for_interpreters(locked); \
         return IS(mode, locked) ? malloc_in(ctx, size, locked, mode) : malloc_any(ctx, size, ONE_GIL(locked)); \
@@ -135,12 +167,28 @@ static ALWAYS_INLINE void look_for_interpreters(int locked)
         return IS(mode, locked) ? realloc_in(ctx, address, size, locked, mode) \
             : realloc_any(ctx, address, size, ONE_GIL(locked)); \
     } \
-    static void name##_free(void *ctx, void *address) \
+    static NOINLINE void name##_free(void *ctx, void *address) \
     { if (IS(mode, locked)) free_in(ctx, address, locked, mode); else free_any(ctx, address, ONE_GIL(locked)); }
 
-HOOKS(locked_lines, 1, MEMKIT_LINES)            /* who uses these holds the GIL */
-HOOKS(locked_paths, 1, MEMKIT_PATHS)
-HOOKS(locked_pairs, 1, MEMKIT_PAIRS)
+#define GATED(name, slow, mode) \
+    HOOKS(slow, 1, mode)                        /* who uses these holds the GIL */ \
+    static void *name##_malloc(void *ctx, size_t size) \
+    { \
+        return LIKELY(this_thread.gate == memkit_heap.gates[mode]) ? malloc_at_gate(ctx, size, mode) \
+            : slow##_malloc(ctx, size); \
+    } \
+    static void name##_free(void *ctx, void *address) \
+    { \
+        const memkit_allocator_t *before = ctx; \
+        if (UNLIKELY(this_thread.gate != memkit_heap.gates[mode]) || UNLIKELY(!take_recent(mode, address))) \
+            slow##_free(ctx, address); \
+        else \
+            before->free(NULL, address); \
+    }
+
+GATED(gated_lines, locked_lines, MEMKIT_LINES)
+GATED(gated_paths, locked_paths, MEMKIT_PATHS)
+GATED(gated_pairs, locked_pairs, MEMKIT_PAIRS)
 HOOKS(unlocked_lines, 0, MEMKIT_LINES)
 HOOKS(unlocked_paths, 0, MEMKIT_PATHS)
 HOOKS(unlocked_pairs, 0, MEMKIT_PAIRS)
@@ -148,15 +196,19 @@ HOOKS(locked_spans, 1, MEMKIT_SPANS)
 HOOKS(unlocked_spans, 0, MEMKIT_SPANS)
 
 #define HOOKED(name) {NULL, name##_malloc, name##_calloc, name##_realloc, name##_free}
+#define AT_GATE(name, slow) {NULL, name##_malloc, slow##_calloc, slow##_realloc, name##_free}
 
-static const memkit_allocator_t hooked[2][MEMKIT_SPANS] = {   /* by `locked`, or where sampled by `leaf`, and mode */
+/* By `locked`, or where sampled by `leaf`, and mode; the last ones are above an allocator without a context. */
+static const memkit_allocator_t hooked[3][MEMKIT_SPANS] = {
     {HOOKED(unlocked_lines), HOOKED(unlocked_paths), HOOKED(unlocked_pairs), HOOKED(sampled), HOOKED(unlocked_spans)},
     {HOOKED(locked_lines), HOOKED(locked_paths), HOOKED(locked_pairs), HOOKED(sampled_leaf), HOOKED(locked_spans)},
+    {AT_GATE(gated_lines, locked_lines), AT_GATE(gated_paths, locked_paths), AT_GATE(gated_pairs, locked_pairs),
+        HOOKED(sampled_leaf), HOOKED(locked_spans)},
 };
 
 static int is_hook(memkit_allocator_t *allocator)
 {
-    for (int locked = 0; locked < 2; locked++)
+    for (int locked = 0; locked < 3; locked++)
         for (int mode = MEMKIT_LINES; mode <= MEMKIT_SPANS; mode++)
             if (allocator->malloc == hooked[locked][mode - 1].malloc)
                 return 1;
@@ -178,10 +230,11 @@ static int memkit_heap_hook(memkit_allocator_t allocators[3], int (*interpreters
         if (!is_hook(&allocators[i]))
             *before = allocators[i];
         which = memkit_heap.mode == MEMKIT_SAMPLED ? i > 0 && is_leaf(before) : interpreters && i > 0;
+        which += which && !before->ctx;
         allocators[i] = hooked[which][memkit_heap.mode - 1];
         allocators[i].ctx = before;
     }
     memkit_heap.interpreters = interpreters;
-    memkit_heap.on_with_gil = interpreters && !interpreters() ? memkit_heap.mode : 0;
+    let_count_with_gil(interpreters && !interpreters() ? memkit_heap.mode : 0);
     return 0;
 }

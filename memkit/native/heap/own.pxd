@@ -1,7 +1,11 @@
 # What a heap recording needs of memkit itself: memory of its own that no heap recording counts.
 
+from cpython.object cimport PyObject
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+cdef extern from "Python.h":
+    Py_ssize_t refcount "Py_REFCNT"(PyObject *)
 
 cdef extern from "counting.h":
     enum:
@@ -114,8 +118,8 @@ cdef const char *function_text(uint32_t number, size_t *length) noexcept nogil
 
 
 cdef inline void disown_if(uint32_t *serials, void *number) noexcept:
-    """The number of a line or of an instruction, which the interpreter has made for an event; NULL: no heap is recorded."""
-    if serials != NULL:
+    """The number of a line or of an instruction, for an event; NULL: no heap is recorded. Small ones were made long ago."""
+    if serials != NULL and refcount(<PyObject *>number) == 1:
         disown(number)
 
 

@@ -10,7 +10,8 @@ such as those that lie behind others, makes no other block more likely or less. 
 
 enum {
     DEEPEST = 512,              /* of a stack, the innermost calls */
-    FILTER = 1 << 17,           /* of addresses: bits that say that a block may be booked */
+    FILTER = 1 << 17,           /* of addresses: counts of the blocks that are booked */
+    MANY = 255,                 /* so many, or more */
     TEXTS = 1 << 23,
     TEXT_PLACES = 2 * MEMKIT_MOST_FUNCTIONS,
     MARKS = 1 << 14,
@@ -20,8 +21,7 @@ enum {
 #define SURE ((size_t)1 << 40)  /* a sample, whatever is drawn */
 
 static volatile int samples_lock;
-static uint64_t filter[FILTER / 64];
-static uint16_t in_bucket[FILTER];
+static uint8_t filter[FILTER];
 static int drawing_threads;
 
 static struct {
@@ -36,24 +36,19 @@ static char *texts;
 
 static inline uint32_t bucket_of(const void *address)
 {
-    uintptr_t at = (uintptr_t)address;          /* neighbours share a line of the cache */
-    return (at >> 4 ^ at >> 21 ^ at >> 34) & (FILTER - 1);
+    return (uintptr_t)address >> 4 & (FILTER - 1);      /* neighbours share a line of the cache */
 }
 
 static ALWAYS_INLINE int may_be_sample(const void *address)
 {
-    uint32_t bucket = bucket_of(address);
-    return filter[bucket / 64] >> (bucket % 64) & 1;
+    return filter[bucket_of(address)];
 }
 
 static void mark_bucket(const void *address, int step)
 {
-    uint32_t bucket = bucket_of(address);
-    in_bucket[bucket] += step;
-    if (in_bucket[bucket])
-        filter[bucket / 64] |= (uint64_t)1 << (bucket % 64);
-    else
-        filter[bucket / 64] &= ~((uint64_t)1 << (bucket % 64));
+    uint8_t *bucket = &filter[bucket_of(address)];
+    if (*bucket != MANY)        /* how many these are is not known any more */
+        *bucket += step;
 }
 
 static uint64_t next_random(memkit_thread_t *thread)    /* xorshift64* by Vigna (2016) */
@@ -291,9 +286,7 @@ static int make_samples(void)
 static void forget_samples(int mode)
 {
     lock(&samples_lock);
-    memset(filter, mode & MEMKIT_PAIRS ? -1 : 0, sizeof filter);
-    if (stacks)                 /* else nothing was sampled yet */
-        memset(in_bucket, 0, sizeof in_bucket);
+    memset(filter, mode & MEMKIT_PAIRS ? MANY : 0, sizeof filter);
     unlock(&samples_lock);
 }
 
