@@ -1,11 +1,11 @@
 """Measures what counting allocations costs: loops of little but allocation, with ``heap`` over the same without, and peers.
 
 Targets: with ``heap`` a loop takes at most 1.3 times as long as under the same calls or lines without it; where it is
-sampled, at most 1.05 times as long as the plain loop. tracemalloc and memray are compared with the plain loop.
+sampled, at most 1.05 times as long as the plain loop. tracemalloc, memray, fil and scalene are compared with the plain loop.
 
 Each time is that of a fresh process, the median of several runs, in CPU time of the process, the thread of the sampler
 included. All take turns, and ratios are medians of those within a round. ``python bench_heap.py integers 9`` does one loop,
-in nine rounds; ``quick`` leaves the peers out, ``sampled`` all but what is sampled.
+in nine rounds; ``quick`` leaves the peers out, ``sampled`` all but what is sampled, ``peers`` all but the peers.
 """
 
 import contextlib
@@ -115,7 +115,15 @@ def compressed():
 LOOPS = {each.__name__: each for each in (strings, objects, documents, tuples, integers, trees, arrays, threads, compressed)}
 MEMKIT = {"calls": False, "calls, heap": True, "calls, heap with C": True, "lines": False, "lines, heap": True}
 SAMPLED = ("sampled", "sampled with C")
-PEERS = {"tracemalloc": "tracemalloc", "memray": "memray", "memray, Python's": "memray"}
+PEERS = {
+    "tracemalloc": "tracemalloc",
+    "memray": "memray",
+    "memray, Python's": "memray",
+    "fil": "filprofiler",
+    "scalene": "scalene",
+}
+COMMANDS = {"fil": ("filprofiler", "--no-browser", "run"), "scalene": ("scalene", "run", "-o", "scalene.json")}
+"""Of peers that run a program themselves: what follows ``python -m``."""
 
 
 def main() -> None:
@@ -124,6 +132,7 @@ def main() -> None:
     rounds = next((int(word) for word in words if word.isdigit()), ROUNDS)
     wanted = [*MEMKIT, *SAMPLED, *([] if "quick" in words else [peer for peer, needs in PEERS.items() if has(needs)])]
     wanted = list(SAMPLED) if "sampled" in words else wanted
+    wanted = [each for each in wanted if each in PEERS] if "peers" in words else wanted
     paired.header("counting allocations")
     for name in [word for word in words if word in LOOPS] or LOOPS:
         if name == "arrays" and not has("numpy"):
@@ -141,7 +150,7 @@ def main() -> None:
         for each in [each for each in wanted if MEMKIT.get(each)]:
             reference = each.partition(",")[0]
             print(f"{each}, over {reference}:", paired.verdict(paired.ratio(found, each, reference), TARGET))
-        for each in SAMPLED:
+        for each in [each for each in wanted if each in SAMPLED]:
             print(f"{each}, over plain:", paired.verdict(paired.ratio(found, each, "plain"), SAMPLED_TARGET))
 
 
@@ -153,10 +162,11 @@ def has(module: str) -> bool:
 def time_of(watcher: str, name: str) -> float:
     """Nanoseconds that a fresh process finds."""
     with tempfile.TemporaryDirectory() as folder:  # memray writes where it is
-        words = [sys.executable, Path(__file__).resolve(), "--measure", watcher, name]
+        by = ["-m", *COMMANDS[watcher]] if watcher in COMMANDS else []
+        words = [sys.executable, *by, Path(__file__).resolve(), "--measure", watcher, name]
         environment = preload.environment() if watcher.endswith("with C") else None
         done = subprocess.run(words, cwd=folder, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-        return float(done.stdout)
+        return next(float(line) for line in done.stdout.splitlines() if line.replace(".", "").isdigit())
 
 
 # -- the process that is measured ------------------------------------------------------------------------------------------
