@@ -2,10 +2,10 @@
 
     python tests/benchmarks/bench_service.py [rounds] [requests a round]
 
-The servers run all the time: plain, with ``memkit run --requests``, and with ``--heap=sampled`` or ``--heap=spans`` too. Each
-round sends each the same requests as fast as it answers them, over 20 connections; the others wait. Where the machine does
-other things, CPU time tells more than throughput. Targets: 98 % of the throughput with spans, 95 % with sampled heap, at a
-thousand requests a second, which come evenly in a second table.
+The servers run all the time: plain, with ``memkit run --requests``, and with ``--heap=sampled`` or ``--heap=spans`` too.
+Each round sends each the same requests over 20 connections, as fast as it answers them and then a thousand a second; the
+others wait. Where the machine does other things, CPU time tells more than throughput. Targets at a thousand a second: 98 %
+of the throughput with spans, 95 % with sampled heap.
 """
 
 import functools

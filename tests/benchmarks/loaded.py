@@ -52,10 +52,6 @@ class Server:
         asyncio.run(_send(self.port, iter(enumerate(paths)), connections, rate))
         return time.perf_counter() - began
 
-    def answer(self, path: str) -> bytes:
-        """The body of one answer."""
-        return asyncio.run(_send(self.port, iter([(0, path)]), 1, 0))
-
 
 def _serving(pid: int) -> int:
     """The process that a command became: the child of memkit-run, or itself."""
@@ -63,15 +59,13 @@ def _serving(pid: int) -> int:
     return int(children[0]) if children else pid
 
 
-async def _send(port: int, paths: Iterator[tuple[int, str]], connections: int, rate: float) -> bytes:
+async def _send(port: int, paths: Iterator[tuple[int, str]], connections: int, rate: float) -> None:
     began = time.perf_counter()
-    bodies = await asyncio.gather(*(_client(port, paths, began, rate) for _ in range(connections)))
-    return next(body for body in bodies if body)
+    await asyncio.gather(*(_client(port, paths, began, rate) for _ in range(connections)))
 
 
-async def _client(port: int, paths: Iterator[tuple[int, str]], began: float, rate: float) -> bytes:
+async def _client(port: int, paths: Iterator[tuple[int, str]], began: float, rate: float) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    body = b""
     for number, path in paths:
         if rate and (early := began + number / rate - time.perf_counter()) > 0:
             await asyncio.sleep(early)
@@ -80,6 +74,5 @@ async def _client(port: int, paths: Iterator[tuple[int, str]], began: float, rat
         if b" 200 " not in head:
             raise RuntimeError(head)
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        body = await reader.readexactly(int(length.split(b":")[1]))
+        await reader.readexactly(int(length.split(b":")[1]))
     writer.close()
-    return body

@@ -1,10 +1,6 @@
-"""Ten services in one FastAPI application; those of an odd number keep something of each request, or of some.
-
-``/memory`` tells what is planted: for each service bytes and objects that it keeps.
-"""
+"""Ten services in one FastAPI application; those of an odd number keep something of each request, or of some."""
 
 import random
-import sys
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -24,11 +20,6 @@ class Item(BaseModel):
 @app.get("/plain/{number}")
 async def plain(number: int) -> Item:
     return Item(number=number, name=f"item {number}", price=number / 100)
-
-
-@app.get("/memory")
-async def memory() -> dict[int, tuple[int, int]]:
-    return {number: (sum(map(sys.getsizeof, each)), len(each)) for number, each in kept.items()}
 
 
 def service(number: int) -> None:
