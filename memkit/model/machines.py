@@ -40,7 +40,7 @@ class Machines:
             replace(
                 each,
                 processes=tuple(
-                    process._replace(command=f"{process.command}{_ON}{each.about.host or '?'}") for process in each.processes
+                    process._replace(command=f"{process.what}{_ON}{each.about.host or '?'}") for process in each.processes
                 ),
             )
             for each in recordings

@@ -23,5 +23,9 @@ class Process(NamedTuple):
     @property
     def title(self) -> str:
         """Its name, if it has one, and its command; or what it is for, ``joblib worker``, where nobody typed that."""
-        what = kind_by_command(self.command) or self.command
-        return f"{self.name}: {what}" if self.name else what
+        return f"{self.name}: {self.what}" if self.name else self.what
+
+    @property
+    def what(self) -> str:
+        """Its command, or what it is for."""
+        return kind_by_command(self.command) or self.command

@@ -39,6 +39,9 @@ _COMMANDS = (  # the same by a part of the command
     ("multiprocessing.forkserver import main", "fork server"),
     ("multiprocessing.spawn import spawn_main", _SPAWNED),
     ("import sys;exec(eval(sys.stdin.readline()))", "execnet process"),
+    ("-m pyspark.daemon", "PySpark process"),  # and the workers that it forks
+    ("-m pyspark.worker", "PySpark worker"),
+    ("/ray/_private/workers/default_worker.py", "Ray worker"),
 )
 _LONGEST = 30
 

@@ -91,3 +91,10 @@ def test_what_cannot_be_joined_is_refused_in_one_line(folder, capsys, words, sai
     assert main.main(words) == 2
     assert said in capsys.readouterr().err
     assert not (folder.parent / "merged.json").exists()
+
+
+def test_what_a_process_is_for_and_its_rank_are_told_with_its_machine(folder, capsys):
+    last = folder / "2.memkit"
+    last.write_text(last.read_text().replace('["work.py", "2"]', '["-m", "pyspark.worker"], "name": "rank 3"'))
+    assert main.main(["report", "all"]) == 0
+    assert "rank 3: PySpark worker on machine b" in capsys.readouterr().out

@@ -172,7 +172,10 @@ def secret(made_up):
         calls=calls,
         call_tracing=tracing,
         ending=ending,
-        processes=(Process(4242, 1, "/usr/bin/python3 /home/secret/app.py", 0, 5, ending),),
+        processes=(
+            Process(4242, 1, "/usr/bin/python3 /home/secret/app.py", 0, 5, ending, "rank 3"),
+            Process(4243, 1, "worker", 0, 5, ending, "secret"),
+        ),
         unrecorded=(Unrecorded(7, "/bin/sh -c secret", 5),),
         executed=((3, "/bin/env secret"),),
         sources=(("/home/secret/app.py", "secret = 1"),),
@@ -194,6 +197,7 @@ def test_a_redacted_page_says_nothing_of_paths_and_arguments(made_up):
         ".../lib/python3/pandas/core/frame.py",
     }
     assert recording["ending"]["error"] == "KeyError"
+    assert [process["title"] for process in recording["processes"]] == ["rank 3: python3", "worker"]
     assert view["libraries"] == [".../lib/python3/pandas/core/frame.py"]
     assert any("--redact" in note for note in view["notes"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,9 @@ def redacted(recording: Recording) -> Recording:
     What is kept: names of functions, threads, spans and types of exceptions. Attributes of spans are left out.
     """
     name = Names()
-    about = recording.about._replace(argv=(_command(" ".join(recording.about.argv[:2])),), host=None, package=None)
+    own = recording.about
+    argv = (_command(" ".join(own.argv[:2])),)
+    about = own._replace(argv=argv, host=None, package=None, name=_rank(own.name))
     return replace(
         recording,
         about=about,
@@ -42,7 +45,7 @@ def redacted(recording: Recording) -> Recording:
         given=(),
         balances=tuple(map(_balance, recording.balances)),
         processes=tuple(
-            process._replace(command=_command(process.command), ending=_ending(process.ending))
+            process._replace(command=_command(process.command), ending=_ending(process.ending), name=_rank(process.name))
             for process in recording.processes
         ),
         unrecorded=tuple(each._replace(command=_command(each.command)) for each in recording.unrecorded),
@@ -120,6 +123,11 @@ def _command(command: str) -> str:
     if first == "-m":
         return " ".join([first, *rest[:1]])
     return first.replace("\\", "/").rpartition("/")[2]
+
+
+def _rank(name: str | None) -> str | None:
+    """The name of a process if it is a rank: another one may be that of a machine."""
+    return name if name and re.fullmatch(r"rank \d+", name) else None
 
 
 def _ending(ending: Ending) -> Ending:
