@@ -9,7 +9,17 @@ from setuptools import Extension, setup
 # Without symbols for a debugger, which would be four fifths of what is installed. They stay where CFLAGS has -g.
 debug = any(flag.startswith("-g") and flag != "-g0" for flag in os.environ.get("CFLAGS", "").split())
 slim = {} if debug else {"extra_compile_args": ["-g0"], "extra_link_args": ["-Wl,--strip-all"]}
-sources = ("counting.c", "counting.h", "blocks.h", "booking.h", "hooks.h", "maps.h", "sampled.h", "sampled_hooks.h", "spans.h")
+sources = (
+    "counting.c",
+    "counting.h",
+    "blocks.h",
+    "booking.h",
+    "hooks.h",
+    "maps.h",
+    "sampled.h",
+    "sampled_hooks.h",
+    "spans.h",
+)
 sources += ("c_hooks.h", "patching.h", "patching_tables.h")
 books = [f"memkit/native/heap/{name}" for name in sources]
 own = Extension("memkit.native.heap.own", ["memkit/native/heap/own.pyx"], depends=books, libraries=["m"], **slim)

@@ -167,13 +167,17 @@ def _workers(recording: Recording) -> Iterator[Advice]:
     if len(alive) < 2:
         return
     least = min(grown[process.pid] for process in alive)
+    commands = {process.pid: process.command for process in recording.processes}
+    spawned = sum(process.command != commands.get(process.parent or 0, process.command) for process in alive)
+    more = f"; {spawned} of them have an interpreter of their own, and what a fork would share of that comes on top"
     yield Advice(
         "workers",
         "import before the workers start, and start them by fork or by a fork-server that has them, or use threads",
         (len(alive) - 1) * least,
         "together",
         f"{len(alive)} workers were alive at once, and each grew by {show_bytes(least)} or more by imports of its own",
-        "that pages of modules stay shared: reference counts of what is used are written, and those pages are not",
+        "that pages of modules stay shared: reference counts of what is used are written, and those pages are not"
+        + (more if spawned else ""),
         tuple(f"process {process.pid}: imports grew it by {show_bytes(grown[process.pid])}" for process in alive[:5]),
     )
 

@@ -118,6 +118,10 @@ def test_workers_that_import_for_themselves_are_told(recorded):
     [advice] = memkit.advise(recorded(calls=tuple(calls), processes=tuple(processes), call_tracing=TRACED))
     assert (advice.key, advice.of, advice.estimate) == ("workers", "together", 2 * 20 * MIB)
     assert advice.rows[2] == "process 9: imports grew it by 22.0 MiB"
+    assert "3 of them have an interpreter of their own" in advice.guessed
+    forked = [each._replace(command="job.py") for each in processes]
+    [advice] = memkit.advise(recorded(calls=tuple(calls), processes=tuple(forked), call_tracing=TRACED))
+    assert "interpreter" not in advice.guessed
     apart = [each._replace(started=100 * place, ended=100 * place + 9) for place, each in enumerate(processes)]
     assert memkit.advise(recorded(calls=tuple(calls), processes=tuple(apart), call_tracing=TRACED)) == ()
 
