@@ -28,7 +28,7 @@ _LARGEST = 1 << 30
 """Bytes of a document."""
 _GZIP = 16 + zlib.MAX_WBITS
 _ROOM, _RATIO = 1 << 20, 100
-"""A page's unpacks to at most so many bytes and so many times its size: thousands of rows that are alike to 25 times theirs."""
+"""A page's unpacks to at most so many bytes and so many times its size: thousands of alike rows to 25 times theirs."""
 
 
 def read(path: str) -> Recording:

@@ -14,9 +14,23 @@ import paired
 import memkit
 
 WITHIN = 0.25
+SCALED = """
+def scaled(count):
+    values = [float(number) for number in range(count)]
+    {}
+    return values
+kept = scaled(400_000)
+"""
+IN_PLACE = "for place in range(count): values[place] *= 2"
 LOAD = """
 def load(count):
     return [str(number) * 4 for number in range(count)]
+rows = load(150_000)
+"""
+COPIED = """
+def copied(rows):
+    return ["".join(list(row)) for row in rows]
+again = copied(rows)
 """
 BLOCKS = """
 import ctypes
@@ -47,19 +61,8 @@ if __name__ == "__main__":
         pool.map(work, range(2), 1)
 """
 CASES = {  # by key of the advice: options, the program, and the program that follows it
-    "temporary": (
-        ["--lines"],
-        "def scaled(count):\n    values = [float(n) for n in range(count)]\n    values = [value * 2 for value in values]\n"
-        "    return values\nkept = scaled(400_000)\n",
-        "def scaled(count):\n    values = [float(n) for n in range(count)]\n    for n in range(count):\n        values[n] *= 2\n"
-        "    return values\nkept = scaled(400_000)\n",
-    ),
-    "copies": (
-        ["--lines", "--heap"],
-        LOAD
-        + "def copied(rows):\n    return [''.join(list(row)) for row in rows]\nrows = load(150_000)\nagain = copied(rows)\n",
-        LOAD + "rows = load(150_000)\nagain = rows\n",
-    ),
+    "temporary": (["--lines"], SCALED.format("values = [value * 2 for value in values]"), SCALED.format(IN_PLACE)),
+    "copies": (["--lines", "--heap"], LOAD + COPIED, LOAD + "again = rows\n"),
     "freed": (["--heap"], BLOCKS, BLOCKS + "c.malloc_trim(0)\n"),
     "import": (["--calls", "--c-calls"], "import numpy\nrows = bytearray(5 << 20)\n", "rows = bytearray(5 << 20)\n"),
     "workers": (
@@ -86,6 +89,16 @@ def level(recording, of):
     return recording.together if of == "together" else recording.peak
 
 
+def fallen(folder, before, after, of):
+    """By how much less memory the second program has, recorded without what costs some itself."""
+    options = ["--children"] if of == "together" else []
+    runs = {
+        "before": lambda: level(recorded(folder, before, *options), of),
+        "after": lambda: level(recorded(folder, after, *options), of),
+    }
+    return -paired.difference(paired.by_turns(REPEATS, **runs), "after", "before")
+
+
 def main():
     paired.header("advice, followed")
     rows, missed = [], []
@@ -96,13 +109,7 @@ def main():
                 missed.append(key)
                 continue
             advice = found[0]
-            how = ["--children"] if key == "workers" else []
-            rounds = paired.by_turns(
-                REPEATS,
-                before=lambda: level(recorded(folder, before, *how), advice.of),  # noqa: B023 (called at once)
-                after=lambda: level(recorded(folder, after, *how), advice.of),  # noqa: B023
-            )
-            drop = -paired.difference(rounds, "after", "before")
+            drop = fallen(folder, before, after, advice.of)
             sizes = [memkit.units.show_bytes(round(size)) for size in (advice.estimate, drop)]
             rows.append((key, advice.of, *sizes, f"{advice.estimate / drop:.2f}" if drop > 0 else "-"))
             if drop <= 0 or not 1 - WITHIN <= advice.estimate / drop <= 1 + WITHIN:
