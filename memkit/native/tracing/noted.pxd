@@ -51,7 +51,7 @@ cdef inline int64_t begin_stretch(notes_t *notes) noexcept:
     return notes.count
 
 
-cdef inline object noted_since(notes_t *notes, int64_t begun):
+cdef inline object noted_since(notes_t *notes, int64_t begun) except *:
     """Each sum that has changed since: its two numbers, growth, rise and own rise; None where that is not known any more."""
     cdef noted_t *noted
     cdef uint64_t place
