@@ -13,13 +13,15 @@ from memkit.run.signals import forwarding, put_off
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent here")
 
 WAITS = """
+import sys
+
 import memkit
 
 
 @memkit.hookimpl(tryfirst=True)
 def memkit_report(recording, options):
     print("reporting", flush=True)
-    input()
+    sys.stdin.readline()  # input() drops an exception that a signal raises while it flushes stderr
 """
 
 
