@@ -38,7 +38,7 @@ run/inject: sitecustomize
 report: facts output heaps shared_options pictures transforms frames kinds overlay_plot document dispatch
 report/page: thin redact source_text view build shown
 report/reporters: call_paths console flame folded heap html lines mprof plot plot_lines pprof recording_json samples_csv
-    speedscope
+    spans_by_label speedscope
 report/comparing: changes statements sides matching aligning trees rows building runs words gate comparison document tables
     markdown flame page
 report/fitting: shapes mixture runs fit advice requests document saved tables picture

@@ -31,6 +31,7 @@ REPORTERS = {
     "plot": "plot",
     "plot-lines": "plot_lines",
     "pprof": "pprof",
+    "spans": "spans_by_label",
     "speedscope": "speedscope",
 }
 """memkit's own: name -> module in ``memkit.report.reporters``. The entry points in ``pyproject.toml`` say the same."""

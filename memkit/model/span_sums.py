@@ -126,6 +126,11 @@ class SpanSums(NamedTuple):
         return self._growth_of(self.alive)
 
     @property
+    def untested(self) -> int:
+        """How many more spans of this label it takes until it can be said whether it leaks; 0 where it can be, or never."""
+        return max(0, (_WARM + _TESTED) * self.block - self.number)
+
+    @property
     def sure_leak(self) -> Leak | None:
         """The same of blocks of sizes that no free list has."""
         return self._growth_of(self.sure)

@@ -126,7 +126,7 @@ def sampling_distance(heap: bool | str) -> int | None:
         return None
     kind, colon, size = heap.partition(":") if isinstance(heap, str) else ("", "", "")
     if kind != SAMPLED or (colon and not size):
-        raise UsageError(f"heap {heap!r}: every block is counted without a value; or write sampled, sampled:64KiB or spans")
+        raise UsageError(f"heap {heap!r}: write sampled, sampled:64KiB or spans, or no value to count every block")
     distance = parse_bytes(size) if colon else DISTANCE
     if distance not in _DISTANCES:
         raise UsageError(f"heap {heap!r}: a byte can be sampled in 64 bytes to 1 GiB, on average")

@@ -500,28 +500,3 @@ def test_a_command_is_shown_without_what_says_little():
     assert _program("/usr/bin/python3.13 -m pool") == "-m pool"
     assert _program("/usr/bin/sort -u a.txt") == "sort -u a.txt"
     assert (_program("python3"), _program("")) == ("python3", "")
-
-
-# -- spans of a label together -----------------------------------------------------------------------------------------
-
-
-def spread(total, *values):
-    return memkit.Spread(total, max(values), tuple((value, 1) for value in sorted(values)))
-
-
-def test_labels_are_a_table_and_those_that_leak_are_named(made_up):
-    alive = tuple(block * 2500 for block in range(41))
-    times, none = spread(20, *range(20)), spread(0, *[0] * 20)
-    leaking = memkit.SpanSums("GET /leak", 2000, 3, times, none, times, times, spread(4000, 2), times, 25, alive)
-    fine = leaking._replace(label="GET /fine", overlapped=0, kept=none, alive=(0,) * 41)
-    text = "\n".join(map(str, lines(replace(made_up(), span_sums=(fine, leaking)), width=90)))
-    table = text.partition("spans by label")[2].splitlines()
-    assert table[0].split() == ["spans", "median", "worst", "worst", "peak", "kept", "each", "worst"]
-    assert [row.split()[:3] for row in table[1:3]] == [["GET", "/leak", "2,000"], ["GET", "/fine", "2,000"]]
-    assert "leak     GET /leak kept 100 B a span, 100 B at least, over its last 1,000, net of what was freed" in text
-    assert "/fine kept" not in text
-
-
-def test_labels_of_few_spans_are_no_table(made_up):
-    few = memkit.SpanSums("a", 9, 0, spread(1, 1), None, None, None, None, None, 50, ())
-    assert "spans by label" not in "\n".join(map(str, lines(replace(made_up(), span_sums=(few,)))))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from operator import attrgetter
 from typing import NamedTuple
 
 import memkit
@@ -11,14 +10,14 @@ import memkit
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.text import Text
 
 CURVE_ROWS = 8
-MOST_SPANS = 20
+MOST_SPANS, MOST_OF_A_LABEL = 20, 3
 MANY = 10
-"""Spans of a label from which on there is a table of labels."""
+"""Spans of a label from which on not all are worth a row."""
 _WIDE = 110
 LONGEST_SOURCE, LEAST_COMMAND = 100, 24
 MOST_PROCESSES, MOST_NAMED = 12, 3
@@ -67,12 +66,9 @@ def summary(
             yield memkit.styled(("all processes together", "dim"))
         yield from curve.lines()
     yield from details(recording, width, hide)
-    if any(sums.number >= MANY for sums in recording.span_sums):
-        yield memkit.styled()
-        yield from _labels(recording.span_sums, width)
     if recording.spans:
         yield memkit.styled()
-        yield from _spans(recording.spans, width)
+        yield from _spans(recording, width)
         yield from _insides(recording, hide)
     yield memkit.styled()
     yield from map(_line, memkit.cost_facts(recording))
@@ -100,38 +96,30 @@ def _shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
-def _spans(spans: tuple[memkit.Span, ...], width: int) -> Iterator[Text]:
+def _worst(recording: memkit.Recording) -> Iterable[memkit.Span]:
+    """The largest spans; where there are many of a label, of each those that rose most, the highest first."""
+    if all(sums.number < MANY for sums in recording.span_sums):
+        return memkit.transforms.largest_spans(recording.spans, MOST_SPANS)
+    found: dict[str, list[memkit.Span]] = {}
+    ranked = sorted(recording.spans, key=lambda span: (span.end is not None, -span.rise))
+    for span in ranked:
+        found.setdefault(span.label, []).append(span)
+    worst = {id(span) for of_label in found.values() for span in of_label[:MOST_OF_A_LABEL]}
+    return [span for span in ranked if id(span) in worst][:MOST_SPANS]
+
+
+def _spans(recording: memkit.Recording, width: int) -> Iterator[Text]:
     size, time = memkit.units.show_bytes, memkit.units.show_time
     room = max(12, width - 53)
     yield memkit.styled((f"{'span':<{room}} {'took':>12} {'growth':>13} {'rise':>10} {'peak':>12}", "dim"))
-    for span in memkit.transforms.largest_spans(spans, MOST_SPANS):
+    worst = list(_worst(recording))
+    for span in worst:
         label = ("  " * min(span.depth, room) + span.label)[:room]
         took = "unfinished" if span.end is None else time(span.duration)
         growth = "?" if span.growth is None else size(span.growth, sign=True)
         yield memkit.styled(f"{label:<{room}} {took:>12} {growth:>13} {size(span.rise):>10} {size(span.peak):>12}")
-    if len(spans) > MOST_SPANS:
-        yield memkit.styled((f"and {len(spans) - MOST_SPANS} more that rose less, or as much; --json has them all", "dim"))
-
-
-def _labels(sums: tuple[memkit.SpanSums, ...], width: int) -> Iterator[Text]:
-    """A row for each label of spans, those first that keep most, or rise most; and those that leak."""
-    columns = _columns(sums, width)
-    room = max(12, width - sum(wide + 1 for _, wide, _ in columns))
-    yield memkit.styled((f"{'spans by label':<{room}}" + "".join(f" {name:>{wide}}" for name, wide, _ in columns), "dim"))
-    ranked = sorted(sums, key=lambda each: [-(spread.total if spread else 0) for spread in (each.kept, each.rise)])
-    for each in ranked[:MOST_SPANS]:
-        yield memkit.styled(f"{each.label[:room]:<{room}}" + "".join(f" {cell(each):>{wide}}" for _, wide, cell in columns))
-    if len(sums) > MOST_SPANS:
-        yield memkit.styled((f"and {len(sums) - MOST_SPANS} more labels that keep less; --json has them all", "dim"))
-    notes = ["medians and p95 are off by at most 1/32"]
-    if any(each.overlapped for each in sums):
-        notes.append("~: rises of spans that others overlapped are of all that ran meanwhile")
-    yield memkit.styled(("; ".join(notes), "dim"))
-    size = memkit.units.show_bytes
-    for each, leak in memkit.leaks(sums):
-        found = f"{each.label} kept {size(round(leak.kept))} a span, {size(round(leak.least))} at least"
-        sure = f"over its last {leak.spans:,}, net of what was freed; by chance in 1 of {round(1 / leak.chance):,} cases"
-        yield memkit.styled((f"{'leak':<9}", "dim"), (f"{found}, {sure}", _STYLES["bad"]))
+    if left := len(recording.spans) - len(worst):
+        yield memkit.styled((f"and {left:,} more that rose less, or as much; --json has what is known of each", "dim"))
 
 
 def _insides(recording: memkit.Recording, hide: Hide) -> Iterator[Text]:
@@ -175,35 +163,6 @@ def _reached(inside: memkit.SpanInside, began: float, hide: Hide) -> Iterator[tu
     names = [frame.function for frame, _ in own[:MOST_STEPS]]
     yield f"{os.path.basename(own[0][0].file)}:{own[0][0].line} {' < '.join(names)}"
     yield _folded(own[0][1]), "dim"
-
-
-def _columns(sums: tuple[memkit.SpanSums, ...], width: int) -> list[tuple[str, int, Callable[[memkit.SpanSums], str]]]:
-    """The heads, widths and cells of the table of labels: a narrow terminal goes without some."""
-    size, time = memkit.units.show_bytes, memkit.units.show_time
-
-    def of(name: str, value: Callable[[memkit.Spread], int], show: Callable[[int], str]) -> Callable[[memkit.SpanSums], str]:
-        def cell(each: memkit.SpanSums) -> str:
-            spread = getattr(each, name)
-            mark = "~" if name == "rise" and each.overlapped else ""
-            return "?" if spread is None else mark + show(value(spread))
-
-        return cell
-
-    def mean(name: str) -> Callable[[memkit.SpanSums], str]:
-        return lambda each: "?" if getattr(each, name) is None else size(round(getattr(each, name).total / each.number))
-
-    median, p95, worst = attrgetter("median"), attrgetter("p95"), attrgetter("worst")
-    found = [("spans", 9, lambda each: f"{each.number:,}"), ("median", 8, of("time", median, time))]
-    if not any(each.kept for each in sums):
-        return [
-            *(*found, ("p95", 8, of("time", p95, time)), ("worst", 8, of("time", worst, time))),
-            *(("rise p95", 10, of("rise", p95, size)), ("worst", 10, of("rise", worst, size))),
-        ]
-    found += [("worst", 8, of("time", worst, time))]
-    if width >= _WIDE:
-        found += [("worst rise", 11, of("rise", worst, size)), ("allocated", 10, mean("allocated"))]
-    found += [("worst peak", 10, of("heap_peak", worst, size))]
-    return [*found, ("kept each", 10, mean("kept")), ("worst", 10, of("kept", worst, size))]
 
 
 def _processes(recording: memkit.Recording, width: int) -> Iterator[Text]:

@@ -20,7 +20,7 @@
       show(moments()[0], stacks);
     }
     if (recording.processes.length > 1) parts.push(make("h2", {}, "Processes, stacked"), memkit.lanes());
-    if (labels.length) parts.push(make("h2", {}, "Spans by label"), labelTable(recording.span_sums), ...labels.filter(sums => sums.leak).map(leak));
+    if (labels.length) parts.push(make("h2", {}, "Spans by label"), labelTable(recording.span_sums, recording.span_heaps), ...labels.filter(sums => sums.leak).map(leak));
     if (spans.length) parts.push(make("h2", {}, spans.length < recording.spans.length ? "Spans that rose most" : "Spans"), spanTable(spans), ...insides(spans));
     return make("div", {}, parts);
   }
@@ -214,14 +214,17 @@
   }
 
   // Of all spans of each label: medians are off by at most 1/32, all else is exact.
-  function labelTable(all) {
+  function labelTable(all, heaps) {
+    const alive = new Map();
+    for (const { labels, heap } of heaps) for (const label of new Set(labels)) alive.set(label, (alive.get(label) ?? 0) + heap.alive);
     const of = (name, measure, value, show, term = null) => {
       const found = sums => (sums[measure] ? value(sums[measure], sums) : null);
       return { name, term: term ?? name, value: found, show: sums => (sums[measure] ? show(Math.round(found(sums))) : "?") };
     };
     const worst = spread => spread.worst;
     const each = (spread, sums) => spread.total / sums.number;
-    const heap = all.some(sums => sums.kept);
+    const heap = heaps.length > 0;
+    const left = (name, value) => ({ name, value, show: sums => showBytes(Math.round(value(sums))) });
     return memkit.sortable("Spans by label", [
       { name: "label", term: "span", left: true, value: sums => sums.label },
       { name: "spans", value: sums => sums.number, show: sums => sums.number.toLocaleString("en") },
@@ -229,7 +232,7 @@
       of("worst rise", "rise", worst, showBytes, "rise"),
       ...(heap ? [
         of("allocated each", "allocated", each, showBytes, "allocated"), of("highest peak", "heap_peak", worst, showBytes, "peak"),
-        of("kept each", "kept", each, showBytes), of("most kept", "kept", worst, showBytes),
+        left("alive", sums => alive.get(sums.label) ?? 0), left("alive each", sums => (alive.get(sums.label) ?? 0) / sums.number),
       ] : []),
       ...(all.some(sums => sums.overlapped) ? [{ name: "overlapped", value: sums => sums.overlapped, show: sums => sums.overlapped.toLocaleString("en") }] : []),
     ], all, { sort: heap ? 7 : 4 });

@@ -1,0 +1,88 @@
+"""The table of spans by label, what leaks, what grows and what has spikes."""
+
+from dataclasses import replace
+
+import pytest
+
+import memkit
+from memkit.model.heap import Heap, SpanHeap
+from memkit.report.reporters.spans_by_label import labels
+
+KIB, MIB = 1 << 10, 1 << 20
+
+
+def spread(*values):
+    return memkit.Spread.of(values)
+
+
+def sums(label, number=2000, alive=(0,) * 41, peak=(9,), overlapped=0, rise=(9,)):
+    times, peaks = spread(*range(20)), None if peak is None else spread(*peak)
+    kept = None if peak is None else spread(0)
+    return memkit.SpanSums(label, number, overlapped, times, spread(0), spread(*rise), kept, kept, peaks, 25, tuple(alive))
+
+
+def heap(alive, *inside):
+    return SpanHeap(inside, Heap(alive, 0, alive, 0, 1, 0))
+
+
+@pytest.fixture
+def table(made_up):
+    """A function that returns the lines of the table of some sums."""
+
+    def lines(*found, heaps=(), width=80):
+        recording = replace(made_up((0, 1), (10, 2)), span_sums=found, span_heaps=tuple(heaps))
+        return [row.plain for row in labels(recording, width)]
+
+    return lines
+
+
+def test_labels_are_told_with_what_is_alive_of_them(table):
+    heaps = heap(2 * MIB, "GET /a"), heap(500, "GET /b"), heap(MIB, "GET /a", "inner"), heap(500, "GET /b", "inner")
+    head, a, inner, b, *_ = table(sums("GET /b"), sums("GET /a"), sums("inner", 10), heaps=heaps)
+    assert head.split() == ["spans", "by", "label", "spans", "median", "worst", "peak", "alive", "each"]
+    assert a.split() == ["GET", "/a", "2,000", "9", "ns", "9", "B", "3.0", "MiB", "1.5", "KiB"]
+    assert inner.split()[:2] == ["inner", "10"] and "1.0 MiB" in inner
+    assert b.split()[-4:] == ["1000", "B", "0", "B"]
+
+
+def test_without_heap_rises_are_told(table):
+    head, row, note, shared = table(sums("work", peak=None, rise=(MIB, 2 * MIB), overlapped=1))
+    assert head.split() == ["spans", "by", "label", "spans", "median", "p95", "worst", "rise", "p95", "worst"]
+    assert row.split()[-4:] == ["~2.0", "MiB", "~2.0", "MiB"]
+    assert (note, shared[0]) == ("medians and p95 are off by at most 1/32", "~")
+
+
+def test_those_that_leak_are_named(table):
+    leaking = sums("GET /leak", alive=(block * 2500 for block in range(41)))
+    text = "\n".join(table(sums("GET /fine"), leaking, heaps=[heap(1, "GET /leak")]))
+    assert "leak     GET /leak kept 100 B a span over its last 1,000, net of what was freed; by chance in less than" in text
+    assert "of 1,000,000 cases" in text and "/fine kept" not in text
+
+
+def test_what_grows_and_cannot_be_judged_yet_is_told_so(table):
+    growing = sums("GET /new", 700, alive=(block * 25_000 for block in range(20)))
+    steady = sums("GET /old", 700, alive=(100,) * 20)
+    (line,) = [row for row in table(growing, steady, heaps=[heap(1, "GET /new")]) if row.startswith("growing")]
+    assert line.startswith("growing  GET /new kept 1000 B a span so far; 800 more spans tell whether it is a leak")
+
+
+def test_a_label_with_a_spike_is_told_unless_others_may_have_it(table):
+    quiet, spiky = sums("GET /quiet", peak=(5 * MIB, 6 * MIB)), sums("GET /spiky", peak=(5 * MIB, 5 * MIB, 60 * MIB))
+    (line,) = [row for row in table(quiet, spiky) if row.startswith("spike")]
+    assert line == "spike    GET /spiky had 60.0 MiB, half of its spans 5.1 MiB or less"  # to 1/32
+    alone, shared = (sums("work", peak=None, rise=(0, 0, 60 * MIB), overlapped=number) for number in (0, 3))
+    assert [row[:21] for row in table(alone) if "spike" in row] == ["spike    work rose 60"]
+    assert not [row for row in table(shared) if row.startswith("spike")]
+
+
+def test_long_labels_that_differ_still_differ(table):
+    long = "GET /a/path/that/is/long/enough/to/be/cut/somewhere/in/{}"
+    rows = table(sums(long.format("one")), sums(long.format("two")), heaps=[heap(1, "x")])[1:3]
+    assert rows[0].split("2,000")[0] != rows[1].split("2,000")[0]
+    assert all(len(row) <= 80 for row in rows)
+
+
+@pytest.mark.parametrize(("number", "there"), [(9, False), (10, True)])
+def test_the_table_is_part_of_a_report_from_some_spans_of_a_label_on(made_up, capsys, number, there):
+    memkit.report(replace(made_up((0, 1), (10, 2)), span_sums=(sums("work", number),)))
+    assert ("spans by label" in capsys.readouterr().out) == there
