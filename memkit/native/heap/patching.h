@@ -36,7 +36,8 @@ static const struct {
     OF_C(mmap), OF_C(munmap), OF_C(mremap), OF_C(dlsym), OF_C(valloc), OF_C(pvalloc), OF_C(reallocarray), OF_C(free_sized),
     OF_C(free_aligned_sized), OF_C(mmap64),
 };
-enum { MALLOC, CALLOC, REALLOC, FREE, MEMALIGN, POSIX_MEMALIGN, ALIGNED_ALLOC, MMAP, MUNMAP, MREMAP, DLSYM, VALLOC, PVALLOC };
+enum { MALLOC, CALLOC, REALLOC, FREE, MEMALIGN, POSIX_MEMALIGN, ALIGNED_ALLOC, MMAP, MUNMAP, MREMAP, DLSYM, VALLOC, PVALLOC,
+       REALLOCARRAY, FREE_SIZED, FREE_ALIGNED_SIZED };
 enum { HOOKS_OF_C = sizeof hooks_of_c / sizeof *hooks_of_c, NEEDED = DLSYM, MOST_LIBRARIES = 1 << 14, MOST_MAPPINGS = 1 << 17 };
 enum { LEARNED = 1, DONE = 2 };         /* what is known of a library, beside its address */
 
@@ -162,11 +163,19 @@ static int leads(const library_t *library, const entry_in_t *entry, int which)
     return library->base && to < library->end - library->start ? UNSETTLED : ELSEWHERE;
 }
 
+static int frees(int which)
+{
+    return which == FREE || which == REALLOC || which == MUNMAP || which == MREMAP || which == REALLOCARRAY
+        || which == FREE_SIZED || which == FREE_ALIGNED_SIZED;
+}
+
+enum { NONE_YET, THOSE_THAT_FREE, ALL };
+
 /* Go through the entries of one library, and replace those that lead to the C library if that is wanted.
 
 Returns how many there are, in `sealed` how many of them are sealed; -UNBOUND: none can be, since what frees could not be
 replaced; -UNSETTLED: it is being relocated. */
-static int go_through(const library_t *library, int replace, int *sealed)
+static int go_through(const library_t *library, int replaced, int *sealed)
 {
     entries_t at = {0};
     entry_in_t entry;
@@ -179,11 +188,11 @@ static int go_through(const library_t *library, int replace, int *sealed)
         case TO_C:
             found++;
             *sealed += is_in_sealed(library, (uintptr_t)entry.place);
-            if (replace)
+            if (replaced == ALL || (replaced == THOSE_THAT_FREE && frees(which)))
                 __atomic_store_n(entry.place, hooks_of_c[which].hook, __ATOMIC_RELEASE);
             break;
         case UNBOUND:
-            unbound |= which == FREE || which == REALLOC || which == MUNMAP || which == MREMAP;
+            unbound |= frees(which);
             break;
         case UNSETTLED:
             return -UNSETTLED;
@@ -195,7 +204,7 @@ static int go_through(const library_t *library, int replace, int *sealed)
 /* 1; 0: it is to be tried again, as more is loaded, or if it is `unsettled` soon. */
 static int patch_library(const library_t *library)
 {
-    int sealed = 0, found = go_through(library, 0, &sealed);
+    int sealed = 0, found = go_through(library, NONE_YET, &sealed);
     size_t size = library->sealed_end - library->sealed;
     if (found == -UNSETTLED || (sealed && !is_sealed(library->sealed, library->sealed_end))) {
         patches.unsettled = 1;
@@ -205,7 +214,8 @@ static int patch_library(const library_t *library)
         return found == 0;
     if (sealed && mprotect((void *)library->sealed, size, PROT_READ | PROT_WRITE))
         return 1;               /* the system does not want it: it is left as it is */
-    go_through(library, 1, &sealed);
+    go_through(library, THOSE_THAT_FREE, &sealed);      /* first: a thread may allocate and free here meanwhile */
+    go_through(library, ALL, &sealed);
     if (sealed)
         mprotect((void *)library->sealed, size, PROT_READ);
     return 1;
