@@ -31,7 +31,7 @@ tree: budget share_estimate node pss tree watch unrecorded
 record: trend script_end exit_status files rank header limit_guard active size settings resolve child_process heap_counter
     span_sums spans recorder watch_folder watch_file watch listening profile event_log tracker monitor memory_reader
     memory_usage
-integrations: routes asgi wsgi celery rq gunicorn finding
+integrations: routes asgi wsgi celery rq gunicorn dask finding
 run: signals orphans terminal status_line progress waiting group_watch external replaced launch any_program attach
     inside execute follow_entry bootstrap
 run/inject: sitecustomize

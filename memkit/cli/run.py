@@ -129,6 +129,10 @@ def _launched(
             return run(program, path, parse_interval(options.interval), meter, progress, complain, afterwards)
     words = launch.command(program, settings(options, path, meter))
     environment = without_heap(preload.environment() or dict(os.environ)) if options.heap else None
+    if options.dask:
+        from memkit.integrations.dask import preloading
+
+        environment = preloading(environment if environment is not None else os.environ)
     children = Children(program.words, parse_interval(options.interval), meter) if options.children else None
     if not options.live and not plugins.has("memkit_follow"):
         return launch.launch(

@@ -103,6 +103,11 @@ def _add_options_of_processes(parser: argparse.ArgumentParser) -> None:
         help=REQUESTS,
     )
     parser.add_argument(
+        "--dask",
+        action="store_true",
+        help="with memkit-dask: make each task of the Dask workers that the program starts a span; implies --follow",
+    )
+    parser.add_argument(
         "--limit",
         metavar="SIZE",
         type=_limit,
@@ -182,6 +187,11 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--on-limit goes with --limit SIZE, which says when")
     if options.command_line is None:
         check_calls(options)
+        if options.dask:
+            from memkit.integrations import dask
+
+            dask.check()
+            options.follow = True
     if options.children or options.command_line is not None:
         from memkit.system.processes import METERS
 
@@ -192,7 +202,7 @@ def check(options: argparse.Namespace) -> None:
             )
     if options.command_line is None:
         return
-    for name in ("lines", "calls", "c_calls", "heap", "requests", "call_log", "follow", "limit", "keep_source"):
+    for name in ("lines", "calls", "c_calls", "heap", "requests", "dask", "call_log", "follow", "limit", "keep_source"):
         if getattr(options, name):
             name = name.replace("_", "-")
             raise UsageError(f"--{name} looks into the interpreter of a Python program; --program is recorded from outside")
