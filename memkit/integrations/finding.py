@@ -44,18 +44,33 @@ def install() -> None:
 
 
 def wrapped(app: Any) -> Any:
-    """An application with a span around each request: of ASGI where it is asynchronous, else of WSGI."""
+    """An application with a span around each request, of ASGI or WSGI; another kind, such as aiohttp's, as it is."""
     from memkit.integrations import asgi, wsgi
 
     if isinstance(app, (asgi.SpanMiddleware, wsgi.SpanMiddleware)):
         return app
-    return (asgi if _is_asynchronous(app) else wsgi).SpanMiddleware(app)
+    if _is_asynchronous(app) or not _takes(app, 2):  # a function may return the coroutine of another
+        return asgi.SpanMiddleware(app) if _takes(app, 3) else app
+    return wsgi.SpanMiddleware(app)
 
 
 def _is_asynchronous(app: Any) -> bool:
     import inspect
 
     return any(map(inspect.iscoroutinefunction, (app, getattr(app, "__call__", None))))  # noqa: B004 (it is looked into)
+
+
+def _takes(app: Any, number: int) -> bool:
+    """Whether it can be called with so many arguments."""
+    import inspect
+
+    try:
+        inspect.signature(app).bind(*[None] * number)
+    except TypeError:
+        return False
+    except ValueError:  # of C, which does not tell
+        return True
+    return True
 
 
 class Requests:
@@ -193,6 +208,9 @@ class _Loader:
 
     def __init__(self, loader: Any, look_into: Callable[[Any], None]) -> None:
         self._loader, self._look_into = loader, look_into
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         made: ModuleType | None = self._loader.create_module(spec)

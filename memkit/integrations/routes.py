@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     Label = Callable[[str, str], str]
 
 NO_ROUTE = "<no route>"
+OTHER = "<other>"
+"""A method that is none: strangers may write what they like, and labels are few."""
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY", "WEBSOCKET"}
 _MOST_KNOWN = 4096  # paths whose label is kept; others are looked up each time
 _MOST_LAYERS = 50  # of middleware around an application
 
@@ -32,7 +35,7 @@ def labeller(app: object) -> Label:
                 template = find(method, path)
             except Exception:  # it is not as we know it: the request is answered all the same
                 template = without_digits(path)
-            found = f"{method} {template}"
+            found = f"{method if method in _METHODS else OTHER} {template}"
             if len(known) < _MOST_KNOWN:
                 known[method, path] = found
         return found

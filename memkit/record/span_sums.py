@@ -170,10 +170,22 @@ def span_sums() -> tuple[model.SpanSums, ...]:
         for sums in memkit.span_sums():
             print(sums.label, sums.number, sums.kept and sums.kept.total)
 
-    Of several recordings those of the one that began first among those that count the heap by spans, or of all. They begin
-    anew with each recording, and with each file of a watch. Empty where nothing is recorded. Any thread may ask, and as
-    often as a scraper does: it takes less than a millisecond a label.
+    Of several recordings those of the one that began first; what was allocated and kept is that of the first that counts the
+    heap by spans. They begin anew with each recording, and with each file of a watch. Empty where nothing is recorded. Any
+    thread may ask, and as often as a scraper does: it takes less than a millisecond a label.
     """
     running = [each.spans for each in list(active.recorders)]
-    first = next((each for each in running if each.counts_heap), running[0] if running else None)
-    return () if first is None else first.sums_so_far()
+    if not running:
+        return ()
+    sums = running[0].sums_so_far()
+    counting = next((each for each in running if each.counts_heap), running[0])
+    if counting is running[0]:
+        return sums
+    heaps = {each.label: each for each in counting.sums_so_far()}
+    return tuple(_with_heap(each, heaps[each.label]) if each.label in heaps else each for each in sums)
+
+
+def _with_heap(sums: model.SpanSums, heap: model.SpanSums) -> model.SpanSums:
+    """Sums with those of the heap that another recording has counted."""
+    names = ("allocated", "kept", "heap_peak", "block", "alive", "sure")
+    return sums._replace(**{name: getattr(heap, name) for name in names})

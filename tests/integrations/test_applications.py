@@ -7,7 +7,7 @@ from wsgiref.util import FileWrapper, setup_testing_defaults
 import pytest
 
 import memkit
-from memkit.integrations import asgi, routes, wsgi
+from memkit.integrations import asgi, finding, routes, wsgi
 from memkit.integrations.gunicorn import Workers
 from memkit.system import engine
 
@@ -261,6 +261,35 @@ def test_django_has_the_templates_of_its_patterns(python):
         print(json.dumps([span.label for span in run.recording.spans]))
     """
     assert python(text) == ["GET /items/<int:id>/", "GET <no route>"]
+
+
+def test_an_application_is_wrapped_as_what_it_is():
+    async def asynchronous(scope, receive, send):
+        pass
+
+    def hands_on(scope, receive, send):
+        return asynchronous(scope, receive, send)
+
+    def synchronous(environ, start_response):
+        return []
+
+    class Another:  # as those of aiohttp and Tornado are, which their workers look into
+        def __call__(self, request):
+            pass
+
+    class Asynchronous:
+        async def __call__(self, request):
+            pass
+
+    kinds = [type(finding.wrapped(app)) for app in (asynchronous, hands_on, synchronous)]
+    assert kinds == [asgi.SpanMiddleware, asgi.SpanMiddleware, wsgi.SpanMiddleware]
+    for other in (Another(), Asynchronous()):
+        assert finding.wrapped(other) is other
+
+
+def test_methods_that_strangers_make_up_are_one():
+    label = routes.labeller(lambda environ, start_response: [])
+    assert [label("QZX1", "/a"), label("FOO", "/a"), label("PUT", "/a")] == ["<other> /a", "<other> /a", "PUT /a"]
 
 
 def test_routes_that_are_not_as_they_are_known_are_no_reason_to_fail():

@@ -352,6 +352,21 @@ def test_sums_so_far_are_those_that_the_recording_will_have():
 
 
 @native
+def test_another_recording_that_counts_the_heap_adds_what_was_kept():
+    with memkit.record():
+        for _ in range(3):
+            with memkit.span("a"):
+                pass
+        with memkit.record(heap="spans"):
+            with memkit.span("a"):
+                kept = bytes(100_000)
+            (found,) = memkit.span_sums()
+        (after,) = memkit.span_sums()
+    assert (found.number, after.number) == (4, 4)  # a counter that goes on, whatever begins and ends beside it
+    assert found.kept.total >= len(kept)
+
+
+@native
 def test_sums_so_far_are_those_of_the_recording_that_counts_the_heap():
     with memkit.record(), memkit.record(heap="spans"):
         with memkit.span("a"):

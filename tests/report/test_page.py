@@ -179,7 +179,7 @@ def secret(made_up):
         unrecorded=(Unrecorded(7, "/bin/sh -c secret", 5),),
         executed=((3, "/bin/env secret"),),
         sources=(("/home/secret/app.py", "secret = 1"),),
-        crossings=(Crossing(1, 5, 5, "rss", "report", stacks),),
+        crossings=(Crossing(1, 5, 5, "rss", "report", stacks), Crossing(2, 5, 5, "worker tcp://secret:1", "report", ())),
         spans=(Span("load", 1, 0, 1, 4, 1, 1, 1, (("user", "secret"),)),),
         snapshot=StackSnapshot(1, stacks),
         source="/home/secret/run.memkit",

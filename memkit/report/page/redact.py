@@ -52,12 +52,20 @@ def redacted(recording: Recording) -> Recording:
         ending=_ending(recording.ending),
         executed=tuple((moment, _command(command)) for moment, command in recording.executed),
         sources=(),
-        crossings=tuple(crossing._replace(stacks=_stacks(crossing.stacks, name)) for crossing in recording.crossings),
+        crossings=tuple(
+            crossing._replace(stacks=_stacks(crossing.stacks, name), name=_known_limit(crossing.name, recording))
+            for crossing in recording.crossings
+        ),
         snapshot=recording.snapshot and recording.snapshot._replace(stacks=_stacks(recording.snapshot.stacks, name)),
         tracing=recording.tracing and recording.tracing._replace(targets=()),
         call_tracing=recording.call_tracing and recording.call_tracing._replace(targets=()),
         source=None,
     )
+
+
+def _known_limit(name: str, recording: Recording) -> str:
+    """The name of what was reached, unless a plugin has chosen it: that may have addresses in it."""
+    return name if name in {recording.about.meter, "cgroup", *(limit.name for limit in recording.limits)} else "limit"
 
 
 class Names:

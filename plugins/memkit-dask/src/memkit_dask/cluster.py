@@ -128,7 +128,7 @@ class Cluster:
         workers = tuple(_workers(found, began))
         merged = memkit.merge([recording for _, recording in found])
         merged = replace(
-            merged, totals=tuple(_totals(merged)), summed="rss", crossings=tuple(_crossings(merged, logs, words, began))
+            merged, totals=tuple(_totals(merged)), summed="rss", crossings=tuple(_crossings(found, logs, words, began))
         )
         merged = replace(merged, summed_reason="each process of a cluster recorded itself", source=None)
         if len(hosts) > 1:  # those of the client's machine are not those of all
@@ -231,32 +231,39 @@ def _totals(recording: memkit.Recording) -> Iterator[memkit.Total]:
 
 
 def _crossings(
-    recording: memkit.Recording, logs: Iterable[ProcessLog], words: Iterable[Word], began: int
+    recorded: Iterable[tuple[ProcessLog, memkit.Recording]], logs: Iterable[ProcessLog], words: Iterable[Word], began: int
 ) -> list[memkit.Crossing]:
-    """The moments at which a worker reached a threshold of Dask's, as what Dask said then."""
-    lanes = {process.pid: lane for process, lane in recording.lanes}
-    found: list[tuple[int, int, int, str]] = []
-    thresholds: dict[int, dict[str, int]] = {}
+    """The moments at which a worker reached a threshold of Dask's, as what Dask said then.
+
+    Each is told by the names of the workers in its process and its PID: PIDs of two machines may be alike.
+    """
+    lanes = {
+        (log.name, log.pid): (int(each.about.began * memkit.units.SECOND) - began, each.samples) for log, each in recorded
+    }
+    found: list[tuple[int, tuple[str | None, int], int, str]] = []
+    thresholds: dict[tuple[str | None, int], dict[str, int]] = {}
     for log in logs:
         for name, found_at in log.workers.values():
-            thresholds[log.pid] = found_at
+            thresholds[log.name, log.pid] = found_at
             spilled = [(log.moment(time, began), size) for time, who, _, size in log.memory if who == name]
             for (_, before), (time, size) in zip([(0, 0), *spilled], spilled):
                 if size and not before:
                     text = f"worker {name} (spilled {memkit.units.show_bytes(size)})"
-                    found.append((time, log.pid, found_at.get("target", 0), text))
+                    found.append((time, (log.name, log.pid), found_at.get("target", 0), text))
     for word in words:
         for said, what in _AT:
-            if word.pid is not None and word.pid in thresholds and word.logger in _MEMORY and said in word.text:
-                found.append((word.time, word.pid, thresholds[word.pid].get(what, 0), f"worker {word.worker} ({word.text})"))
+            worker = word.worker, word.pid or 0
+            if worker in thresholds and word.logger in _MEMORY and said in word.text:
+                found.append((word.time, worker, thresholds[worker].get(what, 0), f"worker {word.worker} ({word.text})"))
     return [
-        memkit.Crossing(time, _memory_at(lanes.get(pid, ()), time), limit, text, "report")
-        for time, pid, limit, text in sorted(found)
+        memkit.Crossing(time, _memory_at(*lanes.get(worker, (0, ())), time), limit, text, "report")
+        for time, worker, limit, text in sorted(found, key=lambda each: (each[0], each[3]))
     ]
 
 
-def _memory_at(lane: Iterable[memkit.Sample], time: int) -> int:
-    return next((sample.memory for sample in reversed(tuple(lane)) if sample.time <= time), 0)
+def _memory_at(start: int, lane: Iterable[memkit.Sample], time: int) -> int:
+    """What a process had, whose samples count from a moment of the cluster's."""
+    return next((sample.memory for sample in reversed(tuple(lane)) if start + sample.time <= time), 0)
 
 
 def _prefixes(recording: memkit.Recording) -> Iterator[Prefix]:

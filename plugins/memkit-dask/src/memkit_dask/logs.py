@@ -86,7 +86,7 @@ class ProcessLog:
             self.clock = clock[0], clock[1]
 
     def _left(self, time: int, name: str, status: str) -> None:
-        self.left = self.left or status != "running"
+        self.left = self.left or status not in ("running", "paused")
 
     def _memory(self, time: int, name: str, managed: int, spilled: int) -> None:
         self.memory.append((time, name, managed, spilled))

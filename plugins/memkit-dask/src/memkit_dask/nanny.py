@@ -9,7 +9,7 @@ from typing import Any
 from distributed.diagnostics.plugin import NannyPlugin
 from tornado.ioloop import PeriodicCallback
 
-from memkit_dask.files import ProcessFiles, folder_of
+from memkit_dask.files import TASKS, ProcessFiles, folder_of, left_behind
 from memkit_dask.sending import measured_clock, send
 
 _LOOK = 100
@@ -60,4 +60,6 @@ class NannyWatch(NannyPlugin):
         self._files.leave()
         if self._folder is None:  # not that of the client, if this is its process
             folder = folder_of(self._run, None)
-            await send(nanny.scheduler, self._run, folder, sorted(os.listdir(folder)))
+            gone = left_behind(folder)  # what those that go on are in changes still
+            names = [name for name in sorted(os.listdir(folder)) if name in gone or not name.endswith(TASKS)]
+            await send(nanny.scheduler, self._run, folder, names)

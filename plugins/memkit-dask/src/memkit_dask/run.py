@@ -134,6 +134,7 @@ class Run:
             self._take,
             lambda: client.run(_forget, self._id),
             lambda: client.run(_forget, self._id, nanny=True),
+            lambda: client.run_on_scheduler(_forget, self._id),
         ):
             try:
                 await _done(ended())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -152,7 +153,10 @@ def _now() -> float:
 
 
 def _delete(folder: str) -> None:
+    """Delete what is there, and leave an empty file: workers that start later do not record themselves any more."""
     shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        open(folder, "x").close()
 
 
 class Left(NamedTuple):

@@ -102,10 +102,12 @@ class Run:
             for left in nodes.left(here):
                 if left.recording is None:
                     told.missing.append(left.reason)
-                elif left.recording.about.began < ended:  # later ones were started to bring this home
-                    host = told.names.get(left.node) or left.recording.about.host or left.node[:6]
-                    worker = worker_of(left.worker, host, left.recording, told.ends.get(left.worker), left.running)
-                    found.append((worker, on_one_clock(left.recording, told.clocks.get(left.node))))
+                    continue
+                recording = on_one_clock(left.recording, told.clocks.get(left.node))
+                if recording.about.began < ended:  # later ones were started to bring this home
+                    host = told.names.get(left.node) or recording.about.host or left.node[:6]
+                    worker = worker_of(left.worker, host, recording, told.ends.get(left.worker), left.running)
+                    found.append((worker, recording))
         self.workers = tuple(sorted((worker for worker, _ in found), key=lambda worker: -(worker.peak or 0)))
         self.clocks, self.missing = tuple(told.clocks.values()), tuple(told.missing)
         own, *children = driver.processes

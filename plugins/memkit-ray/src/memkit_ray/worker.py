@@ -28,6 +28,8 @@ def begin() -> None:
         if VARIABLE not in os.environ:
             raise memkit.UsageError(f"{VARIABLE} is not set: give ray.init(runtime_env=run.runtime_env())")
         settings = json.loads(os.environ[VARIABLE])
+        if os.path.isfile(settings["folder"]):
+            return  # the run is over
         context = import_module("ray").get_runtime_context()
         os.makedirs(settings["folder"], mode=0o700, exist_ok=True)
         path = os.path.join(settings["folder"], f"{settings['run']}-{context.get_node_id()}-{context.get_worker_id()}")
