@@ -73,5 +73,5 @@ cdef class Spreads:
         cdef list pairs
         if not self.measures[place].known:
             return None
-        pairs = sorted(self.buckets[place].items())
+        pairs = sorted(self.buckets[place].copy().items())
         return [self.totals[place], self.measures[place].worst, *[each for pair in pairs for each in pair]]

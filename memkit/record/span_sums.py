@@ -57,7 +57,7 @@ class PythonSpreads:
         """Each measure as a row has it: the total, the highest, the buckets; None where nothing is known of one."""
         with self._lock:
             return [
-                [*sums, *(each for pair in sorted(buckets.items()) for each in pair)] if sums else None
+                [*sums, *(each for pair in sorted(buckets.copy().items()) for each in pair)] if sums else None
                 for sums, buckets in self._measures
             ]
 
@@ -122,7 +122,7 @@ class SpanSums:
             label = label if len(self._labels) < MOST_LABELS else MORE_SPANS
             sums = self._labels.setdefault(label, _Label(label))
         worst: bool = sums.spreads.add(overlapped, duration, growth, rise, heap)
-        if heap is not None and self.alive is not None and sums.spreads.number >= sums.look_at:
+        if heap is not None and self.alive is not None and label != MORE_SPANS and sums.spreads.number >= sums.look_at:
             with self._lock:
                 sums.look(sums.spreads.number, *self.alive(label))
         now = clocks.monotonic_ns()

@@ -95,10 +95,10 @@ class span:
         if not recorders:
             self._open.append(_UNRECORDED)
             return self
-        heap = active.span_heap
-        if heap is not None:  # what this allocates is not the program's
-            heap.pause()
+        heap, one = active.span_heap, None
         try:
+            if heap is not None:  # what this allocates is not the program's
+                heap.pause()
             one = _Open(_innermost.get())
             label, thread, depth, texts = self.label, one.thread, one.depth, self._texts
             one.begun = [(each.spans, each.spans.begin(label, thread, depth, texts)) for each in list(recorders)]
@@ -107,24 +107,40 @@ class span:
             self._open.append(one)
             if heap is not None:
                 one.heap = heap, heap.enter(self.label, self._everywhere)
+        except BaseException:  # of a signal handler: nobody will call __exit__
+            if one is not None:
+                self._abandon(one)
+            raise
         finally:
             if heap is not None:
                 heap.begin()
         return self
 
     def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:  # a tuple would count
-        one = self._open.pop() if len(self._open) == 1 else self._ending()
-        if one.heap is None:
+        one = heap = None
+        try:
+            one = self._open.pop() if len(self._open) == 1 else self._ending()
+            if one.heap is not None:
+                heap, numbers = one.heap
+                heap.pause()
+                one.sums = heap.exit(*numbers)
             if one.begun:
                 self._end(one)
-            return
-        heap, numbers = one.heap
-        heap.pause()
-        try:
-            one.sums = heap.exit(*numbers)
-            self._end(one)
+        except BaseException:
+            if one is not None:
+                self._abandon(one)
+            raise
         finally:
-            heap.begin()
+            if heap is not None:
+                heap.begin()
+
+    def _abandon(self, one: _Open) -> None:
+        """End one in whose beginning or end something was raised. Each step may have been done."""
+        if one in self._open:
+            self._open.remove(one)
+        if one.heap is not None and one.sums is None:
+            one.sums = one.heap[0].exit(*one.heap[1])
+        self._end(one)
 
     def _ending(self) -> _Open:
         """The one that ends where several are inside one span object: that of this context."""
@@ -340,6 +356,8 @@ class SpanRows:
         else:
             peak, memory, now = None, self._meter.read(), self._elapsed()
         if memory is None:
+            if self._inside is not None:
+                self._inside.end(number, tell=False)
             self._end_if_none()
             return None
         growth = memory - before

@@ -39,8 +39,9 @@ class InsideSpans:
 
     def begin(self, span: int) -> None:
         """A span with this number begins."""
-        if len(self._marks) < _MOST_MARKS:
-            self._marks[span] = [(tracer, tracer.mark()) for tracer in self._tracers]
+        if len(self._marks) >= _MOST_MARKS:  # the oldest may be open for ever
+            self._marks.pop(next(iter(self._marks)), None)
+        self._marks[span] = [(tracer, tracer.mark()) for tracer in self._tracers]
 
     def end(self, span: int, *, tell: bool) -> bytes:
         """The span has ended: the rows of it if they are to be told."""

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 import memkit
+from memkit.base.errors import MeterError
 from memkit.system import engine
 
 from engines import forks
@@ -27,6 +28,7 @@ def counter():
         yield counter
 
 
+@pytest.mark.own_process
 def test_each_stretch_has_its_own_blocks(counter):
     two, three, slots = 2 * MIB, 3 * MIB, [None] * 3  # a large number is a block, too
     slots[2] = bytes(two)
@@ -136,3 +138,31 @@ def test_it_needs_the_native_engine(python, monkeypatch):
             print(json.dumps(str(error)))
     """
     assert "needs the native engine" in python(text)
+
+
+def test_a_stretch_may_be_of_another_thread_than_the_counter(counter):
+    found = []
+
+    def work():
+        counter.begin()
+        made = bytes(MIB)
+        found.append(counter.end())
+        del made
+
+    for _ in range(2):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert [count.kept >= MIB for count in found] == [True, True]
+
+
+def test_who_closes_it_is_not_left_out_of_what_is_counted_next():
+    counter = memkit.HeapCounter()
+    thread = threading.Thread(target=counter.close)
+    thread.start()
+    thread.join()
+    with pytest.raises(MeterError):
+        counter.end()
+    with memkit.record(heap="spans"), memkit.span("next") as one:
+        made = bytes(MIB)
+    assert one.kept >= len(made)

@@ -6,6 +6,8 @@ import threading
 import pytest
 
 import memkit
+from memkit.record import active, spans
+from memkit.system import engine
 
 MIB = 1 << 20
 
@@ -194,3 +196,47 @@ def test_a_label_is_any_text():
 def test_a_label_that_is_no_text_is_refused():
     with pytest.raises(TypeError, match="text, not 5"):
         memkit.span(5)
+
+
+def test_a_span_whose_beginning_is_interrupted_is_over(monkeypatch):
+    mark = spans._mark_overlapping
+
+    def interrupted(one):
+        mark(one)
+        raise KeyboardInterrupt
+
+    with memkit.record(heap="spans" if engine.NAME == "native" else False) as run:
+        monkeypatch.setattr(spans, "_mark_overlapping", interrupted)
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt), memkit.span("interrupted"):
+                pass
+        monkeypatch.undo()
+        with memkit.span("next") as one:
+            made = bytes(1 << 20)
+    assert not active.open_spans and not active.lone_spans
+    assert one.overlapped is False
+    assert engine.NAME != "native" or one.kept >= len(made)
+    assert [span.end is None for span in run.recording.spans] == [False] * 4
+
+
+def test_a_span_whose_end_is_interrupted_is_over(monkeypatch):
+    end = spans.SpanRows.end
+
+    def interrupted(self, *values):
+        end(self, *values)
+        raise KeyboardInterrupt
+
+    with memkit.record() as run:
+        one = memkit.span("interrupted")
+        one.__enter__()
+        monkeypatch.setattr(spans.SpanRows, "end", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            one.__exit__(None, None, None)
+        monkeypatch.undo()
+        with memkit.span("next") as after:
+            pass
+    assert not active.open_spans and after.overlapped is False
+    assert [(span.label, span.depth, span.end is None) for span in run.recording.spans] == [
+        ("interrupted", 0, False),
+        ("next", 0, False),
+    ]

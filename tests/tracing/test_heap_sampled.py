@@ -422,12 +422,12 @@ def test_two_recordings_cannot_count_at_once():
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ("some", "heap 'some': every block is counted without a value; or write sampled, sampled:64KiB or spans"),
-        ("sampled:", "heap 'sampled:': every block"),
+        ("some", "heap 'some': write sampled, sampled:64KiB or spans, or no value to count every block"),
+        ("sampled:", "heap 'sampled:': write sampled"),
         ("sampled:x", "'x' is not a size"),
         ("sampled:8", "a byte can be sampled in 64 bytes to 1 GiB"),
         ("sampled:2GiB", "a byte can be sampled in 64 bytes to 1 GiB"),
-        (3, "heap 3: every block"),
+        (3, "heap 3: write sampled"),
     ],
 )
 def test_what_is_no_way_to_sample_is_refused(wrong, told):
@@ -541,7 +541,7 @@ def test_memkit_run_samples_the_c_library_too(memkit_run, script):
 def test_memkit_run_refuses_what_does_not_go_together(memkit_run, script):
     program = script("pass")
     for words, told in (
-        (["--heap=some"], "heap 'some': every block is counted without a value; or write sampled, sampled:64KiB or spans"),
+        (["--heap=some"], "heap 'some': write sampled, sampled:64KiB or spans, or no value to count every block"),
         (
             ["--heap=sampled", "--calls"],
             "--heap=sampled reads stacks and traces no calls: leave out --calls, or write --heap",

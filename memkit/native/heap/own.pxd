@@ -1,11 +1,7 @@
 # What a heap recording needs of memkit itself: memory of its own that no heap recording counts.
 
-from cpython.object cimport PyObject
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-
-cdef extern from "Python.h":
-    Py_ssize_t refcount "Py_REFCNT"(PyObject *)
 
 cdef extern from "counting.h":
     enum:
@@ -117,9 +113,20 @@ cdef heap_stack_t stack_at(uint32_t number) noexcept nogil      # of those that 
 cdef const char *function_text(uint32_t number, size_t *length) noexcept nogil
 
 
+cdef extern from *:
+    """
+    #if PY_VERSION_HEX >= 0x030E0000    /* it is of a free list, and so is what the program takes next */
+      #define memkit_is_for_event(number) 0
+    #else
+      #define memkit_is_for_event(number) (Py_REFCNT((PyObject *)(number)) == 1)
+    #endif
+    """
+    bint is_for_event "memkit_is_for_event"(void *number) noexcept
+
+
 cdef inline void disown_if(uint32_t *serials, void *number) noexcept:
     """The number of a line or of an instruction, for an event; NULL: no heap is recorded. Small ones were made long ago."""
-    if serials != NULL and refcount(<PyObject *>number) == 1:
+    if serials != NULL and is_for_event(number):
         disown(number)
 
 

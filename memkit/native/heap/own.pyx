@@ -138,7 +138,8 @@ cdef void mute() noexcept nogil:
 
 
 cdef void unmute() noexcept nogil:
-    books.thread().muted -= 1
+    if books.thread().muted:    # a signal handler may have raised before it was muted
+        books.thread().muted -= 1
 
 
 cdef void *own_calloc(size_t count, size_t size) noexcept nogil:

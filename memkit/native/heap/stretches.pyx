@@ -11,7 +11,7 @@ import gc
 from memkit.base.errors import MeterError
 from memkit.native.heap.heap_sums import NO_MEMORY
 from memkit.native.heap.own cimport (
-    close_heap, forget_heap, heap, heap_thread_t, look_for_libraries, mute, open_spans, span_t, unmute,
+    close_heap, forget_heap, heap, heap_thread_t, look_for_libraries, open_spans, span_t,
 )
 
 cdef extern from *:
@@ -37,7 +37,6 @@ cdef class Stretches:
     """Counts what is allocated in all threads, from ``begin`` to ``end``."""
 
     cdef int64_t generation
-    cdef bint muted             # whether what this thread allocates is memkit's
 
     @property
     def is_open(self):
@@ -45,14 +44,10 @@ cdef class Stretches:
         return heap.on != 0 and self.generation == heap.generation
 
     def open(self):
-        """Count from now on, but for this thread. Raises ``MeterError`` where there is no memory for it."""
-        if not self.muted:
-            mute()
-            self.muted = True
+        """Count from now on. Raises ``MeterError`` where there is no memory for it."""
         store(&current, BETWEEN)
         heap.find_span = find_stretch
         if open_spans():
-            self.unmute()
             raise MeterError(NO_MEMORY)
         self.generation = heap.generation
 
@@ -63,7 +58,6 @@ cdef class Stretches:
         span.serial += 1                        # what is booked to those before counts for none
         span.allocated = span.alive = span.peak = 0
         store(&current, STRETCH)
-        self.unmute()
 
     def end(self, most=None):
         """It is over: the most that was alive of it at once, what still is, and what it allocated; None: it was not counted.
@@ -72,9 +66,6 @@ cdef class Stretches:
         """
         cdef span_t *span = heap.spans + STRETCH
         cdef int64_t peak, allocated
-        if not self.muted:
-            mute()
-            self.muted = True
         if not self.is_open:
             return None
         store(&current, BETWEEN)
@@ -88,12 +79,6 @@ cdef class Stretches:
         if self.generation == heap.generation:
             close_heap()
             forget_heap()
-        self.unmute()
-
-    cdef void unmute(self) noexcept:
-        if self.muted:
-            self.muted = False
-            unmute()
 
     def __dealloc__(self):
         self.close()
