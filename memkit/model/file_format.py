@@ -14,6 +14,9 @@ row          values                                            written
 ``span_end``  id, time, memory, peak, overlapped, allocated,   when it ends; peak is null where only samples tell; overlapped
              freed, heap peak                                  is 1 where others were open beside it; the last three where
                                                                heap is counted by spans
+``span_call``  span, call, growth, rise                        with a ``span_end`` of the worst of a label: a path that grew
+                                                               or rose most inside it, where calls are traced
+``span_line``  span, function, line, growth, rise              the same of a line
 ``span_sums``  label, count, overlapped, time, growth,         now and then, as spans end, and at the end: all spans of the
              rise, allocated, kept, heap peak, alive, sure     label so far; the last row of a label holds. Each measure is
                                                                null, or its total, its highest, and pairs of a bucket and

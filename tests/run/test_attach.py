@@ -401,7 +401,7 @@ def test_a_process_of_another_user_that_may_not_be_read_is_one_line(target):
         (["--follow", "1"], "--follow: a process that runs already can have no such thing"),
         (["--limit=1GB", "1"], "start it with memkit-run instead"),
         (["--c-calls", "--lines", "1"], "--c-calls goes with --calls"),
-        (["--no-peak-reset", "1"], "--no-peak-reset goes with --lines, --calls or --heap"),
+        (["--no-peak-reset", "1"], "--no-peak-reset goes with --lines, --calls, --heap or --requests"),
         (["--flame", "a.svg", "1"], "add --calls"),
         (["--duration", "0", "1"], "'0'"),
         (["--duration", "long", "1"], "'long'"),
