@@ -45,7 +45,7 @@ _RUNS_THE_CELL = "run_cell_magic"
 """The function of IPython that has a magic of memkit's run the cell; frames of memkit are not in a stack."""
 _PICTURES = {".png": "image/png", ".svg": "image/svg+xml"}
 """What a front end shows: suffix -> MIME type."""
-_NOT_FOR_CELLS = ("program", "module", "code", "command_line", "live", "requests", "sizes")
+_NOT_FOR_CELLS = ("program", "module", "code", "command_line", "live", "requests", "dask", "sizes")
 
 
 class RecordedCell:
@@ -246,8 +246,9 @@ def _refuse_what_is_of_programs(chosen: argparse.Namespace) -> None:
         raise UsageError("--follow needs a file that several processes can write into: write -o FILE")
     if chosen.live:
         raise UsageError("--live is for memkit-run: below a cell there is no bottom row of a terminal")
-    if chosen.requests or chosen.sizes is not None:
-        raise UsageError(f"{'--requests' if chosen.requests else '--sizes'} is for memkit-run, which runs a whole program")
+    whole = {"--requests": chosen.requests, "--dask": chosen.dask, "--sizes": chosen.sizes is not None}
+    for option in filter(whole.get, whole):
+        raise UsageError(f"{option} is for memkit-run, which runs a whole program")
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

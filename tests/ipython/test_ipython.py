@@ -662,6 +662,7 @@ def test_a_recording_of_a_program_has_the_name_of_the_program(shell, tmp_path):
         ("%%memkit --live\nran = 1", "%%memkit: --live is for memkit-run"),
         ("%%memkit --requests\nran = 1", "%%memkit: --requests is for memkit-run"),
         ("%%memkit --sizes 1,2\nran = 1", "%%memkit: --sizes is for memkit-run"),
+        ("%%memkit --dask\nran = 1", "%%memkit: --dask "),
         ("%%memkit --limit 1GiB --on-limit stop\nran = 1", "%%memkit: --on-limit stop would end the kernel"),
         ("%%memkit --program ls\nran = 1", "%%memkit: the cell is what is run"),
         ("%%memkit --follow\nran = 1", "%%memkit: --follow needs a file"),
