@@ -46,6 +46,7 @@ import memkit_prometheus
 from prometheus_client import multiprocess
 
 workers = 2
+graceful_timeout = 2  # a worker that has just been forked loses the signal that ends it
 
 def post_fork(server, worker):
     memkit_prometheus.register()
