@@ -245,7 +245,7 @@ cdef int64_t close_in(pid_t process, scope_t *scope, int64_t memory, int64_t res
 
 
 cdef void give_books_back(void (*give_back)() noexcept nogil) noexcept nogil:
-    if keeper.owner != getpid():    # nobody has wanted a peak here: the kernel's mark is left alone
+    if keeper.owner != getpid():    # nobody wanted a peak here: the high-water mark is left alone
         give_back()
         return
     take_lock()

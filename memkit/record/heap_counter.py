@@ -34,8 +34,8 @@ class HeapCounter:
             table = load()
             print(counter.end().kept)  # bytes
 
-    Nothing is recorded and nothing traced. All threads count from ``begin`` to ``end``, of which the same thread calls both;
-    each costs about a microsecond. Between two stretches nothing counts for either. It goes on in a forked process, where a
+    Nothing is recorded and nothing traced. All threads count from ``begin`` to ``end``, which any thread may call; each
+    costs about a microsecond. Between two stretches nothing counts for either. It goes on in a forked process, where a
     stretch begins anew. Raises ``MeterError`` where the heap cannot be counted, or a recording counts it already.
     """
 
