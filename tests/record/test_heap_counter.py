@@ -166,3 +166,11 @@ def test_who_closes_it_is_not_left_out_of_what_is_counted_next():
     with memkit.record(heap="spans"), memkit.span("next") as one:
         made = bytes(MIB)
     assert one.kept >= len(made)
+
+
+def test_one_thread_may_begin_a_stretch_and_another_end_it(counter):
+    thread = threading.Thread(target=counter.begin)
+    thread.start()
+    thread.join()
+    made = bytes(MIB)
+    assert 0 <= counter.end().kept - sys.getsizeof(made) < 64 * KIB
