@@ -3,10 +3,11 @@
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
+from memkit.native.heap.own cimport own_realloc
 from memkit.native.journal cimport NOTHING, journal_row, journal_t
 from memkit.native.tracing.calls cimport (
-    CHUNK, CHUNKS, NOT_HANDED, call_t, calls_t, load_count, node_at, node_t, rise_of, rises_of, stack_t, sums_of, sums_t,
-    thread_level, thread_t,
+    CHUNK, CHUNKS, NOT_HANDED, call_t, calls_t, load_count, node_at, node_t, running_t, stack_t, sums_t, thread_level,
+    thread_t,
 )
 from memkit.native.changes cimport changes_t, choose, is_chosen, is_little, is_little_share, size_of_change
 from memkit.native.tracing.credit cimport estimate
@@ -22,12 +23,50 @@ cdef enum:
     MOST_OPEN = 1000            # calls of a thread that a flush handles, from the top
 
 
-cdef inline void begin_open(calls_t *calls, node_t *node) noexcept nogil:
-    """Reset what this flush finds running, at the first use."""
-    if node.open_flush != calls.flushes:
-        node.open_flush = calls.flushes
-        node.open_rise = node.open_rises = 0
-        node.open.time, node.open.growth, node.open.peak = node.time, node.growth, node.peak
+cdef inline running_t *running_of(calls_t *calls, node_t *node) noexcept nogil:
+    """What this flush has found of the running calls of a node; NULL: none run."""
+    if node.running < calls.running_count and calls.running[node.running].node == node:
+        return &calls.running[node.running]
+    return NULL
+
+
+cdef running_t *find_or_add_running(calls_t *calls, node_t *node) noexcept nogil:
+    """The same, added at the first use; NULL: no memory."""
+    cdef running_t *running = running_of(calls, node)
+    cdef int room = max(2 * calls.running_room, 64)
+    if running != NULL:
+        return running
+    if calls.running_count == calls.running_room:
+        running = <running_t *>own_realloc(calls.running, room * sizeof(running_t))
+        if running == NULL:
+            return NULL
+        calls.running, calls.running_room = running, room
+    node.running = calls.running_count
+    running = &calls.running[node.running]
+    running.node, running.rise, running.rises = node, 0, 0
+    running.sums.time, running.sums.growth, running.sums.peak = node.time, node.growth, node.peak
+    calls.running_count += 1
+    return running
+
+
+cdef inline sums_t sums_of(calls_t *calls, node_t *node) noexcept nogil:
+    """As this flush has found them, with what running calls had done: their threads go on meanwhile."""
+    cdef running_t *running = running_of(calls, node)
+    cdef sums_t sums
+    if running != NULL:
+        return running.sums
+    sums.time, sums.growth, sums.peak = node.time, node.growth, node.peak
+    return sums
+
+
+cdef inline int64_t rise_of(calls_t *calls, node_t *node) noexcept nogil:
+    cdef running_t *running = running_of(calls, node)
+    return node.rise if running == NULL else max(node.rise, running.rise)
+
+
+cdef inline int64_t rises_of(calls_t *calls, node_t *node) noexcept nogil:
+    cdef running_t *running = running_of(calls, node)
+    return node.rises if running == NULL else node.rises + running.rises
 
 
 cdef void add_running(calls_t *calls, thread_t *t, int64_t level) noexcept nogil:
@@ -35,15 +74,17 @@ cdef void add_running(calls_t *calls, thread_t *t, int64_t level) noexcept nogil
     cdef stack_t *stack = load_stack(t.stacks)
     cdef int place, depth = min(load_count(t.depth), stack.capacity) if stack != NULL else 0     # or that of another stack
     cdef call_t call
+    cdef running_t *running
     cdef int64_t highest = level
     for place in range(depth - 1, max(-1, depth - 1 - MOST_OPEN), -1):
         call = stack.at[place]
         if call.node == NULL or load_node(stack.at[place].node) != call.node or stack.at[place].entry != call.entry:
             continue                            # another call is just taking its place
         highest = max(highest, call.highest)
-        begin_open(calls, call.node)
-        call.node.open_rise = max(call.node.open_rise, highest - call.entry)
-        call.node.open_rises += max(highest - call.entry, <int64_t>0)
+        running = find_or_add_running(calls, call.node)
+        if running != NULL:
+            running.rise = max(running.rise, highest - call.entry)
+            running.rises += max(highest - call.entry, <int64_t>0)
         if call.node.is_work:
             highest = call.entry
 
@@ -116,16 +157,18 @@ cdef void add_up_running(calls_t *calls, int64_t memory) noexcept nogil:
     cdef thread_state_t *state = thread_states(&calls.tracer)
     cdef thread_t *t
     cdef node_t *top
+    cdef running_t *running = NULL
     while state != NULL:
         t = <thread_t *>state
         top = load_node(t.top)
         if top != NULL and (state.generation == calls.tracer.generation or state.credited != t.taken):
-            begin_open(calls, top)
-            top.open.growth += state.credited - t.taken + pending_of(state)
-            top.open.peak = max(top.open.peak, max(memory if pending_of(state) else 0, state.scope.peak))
+            running = find_or_add_running(calls, top)
+        if running != NULL:
+            running.sums.growth += state.credited - t.taken + pending_of(state)
+            running.sums.peak = max(running.sums.peak, max(memory if pending_of(state) else 0, state.scope.peak))
             if state.generation == calls.tracer.generation:
-                top.open.time += max(<int64_t>(ticks() - t.since), <int64_t>0)       # it may have been charged just now
-        state = state.next
+                running.sums.time += max(<int64_t>(ticks() - t.since), <int64_t>0)   # it may have been charged just now
+        state, running = state.next, NULL
 
 
 cdef void write_running(calls_t *calls, journal_t *journal, int64_t memory, bint whole) noexcept nogil:
@@ -142,7 +185,7 @@ cdef void write_running(calls_t *calls, journal_t *journal, int64_t memory, bint
     while state != NULL:
         t = <thread_t *>state
         top = load_node(t.top)
-        if top != NULL and top.open_flush == calls.flushes:
+        if top != NULL and running_of(calls, top) != NULL:
             sums = sums_of(calls, top)
             if whole or is_news(t, top, &sums):
                 t.shown, t.shown_sums = top, sums
@@ -197,7 +240,7 @@ cdef int64_t write_changed(calls_t *calls, journal_t *journal, int64_t most) noe
 cdef int64_t calls_flush(calls_t *calls, journal_t *journal, int64_t memory, int64_t most) noexcept nogil:
     cdef int64_t reads, changed
     calls.tick = nanoseconds_per_tick()
-    calls.flushes += 1
+    calls.running_count = 0
     estimate(&calls.tracer, memory)
     find_running(calls)
     if memory >= 0:

@@ -50,14 +50,17 @@ cdef struct node_t:             # a call path: its own sums, without its callees
     int64_t written_rises
     int64_t lately              # the highest rise since it was noted, see noted.pxd, and the last mark before that
     uint32_t mark
-    int open_flush              # the flush that found calls running, and their rises so far
-    int64_t open_rise
-    int64_t open_rises
-    sums_t open                 # the sums above at that moment, with what running calls had done since they were charged
+    int running                 # by the flush: where it is in `calls_t.running`, if that says so too
     int role                    # of its code in handing work over, see handed_over.pxd
     int home                    # of handed over work: of what called it in its thread, or OF_A_THREAD; else NOT_HANDED
     int kind                    # of such work: a function's number
     bint is_work                # it was handed over: what it does is not its thread's other calls'
+
+cdef struct running_t:          # a node of which a flush finds calls running
+    node_t *node
+    int64_t rise                # the highest of theirs so far, and the sum
+    int64_t rises
+    sums_t sums                 # of the node, with what they had done since they were charged
 
 cdef struct call_t:             # a running call
     node_t *node
@@ -97,7 +100,9 @@ cdef struct calls_t:
     int size                    # a power of two; at least half of it is free
     int more                    # the function of the paths beyond MOST_NODES
     double tick                 # nanoseconds
-    int flushes
+    running_t *running          # by the flush, with how many there are and have room
+    int running_count
+    int running_room
     uint32_t *serials           # for a heap recording: by id + 1, counts calls that began or ended; NULL: there is none
 
 # -- under the GIL, but for what is nogil
@@ -210,20 +215,3 @@ cdef inline void pop(calls_t *calls, thread_t *t) noexcept nogil:
     t.top = call[-1].node
     if t.depth == 1:            # the first call of a thread that was started by another is threading's
         t.state.ending = t.root.home == OF_A_THREAD and call.node.role & MACHINERY != 0
-
-
-cdef inline sums_t sums_of(calls_t *calls, node_t *node) noexcept nogil:
-    """As the flush has found them, with what running calls had done: their threads go on meanwhile."""
-    cdef sums_t sums
-    if node.open_flush == calls.flushes:
-        return node.open
-    sums.time, sums.growth, sums.peak = node.time, node.growth, node.peak
-    return sums
-
-
-cdef inline int64_t rise_of(calls_t *calls, node_t *node) noexcept nogil:
-    return max(node.rise, node.open_rise) if node.open_flush == calls.flushes else node.rise
-
-
-cdef inline int64_t rises_of(calls_t *calls, node_t *node) noexcept nogil:
-    return node.rises + node.open_rises if node.open_flush == calls.flushes else node.rises

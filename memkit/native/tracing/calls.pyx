@@ -305,4 +305,6 @@ cdef void calls_close(calls_t *calls) noexcept:
             munmap(calls.chunks[chunk], CHUNK * sizeof(node_t))
         calls.chunks[chunk] = NULL
     own_free(calls.places)
+    own_free(calls.running)
     calls.places, calls.count, calls.size = NULL, 0, 0
+    calls.running, calls.running_count, calls.running_room = NULL, 0, 0
