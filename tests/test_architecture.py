@@ -40,7 +40,7 @@ report/page: thin redact source_text view build shown
 report/reporters: call_paths console flame folded heap html lines mprof plot plot_lines pprof recording_json samples_csv
     spans_by_label speedscope
 report/comparing: changes statements sides matching aligning trees rows building runs words gate comparison document tables
-    markdown flame page
+    markdown flame redacted page
 report/fitting: shapes mixture runs fit advice requests document saved tables picture
 report/advising: imports findings page
 cli: printing exit_codes parser script run_options catalog recording_file kept_sources report_options fit sizes run attach
@@ -57,9 +57,10 @@ PLACE_OF = {}
 for floor, (folder, names) in enumerate(FLOORS):
     package = "memkit." + folder.replace("/", ".")
     PLACE_OF |= {f"{package}.{name}": (floor, place) for place, name in enumerate([*names.split(), "__init__"])}
-UPWARD = {  # how a recording shows itself in a notebook, and in a browser
+UPWARD = {  # how a recording and a comparison show themselves in a notebook, and in a browser
     ("memkit.model.recording", "memkit.ipython.html"),
     ("memkit.model.recording", "memkit.report.page.shown"),
+    ("memkit.report.comparing.comparison", "memkit.report.comparing.page"),
 }
 HEAVY = {"matplotlib", "numpy", "IPython", "rich", "psutil", "pandas"}
 SOURCES = sorted([*ROOT.rglob("*.py"), *ROOT.rglob("*.pyx"), *ROOT.rglob("*.pxd")])

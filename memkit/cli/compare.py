@@ -16,6 +16,7 @@ from memkit.report import pictures
 from memkit.report.comparing import document, gate, markdown, tables
 from memkit.report.comparing.changes import MEASURES
 from memkit.report.comparing.comparison import Comparison, compare
+from memkit.report.comparing.redacted import redacted
 from memkit.report.comparing.runs import FIGURES
 from memkit.report.output import naming_files, output, output_path, print_rows, report_stream
 
@@ -42,6 +43,8 @@ def add_options(parser: Parser) -> None:
     parser.add_argument("--show-all", action="store_true", help="show the calls of libraries, too")
     parser.add_argument("--wide", action="store_true", help="do not cut the rows of tables to the width of the terminal")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but what went over a bound")
+    help = "leave paths, arguments, the host, texts of errors and of lines out of all that is printed and written"
+    parser.add_argument("--redact", action="store_true", help=help)
     reports = parser.add_argument_group("reports")
     reports.add_argument("--json", metavar="FILE", type=output_path, help="write all as JSON; - is standard output")
     reports.add_argument(
@@ -73,6 +76,8 @@ def command(name: str, words: list[str]) -> int:
     _check_known(comparisons, options.by)
     bounds = options.fail_over
     over = [comparison.exceeded(bounds) if bounds else [] for comparison in comparisons]
+    if options.redact:
+        comparisons = list(map(redacted, comparisons))
     with naming_files(options):
         _report(comparisons, over, options)
     for (_, other), lines in zip(pairs, over):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from memkit.base.errors import UsageError
 from memkit.model.reader import read
@@ -17,6 +17,9 @@ from memkit.report.comparing.matching import match
 from memkit.report.comparing.rows import ComparedRow, in_order, ranked
 from memkit.report.comparing.runs import ComparedFact
 from memkit.report.comparing.sides import Side
+
+if TYPE_CHECKING:
+    import memkit
 
 Recorded: TypeAlias = "Recording | str | bytes | os.PathLike[str]"
 KINDS = ("functions", "lines", "paths")
@@ -93,6 +96,16 @@ class Comparison:
                     return row
         return None
 
+    def page(self, path: str | os.PathLike[str] | None = None, *, redact: bool = False) -> memkit.Page:
+        """Write the comparison as a page, as ``--html`` does; a notebook shows it, and ``.open()`` opens it in a browser.
+
+        ``path`` is a file; by default one in a temporary folder that only its user can read. With ``redact`` it has no
+        paths, arguments, hosts, texts of errors and of lines. Raises ``MemkitError`` where the file cannot be written.
+        """
+        from memkit.report.comparing.page import page_of
+
+        return page_of(self, path, redact)
+
     @property
     def _fell(self) -> bool:
         return self.leading is not None and self.leading.real < 0
@@ -133,7 +146,7 @@ def compare(
         functions=tuple(rows.functions),
         lines=tuple(rows.lines),
         paths=tuple(rows.paths),
-        remarks=tuple(runs.remarks(one, other)),
+        remarks=(*runs.remarks(one, other), *runs.textless(one, other)),
     )
 
 

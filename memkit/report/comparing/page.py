@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 from memkit.base.version import VERSION
 from memkit.report.comparing.comparison import KINDS
 from memkit.report.comparing.document import document
+from memkit.report.comparing.redacted import redacted
 from memkit.report.page.build import assembled
+from memkit.report.page.shown import written
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Sequence
 
     from memkit.report.comparing.comparison import Comparison
+    from memkit.report.page.shown import Page
 
 SCRIPTS = ("format.js", "terms.js", "table.js", "icicle.js", "comparison.js", "start.js")
 MOST_NAMES = 3
@@ -42,6 +46,11 @@ def page(comparisons: Sequence[Comparison], bounds: str | None = None) -> Iterat
         "text": {},
     }
     yield from assembled(SCRIPTS, {"comparison": [json.dumps(found)], "view": [json.dumps(view)]})
+
+
+def page_of(comparison: Comparison, path: str | os.PathLike[str] | None, redact: bool) -> Page:
+    """Write the page of a comparison."""
+    return written(page([redacted(comparison) if redact else comparison]), path, "comparison")
 
 
 def _kept(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

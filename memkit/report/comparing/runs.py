@@ -134,7 +134,7 @@ def what_was_traced(recording: Recording) -> str:
 
 
 def remarks(one: Side, other: Side) -> Iterator[str]:
-    """What bounds the comparison: how far two recordings of different granularity go, endings, peaks, missing text."""
+    """What bounds the comparison: how far two recordings of different granularity go, endings, peaks."""
     recordings = (*one.recordings, *other.recordings)
     for name, side in zip(_NAMES, (one, other)):
         broken = [each for each in side.recordings if each.ending.failed or not each.ending.complete]
@@ -144,6 +144,10 @@ def remarks(one: Side, other: Side) -> Iterator[str]:
     if meters != {"rss"}:
         yield f"what was measured is {', '.join(sorted(meters))}"
     yield from _granularity(one, other)
+
+
+def textless(one: Side, other: Side) -> Iterator[str]:
+    """The sides of whose lines the text is not known, and the files."""
     for name, side in zip(_NAMES, (one, other)):
         unknown = {key.file for key in side.lines if key.file and side.statements(key) is None}
         if unknown:

@@ -12,6 +12,8 @@ from memkit.report.output import output
 from memkit.report.page.build import html_page
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from memkit.model.recording import Recording
 
 HEIGHT = 760
@@ -19,7 +21,7 @@ HEIGHT = 760
 
 
 class Page:
-    """The page of a recording, in a file.
+    """The page of a recording or of a comparison, in a file.
 
     A notebook shows the page itself below the cell, in a frame that holds all of it: Jupyter, VS Code and Colab need no
     file for that, and the frame may run scripts, but reach nothing of the notebook.
@@ -59,9 +61,13 @@ def page_of(
     source: bool = True,
     redact: bool = False,
 ) -> Page:
-    """Write the page of a recording into a file, by default into a temporary folder that only its user can read."""
+    """Write the page of a recording; see ``written``."""
+    return written(html_page(recording, source=source, redact=redact), path, stem)
+
+
+def written(pieces: Iterable[str], path: str | os.PathLike[str] | None, stem: str) -> Page:
+    """Write a page, by default into a temporary folder that only its user can read."""
     place = os.path.join(tempfile.mkdtemp(prefix="memkit-"), f"{stem}.html") if path is None else os.fspath(path)
     with output(place) as file:
-        for piece in html_page(recording, source=source, redact=redact):
-            file.write(piece)
+        file.writelines(pieces)
     return Page(place)

@@ -11,6 +11,7 @@ import pytest
 
 import memkit
 from memkit.report.comparing import document, flame, markdown, page, tables
+from memkit.report.comparing.redacted import redacted
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 HOSTILE = "</script><img onerror=x>|`@ada`[a](b)\x1b[31m"
@@ -149,3 +150,32 @@ def plain(comparison):
         replace(side[0], calls=tuple(call._replace(function=call.function._replace(name="f")) for call in side[0].calls))
         for side in (comparison.before, comparison.after)
     ]
+
+
+def test_what_is_redacted_tells_of_no_machine_and_matches_as_before(traced, tmp_path):
+    text = "def load():\n    rows = read('secret')\n    return rows\n"
+    one = traced(text, {"rows =": 10}, folder="old")
+    other = traced(text.replace("'secret'", "'secret', 2"), {"rows =": 30}, folder="new", growth=20)
+    whole = memkit.compare(one, other)
+    bare = redacted(whole)
+    assert [row.changes for row in bare.lines] == [row.changes for row in whole.lines]
+    assert [row.notes for row in bare.lines] == [row.notes for row in whole.lines]
+    assert {row.place.function.file for row in bare.lines} == {".../pipeline.py"}
+    file = whole.page(tmp_path / "bare.html", redact=True).path
+    written = "".join(document.document([bare])) + json.dumps(held(Path(file).read_text("utf-8"), "comparison"))
+    assert "pipeline.py" in written and "load" in written
+    assert "secret" not in written and str(tmp_path) not in written
+
+
+def test_a_redacted_comparison_says_that_texts_were_missing_not_where(traced):
+    one, other = (traced("x = 1\n", {"x": size}, folder=name, lost=True) for size, name in ((1, "old"), (9, "new")))
+    assert any("pipeline.py" in remark for remark in memkit.compare(one, other).remarks)
+    remarks = redacted(memkit.compare(one, other)).remarks
+    assert any("not there any more" in remark for remark in remarks)
+    assert not any("pipeline.py" in remark for remark in remarks)
+
+
+def test_a_comparison_is_a_page_in_a_notebook(comparison, tmp_path):
+    page = comparison.page(tmp_path / "changes.html")
+    assert comparison.sentence in held(Path(page.path).read_text("utf-8"), "view")["verdict"]
+    assert "<iframe" in page._repr_html_()
