@@ -17,7 +17,7 @@ native: pending_call threads clock decimal cpython perf_event descriptors listen
 native/heap: own counted_heap line_paths heap_sums span_heap stretches walk statistics
 native/sampling: own_memory layouts line_table stack_rows stacks mapped limit_counters limit_guard termination sums
     sampler process_events sampled_heap
-native/tracing: noted gate thread_state fault_counts freed credit hook_chain callbacks tracer code_table greenlets lines
+native/tracing: noted growing gate thread_state fault_counts freed credit hook_chain callbacks tracer code_table greenlets lines
     calls line_rows call_rows handed_over greenlet_stacks greenlet_switches line_threads line_events call_events event_rows
     event_places event_log references
 system: portable_journal portable limit_kinds cgroup engine peak_since meminfo limit limits oom pidfd preload processes smaps

@@ -6,17 +6,17 @@ from libc.string cimport memset
 from memkit.native.heap.own cimport own_realloc
 from memkit.native.journal cimport NOTHING, journal_row, journal_t
 from memkit.native.tracing.calls cimport (
-    CHUNK, CHUNKS, NOT_HANDED, call_t, calls_t, load_count, node_at, node_t, running_t, stack_t, sums_t, thread_level,
+    CHUNK, CHUNKS, NOT_HANDED, call_t, calls_t, load_count, node_at, node_t, running_t, sums_t, thread_level,
     thread_t,
 )
 from memkit.native.changes cimport changes_t, choose, is_chosen, is_little, is_little_share, size_of_change
 from memkit.native.tracing.credit cimport estimate
 from memkit.native.tracing.gate cimport nanoseconds_per_tick, ticks
 from memkit.native.tracing.greenlets cimport write_untold
+from memkit.native.tracing.growing cimport load_stack, stack_t
 from memkit.native.tracing.thread_state cimport new_reads, pending_of, thread_state_t, thread_states
 
 cdef extern from *:
-    stack_t *load_stack "memkit_load"(stack_t *) noexcept nogil
     node_t *load_node "memkit_load"(node_t *) noexcept nogil
 
 cdef enum:
@@ -73,12 +73,13 @@ cdef void add_running(calls_t *calls, thread_t *t, int64_t level) noexcept nogil
     """Note how far the running calls of a thread have risen, from the top of its stack down; see `write_running`."""
     cdef stack_t *stack = load_stack(t.stacks)
     cdef int place, depth = min(load_count(t.depth), stack.capacity) if stack != NULL else 0     # or that of another stack
+    cdef call_t *at = <call_t *>stack.at if stack != NULL else NULL
     cdef call_t call
     cdef running_t *running
     cdef int64_t highest = level
     for place in range(depth - 1, max(-1, depth - 1 - MOST_OPEN), -1):
-        call = stack.at[place]
-        if call.node == NULL or load_node(stack.at[place].node) != call.node or stack.at[place].entry != call.entry:
+        call = at[place]
+        if call.node == NULL or load_node(at[place].node) != call.node or at[place].entry != call.entry:
             continue                            # another call is just taking its place
         highest = max(highest, call.highest)
         running = find_or_add_running(calls, call.node)

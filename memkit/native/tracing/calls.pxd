@@ -6,14 +6,11 @@ from memkit.native.tracing.code_table cimport COROUTINE, MACHINERY, code_table_t
 from memkit.native.tracing.credit cimport read_memory
 from memkit.native.tracing.gate cimport must_read
 from memkit.native.tracing.greenlets cimport greenlets_t
+from memkit.native.tracing.growing cimport stack_t
 from memkit.native.tracing.noted cimport note
 from memkit.native.tracing.thread_state cimport thread_state_t, tracer_t
 
 cdef extern from *:
-    """
-    #define memkit_publish(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELEASE)
-    #define memkit_load(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
-    """
     void publish_count "memkit_publish"(int, int) noexcept nogil
     int load_count "memkit_load"(int) noexcept nogil
 
@@ -67,11 +64,6 @@ cdef struct call_t:             # a running call
     void *code                  # not that of the node if the node is shared by further paths
     int64_t entry               # the thread's level when it began or was resumed
     int64_t highest             # the highest level since
-
-cdef struct stack_t:            # smaller ones stay allocated when it grows, since a flush may be reading them
-    call_t *at
-    int capacity
-    stack_t *before
 
 cdef struct thread_t:
     thread_state_t state        # must be first: pointers to either are cast to the other

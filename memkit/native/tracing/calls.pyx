@@ -14,13 +14,13 @@ suspension, less the level at the entry.
 
 from memkit.native.heap.own cimport joined, own_calloc, own_free, path_t
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcpy
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
 
 from memkit.native.tracing.code_table cimport MACHINERY, code_table_close, code_table_open
 from memkit.native.tracing.credit cimport WAITS, WORKS
 from memkit.native.tracing.gate cimport ticks
 from memkit.native.tracing.greenlets cimport forget_asides, free_asides
+from memkit.native.tracing.growing cimport free_stacks, grown
 from memkit.native.tracing.thread_state cimport (
     OF_CALLS, SLOTS, attach_thread, detach_thread, is_open, thread_state_t, thread_states, tracer_close, tracer_open,
 )
@@ -35,7 +35,6 @@ cdef extern from *:
     static __thread void *memkit_calls_of_thread[8] memkit_tls_model;
     """
     void *current "memkit_calls_of_thread"[SLOTS]
-    void publish_stack "memkit_publish"(stack_t *, stack_t *) noexcept nogil
     node_t *load_node "memkit_load"(node_t *) noexcept nogil
 
 cdef enum:
@@ -48,19 +47,10 @@ cdef enum:
 
 cdef bint grow_stack(thread_t *t) noexcept:
     """Give a thread a larger stack, with a copy of its calls."""
-    cdef stack_t *stack = <stack_t *>own_calloc(1, sizeof(stack_t))
+    cdef call_t *stack = <call_t *>grown(&t.stacks, t.depth, FIRST_CAPACITY, sizeof(call_t))
     if stack == NULL:
         return False
-    stack.capacity = 2 * t.stacks.capacity if t.stacks != NULL else FIRST_CAPACITY
-    stack.at = <call_t *>own_calloc(stack.capacity, sizeof(call_t))
-    if stack.at == NULL:
-        own_free(stack)
-        return False
-    if t.stacks != NULL:
-        memcpy(stack.at, t.stack, t.depth * sizeof(call_t))
-    stack.before = t.stacks
-    t.stack = stack.at
-    publish_stack(t.stacks, stack)
+    t.stack = stack
     return True
 
 
@@ -272,19 +262,10 @@ cdef int calls_open(calls_t *calls) noexcept:
     return 0
 
 
-cdef void free_stack(void *stacks) noexcept:
-    cdef stack_t *stack = <stack_t *>stacks
-    cdef stack_t *gone
-    while stack != NULL:
-        gone, stack = stack, stack.before
-        own_free(gone.at)
-        own_free(gone)
-
-
-cdef void free_stacks(thread_t *t) noexcept:
+cdef void free_calls(thread_t *t) noexcept:
     t.top = NULL
-    free_stack(t.stacks)
-    free_asides(&t.greenlets, free_stack)
+    free_stacks(t.stacks)
+    free_asides(&t.greenlets)
     t.stack, t.stacks, t.depth = NULL, NULL, 0
 
 
@@ -295,7 +276,7 @@ cdef void calls_close(calls_t *calls) noexcept:
         return
     state = thread_states(&calls.tracer)
     while state != NULL:
-        free_stacks(<thread_t *>state)
+        free_calls(<thread_t *>state)
         state = state.next
     tracer_close(&calls.tracer)
     code_table_close(&calls.codes)

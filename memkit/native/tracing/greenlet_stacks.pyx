@@ -11,15 +11,16 @@ greenlet runs. So SQLAlchemy's asyncio runs its queries. What is open in the mai
 from libc.stdint cimport int64_t, uint64_t
 
 from memkit.native.tracing.calls cimport (
-    call_t, calls_t, charge, grow_stack as grow_calls, node_t, pop, push, stack_t as call_stack_t, thread_level,
+    call_t, calls_t, charge, grow_stack as grow_calls, node_t, pop, push, thread_level,
     thread_t as call_thread_t,
 )
 from memkit.native.tracing.gate cimport must_read, ticks
 from memkit.native.tracing.greenlets cimport (
     TAKEN_OVER, TOO_MANY, aside_t, greenlets_t, put_aside, switch_t, take_aside,
 )
+from memkit.native.tracing.growing cimport stack_t
 from memkit.native.tracing.lines cimport (
-    activation_t, begin_activation, end_line, grow_stack as grow_lines, leave, lines_t, refresh_heap_line, stack_t,
+    activation_t, begin_activation, end_line, grow_stack as grow_lines, leave, lines_t, refresh_heap_line,
     thread_level as line_level, thread_t as line_thread_t, update_memory,
 )
 from memkit.native.tracing.thread_state cimport tracer_t
@@ -43,13 +44,18 @@ cdef bint comes_back(greenlets_t *greenlets, switch_t *switch) noexcept:
     return left != NULL and left.greenlet == switch.target and greenlets.current == switch.origin
 
 
+cdef void *exchange(stack_t **stacks, aside_t *other) noexcept:
+    """Take the stack of another greenlet, and leave it the one that there is; returns its items, or NULL."""
+    cdef stack_t *left = stacks[0]
+    stacks[0] = <stack_t *>other.stack
+    other.stack = left
+    return stacks[0].at if stacks[0] != NULL else NULL
+
+
 # -- calls -------------------------------------------------------------------------------------------------------------
 
 cdef void exchange_calls(call_thread_t *t, aside_t *other) noexcept:
-    cdef void *stacks = t.stacks
-    t.stacks = <call_stack_t *>other.stack
-    t.stack = t.stacks.at if t.stacks != NULL else NULL
-    other.stack = stacks
+    t.stack = <call_t *>exchange(&t.stacks, other)
 
 
 cdef bint exchange_calls_with_room(call_thread_t *t, aside_t *other) noexcept:
@@ -134,7 +140,7 @@ cdef void switch_calls(calls_t *calls, call_thread_t *t, switch_t *switch) noexc
         if other != NULL:
             put_aside(greenlets, other, NULL)
         return
-    resumed, level, root = other.depth, other.level, (<call_stack_t *>other.stack).at
+    resumed, level, root = other.depth, other.level, <call_t *>(<stack_t *>other.stack).at
     other.depth, other.level = depth, thread_level(t)
     greenlets.highest = max(greenlets.highest, root.highest)
     if back:
@@ -151,16 +157,13 @@ cdef void switch_calls(calls_t *calls, call_thread_t *t, switch_t *switch) noexc
 
 cdef bint is_empty(aside_t *aside, call_thread_t *t, switch_t *switch) noexcept:
     """Whether nothing will go on in what is put aside."""
-    return switch.ended or (aside.depth == 1 and (<call_stack_t *>aside.stack).at.node == t.root and not switch.child)
+    return switch.ended or (aside.depth == 1 and (<call_t *>(<stack_t *>aside.stack).at).node == t.root and not switch.child)
 
 
 # -- lines -------------------------------------------------------------------------------------------------------------
 
 cdef void exchange_lines(line_thread_t *t, aside_t *other) noexcept:
-    cdef void *stacks = t.stacks
-    t.stacks = <stack_t *>other.stack
-    t.stack = t.stacks.at if t.stacks != NULL else NULL
-    other.stack = stacks
+    t.stack = <activation_t *>exchange(&t.stacks, other)
 
 
 cdef bint exchange_lines_with_room(line_thread_t *t, aside_t *other) noexcept:
@@ -260,7 +263,7 @@ cdef void switch_lines(lines_t *lines, line_thread_t *t, switch_t *switch) noexc
     resumed, level = other.depth, other.level
     other.depth, other.level = depth, line_level(t)
     if back:
-        continue_lines(t, resumed, (<stack_t *>other.stack).at if depth else NULL)
+        continue_lines(t, resumed, <activation_t *>(<stack_t *>other.stack).at if depth else NULL)
     else:
         resume_lines(lines, t, resumed, level, ticks())
     put_aside(greenlets, other, NULL if switch.ended or not depth else switch.origin)

@@ -43,7 +43,7 @@ cdef struct switch_t:           # from one greenlet to another
 cdef aside_t *take_aside(greenlets_t *greenlets, void *greenlet) noexcept
 cdef void put_aside(greenlets_t *greenlets, aside_t *aside, void *greenlet) noexcept    # NULL: nobody's, to be used again
 # Frees all that is kept, with the stacks.
-cdef void free_asides(greenlets_t *greenlets, void (*free_stack)(void *) noexcept) noexcept
+cdef void free_asides(greenlets_t *greenlets) noexcept
 cdef void forget_asides(greenlets_t *greenlets) noexcept        # of all greenlets; their stacks are used again
 
 # The row that says why greenlets were not told apart, once for each reason.

@@ -10,6 +10,7 @@ its stack is taken away then; so another one at the same address does not find i
 """
 
 from memkit.native.heap.own cimport own_calloc, own_free
+from memkit.native.tracing.growing cimport free_stacks
 from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 
 from memkit.native.journal cimport journal_row, journal_t
@@ -93,13 +94,13 @@ cdef void forget_asides(greenlets_t *greenlets) noexcept:
     greenlets.count, greenlets.current, greenlets.left, greenlets.highest = 0, NULL, NULL, INT64_MIN
 
 
-cdef void free_asides(greenlets_t *greenlets, void (*free_stack)(void *) noexcept) noexcept:
+cdef void free_asides(greenlets_t *greenlets) noexcept:
     cdef aside_t *aside
     forget_asides(greenlets)
     while greenlets.unused != NULL:
         aside = greenlets.unused
         greenlets.unused = aside.next
-        free_stack(aside.stack)
+        free_stacks(aside.stack)
         own_free(aside)
     own_free(greenlets.places)
     greenlets.places, greenlets.size = NULL, 0

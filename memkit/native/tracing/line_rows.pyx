@@ -10,12 +10,12 @@ from memkit.native.tracing.code_table cimport total_t
 from memkit.native.tracing.credit cimport estimate
 from memkit.native.tracing.gate cimport nanoseconds_per_tick, ticks
 from memkit.native.tracing.greenlets cimport write_untold
-from memkit.native.tracing.lines cimport activation_t, line_t, lines_t, load_ended, stack_t, table_t, thread_level, thread_t
+from memkit.native.tracing.growing cimport load_stack, stack_t
+from memkit.native.tracing.lines cimport activation_t, line_t, lines_t, load_ended, table_t, thread_level, thread_t
 from memkit.native.tracing.thread_state cimport new_reads, pending_of, thread_state_t, thread_states
 
 cdef extern from *:
     table_t *load_table "memkit_load"(table_t *) noexcept nogil
-    stack_t *load_stack "memkit_load"(stack_t *) noexcept nogil
     int load_depth "memkit_load"(int) noexcept nogil
 
 cdef enum:
@@ -63,6 +63,7 @@ cdef void add_running(lines_t *lines, thread_t *t, int64_t memory, uint64_t now)
     """
     cdef stack_t *stack = load_stack(t.stacks)
     cdef int place, depth = min(load_depth(t.depth), stack.capacity) if stack != NULL else 0     # or that of another stack
+    cdef activation_t *at = <activation_t *>stack.at if stack != NULL else NULL
     cdef activation_t a
     cdef total_t *total
     cdef table_t *table = load_table(t.first)
@@ -75,7 +76,7 @@ cdef void add_running(lines_t *lines, thread_t *t, int64_t memory, uint64_t now)
         table.open_place = -1
         table = table.next
     for place in range(depth - 1, max(-1, depth - 1 - MOST_OPEN), -1):
-        a = stack.at[place]
+        a = at[place]
         if a.table == NULL or a.row >= a.table.info.count:
             continue
         account = a.table.lead

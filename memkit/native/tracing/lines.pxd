@@ -6,13 +6,10 @@ from memkit.native.heap.line_paths cimport line_paths_t
 from memkit.native.tracing.code_table cimport code_info_t, code_table_t
 from memkit.native.tracing.gate cimport must_read
 from memkit.native.tracing.greenlets cimport greenlets_t
+from memkit.native.tracing.growing cimport stack_t
 from memkit.native.tracing.thread_state cimport tracer_t, thread_state_t
 
 cdef extern from *:
-    """
-    #define memkit_publish(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELEASE)
-    #define memkit_load(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
-    """
     void publish_ended "memkit_publish"(uint64_t, uint64_t) noexcept nogil
     uint64_t load_ended "memkit_load"(uint64_t) noexcept nogil
 
@@ -82,11 +79,6 @@ cdef struct activation_t:       # from an entry or resumption to a return or sus
     bint quiet                  # all that `begin_line` notes is still so, but for the line and when it began
     uint32_t heap_base          # for a heap recording: the number of the first line, see line_paths.pxd; 0: none
     uint32_t heap_around        # and of the line that it was entered from
-
-cdef struct stack_t:            # smaller ones stay allocated when it grows, since a flush may be reading them
-    activation_t *at
-    int capacity
-    stack_t *before
 
 cdef struct thread_t:
     thread_state_t state        # must be first: pointers to either are cast to the other

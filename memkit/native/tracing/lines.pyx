@@ -18,12 +18,12 @@ Memory is read only when the gate says that it can have changed.
 from memkit.native.heap.own cimport joined, own_calloc, own_free, own_realloc
 from memkit.native.heap.line_paths cimport free_line_paths, lines_below
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcpy
 
 from memkit.native.tracing.code_table cimport code_table_close, code_table_open
 from memkit.native.tracing.credit cimport ABSENT, HELPS, WORKS, read_memory
 from memkit.native.tracing.gate cimport must_read
 from memkit.native.tracing.greenlets cimport forget_asides, free_asides
+from memkit.native.tracing.growing cimport free_stacks, grown
 from memkit.native.tracing.noted cimport note
 from memkit.native.tracing.thread_state cimport (
     OF_LINES, SLOTS, attach_thread, detach_thread, is_open, thread_state_t, thread_states, tracer_close, tracer_open,
@@ -32,7 +32,6 @@ from memkit.native.tracing.thread_state cimport (
 cdef extern from *:
     void publish_table "memkit_publish"(table_t *, table_t *) noexcept nogil
     void publish_depth "memkit_publish"(int, int) noexcept nogil
-    void publish_stack "memkit_publish"(stack_t *, stack_t *) noexcept nogil
     int load_depth "memkit_load"(int) noexcept nogil
 
 cdef enum:
@@ -43,19 +42,10 @@ cdef enum:
 
 cdef bint grow_stack(thread_t *t) noexcept:
     """Give a thread a larger stack, with a copy of its activations."""
-    cdef stack_t *stack = <stack_t *>own_calloc(1, sizeof(stack_t))
+    cdef activation_t *stack = <activation_t *>grown(&t.stacks, t.depth, FIRST_CAPACITY, sizeof(activation_t))
     if stack == NULL:
         return False
-    stack.capacity = 2 * t.stacks.capacity if t.stacks != NULL else FIRST_CAPACITY
-    stack.at = <activation_t *>own_calloc(stack.capacity, sizeof(activation_t))
-    if stack.at == NULL:
-        own_free(stack)
-        return False
-    if t.stacks != NULL:
-        memcpy(stack.at, t.stack, t.depth * sizeof(activation_t))
-    stack.before = t.stacks
-    t.stack = stack.at
-    publish_stack(t.stacks, stack)
+    t.stack = stack
     return True
 
 
@@ -254,15 +244,6 @@ cdef int lines_open(lines_t *lines) noexcept:
     return 0
 
 
-cdef void free_stacks(void *stacks) noexcept:
-    cdef stack_t *stack = <stack_t *>stacks
-    cdef stack_t *gone
-    while stack != NULL:
-        gone, stack = stack, stack.before
-        own_free(gone.at)
-        own_free(gone)
-
-
 cdef void free_tables(thread_t *t) noexcept:
     cdef table_t *table = t.first
     cdef table_t *gone
@@ -273,7 +254,7 @@ cdef void free_tables(thread_t *t) noexcept:
     own_free(t.tables)
     t.tables, t.known, t.first, t.depth = NULL, 0, NULL, 0
     free_stacks(t.stacks)
-    free_asides(&t.greenlets, free_stacks)
+    free_asides(&t.greenlets)
     t.stack, t.stacks = NULL, NULL
 
 
