@@ -43,8 +43,8 @@ report/comparing: changes statements sides matching aligning trees rows building
     markdown flame redacted page
 report/fitting: shapes mixture runs fit advice requests document saved tables picture
 report/advising: imports findings page
-cli: printing exit_codes parser script run_options catalog recording_file kept_sources report_options fit sizes run attach
-    balance merge report snapshot view compare advise list clean plugins info doctor main
+cli: printing exit_codes parser script run_options catalog watched recording_file kept_sources report_options fit sizes run
+    attach balance merge report snapshot view compare advise list clean plugins info doctor main
 ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics
 compat: script_or_module function_timestamps ipython_memwatcher memon memory_time_tracker
 compat/pymemtrace: textlog references tracers cPyMemTrace cpymemtrace_decs

@@ -10,7 +10,7 @@ from contextlib import suppress
 from memkit.base import paths
 from memkit.base.errors import UsageError, nearest
 from memkit.base.plugins import Plugins
-from memkit.base.units import parse_interval
+from memkit.base.units import parse_interval, show_time
 from memkit.cli.exit_codes import FAILED, INTERRUPTED, WRONG_USAGE, reader_went_away
 from memkit.cli.kept_sources import keep_sources
 from memkit.cli.parser import Parser
@@ -19,9 +19,10 @@ from memkit.cli.recording_file import drop_unused, just_made
 from memkit.cli.report_options import check_outputs, left, parsed, reported
 from memkit.cli.run_options import add_run_options, check, missing, settings
 from memkit.cli.script import check_script
-from memkit.model.file_format import is_recording
+from memkit.model.file_format import Awaited, is_recording
 from memkit.record import files
 from memkit.record.child_process import without_heap
+from memkit.record.watch_folder import AwaitedFiles, folder_for
 from memkit.run import launch
 from memkit.run.launch import Children, Exit, Program
 from memkit.run.signals import put_off
@@ -29,6 +30,9 @@ from memkit.system import engine, preload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from memkit.model.recording import Recording
     from memkit.run.signals import Handler
 
 DESCRIPTION = """\
@@ -41,6 +45,7 @@ into a file as it happens, so that a program that is killed is reported on like 
 def command(name: str, words: list[str]) -> int:
     """Run a program under measurement, then report; the exit code is the program's."""
     parser, plugins, options = _without_reporters(name, words) or parsed(name, DESCRIPTION, words, add_run_options)
+    check(options)
     if options.sizes is not None:
         from memkit.cli.sizes import run_sizes
 
@@ -52,9 +57,9 @@ def command(name: str, words: list[str]) -> int:
             f"meter {options.meter!r} measures the process that it runs in: --program needs one of memkit's own"
         )
     named = {"code": "command", "input": "input"}.get(program.mode, program.target)
-    check(options)
     plugins.check_needs(options, missing(options))
-    path, reserved = files.place_for(options.output, named)
+    path, reserved = files.place_for(options.output, named) if options.keep is None else (folder_for(options.output), False)
+    awaited = Awaited(path) if options.keep is None else AwaitedFiles(path)
     replaces = is_recording(path)
     with put_off() as afterwards:
         try:
@@ -62,12 +67,12 @@ def command(name: str, words: list[str]) -> int:
                 raise UsageError(f"-o {options.output!r} is the program itself: give the recording another name")
             check_outputs(parser, options, [path] if program.mode != "script" else [program.target, path])
             _check_targets(program, options)
-            exit = _launched(name, program, path, meter, plugins, options, afterwards)
+            exit = _launched(name, program, awaited, meter, plugins, options, afterwards)
             if options.keep_source and exit.recorded:
                 keep_sources(path)
         finally:
             drop_unused(path, reserved)
-        code = _reported(name, exit, path, replaces, plugins, options)
+        code = _reported(name, exit, awaited, replaces, plugins, options)
     return exit.status or code
 
 
@@ -109,7 +114,7 @@ def _check_targets(program: Program, options: argparse.Namespace) -> None:
 def _launched(
     name: str,
     program: Program,
-    path: str,
+    awaited: Awaited | AwaitedFiles,
     meter: str,
     plugins: Plugins,
     options: argparse.Namespace,
@@ -121,6 +126,7 @@ def _launched(
         with suppress(BrokenPipeError):  # the program is run, whoever reads this
             say(f"{name}: {text}")
 
+    path = awaited.path
     if program.mode == "program":
         from memkit.run.any_program import run
         from memkit.run.progress import progress_of
@@ -134,28 +140,38 @@ def _launched(
 
         environment = preloading(environment if environment is not None else os.environ)
     children = Children(program.words, parse_interval(options.interval), meter) if options.children else None
-    if not options.live and not plugins.has("memkit_follow"):
-        return launch.launch(
-            words, path, None, children, followed=options.follow, environment=environment, afterwards=afterwards
-        )
+    in_one_file = options.keep is None
+    how: dict[str, Any] = {"followed": options.follow and in_one_file, "environment": environment, "afterwards": afterwards}
+    if not in_one_file or not (options.live or plugins.has("memkit_follow")):
+        return launch.launch(words, awaited, None, children, **how)
     from memkit.run.progress import progress_of
 
     with progress_of(path, plugins, options, complain) as progress:
-        return launch.launch(
-            words, path, progress, children, followed=options.follow, environment=environment, afterwards=afterwards
-        )
+        return launch.launch(words, awaited, progress, children, **how)
 
 
-def _reported(name: str, exit: Exit, path: str, replaced: bool, plugins: Plugins, options: argparse.Namespace) -> int:
+def _reported(
+    name: str,
+    exit: Exit,
+    awaited: Awaited | AwaitedFiles,
+    replaced: bool,
+    plugins: Plugins,
+    options: argparse.Namespace,
+) -> int:
     """Report on the recording, which has ``replaced`` an earlier one or not.
 
     Returns an exit code, which is 0 unless that failed or was refused, or there is none.
     """
+    path = awaited.path
     if exit.recorded:
         if not plugins.has("memkit_report"):
             return 0
         try:
-            return FAILED if reported(plugins, [just_made(path, exit.unwritten, replaced)], options) else 0
+            if isinstance(awaited, Awaited):
+                recording = just_made(path, exit.unwritten, replaced)
+            else:
+                recording = _last_minutes(name, awaited)
+            return FAILED if reported(plugins, [recording], options) else 0
         except UsageError as error:
             return say(f"{name}: {error}; the recording is safe", WRONG_USAGE)
         except BrokenPipeError:
@@ -165,6 +181,15 @@ def _reported(name: str, exit: Exit, path: str, replaced: bool, plugins: Plugins
     if exit.status in (WRONG_USAGE, INTERRUPTED):
         return 0
     return say(f"{name}: there is no recording in {path!r}: the program ended before it began, or removed it", FAILED)
+
+
+def _last_minutes(name: str, awaited: AwaitedFiles) -> Recording:
+    from memkit.cli.watched import LAST, of_run
+
+    recording, is_whole = of_run(awaited)
+    if not is_whole:
+        say(f"{name}: the report is of the last {show_time(LAST)}: memkit report {awaited.folder} is of all that was kept")
+    return recording
 
 
 def _program(parser: Parser, options: argparse.Namespace) -> Program:

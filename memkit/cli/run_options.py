@@ -22,6 +22,18 @@ ON_LIMIT = ("report", "raise", "stop")
 STOPPED = 86
 """What ``memkit.record.limit_guard`` can do, and the exit code of a program that it stops; importing it takes too long."""
 
+_SUMS = "what it adds up is of a whole run, and files that follow one another are not"
+_NOT_KEPT = {
+    **dict.fromkeys(("lines", "calls", "c_calls", "keep_source"), _SUMS),
+    "children": "workers that are forked have files of their own, and with --follow Python programs that are spawned",
+    "live": "it draws one recording; memkit snapshot FOLDER reports meanwhile",
+    "call_log": "the log is one file that grows without end",
+    "no_peak_reset": "what comes between two samples, a second apart, would be missing",
+    "on_limit": "at the limit more is recorded, and the program goes on",
+    "sizes": "it makes several runs, each into one file",
+}
+"""Options that --keep does not go with, and why."""
+
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of memkit itself; plugins add theirs."""
@@ -49,6 +61,13 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="FILE",
         help="record into FILE, not into one here that is named after the program and the time",
+    )
+    parser.add_argument(
+        "--keep",
+        metavar="AGE,SIZE",
+        type=_keep,
+        help="record for weeks, as memkit.watch() does: -o is a folder of files that follow one another, all of them no "
+        "older and no larger than this, such as 7d,500MB; the report is of the last ten minutes",
     )
     parser.add_argument(
         "--sizes",
@@ -192,6 +211,7 @@ def check(options: argparse.Namespace) -> None:
 
             dask.check()
             options.follow = True
+    _check_kept(options)
     if options.children or options.command_line is not None:
         from memkit.system.processes import METERS
 
@@ -206,6 +226,21 @@ def check(options: argparse.Namespace) -> None:
         if getattr(options, name):
             name = name.replace("_", "-")
             raise UsageError(f"--{name} looks into the interpreter of a Python program; --program is recorded from outside")
+
+
+def _check_kept(options: argparse.Namespace) -> None:
+    """Refuse what files that follow one another cannot have. Raises ``UsageError``."""
+    if options.keep is None:
+        return
+    if options.command_line is not None:
+        raise UsageError("--keep records a Python program from inside; --program is recorded from outside, into one file")
+    if options.heap and sampling_distance(options.heap) is None:
+        raise UsageError("--keep goes with --heap=sampled: to count every block for weeks would take too long")
+    if options.meter != "rss":
+        raise UsageError(f"--keep goes with the meter rss, and not with --meter {options.meter}")
+    for name, why in _NOT_KEPT.items():
+        if getattr(options, name):
+            raise UsageError(f"--{name.replace('_', '-')} does not go with --keep: {why}")
 
 
 def missing(options: argparse.Namespace) -> dict[str, str]:
@@ -232,7 +267,7 @@ def check_calls(options: argparse.Namespace) -> None:
 def settings(options: argparse.Namespace, path: str, meter: str) -> RunSettings:
     """What the measured process is to be told; the tree is the supervisor's to watch."""
     inside = ("lines", "calls", "c_calls", "heap", "requests", "call_log", "trigger")
-    names = (*inside, "interval", "follow", "limit", "on_limit")
+    names = (*inside, "interval", "follow", "limit", "on_limit", "keep")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     return RunSettings(path=path, meter=meter, peak_reset=not options.no_peak_reset, **given)
 
@@ -242,6 +277,12 @@ def _heap(text: str) -> bool | str:
         return True
     sampling_distance(text)
     return text
+
+
+def _keep(text: str) -> str:
+    from memkit.record.watch_folder import Keep
+
+    return Keep(text).text
 
 
 def _log_path(text: str) -> str:

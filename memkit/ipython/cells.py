@@ -45,7 +45,7 @@ _RUNS_THE_CELL = "run_cell_magic"
 """The function of IPython that has a magic of memkit's run the cell; frames of memkit are not in a stack."""
 _PICTURES = {".png": "image/png", ".svg": "image/svg+xml"}
 """What a front end shows: suffix -> MIME type."""
-_NOT_FOR_CELLS = ("program", "module", "code", "command_line", "live", "requests", "dask", "sizes")
+_NOT_FOR_CELLS = ("program", "module", "code", "command_line", "live", "requests", "dask", "sizes", "keep")
 
 
 class RecordedCell:
@@ -247,6 +247,7 @@ def _refuse_what_is_of_programs(chosen: argparse.Namespace) -> None:
     if chosen.live:
         raise UsageError("--live is for memkit-run: below a cell there is no bottom row of a terminal")
     whole = {"--requests": chosen.requests, "--dask": chosen.dask, "--sizes": chosen.sizes is not None}
+    whole["--keep"] = chosen.keep is not None
     for option in filter(whole.get, whole):
         raise UsageError(f"{option} is for memkit-run, which runs a whole program")
 

@@ -77,7 +77,7 @@ def origin_of(path: str) -> dict[str, Any] | None:
 
 def latest(path: str, about: dict[str, Any]) -> int:
     """When the last row was written that has a time, on the monotonic clock."""
-    return int(about["clock"]) + _last(path, b"sample", b"end")[0]
+    return int(about["clock"]) + _last(path, b"sample", b"end", b"exit")[0]
 
 
 def _has_spans(path: str, about: dict[str, Any], since: int) -> bool:

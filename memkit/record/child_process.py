@@ -20,6 +20,7 @@ from memkit.record.settings import RunSettings, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
     from typing import Any, Protocol
 
@@ -157,12 +158,19 @@ def without_heap(environment: dict[str, str]) -> dict[str, str]:
     return environment if kept == words else {**environment, VARIABLE: _SEPARATOR.join(kept)}
 
 
-def start(recorder: ChildRecorder) -> None:
-    """Start the recording of a child; if that is not possible, say so in one line and let the program run."""
+def begun(start: Callable[[], object]) -> bool:
+    """Whether the recording of a child could be started; if not, one line says so and the program runs."""
     try:
-        recorder.start()
+        start()
+        return True
     except (MemkitError, OSError) as error:
         to_stderr(f"process {os.getpid()} does not record itself: {error}")
+        return False
+
+
+def start(recorder: ChildRecorder) -> None:
+    """Start the recording of a child; if that is not possible, say so in one line and let the program run."""
+    if not begun(recorder.start):
         return
     if "--multiprocessing-fork" in sys.orig_argv:  # multiprocessing has spawned it
         _note_end_of_worker(__import__("threading"))

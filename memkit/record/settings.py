@@ -146,5 +146,7 @@ class RunSettings(Settings):
     """The file of the event log."""
     trigger: str | int | None = None
     """The least change of memory that the event log writes, in bytes."""
+    keep: str | None = None
+    """How much is kept of files that follow one another, in the folder that ``path`` is then."""
     profile: str | None = None
     """What ``@profile`` is without an import, as ``package.module:name``; empty for ``memkit.profile``."""

@@ -13,7 +13,7 @@ from memkit.base.units import SECOND, parse_interval, parse_time
 from memkit.record import active, limit_guard
 from memkit.record.settings import SAMPLED, Settings, sampling_distance
 from memkit.record.watch_file import WatchFile
-from memkit.record.watch_folder import SNAPSHOT, WATCH, Keep, WatchFolder
+from memkit.record.watch_folder import FOLDER, SNAPSHOT, WATCH, Keep, WatchFolder
 from memkit.system import engine, limits
 
 TYPE_CHECKING = False
@@ -26,18 +26,19 @@ _TIDY = 10 * SECOND
 _AGAIN = 60 * SECOND  # until what failed is tried again, and until a limit is no longer near
 _NEAR_INTERVAL = "100ms"  # of samples near a limit
 _LAST = "10min"
+LIMIT = "80%"
 _A_MOMENT = 0.005
 
 own_code.uninterruptible |= {__file__}
 
 
 def watch(
-    folder: str | os.PathLike[str] = "memkit-watch",
+    folder: str | os.PathLike[str] = FOLDER,
     *,
     keep: str = "7d,500MB",
     interval: str | float = "1s",
     heap: bool | str = False,
-    limit: str | int | None = "80%",
+    limit: str | int | None = LIMIT,
     signal: str | None = "auto",
 ) -> Watch:
     """Record this process from now on, for weeks, into files in a folder; returns what records, a context manager too.
@@ -64,7 +65,7 @@ def watch(
     asked = Asked(os.path.abspath(os.fspath(folder)), keep, interval, heap, limit, signal)
     for each in active.others:
         if isinstance(each, Watch) and each.folder == asked.folder:
-            if each._asked == asked:
+            if each._asked == asked or each._argv is not None:  # memkit-run's, which the program need not know of
                 return each
             raise UsageError(f"the folder {asked.folder!r} is being watched into already, in another way: stop() that first")
     found = Watch(asked)
@@ -126,8 +127,9 @@ class Watch:
     follow = True  # a forked process records itself, into files of its own
     peak_reset = True
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+    def __init__(self, asked: Asked, argv: list[str] | None = None) -> None:
+        """``argv`` is that of the program, if all of it is recorded."""
+        self._asked, self._argv = asked, argv
         self.folder = asked.folder
         """The absolute path of the folder."""
         self.trouble: str | None = None
@@ -223,7 +225,7 @@ class Watch:
 
     def follow_fork(self) -> None:
         """Watch this process, which was forked, with files of its own."""
-        Watch(self._asked)._go_on()
+        Watch(self._asked, self._argv)._go_on()
 
     # -- the thread ------------------------------------------------------------------------------------------------
 
@@ -305,7 +307,7 @@ class Watch:
         path = self._folder.reserve(WATCH, self.path)
         try:
             settings = self._asked.settings(path, near)
-            following = WatchFile(settings, near)
+            following = WatchFile(settings, near, self._argv)
             following.begin(self._file)
         except BaseException:
             os.unlink(path)

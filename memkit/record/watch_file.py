@@ -17,8 +17,8 @@ own_code.uninterruptible |= {__file__}
 class WatchFile(Recorder):
     """The recording in one file. ``near`` is whether more is recorded, near a limit."""
 
-    def __init__(self, settings: Settings, near: bool) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, near: bool, argv: list[str] | None) -> None:
+        super().__init__(settings, argv=argv)
         self.near = near
         self._earlier: WatchFile | None = None
         self._inode = 0

@@ -15,6 +15,7 @@ from memkit.base import clocks, paths
 from memkit.base.errors import UsageError
 from memkit.base.units import SECOND, parse_bytes, parse_time
 from memkit.model import file_format
+from memkit.model.last_minutes import origin_of
 from memkit.system import engine
 
 _DAY = 24 * 3600 * SECOND
@@ -27,6 +28,9 @@ _AGES = 7  # that the age is for
 _LIVES = 10  # seconds without a row after which a file is of nobody who lives
 _NAME = re.compile(r".*-(\d+)-\d{8}-\d{6}(?:-\d+)?\.(?:watch|snapshot)\.memkit")
 WATCH, SNAPSHOT = "watch", "snapshot"
+FILE_OF_WATCH = f".{WATCH}{file_format.SUFFIX}"
+FOLDER = "memkit-watch"
+"""Where nothing else was asked for."""
 
 
 class Found(NamedTuple):
@@ -138,6 +142,8 @@ class WatchFolder:
 def _program() -> str:
     """What runs here, for the name of a file: the name of a script, or of a package that runs as a module."""
     path = sys.argv[0] if sys.argv else ""
+    if path == "-m" and len(sys.orig_argv) > len(sys.argv):  # it is being looked for
+        path = sys.orig_argv[-len(sys.argv)]
     name = os.path.splitext(os.path.basename(path))[0]
     return (os.path.basename(os.path.dirname(path)) if name == "__main__" else name).lstrip("-") or "python"
 
@@ -160,3 +166,41 @@ def files_in(folder: str) -> list[Found]:
             continue
         found.append(Found(status.st_mtime, status.st_size, path, int(match[1])))
     return sorted(found)
+
+
+class AwaitedFiles:
+    """The files of a watch that another process is about to begin in a folder, where there may be earlier ones.
+
+    It stands for the ``file_format.Awaited`` of one file. Make this before the process can begin.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = self.path = folder
+        """The folder; and the file that ``origin`` has found last."""
+        self.pid = 0
+        """The process that it was found of."""
+        self._earlier = {each.path for each in files_in(folder)}
+
+    def origin(self, pid: int | None) -> int | None:
+        """When the process with this number began its last file, on the monotonic clock; None as long as it has none."""
+        begun = [(about["clock"], each.path) for each in files_in(self.folder)
+                 if each.pid == pid and self.is_new(each.path) and (about := origin_of(each.path))]  # fmt: skip
+        if not begun:
+            return None
+        found: int
+        (found, self.path), self.pid = max(begun), pid or 0
+        return found
+
+    def is_new(self, path: str) -> bool:
+        """Whether a file of a watch was begun since."""
+        return path.endswith(FILE_OF_WATCH) and path not in self._earlier
+
+
+def folder_for(given: str | None) -> str:
+    """The absolute path of the folder to record into. Raises ``UsageError`` for what is or can be none."""
+    if given in ("", "-"):
+        raise UsageError(f"-o {given!r}: with --keep it is a folder of files that follow one another: give it a name")
+    path = paths.absolute(FOLDER if given is None else given)
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise UsageError(f"{given or FOLDER!r} is a file: with --keep, -o is a folder of files that follow one another")
+    return path

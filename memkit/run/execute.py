@@ -12,7 +12,7 @@ import sys
 from memkit.base import own_code, paths
 from memkit.base.errors import MemkitError
 from memkit.base.shadows import StandardModules
-from memkit.record import exit_status
+from memkit.record import child_process, exit_status
 from memkit.record.listening import listen_if_possible
 from memkit.record.recorder import Recorder
 from memkit.record.resolve import meter_at, object_at
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, TypeVar
 
     from memkit.record.event_log import EventLog
+    from memkit.record.watch import Watch
 
     F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,11 +57,14 @@ def main() -> None:
         profile = object_at(settings.profile) if settings.profile else profile_without_import
         vars(sys.modules["builtins"])["profile"] = profile
         if mode == "module":
-            _refuse_unknown_module(target, replaces=os.path.exists(path) and os.path.getsize(path) > 0)
+            _refuse_unknown_module(target, replaces=os.path.isfile(path) and os.path.getsize(path) > 0)
         _make_log(settings)
         recorder.start()
+        if settings.keep is not None and settings.follow:
+            child_process.ChildEnvironment(settings, by_program=False).set()
     except MemkitError as error:
         _refuse(str(error))
+    path = str(recorder.path)
     if settings.requests:
         from memkit.integrations import finding
 
@@ -81,11 +85,23 @@ def main() -> None:
         raise
 
 
-def _recorder(mode: str, target: str, settings: RunSettings, arguments: list[str]) -> Recorder:
+def _recorder(mode: str, target: str, settings: RunSettings, arguments: list[str]) -> Recorder | Watch:
+    argv = [*_WORDS[mode], target, *arguments]
+    if settings.keep is not None:
+        return watch_of(settings, argv)
     settings.meter = meter_at(str(settings.meter))
     if isinstance(settings.lines, list):  # of texts: an empty one is for the program's own code
         settings.lines = [text or _own_code(mode, target) for text in settings.lines]
-    return Recorder(settings, argv=[*_WORDS[mode], target, *arguments])
+    return Recorder(settings, argv=argv)
+
+
+def watch_of(settings: RunSettings, argv: list[str]) -> Watch:
+    """What records a program file by file. Raises ``UsageError``."""
+    from memkit.record.watch import LIMIT, Asked, Watch
+
+    interval = "1s" if settings.interval == "auto" else settings.interval
+    limit = LIMIT if settings.limit is None else settings.limit
+    return Watch(Asked(str(settings.path), str(settings.keep), interval, settings.heap, limit, "auto"), argv)
 
 
 def _make_log(settings: RunSettings) -> None:
@@ -98,7 +114,7 @@ def _make_log(settings: RunSettings) -> None:
             _log.leave_out(frame.f_code)
 
 
-def _start_log(recorder: Recorder, path: str) -> None:
+def _start_log(recorder: Recorder | Watch, path: str) -> None:
     """Start the log after the recording, so that it ends first and has no events of how the recording ends."""
     if _log is None:
         return

@@ -28,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from memkit.record.watch_folder import AwaitedFiles
     from memkit.run.progress import Progress
     from memkit.run.signals import Handler
     from memkit.tree.watch import OutsideTree
@@ -125,7 +126,7 @@ class Children(NamedTuple):
 
 def launch(
     words: list[str],
-    path: str,
+    awaited: file_format.Awaited | AwaitedFiles,
     progress: Progress | None = None,
     children: Children | None = None,
     *,
@@ -133,7 +134,7 @@ def launch(
     environment: dict[str, str] | None = None,
     afterwards: Handler | None = None,
 ) -> Exit:
-    """Run a command to its end and add to the recording in ``path`` how it ended.
+    """Run a command to its end and add to its recording, which is ``awaited``, how it ended.
 
     ``progress`` is shown meanwhile. ``children`` is how the processes that it starts are recorded, if at all. ``followed``
     is whether other processes write into the recording themselves. ``environment`` is that of the command, if it is not
@@ -141,8 +142,8 @@ def launch(
     """
     kills = Kills()
     began = time.monotonic_ns()
-    awaited = file_format.Awaited(path)
-    tree_of = _tree_of_later_process(awaited, children, followed) if children else None
+    one_file = awaited if isinstance(awaited, file_format.Awaited) else None
+    tree_of = _tree_of_later_process(one_file, children, followed) if children and one_file else None
     with forwarding(afterwards) as forward_to:
         # The program inherits all descriptors: a shell's <(...), a socket of socket activation.
         process = subprocess.Popen(words, close_fds=False, env=environment)
@@ -151,7 +152,7 @@ def launch(
         if progress:
             progress.pid = process.pid
         tree = tree_of(process.pid) if tree_of is not None else Unrecorded(process.pid, began)
-        replaced = Replaced(process.pid, awaited, tree) if can_be_seen() and not followed else None
+        replaced = Replaced(process.pid, one_file, tree) if one_file and can_be_seen() and not followed else None
         group = GroupWatch(process.pid)
         _wait(process, progress, tree, Beside(tree, [group.look, *([replaced.look] if replaced is not None else [])]))
         group.look(last=True)
@@ -160,7 +161,7 @@ def launch(
     origin = awaited.origin(process.pid)
     if origin is not None:
         rows = (file_format.segment(0) if shared else b"") + group.rows(origin)
-        exit = _added(exit, path, origin, rows + (tree.rows() if isinstance(tree, Unrecorded) else b""))
+        exit = _added(exit, awaited.path, origin, rows + (tree.rows() if isinstance(tree, Unrecorded) else b""))
     outlived()
     return exit
 

@@ -113,7 +113,7 @@ def test_a_target_is_written_behind_an_equals_sign(refused, option):
 
 
 @pytest.mark.parametrize(
-    ("word", "option"), [("--heep", "--heap"), ("--hlep", "--help"), ("--lins", "--lines"), ("--chilrden", "--children")]
+    ("word", "option"), [("--heapp", "--heap"), ("--hlep", "--help"), ("--lins", "--lines"), ("--chilrden", "--children")]
 )
 def test_a_misspelled_option_is_answered_with_the_nearest(refused, word, option):
     assert refused(word, "job.py") == f"unknown option {word!r} (did you mean {option!r}?); see memkit-run --help"
