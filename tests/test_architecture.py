@@ -28,9 +28,9 @@ model: file_format row_values highest columns limit_events metadata overhead oom
 tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids choice inside functions
     last_calls handed_over given_work thread_roots other_threads tracers calibration balances session
 tree: budget share_estimate node pss tree watch unrecorded
-record: trend script_end exit_status files rank header limit_guard active size settings resolve child_process heap_counter
-    span_sums spans recorder watch_folder watch_file watch listening profile event_log tracker monitor memory_reader
-    memory_usage
+record: trend script_end set_back exit_status files rank header limit_guard active size settings resolve child_process
+    heap_counter span_sums spans recorder watch_folder watch_file watch listening profile event_log tracker monitor
+    memory_reader memory_usage
 integrations: routes asgi wsgi celery rq gunicorn dask finding
 run: signals orphans terminal status_line progress waiting group_watch external replaced launch any_program attach
     inside execute follow_entry bootstrap

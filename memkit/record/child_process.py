@@ -40,6 +40,8 @@ FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 _SEPARATOR = "\x1f"  # between the words of the settings: no path or target has one
 _PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
+_flushed: tuple[int, Any, Callable[[], object]] | None = None
+"""The process, the sampler and what flushes, where SIGTERM flushes before it ends the process."""
 _set_by_program: ChildEnvironment | None = None  # rather than by memkit-run
 
 
@@ -178,10 +180,32 @@ def start(recorder: ChildRecorder) -> None:
         sys.modules["multiprocessing.util"].register_after_fork(recorder, _stop_with_multiprocessing)
 
 
-def flush_when_terminated(sampler: Any, on: bool) -> None:
-    """Whether SIGTERM, which nobody handles, flushes before it ends this process: pools end their workers with it."""
-    if sampler.engine == "native":
-        sampler.flush_when_terminated(on)
+def flush_when_terminated(sampler: Any, on: bool, flush: Callable[[], object] = lambda: None) -> None:
+    """Whether SIGTERM, which nobody handles, flushes before it ends this process: pools end their workers with it.
+
+    Where the program handles it for a while, ``flush`` is called as it sets the default again, and all is as before then.
+    """
+    global _flushed
+    if sampler.engine != "native":
+        return
+    if on:
+        _flushed = os.getpid(), sampler, flush
+    elif _flushed is not None and _flushed[1] is sampler:
+        _flushed = None
+    sampler.flush_when_terminated(on, _program_handles_it if on else None)
+
+
+def _program_handles_it() -> None:
+    from memkit.record import set_back
+
+    set_back.look_for(_is_set_back)
+
+
+def _is_set_back() -> None:
+    if _flushed is not None and _flushed[0] == os.getpid():
+        _, sampler, flush = _flushed
+        flush()
+        sampler.flush_when_terminated(True)
 
 
 def _stop_with_multiprocessing(recorder: ChildRecorder) -> None:

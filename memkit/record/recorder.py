@@ -209,7 +209,7 @@ class Recorder:
         if scoped and limiting:
             near = (meter.read() or 0) + limits.least_left(limiting) // 2
             self._sampler.snapshot_stacks_from(near, limit_guard.Bound.stacks)
-        child_process.flush_when_terminated(self._sampler, on=self._is_child)
+        child_process.flush_when_terminated(self._sampler, self._is_child or self._argv is not None, self.flush)
         try:
             self._sampler.start(thread=not self.is_brief)
         except (OSError, RuntimeError) as error:

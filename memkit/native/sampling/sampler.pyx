@@ -20,7 +20,9 @@ from memkit.native.meter cimport TEXT, Meter, meter_read, meter_t, open_file_of,
 from memkit.native.peak cimport mark_resets, scope_close, scope_open, scope_t, scope_take
 from memkit.native.sampling.mapped cimport mapped_t, mapped_write
 from memkit.native.sampling.stacks cimport stacks_close, stacks_open, stacks_t, stacks_write
-from memkit.native.sampling.termination cimport termination_forget, termination_t, termination_watch, termination_write
+from memkit.native.sampling.termination cimport (
+    termination_call, termination_forget, termination_look, termination_t, termination_watch, termination_write
+)
 from memkit.native.sampling.sums cimport sums_t, sums_write
 from memkit.native.threads cimport (
     pthread_cond_init, pthread_cond_signal, pthread_cond_t, pthread_cond_timedwait, pthread_condattr_init,
@@ -211,6 +213,7 @@ cdef void *run(void *argument) noexcept nogil:
             if s.sums.writers != NULL and (rose or time >= s.sums.due):
                 write_sums(s, time, False)
             journal_flush(s.journal, time)
+            termination_look(&s.termination)
             s.flushed = s.highest
             flush = time + FLUSH
     write_cost(s, thread_cpu())
@@ -276,9 +279,15 @@ cdef class Sampler:
         self.guard = Guard(self.journal, self.meter, bound, self.sampler.began)
         self.sampler.guard = &self.guard.guard
 
-    def flush_when_terminated(self, bint on):
-        """Flush before SIGTERM ends the process, unless the program handles it; off: once everything is in the file."""
+    def flush_when_terminated(self, bint on, handled=None):
+        """Flush before SIGTERM ends the process, unless the program handles it; off: once everything is in the file.
+
+        ``handled`` is called once the program does, by the main thread.
+        """
+        if handled is not None:
+            termination_call(handled)
         (termination_watch if on else termination_forget)(&self.sampler.termination)
+        self.sampler.termination.paused = not self.running
 
     def snapshot_stacks_from(self, int64_t memory, stacks):
         """Write where the threads are whenever memory rises by 1/20 to a height of ``memory`` or more: before the start.
