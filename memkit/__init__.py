@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from memkit.model.limit_events import SetLimit as SetLimit
     from memkit.model.limit_events import Stack as Stack
     from memkit.model.limit_events import StackSnapshot as StackSnapshot
+    from memkit.model.lines import HeapLine as HeapLine
     from memkit.model.lines import Line as Line
     from memkit.model.merging import merge as merge
     from memkit.model.metadata import About as About
@@ -200,7 +201,7 @@ _HOMES = {
     "model.reader": ("read",),
     "record.recorder": ("Recorder", "record"),
     "model.heap": ("Heap", "HeapErrors", "HeapTotal", "SpanHeap"),
-    "model.lines": ("Line",),
+    "model.lines": ("HeapLine", "Line"),
     "model.recording": (
         "Process",
         "Recording",

@@ -16,7 +16,7 @@ from memkit.model.calls import Function
 from memkit.model.ending import End, Ending, Exit, child_ending, ending_of
 from memkit.model.inside import Insides
 from memkit.model.limit_events import Crossing, Frame, GroupUse, Stack, StackSnapshot, the_programs
-from memkit.model.lines import Line, added_up
+from memkit.model.lines import Line, added_up, heap_lines
 from memkit.model.metadata import About
 from memkit.model.oom_evidence import OutOfMemory, evidence_of, set_limit_of
 from memkit.model.overhead import MIXED, Cost, Tracing
@@ -269,6 +269,7 @@ class Rows:
             unrecorded=tuple(each for each in self._unrecorded.values() if each.pid not in recorded),
             waited_for=self._waited_for,
             lines=self._all_lines(),
+            heap_lines=heap_lines(self._heap.estimates_of_lines(), self._functions),
             spans=spans,
             processes=processes,
             size=self._size,

@@ -275,23 +275,47 @@ class HeapCounts:
         return found if self._by_calls else None
 
     def of_lines(self) -> dict[tuple[int, int], tuple[Heap, Heap]] | None:
-        """What each line allocated, with what it called and without, by function and number; None as for calls."""
+        """What each line allocated, with what it called and without, by function and number; None as for calls.
+
+        None, too, where it was sampled.
+        """
+        return None if self._sampled is not None or not self._by_lines else self._lines()
+
+    def estimates_of_lines(self) -> dict[tuple[int, int], tuple[Heap, Heap]]:
+        """The same where it was sampled; nothing where it was not."""
+        return {} if self._sampled is None else self._lines()
+
+    def _lines(self) -> dict[tuple[int, int], tuple[Heap, Heap]]:
         own: dict[int, Heap] = {}
         for call, line in self._sites:
             if line is not None:
                 own[line] = own.get(line, NO_HEAP).plus(self._heap_of(call, line, by_call=False))
-        if not self._by_lines:
-            return None
         whole = dict(own)
-        found: dict[tuple[int, int], tuple[Heap, Heap]] = {}
+        above: dict[int, tuple[int | None, tuple[int, int]]] = {}  # by line: the one above it, and its function and number
         for base, parent, function, first, count in sorted(self._below, reverse=True):
+            parent = parent if parent is not None and parent < base else None
             for number in [number for number in range(base, base + count) if number in whole]:
-                if parent is not None and parent < base:
+                above[number] = parent, (function, first + number - base)
+                if parent is not None:
                     whole[parent] = whole.get(parent, NO_HEAP).plus(whole[number])
-                place = function, first + number - base
-                before = found.get(place, (NO_HEAP, NO_HEAP))
-                found[place] = before[0].plus(whole[number]), before[1].plus(own.get(number, NO_HEAP))
-        return found
+        return _by_place(whole, own, above, self._none)
+
+
+def _by_place(
+    whole: dict[int, Heap], own: dict[int, Heap], above: dict[int, tuple[int | None, tuple[int, int]]], none: Heap
+) -> dict[tuple[int, int], tuple[Heap, Heap]]:
+    """Those of each function and number. What a recursion did is not counted again for the calls of it further out."""
+    found: dict[tuple[int, int], tuple[Heap, Heap]] = {}
+    for number, (outer, place) in above.items():
+        with_called, alone = found.get(place, (none, none))
+        found[place] = with_called.plus(whole[number]), alone.plus(own.get(number, none))
+        while outer in above and above[outer][1][0] != place[0]:
+            outer = above[outer][0]
+        if outer in above:
+            place = above[outer][1]
+            with_called, alone = found.get(place, (none, none))
+            found[place] = with_called.minus(whole[number]), alone
+    return found
 
 
 _SUMS = 7

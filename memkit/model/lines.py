@@ -67,6 +67,42 @@ class Line(NamedTuple):
         return None if self.heap is None else self.heap.blocks
 
 
+class HeapLine(NamedTuple):
+    """What a line allocated by estimate, where the heap was sampled: by stacks that were read, without tracing."""
+
+    function: Function
+    number: int
+    heap: Heap
+    """With all that it called; of a recursion each byte counts once, on the line of the innermost call."""
+    own_heap: Heap
+    """Without what other lines did that it called."""
+
+
+def heap_lines_added_up(lines: Iterable[HeapLine]) -> tuple[HeapLine, ...]:
+    """Lines in the order of their files; the same line of several processes, or of a function with two numbers, is one."""
+    sums: dict[tuple[Function, int], HeapLine] = {}
+    for line in lines:
+        if (before := sums.get(line[:2])) is not None:
+            line = HeapLine(*line[:2], before.heap.plus(line.heap), before.own_heap.plus(line.own_heap))
+        sums[line[:2]] = line
+    return tuple(sums[place] for place in sorted(sums, key=_place))
+
+
+def heap_lines(
+    found: dict[tuple[int, int], tuple[Heap, Heap]], functions: dict[int, Function]
+) -> tuple[HeapLine, ...]:
+    """What lines allocated, with and without what they called, by number of the function and of the line."""
+    return heap_lines_added_up(
+        HeapLine(functions[number], line, *heaps)
+        for (number, line), heaps in found.items()
+        if number in functions  # else its row was lost
+    )
+
+
+def _place(at: tuple[Function, int]) -> tuple[str, int, str, int]:
+    return at[0].file, at[0].line, at[0].name, at[1]
+
+
 def added_up(lines: Iterable[Line]) -> tuple[Line, ...]:
     """Lines in the order of their files; the same line of several processes, or of a function with two numbers, is one."""
     sums: dict[tuple[Function, int], Line] = {}
@@ -88,4 +124,4 @@ def added_up(lines: Iterable[Line]) -> tuple[Line, ...]:
                 own_heap=sum_of_heaps(before.own_heap, line.own_heap),
             )
         sums[line[:2]] = line
-    return tuple(sums[place] for place in sorted(sums, key=lambda at: (at[0].file, at[0].line, at[0].name, at[1])))
+    return tuple(sums[place] for place in sorted(sums, key=_place))

@@ -15,7 +15,7 @@ from memkit.model.calls import Call, Function, Given, Handed
 from memkit.model.ending import Ending
 from memkit.model.handed_out import hang
 from memkit.model.heap import SpanHeap, together
-from memkit.model.lines import added_up
+from memkit.model.lines import added_up, heap_lines_added_up
 from memkit.model.machines import Machines
 from memkit.model.overhead import Cost, Tracing
 from memkit.model.recording import Process, Recording, Sample, Span
@@ -79,6 +79,7 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
         executed=_executed(main, became),
         sources=tuple(dict(chain.from_iterable(each.sources for each in everybody)).items()),
         lines=added_up(chain.from_iterable(each.lines for each in everybody)),
+        heap_lines=heap_lines_added_up(chain.from_iterable(each.heap_lines for each in everybody)),
         spans=tuple(_still_open(span, each, moved) for each in [main, *moved] for span in each.spans),
         span_sums=tuple(_added((sums.label, sums) for each in everybody for sums in each.span_sums).values()),
         span_heaps=tuple(map(SpanHeap._make, _added(heap for each in everybody for heap in each.span_heaps).items())),
@@ -125,7 +126,7 @@ def _heaps_once(everybody: list[Recording]) -> list[Recording]:
             later.heap is not None and _goes_on(each, later) and later.processes[0].started > own.started
             for later in everybody[place + 1 :]
         ):
-            each = replace(each, heap=None, calls=())
+            each = replace(each, heap=None, calls=(), heap_lines=())
         found.append(each)
     return found
 

@@ -19,7 +19,7 @@ from memkit.model.heap import HeapTotal, SpanHeap
 from memkit.model.limit_events import METERED, Crossing, GroupUse, StackSnapshot
 from memkit.model.limit_events import Frame as Frame
 from memkit.model.limit_events import Stack as Stack
-from memkit.model.lines import Line
+from memkit.model.lines import HeapLine, Line
 from memkit.model.metadata import About
 from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.overhead import Cost, Tracing
@@ -105,6 +105,8 @@ class Recording:
     """The spans of each label together: after the first 1,000 of a label only the worst are in ``spans``."""
     span_heaps: tuple[SpanHeap, ...] = ()
     """What spans allocated, by their labels, where heap was counted by spans."""
+    heap_lines: tuple[HeapLine, ...] = ()
+    """What lines allocated by estimate, of all code that ran, where heap was sampled."""
     tracing: Tracing | None = None
     """None where no lines were traced."""
     calls: tuple[Call, ...] = ()

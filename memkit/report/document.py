@@ -40,6 +40,9 @@ def document(recording: memkit.Recording) -> Iterator[str]:
         "executed": [{"time": moment, "command": command} for moment, command in recording.executed],
         "sources": dict(recording.sources),
         "lines": [{**line._asdict(), **_heaps(line), "function": line.function._asdict()} for line in recording.lines],
+        "heap_lines": [
+            {**_heaps(line), "function": line.function._asdict(), "number": line.number} for line in recording.heap_lines
+        ],
         "tracing": recording.tracing and {**recording.tracing._asdict(), "cost": recording.tracing.cost},
         "call_tracing": recording.call_tracing and {**recording.call_tracing._asdict(), "cost": recording.call_tracing.cost},
         "limits": [_limit(recording, limit) for limit in recording.limits],
@@ -101,7 +104,7 @@ def _spread(value: Any) -> Any:
     return {**value._asdict(), "median": value.median, "p95": value.p95} if isinstance(value, Spread) else value
 
 
-def _heaps(row: memkit.Line | memkit.Call) -> dict[str, Any]:
+def _heaps(row: memkit.Line | memkit.Call | memkit.HeapLine) -> dict[str, Any]:
     of_heap = {"heap": row.heap, "own_heap": row.own_heap}
     return {key: heap and _of_heap(heap) for key, heap in of_heap.items()}
 

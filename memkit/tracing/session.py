@@ -91,7 +91,7 @@ class TracingSession:
         earlier_sums = self._heap
         earlier_sums.flush(earlier._journal)
         earlier_sums.write_anew()  # type: ignore[attr-defined]  # of samples, which a watch has and no other
-        self._write_what_counts(True, False)
+        self._write_what_counts(True, True)
         self._sampler.flush_also(self._writers())
 
     def trace(self, lines: Targets | None, calls: Targets | bool | None, builtins: bool, heap: bool | int | str) -> None:
@@ -126,7 +126,7 @@ class TracingSession:
             self._heap = HeapSums(calls, lines)
             self._balances = Balances(self._journal, self._heap, self._began, self._follows)
         else:
-            calls, lines = True, False
+            calls = lines = True
             self._heap = SampledHeap(self._sampled, _seed(), file_format.quote(own_code.PACKAGE)[:-1])
         self._heap.start()
         self._write_what_counts(calls, lines)

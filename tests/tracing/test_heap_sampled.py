@@ -55,6 +55,7 @@ def is_near(estimate, truth, error, times=5):
 
 DISTANCE = 4 * KIB
 PLACES = {"small": list(range(20_000)), "middle": list(range(1000)), "large": list(range(20)), "moved": list(range(300))}
+PLACES["two_lines"] = list(range(20_000))
 SLOTS = {name: [None] * len(places) for name, places in PLACES.items()}
 ZEROS = {size: bytes(size) for size in (100, 3000, 150_000)}
 
@@ -97,6 +98,16 @@ def freed():
                 slots[place] = None
 
 
+def two_lines():
+    slots = SLOTS["two_lines"]
+    for place in PLACES["two_lines"]:
+        if place & 1:
+            slots[place] = bytes(200)
+        else:
+            slots[place] = bytes(400)
+
+
+LINES = {("two_lines", 4): 10_000 * (200 + EMPTY), ("two_lines", 6): 10_000 * (400 + EMPTY)}
 LIST = sys.getsizeof([]) + (0 if hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled() else 16)  # and its gc head
 TRUTH = {  # bytes allocated, bytes alive, blocks allocated
     "small": (20_000 * (100 + EMPTY), 10_000 * (100 + EMPTY), 20_000),
@@ -113,11 +124,17 @@ def estimates(seed, distance=DISTANCE):
     samples = SampledHeap(distance, seed)
     samples.start()
     samples.begin()
-    for function in (small, middle, large, moved, temporary, freed):
+    for function in (small, middle, large, moved, temporary, two_lines, freed):
         function()
     samples.stop()
-    names = ((json.loads(f"[{text}]")[1] if text else "", sums) for text, sums in samples.estimates().items())
-    return {name: sums for name, sums in names if name in PLACES or name in TRUTH}
+    found = {}
+    for (text, line), sums in samples.estimates().items():
+        _, name, first = json.loads(f"[{text}]") if text else ("", "", 0)
+        if name in PLACES or name in TRUTH:
+            found[name, line - first] = sums
+            before = found.get(name, ((0, 0),) * 3)
+            found[name] = tuple((one[0] + other[0], one[1] + other[1]) for one, other in zip(before, sums))
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +157,14 @@ def test_the_truth_is_within_two_errors_in_90_to_99_percent(runs, name, field):
         return
     within = [abs(run[name][field][0] - truth) <= 2 * math.sqrt(run[name][field][1]) for run in runs]
     assert 0.90 <= sum(within) / len(runs) <= 0.99
+
+
+@pytest.mark.parametrize("place", LINES, ids=["one", "other"])
+def test_the_lines_of_a_function_are_told_apart_without_bias(runs, place):
+    found = [run[place][0] for run in runs]
+    assert sum(estimate for estimate, _ in found) / len(found) == pytest.approx(LINES[place], rel=0.01)
+    within = [abs(estimate - LINES[place]) <= 2 * math.sqrt(variance) for estimate, variance in found]
+    assert 0.90 <= sum(within) / len(within) <= 0.99
 
 
 def test_errors_are_as_large_as_estimates_scatter(runs):

@@ -75,7 +75,7 @@ typedef struct {                /* a site that spans are counted in, one after t
 } memkit_span_t;
 
 enum {
-    MEMKIT_STACKS = 1 << 16,    /* call paths that are sampled; further ones share one */
+    MEMKIT_STACKS = 1 << 17,    /* call paths that are sampled, and paths of lines; further ones share one */
     MEMKIT_NO_STACK = 0,        /* no Python code ran in the thread */
     MEMKIT_ALL_STACKS = 1,      /* what all others are below */
     MEMKIT_MORE_STACKS = 2,     /* the further ones */
@@ -83,21 +83,28 @@ enum {
     MEMKIT_MORE_FUNCTIONS = 0
 };
 
+typedef struct {                /* a call that runs: its code object, and the instruction that it is at, in bytes */
+    const void *code;
+    int64_t offset;
+} memkit_frame_t;
+
 typedef struct {                /* how stacks are sampled, and read: all but the first two run under the lock of the books */
     double distance;            /* bytes from one that is sampled to the next, on average */
     uint64_t seed;
-    int (*walk)(const void **codes, int most);  /* those that run in this thread, the innermost first; how many */
-    uint64_t (*mark)(const void *code);         /* tells it from others, as far as possible; 0: it cannot be told */
-    /* File, name and line, as in a row; how long that is, 0: memkit's own. */
-    size_t (*describe)(const void *code, const char **text);
+    int (*walk)(memkit_frame_t *frames, int most);      /* those of this thread, the innermost first; how many */
+    uint64_t (*mark)(memkit_frame_t frame);     /* tells it from others, as far as possible; 0: it cannot be told */
+    /* File, name and first line, as in a row, and the line that it is at; how long that is, 0: memkit's own. */
+    size_t (*describe)(memkit_frame_t frame, const char **text, int *line);
 } memkit_sampling_t;
 
 typedef struct {                /* what is estimated from samples, and the variance of that */
     double bytes, blocks, bytes_variance, blocks_variance;
 } memkit_estimate_t;
 
-typedef struct {                /* a call path that was sampled */
+typedef struct {                /* a call path that was sampled, or one by lines, which the sums are of */
     uint32_t parent, function;
+    uint32_t line;              /* that the function is at, below the line of the parent; 0: a call path */
+    uint32_t path;              /* the call path, of one by lines */
     memkit_estimate_t allocated, freed;
     double at_peak, at_peak_variance;
 } memkit_stack_t;

@@ -39,16 +39,21 @@ cdef extern from "counting.h":
     ctypedef struct heap_stack_t "memkit_stack_t":
         uint32_t parent
         uint32_t function
+        uint32_t line
+        uint32_t path
         estimate_t allocated
         estimate_t freed
         double at_peak
         double at_peak_variance
+    ctypedef struct heap_frame_t "memkit_frame_t":
+        const void *code
+        int64_t offset
     ctypedef struct sampling_t "memkit_sampling_t":
         double distance
         uint64_t seed
-        int (*walk)(const void **codes, int most) noexcept nogil
-        uint64_t (*mark)(const void *code) noexcept nogil
-        size_t (*describe)(const void *code, const char **text) noexcept nogil
+        int (*walk)(heap_frame_t *frames, int most) noexcept nogil
+        uint64_t (*mark)(heap_frame_t frame) noexcept nogil
+        size_t (*describe)(heap_frame_t frame, const char **text, int *line) noexcept nogil
     ctypedef struct span_t "memkit_span_t":
         int64_t allocated
         int64_t alive

@@ -14,6 +14,7 @@ enum {
     MANY = 255,                 /* so many, or more */
     TEXTS = 1 << 23,
     TEXT_PLACES = 2 * MEMKIT_MOST_FUNCTIONS,
+    LINE_STACKS = MEMKIT_STACKS / 4 * 3,       /* from so many on there are no more by lines: the rest is for calls */
     MARKS = 1 << 14,
     OWN = -1                    /* a function of memkit's: what it allocates counts for its caller */
 };
@@ -24,10 +25,12 @@ static volatile int samples_lock;
 static uint8_t filter[FILTER];
 static int drawing_threads;
 
-static struct {
+typedef struct {
     uint64_t mark;
-    int function;
-} *marks;                       /* what was looked up last */
+    int function, line;
+} found_t;
+
+static found_t *marks;          /* what was looked up last */
 static memkit_stack_t *stacks;
 static uint32_t *stack_places, *text_places, *text_at;     /* numbers + 1, hashed by what they are of; where a text begins */
 static char *texts;
@@ -124,46 +127,58 @@ static uint32_t function_by_text(const char *text, size_t length)
     return number;
 }
 
-static int function_of(const void *code)
+/* The function and the line that a frame is at. Its table of lines is read at once: a code object may be gone at a flush. */
+static const found_t *found_at(memkit_frame_t frame)
 {
-    uint64_t mark = memkit_heap.sampling.mark(code);
-    uint32_t place = mark * 0x9E3779B97F4A7C15 >> 50;
+    uint64_t mark = memkit_heap.sampling.mark(frame);
+    found_t *found = &marks[mark * 0x9E3779B97F4A7C15 >> 50];
     const char *text;
     size_t length;
-    if (mark && marks[place].mark == mark)
-        return marks[place].function;
-    length = memkit_heap.sampling.describe(code, &text);
-    marks[place].function = length ? (int)function_by_text(text, length) : OWN;
-    marks[place].mark = mark;
-    return marks[place].function;
+    if (mark && found->mark == mark)
+        return found;
+    length = memkit_heap.sampling.describe(frame, &text, &found->line);
+    found->function = length ? (int)function_by_text(text, length) : OWN;
+    found->mark = mark;
+    return found;
 }
 
-static uint32_t stack_below(uint32_t parent, uint32_t function)
+/* A call path below another, or, where there is a line, a path by lines; the former below none if there is no room. */
+static uint32_t stack_below(uint32_t parent, uint32_t function, uint32_t line)
 {
-    uint64_t key = (uint64_t)parent << 32 | function;
-    uint32_t place = key * 0x9E3779B97F4A7C15 >> 47, number;
+    uint64_t key = ((uint64_t)parent << 32 | function) ^ (uint64_t)line << 17;
+    uint32_t place = key * 0x9E3779B97F4A7C15 >> 46, number, path;
+    memkit_stack_t *stack;
     for (; stack_places[place]; place = (place + 1) % (2 * MEMKIT_STACKS)) {
         number = stack_places[place] - 1;
-        if (stacks[number].parent == parent && stacks[number].function == function)
+        stack = &stacks[number];
+        if (stack->parent == parent && stack->function == function && stack->line == line)
             return number;
+    }
+    if (line) {
+        path = stack_below(stacks[parent].path, function, 0);
+        if (path == MEMKIT_MORE_STACKS || memkit_heap.stacks >= LINE_STACKS)
+            return path;
+        while (stack_places[place])     /* the path may have taken it */
+            place = (place + 1) % (2 * MEMKIT_STACKS);
     }
     if (memkit_heap.stacks == MEMKIT_STACKS)
         return MEMKIT_MORE_STACKS;
     number = memkit_heap.stacks;
-    stacks[number].parent = parent, stacks[number].function = function;
+    stack = &stacks[number];
+    stack->parent = parent, stack->function = function, stack->line = line, stack->path = line ? path : number;
     stack_places[place] = number + 1;
     __atomic_store_n(&memkit_heap.stacks, number + 1, __ATOMIC_RELEASE);
     return number;
 }
 
-static uint32_t stack_of(const void **codes, int depth)
+static uint32_t stack_of(const memkit_frame_t *frames, int depth)
 {
     uint32_t stack = MEMKIT_ALL_STACKS;
-    int function;
+    const found_t *found;
     while (depth-- && stack != MEMKIT_MORE_STACKS) {
-        function = function_of(codes[depth]);
-        if (function != OWN)
-            stack = stack_below(stack, function);
+        found = found_at(frames[depth]);
+        if (found->function != OWN)
+            stack = stack_below(stack, found->function, found->line);
     }
     return stack == MEMKIT_ALL_STACKS ? MEMKIT_NO_STACK : stack;
 }
@@ -230,14 +245,14 @@ static void restore_sample(void *address, block_t *block)
 
 static NOINLINE void put_sample(void *address, uint64_t size)
 {
-    const void *codes[DEEPEST];
-    int depth = memkit_heap.sampling.walk(codes, DEEPEST), booked;
+    memkit_frame_t frames[DEEPEST];
+    int depth = memkit_heap.sampling.walk(frames, DEEPEST), booked;
     block_t block;
     if (may_be_sample(address))
         take_sample(address, &block);   /* it was freed by who looked the C library's own `free` up */
     lock(&samples_lock);
     if (memkit_heap.on == MEMKIT_SAMPLED) {
-        uint32_t stack = stack_of(codes, depth);
+        uint32_t stack = stack_of(frames, depth);
         if ((booked = put_large(address, size, stack, 0)) > 0) {
             mark_bucket(address, 1);
             count_sample(stack, size, chance_of(size), 1, 0);
@@ -251,12 +266,12 @@ static NOINLINE void put_sample(void *address, uint64_t size)
 /* Maps are few: all of them count. */
 static __attribute__((unused)) uint32_t stack_of_thread(void)
 {
-    const void *codes[DEEPEST];
-    int depth = memkit_heap.sampling.walk(codes, DEEPEST);
+    memkit_frame_t frames[DEEPEST];
+    int depth = memkit_heap.sampling.walk(frames, DEEPEST);
     uint32_t stack = MEMKIT_NO_STACK;
     lock(&samples_lock);
     if (memkit_heap.on == MEMKIT_SAMPLED)
-        stack = stack_of(codes, depth);
+        stack = stack_of(frames, depth);
     unlock(&samples_lock);
     return stack;
 }
@@ -302,7 +317,8 @@ static void begin_samples(void)
     heap->sampled = (memkit_estimate_t){0};
     heap->peak_variance = 0;
     heap->functions = MEMKIT_MORE_FUNCTIONS + 1;
-    stacks[MEMKIT_MORE_STACKS] = (memkit_stack_t){.parent = MEMKIT_ALL_STACKS, .function = MEMKIT_MORE_FUNCTIONS};
+    stacks[MEMKIT_ALL_STACKS].path = MEMKIT_ALL_STACKS;
+    stacks[MEMKIT_MORE_STACKS] = (memkit_stack_t){MEMKIT_ALL_STACKS, MEMKIT_MORE_FUNCTIONS, 0, MEMKIT_MORE_STACKS};
     heap->stacks = MEMKIT_MORE_STACKS + 1;
     drawing_threads = 0;
     __atomic_store_n(&heap->floor, heap->generation << 40, __ATOMIC_RELEASE);

@@ -8,11 +8,12 @@ from libc.string cimport memcmp, memcpy, memset, strlen
 from memkit.base.errors import MeterError
 from memkit.native.heap.counted_heap cimport CountedHeap, counting_t, write_sites, write_total, written_t
 from memkit.native.heap.own cimport (
-    ALL_STACKS, MORE_FUNCTIONS, MORE_STACKS, MOST_FUNCTIONS, NO_STACK, STACKS, function_text, heap, heap_stack_t,
-    open_sampled, sampling_t, stack_at,
+    ALL_STACKS, MORE_FUNCTIONS, MORE_STACKS, MOST_FUNCTIONS, NO_STACK, STACKS, function_text, heap, heap_frame_t,
+    heap_stack_t, open_sampled, sampling_t, stack_at,
 )
 from memkit.native.journal cimport NOTHING, journal_row, journal_t, journal_text
-from memkit.native.sampling.layouts cimport find_layout, layout_t, read_code, read_frame, read_string
+from memkit.native.sampling.layouts cimport CODE_SIZE, find_layout, layout_t, read_code, read_frame, read_string
+from memkit.native.sampling.line_table cimport line_at
 from memkit.native.sampling.stack_rows cimport LONGEST, put_text, stack_row_t
 
 cdef extern from *:
@@ -22,7 +23,7 @@ cdef extern from *:
 cdef extern from "Python.h":
     void *this_thread_state "PyGILState_GetThisThreadState"() noexcept nogil
 
-NO_MEMORY = "heap cannot be sampled: its books need 30 MB of addresses: raise the limit that ulimit -v shows"
+NO_MEMORY = "heap cannot be sampled: its books need 40 MB of addresses: raise the limit that ulimit -v shows"
 
 cdef enum:
     FIRST_FUNCTION = 1 << 20    # numbers in the journal: above those of traced functions
@@ -50,7 +51,7 @@ cdef inline const char *pointer_in(const char *record, size_t offset) noexcept n
     return found
 
 
-cdef int walk(const void **codes, int most) noexcept nogil:
+cdef int walk(heap_frame_t *frames, int most) noexcept nogil:
     """The GIL need not be held: nobody else changes the frames of this thread."""
     cdef const char *thread = <const char *>this_thread_state()
     cdef const char *frame
@@ -65,7 +66,7 @@ cdef int walk(const void **codes, int most) noexcept nogil:
     while frame != NULL and count < most and steps < SLACK * most:
         frame = read_frame(&layout, frame, &code, &instruction)
         if code != NULL:
-            codes[count] = code
+            frames[count].code, frames[count].offset = code, instruction - (code + CODE_SIZE)
             count += 1
         steps += 1
     return count
@@ -87,12 +88,13 @@ cdef uint64_t mark_of_string(const char *string, uint64_t mark) noexcept nogil:
     return mark
 
 
-cdef uint64_t mark(const void *code) noexcept nogil:
+cdef uint64_t mark(heap_frame_t frame) noexcept nogil:
     cdef const char *file
     cdef const char *name
     cdef const char *lines
-    cdef int first = read_code(code, &file, &name, &lines)
-    return mark_of_string(name, mark_of_string(file, <uint64_t>code ^ <uint64_t>first << 48)) | 1
+    cdef int first = read_code(frame.code, &file, &name, &lines)
+    cdef uint64_t begun = <uint64_t>frame.code ^ <uint64_t>first << 48 ^ <uint64_t>frame.offset * GOLDEN
+    return mark_of_string(name, mark_of_string(file, begun)) | 1
 
 
 cdef void put_string(const char *string) noexcept nogil:
@@ -108,11 +110,11 @@ cdef void put_string(const char *string) noexcept nogil:
     put_text(&text, string, width, length)
 
 
-cdef size_t describe(const void *code, const char **into) noexcept nogil:
+cdef size_t describe(heap_frame_t frame, const char **into, int *line) noexcept nogil:
     cdef const char *file
     cdef const char *name
     cdef const char *lines
-    cdef int first = read_code(code, &file, &name, &lines)
+    cdef int first = read_code(frame.code, &file, &name, &lines)
     text.used = 0
     put_string(file)
     if folder_length and text.used > folder_length and memcmp(text.text, folder, folder_length) == 0:
@@ -122,6 +124,7 @@ cdef size_t describe(const void *code, const char **into) noexcept nogil:
     put_string(name)
     text.used += snprintf(text.text + text.used, 16, b",%d", first)
     into[0] = text.text
+    line[0] = max(line_at(NULL, lines, first, frame.offset), 1)     # what begins a module is at line 0
     return text.used
 
 
@@ -162,9 +165,14 @@ cdef void write_functions(flush_t *flush, journal_t *journal) noexcept nogil:
 
 
 cdef void write_call(flush_t *flush, journal_t *journal, uint32_t number, heap_stack_t *stack) noexcept nogil:
-    """A stack as a call that was not counted."""
+    """A stack as a call that was not counted, or as a line below that of its caller."""
     cdef int64_t row[8]
     memset(row, 0, sizeof(row))
+    if stack.line:
+        row[0], row[1] = number, stack.parent if stack.parent != ALL_STACKS else NOTHING
+        row[2], row[3], row[4] = FIRST_FUNCTION + stack.function, stack.line, 1
+        journal_row(journal, b"heap_lines", row, 5)
+        return
     if stack.function == MORE_FUNCTIONS and number != ALL_STACKS and not flush.has_more_functions:
         write_function(journal, MORE_FUNCTIONS, MORE, strlen(MORE))
         flush.has_more_functions = True
@@ -202,7 +210,7 @@ cdef void write_stack(counting_t *counting, journal_t *journal, uint32_t number)
     cdef int64_t row[9]
     written.allocated, written.freed = llround(stack.allocated.bytes), llround(stack.freed.bytes)
     written.at_peak = llround(stack.at_peak)
-    row[0], row[1] = number if number != NO_STACK else NOTHING, NOTHING
+    row[0], row[1] = stack.path if number != NO_STACK else NOTHING, number if stack.line else NOTHING
     row[2], row[3], row[6] = written.allocated, written.freed, written.at_peak
     row[4], row[5] = llround(stack.allocated.blocks), llround(stack.freed.blocks)
     row[7] = row[8] = NOTHING
@@ -263,7 +271,7 @@ cdef class SampledHeap(CountedHeap):
         self.state.counting = counting
 
     def estimates(self):
-        """For tests: by the text of the function that allocated itself, pairs of an estimate and its variance.
+        """For tests: by the text of the function that allocated itself and its line, pairs of an estimate and its variance.
 
         They are bytes allocated, bytes alive and blocks allocated.
         """
@@ -274,12 +282,12 @@ cdef class SampledHeap(CountedHeap):
         for number in range(heap.stacks):
             stack = stack_at(number)
             found = function_text(stack.function, &length)
-            name = "" if number <= ALL_STACKS else found[:length].decode()
+            place = ("", 0) if number <= ALL_STACKS else (found[:length].decode(), stack.line)
             pairs = (
                 (stack.allocated.bytes, stack.allocated.bytes_variance),
                 (stack.allocated.bytes - stack.freed.bytes, stack.allocated.bytes_variance - stack.freed.bytes_variance),
                 (stack.allocated.blocks, stack.allocated.blocks_variance),
             )
-            before = sums.get(name, ((0, 0),) * 3)
-            sums[name] = tuple((one[0] + other[0], one[1] + other[1]) for one, other in zip(before, pairs))
+            before = sums.get(place, ((0, 0),) * 3)
+            sums[place] = tuple((one[0] + other[0], one[1] + other[1]) for one, other in zip(before, pairs))
         return sums

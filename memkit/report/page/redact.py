@@ -35,6 +35,7 @@ def redacted(recording: Recording) -> Recording:
         recording,
         about=about,
         lines=tuple(line._replace(function=name.of(line.function)) for line in recording.lines),
+        heap_lines=tuple(line._replace(function=name.of(line.function)) for line in recording.heap_lines),
         calls=tuple(
             call._replace(
                 function=name.of(call.function), handed=call.handed and call.handed._replace(root=name.of(call.handed.root))
