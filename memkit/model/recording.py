@@ -266,11 +266,12 @@ class Recording:
         included. With ``libraries`` the standard library and installed packages are hidden, too. A function in C goes
         with its caller. What one path handed over becomes one call for each kind of work, whichever threads did it. The
         roots of threads stay; more than eight whose names only numbers tell apart become one, with
-        stars for the numbers.
+        stars for the numbers. Of ``heap_lines`` those of these files are left out.
         """
         globs = (globs,) if isinstance(globs, str) else tuple(globs)
         hidden = matcher((*globs, *(LIBRARIES if libraries else ())))
-        return replace(self, calls=fold(self.calls, hidden))
+        lines = tuple(line for line in self.heap_lines if not hidden(line.function.file))
+        return replace(self, calls=fold(self.calls, hidden), heap_lines=lines)
 
     def lane(self, process: Process) -> tuple[Sample, ...]:
         """The samples of one of ``processes``."""

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import threading
+from dataclasses import replace
 from itertools import repeat
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 import memkit
 from memkit.base.errors import MeterError, UsageError
 from memkit.model.heap import HeapErrors
+from memkit.report.page.source_text import Texts
 from memkit.system import engine, preload
 
 if engine.NAME != "native":
@@ -433,9 +435,75 @@ def test_interpreters_with_a_gil_each_are_sampled_too():
     assert is_near(own.allocated, 2 * 400 * 250 * (1000 + EMPTY), own.errors.allocated)
 
 
+def lines_of(recording, function):
+    """What is estimated of the lines of a function, by their number below the one where it begins."""
+    first = function.__code__.co_firstlineno
+    lines = [line for line in recording.heap_lines if line.function.name == function.__qualname__]
+    return {line.number - first: line for line in lines}
+
+
+def keeps(size):
+    kept.append(bytes(size))
+    bytes(size)  # fmt: skip
+
+
+def passes_on():
+    for size in (3 * MIB, 2 * MIB):
+        keeps(size)
+    keeps(MIB)
+
+
+def test_each_line_tells_what_it_allocated_with_and_without_what_it_called():
+    recording = recorded(passes_on)
+    lines, callers = lines_of(recording, keeps), lines_of(recording, passes_on)
+    assert lines[2].own_heap.alive == pytest.approx(6 * MIB, abs=100 * KIB)
+    assert lines[2].own_heap.allocated == pytest.approx(6 * MIB, abs=100 * KIB)
+    assert (lines[4].heap.alive, lines[4].own_heap.allocated) == (0, pytest.approx(6 * MIB, abs=100 * KIB))
+    assert callers[2].heap.alive == pytest.approx(5 * MIB, abs=100 * KIB)
+    assert callers[3].heap.alive == pytest.approx(1 * MIB, abs=100 * KIB)
+    assert callers[2].own_heap.alive < 100 * KIB
+    assert sum(line.own_heap.alive for line in recording.heap_lines) == sum(call.own_heap.alive for call in recording.calls)
+
+
+def goes_down(depth):
+    if depth:
+        goes_down(depth - 1)
+    kept.append(bytes(MIB))
+
+
+def test_of_a_recursion_each_byte_counts_once_on_the_innermost_line():
+    lines = lines_of(recorded(lambda: goes_down(4)), goes_down)
+    assert lines[3].heap.alive == lines[3].own_heap.alive == pytest.approx(5 * MIB, abs=100 * KIB)
+    assert 2 not in lines or abs(lines[2].heap.alive) < 100 * KIB
+
+
+def branches(depth):
+    bytes(5000)
+    if depth:
+        branches(depth - 1)
+        branches(depth - 1)
+
+
+def test_where_there_is_no_room_for_lines_paths_are_told_still():
+    samples = SampledHeap(64, 1)
+    samples.start()
+    samples.begin()
+    branches(16)
+    samples.stop()
+    found = [
+        (line > 0, sums[0][0])
+        for (text, line), sums in samples.estimates().items()
+        if text and json.loads(f"[{text}]")[1] == "branches"
+    ]
+    with_lines, without = (sum(size for known, size in found if known is wanted) for wanted in (True, False))
+    assert with_lines > 0 < without
+    assert with_lines + without == pytest.approx((2**17 - 1) * (5000 + EMPTY), rel=0.01)
+
+
 def test_lines_can_be_traced_beside():
     recording = recorded(calls_it, lines=calls_it)
     assert [line.heap for line in recording.lines] == [None]
+    assert lines_of(recording, calls_it)
     assert heap_of(recording, "fills").alive > 0
 
 
@@ -501,6 +569,25 @@ def test_json_and_csv_carry_estimates_and_errors(whole, tmp_path):
     assert (row["temporary_bytes"], int(row["blocks_error"])) == ("", round(own.errors.blocks))
 
 
+def test_lines_are_told_on_the_console_in_json_and_on_the_page(whole, tmp_path, capsys):
+    memkit.report(whole, quiet=False, json=tmp_path / "a.json", html=tmp_path / "a.html")
+    out = capsys.readouterr().out
+    size = r"\d+\.\d [KM]iB ±\d+(\.\d)? ([KM]i)?B"
+    title = "\nthe lines that allocated most of what is alive at the end, with what they called\n"
+    number = fills.__code__.co_firstlineno + 1
+    assert re.search(rf"\n *{size} +\d+% +{size}  test_heap_sampled.py:{number}  fills\n", out[out.index(title) :])
+    line = lines_of(whole, fills)[1]
+    (told,) = [
+        each
+        for each in json.loads((tmp_path / "a.json").read_text())["heap_lines"]
+        if (each["function"]["name"], each["number"]) == ("fills", number)
+    ]
+    assert (told["number"], told["heap"]["alive"]) == (number, line.heap.alive)
+    assert told["own_heap"]["errors"]["alive"] == line.own_heap.errors.alive > 0
+    (text,) = [piece for pieces in Texts(whole).of_files.values() for first, piece, _ in pieces if first == number - 1]
+    assert "kept.append(list(map(bytes" in text[1] and (tmp_path / "a.html").stat().st_size > 10_000
+
+
 def test_pictures_and_stacks_are_by_heap(whole, tmp_path):
     outputs = {"folded": tmp_path / "a.txt", "speedscope": tmp_path / "a.json", "pprof": tmp_path / "a.pb.gz"}
     memkit.report(whole, quiet=True, **outputs)
@@ -515,6 +602,14 @@ def test_pictures_and_stacks_are_by_heap(whole, tmp_path):
 def test_a_picture_cannot_be_by_what_was_not_sampled(whole, tmp_path, by):
     with pytest.raises(UsageError, match=f"--by {by}: .*sampled"):
         memkit.report(whole, quiet=True, folded=tmp_path / "a.txt", by=by)
+
+
+def test_lines_of_several_processes_are_added_up(whole):
+    other = replace(whole, about=whole.about._replace(pid=1), processes=(whole.processes[0]._replace(pid=1),))
+    line = lines_of(whole, fills)[1]
+    both = lines_of(memkit.merge([whole, other]), fills)[1]
+    assert both.heap.alive == 2 * line.heap.alive
+    assert both.heap.errors.alive == pytest.approx(math.sqrt(2) * line.heap.errors.alive)
 
 
 def test_several_processes_are_told_together(whole):

@@ -46,8 +46,7 @@ class Texts:
         self._recording = recording
         self._room = MOST_CHARACTERS
         self._taken: dict[str, set[int]] = {}
-        for function, lines in recording.functions.items():
-            numbers = [line.number for line in lines]
+        for function, numbers in _numbers(recording):
             first = min(numbers) if function.name == "<module>" else min(function.line or numbers[0], *numbers)
             self._take(function, range(first, max(numbers) + 1), remark=True)
         for function in _most_first(recording):
@@ -104,6 +103,17 @@ def _runs(numbers: list[int]) -> Iterator[list[int]]:
         run.append(number)
     if run:
         yield run
+
+
+def _numbers(recording: Recording) -> Iterable[tuple[Function, list[int]]]:
+    """The functions of which lines are known, and these; where they were sampled those that held most, at most so many."""
+    if recording.lines:
+        return [(function, [line.number for line in lines]) for function, lines in recording.functions.items()]
+    found: dict[Function, list[int]] = {}
+    for line in sorted(recording.heap_lines, key=lambda line: -line.heap.alive_at_peak):
+        if line.function in found or len(found) < MOST_FUNCTIONS:
+            found.setdefault(line.function, []).append(line.number)
+    return found.items()
 
 
 def _most_first(recording: Recording) -> Iterable[Function]:

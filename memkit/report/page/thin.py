@@ -50,8 +50,13 @@ def thinned(recording: Recording) -> Thinned:
     if len(calls) < len(recording.calls):
         notes.append(f"{len(calls):,} calls of {len(recording.calls):,}: small ones are summed up under their caller")
     lines = _largest(recording.lines, MOST_LINES, lambda line: (abs(line.growth), line.rise or 0, line.time))
+    heap_lines = _largest(recording.heap_lines, MOST_LINES, lambda line: max(line.heap.alive_at_peak, line.heap.alive))
     spans = _largest(recording.spans, MOST_SPANS, lambda span: (span.rise, span.duration or 0))
-    for name, kept, of in (("lines", lines, recording.lines), ("spans", spans, recording.spans)):
+    for name, kept, of in (
+        ("lines", lines, recording.lines),
+        ("lines of the heap", heap_lines, recording.heap_lines),
+        ("spans", spans, recording.spans),
+    ):
         if len(kept) < len(of):
             notes.append(f"{len(kept):,} {name} of {len(of):,}, those that did most")
     group = _thin(recording.group, MOST_POINTS, lambda use: use.used)
@@ -63,6 +68,7 @@ def thinned(recording: Recording) -> Thinned:
         others=others,
         calls=calls,
         lines=lines,
+        heap_lines=heap_lines,
         spans=spans,
         group=group,
         mapped=mapped,

@@ -22,6 +22,7 @@ def view(whole: Recording, shown: Recording, left_out: tuple[str, ...], source: 
     """Words of the ``whole`` recording, and what belongs to the rows of the one that is ``shown``, which has less in it."""
     texts = Texts(shown) if source else None
     files = {call.function.file for call in shown.calls} | {line.function.file for line in shown.lines}
+    files |= {line.function.file for line in shown.heap_lines}
     hidden = matcher(LIBRARIES)
     return {
         "memkit": VERSION,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST_PATHS = 5
 MOST_FUNCTIONS = 10
+MOST_LINES = 8
 WHAT = {
     "heap-peak": "allocated most of what was alive at the peak",
     "heap": "allocated most of what is alive at the end",
@@ -22,6 +23,7 @@ WHAT = {
     "temporary": "allocated most that was temporary",
 }
 LISTS = ("heap-peak", "heap", "allocated")
+LISTS_OF_LINES = ("heap-peak", "heap")
 COUNTS: dict[str, dict[str, Callable[[memkit.Heap], str]]] = {
     "heap": {"blocks": lambda heap: f"{heap.blocks - heap.blocks_freed:,}"},
     "allocated": {
@@ -124,16 +126,41 @@ def lists(recording: memkit.Recording, sort: str | None = None) -> Iterator[List
             for call, callers in memkit.heaps.largest(recording.calls, key, MOST_PATHS)
             if call.own_heap is not None
         ]
-        heaps = [call.own_heap for call in recording.calls if call.own_heap is not None]
-        by_calls = recording.call_tracing is not None or memkit.heaps.is_sampled(recording.calls)
-        if by_calls and recording.heap is not None:
+        if _is_by_calls(recording) and recording.heap is not None:
             found.append((recording.heap.elsewhere, ELSEWHERE))
-            heaps.append(recording.heap.elsewhere)
-        if (list_of_paths := _list("path", key, found, heaps)).rows:
+        if (list_of_paths := _list("path", key, found, _heaps(recording))).rows:
             yield list_of_paths
+    yield from filter(attrgetter("rows"), (lines_by(recording, key) for key in LISTS_OF_LINES if recording.heap_lines))
     if sort in memkit.heaps.KEYS:
         memkit.heaps.check(recording.calls, sort, "--sort")
         yield functions(recording, sort)
+
+
+def lines_by(recording: memkit.Recording, key: str) -> List:
+    """The lines with all that they called, by estimate and a key of ``memkit.heaps``, and what they allocated themselves."""
+    size = attrgetter(memkit.heaps.KEYS[key])
+    whole = sum(max(size(heap), 0) for heap in _heaps(recording))
+    rows: list[tuple[tuple[str, ...], bool]] = []
+    for line in sorted(recording.heap_lines, key=lambda line: -size(line.heap))[:MOST_LINES]:
+        if size(line.heap) >= max(1, whole * LEAST_SHARE):
+            estimates = [with_error(size(heap), heap.errors and size(heap.errors)) for heap in (line.heap, line.own_heap)]
+            place = memkit.place_of(line.function._replace(line=line.number))
+            what = f"{place}  {memkit.units.show_on_a_line(line.function.name)}"
+            itself = estimates[1] if size(line.own_heap) else ""
+            cells = (estimates[0], f"{round(100 * size(line.heap) / whole)}%", f"{itself:>{ESTIMATE_WIDTHS[0]}}", what)
+            rows.append((cells, size(line.own_heap) >= whole / 10))
+    itself = f"{'itself':>{ESTIMATE_WIDTHS[0]}}"
+    return List(f"the lines that {WHAT[key]}, with what they called", ("bytes", "%", itself, "line"), rows)
+
+
+def _heaps(recording: memkit.Recording) -> list[memkit.Heap]:
+    """What all paths have allocated themselves, and what is outside of them."""
+    heaps = [call.own_heap for call in recording.calls if call.own_heap is not None]
+    return [*heaps, recording.heap.elsewhere] if _is_by_calls(recording) and recording.heap is not None else heaps
+
+
+def _is_by_calls(recording: memkit.Recording) -> bool:
+    return recording.call_tracing is not None or memkit.heaps.is_sampled(recording.calls)
 
 
 def functions(recording: memkit.Recording, key: str) -> List:
@@ -221,7 +248,7 @@ def lost(recording: memkit.Recording) -> str | None:
     heap = recording.heap
     if heap is None or (recording.ending.complete and not recording.unread):
         return None
-    rows = recording.calls if recording.call_tracing is not None else recording.lines
+    rows = recording.calls if _is_by_calls(recording) else recording.lines
     known = heap.elsewhere.alive + sum(row.own_heap.alive for row in rows if row.own_heap is not None)
     left = heap.alive - known
     if left <= max(LEAST_LOST, heap.alive / 100):

@@ -3,6 +3,7 @@
   const { make, showBytes, showTime, showCount } = memkit;
   const KINDS = { k: "tk", s: "ts", c: "tc", n: "tn", f: "tf" };
   const OPEN = 6;
+  const NEAR = 3;  // lines around one that was sampled
 
   const COLUMNS = [
     { key: "hits", show: showCount },
@@ -10,9 +11,9 @@
     { key: "growth", show: size => showBytes(size, true) },
     { key: "rise", show: size => showBytes(size) },
     { key: "peak", show: size => showBytes(size) },
-    { key: "allocated", of: line => line.heap?.allocated, show: size => showBytes(size) },
-    { key: "alive", of: line => line.heap?.alive, show: size => showBytes(size) },
-    { key: "alive at the peak", of: line => line.heap?.alive_at_peak, show: size => showBytes(size) },
+    { key: "allocated", heap: "allocated", of: line => line.heap?.allocated, show: size => showBytes(size) },
+    { key: "alive", heap: "alive", of: line => line.heap?.alive, show: size => showBytes(size) },
+    { key: "alive at the peak", heap: "alive_at_peak", of: line => line.heap?.alive_at_peak, show: size => showBytes(size) },
     { key: "temporary", of: line => line.heap?.temporary, show: size => showBytes(size) },
   ].map(column => ({ of: line => line[column.key], ...column }));
 
@@ -44,9 +45,12 @@
     return make("td", { class: "source" }, textOf(file, number, of) ?? []);
   }
 
+  // Those that were traced, or else what is estimated of lines where the heap was sampled.
+  const every = () => memkit.recording.lines.length ? memkit.recording.lines : memkit.recording.heap_lines ?? [];
+
   function groups() {
     const found = new Map();
-    for (const line of memkit.recording.lines) {
+    for (const line of every()) {
       const key = JSON.stringify(line.function);
       if (!found.has(key)) found.set(key, { of: line.function, lines: new Map() });
       found.get(key).lines.set(line.number, line);
@@ -55,16 +59,16 @@
   }
 
   function lines(state) {
-    const { recording } = memkit;
-    const columns = COLUMNS.filter(column => recording.lines.some(line => column.of(line) !== null && column.of(line) !== undefined));
-    const chosen = columns.find(column => column.key === state.by) ?? columns.find(column => column.key === "growth");
+    const all = every();
+    const columns = COLUMNS.filter(column => all.some(line => column.of(line) !== null && column.of(line) !== undefined));
+    const chosen = columns.find(column => column.key === state.by) ?? columns.find(column => ["growth", "alive at the peak"].includes(column.key));
     const heat = line => Math.max(0, chosen.of(line) ?? 0) - (chosen.key === "peak" ? lowest : 0);
-    const lowest = Math.min(...recording.lines.map(line => line.memory));
-    const most = recording.lines.reduce((so, line) => Math.max(so, heat(line)), 1);
+    const lowest = Math.min(...all.map(line => line.memory));
+    const most = all.reduce((so, line) => Math.max(so, heat(line)), 1);
     const functions = groups();
     const weight = group => [...group.lines.values()].reduce((so, line) => Math.max(so, heat(line)), 0);
     const body = make("div");
-    const ranked = [...recording.lines].sort((a, b) => heat(b) - heat(a)).filter(line => heat(line) > 0);
+    const ranked = [...all].sort((a, b) => heat(b) - heat(a)).filter(line => heat(line) > 0);
     let at = -1;
 
     const controls = make("div", { class: "controls" },
@@ -92,9 +96,10 @@
     const wanted = (state.find ?? "").toLowerCase();
     const matches = (of, number) => [of.name, of.file, plainText(of, number)].some(text => text.toLowerCase().includes(wanted));
     if (state.list) {
-      body.append(list(recording.lines.filter(line => !wanted || matches(line.function, line.number)), columns, chosen));
+      body.append(list(all.filter(line => !wanted || matches(line.function, line.number)), columns, chosen));
     } else {
-      const order = [...functions].sort((a, b) => weight(b) - weight(a));
+      const library = group => memkit.view.libraries.includes(group.of.file);  // sampled are those too
+      const order = [...functions].sort((a, b) => library(a) - library(b) || weight(b) - weight(a));
       const shown = order.filter(group => !wanted || [...group.lines.keys()].some(number => matches(group.of, number)));
       body.append(...shown.map((group, place) => section(group, columns, heat, most, place < OPEN)));
       if (!shown.length) body.append(make("p", { class: "faint" }, "Nothing matches."));
@@ -111,7 +116,7 @@
     const growth = sums.reduce((sum, line) => sum + line.growth, 0);
     const remark = memkit.view.remarks[rowKey(of, 0)];
     const element = make("details", { "data-function": JSON.stringify(of), open },
-      make("summary", {}, of.name, make("span", { class: "faint" }, `  ${memkit.place(of)}  lines grew by ${showBytes(growth, true)}`)));
+      make("summary", {}, of.name, make("span", { class: "faint" }, `  ${memkit.place(of)}${Number.isFinite(growth) ? `  lines grew by ${showBytes(growth, true)}` : ""}`)));
     let filled = false;
     element.fill = () => {
       if (filled) return;
@@ -126,13 +131,14 @@
 
   function tableOf({ of, lines: known }, columns, heat, most) {
     const numbers = [...known.keys()].sort((a, b) => a - b);
-    const rows = [];
+    const rows = [], traced = memkit.recording.lines.length > 0;
     let before = null;
     const first = of.name === "<module>" ? numbers[0] : Math.min(of.line || numbers[0], numbers[0]);
     for (let number = first; number <= numbers.at(-1); number += 1) {
       const line = known.get(number);
       const text = textOf(of.file, number, of);
-      if (!line && (text === null || of.name === "<module>")) continue;
+      const near = traced || [...known.keys()].some(each => Math.abs(each - number) <= NEAR);
+      if (!line && (text === null || of.name === "<module>" || !near)) continue;
       if (before !== null && number > before + 1) rows.push(make("tr", {}, make("td", { class: "heat" }), make("td", { class: "faint" }, "⋮")));
       before = number;
       const margin = make("td", { class: "heat" });
@@ -151,7 +157,8 @@
     const value = column.of(line);
     if (value === null || value === undefined) return "";
     const about = column.key === "growth" && line.about ? "about " : "";
-    return about + column.show(value);
+    const error = line.heap?.errors?.[column.heap];
+    return about + column.show(value) + (error === undefined ? "" : ` ±${showBytes(Math.round(error))}`);
   }
 
   function list(found, columns, chosen) {
@@ -161,8 +168,8 @@
       { name: "function", left: true, value: line => line.function.name },
       { name: "source", left: true, value: line => plainText(line.function, line.number).trim() },
     ];
-    return memkit.sortable("All traced lines", all, found, { sort: columns.indexOf(chosen) });
+    return memkit.sortable("All lines", all, found, { sort: columns.indexOf(chosen) });
   }
 
-  Object.assign(memkit, { lines, sourceCell, textOf });
+  Object.assign(memkit, { lines, everyLine: every, sourceCell, textOf });
 })(window.memkit);

@@ -114,7 +114,7 @@
     const own = memkit.rootsOf(place === 0 ? null : process.pid);
     if (own) parts.push(make("p", {}, make("a", { href: `#calls?process=${process.pid}` }, `calls of this process (${showCount(own)} root${own === 1 ? "" : "s"})`)));
     else if (recording.calls.length) parts.push(make("p", { class: "faint" }, "No calls of this process were traced, or they are below what handed the work over."));
-    if (recording.lines.length) {
+    if (memkit.everyLine().length) {
       parts.push(make("p", {}, make("a", { href: "#lines" }, "Lines"), " are summed up over all processes that were traced."));
     }
     into.replaceChildren(...parts);

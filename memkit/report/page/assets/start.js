@@ -73,7 +73,7 @@
     const { recording } = memkit;
     const views = memkit.comparisonViews?.() ?? [
       ["overview", "Overview", true, memkit.overview],
-      ["lines", "Lines", recording.lines.length, memkit.lines],
+      ["lines", "Lines", memkit.everyLine().length, memkit.lines],
       ["calls", "Calls", recording.calls.length, memkit.calls],
       ["made-of", "Made of", recording.balances?.length, memkit.madeOf],
       ["processes", "Processes", recording.processes.length, memkit.processes],
