@@ -98,6 +98,8 @@ class Crossing(NamedTuple):
     """What was done about it: ``report``, ``raise`` or ``stop``."""
     stacks: tuple[Stack, ...] = ()
     """Where the threads were."""
+    process: int | None = None
+    """The PID of the process whose memory it was; None for the recorded one."""
 
 
 def the_programs(frames: tuple[Frame, ...], package: str) -> tuple[Frame, ...]:

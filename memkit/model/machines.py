@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from memkit.model.recording import Recording
 
@@ -53,6 +54,9 @@ def machine_of(command: str) -> str:
 
 
 def _renumbered(recording: Recording, by: int) -> Recording:
+    def later(row: Any) -> Any:
+        return row if row.process is None else row._replace(process=row.process + by)
+
     parent = recording.about.parent
     return replace(
         recording,
@@ -63,6 +67,8 @@ def _renumbered(recording: Recording, by: int) -> Recording:
             process._replace(pid=process.pid + by, parent=None if process.parent is None else process.parent + by)
             for process in recording.processes
         ),
-        calls=tuple(call if call.process is None else call._replace(process=call.process + by) for call in recording.calls),
+        spans=tuple(map(later, recording.spans)),
+        crossings=tuple(map(later, recording.crossings)),
+        calls=tuple(map(later, recording.calls)),
         balances=tuple(balance._replace(pid=balance.pid + by) for balance in recording.balances),
     )

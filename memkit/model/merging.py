@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from memkit.base.errors import UsageError
 from memkit.base.units import SECOND
@@ -15,6 +15,7 @@ from memkit.model.calls import Call, Function, Given, Handed
 from memkit.model.ending import Ending
 from memkit.model.handed_out import hang
 from memkit.model.heap import SpanHeap, together
+from memkit.model.limit_events import Crossing
 from memkit.model.lines import added_up, heap_lines_added_up
 from memkit.model.machines import Machines
 from memkit.model.overhead import Cost, Tracing
@@ -22,6 +23,7 @@ from memkit.model.recording import Process, Recording, Sample, Span
 from memkit.model.thread_names import of_kind
 from memkit.model.workers import kind_of
 
+_Row = TypeVar("_Row", Span, Crossing)
 _FOREVER = 1 << 70
 _MOST_ALIKE = 8
 """How many processes that had the same number are looked at: a number is given out anew only after thousands of others."""
@@ -80,14 +82,16 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
         sources=tuple(dict(chain.from_iterable(each.sources for each in everybody)).items()),
         lines=added_up(chain.from_iterable(each.lines for each in everybody)),
         heap_lines=heap_lines_added_up(chain.from_iterable(each.heap_lines for each in everybody)),
-        spans=tuple(_still_open(span, each, moved) for each in [main, *moved] for span in each.spans),
+        spans=tuple(
+            _still_open(span, each, moved) for each in [main, *moved] for span in _of_process(each.spans, each, apart)
+        ),
         span_sums=tuple(_added((sums.label, sums) for each in everybody for sums in each.span_sums).values()),
         span_heaps=tuple(map(SpanHeap._make, _added(heap for each in everybody for heap in each.span_heaps).items())),
         calls=_calls(everybody),
         heap=together(each.heap for each in everybody),
         balances=tuple(sorted(chain.from_iterable(each.balances for each in everybody), key=lambda each: each.time or 0)),
         given=(),
-        crossings=tuple(sorted((c for each in everybody for c in each.crossings), key=lambda crossing: crossing.time)),
+        crossings=_crossings([main, *moved], apart),
         cost=_cost(everybody),
         tracing=_tracing([each.tracing for each in everybody]),
         call_tracing=_tracing([each.call_tracing for each in everybody]),
@@ -96,6 +100,18 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
         unread=sum(each.unread for each in everybody),
         snapshot=next((each.snapshot for each in reversed([main, *more]) if each.snapshot is not None), None),
     )
+
+
+def _crossings(everybody: list[Recording], apart: list[Recording]) -> tuple[Crossing, ...]:
+    found = chain.from_iterable(_of_process(each.crossings, each, apart) for each in everybody)
+    return tuple(sorted(found, key=lambda crossing: crossing.time))
+
+
+def _of_process(rows: tuple[_Row, ...], of: Recording, apart: list[Recording]) -> Iterable[_Row]:
+    """Rows of a recording; if it is of another process than the one that they come to, they say of which."""
+    if not rows or all(of is not each for each in apart):
+        return rows
+    return (row if row.process is not None else row._replace(process=of.about.pid) for row in rows)
 
 
 def _added(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
@@ -250,7 +266,7 @@ def _both(seen: Process, own: Process) -> Process:
 
     Where its recording went on in another file, that one tells.
     """
-    seen = seen._replace(name=own.name or seen.name)
+    seen = seen._replace(name=own.name or seen.name, limit=own.limit or seen.limit)
     if seen.ending.kind == "continued":
         return seen._replace(started=min(seen.started, own.started), ended=own.ended, ending=own.ending)
     unseen = seen.ending.kind in ("unknown", "ended", "detached")

@@ -19,6 +19,8 @@ class Process(NamedTuple):
     ending: Ending
     name: str | None = None
     """What it is called among those of its job, such as ``rank 3``; None where that is not known."""
+    limit: int | None = None
+    """Bytes that what it runs in allows it, such as the memory limit of a worker of Dask; None where that is not known."""
 
     @property
     def title(self) -> str:

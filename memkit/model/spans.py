@@ -42,6 +42,8 @@ class Span(NamedTuple):
     """The most of it that was alive at once."""
     inside: tuple[SpanInside, ...] = ()
     """What grew and rose most in it, where it was one of the worst of its label so far, and lines or calls were traced."""
+    process: int | None = None
+    """The PID of the process that it was in; None for the recorded one."""
 
     @property
     def growth(self) -> int | None:

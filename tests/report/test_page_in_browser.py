@@ -26,6 +26,7 @@ pytestmark = [
 ]
 
 MIB, MS = 1 << 20, 1_000_000
+DASK_0 = ["Dask", "worker", "0", "on", "m7"]
 HOSTILE = "</script><img src=x onerror=window.ran=1>\u202e\x07"
 
 
@@ -335,6 +336,64 @@ def test_what_memory_was_made_of_is_a_bar_and_its_rows(opened, recording):
     assert widths[0] == pytest.approx(3 * widths[1], rel=0.02)
     row = page.locator("#panel-made-of tr").first.inner_text()
     assert "60.0 MiB" in row and "75.0 %" in row and "the paths and lines that follow say" in row
+
+
+@pytest.fixture
+def cluster(made_up):
+    """A recording of two workers of one machine and one of another, of which the highest was killed; hostile names in it."""
+    about = made_up((0, 20), (100, 30))
+    killed = memkit.Ending("killed", "95% memory budget", signal=9, finished=False)
+    workers = [(7, "Dask worker 0", 90, killed, 120), (8, f"Dask worker {HOSTILE}", 60, memkit.Ending("ok"), None)]
+    lanes = [
+        Sample(at * MS, pid, size * at * MIB // 90, size * at * MIB // 90)
+        for pid, _, size, _, _ in workers
+        for at in range(91)
+    ]
+    return replace(
+        about,
+        others=tuple(sorted(lanes, key=lambda sample: sample.time)),
+        processes=(
+            *about.processes,
+            *(
+                Process(pid, 4242, f"{name} on machine m{pid}", 0, 95 * MS, ending, None, limit and limit * MIB)
+                for pid, name, _, ending, limit in workers
+            ),
+        ),
+        spans=(
+            Span("sum", 1, 0, 80 * MS, None, 80 * MIB, None, 90 * MIB, (("key", "sum-1"),), process=7),
+            Span(HOSTILE, 1, 0, 20 * MS, 30 * MS, 10 * MIB, 12 * MIB, 20 * MIB, (("key", HOSTILE),), process=8),
+        ),
+        crossings=(Crossing(70 * MS, 70 * MIB, 64 * MIB, f"Pausing {HOSTILE}", "report", process=7),),
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_workers_are_drawn_with_who_was_worst_and_who_died(opened, cluster, scheme):
+    page = opened(cluster, scheme).go("#workers")
+    panel = page.locator("#panel-workers")
+    worst = panel.locator("#worst-worker").inner_text()
+    assert "Highest: Dask worker 0 on m7, 90.0 MiB at 90.0 ms, 75 % of its limit of 120.0 MiB; it ran sum then." in worst
+    assert "killed by SIGKILL (95% memory budget) at 95.0 ms; it was in sum" in panel.locator("#died").inner_text()
+    assert panel.locator(".lane").count() == 2 and panel.locator(".lane .death").count() == 1
+    assert panel.locator(".lane .limit").count() == 2  # its own limit, and the threshold that was reached
+    assert "Pausing" in panel.locator(".lane .crossing title").text_content()
+    assert page.evaluate("window.ran") is None
+    rows = panel.locator("table[aria-label='Tasks by label'] tbody tr").all_inner_texts()
+    assert rows[0].split() == ["sum", "unfinished", "10.0", "MiB", *DASK_0, "80.0", "ms", "sum-1"]
+
+
+def test_a_worker_is_opened_by_keyboard_and_by_its_address(opened, cluster):
+    page = opened(cluster).go("#workers")
+    page.locator(".lane").first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#worker")
+    assert page.evaluate("location.hash") == "#workers?worker=2"
+    page = opened(cluster).go("#workers?worker=1&by=name")
+    assert page.locator("#worker").inner_text() == "Dask worker 0 on m7" and page.locator("#order").input_value() == "name"
+    assert painted(page, "#panel-workers .curve canvas") > 3
+    page.locator("#panel-workers .legend button", has_text="sum").click()
+    assert page.locator(".lane rect").count() == 1 and "label=sum" in page.evaluate("location.hash")
 
 
 def test_tabs_and_search_are_reached_by_keyboard(opened, recording):

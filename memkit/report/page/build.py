@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SCRIPTS = (
     "vendor/uPlot.iife.min.js",
     *("format.js", "terms.js", "table.js", "curves.js", "overview.js", "processes.js", "lines.js", "tree.js"),
-    *("icicle.js", "calls.js", "made_of.js", "about.js", "start.js"),
+    *("icicle.js", "calls.js", "workers.js", "worker.js", "made_of.js", "about.js", "start.js"),
 )
 STYLES = ("vendor/uPlot.min.css", "page.css")
 

@@ -11,6 +11,7 @@ from memkit.model.sources import Source, place_of
 from memkit.report import facts as of
 from memkit.report import heaps, kinds
 from memkit.report.page.source_text import Texts
+from memkit.report.page.workers import workers
 
 if TYPE_CHECKING:
     from memkit.model.recording import Recording
@@ -34,6 +35,7 @@ def view(whole: Recording, shown: Recording, left_out: tuple[str, ...], source: 
         "facts": [_fact(fact) for fact in of.facts(whole)][1:],  # the first is the title and the verdict
         "cost": [_fact(fact) for fact in of.cost_facts(whole)],
         "kinds": _kinds(whole),
+        "workers": workers(whole),
         "libraries": sorted(file for file in files if file and hidden(file)),
         "advice": heaps.HERE,
         "names": {} if redact else {file: name for file in files if file and (name := Source(file).name) != file},

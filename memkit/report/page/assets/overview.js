@@ -243,5 +243,5 @@
     return make("p", {}, `leak: ${sums.label} kept ${showBytes(kept)} a span over its last ${sums.leak.spans.toLocaleString("en")}, net of what was freed`);
   }
 
-  Object.assign(memkit, { overview });
+  Object.assign(memkit, { overview, spanTable });
 })(window.memkit);

@@ -120,5 +120,5 @@
     into.replaceChildren(...parts);
   }
 
-  Object.assign(memkit, { lanes, processes });
+  Object.assign(memkit, { lanes, lanesOf, processes, COLOURS });
 })(window.memkit);

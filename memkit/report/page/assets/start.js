@@ -73,6 +73,7 @@
     const { recording } = memkit;
     const views = memkit.comparisonViews?.() ?? [
       ["overview", "Overview", true, memkit.overview],
+      ["workers", "Workers", memkit.view.workers, memkit.workers],
       ["lines", "Lines", memkit.everyLine().length, memkit.lines],
       ["calls", "Calls", recording.calls.length, memkit.calls],
       ["made-of", "Made of", recording.balances?.length, memkit.madeOf],

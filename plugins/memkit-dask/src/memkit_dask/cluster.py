@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from dask.utils import key_split
+
 import memkit
 from memkit_dask.files import RECORDING
 from memkit_dask.logs import ProcessLog, logs_in
@@ -126,10 +128,8 @@ class Cluster:
         began = int(found[0][1].about.began * memkit.units.SECOND)
         words = sorted(_words(logs, began))
         workers = tuple(_workers(found, began))
-        merged = memkit.merge([recording for _, recording in found])
-        merged = replace(
-            merged, totals=tuple(_totals(merged)), summed="rss", crossings=tuple(_crossings(found, logs, words, began))
-        )
+        merged = memkit.merge([_marked(recording, log, words, began) for log, recording in found])
+        merged = replace(merged, totals=tuple(_totals(merged)), summed="rss")
         merged = replace(merged, summed_reason="each process of a cluster recorded itself", source=None)
         if len(hosts) > 1:  # those of the client's machine are not those of all
             merged = replace(merged, limits=())
@@ -158,11 +158,14 @@ def _told(recording: memkit.Recording, log: ProcessLog, logs: list[ProcessLog], 
         ending, ended = _exit(ending, code, log.last_words(logs)), max(recording.duration, time - here)
     elif log.command and ending.kind == "ok" and not log.left:
         ending = memkit.Ending("detached")  # it goes on, unrecorded
-    process = own._replace(command=command, ended=ended, ending=ending)
+    limits = [thresholds["limit"] for _, thresholds in log.workers.values() if "limit" in thresholds]
+    process = own._replace(command=command, ended=ended, ending=ending, limit=sum(limits) or None)
+    spans = (*recording.spans, *(_last_tasks(recording, log) if ending.failed else ()))
     offset = log.clock[0] if log.clock is not None else 0
     about = recording.about._replace(began=recording.about.began + offset / memkit.units.SECOND)
     samples = (*recording.samples, *_read_by_nanny(recording, log, logs, here + offset, ended))
-    return replace(recording, about=about, samples=samples, ending=ending, processes=(process, *recording.processes[1:]))
+    processes = (process, *recording.processes[1:])
+    return replace(recording, about=about, samples=samples, spans=spans, ending=ending, processes=processes)
 
 
 def _read_by_nanny(
@@ -230,40 +233,37 @@ def _totals(recording: memkit.Recording) -> Iterator[memkit.Total]:
         yield memkit.Total(time, together, together)
 
 
-def _crossings(
-    recorded: Iterable[tuple[ProcessLog, memkit.Recording]], logs: Iterable[ProcessLog], words: Iterable[Word], began: int
-) -> list[memkit.Crossing]:
-    """The moments at which a worker reached a threshold of Dask's, as what Dask said then.
-
-    Each is told by the names of the workers in its process and its PID: PIDs of two machines may be alike.
-    """
-    lanes = {
-        (log.name, log.pid): (int(each.about.began * memkit.units.SECOND) - began, each.samples) for log, each in recorded
-    }
-    found: list[tuple[int, tuple[str | None, int], int, str]] = []
-    thresholds: dict[tuple[str | None, int], dict[str, int]] = {}
-    for log in logs:
-        for name, found_at in log.workers.values():
-            thresholds[log.name, log.pid] = found_at
-            spilled = [(log.moment(time, began), size) for time, who, _, size in log.memory if who == name]
-            for (_, before), (time, size) in zip([(0, 0), *spilled], spilled):
-                if size and not before:
-                    text = f"worker {name} (spilled {memkit.units.show_bytes(size)})"
-                    found.append((time, (log.name, log.pid), found_at.get("target", 0), text))
+def _marked(recording: memkit.Recording, log: ProcessLog, words: Iterable[Word], began: int) -> memkit.Recording:
+    """The recording of a process with the moments at which a worker in it reached a threshold, as what Dask said then."""
+    start = int(recording.about.began * memkit.units.SECOND) - began
+    found: list[tuple[int, int, str]] = []
+    for name, thresholds in log.workers.values():
+        spilled = [(log.moment(time, began), size) for time, who, _, size in log.memory if who == name]
+        for (_, before), (time, size) in zip([(0, 0), *spilled], spilled):
+            if size and not before:
+                text = f"worker {name} (spilled {memkit.units.show_bytes(size)})"
+                found.append((time, thresholds.get("target", 0), text))
+    *_, (_, thresholds) = log.workers.values() or [("", {})]
     for word in words:
-        for said, what in _AT:
-            worker = word.worker, word.pid or 0
-            if worker in thresholds and word.logger in _MEMORY and said in word.text:
-                found.append((word.time, worker, thresholds[worker].get(what, 0), f"worker {word.worker} ({word.text})"))
-    return [
-        memkit.Crossing(time, _memory_at(*lanes.get(worker, (0, ())), time), limit, text, "report")
-        for time, worker, limit, text in sorted(found, key=lambda each: (each[0], each[3]))
-    ]
+        if word.logger in _MEMORY and (word.worker, word.pid) == (log.name, log.pid):
+            reached = (thresholds.get(what, 0) for said, what in _AT if said in word.text)
+            found += ((word.time, limit, f"worker {word.worker} ({word.text})") for limit in reached)
+    crossings = []
+    for time, limit, text in sorted(found, key=lambda each: (each[0], each[2])):
+        moment = max(0, time - start)
+        memory = next((sample.memory for sample in reversed(recording.samples) if sample.time <= moment), 0)
+        crossings.append(memkit.Crossing(moment, memory, limit, text, "report"))
+    return replace(recording, crossings=(*recording.crossings, *crossings))
 
 
-def _memory_at(start: int, lane: Iterable[memkit.Sample], time: int) -> int:
-    """What a process had, whose samples count from a moment of the cluster's."""
-    return next((sample.memory for sample in reversed(tuple(lane)) if start + sample.time <= time), 0)
+def _last_tasks(recording: memkit.Recording, log: ProcessLog) -> Iterator[memkit.Span]:
+    """The tasks that a process was in as it was killed and whose beginning was not yet in its recording: begun after it."""
+    known = {dict(span.attributes).get("key") for span in recording.spans if span.end is None}
+    memory = recording.samples[-1].memory if recording.samples else 0
+    for who, key in log.running:
+        if key not in known:
+            attributes = (("key", key), ("worker", who))
+            yield memkit.Span(key_split(key), 0, 0, recording.duration, None, memory, None, memory, attributes)
 
 
 def _prefixes(recording: memkit.Recording) -> Iterator[Prefix]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -83,7 +83,17 @@ def named(recording: memkit.Recording, worker: Worker) -> memkit.Recording:
     killed = f", {_KILLED}" if worker.end is not None and worker.end.out_of_memory else ""
     own = own._replace(name=worker.node, command=worker.what + killed, ending=ending, ended=ended)
     others = [child._replace(name=worker.node) for child in children]
-    return replace(recording, processes=(own, *others), ending=ending)
+    spans = (*recording.spans, *(_last_tasks(recording, worker) if ending.failed else ()))
+    return replace(recording, processes=(own, *others), spans=spans, ending=ending)
+
+
+def _last_tasks(recording: memkit.Recording, worker: Worker) -> Iterator[memkit.Span]:
+    """The tasks that a worker died in whose beginning was not yet in its recording: begun after what is."""
+    known = {span.label for span in recording.spans if span.end is None}
+    memory = recording.samples[-1].memory if recording.samples else 0
+    for label in worker.unfinished:
+        if label not in known:
+            yield memkit.Span(label, 0, 0, recording.duration, None, memory, None, memory)
 
 
 def told_of_task(sums: memkit.SpanSums) -> str:
