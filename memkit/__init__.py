@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from memkit.model.heap import Heap as Heap
     from memkit.model.heap import HeapErrors as HeapErrors
     from memkit.model.heap import HeapTotal as HeapTotal
-    from memkit.model.heap import SpanHeap as SpanHeap
     from memkit.model.inside import SpanInside as SpanInside
     from memkit.model.limit_events import Crossing as Crossing
     from memkit.model.limit_events import Frame as Frame
@@ -64,6 +63,8 @@ if TYPE_CHECKING:
     from memkit.model.sources import Source as Source
     from memkit.model.sources import module_of as module_of
     from memkit.model.sources import place_of as place_of
+    from memkit.model.span_heaps import HeapInside as HeapInside
+    from memkit.model.span_heaps import SpanHeap as SpanHeap
     from memkit.model.span_sums import Leak as Leak
     from memkit.model.span_sums import SpanSums as SpanSums
     from memkit.model.span_sums import Spread as Spread
@@ -159,6 +160,7 @@ _HOMES = {
     "system.engine": ("peak_rss", "rss"),
     "system.balance": ("balance",),
     "model.inside": ("SpanInside",),
+    "model.span_heaps": ("HeapInside", "SpanHeap"),
     "model.span_sums": ("Leak", "SpanSums", "Spread", "leaks"),
     "model.spans": ("Span",),
     "system.balance_rows": ("Balance", "BalancePart", "BalanceRow"),
@@ -200,7 +202,7 @@ _HOMES = {
     "record.profile": ("LineProfiler", "profile"),
     "model.reader": ("read",),
     "record.recorder": ("Recorder", "record"),
-    "model.heap": ("Heap", "HeapErrors", "HeapTotal", "SpanHeap"),
+    "model.heap": ("Heap", "HeapErrors", "HeapTotal"),
     "model.lines": ("HeapLine", "Line"),
     "model.recording": (
         "Process",

@@ -14,7 +14,7 @@ FLOORS = """
 base: own_code errors version clocks shadows locks threads descriptors paths units stderr decorators protocols hookspecs
     hook_calls commands entry_points plugins
 native: pending_call threads clock decimal cpython perf_event descriptors listener meter peak journal changes spans_of_label
-native/heap: own counted_heap line_paths heap_sums span_heap stretches walk statistics
+native/heap: own counted_heap line_paths span_heap heap_sums stretches walk statistics
 native/sampling: own_memory layouts line_table stack_rows stacks mapped limit_counters limit_guard termination sums
     sampler process_events sampled_heap
 native/tracing: noted growing gate thread_state fault_counts freed credit hook_chain callbacks tracer code_table greenlets lines
@@ -23,7 +23,7 @@ native/tracing: noted growing gate thread_state fault_counts freed credit hook_c
 system: portable_journal portable limit_kinds cgroup engine peak_since meminfo limit limits oom pidfd preload processes smaps
     mapped_files owners balance_texts balance_rows balance
 model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls
-    inside definitions sources call_tally workers process lines spans span_sums recording last_minutes from_document
+    inside definitions sources call_tally workers process lines spans span_sums span_heaps recording last_minutes from_document
     old_rows from_rows handed_out machines merging mprof_file reader event_log_file tracker_file
 tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids choice inside functions
     last_calls handed_over given_work thread_roots other_threads tracers calibration balances session

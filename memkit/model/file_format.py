@@ -13,7 +13,7 @@ row          values                                            written
              attributes                                        it has none
 ``span_end``  id, time, memory, peak, overlapped, allocated,   when it ends; peak is null where only samples tell; overlapped
              freed, heap peak                                  is 1 where others were open beside it; the last three where
-                                                               heap is counted by spans
+                                                               heap is counted; by lines or calls only the first is known
 ``span_call``  span, call, growth, rise                        with a ``span_end`` of the worst of a label: a path that grew
                                                                or rose most inside it, where calls are traced
 ``span_line``  span, function, line, growth, rise              the same of a line
@@ -23,7 +23,7 @@ row          values                                            written
                                                                how many values are in it; alive is how many spans are a
                                                                block, and the least that was alive in the last blocks;
                                                                sure that of blocks of sizes that no free list has
-``span_label``  number, parent, label                          where heap is counted by spans: the first time that a span
+``span_label``  number, parent, label                          where every block is counted: the first time that a span
                                                                of this label is inside those of the parent, or of none
 ``span_heap``  number, allocated, freed, blocks, blocks        when sums are written: of such a label so far, without what
              freed, alive at the peak, freed inside            is inside it; the last row of a number holds
@@ -54,6 +54,8 @@ row          values                                            written
 ``heap_lines``  base, parent, function, line, count            lines below a line, or null: their numbers begin at the base
 ``heap``     node, line, allocated, freed, blocks, blocks      sums so far of a node and a line, or null, in bytes; the last
              freed, at the peak, temporary, by line            row of both counts
+``heap_in_span``  number, and as ``heap``                       the same of what was allocated in spans: of a ``span_label``,
+                                                               without what is inside them; it is in no ``heap`` row
 ``heap_errors``  node, line, of allocated, of freed, of        after its ``heap`` row, where it is of samples: one standard
              alive, of at the peak, of blocks, of blocks       error of each
              freed

@@ -22,6 +22,7 @@ from memkit.model.oom_evidence import OutOfMemory, evidence_of, set_limit_of
 from memkit.model.overhead import MIXED, Cost, Tracing
 from memkit.model.recording import Process, Recording, Sample, Total, Unrecorded
 from memkit.model.row_values import SHAPES, check
+from memkit.model.span_heaps import SpanHeaps
 from memkit.model.span_sums import LabelSums
 from memkit.model.spans import Span, Spans
 from memkit.system.limit import Limit
@@ -52,11 +53,9 @@ class Rows:
         self._crossings: list[Crossing] = []
         self._stacks: list[tuple[int, Stack]] = []
         self._snapshot: int | None = None  # when stacks were read as memory rose, or as somebody asked
-        self._asked = False
+        self._asked, self._names = False, dict[int, str]()
         self._last_seen: list[Stack] = []
-        self._names: dict[int, str] = {}
-        self._spans, self._insides = Spans(), Insides()
-        self._span_sums = LabelSums()
+        self._spans, self._insides, self._span_sums, self._span_heaps = Spans(), Insides(), LabelSums(), SpanHeaps()
         self._functions: dict[int, Function] = {}
         self._sources: dict[str, str] = {}
         self._size: float | None = None
@@ -287,7 +286,7 @@ class Rows:
             heap=self._heap.total,
             balances=self._heap.balances,
             span_sums=self._span_sums.found(spans),
-            span_heaps=self._heap.spans,
+            span_heaps=self._span_heaps.found(self._path_of, self._functions, self._heap.below),
             given=self._calls.given(self._functions),
             call_tracing=self._how_calls_were_traced(),
             greenlets=self._greenlets,
@@ -296,8 +295,10 @@ class Rows:
         )
 
     def _all_spans(self) -> tuple[Span, ...]:
-        inside = self._insides.found(lambda call: self._calls.path(call, self._functions), self._functions)
-        return self._spans.found(self._samples, inside)
+        return self._spans.found(self._samples, self._insides.found(self._path_of, self._functions))
+
+    def _path_of(self, call: int) -> tuple[Function, ...]:
+        return self._calls.path(call, self._functions)
 
     def _all_lines(self) -> tuple[Line, ...]:
         """The lines, function by function in the order of their files; the same function under two numbers is one."""
@@ -354,7 +355,7 @@ _NOT_IN_OLD_LINES = (None, None, 0, None)
 _OF_ANOTHER = 5
 """The length of a ``sample`` row with a pid."""
 
-TAKE: dict[str, Callable[..., None]] = {
+TAKE: dict[str, Callable[..., object]] = {
     "sample": Rows._sampled,
     "function": Rows._function,
     "source": lambda rows, file, text, *_: rows._sources.update({file: text}),
@@ -372,7 +373,10 @@ TAKE: dict[str, Callable[..., None]] = {
     "span": lambda rows, *values: rows._spans.begin(*values),
     "span_call": lambda rows, *values: rows._insides.call(*values),
     "span_line": lambda rows, *values: rows._insides.line(*values),
-    "span_sums": lambda rows, *values: rows._span_sums.take(*values),
+    "span_sums": lambda rows, *values: (rows._span_sums.take(*values), rows._span_heaps.ended(*values[:2])),
+    "span_label": lambda rows, *values: rows._span_heaps.label(*values),
+    "span_heap": lambda rows, *values: rows._span_heaps.whole(*values),
+    "heap_in_span": lambda rows, *values: (rows._heap.take_in_span(*values), rows._span_heaps.site(*values)),
     "span_end": lambda rows, *values: rows._spans.end(*values),
     "size": lambda rows, time, size, *_: vars(rows).update(_size=float(size)),
     "mapped": lambda rows, time, size, *_: rows._mapped.append((time, size)),

@@ -137,15 +137,6 @@ def together(totals: Iterable[HeapTotal | None]) -> HeapTotal | None:
     return least._replace(**sums, elsewhere=reduce(Heap.plus, (total.elsewhere for total in found)))
 
 
-class SpanHeap(NamedTuple):
-    """What spans of one label allocated that were inside the same others, without what spans inside them did."""
-
-    labels: tuple[str, ...]
-    """The label, and those of the spans around it, the outermost first."""
-    heap: Heap
-    """``temporary`` is what was freed in the span that allocated it. What is freed once a span is over counts here, too."""
-
-
 class HeapCounts:
     """The rows of a heap as a reader meets them; the last one of a site holds."""
 
@@ -159,9 +150,9 @@ class HeapCounts:
         self._sites: dict[tuple[int | None, int | None], tuple[int, ...]] = {}  # by call and line: the sums of its row
         self._balances: dict[str, Balance] = {}  # the last of each moment
         self._errors: dict[tuple[int | None, int | None], tuple[int, ...]] = {}
-        self._labels: dict[int, tuple[str, ...]] = {}  # of spans, by number
-        self._spans: dict[int, tuple[int, ...]] = {}  # by number of the label: the sums of its row
-        self._below: list[tuple[int, int | None, int, int, int]] = []  # lines of a function below a line
+        self._in_spans: dict[tuple[int, int | None, int | None], tuple[int, ...]] = {}  # by label, too
+        self.below: list[tuple[int, int | None, int, int, int]] = []
+        """The numbers of lines of a function below a line: the first, that of the line, function, first line, count."""
 
     def begin(
         self,
@@ -190,17 +181,25 @@ class HeapCounts:
 
     def take_lines(self, base: int, parent: int | None, function: int, first: int, count: int, *_: object) -> None:
         """Keep which numbers the lines of a function have below another line, which has a lower one."""
-        self._below.append((base, parent, function, first, count))
+        self.below.append((base, parent, function, first, count))
 
-    def take_label(self, number: int, parent: int | None, label: str, *_: object) -> None:
-        """Keep the number of a label of spans inside those of another. KeyError where that is not known."""
-        self._labels[number] = (*(() if parent is None else self._labels[parent]), label)
-
-    def take_span(self, number: int, *sums: int) -> None:
-        """Keep the sums of spans. TypeError for a row that is damaged."""
-        if len(sums) < _SPAN_SUMS:
+    def take_in_span(self, label: int, call: int | None, line: int | None, *sums: int) -> None:
+        """Keep the sums of a site in spans of a label. TypeError for a row that is damaged."""
+        if len(sums) < _SUMS:
             raise TypeError(sums)
-        self._spans[number] = sums
+        self._in_spans[label, call, line] = sums
+
+    @property
+    def _everywhere(self) -> dict[tuple[int | None, int | None], tuple[int, ...]]:
+        """The sums of each site, in whichever spans."""
+        if not self._in_spans:
+            return self._sites
+        found = dict(self._sites)
+        for (_, *site), sums in self._in_spans.items():
+            call, line = site
+            before = found.get((call, line))
+            found[call, line] = sums if before is None else tuple((a or 0) + (b or 0) for a, b in zip(before, sums))
+        return found
 
     def take_total(self, alive: int, peak: int, copies: int, unbooked: int, mapped: int = 0, *errors: int) -> None:
         """Keep what there is in all."""
@@ -230,7 +229,8 @@ class HeapCounts:
         """What there was in all; None where heap was not counted."""
         if self._counted is None:
             return None
-        elsewhere = self._heap_of(None, None, self._by_calls) if (None, None) in self._sites else self._none
+        sites = self._everywhere
+        elsewhere = self._heap_of(None, None, sites.get((None, None)), self._by_calls)
         alive_error, peak_error = self._total_errors
         return HeapTotal(
             self._counted,
@@ -243,23 +243,15 @@ class HeapCounts:
         )
 
     @property
-    def spans(self) -> tuple[SpanHeap, ...]:
-        """What spans allocated, by their labels."""
-        found = []
-        for number, (allocated, freed, blocks, blocks_freed, at_peak, inside, *_) in self._spans.items():
-            if number in self._labels:  # else its row was lost
-                sums = Heap(allocated, freed, at_peak, inside, blocks, blocks_freed)
-                found.append(SpanHeap(self._labels[number], sums))
-        return tuple(sorted(found))
-
-    @property
     def _none(self) -> Heap:
         """The heap of what allocated nothing."""
         return NO_HEAP if self._sampled is None else NO_SAMPLES
 
-    def _heap_of(self, call: int | None, line: int | None, by_call: bool) -> Heap:
-        """The heap of a site: temporary in the call, or in the line."""
-        allocated, freed, blocks, blocks_freed, at_peak, in_call, in_line = self._sites[call, line][:_SUMS]
+    def _heap_of(self, call: int | None, line: int | None, sums: tuple[int, ...] | None, by_call: bool) -> Heap:
+        """The heap of a site, of its sums: temporary in the call, or in the line."""
+        if sums is None:
+            return self._none
+        allocated, freed, blocks, blocks_freed, at_peak, in_call, in_line = sums[:_SUMS]
         if self._sampled is None:
             return Heap(allocated, freed, at_peak, (in_call if by_call else in_line) or 0, blocks, blocks_freed)
         errors = HeapErrors(*self._errors.get((call, line), (0,) * _ERRORS)[:_ERRORS])
@@ -268,9 +260,9 @@ class HeapCounts:
     def of_calls(self) -> dict[int, Heap] | None:
         """What each call allocated itself, by its id, nothing for others; None where no heap was counted by calls."""
         found: dict[int, Heap] = defaultdict(lambda: self._none)
-        for call, line in self._sites:
+        for (call, line), sums in self._everywhere.items():
             if call is not None:
-                heap = self._heap_of(call, line, by_call=True)
+                heap = self._heap_of(call, line, sums, by_call=True)
                 found[call] = found[call].plus(heap) if call in found else heap
         return found if self._by_calls else None
 
@@ -287,12 +279,12 @@ class HeapCounts:
 
     def _lines(self) -> dict[tuple[int, int], tuple[Heap, Heap]]:
         own: dict[int, Heap] = {}
-        for call, line in self._sites:
+        for (call, line), sums in self._everywhere.items():
             if line is not None:
-                own[line] = own.get(line, NO_HEAP).plus(self._heap_of(call, line, by_call=False))
+                own[line] = own.get(line, NO_HEAP).plus(self._heap_of(call, line, sums, by_call=False))
         whole = dict(own)
         above: dict[int, tuple[int | None, tuple[int, int]]] = {}  # by line: the one above it, and its function and number
-        for base, parent, function, first, count in sorted(self._below, reverse=True):
+        for base, parent, function, first, count in sorted(self.below, reverse=True):
             parent = parent if parent is not None and parent < base else None
             for number in [number for number in range(base, base + count) if number in whole]:
                 above[number] = parent, (function, first + number - base)
@@ -320,8 +312,6 @@ def _by_place(
 
 _SUMS = 7
 """Of a ``heap`` row: allocated, freed, blocks, blocks freed, alive at the peak, temporary in the call and in the line."""
-_SPAN_SUMS = 6
-"""Of a ``span_heap`` row: allocated, freed, blocks, blocks freed, alive at the peak, freed inside."""
 _ERRORS = len(HeapErrors._fields)
 
 TAKE = {
@@ -330,7 +320,5 @@ TAKE = {
     "heap_errors": HeapCounts.take_errors,
     "heap_lines": HeapCounts.take_lines,
     "heap_total": HeapCounts.take_total,
-    "span_label": HeapCounts.take_label,
-    "span_heap": HeapCounts.take_span,
     "balance": HeapCounts.take_balance,
 }

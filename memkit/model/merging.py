@@ -14,7 +14,7 @@ from memkit.base.units import SECOND
 from memkit.model.calls import Call, Function, Given, Handed
 from memkit.model.ending import Ending
 from memkit.model.handed_out import hang
-from memkit.model.heap import SpanHeap, together
+from memkit.model.heap import together
 from memkit.model.limit_events import Crossing
 from memkit.model.lines import added_up, heap_lines_added_up
 from memkit.model.machines import Machines
@@ -86,7 +86,7 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
             _still_open(span, each, moved) for each in [main, *moved] for span in _of_process(each.spans, each, apart)
         ),
         span_sums=tuple(_added((sums.label, sums) for each in everybody for sums in each.span_sums).values()),
-        span_heaps=tuple(map(SpanHeap._make, _added(heap for each in everybody for heap in each.span_heaps).items())),
+        span_heaps=tuple(_added((heap.labels, heap) for each in everybody for heap in each.span_heaps).values()),
         calls=_calls(everybody),
         heap=together(each.heap for each in everybody),
         balances=tuple(sorted(chain.from_iterable(each.balances for each in everybody), key=lambda each: each.time or 0)),

@@ -15,7 +15,7 @@ from memkit.base.units import show_bytes
 from memkit.model.calls import LIBRARIES, Call, Function, Given, by_function, by_thread, fold, matcher, walk
 from memkit.model.columns import columns
 from memkit.model.ending import Ending
-from memkit.model.heap import HeapTotal, SpanHeap
+from memkit.model.heap import HeapTotal
 from memkit.model.limit_events import METERED, Crossing, GroupUse, StackSnapshot
 from memkit.model.limit_events import Frame as Frame
 from memkit.model.limit_events import Stack as Stack
@@ -24,6 +24,7 @@ from memkit.model.metadata import About
 from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.overhead import Cost, Tracing
 from memkit.model.process import Process as Process
+from memkit.model.span_heaps import HeapInside, SpanHeap, inside
 from memkit.model.span_sums import SpanSums
 from memkit.model.spans import Span as Span
 from memkit.system.balance_rows import Balance
@@ -104,7 +105,7 @@ class Recording:
     span_sums: tuple[SpanSums, ...] = ()
     """The spans of each label together: after the first 1,000 of a label only the worst are in ``spans``."""
     span_heaps: tuple[SpanHeap, ...] = ()
-    """What spans allocated, by their labels, where heap was counted by spans."""
+    """What spans allocated, by their labels, where every block was counted."""
     heap_lines: tuple[HeapLine, ...] = ()
     """What lines allocated by estimate, of all code that ran, where heap was sampled."""
     tracing: Tracing | None = None
@@ -169,6 +170,14 @@ class Recording:
     def glance(self) -> StackSnapshot | None:
         """``snapshot``, under its name before."""
         return self.snapshot
+
+    def heap_inside(self, label: str) -> tuple[HeapInside, ...]:
+        """The lines and call paths that allocated in spans of a label, and in spans inside these.
+
+        Those first of which most stays: by which they grew since about half of the spans had ended, or what is alive of
+        them where that is not known. Empty where heap was not counted by lines or calls.
+        """
+        return inside(self.span_heaps, label)
 
     @property
     def start(self) -> int | None:

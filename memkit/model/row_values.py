@@ -44,7 +44,7 @@ _IS: dict[str, Callable[[Any], bool]] = {
 SHAPES = {
     "sample": "tiiI",
     "span": "iiiItsx",
-    "span_end": "itiIiiii",
+    "span_end": "itiIiiII",
     "span_sums": "stt",
     "span_call": "ttit",
     "span_line": "ttlit",
@@ -56,6 +56,7 @@ SHAPES = {
     "line": "iliiiiiIIiI",
     "heap_counting": "siiSI",
     "heap": "IIiiiiiII",
+    "heap_in_span": "iIIiiiiiII",
     "heap_errors": "IIiiiiii",
     "heap_lines": "iIili",
     "heap_total": "iiiiiii",

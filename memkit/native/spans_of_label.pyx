@@ -48,7 +48,9 @@ cdef class Spreads:
             worst |= self.count(2, rise)
         if heap is not None:
             allocated = heap[0]
-            worst |= self.count(3, allocated) | self.count(4, allocated - <int64_t>heap[1]) | self.count(5, heap[2])
+            worst |= self.count(3, allocated)
+            if heap[1] is not None:         # None where heap is counted by lines or calls
+                worst |= self.count(4, allocated - <int64_t>heap[1]) | self.count(5, heap[2])
         return worst
 
     cdef bint count(self, int place, int64_t value) except -1:

@@ -36,10 +36,14 @@ class PythonSpreads:
         self._measures: list[tuple[list[int], dict[int, int]]] = [([], {}) for _ in range(6)]
         self._lock = _thread.RLock()
 
-    def add(self, overlapped: bool, duration: int, growth: int, rise: int | None, heap: tuple[int, int, int] | None) -> bool:
+    def add(
+        self, overlapped: bool, duration: int, growth: int, rise: int | None, heap: tuple[int, int | None, int | None] | None
+    ) -> bool:
         """Count a span; whether one of its measures is the highest so far by 1/16."""
         record = False
-        values = duration, growth, rise, *((heap[0], heap[0] - heap[1], heap[2]) if heap is not None else ())
+        allocated, freed, peak = heap or (None, None, None)
+        kept = None if allocated is None or freed is None else allocated - freed
+        values = duration, growth, rise, allocated, kept, peak
         with self._lock:
             self.number += 1
             self.overlapped += overlapped
@@ -114,7 +118,13 @@ class SpanSums:
         return known.spreads.number >= WHOLE_SPANS if known is not None else len(self._labels) >= MOST_LABELS
 
     def add(
-        self, label: str, duration: int, growth: int, rise: int | None, overlapped: bool, heap: tuple[int, int, int] | None
+        self,
+        label: str,
+        duration: int,
+        growth: int,
+        rise: int | None,
+        overlapped: bool,
+        heap: tuple[int, int | None, int | None] | None,
     ) -> bool:
         """Count a span that has ended; whether it is one of the worst so far."""
         sums = self._labels.get(label)

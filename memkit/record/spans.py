@@ -187,7 +187,7 @@ class _Open:
         self.thread = _thread.get_native_id()
         self.begun: list[tuple[active.Spans, int]] = []
         self.heap: tuple[active.SpanHeap, tuple[int, int]] | None = None
-        self.sums: tuple[int, int, int] | None = None
+        self.sums: tuple[int, int | None, int | None] | None = None
 
     def open_around(self) -> _Open | None:
         """The innermost that is still open around it."""
@@ -340,7 +340,7 @@ class SpanRows:
         return number
 
     def end(
-        self, number: int, overlapped: bool = False, heap: tuple[int, int, int] | None = None
+        self, number: int, overlapped: bool = False, heap: tuple[int, int | None, int | None] | None = None
     ) -> tuple[int, int | None, int] | None:
         """Sum up a span that has ended, and write that it has, if its row is there or it is one of the worst.
 

@@ -61,7 +61,7 @@ def document(recording: memkit.Recording) -> Iterator[str]:
         "waited_for": recording.waited_for,
         "spans": [_span(span) for span in recording.spans],
         "span_sums": _span_sums(recording.span_sums),
-        "span_heaps": [{"labels": each.labels, "heap": _of_heap(each.heap)} for each in recording.span_heaps],
+        "span_heaps": [_span_heap(each) for each in recording.span_heaps],
     }
     yield json.dumps(head, indent=1)[:-2]
     yield from _array("calls", map(_call, recording.calls))
@@ -89,6 +89,14 @@ def _span(span: memkit.Span) -> dict[str, Any]:
     known = {"attributes": dict(span.attributes), "growth": span.growth, "rise": span.rise, "kept": span.kept}
     inside = [{**each._asdict(), "path": [function._asdict() for function in each.path]} for each in span.inside]
     return {**span._asdict(), **known, "inside": inside}
+
+
+def _span_heap(found: memkit.SpanHeap) -> dict[str, Any]:
+    inside = [
+        {**each._asdict(), "path": [function._asdict() for function in each.path], "heap": _of_heap(each.heap)}
+        for each in found.inside
+    ]
+    return {**found._asdict(), "heap": _of_heap(found.heap), "inside": inside}
 
 
 def _span_sums(found: tuple[memkit.SpanSums, ...]) -> list[dict[str, Any]]:

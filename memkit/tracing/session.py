@@ -16,9 +16,11 @@ from memkit.tracing.tracers import CallTracer, LineTracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from memkit.base.protocols import Sampler
     from memkit.native.heap.counted_heap import CountedHeap
-    from memkit.native.heap.span_heap import SpanHeap
+    from memkit.native.heap.span_heap import HeapOfSpans
     from memkit.system.engine import Journal, Meter
     from memkit.tracing.balances import Balances
     from memkit.tracing.targets import Targets
@@ -77,8 +79,9 @@ class TracingSession:
         self._tracers: list[Tracer] = []
         self.lines: LineTracer | None = None
         self._heap: CountedHeap | None = None
-        self.span_heap: SpanHeap | None = None
-        """What counts the heap by spans, if that is so."""
+        self.span_heap: HeapOfSpans | None = None
+        """What counts the heap by spans, or by lines and calls in them, if that is so."""
+        self._by_tracers = False  # whether these say where each thread is for what is counted
         self._sampled: int | None = None
         self._balances: Balances | None = None
         self.inside = InsideSpans(self._tracers)
@@ -123,7 +126,8 @@ class TracingSession:
         if self._sampled is None:
             from memkit.tracing.balances import Balances
 
-            self._heap = HeapSums(calls, lines)
+            self._heap = self.span_heap = HeapSums(calls, lines, self._name_label)
+            self._by_tracers = True
             self._balances = Balances(self._journal, self._heap, self._began, self._follows)
         else:
             calls = lines = True
@@ -137,22 +141,21 @@ class TracingSession:
         """Begin to count what is allocated, by spans, but for this thread."""
         with engines.compiled("counting of allocations"):
             from memkit.native.heap.span_heap import SpanHeap
-        journal = self._journal
-        self._heap = self.span_heap = SpanHeap(lambda *names: journal.text(file_format.row("span_label", *names)))
+        self._heap = self.span_heap = SpanHeap(self._name_label)
         self._heap.start()
         self._write_what_counts(False, False)
         self._sampler.flush_also(self._writers())
+
+    @property
+    def _name_label(self) -> Callable[[int, int | None, str], object]:
+        journal = self._journal  # of this session it would make a cycle
+        return lambda *names: journal.text(file_format.row("span_label", *names))
 
     def _write_what_counts(self, calls: bool, lines: bool) -> None:
         assert self._heap is not None
         whose = self._heap.counted
         why_not = preload.why_absent(whose)
         self._journal.text(file_format.row("heap_counting", whose, int(calls), int(lines), why_not, self._sampled))
-
-    @property
-    def _by_tracers(self) -> bool:
-        """Whether the tracers say where each thread is for what is counted."""
-        return self._heap is not None and self._sampled is None and self.span_heap is None
 
     def trace_lines(self, wanted: Targets) -> None:
         """Trace the lines of what is wanted."""

@@ -24,7 +24,8 @@ static NOINLINE void look_at_peak(int shard)
     if (alive <= memkit_heap.peak + memkit_heap.peak / PEAK_SHARE || __atomic_exchange_n(&copying, 1, __ATOMIC_ACQUIRE))
         return;
     memkit_heap.peak = alive;
-    for (uint32_t site = 0; site <= memkit_heap.most; site++) {
+    uint32_t most = memkit_heap.most_labelled > memkit_heap.most ? memkit_heap.most_labelled : memkit_heap.most;
+    for (uint32_t site = 0; site <= most; site = site_after(site)) {
         memkit_sums_t sums;
         memkit_heap_sums(site, &sums);
         memkit_heap.at_peak[site] = sums.allocated - sums.freed;
@@ -41,7 +42,7 @@ static ALWAYS_INLINE void count(count_t *which, int64_t size, int64_t blocks, in
 
 static NOINLINE void raise_most(uint32_t site)
 {
-    uint32_t *place = &memkit_heap.most, most = *place;
+    uint32_t *place = is_labelled(site) ? &memkit_heap.most_labelled : &memkit_heap.most, most = *place;
     while (most < site && !__atomic_compare_exchange_n(place, &most, site, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         ;                       /* another thread has raised it meanwhile */
 }
@@ -57,6 +58,9 @@ static ALWAYS_INLINE void count_allocated(
         int64_t sure = sure_of(size, size);
         add(&sums->sure, sure, locked);
         count_in_spans(site, size, size, sure);
+    } else if (UNLIKELY(is_labelled(site))) {
+        count_in_spans(thread->span, size, 0, 0);
+        count_in_label(site, size, size);
     }
     add(&totals[shard].alive, size, locked);
     if (UNLIKELY(totals[shard].alive > totals[shard].next))
@@ -64,9 +68,9 @@ static ALWAYS_INLINE void count_allocated(
 }
 
 /* Where a block is freed, as an index of `freed`. */
-static ALWAYS_INLINE int where_freed(block_t *block, int mode)
+static ALWAYS_INLINE int where_freed(block_t *block, int mode, int labelled)
 {
-    uint32_t now = serial_of(block->site, mode), differs;
+    uint32_t now = serial_of(block->site, mode, labelled), differs;
     if (UNLIKELY(block->tiny))
         differs = tiny_serial(now, mode) ^ block->serial;
     else
@@ -93,6 +97,8 @@ static ALWAYS_INLINE void count_freed(
         int64_t sure = sure_of(block->size, size);
         add(&sums->sure, -sure, locked);
         free_in_spans(block->site, where, size, sure);
+    } else if (UNLIKELY(is_labelled(block->site))) {
+        count_in_label(block->site, block->size, -size);
     }
     add(&totals[shard].alive, -size, locked);
 }
@@ -109,7 +115,7 @@ static ALWAYS_INLINE int take(memkit_thread_t *thread, int locked, int mode, voi
     } else {
         return 0;
     }
-    *where = where_freed(block, mode);
+    *where = where_freed(block, mode, 1);
     count_freed(thread, locked, mode, block, *where, block->size, 1);
     return 1;
 }
@@ -172,7 +178,7 @@ static ALWAYS_INLINE int aim(memkit_thread_t *thread, int mode)
 
 static ALWAYS_INLINE void put_anew(memkit_thread_t *thread, int locked, int mode, void *address, size_t size)
 {
-    uint32_t site = site_of(thread, mode), serial = serial_of(site, mode);
+    uint32_t site = site_of(thread, mode), serial = serial_of(site, mode, 1);
     site_t *sums = site_at(locked ? 0 : thread->shard, site);
     int booked = 0;
     while (sums && UNLIKELY((booked = book(address, size, site, serial, mode)) < 0))
@@ -218,7 +224,7 @@ static ALWAYS_INLINE void put(memkit_thread_t *thread, int locked, int mode, voi
     if (mode == MEMKIT_SAMPLED) {
         if (!is_passed(thread, size) && is_drawn(thread, size))
             put_sample(address, size);
-    } else if (!locked || mode == MEMKIT_SPANS) {
+    } else if (!locked || mode == MEMKIT_SPANS || memkit_heap.labelled) {
         put_anew(thread, locked, mode, address, size);
     } else {
         put_with_gil(thread, mode, address, size);
@@ -239,7 +245,7 @@ static ALWAYS_INLINE int take_recent(int mode, void *address)
         return 0;
     sums += block.site % CHUNK;
     memset(place, 0, 2 * sizeof *place);
-    count(&sums->freed[where_freed(&block, mode)], block.size, 1, 1);
+    count(&sums->freed[where_freed(&block, mode, 0)], block.size, 1, 1);
     totals[0].alive -= block.size;
     return 1;
 }
@@ -265,8 +271,11 @@ static size_t memkit_heap_disown(memkit_thread_t *thread, int locked, void *addr
         if (memkit_heap.on == MEMKIT_SPANS) {
             int64_t sure = sure_of(block.size, block.size);
             add(&sums->sure, -sure, locked);
-            if (where_freed(&block, MEMKIT_SPANS) == MEMKIT_PAIRS)
+            if (where_freed(&block, MEMKIT_SPANS, 0) == MEMKIT_PAIRS)
                 count_in_spans(block.site, -(int64_t)block.size, -(int64_t)block.size, -sure);
+        } else if (is_labelled(block.site)) {   /* it was made just now */
+            count_in_spans(thread->span, -(int64_t)block.size, 0, 0);
+            count_in_label(block.site, block.size, -(int64_t)block.size);
         }
         add(&totals[shard].alive, -(int64_t)block.size, locked);
     }

@@ -20,9 +20,10 @@ cdef struct counting_t:         # the first field of what a subclass keeps for i
 ctypedef void (*read_site_t)(uint32_t site, written_t *now) noexcept nogil
 ctypedef void (*write_site_t)(counting_t *counting, journal_t *journal, uint32_t site) noexcept nogil
 
-# Writes those of the first sites that have changed most, and returns how many have changed.
+# Writes those of the first sites, and of those from the second on, that have changed most, and returns how many have.
 cdef int64_t write_sites(
-    counting_t *counting, journal_t *journal, uint32_t count, int64_t most, read_site_t read, write_site_t write
+    counting_t *counting, journal_t *journal, uint32_t count, uint32_t second, uint32_t end, int64_t most, read_site_t read,
+    write_site_t write
 ) noexcept nogil
 # Writes a row of the totals, what is alive and the peak first, if these or any sums have changed.
 cdef void write_total(counting_t *counting, journal_t *journal, int64_t changed, int64_t *row, int size) noexcept nogil

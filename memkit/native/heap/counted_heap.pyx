@@ -13,6 +13,8 @@ from memkit.native.heap.own cimport (
 from memkit.native.journal cimport Journal, capsule_of, journal_row, journal_t
 from memkit.native.threads cimport pthread_detach, pthread_t, start_thread
 
+NO_MEMORY = "heap cannot be counted: its books need 144 MB of addresses: raise the limit that ulimit -v shows"
+
 cdef enum:
     STACK = 1 << 20             # of a thread in which Python runs
 
@@ -30,7 +32,8 @@ cdef inline int change_of(written_t *written, written_t *now, bint whole) noexce
 
 
 cdef int64_t write_sites(
-    counting_t *counting, journal_t *journal, uint32_t count, int64_t most, read_site_t read, write_site_t write
+    counting_t *counting, journal_t *journal, uint32_t count, uint32_t second, uint32_t end, int64_t most, read_site_t read,
+    write_site_t write
 ) noexcept nogil:
     cdef changes_t changes
     cdef written_t now
@@ -39,7 +42,8 @@ cdef int64_t write_sites(
     cdef uint32_t site
     memset(&changes, 0, sizeof(changes))
     for writing in range(2):                        # first they are counted
-        for site in range(count):
+        site = 0
+        while site < count or second <= site < end:
             read(site, &now)
             size = change_of(&counting.written[site], &now, most < 0)
             if size and not writing:
@@ -47,6 +51,7 @@ cdef int64_t write_sites(
                 changes.counts[size] += 1
             elif size and is_chosen(&changes, size):
                 write(counting, journal, site)
+            site = max(second, count) if site + 1 == count else site + 1
         choose(&changes, changed if most < 0 else most)
     return changed
 

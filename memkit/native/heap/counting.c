@@ -72,7 +72,8 @@ static void let_count_with_gil(int mode)
 {
     memkit_thread_t joined = {.joined = (uint32_t)memkit_heap.generation};
     for (int each = 0; each <= MEMKIT_PAIRS; each++)
-        __atomic_store_n(&memkit_heap.gates[each], mode && each == mode ? joined.gate : UINT64_MAX, __ATOMIC_RELEASE);
+        __atomic_store_n(&memkit_heap.gates[each], mode && each == mode && !memkit_heap.labelled ? joined.gate : UINT64_MAX,
+            __ATOMIC_RELEASE);
     __atomic_store_n(&memkit_heap.on_with_gil, mode, __ATOMIC_RELEASE);
 }
 
@@ -139,11 +140,13 @@ static void memkit_heap_sums(uint32_t number, memkit_sums_t *into)
     }
 }
 
-/* Pairs of a path and a line, where both are traced: in `pairs` is the number of the site, which is the place in `parts`. */
+/* Pairs of a path and a line, where both are traced or a span is open: in `pairs` is the number of the site, which is the place
+in `parts`. */
 
-static uint64_t *parts;         /* path << 32 | line */
-static uint32_t *pairs, pair_count;
-enum { PAIR_PLACES = 2 * MEMKIT_SITES };
+static uint64_t *parts;         /* label << 52 | path << 32 | line */
+static uint32_t *pairs, pair_count, labelled_count;
+enum { LABEL_AT = 20,          /* bits of a path */
+    PAIR_PLACES = 2 * MEMKIT_SITES };
 static volatile int pair_lock;
 
 static void lock(volatile int *one)
@@ -159,6 +162,26 @@ static void unlock(volatile int *one)
     __atomic_store_n(one, 0, __ATOMIC_RELEASE);
 }
 
+/* Of a path or a line in a span. */
+static ALWAYS_INLINE int is_labelled(uint32_t site)
+{
+    return site >= MEMKIT_LABELLED && site < LAST;
+}
+
+/* The number of a site that is new, or 0. */
+static uint32_t new_pair(int labelled)
+{
+    if (labelled)
+        return MEMKIT_LABELLED + labelled_count < LAST ? MEMKIT_LABELLED + labelled_count++ : 0;
+    return pair_count < MEMKIT_LABELLED - 1 ? ++pair_count : 0;
+}
+
+/* The site after one, of those that are in use. */
+static ALWAYS_INLINE uint32_t site_after(uint32_t site)
+{
+    return site == memkit_heap.most && site < MEMKIT_LABELLED ? MEMKIT_LABELLED : site + 1;
+}
+
 static uint32_t pair_of(memkit_thread_t *thread, uint32_t path, uint32_t line)
 {
     uint64_t key = (uint64_t)path << 32 | line;
@@ -168,8 +191,7 @@ static uint32_t pair_of(memkit_thread_t *thread, uint32_t path, uint32_t line)
     lock(&pair_lock);
     for (;; place = (place + 1) % PAIR_PLACES) {
         site = pairs[place];
-        if (!site && pair_count < LAST) {
-            site = ++pair_count;
+        if (!site && (site = new_pair(path >> LABEL_AT))) {
             parts[site] = key;
             pairs[place] = site;
         }
@@ -183,15 +205,24 @@ static uint32_t pair_of(memkit_thread_t *thread, uint32_t path, uint32_t line)
     return site;
 }
 
+/* Of a site that is in no span. */
 static ALWAYS_INLINE uint64_t parts_of(uint32_t site, int mode)
 {
     return mode == MEMKIT_PAIRS ? parts[site] : mode == MEMKIT_PATHS ? (uint64_t)site << 32 : site;
 }
 
-static void memkit_heap_parts(uint32_t site, uint32_t *path, uint32_t *line)
+static void memkit_heap_parts(uint32_t site, uint32_t *label, uint32_t *path, uint32_t *line)
 {
-    uint64_t key = parts_of(site, memkit_heap.mode);
-    *path = key >> 32, *line = (uint32_t)key;
+    uint64_t key = is_labelled(site) ? parts[site] : parts_of(site, memkit_heap.mode);
+    *label = is_labelled(site) ? key >> (32 + LABEL_AT) : 0;
+    *path = (uint32_t)(key >> 32) & (is_labelled(site) ? (1 << LABEL_AT) - 1 : UINT32_MAX), *line = (uint32_t)key;
+}
+
+/* The number of the label of the span that runs in a thread; 0: there is none. */
+static NOINLINE uint32_t label_of(memkit_thread_t *thread)
+{
+    memkit_heap.find_span(thread);
+    return memkit_heap.spans[thread->span].node;
 }
 
 static ALWAYS_INLINE uint32_t site_of(memkit_thread_t *thread, int mode)
@@ -207,18 +238,20 @@ static ALWAYS_INLINE uint32_t site_of(memkit_thread_t *thread, int mode)
         path = (uint32_t)(*thread->path)->id + 1;
     if (mode & MEMKIT_LINES)
         line = *thread->line;
-    if (mode != MEMKIT_PAIRS)
-        return path + line < LAST ? path + line : LAST;
+    if (UNLIKELY(memkit_heap.labelled))
+        path |= label_of(thread) << LABEL_AT;
+    if (mode != MEMKIT_PAIRS && !(path >> LABEL_AT))
+        return path + line < MEMKIT_LABELLED ? path + line : LAST;
     if (LIKELY(path == thread->pair_path && line == thread->pair_line))
         return thread->pair;
     return pair_of(thread, path, line);
 }
 
 /* How often calls of a site's path began and ended so far, or its line did; of a pair 16 bits of each, the path's above; or that
-of a span. */
-static ALWAYS_INLINE uint32_t serial_of(uint32_t site, int mode)
+of a span. There are none of labels where it is not `labelled`. */
+static ALWAYS_INLINE uint32_t serial_of(uint32_t site, int mode, int labelled)
 {
-    uint64_t key = parts_of(site, mode);
+    uint64_t key = labelled && is_labelled(site) ? parts[site] & ~(UINT64_MAX << (32 + LABEL_AT)) : parts_of(site, mode);
     uint32_t path = key >> 32, line = (uint32_t)key;
     if (mode == MEMKIT_SPANS)
         return __atomic_load_n(&memkit_heap.spans[site].serial, __ATOMIC_RELAXED);
@@ -287,9 +320,9 @@ static int memkit_heap_open(int mode)
             || !made_once((void **)&heap->line_serials, MEMKIT_SITES * sizeof(uint32_t))
             || !made_once((void **)&heap->at_peak, MEMKIT_SITES * sizeof(int64_t))
             || !made_once((void **)&parts, MEMKIT_SITES * sizeof(uint64_t))
-            || !made_once((void **)&pairs, PAIR_PLACES * sizeof(uint32_t)))
-        return -1;
-    if (mode == MEMKIT_SPANS && !made_once((void **)&heap->spans, MEMKIT_SITES * sizeof(memkit_span_t)))
+            || !made_once((void **)&pairs, PAIR_PLACES * sizeof(uint32_t))
+            || !made_once((void **)&heap->labels, MEMKIT_LABELS * sizeof(memkit_label_t))
+            || !made_once((void **)&heap->spans, MEMKIT_SITES * sizeof(memkit_span_t)))
         return -1;
     forget(mode);
     clear(heap->spans, MEMKIT_SITES * sizeof(memkit_span_t));
@@ -298,12 +331,14 @@ static int memkit_heap_open(int mode)
             clear(chunks[shard][chunk], CHUNK * sizeof(site_t));
         totals[shard].alive = totals[shard].next = 0;
     }
+    clear(heap->labels, MEMKIT_LABELS * sizeof(memkit_label_t));
     clear(heap->path_serials, MEMKIT_SITES * sizeof(uint32_t));
     clear(heap->line_serials, MEMKIT_SITES * sizeof(uint32_t));
     clear(heap->at_peak, MEMKIT_SITES * sizeof(int64_t));
     clear(parts, MEMKIT_SITES * sizeof(uint64_t));
     clear(pairs, PAIR_PLACES * sizeof(uint32_t));
-    pair_count = heap->most = 0;
+    pair_count = labelled_count = heap->most = heap->most_labelled = 0;
+    heap->labelled = 0;
     heap->peak = heap->copies = heap->unbooked = heap->mapped = 0;
     heap->mode = mode;
     heap->generation++;

@@ -1,8 +1,9 @@
 /* Who allocated what: each block that is allocated is booked to the site that runs, and given back to it when it is freed.
 
 A site is a call path, a line below other lines, or a pair of both: small numbers, of which 0 is "no traced code". The
-tracers say which runs in a thread; the hooks of the allocators say what is allocated and freed. Or a site is what one open
-span after another is counted in; the context says which is the innermost: see spans.h. */
+tracers say which runs in a thread; the hooks of the allocators say what is allocated and freed. From the first span on it is those in
+a span of a label, too. Or a site is what one open span after another is counted in; the context says which is the innermost:
+see spans.h. */
 
 #ifndef MEMKIT_COUNTING_H
 #define MEMKIT_COUNTING_H
@@ -12,6 +13,8 @@ span after another is counted in; the context says which is the innermost: see s
 
 enum {
     MEMKIT_SITES = 1 << 20,     /* further ones share the last */
+    MEMKIT_LABELLED = 1 << 19,  /* from here on those of paths and lines in spans */
+    MEMKIT_LABELS = 1 << 12,
     MEMKIT_SHARDS = 5           /* of sums: one for threads that hold the GIL, the others by thread */
 };
 
@@ -74,6 +77,10 @@ typedef struct {                /* a site that spans are counted in, one after t
     uint32_t unused[2];
 } memkit_span_t;
 
+typedef struct {                /* of a label, by paths and lines: what is alive of it */
+    int64_t alive, sure;
+} memkit_label_t;
+
 enum {
     MEMKIT_STACKS = 1 << 17,    /* call paths that are sampled, and paths of lines; further ones share one */
     MEMKIT_NO_STACK = 0,        /* no Python code ran in the thread */
@@ -124,9 +131,12 @@ typedef struct {
     int64_t books;              /* bytes that tell blocks apart, all of them resident */
     int64_t unbooked;           /* blocks for which there was no memory to book them */
     uint32_t most;              /* the highest site so far */
+    int labelled;               /* paths and lines are told apart by span, too: one has begun */
+    uint32_t most_labelled;     /* the highest site of these, or 0 */
+    memkit_label_t *labels;     /* by number, see `node` */
     int64_t generation;         /* how often it was opened */
     int64_t floor;              /* see sampled.h; the highest number where all blocks count, the lowest where none does */
-    memkit_span_t *spans;       /* by site */
+    memkit_span_t *spans;       /* by site of MEMKIT_SPANS; where lines or paths are traced, by a number of their own */
     void (*find_span)(memkit_thread_t *);       /* sets the thread's `span`; to be set before it is opened for spans */
     memkit_sampling_t sampling; /* to be set before it is opened for it */
     memkit_estimate_t sampled;  /* what is alive */
@@ -155,7 +165,7 @@ typedef struct {                /* the books of a process: those of a library th
     int (*hook)(memkit_allocator_t allocators[3], int (*interpreters)(void));   /* Python's domains. 0; -1: no memory */
     int64_t (*alive)(void);
     void (*sums)(uint32_t site, memkit_sums_t *into);
-    void (*parts)(uint32_t site, uint32_t *path, uint32_t *line);
+    void (*parts)(uint32_t site, uint32_t *label, uint32_t *path, uint32_t *line);
     size_t (*disown)(memkit_thread_t *, int locked, void *address);
     void (*disown_all)(memkit_thread_t *, int locked, void **address);
     void (*stack)(uint32_t number, memkit_stack_t *into);

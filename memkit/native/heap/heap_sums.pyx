@@ -3,11 +3,11 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
-from memkit.native.heap.counted_heap cimport CountedHeap, counting_t, write_sites, write_total, written_t
-from memkit.native.heap.own cimport SITES, alive, heap, heap_sums_t, open_heap, parts_of, sums_of
+from memkit.native.heap.counted_heap cimport counting_t, write_sites, write_total, written_t
+from memkit.native.heap.counted_heap import NO_MEMORY
+from memkit.native.heap.own cimport LABELLED, SITES, alive, heap, heap_sums_t, open_heap, parts_of, sums_of
+from memkit.native.heap.span_heap cimport HeapOfSpans
 from memkit.native.journal cimport NOTHING, journal_row, journal_t
-
-NO_MEMORY = "heap cannot be counted: its books need 80 MB of addresses: raise the limit that ulimit -v shows"
 
 
 cdef void read_site(uint32_t site, written_t *now) noexcept nogil:
@@ -19,27 +19,34 @@ cdef void read_site(uint32_t site, written_t *now) noexcept nogil:
 cdef void write_site(counting_t *counting, journal_t *journal, uint32_t site) noexcept nogil:
     cdef written_t *written = &counting.written[site]
     cdef heap_sums_t sums
-    cdef int64_t row[9]
-    cdef uint32_t path, line
+    cdef int64_t whole[10]
+    cdef int64_t *row = whole + 1
+    cdef uint32_t label, path, line
     sums_of(site, &sums)
-    parts_of(site, &path, &line)
+    parts_of(site, &label, &path, &line)
+    whole[0] = label
     row[0], row[1] = <int64_t>path - 1 if path else NOTHING, line if line else NOTHING
     row[2], row[3], row[4], row[5] = sums.allocated, sums.freed, sums.blocks, sums.blocks_freed
     row[6], row[7], row[8] = heap.at_peak[site], sums.temporary, sums.temporary_line
     written.allocated, written.freed, written.at_peak = row[2], row[3], row[6]      # they may change meanwhile
-    journal_row(journal, b"heap", row, 9)
+    if label:
+        journal_row(journal, b"heap_in_span", whole, 10)
+    else:
+        journal_row(journal, b"heap", row, 9)
 
 
 cdef int64_t write_sums(counting_t *counting, journal_t *journal, int64_t most) noexcept nogil:
-    cdef int64_t changed = write_sites(counting, journal, heap.most + 1, most, read_site, write_site)
+    cdef int64_t changed = write_sites(
+        counting, journal, heap.most + 1, LABELLED, heap.most_labelled + 1, most, read_site, write_site
+    )
     cdef int64_t row[5]
     row[0], row[1], row[2], row[3], row[4] = alive(), heap.peak, heap.copies, heap.unbooked, heap.mapped
     write_total(counting, journal, changed, row, 5)
     return changed
 
 
-cdef class HeapSums(CountedHeap):
-    """Counts by call paths and lines.
+cdef class HeapSums(HeapOfSpans):
+    """Counts by call paths and lines, and by these in spans.
 
     ``paths`` and ``lines`` are whether the tracers of calls and of lines say where each thread is.
     """
@@ -47,10 +54,10 @@ cdef class HeapSums(CountedHeap):
     cdef counting_t state
     cdef bint paths, lines
 
-    def __cinit__(self, bint paths, bint lines):
-        self.paths, self.lines = paths, lines
+    def __cinit__(self, bint paths, bint lines, named):
+        self.paths, self.lines, self.named = paths, lines, named
         self.state.written = <written_t *>self.prepare(&self.state, SITES * sizeof(written_t), NO_MEMORY)
         self.state.write = write_sums
 
-    cdef int open(self) noexcept:
+    cdef int open_mode(self) noexcept:
         return open_heap(self.paths, self.lines)

@@ -60,7 +60,7 @@ static size_t take_maps_locked(memkit_thread_t *thread, void *address, size_t si
         if (mode == MEMKIT_SAMPLED)
             count_map(map.site, block.size, whole, 1);
         else
-            count_freed(thread, 0, mode, &block, where_freed(&block, mode), block.size, whole);
+            count_freed(thread, 0, mode, &block, where_freed(&block, mode, 1), block.size, whole);
         memkit_heap.mapped -= block.size;
         found += block.size;
         if (whole) {
@@ -85,7 +85,7 @@ static UNUSED void put_map(memkit_thread_t *thread, void *address, size_t size)
         return;
     size = (size + 4095) & ~(size_t)4095;
     site = mode == MEMKIT_SAMPLED ? stack_of_thread() : site_of(thread, mode);
-    serial = mode == MEMKIT_SAMPLED ? 0 : serial_of(site, mode);
+    serial = mode == MEMKIT_SAMPLED ? 0 : serial_of(site, mode, 1);
     if (mode != MEMKIT_SAMPLED)
         sums = site_at(thread->shard, site);
     lock(&maps_lock);

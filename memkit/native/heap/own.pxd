@@ -6,6 +6,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 cdef extern from "counting.h":
     enum:
         SITES "MEMKIT_SITES"
+        LABELLED "MEMKIT_LABELLED"
+        LABELS "MEMKIT_LABELS"
     ctypedef struct path_t "memkit_path_t":
         int id
     ctypedef struct heap_thread_t "memkit_thread_t":
@@ -65,6 +67,9 @@ cdef extern from "counting.h":
         uint32_t node
         uint32_t is_open
         int64_t sure
+    ctypedef struct label_t "memkit_label_t":
+        int64_t alive
+        int64_t sure
     ctypedef struct heap_t "memkit_heap_t":
         int on
         uint32_t *path_serials
@@ -76,6 +81,10 @@ cdef extern from "counting.h":
         int64_t books
         int64_t unbooked
         uint32_t most
+        int labelled
+        uint32_t most_labelled
+        label_t *labels
+        uint64_t gates[4]
         int64_t generation
         span_t *spans
         void (*find_span)(heap_thread_t *) noexcept nogil
@@ -113,7 +122,9 @@ cdef void close_heap() noexcept
 cdef void forget_heap() noexcept        # what is booked of blocks, once it is closed
 cdef int64_t alive() noexcept nogil
 cdef void sums_of(uint32_t site, heap_sums_t *into) noexcept nogil
-cdef void parts_of(uint32_t site, uint32_t *path, uint32_t *line) noexcept nogil
+cdef void parts_of(uint32_t site, uint32_t *label, uint32_t *path, uint32_t *line) noexcept nogil
+# From now on sites of paths or lines are told apart by span, too; with the GIL.
+cdef void label_sites() noexcept
 cdef heap_stack_t stack_at(uint32_t number) noexcept nogil      # of those that were sampled
 cdef const char *function_text(uint32_t number, size_t *length) noexcept nogil
 

@@ -2,7 +2,7 @@
 """The counting allocators of this process, and memory that they do not count, because it is memkit's own."""
 
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport UINT64_MAX, int64_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 
 cimport memkit.native.meter as meter
@@ -86,7 +86,7 @@ cdef extern from *:
         int (*hook)(allocator_t *, int (*)() noexcept nogil) noexcept nogil
         int64_t (*alive)() noexcept nogil
         void (*sums)(uint32_t, heap_sums_t *) noexcept nogil
-        void (*parts)(uint32_t, uint32_t *, uint32_t *) noexcept nogil
+        void (*parts)(uint32_t, uint32_t *, uint32_t *, uint32_t *) noexcept nogil
         size_t (*disown)(heap_thread_t *, int, void *) noexcept nogil
         void (*disown_all)(heap_thread_t *, int, void **) noexcept nogil
         void (*stack)(uint32_t, heap_stack_t *) noexcept nogil
@@ -237,8 +237,15 @@ cdef void sums_of(uint32_t site, heap_sums_t *into) noexcept nogil:
     books.sums(site, into)
 
 
-cdef void parts_of(uint32_t site, uint32_t *path, uint32_t *line) noexcept nogil:
-    books.parts(site, path, line)
+cdef void parts_of(uint32_t site, uint32_t *label, uint32_t *path, uint32_t *line) noexcept nogil:
+    books.parts(site, label, path, line)
+
+
+cdef void label_sites() noexcept:
+    cdef int mode
+    for mode in range(4):               # who holds the GIL looks at the span as well
+        heap.gates[mode] = UINT64_MAX
+    heap.labelled = 1
 
 
 cdef heap_stack_t stack_at(uint32_t number) noexcept nogil:

@@ -11,10 +11,11 @@ from libc.string cimport memset
 
 import contextvars
 
-from memkit.native.heap.counted_heap cimport CountedHeap, counting_t, write_total
-from memkit.native.heap.heap_sums import NO_MEMORY
+from memkit.native.heap.counted_heap cimport counting_t, write_total
+from memkit.native.heap.counted_heap import NO_MEMORY
 from memkit.native.heap.own cimport (
-    SITES, alive, heap, heap_sums_t, heap_thread_t, heap_thread, joined, open_spans, span_t, sums_of,
+    LABELLED, LABELS, SITES, alive, heap, heap_sums_t, heap_thread_t, heap_thread, joined, label_sites, open_spans, span_t,
+    sums_of,
 )
 from memkit.native.journal cimport NOTHING, journal_row, journal_t
 
@@ -56,7 +57,7 @@ cdef extern from *:
     uint32_t load "memkit_load"(uint32_t *place) noexcept nogil
 
 cdef enum:
-    NODES = 4096                # labels below labels; further ones are one
+    NODES = LABELS              # labels below labels; further ones are one
     NONE = 0
     MORE = NODES - 1
     ANOTHER_PARENT = 1 << 16    # of a serial
@@ -182,36 +183,26 @@ cdef int64_t write_nodes(counting_t *counting, journal_t *journal, int64_t most)
     return changed
 
 
-cdef class SpanHeap(CountedHeap):
-    """Counts by spans.
+cdef class HeapOfSpans(CountedHeap):
+    """What spans are open where the heap is counted.
 
     ``named`` is called with the number of each label below others when it is first met, the number of the one that it is
     below or None, and the label.
     """
 
-    cdef flush_t state
-    cdef object named
-    cdef dict nodes             # (number of a label, label below it) -> number
-    cdef dict free              # number of a label -> sites that no open span has
-    cdef dict inside            # number of an open span -> the same, of those of spans that were inside it
-    cdef dict labels            # label -> numbers of it, and of those below it
-    cdef dict around            # number of a label -> those that it is below, and its own
-    cdef dict late              # number of a label -> site of what is allocated once its spans are over
-    cdef list takers            # the numbers of open spans that take all that is in no other, the innermost last
-    cdef uint32_t sites
-
-    def __cinit__(self, named):
-        self.named, self.nodes, self.free, self.inside, self.late = named, {}, {}, {}, {}
+    def __cinit__(self):
+        self.nodes, self.free, self.inside, self.late = {}, {}, {}, {}
         self.labels, self.around = {}, {}
         self.takers = []
         self.sites = 1
-        self.state.nodes = <node_t *>self.prepare(&self.state.counting, NODES * sizeof(node_t), NO_MEMORY)
-        self.state.counting.write = write_nodes
 
     cdef int open(self) noexcept:
         store(&everywhere, 0)
         heap.find_span = find_span
-        return open_spans()
+        return self.open_mode()
+
+    cdef int open_mode(self) noexcept:
+        """Open the heap in a mode."""
 
     def enter(self, str label, bint takes_all=False):
         """A span begins in this context: its number, and that of the one around it. To be called while paused.
@@ -223,6 +214,8 @@ cdef class SpanHeap(CountedHeap):
         cdef bint below = is_open(outer)
         cdef uint64_t number = 0
         if self.counting.generation == heap.generation:
+            if not self.by_spans and not heap.labelled:
+                label_sites()
             node = self.node_below(heap.spans[parent].node, label)
             site = self.site_for(node, outer if below else 0)
             if site:
@@ -237,7 +230,7 @@ cdef class SpanHeap(CountedHeap):
 
     def exit(self, uint64_t number, uint64_t outer):
         """The span with this number is over: what was allocated in it, what was freed of that, and the most that was alive
-        of it; None where it was not counted. To be called while paused."""
+        of it; None where it was not counted, and for the last two where lines or paths are. To be called while paused."""
         cdef uint32_t site = site_in(number)
         cdef span_t *span = heap.spans + site
         if number_in(innermost) == number:
@@ -248,7 +241,7 @@ cdef class SpanHeap(CountedHeap):
         if number in self.takers:
             self.takers.remove(number)
             store(&everywhere, site_in(self.takers[-1]) if self.takers else 0)
-        found = span.allocated, span.allocated - span.alive, span.peak
+        found = (span.allocated, span.allocated - span.alive, span.peak) if self.by_spans else (span.allocated, None, None)
         span.is_open = False
         store(&span.serial, (span.serial & ~0xFFFF) | ((span.serial + 1) & 0xFFFF))
         inside = self.inside.pop(number, None)
@@ -282,11 +275,11 @@ cdef class SpanHeap(CountedHeap):
 
     cdef uint32_t new_site(self, uint32_t node):
         """One more site, or 0."""
-        cdef uint32_t site
-        if self.sites >= SITES - 1:
+        cdef uint32_t site, most = LABELLED - 1
+        if self.sites >= most:
             return 0
         site = next_site(&self.sites)
-        if site >= SITES - 1:
+        if site >= most:
             return 0
         heap.spans[site].node = node
         return site
@@ -303,6 +296,28 @@ cdef class SpanHeap(CountedHeap):
         heap.spans[site].late = self.late[node]
         heap.spans[site].serial += ANOTHER_PARENT
         return site
+
+    def alive(self, str label):
+        """What is alive of a label and of those below it, and what of that is in blocks of sizes that no free list has."""
+        cdef int64_t found = 0, sure = 0
+        for number in self.labels.get(label, ()) if self.counting.generation == heap.generation else ():
+            found += heap.labels[<uint32_t>number].alive
+            sure += heap.labels[<uint32_t>number].sure
+        return found, sure
+
+
+cdef class SpanHeap(HeapOfSpans):
+    """Counts by spans alone."""
+
+    cdef flush_t state
+
+    def __cinit__(self, named):
+        self.named, self.by_spans = named, True
+        self.state.nodes = <node_t *>self.prepare(&self.state.counting, NODES * sizeof(node_t), NO_MEMORY)
+        self.state.counting.write = write_nodes
+
+    cdef int open_mode(self) noexcept:
+        return open_spans()
 
     def alive(self, str label):
         """What is alive of all spans with a label that are over, and of those inside them; and what of that is in blocks of

@@ -36,6 +36,16 @@ static NOINLINE void count_in_spans(uint32_t site, int64_t allocated, int64_t al
     }
 }
 
+/* Count bytes of a block as alive of the label of its site, which has one, or as no longer alive. */
+static ALWAYS_INLINE void count_in_label(uint32_t site, size_t size, int64_t bytes)
+{
+    memkit_label_t *label = memkit_heap.labels + (parts[site] >> (32 + LABEL_AT));
+    int64_t sure = sure_of(size, bytes);
+    __atomic_fetch_add(&label->alive, bytes, __ATOMIC_RELAXED);
+    if (sure)
+        __atomic_fetch_add(&label->sure, sure, __ATOMIC_RELAXED);
+}
+
 /* The same for bytes that are freed; `where` is what `where_freed` says. */
 static ALWAYS_INLINE void free_in_spans(uint32_t site, int where, int64_t size, int64_t sure)
 {

@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint32_t
 import gc
 
 from memkit.base.errors import MeterError
-from memkit.native.heap.heap_sums import NO_MEMORY
+from memkit.native.heap.counted_heap import NO_MEMORY
 from memkit.native.heap.own cimport (
     close_heap, forget_heap, heap, heap_thread_t, look_for_libraries, open_spans, span_t,
 )

@@ -227,7 +227,7 @@ cdef int64_t write_samples(counting_t *counting, journal_t *journal, int64_t mos
     cdef int64_t changed
     cdef int64_t row[7]
     write_stacks(flush, journal)
-    changed = write_sites(counting, journal, flush.stacks, most, read_stack, write_stack)
+    changed = write_sites(counting, journal, flush.stacks, 0, 0, most, read_stack, write_stack)
     row[0], row[1], row[2] = llround(heap.sampled.bytes), heap.peak, heap.copies
     row[3], row[4] = heap.unbooked, heap.mapped
     row[5], row[6] = error_of(heap.sampled.bytes_variance), error_of(heap.peak_variance)

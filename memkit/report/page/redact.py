@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memkit.model.calls import LIBRARIES, Function, matcher
 
@@ -43,6 +43,7 @@ def redacted(recording: Recording) -> Recording:
             for call in recording.calls
         ),
         spans=tuple(_span(span, name) for span in recording.spans),
+        span_heaps=tuple(each._replace(inside=_inside(each.inside, name)) for each in recording.span_heaps),
         given=(),
         balances=tuple(map(_balance, recording.balances)),
         processes=tuple(
@@ -106,8 +107,11 @@ class Names:
 
 
 def _span(span: Span, name: Names) -> Span:
-    inside = (each._replace(path=tuple(map(name.of, each.path))) for each in span.inside)
-    return span._replace(attributes=(), inside=tuple(inside))
+    return span._replace(attributes=(), inside=_inside(span.inside, name))
+
+
+def _inside(found: tuple[Any, ...], name: Names) -> tuple[Any, ...]:
+    return tuple(each._replace(path=tuple(map(name.of, each.path))) for each in found)
 
 
 def _stacks(stacks: tuple[Stack, ...], name: Names) -> tuple[Stack, ...]:

@@ -1,7 +1,8 @@
-"""The table of spans by label: what each keeps, how high it rises, which leak and which have spikes."""
+"""The table of spans by label: what each keeps, how high it rises, by which lines, which leak and which have spikes."""
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from operator import attrgetter
 
@@ -21,6 +22,9 @@ _WIDE = 110
 _SPIKE, _LEAST_SPIKE = 8, 4 << 20  # times the median, and bytes above it
 _MOST_NOTED = 5
 _BLOCKS = 6  # of which each grew, where a label is said to be worth another look
+_MOST_INSIDE, _MOST_LINES, _LEAST_LINE = 5, 3, 20  # labels and lines that are told; a line has 1/20 of the first, or more
+_MOST_STEPS, _LONGEST_SOURCE = 3, 80
+_MAY_LEAK = 1000  # spans of a label of which one asks whether they leak
 _SURE = 1_000_000  # cases in which chance is not spoken of any more
 
 
@@ -40,10 +44,10 @@ def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
 def labels(recording: memkit.Recording, width: int | None = None) -> Iterator[Text]:
     """A row for each label of spans, those first that keep most, or rise most; then those that leak, and have spikes.
 
-    They fit in a width, if there is one.
+    They fit in a width, if there is one, but for the source of lines.
     """
     sums, alive = recording.span_sums, _alive(recording)
-    columns = _columns(alive, width is None or width >= _WIDE)
+    columns = _columns(alive, width is None or width >= _WIDE, any(each.heap_peak for each in sums))
     longest = max([len("spans by label"), *(len(each.label) for each in sums)])
     room = longest if width is None else max(12, min(longest, width - sum(wide + 1 for _, wide, _ in columns)))
     yield memkit.styled((f"{'spans by label':<{room}}" + "".join(f" {name:>{wide}}" for name, wide, _ in columns), "dim"))
@@ -58,8 +62,10 @@ def labels(recording: memkit.Recording, width: int | None = None) -> Iterator[Te
         yield memkit.styled((f"and {len(sums) - MOST_LABELS} more labels that keep less; --json has them all", "dim"))
     for note in _notes(sums, [name for name, _, _ in columns]):
         yield memkit.styled((note, "dim"))
-    yield from _leaks(sums)
+    yield from _insides(recording, shown)
+    yield from _leaks(recording)
     yield from _spikes(sums)
+    yield from map(_unknown, _not_known(recording))
 
 
 def _alive(recording: memkit.Recording) -> dict[str, int]:
@@ -79,14 +85,80 @@ def _notes(sums: tuple[memkit.SpanSums, ...], names: list[str]) -> Iterator[str]
         yield "~: rises of spans that others overlapped are of all that ran meanwhile"
 
 
-def _leaks(sums: tuple[memkit.SpanSums, ...]) -> Iterator[Text]:
-    size = memkit.units.show_bytes
+def _insides(recording: memkit.Recording, shown: list[memkit.SpanSums]) -> Iterator[Text]:
+    """What allocated in the labels that keep most, and in those that allocated most, where heap is counted by that."""
+    size, found = memkit.units.show_bytes, [(each, recording.heap_inside(each.label)) for each in shown]
+    for sums, inside in [pair for pair in found if pair[1]][:_MOST_INSIDE]:
+        of_lines = any(each.line is not None for each in inside)
+        rows = [each for each in inside if (each.line is not None) == of_lines]
+        most = max(rows, key=lambda each: each.heap.allocated)
+        chosen = [each for each in rows if each.stays > 0 and each.stays * _LEAST_LINE >= rows[0].stays][:_MOST_LINES]
+        yield memkit.styled()
+        yield memkit.styled((sums.label, "bold"), (" allocated by", "dim"))
+        for each in dict.fromkeys([*chosen, most]):
+            alive = f"{size(each.heap.alive):>11} alive {size(each.heap.allocated):>10} allocated  "
+            yield memkit.styled(alive, *_place(recording, each))
+    if any(inside for _, inside in found):
+        yield memkit.styled()
+
+
+def _place(recording: memkit.Recording, inside: memkit.HeapInside) -> Iterator[str | tuple[str, str]]:
+    """A line with its source, or the innermost functions of a path that are the program's own."""
+    *_, function = inside.path
+    if inside.line is not None:
+        source = memkit.Source(function.file, recording.about.began)
+        text = "" if source.remark else source.line(inside.line).strip()
+        yield f"{os.path.basename(source.name)}:{inside.line} {function.name}"
+        yield f"  {text if len(text) <= _LONGEST_SOURCE else text[: _LONGEST_SOURCE - 3] + '...'}", "memkit.curve"
+        return
+    frames = [memkit.Frame(each.file, each.line, each.name) for each in reversed(inside.path) if each.file]
+    own = [frame for frame, _ in memkit.frames.own_frames(frames)] or [memkit.Frame("", 0, function.name)]
+    where = f"{os.path.basename(own[0].file)}:{own[0].line} " if own[0].file else ""
+    yield where + " < ".join(frame.function for frame in own[:_MOST_STEPS])
+
+
+def _who(recording: memkit.Recording, label: str) -> Iterator[Text]:
+    """Which line of a label that leaks, or which path, has most of what grew; or how to find out."""
+    inside = recording.heap_inside(label)
+    rows = [each for each in inside if each.line is not None] or list(inside)
+    if not rows:
+        yield _note("", "which line keeps it is not known: a run with --heap --lines, or --heap --calls, tells", "dim")
+        return
+    size, first = memkit.units.show_bytes, rows[0]
+    heaps = [each for each in recording.span_heaps if label in each.labels]
+    if first.grown is None:
+        said = f"{size(first.stays)} of the {size(sum(each.heap.alive for each in heaps))} alive of it"
+    else:
+        whole = size(sum(each.grown for each in heaps if each.grown is not None))
+        said = f"{size(first.stays)} of {whole} since about half of its spans had ended"
+    yield memkit.styled((f"{'':<9}{said}: ", "memkit.bad"), *_place(recording, first))
+
+
+def _not_known(recording: memkit.Recording) -> Iterator[str]:
+    """What cannot be told of spans without their heap, and which options tell it."""
+    if recording.span_heaps or not any(sums.number >= _MAY_LEAK for sums in recording.span_sums):
+        return
+    if recording.lines or recording.calls:
+        what = "lines" if recording.lines else "calls"
+        yield f"which label leaks, and by which {what}, is not known: what a spike has freed is resident still, and a leak"
+        yield f"fills it before anything grows; --heap --{what} tells what each label keeps, and by which {what}"
+    else:
+        yield "which label leaks is not known from resident memory: --heap=spans tells, --heap --lines the line, too"
+
+
+def _unknown(text: str) -> Text:
+    return memkit.styled((text, "dim"))
+
+
+def _leaks(recording: memkit.Recording) -> Iterator[Text]:
+    size, sums = memkit.units.show_bytes, recording.span_sums
     leaks = memkit.leaks(sums)
     for each, leak in leaks:
         kept, least = size(round(leak.kept)), size(round(leak.least))
         found = f"{each.label} kept {kept} a span" + (f", {least} at least," if least != kept else "")
         chance = f"by chance in less than 1 of {min(int(1 / leak.chance), _SURE):,} cases"
         yield _note("leak", f"{found} over its last {leak.spans:,}, net of what was freed; {chance}", "memkit.bad")
+        yield from _who(recording, each.label)
     named = {each.label for each, _ in leaks}
     growing = [each for each in sums if each.label not in named and each.untested and _grows(each)]
     for each in sorted(growing, key=lambda each: -each.alive[-1])[:_MOST_NOTED]:
@@ -118,7 +190,7 @@ def _note(label: str, text: str, style: str) -> Text:
     return memkit.styled((f"{label:<9}", "dim"), (text, style))
 
 
-def _columns(alive: dict[str, int], wide: bool) -> list[tuple[str, int, Callable[[memkit.SpanSums], str]]]:
+def _columns(alive: dict[str, int], wide: bool, peaks: bool) -> list[tuple[str, int, Callable[[memkit.SpanSums], str]]]:
     """The heads, widths and cells of the table of labels: a narrow terminal goes without some."""
     size, time = memkit.units.show_bytes, memkit.units.show_time
 
@@ -140,10 +212,14 @@ def _columns(alive: dict[str, int], wide: bool) -> list[tuple[str, int, Callable
             *(*found, ("p95", 8, of("time", p95, time)), ("worst", 8, of("time", worst, time))),
             *(("rise p95", 10, of("rise", p95, size)), ("worst", 10, of("rise", worst, size))),
         ]
-    if wide:
+    if not peaks:
+        found += [("worst rise", 11, of("rise", worst, size))]
+    elif wide:
         found += [("worst", 8, of("time", worst, time)), ("worst rise", 11, of("rise", worst, size))]
+    if wide or not peaks:
         found += [("allocated", 10, mean)]
-    found += [("worst peak", 10, of("heap_peak", worst, size))]
+    if peaks:
+        found += [("worst peak", 10, of("heap_peak", worst, size))]
     return [
         *found,
         ("alive", 10, lambda each: size(alive.get(each.label, 0))),
