@@ -27,7 +27,7 @@ class HeapInside(NamedTuple):
     heap: Heap
     """To the byte. What is freed once a span is over counts as freed here, too."""
     grown: int | None = None
-    """By how much more of it is alive than when about half of the outermost spans had ended: what was kept once does not count.
+    """By how much more of it is alive than when about half of the outermost spans had ended: what was kept once is left out.
     None where that moment is not known, as in a recording of less than a second."""
 
     @property

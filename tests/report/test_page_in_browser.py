@@ -204,6 +204,25 @@ def test_what_was_inside_the_worst_span_is_below_the_spans(opened, recording):
     assert "#lines?find=work" in page.url
 
 
+def test_a_label_that_leaks_is_told_with_the_line_that_grew(opened, recording, tmp_path):
+    def inside(line, alive, allocated, grown):
+        function = memkit.Function(str(tmp_path / HOSTILE), HOSTILE, 1)
+        return memkit.HeapInside((function,), line, Heap(allocated, allocated - alive, alive, 0, 1, 0), grown)
+
+    lines = inside(9, 90 * MIB, 95 * MIB, 0), inside(7, 4 * MIB, 5 * MIB, 3 * MIB), inside(8, 0, 500 * MIB, 0)
+    found = replace(
+        recording,
+        spans=(),
+        span_heaps=(memkit.SpanHeap((HOSTILE,), Heap(600 * MIB, 506 * MIB, 0, None, 9, 9), 3 * MIB, lines),),
+        span_sums=(memkit.SpanSums(HOSTILE, 2000, 0, *[None] * 6, 25, tuple(range(0, 41 * 2500, 2500))),),
+    )
+    page = opened(found).go("#overview")
+    leak = page.locator("p:has-text('leak: ')").inner_text()
+    assert "kept 100 B a span" in leak and "3.0 MiB since about half of its spans had ended, by " in leak and ":7 " in leak
+    rows = page.locator("p:has-text('allocated by') + ul li").all_inner_texts()
+    assert [row.partition(": ")[0] for row in rows] == ["4.0 MiB alive, 5.0 MiB allocated", "0 B alive, 500.0 MiB allocated"]
+
+
 def test_the_curve_tells_what_was_at_a_moment(opened, recording):
     page = opened(recording).go("#overview")
     assert painted(page, "#panel-overview canvas") > 8

@@ -6,7 +6,7 @@ import pytest
 
 import memkit
 from memkit.model.heap import Heap
-from memkit.model.span_heaps import SpanHeap
+from memkit.model.span_heaps import HeapInside, SpanHeap
 from memkit.report.reporters.spans_by_label import labels
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -87,3 +87,62 @@ def test_long_labels_that_differ_still_differ(table):
 def test_the_table_is_part_of_a_report_from_some_spans_of_a_label_on(made_up, capsys, number, there):
     memkit.report(replace(made_up((0, 1), (10, 2)), span_sums=(sums("work", number),)))
     assert ("spans by label" in capsys.readouterr().out) == there
+
+
+# -- by lines and paths ------------------------------------------------------------------------------------------------
+
+
+def inside(name, line, alive, allocated, grown=None):
+    heap = Heap(allocated, allocated - alive, alive, 0, 1, 0)
+    return HeapInside((memkit.Function("/src/shop.py", name, 10),), line, heap, grown)
+
+
+def by_lines(alive, *lines, grown=None):
+    return heap(alive, "GET /leak")._replace(inside=lines, grown=grown)
+
+
+LEAKING = sums("GET /leak", alive=(block * 2500 for block in range(41)), peak=None)
+REMEMBERS = inside("remember", 41, 3 * MIB, 4 * MIB, 2 * MIB)
+FILLED = inside("warm", 12, 9 * MIB, 9 * MIB, 0)
+SPIKES = inside("export", 77, 0, 900 * MIB, 0)
+
+
+def test_the_line_that_grew_is_named_and_not_the_one_of_a_cache_or_a_spike(table):
+    rows = table(LEAKING, heaps=[by_lines(13 * MIB, SPIKES, FILLED, REMEMBERS, grown=3 * MIB)])
+    place = next(number for number, row in enumerate(rows) if row.startswith("leak "))
+    assert rows[place + 1] == " " * 9 + "2.0 MiB of 3.0 MiB since about half of its spans had ended: shop.py:41 remember  "
+    first, most = (row.split() for row in rows[rows.index("GET /leak allocated by") + 1 :][:2])
+    assert first[:7] == ["3.0", "MiB", "alive", "4.0", "MiB", "allocated", "shop.py:41"]
+    assert most[:8] == ["0", "B", "alive", "900.0", "MiB", "allocated", "shop.py:77", "export"]
+
+
+def test_where_half_way_is_not_known_the_line_has_its_share_of_what_is_alive(table):
+    rows = table(LEAKING, heaps=[by_lines(4 * MIB, inside("remember", 41, 3 * MIB, 4 * MIB))])
+    assert " " * 9 + "3.0 MiB of the 4.0 MiB alive of it: shop.py:41 remember  " in rows
+
+
+def test_where_no_lines_are_traced_the_path_is_named(table):
+    rows = table(LEAKING, heaps=[by_lines(4 * MIB, inside("remember", None, 3 * MIB, 4 * MIB))])
+    assert " " * 9 + "3.0 MiB of the 4.0 MiB alive of it: shop.py:10 remember" in rows
+
+
+def test_a_label_that_leaks_without_lines_says_how_to_find_the_line(table):
+    rows = table(LEAKING, heaps=[heap(MIB, "GET /leak")])
+    assert " " * 9 + "which line keeps it is not known: a run with --heap --lines, or --heap --calls, tells" in rows
+
+
+def test_a_label_whose_spans_overlapped_has_a_spike_of_what_it_allocated(table):
+    spiky = sums("GET /leak", peak=None, overlapped=9)._replace(allocated=spread(*[MIB] * 99, 90 * MIB))
+    rows = table(spiky, heaps=[by_lines(0, inside("export", 77, 0, 150 * MIB))])
+    place = rows.index("spike    GET /leak allocated 90.0 MiB, half of its spans 1.0 MiB or less")
+    assert rows[place + 1].startswith(" " * 9 + "150.0 MiB of the 189.0 MiB that its spans allocated: shop.py:77 export")
+
+
+@pytest.mark.parametrize(("traced", "options"), [("lines", "--heap --lines tells"), ("", "--heap=spans tells")])
+def test_without_heap_the_report_says_what_it_does_not_know(made_up, traced, options):
+    line = memkit.Line(memkit.Function("/src/shop.py", "export", 70), 77, 1, 1, 0, 0, 0)
+    recording = replace(made_up((0, 1), (10, 2)), span_sums=(sums("work", peak=None),), lines=(line,) if traced else ())
+    last = [row.plain for row in labels(recording, 80)][-2:]
+    assert options in last[-1] and "is not known" in "".join(last)
+    few = replace(recording, span_sums=(sums("work", 20, peak=None),))
+    assert "not known" not in "".join(row.plain for row in labels(few, 80))

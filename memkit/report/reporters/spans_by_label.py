@@ -22,7 +22,7 @@ _WIDE = 110
 _SPIKE, _LEAST_SPIKE = 8, 4 << 20  # times the median, and bytes above it
 _MOST_NOTED = 5
 _BLOCKS = 6  # of which each grew, where a label is said to be worth another look
-_MOST_INSIDE, _MOST_LINES, _LEAST_LINE = 5, 3, 20  # labels and lines that are told; a line has 1/20 of the first, or more
+_MOST_LINES, _LEAST = 3, 20  # lines of a label that are told; what has less than 1/20 of the first is not
 _MOST_STEPS, _LONGEST_SOURCE = 3, 80
 _MAY_LEAK = 1000  # spans of a label of which one asks whether they leak
 _SURE = 1_000_000  # cases in which chance is not spoken of any more
@@ -64,7 +64,7 @@ def labels(recording: memkit.Recording, width: int | None = None) -> Iterator[Te
         yield memkit.styled((note, "dim"))
     yield from _insides(recording, shown)
     yield from _leaks(recording)
-    yield from _spikes(sums)
+    yield from _spikes(recording)
     yield from map(_unknown, _not_known(recording))
 
 
@@ -86,20 +86,29 @@ def _notes(sums: tuple[memkit.SpanSums, ...], names: list[str]) -> Iterator[str]
 
 
 def _insides(recording: memkit.Recording, shown: list[memkit.SpanSums]) -> Iterator[Text]:
-    """What allocated in the labels that keep most, and in those that allocated most, where heap is counted by that."""
-    size, found = memkit.units.show_bytes, [(each, recording.heap_inside(each.label)) for each in shown]
-    for sums, inside in [pair for pair in found if pair[1]][:_MOST_INSIDE]:
-        of_lines = any(each.line is not None for each in inside)
-        rows = [each for each in inside if (each.line is not None) == of_lines]
-        most = max(rows, key=lambda each: each.heap.allocated)
-        chosen = [each for each in rows if each.stays > 0 and each.stays * _LEAST_LINE >= rows[0].stays][:_MOST_LINES]
+    """By which lines, or paths, those labels allocated that keep most or allocated most, where heap is counted by these."""
+    size, told = memkit.units.show_bytes, False
+    found = [(each.label, rows) for each in shown if (rows := _by_lines(recording, each.label))]
+    sums = [[sum(each.heap.alive for each in rows), sum(each.heap.allocated for each in rows)] for _, rows in found]
+    highest = [max(column, default=0) for column in zip(*sums)]
+    for (label, rows), both in zip(found, sums):
+        if all(one * _LEAST < most for one, most in zip(both, highest)):
+            continue
+        most, told = max(rows, key=lambda each: each.heap.allocated), True
+        chosen = [each for each in rows if each.stays > 0 and each.stays * _LEAST >= rows[0].stays][:_MOST_LINES]
         yield memkit.styled()
-        yield memkit.styled((sums.label, "bold"), (" allocated by", "dim"))
+        yield memkit.styled((label, "bold"), (" allocated by", "dim"))
         for each in dict.fromkeys([*chosen, most]):
-            alive = f"{size(each.heap.alive):>11} alive {size(each.heap.allocated):>10} allocated  "
-            yield memkit.styled(alive, *_place(recording, each))
-    if any(inside for _, inside in found):
+            sizes = f"{size(each.heap.alive):>11} alive {size(each.heap.allocated):>10} allocated  "
+            yield memkit.styled(sizes, *_place(recording, each))
+    if told:
         yield memkit.styled()
+
+
+def _by_lines(recording: memkit.Recording, label: str) -> list[memkit.HeapInside]:
+    """The lines that allocated in spans of a label, or paths where no lines are traced; those first of which most stays."""
+    inside = recording.heap_inside(label)
+    return [each for each in inside if each.line is not None] or list(inside)
 
 
 def _place(recording: memkit.Recording, inside: memkit.HeapInside) -> Iterator[str | tuple[str, str]]:
@@ -119,8 +128,7 @@ def _place(recording: memkit.Recording, inside: memkit.HeapInside) -> Iterator[s
 
 def _who(recording: memkit.Recording, label: str) -> Iterator[Text]:
     """Which line of a label that leaks, or which path, has most of what grew; or how to find out."""
-    inside = recording.heap_inside(label)
-    rows = [each for each in inside if each.line is not None] or list(inside)
+    rows = _by_lines(recording, label)
     if not rows:
         yield _note("", "which line keeps it is not known: a run with --heap --lines, or --heap --calls, tells", "dim")
         return
@@ -172,18 +180,25 @@ def _grows(sums: memkit.SpanSums) -> bool:
     return len(last) == _BLOCKS and all(before < after for before, after in pairwise(last))
 
 
-def _spikes(sums: tuple[memkit.SpanSums, ...]) -> Iterator[Text]:
+def _spikes(recording: memkit.Recording) -> Iterator[Text]:
     """Labels whose worst span had many times what half of them have; of what others may have a part in, nothing is said."""
     size, found = memkit.units.show_bytes, []
-    for each in sums:
-        spread = each.heap_peak or (each.rise if not each.overlapped else None)
-        if spread is not None and spread.worst >= max(_SPIKE * spread.median, spread.median + _LEAST_SPIKE):
-            found.append((spread, each))
-    for spread, each in sorted(found, key=lambda pair: -pair[0].worst)[:_MOST_NOTED]:
-        what = "had" if spread is each.heap_peak else "rose"
+    for each in recording.span_sums:
+        measures = ("had", each.heap_peak), ("rose", None if each.overlapped else each.rise), ("allocated", each.allocated)
+        for what, spread in measures:
+            if spread is not None and spread.worst >= max(_SPIKE * spread.median, spread.median + _LEAST_SPIKE):
+                found.append((spread, what, each))
+                break
+            if spread is not None and what == "had":
+                break
+    for spread, what, each in sorted(found, key=lambda row: -row[0].worst)[:_MOST_NOTED]:
         yield _note(
             "spike", f"{each.label} {what} {size(spread.worst)}, half of its spans {size(spread.median)} or less", ""
         )
+        if (rows := _by_lines(recording, each.label)) and each.allocated is not None:
+            most = max(rows, key=lambda each: each.heap.allocated)
+            said = f"{size(most.heap.allocated)} of the {size(each.allocated.total)} that its spans allocated: "
+            yield memkit.styled(f"{'':<9}{said}", *_place(recording, most))
 
 
 def _note(label: str, text: str, style: str) -> Text:

@@ -20,7 +20,7 @@
       show(moments()[0], stacks);
     }
     if (recording.processes.length > 1) parts.push(make("h2", {}, "Processes, stacked"), memkit.lanes());
-    if (labels.length) parts.push(make("h2", {}, "Spans by label"), labelTable(recording.span_sums, recording.span_heaps), ...labels.filter(sums => sums.leak).map(leak));
+    if (labels.length) parts.push(make("h2", {}, "Spans by label"), labelTable(recording.span_sums, recording.span_heaps), ...labels.filter(sums => sums.leak).map(leak), ...heapsInside(labels));
     if (spans.length) parts.push(make("h2", {}, spans.length < recording.spans.length ? "Spans that rose most" : "Spans"), spanTable(spans), ...insides(spans));
     return make("div", {}, parts);
   }
@@ -201,16 +201,52 @@
     });
   }
 
+  // The lines that allocated in spans of a label, or the paths where no lines are traced: those first of which most stays.
+  function heapInside(label) {
+    const found = new Map();
+    for (const { labels, inside } of memkit.recording.span_heaps) {
+      for (const each of labels.includes(label) ? inside ?? [] : []) {
+        const key = JSON.stringify([each.path, each.line]);
+        const before = found.get(key);
+        const stays = each.grown ?? each.heap.alive;
+        found.set(key, { ...each, stays: stays + (before?.stays ?? 0), alive: each.heap.alive + (before?.alive ?? 0),
+          allocated: each.heap.allocated + (before?.allocated ?? 0) });
+      }
+    }
+    const rows = [...found.values()].sort((one, other) => other.stays - one.stays || other.allocated - one.allocated);
+    return rows.some(each => each.line !== null) ? rows.filter(each => each.line !== null) : rows;
+  }
+
+  // Of labels that keep or allocated most, the lines that did it: those that keep most, and the one that allocated most.
+  function heapsInside(labels) {
+    const all = labels.map(({ label }) => [label, heapInside(label)]).filter(([, rows]) => rows.length);
+    const sum = (rows, key) => rows.reduce((whole, each) => whole + each[key], 0);
+    const highest = key => Math.max(0, ...all.map(([, rows]) => sum(rows, key)));
+    const [alive, allocated] = [highest("alive"), highest("allocated")];
+    const told = all.filter(([, rows]) => 20 * sum(rows, "alive") >= alive || 20 * sum(rows, "allocated") >= allocated);
+    return told.sort(([, one], [, other]) => sum(other, "alive") - sum(one, "alive")).flatMap(([label, rows]) => {
+      const kept = rows.filter(each => each.stays > 0 && 20 * each.stays >= rows[0].stays).slice(0, 3);
+      const most = rows.reduce((one, other) => (other.allocated > one.allocated ? other : one));
+      return [make("p", {}, make("b", {}, label), " allocated by"), make("ul", {}, [...new Set([...kept, most])].map(heapRow))];
+    });
+  }
+
+  const heapRow = each => make("li", {}, `${showBytes(each.alive)} alive, ${showBytes(each.allocated)} allocated: `, ...placeOf(each));
+
   const byRise = (one, other) => (one.line !== null) - (other.line !== null) || other.rise - one.rise;  // paths first
 
-  function insideRow({ path, line, growth, rise }) {
+  function placeOf({ path, line }) {
     const names = path.filter(each => each.file).map(each => each.name).reverse().slice(0, 4);
     const last = path[path.length - 1];
     const place = `${last.file.split("/").pop()}:${line ?? last.line}`;
     const tab = line === null ? "calls" : "lines";
     const link = make("a", { class: "code", href: `#${tab}?find=${encodeURIComponent(last.name)}` }, last.file ? place : last.name);
-    const own = line === null ? "own growth" : "growth";
-    return make("li", {}, `${showBytes(rise)} rise, ${showBytes(growth, true)} ${own}: `, link, ` ${names.join(" < ")}`);
+    return [link, ` ${names.join(" < ")}`];
+  }
+
+  function insideRow(each) {
+    const own = each.line === null ? "own growth" : "growth";
+    return make("li", {}, `${showBytes(each.rise)} rise, ${showBytes(each.growth, true)} ${own}: `, ...placeOf(each));
   }
 
   // Of all spans of each label: medians are off by at most 1/32, all else is exact.
@@ -224,6 +260,7 @@
     const worst = spread => spread.worst;
     const each = (spread, sums) => spread.total / sums.number;
     const heap = heaps.length > 0;
+    const peaks = all.some(sums => sums.heap_peak);
     const left = (name, value) => ({ name, value, show: sums => showBytes(Math.round(value(sums))) });
     return memkit.sortable("Spans by label", [
       { name: "label", term: "span", left: true, value: sums => sums.label },
@@ -231,16 +268,19 @@
       of("median time", "time", spread => spread.median, showTime, "time"), of("worst time", "time", worst, showTime, "time"),
       of("worst rise", "rise", worst, showBytes, "rise"),
       ...(heap ? [
-        of("allocated each", "allocated", each, showBytes, "allocated"), of("highest peak", "heap_peak", worst, showBytes, "peak"),
+        of("allocated each", "allocated", each, showBytes, "allocated"), ...(peaks ? [of("highest peak", "heap_peak", worst, showBytes, "peak")] : []),
         left("alive", sums => alive.get(sums.label) ?? 0), left("alive each", sums => (alive.get(sums.label) ?? 0) / sums.number),
       ] : []),
       ...(all.some(sums => sums.overlapped) ? [{ name: "overlapped", value: sums => sums.overlapped, show: sums => sums.overlapped.toLocaleString("en") }] : []),
-    ], all, { sort: heap ? 7 : 4 });
+    ], all, { sort: heap ? 6 + peaks : 4 });
   }
 
   function leak(sums) {
     const kept = Math.round(sums.leak.kept);
-    return make("p", {}, `leak: ${sums.label} kept ${showBytes(kept)} a span over its last ${sums.leak.spans.toLocaleString("en")}, net of what was freed`);
+    const [first] = heapInside(sums.label);
+    const when = first?.grown === null ? "alive of it" : "since about half of its spans had ended";
+    const who = first ? [`; ${showBytes(first.stays)} ${when}, by `, ...placeOf(first)] : [];
+    return make("p", {}, `leak: ${sums.label} kept ${showBytes(kept)} a span over its last ${sums.leak.spans.toLocaleString("en")}, net of what was freed`, ...who);
   }
 
   Object.assign(memkit, { overview, spanTable });
