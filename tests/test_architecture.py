@@ -13,7 +13,8 @@ ROOT = Path(memkit.__file__).parent
 FLOORS = """
 base: own_code errors version clocks shadows locks threads descriptors paths units stderr decorators protocols hookspecs
     hook_calls commands entry_points plugins
-native: pending_call threads clock decimal cpython perf_event descriptors listener meter peak journal changes spans_of_label
+native: pending_call threads clock decimal cpython perf_event descriptors listener meter peak journal changes
+    spans_of_label spans
 native/heap: own counted_heap line_paths span_heap heap_sums stretches walk statistics
 native/sampling: own_memory layouts line_table stack_rows stacks mapped limit_counters limit_guard termination sums
     sampler process_events sampled_heap
@@ -29,7 +30,7 @@ tracing: libraries reexports targets pickled_code generated made_code statements
     last_calls handed_over given_work thread_roots other_threads tracers calibration balances session
 tree: budget share_estimate node pss tree watch unrecorded
 record: trend script_end set_back exit_status files rank header limit_guard active size settings resolve child_process
-    heap_counter span_sums spans recorder watch_folder watch_file watch listening profile event_log tracker monitor
+    heap_counter span_sums portable_spans spans recorder watch_folder watch_file watch listening profile event_log tracker monitor
     memory_reader memory_usage
 integrations: routes asgi wsgi celery rq gunicorn dask finding
 run: signals orphans terminal status_line progress waiting group_watch external replaced launch any_program attach

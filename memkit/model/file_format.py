@@ -149,10 +149,11 @@ def middle(number: int) -> int:
 
 def row(*values: object) -> bytes:
     """A row as it stands in the file. Values are text, numbers, None, lists or dicts of these, or bytes of JSON."""
-    return b"[" + b",".join(map(_spell, values)) + b"]\n"
+    return b"[" + b",".join(map(spelled, values)) + b"]\n"
 
 
-def _spell(value: object) -> bytes:
+def spelled(value: object) -> bytes:
+    """A value as a row has it."""
     if value is None:
         return b"null"
     if isinstance(value, str):
@@ -160,9 +161,9 @@ def _spell(value: object) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, (list, tuple)):
-        return b"[" + b",".join(map(_spell, value)) + b"]"
+        return b"[" + b",".join(map(spelled, value)) + b"]"
     if isinstance(value, dict):
-        return b"{" + b",".join(quote(key) + b":" + _spell(each) for key, each in value.items()) + b"}"
+        return b"{" + b",".join(quote(key) + b":" + spelled(each) for key, each in value.items()) + b"}"
     return repr(value).encode()
 
 

@@ -44,6 +44,8 @@ cdef void journal_row(journal_t *journal, const char *tag, const int64_t *values
 cdef void journal_text(journal_t *journal, const char *text, size_t length) noexcept nogil
 # Hands the buffer to the kernel in one write.
 cdef void journal_flush(journal_t *journal, int64_t time) noexcept nogil
+# Writes a comma and a number, or null for NOTHING; returns what is behind it.
+cdef char *format_integer(char *end, int64_t value) noexcept nogil
 
 
 # A capsule with a writer of some object, and a reference to that.
@@ -53,3 +55,4 @@ cdef object capsule_of(writer_t *writer, object owner)
 cdef class Journal:
     cdef journal_t journal
     cdef bytes name
+    cpdef object text(self, bytes rows)

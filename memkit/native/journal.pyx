@@ -18,12 +18,13 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, strcmp
 from posix.fcntl cimport O_APPEND, O_CLOEXEC, O_WRONLY, open
 from posix.types cimport off_t
-from posix.unistd cimport ftruncate, getpid, lseek, write
+from posix.unistd cimport ftruncate, lseek, write
 
 import os
 
 from memkit.native.clock cimport now
 from memkit.native.descriptors cimport adopt, is_ours, ours_t, release
+from memkit.native.meter cimport own_pid
 from memkit.native.threads cimport pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock
 
 
@@ -230,7 +231,7 @@ cdef class Journal:
         adopt(&self.journal.file, fd)
         if self.journal.file.fd < 0:
             raise OSError(errno, "not an open descriptor")
-        self.journal.owner = getpid()
+        self.journal.owner = own_pid()
         self.journal.flushed = now()
         self.journal.table = offset is not None
         self.journal.offset = offset or 0
@@ -260,22 +261,22 @@ cdef class Journal:
             numbers[i] = values[i]
         cdef bytes name = tag.encode()
         cdef const char *text = name
-        if self.journal.owner == getpid():
+        if self.journal.owner == own_pid():
             with nogil:
                 journal_row(&self.journal, text, numbers, count)
 
-    def text(self, bytes rows):
+    cpdef object text(self, bytes rows):
         """Append rows that are already formatted, each ending in a newline."""
         cdef const char *text = rows
         cdef size_t length = len(rows)
-        if self.journal.owner != getpid():      # forked, perhaps while a thread of the parent held the lock
+        if self.journal.owner != own_pid():      # forked, perhaps while a thread of the parent held the lock
             return
         with nogil:
             journal_text(&self.journal, text, length)
 
     def flush(self):
         """Hand everything appended so far to the kernel."""
-        if self.journal.owner == getpid():
+        if self.journal.owner == own_pid():
             with nogil:
                 journal_flush(&self.journal, now())
 

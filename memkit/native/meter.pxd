@@ -24,6 +24,8 @@ cdef int64_t meter_read_whole(meter_t *meter) noexcept nogil    # the same with 
 cdef const int64_t *books_size
 cdef int64_t without_books(int64_t memory) noexcept nogil       # -1 stays so
 cdef void meter_close(meter_t *meter) noexcept nogil
+# The number of this process, which the kernel is asked for once, and again after a fork.
+cdef pid_t own_pid() noexcept nogil
 
 # -- kernel files --------------------------------------------------------------------------------------------------
 
@@ -40,4 +42,5 @@ cdef class Meter:
     cdef meter_t meter
     cdef readonly str name
     cdef readonly object pid
+    cdef int64_t bytes(self) noexcept       # -1 when it cannot be read
     cpdef object read(self)

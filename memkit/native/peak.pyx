@@ -16,12 +16,12 @@ from posix.fcntl cimport O_RDONLY, O_WRONLY
 from posix.resource cimport RUSAGE_SELF, getrusage, rusage
 
 from posix.types cimport pid_t
-from posix.unistd cimport getpid, pwrite
+from posix.unistd cimport pwrite
 
 from memkit.base.errors import MeterError
 from memkit.native.clock cimport now
 from memkit.native.descriptors cimport is_ours, ours_t, release
-from memkit.native.meter cimport Meter, TEXT, open_kernel_file, read_text, sum_of_lines, without_books
+from memkit.native.meter cimport Meter, TEXT, open_kernel_file, own_pid, read_text, sum_of_lines, without_books
 from memkit.native.threads cimport (
     pthread_atfork,
     pthread_mutex_init,
@@ -163,7 +163,7 @@ cdef void begin() noexcept nogil:
         while keeper.scopes != NULL:
             keeper.scopes.open = False
             keeper.scopes = keeper.scopes.next
-    keeper.owner = getpid()
+    keeper.owner = own_pid()
     keeper.floor = INT64_MAX
     open_kernel_file(&keeper.status, b"status", O_RDONLY)
     keeper.mark = keeper.told = max(status_hwm(), 0)
@@ -177,13 +177,8 @@ cdef void begin() noexcept nogil:
 
 cdef void take_lock() noexcept nogil:
     """Take the lock, with the kernel's files open."""
-    take_lock_in(getpid())
-
-
-cdef void take_lock_in(pid_t process) noexcept nogil:
-    """The same in a process whose number is known: to ask for it costs a tenth of a span."""
     pthread_mutex_lock(&lock)
-    if keeper.owner != process:
+    if keeper.owner != own_pid():
         begin()
 
 
@@ -206,11 +201,7 @@ cdef void lower_mark(int64_t memory, int64_t resets) noexcept nogil:
 
 
 cdef void scope_open(scope_t *scope, int64_t memory, int64_t resets) noexcept nogil:
-    open_in(getpid(), scope, memory, resets)
-
-
-cdef void open_in(pid_t process, scope_t *scope, int64_t memory, int64_t resets) noexcept nogil:
-    take_lock_in(process)
+    take_lock()
     lower_mark(memory, resets)
     scope.peak = 0
     link_scope(scope)
@@ -232,11 +223,7 @@ cdef int64_t scope_take(scope_t *scope, int64_t memory, int64_t resets) noexcept
 
 
 cdef int64_t scope_close(scope_t *scope, int64_t memory, int64_t resets) noexcept nogil:
-    return close_in(getpid(), scope, memory, resets)
-
-
-cdef int64_t close_in(pid_t process, scope_t *scope, int64_t memory, int64_t resets) noexcept nogil:
-    take_lock_in(process)
+    take_lock()
     if scope.open:              # a forked child finds its parent's closed
         fold(memory, resets)
         unlink_scope(scope)
@@ -245,7 +232,7 @@ cdef int64_t close_in(pid_t process, scope_t *scope, int64_t memory, int64_t res
 
 
 cdef void give_books_back(void (*give_back)() noexcept nogil) noexcept nogil:
-    if keeper.owner != getpid():    # nobody wanted a peak here: the high-water mark is left alone
+    if keeper.owner != own_pid():   # nobody wanted a peak here: the high-water mark is left alone
         give_back()
         return
     take_lock()
@@ -271,27 +258,23 @@ cdef class Scope:
     def __cinit__(self, Meter meter=None):
         cdef int64_t resets = mark_resets()
         self.meter = meter
-        cdef pid_t process = self.read()
-        open_in(process, &self.scope, self.found, resets)
+        self.read()
+        scope_open(&self.scope, self.found, resets)
         self.time = now()
 
-    cdef pid_t read(self) except -1:
-        """Read memory, and return the number of this process. The GIL is kept: another thread could have it for long."""
-        self.found = -1
-        if self.meter is None:
-            return getpid()
-        self.memory = self.meter.read()
-        self.found = -1 if self.memory is None else self.memory
-        return self.meter.meter.owner if self.meter.pid is None else getpid()
+    cdef int read(self) except -1:
+        """Read memory. The GIL is kept: another thread could have it for long."""
+        self.found = self.meter.bytes() if self.meter is not None else -1
+        self.memory = self.found if self.found >= 0 else None
+        return 0
 
     def close(self):
         """The highest resident memory during the stretch in bytes, or None where the kernel does not tell."""
         cdef int64_t resets = mark_resets()
-        cdef pid_t process
         self.time = now()
         if self.scope.open or self.meter is not None:
-            process = self.read()
-            close_in(process, &self.scope, self.found, resets)
+            self.read()
+            scope_close(&self.scope, self.found, resets)
         return self.scope.peak or None
 
     def __dealloc__(self):

@@ -1,6 +1,7 @@
 class Spreads:
     number: int
     overlapped: int
+    due: int
 
     def add(
         self, overlapped: bool, duration: int, growth: int, rise: int | None, heap: tuple[int, int, int] | None

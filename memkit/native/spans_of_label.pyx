@@ -6,12 +6,7 @@ cdef extern from *:
     int __builtin_clzll(unsigned long long) nogil
 
 cdef enum:
-    MEASURES = 6
     BITS = 5                    # of a number that a bucket tells, as in memkit.model.file_format
-
-cdef struct measure_t:
-    bint known
-    int64_t worst
 
 
 cdef int64_t bucket_of(int64_t value) noexcept nogil:
@@ -26,17 +21,11 @@ cdef class Spreads:
     """How many spans there were and others overlapped, and of each measure the total, the highest value, and how many values
     are in each bucket. A span is counted at once: no other thread and no signal handler comes in between."""
 
-    cdef readonly int64_t number
-    cdef readonly int64_t overlapped
-    cdef measure_t measures[MEASURES]
-    cdef list totals                    # of nanoseconds, of thousands of connections for years, there are too many for C
-    cdef list buckets
-
-    def __cinit__(self):
+    def __cinit__(self, *_):
         self.totals = [0] * MEASURES
         self.buckets = [{} for _ in range(MEASURES)]
 
-    def add(self, bint overlapped, duration, growth, rise, tuple heap):
+    cpdef bint add(self, bint overlapped, duration, growth, rise, tuple heap) except -1:
         """Count a span; whether one of its measures is the highest so far by 1/16. ``heap`` is what it allocated, what was
         freed of that, and the most that was alive; or None."""
         cdef int64_t allocated

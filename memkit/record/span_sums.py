@@ -32,7 +32,7 @@ class PythonSpreads:
     """How many spans there were, how many others overlapped, and how six measures of them are spread."""
 
     def __init__(self) -> None:
-        self.number = self.overlapped = 0
+        self.number = self.overlapped = self.due = 0
         self._measures: list[tuple[list[int], dict[int, int]]] = [([], {}) for _ in range(6)]
         self._lock = _thread.RLock()
 
@@ -66,24 +66,24 @@ class PythonSpreads:
             ]
 
 
-Spreads: type[Any] = PythonSpreads
-if engine.NAME == "native":
+Spreads = PythonSpreads
+if not TYPE_CHECKING and engine.NAME == "native":
     try:
         from memkit.native.spans_of_label import Spreads
     except ImportError:
         Spreads = PythonSpreads  # it only takes longer
 
 
-class _Label:
+class Label(Spreads):
     """The sums of a label, and what was alive of it after each block of spans."""
 
-    __slots__ = ("alive", "blocks", "due", "label", "least", "look_at", "spreads", "sure", "written")
+    __slots__ = ("alive", "blocks", "label", "least", "look_at", "sure", "written")
 
     def __init__(self, label: str) -> None:
+        super().__init__()
         self.label = label
-        self.written = self.due = self.blocks = 0
+        self.written = self.blocks = 0
         self.look_at = _LOOK
-        self.spreads = Spreads()
         self.alive: list[int] = []
         self.sure: list[int] = []  # the same of blocks of sizes that no free list has
         self.least: tuple[int, int] | None = None  # of both, of the block that has not ended
@@ -109,13 +109,13 @@ class SpanSums:
     def __init__(self, journal: engine.Journal, began: int) -> None:
         self._journal, self._began = journal, began
         self.alive: Callable[[str], tuple[int, int]] | None = None
-        self._labels: dict[str, _Label] = {}
+        self.labels: dict[str, Label] = {}
         self._lock = _thread.RLock()  # a signal handler, or a finalizer, may end a span meanwhile
 
     def are_many(self, label: str) -> bool:
         """Whether so many spans of a label have ended that the next is not written as it begins."""
-        known = self._labels.get(label)
-        return known.spreads.number >= WHOLE_SPANS if known is not None else len(self._labels) >= MOST_LABELS
+        known = self.labels.get(label)
+        return known.number >= WHOLE_SPANS if known is not None else len(self.labels) >= MOST_LABELS
 
     def add(
         self,
@@ -127,25 +127,25 @@ class SpanSums:
         heap: tuple[int, int | None, int | None] | None,
     ) -> bool:
         """Count a span that has ended; whether it is one of the worst so far."""
-        sums = self._labels.get(label)
+        sums = self.labels.get(label)
         if sums is None:
-            label = label if len(self._labels) < MOST_LABELS else MORE_SPANS
-            sums = self._labels.setdefault(label, _Label(label))
-        worst: bool = sums.spreads.add(overlapped, duration, growth, rise, heap)
-        if heap is not None and self.alive is not None and label != MORE_SPANS and sums.spreads.number >= sums.look_at:
+            label = label if len(self.labels) < MOST_LABELS else MORE_SPANS
+            sums = self.labels.setdefault(label, Label(label))
+        worst = sums.add(overlapped, duration, growth, rise, heap)
+        if heap is not None and self.alive is not None and label != MORE_SPANS and sums.number >= sums.look_at:
             with self._lock:
-                sums.look(sums.spreads.number, *self.alive(label))
+                sums.look(sums.number, *self.alive(label))
         now = clocks.monotonic_ns()
         if now >= sums.due:
-            self._write(sums, now)
+            self.write(sums, now)
         return worst
 
     def flush(self, *, due: bool = False) -> None:
         """Write what has changed, or what of that is due."""
         now = clocks.monotonic_ns()
-        for sums in list(self._labels.values()):
-            if sums.spreads.number != sums.written and (now >= sums.due or not due):
-                self._write(sums, now)
+        for sums in list(self.labels.values()):
+            if sums.number != sums.written and (now >= sums.due or not due):
+                self.write(sums, now)
 
     def so_far(self) -> tuple[model.SpanSums, ...]:
         """What a reader of all rows would find by now."""
@@ -153,11 +153,12 @@ class SpanSums:
 
         found = LabelSums()
         with self._lock:
-            for sums in list(self._labels.values()):
+            for sums in list(self.labels.values()):
                 found.take(*_values(sums))
         return found.found(())
 
-    def _write(self, sums: _Label, now: int) -> None:
+    def write(self, sums: Label, now: int) -> None:
+        """Write the row of a label."""
         with self._lock:
             sums.due = now + max(_FLUSH, (now - self._began) // _SHARE)
             values = _values(sums)
@@ -165,11 +166,10 @@ class SpanSums:
             self._journal.text(file_format.row("span_sums", *values))
 
 
-def _values(sums: _Label) -> list[Any]:
+def _values(sums: Label) -> list[Any]:
     """Those of a row."""
-    spreads = sums.spreads
-    number = spreads.number
-    return [sums.label, number, spreads.overlapped, *spreads.as_lists(), [BLOCK, *sums.alive], sums.sure]
+    number = sums.number
+    return [sums.label, number, sums.overlapped, *sums.as_lists(), [BLOCK, *sums.alive], sums.sure]
 
 
 def span_sums() -> tuple[model.SpanSums, ...]:

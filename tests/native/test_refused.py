@@ -16,6 +16,7 @@ MODULES = sorted("memkit.native." + ".".join(path.relative_to(ROOT).with_suffix(
 # A tree is polled without process events, spans are summed up in Python, a program that does not listen is recorded all the
 # same, and older versions of Python do not tell of references.
 UNUSED = {
+    "memkit.native.spans",
     "memkit.native.spans_of_label",
     "memkit.native.sampling.process_events",
     "memkit.native.listener",

@@ -6,8 +6,7 @@ import threading
 import pytest
 
 import memkit
-from memkit.record import active, spans
-from memkit.system import engine
+from memkit.record import active
 
 MIB = 1 << 20
 
@@ -198,15 +197,63 @@ def test_a_label_that_is_no_text_is_refused():
         memkit.span(5)
 
 
-def test_a_span_whose_beginning_is_interrupted_is_over(monkeypatch):
-    mark = spans._mark_overlapping
+class Interrupting:
+    """A meter that raises in this thread, and not in the sampler's, once it is due."""
 
-    def interrupted(one):
-        mark(one)
+    def __init__(self):
+        self.due, self.thread = False, threading.get_ident()
+
+    def __call__(self):
+        if self.due and threading.get_ident() == self.thread:
+            self.due = False
+            raise KeyboardInterrupt
+        return 5
+
+
+def test_a_span_whose_beginning_is_interrupted_is_over():
+    meter = Interrupting()
+    with memkit.record(meter=meter) as run:
+        for _ in range(3):
+            meter.due = True
+            with pytest.raises(KeyboardInterrupt), memkit.span("interrupted"):
+                pass
+        with memkit.span("next") as one:
+            pass
+    assert not active.open_spans and not active.lone_spans
+    assert one.overlapped is False
+    assert [(span.label, span.depth, span.end is None) for span in run.recording.spans] == [("next", 0, False)]
+
+
+def test_a_span_whose_end_is_interrupted_is_over():
+    meter = Interrupting()
+    with memkit.record(meter=meter) as run:
+        one = memkit.span("interrupted")
+        one.__enter__()
+        meter.due = True
+        with pytest.raises(KeyboardInterrupt):
+            one.__exit__(None, None, None)
+        with memkit.span("next") as after:
+            pass
+    assert not active.open_spans and after.overlapped is False
+    assert [(span.label, span.depth, span.end is None) for span in run.recording.spans] == [
+        ("interrupted", 0, True),
+        ("next", 0, False),
+    ]
+
+
+@pytest.mark.usefixtures("native_only")
+@pytest.mark.parametrize("step", ["begin", "end"])
+def test_an_interrupt_between_two_steps_leaves_no_span_open(monkeypatch, step):
+    from memkit.tracing.session import InsideSpans
+
+    whole = getattr(InsideSpans, step)
+
+    def interrupted(self, *values, **more):
+        whole(self, *values, **more)
         raise KeyboardInterrupt
 
-    with memkit.record(heap="spans" if engine.NAME == "native" else False) as run:
-        monkeypatch.setattr(spans, "_mark_overlapping", interrupted)
+    with memkit.record(heap="spans") as run:
+        monkeypatch.setattr(InsideSpans, step, interrupted)
         for _ in range(3):
             with pytest.raises(KeyboardInterrupt), memkit.span("interrupted"):
                 pass
@@ -214,29 +261,8 @@ def test_a_span_whose_beginning_is_interrupted_is_over(monkeypatch):
         with memkit.span("next") as one:
             made = bytes(1 << 20)
     assert not active.open_spans and not active.lone_spans
-    assert one.overlapped is False
-    assert engine.NAME != "native" or one.kept >= len(made)
-    assert [span.end is None for span in run.recording.spans] == [False] * 4
-
-
-def test_a_span_whose_end_is_interrupted_is_over(monkeypatch):
-    end = spans.SpanRows.end
-
-    def interrupted(self, *values):
-        end(self, *values)
-        raise KeyboardInterrupt
-
-    with memkit.record() as run:
-        one = memkit.span("interrupted")
-        one.__enter__()
-        monkeypatch.setattr(spans.SpanRows, "end", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            one.__exit__(None, None, None)
-        monkeypatch.undo()
-        with memkit.span("next") as after:
-            pass
-    assert not active.open_spans and after.overlapped is False
+    assert one.overlapped is False and one.kept >= len(made)
     assert [(span.label, span.depth, span.end is None) for span in run.recording.spans] == [
-        ("interrupted", 0, False),
+        *[("interrupted", 0, False)] * 3,
         ("next", 0, False),
     ]
