@@ -19,6 +19,7 @@ sources = (
     "sampled.h",
     "sampled_hooks.h",
     "spans.h",
+    "stretches.h",
 )
 sources += ("c_hooks.h", "patching.h", "patching_tables.h")
 books = [f"memkit/native/heap/{name}" for name in sources]

@@ -35,12 +35,13 @@ class HeapCounter:
             print(counter.end().kept)  # bytes
 
     Nothing is recorded and nothing traced. All threads count from ``begin`` to ``end``, which any thread may call; each
-    costs about a microsecond. Between two stretches nothing counts for either. It goes on in a forked process, where a
-    stretch begins anew. Raises ``MeterError`` where the heap cannot be counted, or a recording counts it already.
+    costs about a microsecond. Between two stretches nothing counts for either, and Python allocates as fast as ever. It goes
+    on in a forked process, where a stretch begins anew. Raises ``MeterError`` where the heap cannot be counted, or a
+    recording counts it already.
     """
 
     def __init__(self) -> None:
-        resolve.prepare_heap()
+        resolve.refuse_second_heap()
         with engine.compiled("counting of allocations"):
             from memkit.native.heap.stretches import Stretches
 
@@ -50,7 +51,7 @@ class HeapCounter:
     def begin(self) -> None:
         """A stretch begins."""
         if not self._stretches.is_open:
-            resolve.prepare_heap()
+            resolve.refuse_second_heap()
             self._stretches.open()
         self._stretches.begin()
 

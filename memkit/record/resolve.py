@@ -80,8 +80,16 @@ def prepare_heap() -> None:
     Raises ``MeterError`` if another recording counts the heap already, before the file is touched.
     """
     with StandardModules(), engine.compiled("counting of allocations"):
-        from memkit.native.heap import counted_heap, heap_sums, span_heap  # noqa: F401
+        from memkit.native.heap import heap_sums, span_heap  # noqa: F401
         from memkit.tracing import balances  # noqa: F401
+
+    refuse_second_heap()
+
+
+def refuse_second_heap() -> None:
+    """Raise ``MeterError`` if a recording counts the heap already, or nothing can."""
+    with StandardModules(), engine.compiled("counting of allocations"):
+        from memkit.native.heap import counted_heap
 
     counted_heap.check()
 

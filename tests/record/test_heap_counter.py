@@ -1,9 +1,13 @@
 """What is allocated from one moment to another is counted to the byte, without a recording."""
 
+import ctypes
 import gc
 import os
+import random
 import sys
+import sysconfig
 import threading
+import tracemalloc
 
 import pytest
 
@@ -57,6 +61,84 @@ def test_small_blocks_count_whoever_had_their_addresses_before(counter):
         found = counter.end()
         assert abs(found.kept - sys.getsizeof(made) - 1000 * (90 + EMPTY)) < KIB  # the list itself may be a used one
         del made  # between two
+
+
+@pytest.mark.own_process
+def test_blocks_freed_between_two_stretches_leave_nothing_behind(counter):
+    chance, slots, sizes = random.Random(5), [None] * 400, (2, 8, 40, 90, 300, 470, 600, 5000)
+    for _ in range(9):
+        before, during = ([(chance.randrange(400), chance.choice(sizes)) for _ in range(1000)] for _ in range(2))
+        for slot, size in before:  # some take the place of those of a stretch before, and have their addresses next
+            slots[slot] = bytes(size)
+        counter.begin()
+        for slot, size in during:
+            slots[slot] = bytes(size)
+        found = counter.end()
+        of_slot, alive, peak, allocated = {}, 0, 0, 0
+        for slot, size in during:
+            allocated += size + EMPTY
+            alive += size + EMPTY  # the one before is freed once there is the next
+            peak = max(peak, alive)
+            alive -= of_slot.get(slot, 0)
+            of_slot[slot] = size + EMPTY
+        assert 0 <= found.kept - alive < 200
+        assert 0 <= found.peak - peak < 200
+        assert 0 <= found.allocated - allocated < 200
+
+
+def test_a_block_that_grows_counts_once(counter):
+    counter.begin()
+    made = bytearray()
+    for _ in range(400):
+        made.extend(bytes(50))
+    found = counter.end()
+    assert abs(found.kept - sys.getsizeof(made)) < KIB
+    assert found.allocated > 3 * found.kept
+
+
+def hooked():
+    """What Python's allocators for objects and for other memory are."""
+    found = []
+    for domain in (1, 2):
+        fields = (ctypes.c_void_p * 5)()
+        ctypes.pythonapi.PyMem_GetAllocator(domain, fields)
+        found.append(list(fields))
+    return found
+
+
+@pytest.mark.own_process
+@pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="a thread may be in a hook at any time")
+def test_between_two_stretches_python_allocates_as_ever():
+    memkit.HeapCounter().close()  # what recorded before may have left hooks that pass on
+    before = hooked()
+    with memkit.HeapCounter() as counter:
+        assert hooked() == before
+        for _ in range(2):
+            counter.begin()
+            during = hooked()
+            counter.end()
+            assert during != before
+            assert hooked() == before
+
+
+@pytest.mark.own_process
+@pytest.mark.parametrize("first", ["tracer", "counter"])
+def test_another_tool_may_trace_allocations_meanwhile(counter, first):
+    if first == "tracer":
+        tracemalloc.start()
+    counter.begin()
+    if first == "counter":
+        tracemalloc.start()
+    made = bytes(MIB)
+    assert len(made) <= counter.end().kept < len(made) + 100 * KIB
+    assert tracemalloc.get_traced_memory()[0] >= MIB
+    counter.begin()
+    made = bytes(MIB)
+    assert len(made) <= counter.end().kept < len(made) + 100 * KIB
+    tracemalloc.stop()
+    counter.begin()
+    made = bytes(MIB)
+    assert len(made) <= counter.end().kept < len(made) + 100 * KIB
 
 
 def test_garbage_is_collected_before_more_than_so_much_is_told(counter):

@@ -107,6 +107,10 @@ static ALWAYS_INLINE void count_freed(
 static ALWAYS_INLINE int take(memkit_thread_t *thread, int locked, int mode, void *address, block_t *block, int *where)
 {
     block_t large;              /* apart, so that a small one need not be in memory */
+    if (mode == MEMKIT_STRETCHES) {
+        *where = 0;
+        return take_in_stretch(locked, address, block);
+    }
     if (take_small(address, block)) {
         if (locked && mode <= MEMKIT_PAIRS)
             remember_segment_of(address);
@@ -224,6 +228,8 @@ static ALWAYS_INLINE void put(memkit_thread_t *thread, int locked, int mode, voi
     if (mode == MEMKIT_SAMPLED) {
         if (!is_passed(thread, size) && is_drawn(thread, size))
             put_sample(address, size);
+    } else if (mode == MEMKIT_STRETCHES) {
+        put_in_stretch(locked, address, size);
     } else if (!locked || mode == MEMKIT_SPANS || memkit_heap.labelled) {
         put_anew(thread, locked, mode, address, size);
     } else {
@@ -253,6 +259,10 @@ static ALWAYS_INLINE int take_recent(int mode, void *address)
 /* A block that `take` has taken is not freed after all. A serial of few bits serves as well as the whole one does. */
 static void restore(memkit_thread_t *thread, int locked, int mode, void *address, block_t *block, int where)
 {
+    if (mode == MEMKIT_STRETCHES) {
+        restore_in_stretch(locked, address, block);
+        return;
+    }
     uint32_t serial = !block->tiny || mode != MEMKIT_PAIRS ? block->serial : (block->serial >> 5) << 16 | (block->serial & 31);
     book(address, block->size, block->site, serial, mode);
     count_freed(thread, locked, mode, block, where, -(int64_t)block->size, -1);
@@ -264,7 +274,8 @@ static size_t memkit_heap_disown(memkit_thread_t *thread, int locked, void *addr
     int shard = locked ? 0 : thread->shard;
     block_t block;
     site_t *sums;
-    if (!(memkit_heap.on & MEMKIT_PAIRS) || !address || !(take_small(address, &block) || take_large(address, &block)))
+    if (!(memkit_heap.on & MEMKIT_PAIRS) || memkit_heap.on == MEMKIT_STRETCHES || !address
+            || !(take_small(address, &block) || take_large(address, &block)))
         return 0;
     if ((sums = site_at(shard, block.site))) {
         count(&sums->allocated, -(int64_t)block.size, -1, locked);

@@ -266,6 +266,7 @@ static ALWAYS_INLINE uint32_t serial_of(uint32_t site, int mode, int labelled)
 #include "blocks.h"
 #include "sampled.h"
 #include "spans.h"
+#include "stretches.h"
 #include "booking.h"
 #include "maps.h"
 
@@ -315,7 +316,7 @@ static int memkit_heap_open(int mode)
     static int at_forks;
     if (!at_forks)
         at_forks = !pthread_atfork(before_fork, after_fork, in_forked_child);
-    if (mode == MEMKIT_SAMPLED ? !make_samples()
+    if (mode == MEMKIT_SAMPLED ? !make_samples() : mode == MEMKIT_STRETCHES ? 0
             : !made_once((void **)&heap->path_serials, MEMKIT_SITES * sizeof(uint32_t))
             || !made_once((void **)&heap->line_serials, MEMKIT_SITES * sizeof(uint32_t))
             || !made_once((void **)&heap->at_peak, MEMKIT_SITES * sizeof(int64_t))
@@ -340,6 +341,7 @@ static int memkit_heap_open(int mode)
     pair_count = labelled_count = heap->most = heap->most_labelled = 0;
     heap->labelled = 0;
     heap->peak = heap->copies = heap->unbooked = heap->mapped = 0;
+    heap->stretch_state = MEMKIT_STRETCH_NONE, heap->stretch_serial = 0;
     heap->mode = mode;
     heap->generation++;
     heap->floor = INT64_MAX;
@@ -347,6 +349,41 @@ static int memkit_heap_open(int mode)
         begin_samples();
     __atomic_store_n(&heap->on, mode, __ATOMIC_RELEASE);
     return 0;
+}
+
+/* Nothing is booked of the stretches before. */
+static void forget_stretches(void)
+{
+    for (int i = 0; i < TABLES; i++) {
+        table_t *table = &tables[i];
+        if (!__atomic_load_n(&table->used, __ATOMIC_RELAXED))
+            continue;
+        if (table->size > FIRST) {
+            empty(table);
+            continue;
+        }
+        lock(&table->lock);
+        memset(table->entries, 0, table->size * sizeof(entry_t));
+        table->used = 0;
+        unlock(&table->lock);
+    }
+    lock(&maps_lock);
+    map_count = 0;
+    unlock(&maps_lock);
+}
+
+/* A stretch begins. To be called with the GIL. */
+static void memkit_heap_begin(void)
+{
+    memkit_heap_t *heap = &memkit_heap;
+    __atomic_store_n(&heap->stretch_state, MEMKIT_STRETCH_NONE, __ATOMIC_RELEASE);
+    if (heap->stretch_serial == SERIALS - 1)
+        forget(0), heap->stretch_serial = 0;
+    else
+        forget_stretches();
+    memset(heap->stretch, 0, sizeof heap->stretch);
+    heap->stretch_serial++;
+    __atomic_store_n(&heap->stretch_state, MEMKIT_STRETCH_RUNS, __ATOMIC_RELEASE);
 }
 
 /* The books keep their memory until they are forgotten, or opened anew. */
@@ -376,6 +413,8 @@ static const memkit_books_t memkit_books = {
     .close = memkit_heap_close,
     .forget = memkit_heap_forget,
     .hook = memkit_heap_hook,
+    .unhook = memkit_heap_unhook,
+    .begin = memkit_heap_begin,
     .alive = memkit_heap_alive,
     .sums = memkit_heap_sums,
     .parts = memkit_heap_parts,

@@ -63,7 +63,8 @@ enum {
     MEMKIT_PATHS = 2,
     MEMKIT_PAIRS = 3,
     MEMKIT_SAMPLED = 4,         /* none: few blocks are booked, by the stack of who allocates: see sampled.h */
-    MEMKIT_SPANS = 5            /* none: the context does, for spans */
+    MEMKIT_SPANS = 5,           /* none: the context does, for spans */
+    MEMKIT_STRETCHES = 6        /* none: the time does; see stretches.h */
 };
 
 typedef struct {                /* a site that spans are counted in, one after the other; bytes, with those of the spans inside */
@@ -80,6 +81,12 @@ typedef struct {                /* a site that spans are counted in, one after t
 typedef struct {                /* of a label, by paths and lines: what is alive of it */
     int64_t alive, sure;
 } memkit_label_t;
+
+enum { MEMKIT_STRETCH_NONE, MEMKIT_STRETCH_ENDS /* what is freed of it counts */, MEMKIT_STRETCH_RUNS };
+
+typedef struct {                /* bytes of a stretch of time; at most alive are those of all threads, as this half has seen it */
+    int64_t allocated, alive, peak;
+} memkit_stretch_t;
 
 enum {
     MEMKIT_STACKS = 1 << 17,    /* call paths that are sampled, and paths of lines; further ones share one */
@@ -142,6 +149,9 @@ typedef struct {
     memkit_estimate_t sampled;  /* what is alive */
     double peak_variance;
     uint32_t stacks, functions; /* how many there are */
+    int stretch_state;
+    uint32_t stretch_serial;    /* of the one that runs, or of the last */
+    memkit_stretch_t stretch[2];        /* what who holds the GIL counts, and what others do */
 } memkit_heap_t;
 
 /* Python's allocators: a PyMemAllocatorEx. */
@@ -163,6 +173,8 @@ typedef struct {                /* the books of a process: those of a library th
     void (*close)(void);
     void (*forget)(void);       /* give back what is booked of blocks; the sums stay. Closed only */
     int (*hook)(memkit_allocator_t allocators[3], int (*interpreters)(void));   /* Python's domains. 0; -1: no memory */
+    int (*unhook)(memkit_allocator_t *);        /* put the one before in its place. 0: it is no hook */
+    void (*begin)(void);        /* a stretch begins */
     int64_t (*alive)(void);
     void (*sums)(uint32_t site, memkit_sums_t *into);
     void (*parts)(uint32_t site, uint32_t *label, uint32_t *path, uint32_t *line);

@@ -194,25 +194,56 @@ HOOKS(unlocked_paths, 0, MEMKIT_PATHS)
 HOOKS(unlocked_pairs, 0, MEMKIT_PAIRS)
 HOOKS(locked_spans, 1, MEMKIT_SPANS)
 HOOKS(unlocked_spans, 0, MEMKIT_SPANS)
+HOOKS(locked_stretches, 1, MEMKIT_STRETCHES)
+HOOKS(unlocked_stretches, 0, MEMKIT_STRETCHES)
 
 #define HOOKED(name) {NULL, name##_malloc, name##_calloc, name##_realloc, name##_free}
 #define AT_GATE(name, slow) {NULL, name##_malloc, slow##_calloc, slow##_realloc, name##_free}
 
 /* By `locked`, or where sampled by `leaf`, and mode; the last ones are above an allocator without a context. */
-static const memkit_allocator_t hooked[3][MEMKIT_SPANS] = {
-    {HOOKED(unlocked_lines), HOOKED(unlocked_paths), HOOKED(unlocked_pairs), HOOKED(sampled), HOOKED(unlocked_spans)},
-    {HOOKED(locked_lines), HOOKED(locked_paths), HOOKED(locked_pairs), HOOKED(sampled_leaf), HOOKED(locked_spans)},
+static const memkit_allocator_t hooked[3][MEMKIT_STRETCHES] = {
+    {HOOKED(unlocked_lines), HOOKED(unlocked_paths), HOOKED(unlocked_pairs), HOOKED(sampled), HOOKED(unlocked_spans),
+        HOOKED(unlocked_stretches)},
+    {HOOKED(locked_lines), HOOKED(locked_paths), HOOKED(locked_pairs), HOOKED(sampled_leaf), HOOKED(locked_spans),
+        HOOKED(locked_stretches)},
     {AT_GATE(gated_lines, locked_lines), AT_GATE(gated_paths, locked_paths), AT_GATE(gated_pairs, locked_pairs),
-        HOOKED(sampled_leaf), HOOKED(locked_spans)},
+        HOOKED(sampled_leaf), HOOKED(locked_spans), HOOKED(locked_stretches)},
 };
 
 static int is_hook(memkit_allocator_t *allocator)
 {
     for (int locked = 0; locked < 3; locked++)
-        for (int mode = MEMKIT_LINES; mode <= MEMKIT_SPANS; mode++)
+        for (int mode = MEMKIT_LINES; mode <= MEMKIT_STRETCHES; mode++)
             if (allocator->malloc == hooked[locked][mode - 1].malloc)
                 return 1;
     return 0;
+}
+
+/* A copy of an allocator that is never given back: another thread may be in a hook above it at any time. NULL: no memory. */
+static const memkit_allocator_t *kept(const memkit_allocator_t *allocator)
+{
+    enum { MOST = 4096 / sizeof *allocator };
+    static memkit_allocator_t *copies;
+    static size_t count = MOST;
+    for (size_t i = 0; copies && i < count; i++)
+        if (!memcmp(&copies[i], allocator, sizeof *allocator))
+            return &copies[i];
+    if (count == MOST) {
+        memkit_allocator_t *made = pages(sizeof *made * MOST);
+        if (!made)
+            return NULL;
+        copies = made, count = 0;
+    }
+    copies[count] = *allocator;
+    return &copies[count++];
+}
+
+static int memkit_heap_unhook(memkit_allocator_t *allocator)
+{
+    if (!is_hook(allocator))
+        return 0;
+    *allocator = *(const memkit_allocator_t *)allocator->ctx;
+    return 1;
 }
 
 /* Replace the three domains, raw first, by hooks of the mode; each has the allocator before it as its context. 0; -1: no memory.
@@ -224,15 +255,13 @@ in a hook of the mode before, or call one: what one has booked another takes.
 static int memkit_heap_hook(memkit_allocator_t allocators[3], int (*interpreters)(void))
 {
     for (int i = 0, which; i < 3; i++) {
-        memkit_allocator_t *before = is_hook(&allocators[i]) ? allocators[i].ctx : pages(sizeof *before);
+        const memkit_allocator_t *before = is_hook(&allocators[i]) ? allocators[i].ctx : kept(&allocators[i]);
         if (!before)
             return -1;
-        if (!is_hook(&allocators[i]))
-            *before = allocators[i];
         which = memkit_heap.mode == MEMKIT_SAMPLED ? i > 0 && is_leaf(before) : interpreters && i > 0;
         which += which && !before->ctx;
         allocators[i] = hooked[which][memkit_heap.mode - 1];
-        allocators[i].ctx = before;
+        allocators[i].ctx = (void *)before;
     }
     memkit_heap.interpreters = interpreters;
     let_count_with_gil(interpreters && !interpreters() ? memkit_heap.mode : 0);

@@ -59,6 +59,8 @@ static size_t take_maps_locked(memkit_thread_t *thread, void *address, size_t si
         int whole = begin == map.from && end == map.to;
         if (mode == MEMKIT_SAMPLED)
             count_map(map.site, block.size, whole, 1);
+        else if (mode == MEMKIT_STRETCHES)
+            count_in_stretch(0, 0, memkit_heap.stretch_state == MEMKIT_STRETCH_NONE ? 0 : -(int64_t)block.size);
         else
             count_freed(thread, 0, mode, &block, where_freed(&block, mode, 1), block.size, whole);
         memkit_heap.mapped -= block.size;
@@ -81,20 +83,26 @@ static UNUSED void put_map(memkit_thread_t *thread, void *address, size_t size)
     int mode = memkit_heap.on;
     uint32_t site, serial;
     site_t *sums = NULL;
+    int by_site;
     if (!mode)
         return;
     size = (size + 4095) & ~(size_t)4095;
-    site = mode == MEMKIT_SAMPLED ? stack_of_thread() : site_of(thread, mode);
-    serial = mode == MEMKIT_SAMPLED ? 0 : serial_of(site, mode, 1);
-    if (mode != MEMKIT_SAMPLED)
+    if (mode == MEMKIT_STRETCHES && memkit_heap.stretch_state != MEMKIT_STRETCH_RUNS)
+        return;
+    by_site = mode != MEMKIT_SAMPLED && mode != MEMKIT_STRETCHES;
+    site = mode == MEMKIT_SAMPLED ? stack_of_thread() : by_site ? site_of(thread, mode) : 0;
+    serial = by_site ? serial_of(site, mode, 1) : 0;
+    if (by_site)
         sums = site_at(thread->shard, site);
     lock(&maps_lock);
     take_maps_locked(thread, address, size);    /* what was unmapped by who looked the C library's own `munmap` up */
-    if ((!sums && mode != MEMKIT_SAMPLED)
+    if ((!sums && by_site)
             || !insert_map((map_t){(uintptr_t)address, (uintptr_t)address + size, site, serial}))
         __atomic_fetch_add(&memkit_heap.unbooked, 1, __ATOMIC_RELAXED);
     else if (mode == MEMKIT_SAMPLED)
         count_map(site, size, 1, 0), memkit_heap.mapped += size;
+    else if (mode == MEMKIT_STRETCHES)
+        count_in_stretch(0, size, size), memkit_heap.mapped += size;
     else
         count_allocated(thread, 0, mode, sums, site, size), memkit_heap.mapped += size;
     unlock(&maps_lock);

@@ -70,6 +70,13 @@ cdef extern from "counting.h":
     ctypedef struct label_t "memkit_label_t":
         int64_t alive
         int64_t sure
+    ctypedef struct stretch_t "memkit_stretch_t":
+        int64_t allocated
+        int64_t alive
+        int64_t peak
+    enum:
+        STRETCH_NONE "MEMKIT_STRETCH_NONE"
+        STRETCH_ENDS "MEMKIT_STRETCH_ENDS"
     ctypedef struct heap_t "memkit_heap_t":
         int on
         uint32_t *path_serials
@@ -93,6 +100,8 @@ cdef extern from "counting.h":
         double peak_variance
         uint32_t stacks
         uint32_t functions
+        int stretch_state
+        stretch_t stretch[2]
 
 cdef heap_t *heap               # the one of this process
 
@@ -114,6 +123,10 @@ cdef void give_room_back(void *room, size_t size) noexcept nogil    # or NULL
 cdef int open_heap(bint paths, bint lines) noexcept     # 0; -1: no memory
 cdef int open_sampled(sampling_t sampling) noexcept     # the same, of few blocks
 cdef int open_spans() noexcept                          # the same, by `find_span`, which is to be set before
+cdef int open_stretches() noexcept                      # the same, by stretches of time
+cdef int begin_stretch() noexcept                       # 0; -1: no memory
+# Outside of stretches who holds the GIL need not be counted, or ask whether.
+cdef void unhook_python() noexcept
 # Lead what was loaded meanwhile to the hooks of the C library's allocators, where no library that was preloaded counts them.
 cdef void look_for_libraries() noexcept nogil
 # Whose allocators are counted, as in a row: those of the C library, too, where "c" is in it.

@@ -4,6 +4,7 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport UINT64_MAX, int64_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcmp
 
 cimport memkit.native.meter as meter
 from memkit.native.peak cimport give_books_back
@@ -84,6 +85,8 @@ cdef extern from *:
         void (*close)() noexcept nogil
         void (*forget)() noexcept nogil
         int (*hook)(allocator_t *, int (*)() noexcept nogil) noexcept nogil
+        int (*unhook)(allocator_t *) noexcept nogil
+        void (*begin)() noexcept nogil
         int64_t (*alive)() noexcept nogil
         void (*sums)(uint32_t, heap_sums_t *) noexcept nogil
         void (*parts)(uint32_t, uint32_t *, uint32_t *, uint32_t *) noexcept nogil
@@ -101,6 +104,7 @@ cdef extern from *:
         PATHS "MEMKIT_PATHS"
         SAMPLED "MEMKIT_SAMPLED"
         SPANS "MEMKIT_SPANS"
+        STRETCHES "MEMKIT_STRETCHES"
     void **memkit_monitoring_of(void *) nogil
     void hook_arenas "memkit_hook_arenas"(heap_thread_t *(*)() noexcept nogil)
     bint memkit_can_patch
@@ -189,19 +193,52 @@ cdef int open_spans() noexcept:
     return opened(SPANS)
 
 
-cdef int opened(int mode) noexcept:
-    """Count from now on. The hooks stay for good: other threads may be inside them at any time."""
+cdef int open_stretches() noexcept:
+    return opened(STRETCHES)
+
+
+cdef int begin_stretch() noexcept:
+    look_for_libraries()
+    if hook():
+        return -1
+    books.begin()
+    return 0
+
+
+cdef void unhook_python() noexcept:
+    cdef allocator_t allocator
+    cdef int domain
+    if not memkit_has_gil or memkit_interpreters():     # a thread may be calling one at any time
+        return
+    for domain in range(1, DOMAINS):
+        get_allocator(domain, &allocator)
+        if books.unhook(&allocator):
+            set_allocator(domain, &allocator)
+
+
+cdef int hook() noexcept:
+    """Hook what is not hooked. 0; -1: no memory."""
+    cdef allocator_t before[DOMAINS]
     cdef allocator_t domains[DOMAINS]
     cdef int domain
+    for domain in range(DOMAINS):
+        get_allocator(domain, &before[domain])
+        domains[domain] = before[domain]
+    if books.hook(domains, memkit_interpreters):
+        return -1
+    for domain in range(DOMAINS):
+        if memcmp(&before[domain], &domains[domain], sizeof(allocator_t)):
+            set_allocator(domain, &domains[domain])
+    return 0
+
+
+cdef int opened(int mode) noexcept:
+    """Count from now on. The hooks stay for good where other threads may be inside them at any time."""
     if books.open(mode):
         return -1
-    for domain in range(DOMAINS):
-        get_allocator(domain, &domains[domain])
-    if books.hook(domains, memkit_interpreters):
+    if hook():
         books.close()
         return -1
-    for domain in range(DOMAINS):
-        set_allocator(domain, &domains[domain])
     look_for_libraries()
     return 0
 

@@ -1,36 +1,31 @@
 # distutils: include_dirs = memkit/native/heap
 """The heap by stretches of time, one after the other: each block counts for the stretch in which it is allocated.
 
-It is what counts spans, with one site: no context is looked at, and nothing is written.
+Nothing is written, and nothing booked between two. Then Python's own domains are not even hooked: no program pays for what
+nobody asks.
 """
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t
 
 import gc
 
 from memkit.base.errors import MeterError
 from memkit.native.heap.counted_heap import NO_MEMORY
 from memkit.native.heap.own cimport (
-    close_heap, forget_heap, heap, heap_thread_t, look_for_libraries, open_spans, span_t,
+    STRETCH_ENDS, STRETCH_NONE, begin_stretch, close_heap, forget_heap, heap, open_stretches, stretch_t, unhook_python,
 )
 
 cdef extern from *:
     """
-    #define memkit_store(place, value) __atomic_store_n(place, value, __ATOMIC_RELEASE)
-    #define memkit_load(place) __atomic_load_n(place, __ATOMIC_ACQUIRE)
+    #define memkit_set_state(place, value) __atomic_store_n(place, value, __ATOMIC_RELEASE)
+    #define memkit_sum(of, field) \
+        (__atomic_load_n(&(of)[0].field, __ATOMIC_RELAXED) + __atomic_load_n(&(of)[1].field, __ATOMIC_RELAXED))
+    #define memkit_allocated(of) memkit_sum(of, allocated)
+    #define memkit_alive(of) memkit_sum(of, alive)
     """
-    void store "memkit_store"(uint32_t *place, uint32_t value) noexcept nogil
-    uint32_t load "memkit_load"(uint32_t *place) noexcept nogil
-
-cdef enum:
-    BETWEEN = 0                 # sites
-    STRETCH = 1
-
-cdef uint32_t current = BETWEEN
-
-
-cdef void find_stretch(heap_thread_t *thread) noexcept nogil:
-    thread.span = load(&current)
+    void set_state "memkit_set_state"(int *place, int value) noexcept nogil
+    int64_t allocated_in "memkit_allocated"(stretch_t *) noexcept nogil
+    int64_t alive_in "memkit_alive"(stretch_t *) noexcept nogil
 
 
 cdef class Stretches:
@@ -44,41 +39,40 @@ cdef class Stretches:
         return heap.on != 0 and self.generation == heap.generation
 
     def open(self):
-        """Count from now on. Raises ``MeterError`` where there is no memory for it."""
-        store(&current, BETWEEN)
-        heap.find_span = find_stretch
-        if open_spans():
+        """Be ready to count. Raises ``MeterError`` where there is no memory for it."""
+        if open_stretches():
             raise MeterError(NO_MEMORY)
         self.generation = heap.generation
+        unhook_python()
 
     def begin(self):
-        """A stretch begins."""
-        cdef span_t *span = heap.spans + STRETCH
-        look_for_libraries()
-        span.serial += 1                        # what is booked to those before counts for none
-        span.allocated = span.alive = span.peak = 0
-        store(&current, STRETCH)
+        """A stretch begins. Raises ``MeterError`` where there is no memory for it."""
+        if begin_stretch():
+            raise MeterError(NO_MEMORY)
 
     def end(self, most=None):
         """It is over: the most that was alive of it at once, what still is, and what it allocated; None: it was not counted.
 
         If more than ``most`` is alive, garbage is collected before that is told.
         """
-        cdef span_t *span = heap.spans + STRETCH
+        cdef stretch_t *stretch = heap.stretch
         cdef int64_t peak, allocated
-        if not self.is_open:
+        if not (heap.on != 0 and self.generation == heap.generation):
             return None
-        store(&current, BETWEEN)
-        peak, allocated = span.peak, span.allocated
-        if most is not None and span.alive > most:
+        set_state(&heap.stretch_state, STRETCH_ENDS)
+        peak, allocated = max(stretch[0].peak, stretch[1].peak), allocated_in(stretch)
+        if most is not None and alive_in(stretch) > most:
             gc.collect()
-        return peak, span.alive, allocated
+        set_state(&heap.stretch_state, STRETCH_NONE)
+        unhook_python()
+        return peak, alive_in(stretch), allocated
 
     def close(self):
         """Count no more, and give back the memory that tells blocks apart."""
         if self.generation == heap.generation:
             close_heap()
             forget_heap()
+            unhook_python()
 
     def __dealloc__(self):
         self.close()
