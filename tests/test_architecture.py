@@ -18,39 +18,39 @@ native: pending_call threads clock decimal cpython perf_event descriptors listen
 native/heap: own counted_heap line_paths span_heap heap_sums stretches walk statistics
 native/sampling: own_memory layouts line_table stack_rows stacks mapped limit_counters limit_guard termination sums
     sampler process_events sampled_heap
-native/tracing: noted growing gate thread_state fault_counts freed credit hook_chain callbacks tracer code_table greenlets lines
-    calls line_rows call_rows handed_over greenlet_stacks greenlet_switches line_threads line_events call_events event_rows
-    event_places event_log references
-system: portable_journal portable limit_kinds cgroup engine peak_since meminfo limit limits oom pidfd preload processes smaps
-    mapped_files owners balance_texts balance_rows balance
+native/tracing: noted growing gate thread_state fault_counts freed credit hook_chain callbacks tracer code_table
+    greenlets lines calls line_rows call_rows handed_over greenlet_stacks greenlet_switches line_threads line_events
+    call_events event_rows event_places event_log references
+system: portable_journal portable limit_kinds cgroup engine peak_since meminfo limit limits oom pidfd preload processes
+    smaps mapped_files owners balance_texts balance_rows balance
 model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls
-    inside definitions sources call_tally workers process lines spans span_sums span_heaps recording last_minutes from_document
-    old_rows from_rows handed_out machines merging mprof_file reader event_log_file tracker_file
+    inside definitions sources call_tally workers process lines spans span_sums span_heaps recording last_minutes
+    from_document old_rows from_rows handed_out machines merging mprof_file reader event_log_file tracker_file
 tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids choice inside functions
     last_calls handed_over given_work thread_roots other_threads tracers calibration balances session
 tree: budget share_estimate node pss tree watch unrecorded
 record: trend script_end set_back exit_status files rank header limit_guard active size settings resolve child_process
-    heap_counter span_sums portable_spans spans recorder watch_folder watch_file watch listening profile event_log tracker monitor
-    memory_reader memory_usage
+    heap_counter span_sums portable_spans spans recorder watch_folder watch_file watch listening profile event_log
+    tracker monitor memory_reader memory_usage
 integrations: routes asgi wsgi celery rq gunicorn dask finding
-run: signals orphans terminal status_line progress waiting group_watch external replaced launch any_program attach
-    inside execute follow_entry bootstrap
+run: signals orphans terminal status_line progress waiting group_watch external replaced launch any_program attach inside
+    execute follow_entry bootstrap
 run/inject: sitecustomize
 report: facts output heaps shared_options pictures transforms frames kinds overlay_plot document dispatch
 report/page: thin redact source_text workers view build shown
 report/reporters: call_paths console flame folded heap html lines mprof plot plot_lines pprof recording_json samples_csv
     spans_by_label speedscope
-report/comparing: changes statements sides matching aligning trees rows building runs words gate comparison document tables
-    markdown flame redacted page
+report/comparing: changes statements sides matching aligning trees rows building runs words gate comparison document
+    tables markdown flame redacted page
 report/fitting: shapes mixture runs fit advice requests document saved tables picture
 report/advising: imports findings page
-cli: printing exit_codes parser script run_options catalog watched recording_file kept_sources report_options fit sizes run
-    attach balance merge report snapshot view compare advise list clean plugins info doctor main
+cli: printing exit_codes parser script run_options catalog watched recording_file kept_sources report_options fit sizes
+    run attach balance merge report snapshot view compare advise list clean plugins info doctor main
 ipython: pictures magic_args cell_source settle measurement html memit mem_watcher cells magics
 compat: script_or_module function_timestamps ipython_memwatcher memon memory_time_tracker
 compat/pymemtrace: textlog references tracers cPyMemTrace cpymemtrace_decs
-compat/memory_profiler: backends code_map line_sums trace_hook python_tracer memory_breakpoint table
-    time_stamper profiler command magics __main__
+compat/memory_profiler: backends code_map line_sums trace_hook python_tracer memory_breakpoint table time_stamper
+    profiler command magics __main__
 compat/mprof: profiles process_memory exec_detector dat_file plot flame picture run_command commands __main__
 """
 FLOORS = [row.split(": ") for row in FLOORS.replace("\n    ", " ").strip().split("\n")]

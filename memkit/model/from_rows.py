@@ -57,8 +57,7 @@ class Rows:
         self._last_seen: list[Stack] = []
         self._spans, self._insides, self._span_sums, self._span_heaps = Spans(), Insides(), LabelSums(), SpanHeaps()
         self._functions: dict[int, Function] = {}
-        self._sources: dict[str, str] = {}
-        self._size: float | None = None
+        self._sources, self._size = dict[str, str](), None
         self._lines: dict[tuple[int, int], _Sums] = {}
         self._tracing: tuple[str, str, str | None, float, float, tuple[str, ...]] | None = None
         self._reads = self._call_reads = 0

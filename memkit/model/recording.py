@@ -132,8 +132,7 @@ class Recording:
     unrecorded: tuple[Unrecorded, ...] = ()
     """The processes that were seen, but not recorded."""
     waited_for: int | None = None
-    """The highest memory of any child that was not recorded and has ended, or of what its parent had when it started it.
-
+    """The highest memory of any child that was not recorded and has ended, or of what its parent had when it started it;
     None where no such child is known."""
     limits: tuple[Limit, ...] = ()
     """What limited memory when the recording began, nearest first."""

@@ -129,7 +129,7 @@ class _Open:
         self.thread = _thread.get_native_id()
         self.begun: list[_Begun] = []
         self.heap: tuple[active.SpanHeap, tuple[int, int]] | None = None
-        self.sums: tuple[int, int, int] | None = None
+        self.sums: tuple[int, int | None, int | None] | None = None
 
 
 def _open_or_around(one: _Open | None) -> _Open | None:

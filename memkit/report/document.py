@@ -39,10 +39,8 @@ def document(recording: memkit.Recording) -> Iterator[str]:
         "processes": [_process(process) for process in recording.processes],
         "executed": [{"time": moment, "command": command} for moment, command in recording.executed],
         "sources": dict(recording.sources),
-        "lines": [{**line._asdict(), **_heaps(line), "function": line.function._asdict()} for line in recording.lines],
-        "heap_lines": [
-            {**_heaps(line), "function": line.function._asdict(), "number": line.number} for line in recording.heap_lines
-        ],
+        "lines": [_line(line) for line in recording.lines],
+        "heap_lines": [_line(line) for line in recording.heap_lines],
         "tracing": recording.tracing and {**recording.tracing._asdict(), "cost": recording.tracing.cost},
         "call_tracing": recording.call_tracing and {**recording.call_tracing._asdict(), "cost": recording.call_tracing.cost},
         "limits": [_limit(recording, limit) for limit in recording.limits],
@@ -77,6 +75,10 @@ def _limit(recording: memkit.Recording, limit: memkit.Limit) -> dict[str, Any]:
 
 def _process(process: memkit.Process) -> dict[str, Any]:
     return {**process._asdict(), "ending": _ending(process.ending), "title": process.title}
+
+
+def _line(line: memkit.Line | memkit.HeapLine) -> dict[str, Any]:
+    return {**line._asdict(), **_heaps(line), "function": line.function._asdict()}
 
 
 def _call(call: memkit.Call) -> dict[str, Any]:

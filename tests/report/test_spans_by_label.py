@@ -116,7 +116,7 @@ def test_the_line_that_grew_is_named_and_not_the_one_of_a_cache_or_a_spike(table
     assert most[:8] == ["0", "B", "alive", "900.0", "MiB", "allocated", "shop.py:77", "export"]
 
 
-def test_where_half_way_is_not_known_the_line_has_its_share_of_what_is_alive(table):
+def test_without_a_half_way_a_line_has_its_share_of_what_is_alive(table):
     rows = table(LEAKING, heaps=[by_lines(4 * MIB, inside("remember", 41, 3 * MIB, 4 * MIB))])
     assert " " * 9 + "3.0 MiB of the 4.0 MiB alive of it: shop.py:41 remember  " in rows
 
