@@ -7,7 +7,6 @@ step no other thread and no signal handler comes in, but where a meter of Python
 cimport cython
 from cpython.contextvars cimport PyContextVar_New, PyContextVar_Set, get_value
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy, strlen
 from posix.types cimport pid_t
 
 from memkit.native.clock cimport now
@@ -31,6 +30,7 @@ cdef extern from *:
         return known;
     }
     """
+    char *stpcpy(char *, const char *) nogil
     pid_t own_tid "memkit_own_tid"(pid_t process) nogil
 
 cdef enum:
@@ -62,17 +62,23 @@ cdef class Open:
     """A span that has begun, inside ``around``, with what it began in each recording."""
 
     cdef Open around
-    cdef list begun
+    cdef Open before            # that began before in the same span object, and has not ended
+    cdef Begun begun            # in the oldest recording, and so on
     cdef object heap            # what counts it, or None
     cdef tuple numbers          # its number there, and that of the one around it
     cdef tuple sums
     cdef long thread
     cdef int depth
+    cdef bint recorded
     cdef bint over
     cdef bint overlapped
 
 
-cdef Open UNRECORDED = Open.__new__(Open)
+cdef object begun_here():
+    """One of this thread."""
+    cdef Open one = Open.__new__(Open)
+    one.thread = own_tid(own_pid())
+    return one
 
 
 cdef object open_or_around(Open one):
@@ -109,7 +115,6 @@ cdef int mark_overlapping(Open one) except -1:
 
 cdef class SpanBase:
     """SpanBase(label, **attributes)\n--\n\nWhat ``memkit.span`` does, which says more."""
-    # The first line is for ``inspect``, which finds no signature of a compiled class otherwise.
 
     cdef readonly str label
     cdef readonly dict attributes
@@ -122,34 +127,33 @@ cdef class SpanBase:
     cdef readonly object heap_peak
     cdef public bint _everywhere
     cdef dict texts
-    cdef list open
+    cdef Open open              # the last that began
 
     def __init__(self, label, **attributes):
         if not isinstance(label, str):
             raise TypeError(f"a span's label is text, not {label!r}: write memkit.span('load')")
         self.label, self.attributes = label if type(label) is str else str.__str__(label), attributes
         self.texts = texts_of(attributes) if attributes else None
-        self.open = []
 
     def __enter__(self):
         cdef Open one = None
         if not recorders:
-            self.open.append(UNRECORDED)
+            self.hold(begun_here())
             return self
         heap = active.span_heap
         try:
             if heap is not None:        # what this allocates is not the program's
                 heap.pause()
-            one = Open.__new__(Open)
-            one.around = open_or_around(get_value(innermost))
-            one.depth = one.around.depth + 1 if one.around is not None else 0
-            one.thread = own_tid(own_pid())
-            one.begun = []
-            for each in recorders[:]:
+            one = begun_here()
+            one.recorded, one.around = True, open_or_around(get_value(innermost))
+            if one.around is not None:
+                one.depth = one.around.depth + 1
+                one.around.around = open_or_around(one.around.around)   # tasks that begin one another for ever keep none
+            for each in recorders if len(recorders) == 1 else recorders[::-1]:
                 (<RowsBase?>each.spans).begin(self, one)
             mark_overlapping(one)
             PyContextVar_Set(innermost, one)
-            self.open.append(one)
+            self.hold(one)
             if heap is not None:
                 one.heap, one.numbers = heap, heap.enter(self.label, self._everywhere)
         except BaseException:           # nobody will call __exit__
@@ -165,12 +169,13 @@ cdef class SpanBase:
         cdef Open one = None
         heap = None
         try:
-            one = self.open.pop() if len(self.open) == 1 else self.ending()
+            one = self.open if self.open is not None and self.open.before is None else self.ending()
+            self.let_go(one)
             heap = one.heap
             if heap is not None:
                 heap.pause()
                 one.sums = heap.exit(*one.numbers)
-            if one.begun is not None:
+            if one.recorded:
                 self.end(one)
         except BaseException:
             if one is not None:
@@ -182,31 +187,48 @@ cdef class SpanBase:
 
     cdef int abandon(self, Open one) except -1:
         """End one in whose beginning or end something was raised. Each step may have been done."""
-        if one in self.open:
-            self.open.remove(one)
+        self.let_go(one)
         if one.heap is not None and one.sums is None:
             one.sums = one.heap.exit(*one.numbers)
-        self.end(one)
-        return 0
+        return self.end(one)
+
+    cdef void hold(self, Open one) noexcept:
+        one.before, self.open = self.open, one
+
+    cdef void let_go(self, Open one) noexcept:
+        """The one is not open in this object any more, if it was."""
+        cdef Open each = self.open
+        if each is one:
+            self.open = one.before
+        while each is not None:
+            if each.before is one:
+                each.before = one.before
+            each = each.before
+        one.before = None
+
+    cdef bint holds(self, Open one) noexcept:
+        cdef Open each = self.open
+        while each is not None and each is not one:
+            each = each.before
+        return each is not None
 
     cdef Open ending(self):
         """The one that ends where several are inside one span object: that of this context, or that of this thread."""
         cdef Open one = get_value(innermost)
-        cdef Open each
         cdef long thread = own_tid(own_pid())
-        while one is not None and one not in self.open:
+        while one is not None and not self.holds(one):
             one = one.around
         if one is None:
-            one = self.open[-1]
-            for each in self.open[::-1]:
-                if each.thread == thread:
-                    one = each
-                    break
-        self.open.remove(one)
+            one = self.open
+            while one is not None and one.thread != thread:
+                one = one.before
+            one = self.open if one is None else one
+        if one is None:
+            raise RuntimeError("this span has not begun")
         return one
 
     cdef int end(self, Open one) except -1:
-        cdef Begun begun
+        cdef Begun begun = one.begun
         one.over = True
         open_spans.pop(one, None)
         if not one.overlapped:
@@ -216,9 +238,9 @@ cdef class SpanBase:
         self.overlapped = one.overlapped
         if one.sums is not None or self.allocated is not None:
             self.allocated, self.freed, self.heap_peak = one.sums or (None, None, None)
-        if one.begun is not None:
-            for begun in one.begun:
-                begun.rows.end(begun, self, one)
+        while begun is not None:
+            begun.rows.end(begun, self, one)
+            begun = begun.next
         return 0
 
 
@@ -231,6 +253,7 @@ cdef class Begun:
     """A span that has begun in one recording. It is known once its memory is, until it ends."""
 
     cdef RowsBase rows
+    cdef Begun next             # of the next recording
     cdef scope_t scope
     cdef int64_t number
     cdef int64_t time
@@ -286,7 +309,8 @@ cdef class RowsBase:
         """Write that a span begins, unless there are many of its label."""
         cdef Begun begun = Begun.__new__(Begun)
         cdef int64_t resets = mark_resets()
-        begun.rows, begun.number = self, self.next_number()
+        begun.rows, begun.number = self, self.numbers
+        self.numbers += 1
         begun.known = self.read(&begun.memory)
         if self.scoped:
             scope_open(&begun.scope, begun.memory, resets)
@@ -294,7 +318,7 @@ cdef class RowsBase:
         if not begun.known:             # leave the span out
             return 0
         self.open += 1
-        one.begun.append(begun)
+        begun.next, one.begun = one.begun, begun
         label = self.labels.get(span.label)
         if not ((<Spreads>label).number >= whole if label is not None else self.sums.are_many(span.label)):
             begun.written = True
@@ -308,7 +332,7 @@ cdef class RowsBase:
 
         ``span`` gets its growth, rise and duration, if the recording has not ended before.
         """
-        cdef int64_t resets = mark_resets(), time = now() - self.began, peak = 0, memory = 0
+        cdef int64_t resets = mark_resets(), time = now() - self.began, peak = 0, memory = 0, growth, rise
         cdef bint known, worst = False
         if not begun.known:
             return 0
@@ -320,11 +344,10 @@ cdef class RowsBase:
         if self.scoped:
             peak = scope_close(&begun.scope, memory, resets)
         if known:
-            span.growth, span.duration = memory - begun.memory, time - begun.time
-            span.rise = None if peak == 0 else peak - begun.memory if peak > max(begun.memory, memory) else max(
-                memory - begun.memory, 0
-            )
-            worst = self.add(span, one, time)
+            growth = memory - begun.memory
+            rise = -1 if peak == 0 else max(peak, max(memory, begun.memory)) - begun.memory
+            span.growth, span.rise, span.duration = growth, None if rise < 0 else rise, time - begun.time
+            worst = self.add(begun, span, one, time, growth, rise)
             if worst or begun.written:
                 rows = ending(begun.number, time, memory, peak, one)
                 self.journal.text(rows if begun.written else beginning(begun, span, one) + rows)
@@ -334,13 +357,17 @@ cdef class RowsBase:
             self.end_if_none()
         return 0
 
-    cdef bint add(self, SpanBase span, Open one, int64_t time) except -1:
+    cdef bint add(self, Begun begun, SpanBase span, Open one, int64_t time, int64_t growth, int64_t rise) except -1:
         """Count a span that has ended; whether it is one of the worst so far."""
         cdef Spreads label = self.labels.get(span.label)
         cdef bint worst
         if label is None or one.sums is not None:
             return self.sums.add(span.label, span.duration, span.growth, span.rise, one.overlapped, one.sums)
-        worst = label.add(one.overlapped, span.duration, span.growth, span.rise, None)
+        worst = label.count(0, time - begun.time) | label.count(1, growth)
+        label.number += 1
+        label.overlapped += one.overlapped
+        if rise >= 0:
+            worst |= label.count(2, rise)
         if time + self.began >= label.due:
             self.sums.write(label, time + self.began)
         return worst
@@ -349,7 +376,7 @@ cdef class RowsBase:
 cdef object beginning(Begun begun, SpanBase span, Open one):
     """The row of a span that has begun."""
     cdef char row[ROW]
-    cdef char *end = begin_row(row, b"[\"span\"")
+    cdef char *end = stpcpy(row, b"[\"span\"")
     end = format_integer(format_integer(format_integer(end, begun.number), begun.time), begun.memory)
     end = format_integer(format_integer(end, one.thread), one.depth)
     texts = b"" if span.texts is None else b"," + spell(span.texts)
@@ -359,7 +386,7 @@ cdef object beginning(Begun begun, SpanBase span, Open one):
 cdef object ending(int64_t number, int64_t time, int64_t memory, int64_t peak, Open one):
     """The row of a span that has ended."""
     cdef char row[ROW]
-    cdef char *end = begin_row(row, b"[\"span_end\"")
+    cdef char *end = stpcpy(row, b"[\"span_end\"")
     end = format_integer(format_integer(format_integer(end, number), time), memory)
     end = format_integer(end, peak if peak else NOTHING)
     if one.overlapped or one.sums is not None:
@@ -368,8 +395,3 @@ cdef object ending(int64_t number, int64_t time, int64_t memory, int64_t peak, O
         for value in one.sums:
             end = format_integer(end, NOTHING if value is None else value)
     return row[:end - row] + b"]\n"
-
-
-cdef char *begin_row(char *row, const char *tag) noexcept nogil:
-    memcpy(row, tag, strlen(tag))
-    return row + strlen(tag)

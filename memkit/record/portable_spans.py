@@ -126,6 +126,8 @@ class _Open:
         self.over = self.overlapped = False
         self.around = _open_or_around(around)
         self.depth: int = 0 if self.around is None else self.around.depth + 1
+        if self.around is not None:  # tasks that begin one another for ever keep none
+            self.around.around = _open_or_around(self.around.around)
         self.thread = _thread.get_native_id()
         self.begun: list[_Begun] = []
         self.heap: tuple[active.SpanHeap, tuple[int, int]] | None = None

@@ -1,6 +1,7 @@
 """Named stretches of time."""
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -195,6 +196,27 @@ def test_a_label_is_any_text():
 def test_a_label_that_is_no_text_is_refused():
     with pytest.raises(TypeError, match="text, not 5"):
         memkit.span(5)
+
+
+def test_tasks_that_begin_one_another_keep_none_that_is_over():
+    async def turn(left):
+        with memkit.span("turn"):
+            if left:
+                following = asyncio.create_task(turn(left - 1))
+                await asyncio.sleep(0)  # it begins in this one, which ends before it
+                return following
+        return None
+
+    async def all_of_them():
+        following = await turn(100)
+        while following is not None:
+            following = await following
+        return [kind.__name__ for kind in map(type, gc.get_objects()) if kind.__name__ in ("Open", "_Open")]
+
+    gc.collect()
+    with memkit.record() as run:
+        assert len(asyncio.run(all_of_them())) < 10
+    assert len(run.recording.spans) == 101
 
 
 class Interrupting:
