@@ -12,7 +12,7 @@ import pytest
 import memkit
 from memkit.system import engine
 
-from servers import answer, free_port
+from servers import APPLICATION, answer, free_port
 
 pytestmark = [
     pytest.mark.skipif(engine.NAME != "native", reason="a program is asked by the native engine"),
@@ -50,27 +50,6 @@ def page(path):
     return b"ok"
 
 
-async def asgi(scope, receive, send):
-    if scope["type"] == "lifespan":
-        while (await receive())["type"] == "lifespan.startup":
-            await send({"type": "lifespan.startup.complete"})
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    body = page(scope["path"])
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
-    await send({"type": "http.response.body", "body": body})
-
-
-def wsgi(environ, start_response):
-    body = page(environ["PATH_INFO"])
-    start_response("200 OK", [("Content-Length", str(len(body)))])
-    return [body]
-
-
-if __name__ == "__main__":
-    from wsgiref.simple_server import make_server
-
-    make_server("127.0.0.1", int(sys.argv[1]), wsgi).serve_forever()
 """
 SERVERS = {
     "wsgiref": ["shop.py", "PORT"],
@@ -88,7 +67,7 @@ def served(tmp_path):
     def serve(name):
         if find_spec(name) is None:
             pytest.skip(f"not installed: {name}")
-        (tmp_path / "shop.py").write_text(LISTENS + PAGES)
+        (tmp_path / "shop.py").write_text(LISTENS + PAGES + APPLICATION)
         port = free_port()
         words = [sys.executable, *(word.replace("PORT", str(port)) for word in SERVERS[name])]
         server = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -11,36 +11,17 @@ import pytest
 import memkit
 from memkit.system import engine
 
-from servers import answer, free_port
+from servers import APPLICATION, answer, free_port
 
-SHOP = """
+PAGES = """
 pages = []
 
 
-async def asgi(scope, receive, send):
-    if scope["type"] == "lifespan":
-        while (await receive())["type"] == "lifespan.startup":
-            await send({"type": "lifespan.startup.complete"})
-        await send({"type": "lifespan.shutdown.complete"})
-        return
+def page(path):
     pages.append(bytes(10_000))
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-    await send({"type": "http.response.body", "body": b"ok"})
+    return b"ok"
 
 
-def wsgi(environ, start_response):
-    pages.append(bytes(10_000))
-    start_response("200 OK", [("Content-Length", "2")])
-    return [b"ok"]
-
-
-if __name__ == "__main__":
-    import signal
-    import sys
-    from wsgiref.simple_server import make_server
-
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    make_server("127.0.0.1", int(sys.argv[1]), wsgi).serve_forever()
 """
 SITE = """
 import sys
@@ -83,7 +64,7 @@ def test_requests_of_a_server_are_spans_without_a_change_to_it(tmp_path, name):
     for module in name.replace("gthread", "").split():
         if find_spec(module) is None:
             pytest.skip(f"not installed: {module}")
-    (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / "shop.py").write_text(PAGES + APPLICATION)
     (tmp_path / "website.py").write_text(SITE)
     port = free_port()
     words = [word.replace("PORT", str(port)) for word in SERVERS[name]]

@@ -188,7 +188,7 @@ def pytest_runtest_protocol(item, nextitem):
     pid = os.fork()
     if not pid:
         for report in runtestprotocol(item, log=False, nextitem=nextitem):
-            print("child", report.when, report.outcome, report.memkit["bill"]["peak"] >> 10, flush=True)
+            print("child", report.when, report.outcome, report.memkit[0] >> 10, flush=True)
         os._exit(0)
     os.waitpid(pid, 0)
     return True

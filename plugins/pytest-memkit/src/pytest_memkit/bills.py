@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
+
+import pytest
 
 import memkit
 
@@ -12,10 +14,6 @@ MEASURES = {"peak": "at the peak", "kept": "kept", "allocated": "allocated"}
 
 Places = dict[str, list[tuple[str, list[tuple[int, str]]]]]
 """By measure and kind, lines or paths: bytes, and where they were allocated, the largest first."""
-
-
-Found = tuple[str, str, str, tuple[str, int | None, str], dict[str, Any]]
-"""What a report has of a phase: test, phase, outcome, place and what was measured."""
 
 
 class Bill(NamedTuple):
@@ -33,6 +31,18 @@ class Bill(NamedTuple):
     """How far the others can be off."""
 
 
+class Measured(NamedTuple):
+    """What the report of a phase carries, from a worker too: numbers and text, which no garbage collector visits."""
+
+    peak: int
+    kept: int
+    allocated: int | None
+    meter: str
+    error: int
+    over: tuple[str, ...] = ()
+    page: str | None = None
+
+
 class Row(NamedTuple):
     """A phase of a test, as the controller knows it."""
 
@@ -48,9 +58,10 @@ class Row(NamedTuple):
     """The name of the file with its page."""
 
     @classmethod
-    def of(cls, found: Found) -> Self:
-        test, phase, outcome, (file, line, _), extra = found
-        return cls(test, phase, outcome, file, (line or 0) + 1, Bill(**extra["bill"]), tuple(extra["over"]), extra["page"])
+    def of(cls, report: pytest.TestReport, found: Measured) -> Self:
+        file, line, _ = report.location
+        bill, when = Bill(*found[:5]), report.when or "call"
+        return cls(report.nodeid, when, report.outcome, file, (line or 0) + 1, bill, tuple(found.over), found.page)
 
 
 def size(value: int | None, *, sign: bool = False) -> str:

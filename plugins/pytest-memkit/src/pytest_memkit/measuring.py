@@ -11,7 +11,7 @@ import pytest
 import memkit
 from pytest_memkit import budgets, meters, pages
 from pytest_memkit.baseline import TOLERANCE, Baseline, Tolerance
-from pytest_memkit.bills import Bill
+from pytest_memkit.bills import Bill, Measured
 from pytest_memkit.budgets import Budget
 from pytest_memkit.summary import Summary
 
@@ -63,7 +63,7 @@ class Tests:
         self._budgets: dict[pytest.Item, Budget] = {}  # of those that have a marker
         self._has_junit = bool(config.getoption("xmlpath", None))
         self._refused: dict[pytest.Item, str] = {}
-        self._rows: dict[tuple[str, str], dict[str, Any]] = {}  # what the reports carry, until they do
+        self._measured: dict[tuple[str, str], Measured] = {}  # what the reports carry, until they do
         self._call: Measurement | None = None
         budgets.refuse(self._default, "the ini file", self._meter)
         if self._baseline is not None:
@@ -89,7 +89,7 @@ class Tests:
 
     @innermost
     def pytest_runtest_setup(self, item: pytest.Item) -> Wrapped[None]:
-        if item in self._refused:
+        if self._refused and item in self._refused:
             pytest.fail(self._refused[item], pytrace=False)
         self._meter.begin()
         try:
@@ -124,10 +124,11 @@ class Tests:
             call.end()
             self._call = None
             if call.bill is not None:
-                row = self._keep(item, "call", call.bill)
+                page = None
                 if self._pages and isinstance(meter, meters.Traced):
-                    row["page"] = pages.name_of(item.nodeid)
-                    meter.write_page(self._pages / row["page"])
+                    page = pages.name_of(item.nodeid)
+                    meter.write_page(self._pages / page)
+                self._keep(item, "call", call.bill, page)
         if call.bill is not None and (budget.has_limits or self._baseline is not None):
             self._decide(item, budget, call.bill, meter)
         return result
@@ -162,13 +163,12 @@ class Tests:
 
     # -- what was measured ---------------------------------------------------------------------------------------------
 
-    def _keep(self, item: pytest.Item, phase: str, bill: Bill) -> dict[str, Any]:
+    def _keep(self, item: pytest.Item, phase: str, bill: Bill, page: str | None = None) -> None:
         """Keep a bill for the report of its phase, and for JUnit's."""
         if self._has_junit:
             found = [(f"memkit_{phase}_{name}", getattr(bill, name)) for name in budgets.LIMITS]
             item.user_properties += [(name, value) for name, value in found if value is not None]
-        row = self._rows[item.nodeid, phase] = {"bill": bill._asdict(), "over": [], "page": None}
-        return row
+        self._measured[item.nodeid, phase] = Measured(*bill, (), page)
 
     def _decide(self, item: pytest.Item, budget: Budget, bill: Bill, meter: meters.Meter) -> None:
         """Fail a test that is over its budget, or its baseline."""
@@ -177,15 +177,16 @@ class Tests:
             without = {"kept"} if budget.allow_leaks else set()
             sentences = {**self._baseline.over(item.nodeid, bill, without), **sentences}
         if sentences:
-            self._rows[item.nodeid, "call"]["over"] = list(sentences.values())
+            measured = self._measured[item.nodeid, "call"]
+            self._measured[item.nodeid, "call"] = measured._replace(over=tuple(sentences.values()))
             pytest.fail(budgets.explained(sentences, meter.places()), pytrace=False)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Wrapped[pytest.TestReport]:
         report = yield
-        row = self._rows.pop((item.nodeid, call.when), None)
-        if row is not None:
-            report.memkit = row  # type: ignore[attr-defined]  # a report takes any, and carries it from a worker
+        measured = self._measured.pop((item.nodeid, call.when), None)
+        if measured is not None:
+            report.memkit = tuple(measured)  # type: ignore[attr-defined]  # a report takes any, and carries it from a worker
         return report
 
     def pytest_unconfigure(self) -> None:

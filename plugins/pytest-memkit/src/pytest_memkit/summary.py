@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from pytest_memkit import ci, pages
 from pytest_memkit.baseline import Baseline
-from pytest_memkit.bills import Found, Row, size
+from pytest_memkit.bills import Measured, Row, size
 
 NOTHING = 10 << 10
 """Bytes below which a phase has no row: what pytest itself needs to set a test up is less."""
@@ -22,8 +22,9 @@ class Summary:
 
     def __init__(self, config: pytest.Config, baseline: Baseline) -> None:
         self._config, self._baseline = config, baseline
-        self._found: list[Found] = []
-        self._notes: list[str] = []
+        self._rows: list[Row] = []  # without those that nothing is told of
+        self._kinds: set[tuple[str, int]] = set()  # what measured, and how far it is off
+        self._needs_all = any(config.getoption(f"memkit_{name}") for name in ("save", "check", "html", "markdown"))
         self.html = config.getoption("memkit_html")
         self.markdown = config.getoption("memkit_markdown")
         if config.getoption("memkit_save"):
@@ -39,17 +40,20 @@ class Summary:
         node.workerinput["memkit_baseline"] = self._baseline.text
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        extra = getattr(report, "memkit", None)
-        if extra is not None:
-            self._found.append((report.nodeid, report.when, report.outcome, report.location, extra))
+        carried = getattr(report, "memkit", None)
+        if carried is None:
+            return
+        found = Measured(*carried)
+        self._kinds.add((found.meter, found.error))
+        if self._needs_all or found.over or max(found.peak, found.kept) >= NOTHING:
+            self._rows.append(Row.of(report, found))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        rows = self._rows = [Row.of(found) for found in self._found]
-        if not rows:
+        if not self._kinds:
             return
         top = self._config.getoption("memkit_top")
         terminalreporter.section("memkit")
-        for line in tables(self._rows, top if top > 0 else len(self._rows)):
+        for line in tables(self._rows, self._kinds, top if top > 0 else len(self._rows)):
             terminalreporter.write_line(line)
         for note in self._written():
             terminalreporter.write_line(note)
@@ -84,10 +88,10 @@ class Summary:
         return f"baseline {os.path.relpath(self._baseline.path)}: {len(calls) - new:,} tests compared, {over:,} over{more}"
 
 
-def tables(rows: Sequence[Row], most: int) -> Iterator[str]:
-    """The tests that rose most, and those that kept most, a line each."""
-    meters = {row.bill.meter for row in rows}
-    error = max(row.bill.error for row in rows)
+def tables(rows: Sequence[Row], kinds: Collection[tuple[str, int]], most: int) -> Iterator[str]:
+    """The tests that rose most, and those that kept most, a line each; ``kinds`` are meters and their errors."""
+    meters = {meter for meter, _ in kinds}
+    error = max(error for _, error in kinds)
     yield f"{WORDS[max(meters)] if len(meters) == 1 else 'sizes'}{f', ± {size(error)}' if error else ''}"
     for title, key in (("rise", "peak"), ("kept", "kept")):
         found = [row for row in rows if getattr(row.bill, key) >= NOTHING + row.bill.error]
