@@ -1,4 +1,5 @@
-"""Run again what has just failed, each test alone in a process of its own. Usage: repeat.py FILE, in the root of a checkout.
+"""Run again what has just failed, each test alone in a process of its own. Usage: repeat.py FILE, in the root of a checkout, or a
+plugin's folder below it.
 
 Exit code 0 if all of them pass now. Those are flaky: their names are added to FILE. Many failures at once are no accident,
 and are not repeated.
@@ -23,8 +24,9 @@ def main() -> int:
         print(f"FLAKY? {test} is run again, alone", flush=True)
         if subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]).returncode:
             return 1
+    folder = Path.cwd().relative_to(Path(__file__).resolve().parent.parent)
     with open(sys.argv[1], "a") as file:
-        file.writelines(f"{sys.version.split()[0]} {test}\n" for test in failed)
+        file.writelines(f"{sys.version.split()[0]} {folder / test}\n" for test in failed)
     return 0
 
 
