@@ -13,10 +13,12 @@ from memkit.model.file_format import MORE_FUNCTIONS
 from memkit.model.limit_events import Crossing
 from memkit.model.oom_evidence import OutOfMemory
 from memkit.model.recording import Recording
+from memkit.report.lanes import highest_sum, largest_of
 from memkit.system.balance_texts import BOOKS
 from memkit.system.limit import Limit
 
 LONGEST_COMMAND = 100
+_LONGEST_NAME = 40
 MOST_CROSSINGS = MOST_EXECUTED = 3
 _ACTIONS = {"raise": ": MemoryError raised", "stop": ": the program was stopped"}
 _SLACK = 1 << 20
@@ -159,7 +161,7 @@ def _unwatched(recording: Recording) -> Iterator[Fact]:
 
 
 def _memory(recording: Recording) -> Iterator[Fact]:
-    yield from _totals(recording)
+    yield from _totals(recording) if recording.totals else _sum(recording)
     highest, start, growth = recording.highest, recording.start, recording.growth
     if highest is None or start is None or growth is None:
         yield _fact("memory", "no samples were recorded")
@@ -207,6 +209,23 @@ def _certainty(recording: Recording) -> str:
         return "highest recorded; what came after is not known"
     reason = f" ({recording.about.peaks_reason})" if recording.about.peaks_reason else ""
     return f"highest seen; between two samples it may have been higher{reason}"
+
+
+def _sum(recording: Recording) -> Iterator[Fact]:
+    """What the samples of all processes add up to, and which process was the largest, where that is not the first."""
+    highest, largest = highest_sum(recording), largest_of(recording)
+    if highest is not None:
+        meter, count = recording.about.meter, highest.processes
+        words = f" at the most, seen at {show_time(highest.time)}; {count:,} process{'es' if count > 1 else ''}"
+        yield _fact("together", f"sum of {meter.upper()} ", (show_bytes(highest.memory), "value"), words)
+        how = "by the samples of each process; what was higher between two is missing"
+        shared = ", and a shared page counts once for each that has it" if meter == "rss" else ""
+        yield _fact("summed", (how + shared, "remark"))
+    if largest is not None:
+        process, sample = largest
+        peak = (show_bytes(sample.peak), "value")
+        name = shortened(process.title or process.command, _LONGEST_NAME)
+        yield _fact("largest", peak, f" of process {process.pid}, {name}, reached by {show_time(sample.time)}")
 
 
 def _totals(recording: Recording) -> Iterator[Fact]:
