@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 REQUESTS = (
-    "make each request and task a span, labelled by its route or name, where the program runs uvicorn, hypercorn, gunicorn, "
-    "wsgiref, Django's runserver or Celery"
+    "make each request and task a span, labelled by its route or name, where the program runs uvicorn, hypercorn, daphne, "
+    "gunicorn, waitress, gevent, wsgiref, Django's runserver or Celery"
 )
 NO_PEAK_RESET = "leave the kernel's own record of the peak alone; peaks between samples are then exact only at new heights"
 ON_LIMIT = ("report", "raise", "stop")

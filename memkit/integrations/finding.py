@@ -27,11 +27,14 @@ _ATTRIBUTES = {
     "hypercorn.app_wrappers": [("ASGIWrapper", "app"), ("WSGIWrapper", "app")],
     "gunicorn.workers.base": [("Worker", "wsgi")],
     "gunicorn.workers.gasgi": [("ASGIWorker", "asgi")],
+    "waitress.server": [("BaseWSGIServer", "application")],
+    "daphne.server": [("Server", "application")],
     "wsgiref.simple_server": [("WSGIServer", "application")],
     "gevent.pywsgi": [("WSGIServer", "application")],
 }
 """By the name of the module: its classes, and the attribute of their objects that is an application."""
-SERVERS = "uvicorn, hypercorn, gunicorn, wsgiref, Django's runserver and Celery"
+SERVERS = "uvicorn, hypercorn, daphne, gunicorn, waitress, gevent, wsgiref, Django's runserver and Celery"
+_IMPORTED_ANYWAY = "wsgiref.simple_server"
 _CELERY = "celery.signals"
 
 
@@ -80,7 +83,8 @@ class Requests:
         """Raise ``UsageError`` where no server is in this process whose requests can be seen."""
         from memkit.base.errors import UsageError
 
-        if not any(name in sys.modules for name in (*_ATTRIBUTES, _CELERY)):
+        known = [name for name in (*_ATTRIBUTES, _CELERY) if name in sys.modules]
+        if not known or (known == [_IMPORTED_ANYWAY] and not _has_one(sys.modules[_IMPORTED_ANYWAY].WSGIServer)):
             raise UsageError(f"it runs none of the servers that --requests knows: {SERVERS}")
         leads = _leads_gunicorn() or _leads_celery()
         if leads:
@@ -164,6 +168,16 @@ class _Application:
 
 
 _MISSING: Any = object()
+
+
+def _has_one(kind: type) -> bool:
+    """Whether there is an object of a class, or of one that is derived from it."""
+    import gc
+
+    kinds = [kind]
+    for each in kinds:
+        kinds += each.__subclasses__()
+    return any(issubclass(type(found), kind) for each in kinds for found in gc.get_referrers(each))
 
 
 def _leads_gunicorn() -> str | None:

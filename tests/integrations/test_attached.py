@@ -30,6 +30,8 @@ CLASSES = (
     ("wsgiref.simple_server", "WSGIServer", "application"),
     ("uvicorn.protocols.http.h11_impl", "H11Protocol", "app"),
     ("gunicorn.workers.base", "Worker", "wsgi"),
+    ("waitress.server", "BaseWSGIServer", "application"),
+    ("daphne.server", "Server", "application"),
     ("hypercorn.app_wrappers", "ASGIWrapper", "app"),
 )
 
@@ -55,6 +57,8 @@ SERVERS = {
     "wsgiref": ["shop.py", "PORT"],
     "uvicorn": ["-m", "uvicorn", "shop:asgi", "--port", "PORT", "--log-level", "error", "--http", "h11"],
     "gunicorn": ["-m", "gunicorn", "-b", "127.0.0.1:PORT", "--log-level", "error", "shop:wsgi"],
+    "waitress": ["-m", "waitress", "--listen=127.0.0.1:PORT", "shop:wsgi"],
+    "daphne": ["-m", "daphne", "-p", "PORT", "-v", "0", "shop:asgi"],
     "hypercorn": ["-m", "hypercorn", "-b", "127.0.0.1:PORT", "--log-level", "error", "shop:asgi"],
 }
 
@@ -131,8 +135,9 @@ def test_the_master_of_gunicorn_is_refused_since_its_workers_do_the_work(served,
     assert errors.count("\n") == 1 and "attach to" in errors
 
 
-def test_a_program_without_a_server_is_refused_in_one_line(tmp_path):
-    code = "import memkit, time; memkit.listen(); print('here', flush=True)\nwhile True: time.sleep(0.01)"
+@pytest.mark.parametrize("imports", ["", "import wsgiref.simple_server\n"], ids=["none", "wsgiref"])
+def test_a_program_without_a_server_is_refused_in_one_line(tmp_path, imports):
+    code = f"{imports}import memkit, time; memkit.listen(); print('here', flush=True)\nwhile True: time.sleep(0.01)"
     program = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
         assert program.stdout.readline() == "here\n"

@@ -52,6 +52,8 @@ SERVERS = {
     "gunicorn": ["--follow", "-m", "gunicorn", *GUNICORN, "shop:wsgi"],
     "gunicorn gthread": ["--follow", "-m", "gunicorn", *GUNICORN, "-k", "gthread", "--threads", "2", "shop:wsgi"],
     "gunicorn gevent": ["--follow", "-m", "gunicorn", *GUNICORN, "-k", "gevent", "shop:wsgi"],
+    "waitress": ["-m", "waitress", "--listen=127.0.0.1:PORT", "shop:wsgi"],
+    "daphne": ["-m", "daphne", "-p", "PORT", "-v", "0", "shop:asgi"],
     "django": ["website.py", "runserver", "--noreload", "PORT"],
     "hypercorn": ["--follow", "-m", "hypercorn", "-b", "127.0.0.1:PORT", "--log-level", "error", "shop:asgi"],
 }
