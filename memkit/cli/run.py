@@ -184,11 +184,12 @@ def _reported(
 
 
 def _last_minutes(name: str, awaited: AwaitedFiles) -> Recording:
-    from memkit.cli.watched import LAST, of_run
+    from memkit.cli.watched import of_run
 
     recording, is_whole = of_run(awaited)
     if not is_whole:
-        say(f"{name}: the report is of the last {show_time(LAST)}: memkit report {awaited.folder} is of all that was kept")
+        lasted = show_time(recording.duration)
+        say(f"{name}: the report is of the last {lasted}: memkit report {awaited.folder} is of all that was kept")
     return recording
 
 

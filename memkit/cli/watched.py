@@ -84,14 +84,13 @@ def of_run(awaited: AwaitedFiles) -> tuple[Recording, bool]:
     """
     from tempfile import TemporaryFile
 
-    ours, chains, first = {awaited.pid}, [], None
+    ours, chains = {awaited.pid}, []
     for chain in chains_in(awaited.folder):
         begun = [path for path in chain if awaited.is_new(path)]
         about = origin_of(begun[0]) if begun else None
         if about is not None and (about["pid"] in ours or about.get("parent") in ours):
             ours.add(about["pid"])
             chains.append(begun)
-            first = first or about["clock"]
     if not chains:
         raise JournalError(f"its files in {awaited.folder!r} are gone, so that there is no report")
     try:
@@ -101,4 +100,4 @@ def of_run(awaited: AwaitedFiles) -> tuple[Recording, bool]:
             recording = read(into)
     except OSError as error:
         raise JournalError(f"cannot write the last minutes into a temporary file: {error.strerror}") from None
-    return replace(recording, source=awaited.folder), recording.about.clock == first
+    return replace(recording, source=awaited.folder), recording.about.clock == awaited.first

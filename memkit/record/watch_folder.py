@@ -179,6 +179,8 @@ class AwaitedFiles:
         """The folder; and the file that ``origin`` has found last."""
         self.pid = 0
         """The process that it was found of."""
+        self.first: int | None = None
+        """When its first file was begun, which may have been removed since."""
         self._earlier = {each.path for each in files_in(folder)}
 
     def origin(self, pid: int | None) -> int | None:
@@ -189,7 +191,13 @@ class AwaitedFiles:
             return None
         found: int
         (found, self.path), self.pid = max(begun), pid or 0
+        self.first = self.first or min(begun)[0]
         return found
+
+    def look(self, pid: int) -> None:
+        """See whether it has begun its first file; to be called now and then meanwhile."""
+        if self.first is None:
+            self.origin(pid)
 
     def is_new(self, path: str) -> bool:
         """Whether a file of a watch was begun since."""

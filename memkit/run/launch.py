@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import NamedTuple
 
 from memkit.base import own_code
@@ -154,7 +155,10 @@ def launch(
         tree = tree_of(process.pid) if tree_of is not None else Unrecorded(process.pid, began)
         replaced = Replaced(process.pid, one_file, tree) if one_file and can_be_seen() and not followed else None
         group = GroupWatch(process.pid)
-        _wait(process, progress, tree, Beside(tree, [group.look, *([replaced.look] if replaced is not None else [])]))
+        looks: list[Callable[[], object]] = [group.look, *([replaced.look] if replaced is not None else [])]
+        if not isinstance(awaited, file_format.Awaited):
+            looks.append(partial(awaited.look, process.pid))
+        _wait(process, progress, tree, Beside(tree, looks))
         group.look(last=True)
     exit = exit_of(process, kills)
     shared = followed or (replaced is not None and replaced.end(exit.code, exit.signal))

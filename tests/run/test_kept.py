@@ -167,6 +167,17 @@ def test_a_report_of_less_than_all_says_so(tmp_path, monkeypatch, watched_here):
     assert is_whole is False and recording.duration < 90_000_000
 
 
+def test_a_first_file_that_was_removed_is_noticed(tmp_path, watched_here):
+    awaited = AwaitedFiles(str(tmp_path / "kept"))
+    with watched_here(tmp_path / "kept") as run:
+        awaited.look(os.getpid())
+    os.unlink(run.path)
+    with watched_here(tmp_path / "kept"):
+        awaited.look(os.getpid())
+        awaited.origin(os.getpid())
+    assert watched.of_run(awaited)[1] is False
+
+
 @pytest.fixture
 def watched_here():
     return lambda folder: memkit_itself.watch(folder, interval="10ms")
