@@ -224,7 +224,9 @@ def test_memory_that_does_not_rise_is_not_looked_into():
 
 
 def test_memory_that_stays_high_for_some_time_is():
-    assert wanted(balances._Budget(100 * MIB, 0), 200 * MIB, 100) == 3
+    assert wanted(balances._Budget(100 * MIB, 0), 200 * MIB, 100) == 2
+    assert wanted(balances._Budget(100 * MIB, 0), 1100 * MIB, 100) == 5  # as long as it takes to look into so much
+    assert wanted(balances._Budget(100 * MIB, 0), 124 * MIB, 80) is None  # a quarter, or a hundredth of the time
 
 
 def test_memory_below_its_peak_is_not_until_it_is_as_high_again():
@@ -257,7 +259,33 @@ def test_all_together_take_a_hundredth_and_a_quarter_of_a_second():
 
 def test_memory_is_read_more_and_more_rarely():
     budget = balances._Budget(100 * MIB, 0)
-    assert [budget.pause(at * SECOND) for at in (0, 10, 3600)] == [SECOND // 20, SECOND // 10, SECOND]
+    assert [budget.pause(at * SECOND)[0] for at in (0, 10, 3600)] == [SECOND // 20, SECOND // 10, SECOND]
+
+
+def test_memory_is_read_more_often_for_a_while_where_more_is_alive():
+    budget, began = balances._Budget(100 * MIB, 0), 3600 * SECOND
+    assert budget.pause(began) == (SECOND, 8 * MIB)
+    budget.look_closer(8 * MIB, began)
+    assert budget.pause(began) == (SECOND, 8 * MIB)
+    budget.look_closer(9 * MIB, began)
+    assert budget.pause(began) == (SECOND // 50, balances._NEVER)
+    assert not budget.wants(200 * MIB, began)  # it rises still
+    assert budget.wants(200 * MIB, began + SECOND // 50)
+    budget.spent(20_000_000, 200 * MIB, 100 * MIB)
+    assert budget.pause(began + SECOND) == (SECOND, balances._NEVER)  # it has been watched, and is not again at once
+    assert budget.pause(began + 2 * SECOND) == (SECOND, 110 * MIB)
+
+
+def test_a_watch_of_the_heap_wakes_where_more_is_alive_and_where_it_is_ended():
+    watch, hour = pytest.importorskip("memkit.native.heap.heap_sums").Watch(), 3600 * SECOND
+    with memkit.record(heap=True):
+        kept = bytes(20 * MIB)
+        assert watch.alive > 20 * MIB
+        assert watch.wait(hour, 10 * MIB) is False
+        assert watch.wait(1000, 30 * MIB) is False
+        watch.end()
+        assert watch.wait(hour, 30 * MIB) is True
+    assert len(kept) == 20 * MIB
 
 
 # -- rows and reports --------------------------------------------------------------------------------------------------
@@ -319,7 +347,7 @@ def test_thousands_of_mapped_files_are_a_row_of_bounded_length():
 
 def test_the_balance_of_the_peak_is_shown_where_less_was_there_at_the_end(made_up):
     (peak, _), (end, lines) = shown(made_up, made(96 * MIB, "peak"), made(40 * MIB, "end", at=20_000_000))
-    assert peak == "what resident memory was made of, at 1.00 ms: 96.0 MiB"
+    assert peak == "what resident memory was made of, at 1.00 ms: 96.0 MiB, 96% of the peak"
     assert end == "what resident memory was made of, at the end: 40.0 MiB"
     assert lines[0].split() == ["30.0", "MiB", "75", "%", "C", "blocks:", "heap", "30.0", "MiB"]
 

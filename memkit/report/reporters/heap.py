@@ -277,7 +277,8 @@ def balances(recording: memkit.Recording, width: int | None = None) -> Iterator[
         size = memkit.units.show_bytes
         missed = balance.rss == highest and recording.peak is not None and highest < recording.peak * NEAR
         peak = f"; none was taken near the peak, {size(recording.peak)}" if missed else ""
-        title = f"what resident memory was made of, {moment}: {size(balance.rss)}{peak}"
+        share = "" if balance.moment == "end" else _share_of_peak(balance.rss, recording.peak)
+        title = f"what resident memory was made of, {moment}: {size(balance.rss)}{share}{peak}"
         rows = []
         for row in balance.rows:
             advice = row.advice and memkit.heaps.HERE.get(row.key, row.advice)
@@ -288,6 +289,10 @@ def balances(recording: memkit.Recording, width: int | None = None) -> Iterator[
     if others := len({balance.pid for balance in recording.balances} - {recording.about.pid}):
         processes = "process" if others == 1 else "processes"
         yield f"--json also has what resident memory of {others} other {processes} was made of", []
+
+
+def _share_of_peak(rss: int, peak: int | None) -> str:
+    return "" if not peak else f", {min(100, 100 * rss // peak)}% of the peak"
 
 
 def kept_beyond(recording: memkit.Recording) -> str | None:
