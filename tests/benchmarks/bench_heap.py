@@ -5,7 +5,8 @@ sampled, at most 1.05 times as long as the plain loop. tracemalloc, memray, fil 
 
 Each time is that of a fresh process, the median of several runs, in CPU time of the process, the thread of the sampler
 included. All take turns, and ratios are medians of those within a round. ``python bench_heap.py integers 9`` does one loop,
-in nine rounds; ``quick`` leaves the peers out, ``sampled`` all but what is sampled, ``peers`` all but the peers.
+in nine rounds; ``quick`` leaves the peers out, ``sampled`` all but what is sampled, ``peers`` all but the peers. Of whole
+programs, which ``programs`` runs instead, ``heap_programs.py`` tells.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+import heap_programs
 import paired
 
 import memkit
@@ -129,6 +131,9 @@ COMMANDS = {"fil": ("filprofiler", "--no-browser", "run"), "scalene": ("scalene"
 def main() -> None:
     """Print a table for each loop."""
     words = sys.argv[1:]
+    if words[:1] == ["programs"]:
+        heap_programs.main(words[1:])
+        return
     rounds = next((int(word) for word in words if word.isdigit()), ROUNDS)
     wanted = [*MEMKIT, *SAMPLED, *([] if "quick" in words else [peer for peer, needs in PEERS.items() if has(needs)])]
     wanted = list(SAMPLED) if "sampled" in words else wanted
@@ -213,5 +218,8 @@ def by_tracemalloc():
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
         print(measure(sys.argv[2], sys.argv[3]))
+    elif sys.argv[1:2] == ["--program"]:
+        watcher, name, folder = sys.argv[2:]
+        print(heap_programs.run(around(watcher, heap_programs.run), name, folder))
     else:
         main()
