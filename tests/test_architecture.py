@@ -25,7 +25,7 @@ system: portable_journal portable limit_kinds cgroup engine peak_since meminfo l
     smaps mapped_files owners balance_texts balance_rows balance
 model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls
     inside definitions sources call_tally workers process lines spans span_sums span_heaps recording last_minutes
-    from_document old_rows from_rows handed_out machines merging mprof_file reader event_log_file tracker_file
+    from_document old_rows at_once from_rows handed_out machines merging mprof_file reader event_log_file tracker_file
 tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids choice inside functions
     last_calls handed_over given_work thread_roots other_threads tracers calibration balances session
 tree: budget share_estimate node pss tree watch unrecorded

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from itertools import chain
+from operator import itemgetter
+from typing import Any
 
 from memkit.model.calls import LOST, UNKNOWN, Call, Function, Given, Handed, raise_with_work
 from memkit.model.heap import Heap
+from memkit.model.row_values import check_whole
 
 _FIELDS = 11
 
@@ -42,6 +46,19 @@ class Tally:
         row = array("q", (id, -1 if parent is None else parent, function, thread, calls, time, growth, peak, *rose))
         place = self._places.setdefault(id, len(self._rows))
         self._rows[place : place + _FIELDS] = row
+
+    def take_all(self, rows: list[list[Any]]) -> None:
+        """Keep many rows, of each call that has a caller the last. Raises if one of them has to be looked at by itself."""
+        below = [row for row in rows if row[2] is not None]
+        check_whole(chain.from_iterable(map(itemgetter(slice(1, None)), below)))
+        if below and (min(map(len, below)) <= _FIELDS or min(map(itemgetter(1), below)) < 0):
+            raise TypeError
+        for row in {row[1]: row for row in below}.values():
+            place = self._places.setdefault(row[1], len(self._rows))
+            self._rows[place : place + _FIELDS] = array("q", row[1 : _FIELDS + 1])
+        for row in rows if len(below) < len(rows) else ():
+            if row[2] is None:
+                self.take(*row[1:])
 
     def hand(self, id: int, home: int | None, kind: int) -> None:
         """Keep that a call is of work that its parent handed over. TypeError for a row that is damaged."""

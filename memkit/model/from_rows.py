@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left
 from collections.abc import Callable
 from functools import partial
-from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import Any
 
 from memkit.model import heap, old_rows
+from memkit.model.at_once import samples_of, sums_of_lines
 from memkit.model.call_tally import Tally
 from memkit.model.calls import Function
 from memkit.model.ending import End, Ending, Exit, child_ending, ending_of
@@ -73,21 +72,25 @@ class Rows:
 
     def take(self, rows: list[Any]) -> None:
         """Take in decoded rows; those that are damaged or of an unknown kind are counted."""
-        new, pid = tuple.__new__, self.about.pid
+        many: dict[Any, list[Any]] = {"sample": [], "line": [], "call": []}  # as nearly every row is
+        rest: list[Any] = []
         try:
-            plain = [row for row in rows if row[0] == "sample" and len(row) < _OF_ANOTHER]  # as nearly every row is
-            array("q", chain.from_iterable(row[1:] for row in plain))  # refuses what is no whole number of 64 bits
-            if min((row[1] for row in plain), default=0) < 0:
-                raise ValueError
-            samples = [
-                new(Sample, (row[1], pid, row[2], row[2])) if len(row) == 3 else self._sample(*row[1:]) for row in plain
-            ]
-        except (TypeError, LookupError, OverflowError, ValueError):
-            samples = None  # one is damaged: go through them singly
-        if samples is not None:
-            self._samples += samples
-            rows = [row for row in rows if row[0] != "sample" or len(row) >= _OF_ANOTHER]
-        for row in rows:
+            for row in rows:
+                many.get(row[0], rest).append(row)
+        except (TypeError, LookupError):  # one is damaged: go through them singly
+            many, rest = {}, rows
+        for kind, alike in many.items():
+            try:
+                AT_ONCE[kind](self, alike)
+            except (TypeError, LookupError, OverflowError, ValueError):
+                rest = [*alike, *rest]
+        for row in rest:
+            self._take_one(row)
+
+    def _samples_at_once(self, rows: list[Any]) -> None:
+        plain = [row for row in rows if len(row) < _OF_ANOTHER]
+        self._samples += samples_of(plain, self.about.pid)
+        for row in (row for row in rows if len(row) >= _OF_ANOTHER):
             self._take_one(row)
 
     def _take_one(self, row: Any) -> None:
@@ -99,11 +102,8 @@ class Rows:
         except (TypeError, ValueError, KeyError, OverflowError):  # damaged, or of an unknown kind
             self._unread += 1
 
-    def _sample(self, time: Any, memory: Any, rise: Any = 0, pid: Any = None) -> Sample:
-        return Sample(time, pid or self.about.pid, memory, memory + max(rise, 0))
-
     def _sampled(self, time: Any, memory: Any, rise: Any = 0, pid: Any = None) -> None:
-        sample = self._sample(time, memory, rise, pid)
+        sample = Sample(time, pid or self.about.pid, memory, memory + max(rise, 0))
         (self._samples if sample.pid == self.about.pid else self._others).append(sample)
 
     def _function(self, number: Any, file: Any, name: Any, line: Any, *_: Any) -> None:
@@ -215,9 +215,6 @@ class Rows:
     def _not_recorded(self, pid: Any, memory: Any, command: Any, *_: Any) -> None:
         before = self._unrecorded.get(pid)
         self._unrecorded[pid] = Unrecorded(pid, command, max(memory, before.memory if before else 0))
-
-    def _children_ended(self, memory: Any, *_: Any) -> None:
-        self._waited_for = memory
 
     def _total(
         self, time: Any, memory: Any, rss: Any, estimated: Any = 0, below: Any = None, above: Any = None, *_: Any
@@ -354,6 +351,12 @@ _NOT_IN_OLD_LINES = (None, None, 0, None)
 _OF_ANOTHER = 5
 """The length of a ``sample`` row with a pid."""
 
+AT_ONCE: dict[str, Callable[[Rows, list[Any]], None]] = {
+    "sample": Rows._samples_at_once,
+    "line": lambda rows, lines: rows._lines.update(sums_of_lines(lines)),
+    "call": lambda rows, calls: rows._calls.take_all(calls),
+}
+"""What takes in many rows of a kind, for those of which there are many."""
 TAKE: dict[str, Callable[..., object]] = {
     "sample": Rows._sampled,
     "function": Rows._function,
@@ -393,7 +396,7 @@ TAKE: dict[str, Callable[..., object]] = {
     "tree": Rows._tree,
     "total": Rows._total,
     "unrecorded": Rows._not_recorded,
-    "waited_for": Rows._children_ended,
+    "waited_for": lambda rows, memory, *_: vars(rows).update(_waited_for=memory),
     "cost": Rows._spent,
     "end": Rows._ended,
     "exit": Rows._exited,

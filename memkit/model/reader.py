@@ -120,8 +120,9 @@ class Reader:
 
     def _take(self, lines: list[bytes]) -> None:
         """Give rows to those whose they are; ``segment`` rows say whose the following are."""
-        rows = self._decoded(lines)
-        if not any(line.startswith(_HEADS) for line in lines):
+        block = b",".join(lines)
+        rows = self._decoded(block, lines)
+        if not any(head in block for head in _HEADS) or not any(line.startswith(_HEADS) for line in lines):
             self._give(rows)
             return
         begun = 0
@@ -151,10 +152,10 @@ class Reader:
         elif rows:
             self._writing.take(rows)
 
-    def _decoded(self, lines: list[bytes]) -> list[Any]:
+    def _decoded(self, block: bytes, lines: list[bytes]) -> list[Any]:
         """The rows; decoding many at once is several times faster than one by one."""
         try:
-            return list(json.loads(b"[" + b",".join(lines) + b"]"))
+            return list(json.loads(b"[%b]" % block))
         except (ValueError, RecursionError):
             pass
         rows = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -124,6 +125,14 @@ def check(values: Iterable[Any], shape: Iterable[str]) -> None:
     for value, kind in zip(values, shape):
         if not _KNOWN[kind](value):
             raise TypeError(value)
+
+
+def check_whole(values: Iterable[Any]) -> None:
+    """Raise ``TypeError`` or ``OverflowError`` unless all of many values are whole numbers of 64 bits."""
+    values = list(values)
+    if set(map(type, values)) - {int}:
+        raise TypeError(values)
+    array("q", values)
 
 
 def attributes_of(values: Any) -> tuple[tuple[str, str | int | float | bool | None], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from memkit.model.calls import Call, Function
@@ -19,6 +20,7 @@ MOST_POINTS = 4_000
 """Of a curve."""
 MOST_POINTS_OF_OTHERS = 60_000
 """Of the curves of all processes that the recorded one started."""
+_peak_of = attrgetter("peak")
 FEWEST_POINTS = 40
 """Of each of these."""
 MOST_CALLS = 20_000
@@ -100,14 +102,16 @@ def _kept(rows: Sequence[Any], most: int, high: Callable[[Any], int], low: Calla
     begin, end = rows[0].time, rows[-1].time
     step = max(1, (end - begin) // count + 1)
     kept = {0, len(rows) - 1}
-    highest = lowest = 0
-    for place in range(1, len(rows)):
-        if (rows[place].time - begin) // step != (rows[place - 1].time - begin) // step:
+    highs, lows = list(map(high, rows)), list(map(low, rows))
+    highest = lowest = stretch = 0
+    for place, row in enumerate(rows):
+        now = (row.time - begin) // step
+        if now != stretch:
             kept |= {highest, lowest}
-            highest = lowest = place
-        if high(rows[place]) > high(rows[highest]):
+            highest, lowest, stretch = place, place, now
+        if highs[place] > highs[highest]:
             highest = place
-        if low(rows[place]) < low(rows[lowest]):
+        if lows[place] < lows[lowest]:
             lowest = place
     return sorted(kept | {highest, lowest})
 
@@ -118,9 +122,9 @@ def thin_samples(samples: Sequence[Sample], most: int) -> tuple[Sample, ...]:
         return tuple(samples)
     found = []
     before = 0
-    for place in _kept(samples, most, lambda sample: sample.peak, lambda sample: sample.memory):
-        peak = max(sample.peak for sample in samples[before : place + 1])
-        found.append(samples[place]._replace(peak=peak))
+    peaks = list(map(_peak_of, samples))
+    for place in _kept(samples, most, _peak_of, attrgetter("memory")):
+        found.append(samples[place]._replace(peak=max(peaks[before : place + 1])))
         before = place + 1
     return tuple(found)
 

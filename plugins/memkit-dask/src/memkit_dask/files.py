@@ -30,7 +30,7 @@ import memkit
 from memkit_dask.running import RunningTasks
 
 RECORDING, LOG, TASKS = ".memkit", ".log", ".tasks"
-_PAUSE = 50
+_PAUSE = 200
 PIECE = 1 << 20
 """Bytes of a file that are sent at once."""
 
@@ -116,7 +116,7 @@ class ProcessFiles:
             self._pause = (self._flushed - began) * _PAUSE
 
     def flush_if_cheap(self) -> None:
-        """The same, unless the last time was so short ago that it would take more than 1/50 of the time."""
+        """The same, unless the last time was so short ago that it would take more than 1/200 of the time."""
         if time.monotonic() - self._flushed > self._pause:
             self.flush()
 

@@ -24,15 +24,17 @@ async def measured_clock(scheduler: Any) -> tuple[int, int]:
     return offset, error
 
 
-async def send(scheduler: Any, run: str, folder: str, names: Iterable[str]) -> None:
-    """Send what the scheduler does not have yet of some files."""
+async def send(scheduler: Any, run: str, folder: str, names: Iterable[str], there: dict[str, int] | None = None) -> None:
+    """Send what the scheduler does not have yet of some files. ``there`` is how much it has of each, as far as is known."""
+    there = {} if there is None else there
     for name in names:
-        offset = await scheduler.memkit_dask_keep(run=run, name=name, offset=0, data=b"")
+        if name not in there:
+            there[name] = await scheduler.memkit_dask_keep(run=run, name=name, offset=0, data=b"")
         try:
             with open(os.path.join(folder, name), "rb") as file:
-                file.seek(offset)
+                file.seek(there[name])
                 while data := file.read(PIECE):
-                    offset = await scheduler.memkit_dask_keep(run=run, name=name, offset=offset, data=data)
-                    file.seek(offset)
+                    there[name] = await scheduler.memkit_dask_keep(run=run, name=name, offset=there[name], data=data)
+                    file.seek(there[name])
         except FileNotFoundError:
             continue

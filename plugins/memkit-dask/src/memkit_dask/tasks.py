@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from dask.utils import key_split
@@ -30,23 +28,30 @@ class SpannedTask:
     def __call__(self, values: Any = ()) -> Any:
         if self._task.is_coro:
             return self._awaited(values)
-        with self._span():
-            return self._task(values)
+        slot = self._begin()
+        try:
+            with self._span():
+                return self._task(values)
+        finally:
+            self._end(slot)
 
     async def _awaited(self, values: Any) -> Any:
-        with self._span():
-            return await self._task(values)
-
-    @contextmanager
-    def _span(self) -> Iterator[None]:
-        key = str(self._key)
-        slot = self._running.begin(self._worker, key) if self._running is not None else 0
+        slot = self._begin()
         try:
-            with memkit.span(key_split(self._key), key=key, worker=self._worker):
-                yield
+            with self._span():
+                return await self._task(values)
         finally:
-            if self._running is not None:
-                self._running.end(slot)
+            self._end(slot)
+
+    def _span(self) -> memkit.span:
+        return memkit.span(key_split(self._key), key=str(self._key), worker=self._worker)
+
+    def _begin(self) -> int:
+        return 0 if self._running is None else self._running.begin(self._worker, str(self._key))
+
+    def _end(self, slot: int) -> None:
+        if self._running is not None:
+            self._running.end(slot)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._task, name)

@@ -31,6 +31,7 @@ class WorkerRecorder(WorkerPlugin):
         self._worker = worker
         self._files = files = ProcessFiles.join(self._run, self._folder, self._options)
         self._known: tuple[int, int] | None = None
+        self._there: dict[str, int] = {}  # how much of its files has been sent
         self._callbacks = [PeriodicCallback(self._look, _LOOK)]
         for task in worker.state.executing:
             self.transition(task.key, "", "executing")
@@ -76,7 +77,7 @@ class WorkerRecorder(WorkerPlugin):
     async def _send(self) -> None:
         began = time.monotonic()
         self._files.flush()
-        await send(self._worker.scheduler, self._run, self._files.folder, self._files.names)
+        await send(self._worker.scheduler, self._run, self._files.folder, self._files.names, self._there)
         if time.monotonic() - began > _SEND / 1000:  # a slow line is left free for half of the time at least
             self._callbacks[-1].callback_time = 2000 * (time.monotonic() - began)
 
