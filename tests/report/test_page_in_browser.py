@@ -408,6 +408,10 @@ def test_a_worker_is_opened_by_keyboard_and_by_its_address(opened, cluster):
     page.keyboard.press("Enter")
     page.wait_for_selector("#worker")
     assert page.evaluate("location.hash") == "#workers?worker=2"
+    page.wait_for_function("document.activeElement.classList.contains('lane')")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#worker", state="detached")
+    page.wait_for_function("document.activeElement.classList.contains('lane')")
     page = opened(cluster).go("#workers?worker=1&by=name")
     assert page.locator("#worker").inner_text() == "Dask worker 0 on m7" and page.locator("#order").input_value() == "name"
     assert painted(page, "#panel-workers .curve canvas") > 3

@@ -8,6 +8,9 @@
   const ORDERS = { peak: (a, b) => b.peak - a.peak, name: (a, b) => a.name.localeCompare(b.name, "en", { numeric: true }),
     ended: (a, b) => (ended(a) ?? Infinity) - (ended(b) ?? Infinity) };
 
+  let opened = null;                        // the place of the worker that is open
+  let changed = null;                       // of that which was just opened or closed: it has the focus again, and is in sight
+
   const processOf = row => memkit.recording.processes[row.place];
   const ended = row => processOf(row).ended;
   const called = row => (row.machine ? `${row.name} on ${row.machine}` : row.name);
@@ -23,11 +26,13 @@
     const chosen = rows.find(row => String(row.place) === state.worker);
     const to = change => memkit.go("workers", { ...state, ...change });
     const parts = [summary(rows), deaths(rows), controls(rows, state, to)];
-    const shown = [...rows].sort(ORDERS[state.by] ?? ORDERS.peak).slice(0, state.all ? rows.length : MOST);
+    changed = (chosen?.place ?? null) !== opened ? chosen?.place ?? opened : null;
+    opened = chosen?.place ?? null;
+    const ordered = [...rows].sort(ORDERS[state.by] ?? ORDERS.peak);
+    const shown = ordered.filter((row, place) => state.all || place < MOST || row === chosen);
     parts.push(key(labels, state, to), pictures(shown, coloured(labels), chosen, state, to));
     if (rows.length > MOST) parts.push(make("p", {}, make("button", { type: "button", onclick: () => to({ all: state.all ? "" : "1" }) },
       state.all ? "Show fewer" : `Show all ${showCount(rows.length)}`)));
-    if (chosen) parts.push(memkit.worker(chosen, called(chosen), among("spans", chosen), among("crossings", chosen)));
     if (labels.length) parts.push(make("h2", {}, "Tasks by label"), labelTable(labels, rows, to));
     parts.push(words(rows));
     return make("div", {}, parts);
@@ -79,20 +84,25 @@
     const limits = rows.map(row => processOf(row).limit ?? 0).filter(limit => limit < 2 * top);
     const scale = Math.max(top, ...limits) * 1.04;
     const samples = memkit.lanesOf(memkit.recording);
+    const whole = Math.max(1, memkit.recording.duration, ...rows.flatMap(row => [ended(row) ?? 0, samples[row.place].at(-1)?.time ?? 0]));
     const box = make("div", { class: "lanes", "aria-label": `memory of each worker over time, up to ${showBytes(Math.round(scale))}` });
     const machines = [...new Set(rows.map(row => row.machine))];
     for (const machine of machines) {
       if (machines.length > 1) box.append(make("h3", {}, machine || "elsewhere"));
       for (const row of rows.filter(each => each.machine === machine)) {
-        box.append(lane(row, samples[row.place], scale, colours, row === chosen, state, to));
+        const element = lane(row, samples[row.place], [scale, whole], colours, row === chosen, state, to);
+        box.append(element);
+        if (row === chosen) box.append(memkit.worker(row, called(row), among("spans", row), among("crossings", row)));
+        if (row.place === changed) memkit.whenShown(element, () => element.focus());
       }
     }
-    const ticks = make("div", { class: "ticks faint" }, [0, 1, 2, 3, 4].map(quarter => make("span", {}, showTime(Math.round((memkit.recording.duration * quarter) / 4)))));
-    box.append(ticks);
-    return box;
+    const [drawn, all] = [memkit.recording.spans.length, memkit.view.workers.labels.reduce((sum, { number }) => sum + number, 0)];
+    const note = drawn < all ? make("p", { class: "faint" }, `Of ${showCount(all)} tasks those that rose most are below the curves, up to ${MOST_SPANS} of a worker.`) : null;
+    const ticks = make("div", { class: "ticks faint" }, [0, 1, 2, 3, 4].map(quarter => make("span", {}, showTime(Math.round((whole * quarter) / 4)))));
+    return make("div", {}, box, ticks, note);
   }
 
-  function lane(row, samples, scale, colours, chosen, state, to) {
+  function lane(row, samples, room, colours, chosen, state, to) {
     const process = processOf(row);
     const pick = () => to({ worker: chosen ? "" : String(row.place) });
     const element = make("div", { class: "lane", role: "button", tabindex: 0, "aria-pressed": String(chosen),
@@ -107,7 +117,7 @@
     make("div", {}, make("div", { class: "code name" }, row.name), make("div", {}, make("span", { class: "value" }, showBytes(row.peak)),
       process.limit ? make("span", { class: "faint" }, ` of ${showBytes(process.limit)}`) : ""),
     row.died ? make("div", { class: "bad" }, process.ending.text.split(" (")[0]) : make("div", { class: "faint" }, `process ${process.pid}`)),
-    picture(row, samples, scale, colours, state.label));
+    picture(row, samples, room, colours, state.label));
     return element;
   }
 
@@ -122,13 +132,13 @@
     return element;
   }
 
-  function picture(row, samples, scale, colours, label) {
+  // `room` is the memory and the time that the picture is high and wide.
+  function picture(row, samples, [scale, whole], colours, label) {
     const process = processOf(row);
     const across = time => (WIDE * Math.min(time, whole)) / whole;
-    const whole = Math.max(1, memkit.recording.duration, process.ended ?? 0);
     const down = size => (HIGH - STRIP - 2) * (1 - size / scale);
     const root = drawn("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true" });
-    const points = thinned(samples);
+    const points = thinned(samples, whole / POINTS);
     if (points.length) {
       const steps = of => points.map((each, at) => `${at ? "H" : "M"}${across(each.time).toFixed(1)} ${at ? "V" : ""}${down(of(each)).toFixed(1)}`).join("");
       const end = across(process.ended ?? whole).toFixed(1);
@@ -151,8 +161,7 @@
   }
 
   // Of each stretch of time the highest memory and the highest peak.
-  function thinned(samples) {
-    const step = Math.max(1, memkit.recording.duration / POINTS);
+  function thinned(samples, step) {
     const found = [];
     let stretch = null;
     for (const sample of samples) {
