@@ -20,6 +20,24 @@ LEAST_TOLD = 1 << 20
 """What is less is not told."""
 MANY = 10
 """What ran at least so often may have come and gone often."""
+SPANS = 100
+"""Where so many spans of a label have ended, such as requests, one asks what they keep."""
+
+
+def unknown(recording: Recording) -> str | None:
+    """Why it is not told which line or call memory stayed by, and which options tell it; None where it can be told.
+
+    Requests come again and again: what one has freed is resident still, and another fills it before anything grows. So most
+    stays by the line of a spike, and nothing by the one that leaks.
+    """
+    of_heap = [*(line.heap for line in recording.lines[:1]), *(call.heap for call in recording.calls[:1])]
+    if not of_heap or of_heap.count(None) < len(of_heap) or all(sums.number < SPANS for sums in recording.span_sums):
+        return None
+    what = "lines" if recording.lines else "calls"
+    return (
+        f"which of its {what} a label leaks by is not known: what a spike has freed is resident still, and a leak fills it "
+        f"first; --heap --{what} tells"
+    )
 
 
 class Kind(NamedTuple):
@@ -50,7 +68,10 @@ class Kind(NamedTuple):
 
 
 def kinds_of_lines(recording: Recording) -> list[Kind]:
-    """The line that kept most, the one that held most for a while, and the one that took and gave back most in all."""
+    """The line that kept most, the one that held most for a while, and the one that took and gave back most in all.
+
+    What was kept is left out where it is ``unknown``.
+    """
     if all(line.rise is None for line in recording.lines):
         return []
     kept = {line[:2]: size for line, size in transforms.kept_lines(recording.lines, recording)}
@@ -67,11 +88,15 @@ def kinds_of_lines(recording: Recording) -> list[Kind]:
         left = min(line.growth // begun[line.function], span)  # a return frees what no line sees
         return _Risen(line, line.rise or 0, line.rises or 0, line.hits, kept.get(line[:2], 0), left)
 
+    grown = grown if unknown(recording) is None else []
     return _kinds(recording.lines, grown, _most_held(map(rose, inner)) + _most_held(map(rose, outer)))
 
 
-def kinds_of_calls(calls: Sequence[Call]) -> list[Kind]:
-    """As ``kinds_of_lines``: of what functions kept themselves, and of how far calls rose."""
+def kinds_of_calls(calls: Sequence[Call], recording: Recording | None = None) -> list[Kind]:
+    """As ``kinds_of_lines``: of what functions kept themselves, and of how far calls rose.
+
+    They may be some of a ``recording``, and of none it is told what is ``unknown`` of that.
+    """
     if all(call.rise is None for call in calls):
         return []
     kept = transforms.kept_of(calls)
@@ -87,7 +112,7 @@ def kinds_of_calls(calls: Sequence[Call]) -> list[Kind]:
 
     return _kinds(
         [call for call in calls if call.parent is not None],
-        grown,
+        grown if recording is None or unknown(recording) is None else [],
         _most_held(map(rose, inner)) + _most_held(map(rose, outer)),
     )
 

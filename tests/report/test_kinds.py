@@ -154,3 +154,22 @@ def test_what_stayed_of_a_call_was_not_held_for_a_while(called):
         ("stayed: +50.0 MiB", "keep"),
         ("held for a while, then given back: 30.0 MiB", "keep"),
     ]
+
+
+def test_of_many_spans_the_line_that_leaks_is_not_told_without_heap(made_up):
+    sums = memkit.SpanSums("GET /", 100, 0, *[None] * 6, 25, ())
+    lines = (line(1, 50, 50, 50, "spike", memory=60), line(2, 0, 200, 200, "hold"))
+    recording = replace(made_up((0, 10), (9, 60)), lines=lines, span_sums=(sums,))
+    assert told(memkit.kinds.kinds_of_lines(recording)) == [("held for a while, then given back: 200.0 MiB", 2)]
+    assert memkit.kinds.unknown(recording).endswith("; --heap --lines tells")
+    assert memkit.kinds.unknown(replace(recording, span_sums=(sums._replace(number=99),))) is None
+    assert memkit.kinds.unknown(replace(recording, lines=(lines[0]._replace(heap=memkit.model.heap.NO_HEAP),))) is None
+
+
+def test_of_many_spans_without_heap_no_call_is_said_to_keep(called):
+    recording = called((0, MAIN, 0, 1, 1, 10, 200, 200), (1, "spike", 50, 1, 1, 60, 50, 50))
+    sums = memkit.SpanSums("GET /", 100, 0, *[None] * 6, 25, ())
+    assert memkit.kinds.kinds_of_calls(recording.calls, recording) != []
+    recording = replace(recording, span_sums=(sums,))
+    assert memkit.kinds.kinds_of_calls(recording.calls, recording) == []
+    assert "--heap --calls" in memkit.kinds.unknown(recording)

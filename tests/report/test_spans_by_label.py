@@ -138,11 +138,6 @@ def test_a_label_whose_spans_overlapped_has_a_spike_of_what_it_allocated(table):
     assert rows[place + 1].startswith(" " * 9 + "150.0 MiB of the 189.0 MiB that its spans allocated: shop.py:77 export")
 
 
-@pytest.mark.parametrize(("traced", "options"), [("lines", "--heap --lines tells"), ("", "--heap=spans tells")])
-def test_without_heap_the_report_says_what_it_does_not_know(made_up, traced, options):
-    line = memkit.Line(memkit.Function("/src/shop.py", "export", 70), 77, 1, 1, 0, 0, 0)
-    recording = replace(made_up((0, 1), (10, 2)), span_sums=(sums("work", peak=None),), lines=(line,) if traced else ())
-    last = [row.plain for row in labels(recording, 80)][-2:]
-    assert options in last[-1] and "is not known" in "".join(last)
-    few = replace(recording, span_sums=(sums("work", 20, peak=None),))
-    assert "not known" not in "".join(row.plain for row in labels(few, 80))
+def test_without_heap_the_report_says_what_it_does_not_know(table):
+    assert table(sums("work", peak=None))[-1].endswith("--heap=spans tells, --heap --lines the line, too")
+    assert "not known" not in "".join(table(sums("work", 99, peak=None)))

@@ -36,6 +36,7 @@ def view(whole: Recording, shown: Recording, left_out: tuple[str, ...], source: 
         "cost": [_fact(fact) for fact in of.cost_facts(whole)],
         "kinds": _kinds(whole),
         "workers": workers(whole),
+        "unknown": kinds.unknown(whole),
         "libraries": sorted(file for file in files if file and hidden(file)),
         "advice": heaps.HERE,
         "names": {} if redact else {file: name for file in files if file and (name := Source(file).name) != file},
@@ -66,7 +67,7 @@ def _kinds(recording: Recording) -> list[dict[str, str]]:
     for kind in kinds.kinds_of_lines(recording):
         function = kind.what.function._replace(line=kind.what.number) if isinstance(kind.what, Line) else kind.what.function
         found.append(_kind(kind, "lines", f"{place_of(function)} ({function.name})"))
-    for kind in kinds.kinds_of_calls(recording.hiding().calls if recording.calls else ()):
+    for kind in kinds.kinds_of_calls(recording.hiding().calls if recording.calls else (), recording):
         place = place_of(kind.what.function)
         found.append(_kind(kind, "calls", f"{kind.what.function.name} ({place})" if place else kind.what.function.name))
     return found

@@ -154,9 +154,11 @@ def _called(call: memkit.Call, callers: dict[int, memkit.Call]) -> str:
 def kinds(recording: memkit.Recording) -> Iterator[str]:
     """What stayed, what was held for a while and what came and went, in a line each."""
     callers = {call.id: call for call in recording.calls}
-    for kind in memkit.kinds.kinds_of_calls(recording.calls):
+    for kind in memkit.kinds.kinds_of_calls(recording.calls, recording):
         assert isinstance(kind.what, memkit.Call)
         yield f"{kind.words}; {_called(kind.what, callers)}"
+    if (why := memkit.kinds.unknown(recording)) is not None:
+        yield why
 
 
 def cost(recording: memkit.Recording) -> str:

@@ -253,6 +253,8 @@ def kinds(recording: memkit.Recording) -> Iterator[str]:
     for kind in memkit.kinds.kinds_of_lines(recording):
         assert isinstance(kind.what, memkit.Line)
         yield f"{kind.words}; {_where(recording, kind.what)}"
+    if (why := memkit.kinds.unknown(recording)) is not None:
+        yield why
 
 
 def source_of(recording: memkit.Recording, function: memkit.Function) -> memkit.Source:

@@ -24,7 +24,6 @@ _MOST_NOTED = 5
 _BLOCKS = 6  # of which each grew, where a label is said to be worth another look
 _MOST_LINES, _LEAST = 3, 20  # lines of a label that are told; what has less than 1/20 of the first is not
 _MOST_STEPS, _LONGEST_SOURCE = 3, 80
-_MAY_LEAK = 1000  # spans of a label of which one asks whether they leak
 _SURE = 1_000_000  # cases in which chance is not spoken of any more
 
 
@@ -65,7 +64,7 @@ def labels(recording: memkit.Recording, width: int | None = None) -> Iterator[Te
     yield from _insides(recording, shown)
     yield from _leaks(recording)
     yield from _spikes(recording)
-    yield from map(_unknown, _not_known(recording))
+    yield from _not_known(recording)
 
 
 def _alive(recording: memkit.Recording) -> dict[str, int]:
@@ -126,7 +125,7 @@ def _place(recording: memkit.Recording, inside: memkit.HeapInside) -> Iterator[s
     yield where + " < ".join(frame.function for frame in own[:_MOST_STEPS])
 
 
-def _who(recording: memkit.Recording, label: str) -> Iterator[Text]:
+def _who(recording: memkit.Recording, label: str, style: str) -> Iterator[Text]:
     """Which line of a label that leaks, or which path, has most of what grew; or how to find out."""
     rows = _by_lines(recording, label)
     if not rows:
@@ -139,23 +138,15 @@ def _who(recording: memkit.Recording, label: str) -> Iterator[Text]:
     else:
         whole = size(sum(each.grown for each in heaps if each.grown is not None))
         said = f"{size(first.stays)} of {whole} since about half of its spans had ended"
-    yield memkit.styled((f"{'':<9}{said}: ", "memkit.bad"), *_place(recording, first))
+    yield memkit.styled((f"{'':<9}{said}: ", style), *_place(recording, first))
 
 
-def _not_known(recording: memkit.Recording) -> Iterator[str]:
-    """What cannot be told of spans without their heap, and which options tell it."""
-    if recording.span_heaps or not any(sums.number >= _MAY_LEAK for sums in recording.span_sums):
-        return
-    if recording.lines or recording.calls:
-        what = "lines" if recording.lines else "calls"
-        yield f"which label leaks, and by which {what}, is not known: what a spike has freed is resident still, and a leak"
-        yield f"fills it before anything grows; --heap --{what} tells what each label keeps, and by which {what}"
-    else:
-        yield "which label leaks is not known from resident memory: --heap=spans tells, --heap --lines the line, too"
-
-
-def _unknown(text: str) -> Text:
-    return memkit.styled((text, "dim"))
+def _not_known(recording: memkit.Recording) -> Iterator[Text]:
+    """What cannot be told of spans without heap, and which options tell it. Of lines and calls it is said beside them."""
+    traced = recording.lines or recording.calls or recording.heap is not None
+    if not traced and any(sums.number >= memkit.kinds.SPANS for sums in recording.span_sums):
+        words = "which label leaks is not known from resident memory: --heap=spans tells, --heap --lines the line, too"
+        yield memkit.styled((words, "dim"))
 
 
 def _leaks(recording: memkit.Recording) -> Iterator[Text]:
@@ -166,13 +157,14 @@ def _leaks(recording: memkit.Recording) -> Iterator[Text]:
         found = f"{each.label} kept {kept} a span" + (f", {least} at least," if least != kept else "")
         chance = f"by chance in less than 1 of {min(int(1 / leak.chance), _SURE):,} cases"
         yield _note("leak", f"{found} over its last {leak.spans:,}, net of what was freed; {chance}", "memkit.bad")
-        yield from _who(recording, each.label)
+        yield from _who(recording, each.label, "memkit.bad")
     named = {each.label for each, _ in leaks}
     growing = [each for each in sums if each.label not in named and each.untested and _grows(each)]
     for each in sorted(growing, key=lambda each: -each.alive[-1])[:_MOST_NOTED]:
         kept = size(round((each.alive[-1] - each.alive[-_BLOCKS]) / ((_BLOCKS - 1) * each.block)))
         more = f"{each.untested:,} more spans tell whether it is a leak or a cache that fills"
         yield _note("growing", f"{each.label} kept {kept} a span so far; {more}", "memkit.mark")
+        yield from _who(recording, each.label, "memkit.mark")
 
 
 def _grows(sums: memkit.SpanSums) -> bool:

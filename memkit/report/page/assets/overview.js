@@ -14,6 +14,7 @@
     const spans = [...recording.spans].sort((one, other) => other.rise - one.rise).slice(0, labels.length ? WORST : MOST_BANDS);
     const parts = [memkit.facts(view.facts)];
     if (view.kinds.length) parts.push(make("h2", {}, "What stands out"), make("ul", {}, view.kinds.map(kind)));
+    if (view.unknown) parts.push(make("p", {}, view.unknown));
     if (recording.samples.length || recording.totals.length) {
       const { chart, entries } = curve(spans, hover, stacks);
       parts.push(make("h2", {}, "Memory over time"), memkit.legend(entries), chart, hover, stacks);
