@@ -1,5 +1,5 @@
-"""Run again what has just failed, each test alone in a process of its own. Usage: repeat.py FILE, in the root of a checkout, or a
-plugin's folder below it.
+"""Run again what has just failed, each test alone in a process of its own. Usage: repeat.py FILE, in the root of a checkout
+or in the folder of a plugin.
 
 Exit code 0 if all of them pass now. Those are flaky: their names are added to FILE. Many failures at once are no accident,
 and are not repeated.

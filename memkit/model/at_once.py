@@ -13,6 +13,8 @@ from memkit.model.row_values import check, check_whole
 _VALUES, _TIME = itemgetter(slice(1, None)), itemgetter(1)
 _WHOLE_LINE = 12
 """The length of a ``line`` row that lacks nothing."""
+_NOT_IN_OLD_LINES = (None, None, 0, None)
+"""What the last fields of a line are where its row does not have them."""
 
 
 def samples_of(rows: list[Any], pid: int) -> list[Sample]:
@@ -32,3 +34,10 @@ def sums_of_lines(rows: list[Any]) -> dict[tuple[int, int], Any]:
     if min(map(len, rows)) < _WHOLE_LINE:
         raise ValueError
     return {(row[1], row[2]): tuple(row[3:_WHOLE_LINE]) for row in rows}
+
+
+def whole_line(*sums: Any) -> Any:
+    """The sums of a line, with what old rows do not have. TypeError for a row that is damaged."""
+    if len(sums) < 5:
+        raise TypeError(sums)
+    return (*sums[:9], *_NOT_IN_OLD_LINES[len(sums) - 5 :])

@@ -9,7 +9,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from memkit.model import heap, old_rows
-from memkit.model.at_once import samples_of, sums_of_lines
+from memkit.model.at_once import samples_of, sums_of_lines, whole_line
 from memkit.model.call_tally import Tally
 from memkit.model.calls import Function
 from memkit.model.ending import End, Ending, Exit, child_ending, ending_of
@@ -108,12 +108,6 @@ class Rows:
 
     def _function(self, number: Any, file: Any, name: Any, line: Any, *_: Any) -> None:
         self._functions[number] = Function(file, name, line)
-
-    def _line(self, function: Any, number: Any, *sums: Any) -> None:
-        if len(sums) < 5:
-            raise TypeError(sums)
-        whole: Any = (*sums[:9], *_NOT_IN_OLD_LINES[len(sums) - 5 :])
-        self._lines[function, number] = whole
 
     def _traced(self, tracer: Any, gate: Any, reason: Any, cost: Any, read: Any, targets: Any = (), *_: Any) -> None:
         self._tracing = (tracer, gate, reason, cost, read, tuple(targets))
@@ -346,8 +340,6 @@ class Rows:
 
 _time_of = attrgetter("time")
 _LEFT = Ending("detached", finished=False)
-_NOT_IN_OLD_LINES = (None, None, 0, None)
-"""What the last fields of a line are where its row does not have them."""
 _OF_ANOTHER = 5
 """The length of a ``sample`` row with a pid."""
 
@@ -361,7 +353,7 @@ TAKE: dict[str, Callable[..., object]] = {
     "sample": Rows._sampled,
     "function": Rows._function,
     "source": lambda rows, file, text, *_: rows._sources.update({file: text}),
-    "line": Rows._line,
+    "line": lambda rows, function, number, *sums: rows._lines.update({(function, number): whole_line(*sums)}),
     **{tag: partial(lambda take, rows, *values: take(rows._heap, *values), take) for tag, take in heap.TAKE.items()},
     "tracing": Rows._traced,
     "reads": Rows._was_read,

@@ -276,7 +276,7 @@ def test_memory_is_read_more_often_for_a_while_where_more_is_alive():
     assert budget.pause(began + 2 * SECOND) == (SECOND, 110 * MIB)
 
 
-def test_a_watch_of_the_heap_wakes_where_more_is_alive_and_where_it_is_ended():
+def test_a_watch_of_the_heap_wakes_where_more_is_alive_and_at_its_end():
     watch, hour = pytest.importorskip("memkit.native.heap.heap_sums").Watch(), 3600 * SECOND
     with memkit.record(heap=True):
         kept = bytes(20 * MIB)
