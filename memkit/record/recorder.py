@@ -41,6 +41,7 @@ def record(
     calls: bool | Target | Targets | None = False,
     c_calls: bool = False,
     heap: bool | str = False,
+    balance: bool = True,
     children: bool = False,
     peak_reset: bool = True,
     follow: bool = False,
@@ -64,14 +65,14 @@ def record(
     these call; ``c_calls``: whether functions in C are calls of their own. ``heap``: whether to count what each of these
     allocates and frees by Python's allocators and the C library's; of all calls if none is named. ``"spans"`` counts it for
     ``memkit.span``, without tracing; ``"sampled"`` or ``"sampled:128KiB"`` estimates it by the stacks of few blocks.
-    ``children``: whether to record the processes that this one starts too, and their total. ``peak_reset``: whether the
-    kernel's high-water mark may be reset; if not, a peak between two samples is exact only if it is the highest so far.
-    ``follow``: whether Python programs that this one forks or spawns record themselves into the same file, with lines and
-    calls; it needs a ``path``. ``limit``: bytes, text such as ``"2GiB"``, or a share such as ``"80%"`` of what really
-    limits memory. When memory reaches it, all stacks and what is traced are written, then comes ``on_limit``: ``"report"``
-    (nothing more), ``"raise"`` (``MemoryError`` in whatever the main thread runs) or ``"stop"`` (the process ends at once,
-    with exit code 86). Only this process is watched, unless the meter is ``"cgroup"`` or the share one of a control group's
-    limit.
+    ``balance``: whether ``heap`` tells what resident memory is made of, too: 25 ms and more. ``children``: whether to record
+    the processes that this one starts too, and their total. ``peak_reset``: whether the kernel's high-water mark may be
+    reset; if not, a peak between two samples is exact only if it is the highest so far. ``follow``: whether Python programs
+    that this one forks or spawns record themselves into the same file, with lines and calls; it needs a ``path``. ``limit``:
+    bytes, text such as ``"2GiB"``, or a share such as ``"80%"`` of what really limits memory. When memory reaches it, all
+    stacks and what is traced are written, then comes ``on_limit``: ``"report"`` (nothing more), ``"raise"`` (``MemoryError``
+    in whatever the main thread runs) or ``"stop"`` (the process ends at once, with exit code 86). Only this process is
+    watched, unless the meter is ``"cgroup"`` or the share one of a control group's.
 
     Raises ``UsageError`` for arguments that make no sense, ``MeterError`` if the meter cannot be read, and at the end
     ``JournalError`` if rows were lost, to a full disk for instance. Source: the kernel's files, see ``memkit.native.meter``.
@@ -258,9 +259,12 @@ class Recorder:
         from memkit.tracing.session import TracingSession
 
         meter = self._meter if isinstance(self._meter, engine.Meter) else engine.Meter("rss")
-        self._tracing = TracingSession(self._journal, self._sampler, meter, self.started, self._is_child, self.is_brief)
-        self._tracing.trace(self._line_targets, self._call_targets, self._settings.c_calls, self._counting)
-        self.spans.count(self._tracing.span_heap, self._tracing.inside)
+        tracing = self._tracing = TracingSession(
+            self._journal, self._sampler, meter, self.started, self._is_child, self.is_brief
+        )
+        tracing.takes_balances = self._settings.balance
+        tracing.trace(self._line_targets, self._call_targets, self._settings.c_calls, self._counting)
+        self.spans.count(tracing.span_heap, tracing.inside)
 
     def trace(self, function: Target) -> None:
         """Trace the lines of a function, method or class: from now on, or from the next start."""
@@ -377,11 +381,9 @@ class Recorder:
         self.flush()
         from memkit.model.reader import read
 
-        if self.path:
-            recording = read(self.path)
-        else:
-            assert self._unnamed is not None
-            recording = read(self._unnamed.contents())
+        contents = self.path if self._unnamed is None else self._unnamed.contents()
+        assert contents is not None
+        recording = read(contents)
         if not self.running:
             self._recording = recording
         return recording

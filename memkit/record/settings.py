@@ -31,6 +31,7 @@ class Settings:
     calls: object = False
     c_calls: bool = False
     heap: bool | str = False
+    balance: bool = True
     children: bool = False
     peak_reset: bool = True
     follow: bool = False

@@ -83,6 +83,7 @@ class TracingSession:
         """What counts the heap by spans, or by lines and calls in them, if that is so."""
         self._by_tracers = False  # whether these say where each thread is for what is counted
         self._sampled: int | None = None
+        self.takes_balances = True
         self._balances: Balances | None = None
         self.inside = InsideSpans(self._tracers)
 
@@ -124,11 +125,12 @@ class TracingSession:
             from memkit.native.heap.heap_sums import HeapSums
             from memkit.native.sampling.sampled_heap import SampledHeap
         if self._sampled is None:
-            from memkit.tracing.balances import Balances
-
             self._heap = self.span_heap = HeapSums(calls, lines, self._name_label)
             self._by_tracers = True
-            self._balances = Balances(self._journal, self._heap, self._began, self._follows)
+            if self.takes_balances:
+                from memkit.tracing.balances import Balances
+
+                self._balances = Balances(self._journal, self._heap, self._began, self._follows)
         else:
             calls = lines = True
             self._heap = SampledHeap(self._sampled, _seed(), file_format.quote(own_code.PACKAGE)[:-1])

@@ -53,6 +53,13 @@ def test_a_recording_without_heap_has_no_balance():
     assert run.recording.balances == ()
 
 
+def test_a_recording_of_the_heap_goes_without_where_it_is_told_to():
+    with memkit.record(heap=True, balance=False) as run:
+        pass
+    assert run.recording.balances == ()
+    assert run.recording.heap is not None
+
+
 def test_what_is_alive_at_the_end_of_a_program_is_in_its_row(memkit_run, script):
     run = memkit_run("--heap", script("kept = bytes([1]) * (64 << 20)\n"))
     found = of(run.recording, "end")

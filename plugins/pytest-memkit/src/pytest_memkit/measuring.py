@@ -59,7 +59,7 @@ class Tests:
         self._meter = meters.chosen(config.getoption("memkit_meter"))
         self._pages = config.getoption("memkit_html") and Path(config.getoption("memkit_html")).absolute()
         self._traces_all = config.getoption("memkit_paths") or bool(self._pages)
-        self._traced = meters.Traced(str(config.rootpath)) if self._meter.name == "heap" else None
+        self._traced = meters.Traced(config.rootpath, pages=bool(self._pages)) if self._meter.name == "heap" else None
         self._budgets: dict[pytest.Item, Budget] = {}  # of those that have a marker
         self._has_junit = bool(config.getoption("xmlpath", None))
         self._refused: dict[pytest.Item, str] = {}

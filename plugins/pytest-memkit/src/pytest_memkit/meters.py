@@ -144,13 +144,13 @@ class Traced:
     error = 0
     why = "bytes that are allocated"
 
-    def __init__(self, root: str) -> None:
-        """Lines below the folder ``root`` are traced, and all calls."""
-        self._root = os.path.join(root, "")
+    def __init__(self, root: Path, *, pages: bool) -> None:
+        """Lines below the folder ``root`` are traced, and all calls. ``pages``: what memory is made of is told, too."""
+        self._root, self._pages = os.path.join(root, ""), pages
 
     def begin(self) -> None:
         gc.collect(YOUNG)
-        self._run = memkit.record(lines=self._root, calls=True, heap=True)
+        self._run = memkit.record(lines=self._root, calls=True, heap=True, balance=self._pages)
         self._run.start()
 
     def end(self, most: int | None = None) -> Bill:
