@@ -18,7 +18,8 @@ class Ending(NamedTuple):
 
     kind: str
     error: str | None = None
-    """The uncaught exception's type and text; of a program that was stopped, at which limit."""
+    """The uncaught exception's type and text; of a program that was stopped, at which limit; of an ``unknown`` end what is
+    known of it, if the process has died."""
     code: int | None = None
     """The exit code, where it was not 0 or nothing else is known."""
     signal: int | None = None
@@ -33,8 +34,12 @@ class Ending(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        """Whether it is known to have gone wrong: an exception, an exit code that is not 0, a signal, a limit."""
-        return self.kind in ("error", "stopped", "killed") or (self.kind == "exited" and self.code != 0)
+        """Whether it is known to have gone wrong: an exception, an exit code that is not 0, a signal, a limit, a death."""
+        return self.kind in ("error", "stopped", "killed") or (self.kind == "exited" and self.code != 0) or self._died
+
+    @property
+    def _died(self) -> bool:
+        return self.kind == "unknown" and self.error is not None
 
     @property
     def complete(self) -> bool:
@@ -56,11 +61,11 @@ class Ending(NamedTuple):
             return f"exited with code {self.code}"
         if self.kind == "killed":
             return f"killed by {signal_name(self.signal)}"
-        return _VERDICTS.get(self.kind, "not known")
+        return "died" if self._died else _VERDICTS.get(self.kind, "not known")
 
     def _cause(self, evidence: str) -> str:
         """What ``__str__`` says after the verdict."""
-        if self.kind == "error":
+        if self.kind == "error" or self._died:
             return f"{evidence}: {self.error}"
         if self.kind == "exited":
             return "" if self.finished else ", its end unrecorded (os._exit, exec, or a full disk)"

@@ -86,6 +86,7 @@ def test_a_peak_is_exact_where_the_kernel_kept_it(made_up, peaks, mark, exact):
         (Ending("ended"), "ended, exit status unknown"),
         (Ending("detached"), "still running when the recording ended"),
         (Ending("running"), "still running"),
+        (Ending("unknown", "lost its connection"), "died: lost its connection"),
         (Ending("unknown"), "not known: the recording has no end (still running, or killed without a supervisor)"),
     ],
 )
@@ -103,6 +104,7 @@ def test_an_ending_says_in_a_line_how_it_was(ending, text):
         (Ending("ended"), "ended"),
         (Ending("detached"), "still running"),
         (Ending("running"), "still running"),
+        (Ending("unknown", "lost its connection"), "died"),
         (Ending("unknown"), "not known"),
     ],
 )

@@ -241,6 +241,14 @@ def test_other_ends_say_no_more_than_ray_knows(made, end, kind):
     assert process.ending.kind == kind
 
 
+def test_a_worker_that_died_says_so_and_in_what_it_was(made):
+    recording = made(7)
+    died = cluster.named(recording, cluster.worker_of("w", "box", recording, DIED, ("load",)))
+    assert died.ending.failed and str(died.ending) == "died: Worker unexpectedly exits. End of file."
+    assert [(span.label, span.end) for span in died.spans if span.end is None] == [("load", None)]
+    assert cluster.named(recording, cluster.worker_of("w", "box", recording, LEFT, ("load",))).spans == recording.spans
+
+
 def test_processes_of_two_machines_with_one_pid_stay_two(made):
     merged = cluster.merged([made(7), made(7, "b"), made(8, "b")])
     assert len({process.pid for process in merged.processes}) == 3

@@ -84,13 +84,14 @@
     const limits = rows.map(row => processOf(row).limit ?? 0).filter(limit => limit < 2 * top);
     const scale = Math.max(top, ...limits) * 1.04;
     const samples = memkit.lanesOf(memkit.recording);
-    const whole = Math.max(1, memkit.recording.duration, ...rows.flatMap(row => [ended(row) ?? 0, samples[row.place].at(-1)?.time ?? 0]));
+    const from = Math.min(...rows.map(row => processOf(row).started));
+    const end = Math.max(from + 1, memkit.recording.duration, ...rows.flatMap(row => [ended(row) ?? 0, samples[row.place].at(-1)?.time ?? 0]));
     const box = make("div", { class: "lanes", "aria-label": `memory of each worker over time, up to ${showBytes(Math.round(scale))}` });
     const machines = [...new Set(rows.map(row => row.machine))];
     for (const machine of machines) {
       if (machines.length > 1) box.append(make("h3", {}, machine || "elsewhere"));
       for (const row of rows.filter(each => each.machine === machine)) {
-        const element = lane(row, samples[row.place], [scale, whole], colours, row === chosen, state, to);
+        const element = lane(row, samples[row.place], [scale, from, end], colours, row === chosen, state, to);
         box.append(element);
         if (row === chosen) box.append(memkit.worker(row, called(row), among("spans", row), among("crossings", row)));
         if (row.place === changed) memkit.whenShown(element, () => element.focus());
@@ -98,7 +99,7 @@
     }
     const [drawn, all] = [memkit.recording.spans.length, memkit.view.workers.labels.reduce((sum, { number }) => sum + number, 0)];
     const note = drawn < all ? make("p", { class: "faint" }, `Of ${showCount(all)} tasks those that rose most are below the curves, up to ${MOST_SPANS} of a worker.`) : null;
-    const ticks = make("div", { class: "ticks faint" }, [0, 1, 2, 3, 4].map(quarter => make("span", {}, showTime(Math.round((whole * quarter) / 4)))));
+    const ticks = make("div", { class: "ticks faint" }, [0, 1, 2, 3, 4].map(quarter => make("span", {}, showTime(Math.round(from + ((end - from) * quarter) / 4)))));
     return make("div", {}, box, ticks, note);
   }
 
@@ -116,7 +117,7 @@
       } },
     make("div", {}, make("div", { class: "code name" }, row.name), make("div", {}, make("span", { class: "value" }, showBytes(row.peak)),
       process.limit ? make("span", { class: "faint" }, ` of ${showBytes(process.limit)}`) : ""),
-    row.died ? make("div", { class: "bad" }, process.ending.text.split(" (")[0]) : make("div", { class: "faint" }, `process ${process.pid}`)),
+    row.died ? make("div", { class: "bad" }, process.ending.text.split(/ \(|: /)[0]) : make("div", { class: "faint" }, `process ${process.pid}`)),
     picture(row, samples, room, colours, state.label));
     return element;
   }
@@ -132,16 +133,16 @@
     return element;
   }
 
-  // `room` is the memory and the time that the picture is high and wide.
-  function picture(row, samples, [scale, whole], colours, label) {
+  // `room` is the memory that the picture is high, and the times at its left and its right.
+  function picture(row, samples, [scale, first, last], colours, label) {
     const process = processOf(row);
-    const across = time => (WIDE * Math.min(time, whole)) / whole;
+    const across = time => (WIDE * (Math.min(time, last) - first)) / (last - first);
     const down = size => (HIGH - STRIP - 2) * (1 - size / scale);
     const root = drawn("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true" });
-    const points = thinned(samples, whole / POINTS);
+    const points = thinned(samples, (last - first) / POINTS);
     if (points.length) {
       const steps = of => points.map((each, at) => `${at ? "H" : "M"}${across(each.time).toFixed(1)} ${at ? "V" : ""}${down(of(each)).toFixed(1)}`).join("");
-      const end = across(process.ended ?? whole).toFixed(1);
+      const end = across(process.ended ?? last).toFixed(1);
       const memory = `${steps(each => each.memory)}H${end}`;
       root.append(drawn("path", { class: "area", d: `${memory}V${down(0)}H${across(points[0].time).toFixed(1)}Z` }),
         drawn("path", { class: "high", d: `${steps(each => each.peak)}H${end}` }), drawn("path", { class: "memory", d: memory }));
@@ -153,7 +154,7 @@
     if (row.died && process.ended !== null) root.append(drawn("path", { class: "death", d: `M${across(process.ended).toFixed(1)} 0V${HIGH}` }, process.ending.text));
     for (const span of among("spans", row).sort((a, b) => b.rise - a.rise).slice(0, MOST_SPANS).sort((a, b) => a.start - b.start)) {
       if (label && span.label !== label) continue;
-      const [from, to] = [across(span.start), across(span.end ?? process.ended ?? whole)];
+      const [from, to] = [across(span.start), across(span.end ?? process.ended ?? last)];
       root.append(drawn("rect", { x: from.toFixed(1), y: HIGH - STRIP, width: Math.max(to - from, 1).toFixed(1), height: STRIP, fill: colours.get(span.label) ?? "#8a8a8a" },
         `${span.label}: ${showTime(span.start)}, rise ${showBytes(span.rise)}`));
     }

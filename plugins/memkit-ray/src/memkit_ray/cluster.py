@@ -73,6 +73,8 @@ def named(recording: memkit.Recording, worker: Worker) -> memkit.Recording:
             ending = memkit.Ending("detached", finished=False)
         elif worker.end.out_of_memory:
             ending = memkit.Ending("killed", f"Ray's memory monitor: {worker.end.words}", signal=9, finished=False)
+        elif worker.end.type == "SYSTEM_ERROR" and own.ending.kind == "unknown":
+            ending = memkit.Ending("unknown", worker.end.words, finished=False)
         elif worker.end.type == "USER_ERROR":
             ending = memkit.Ending("error", worker.end.words, finished=False)
         elif worker.end.type.startswith("INTENDED") and own.ending.kind == "unknown":
