@@ -259,12 +259,10 @@ class Recorder:
         from memkit.tracing.session import TracingSession
 
         meter = self._meter if isinstance(self._meter, engine.Meter) else engine.Meter("rss")
-        tracing = self._tracing = TracingSession(
-            self._journal, self._sampler, meter, self.started, self._is_child, self.is_brief
-        )
-        tracing.takes_balances = self._settings.balance
-        tracing.trace(self._line_targets, self._call_targets, self._settings.c_calls, self._counting)
-        self.spans.count(tracing.span_heap, tracing.inside)
+        self._tracing = TracingSession(self._journal, self._sampler, meter, self.started, self._is_child, self.is_brief)
+        self._tracing.takes_balances = self._settings.balance
+        self._tracing.trace(self._line_targets, self._call_targets, self._settings.c_calls, self._counting)
+        self.spans.count(self._tracing.span_heap, self._tracing.inside)
 
     def trace(self, function: Target) -> None:
         """Trace the lines of a function, method or class: from now on, or from the next start."""
