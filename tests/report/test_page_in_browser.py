@@ -416,7 +416,8 @@ def test_a_worker_is_opened_by_keyboard_and_by_its_address(opened, cluster):
     assert page.locator("#worker").inner_text() == "Dask worker 0 on m7" and page.locator("#order").input_value() == "name"
     assert painted(page, "#panel-workers .curve canvas") > 3
     page.locator("#panel-workers .legend button", has_text="sum").click()
-    assert page.locator(".lane rect").count() == 1 and "label=sum" in page.evaluate("location.hash")
+    page.wait_for_function("document.querySelectorAll('.lane rect').length === 1")
+    assert "label=sum" in page.evaluate("location.hash")
 
 
 def test_tabs_and_search_are_reached_by_keyboard(opened, recording):
