@@ -298,7 +298,7 @@ def _by_place(
 ) -> dict[tuple[int, int], tuple[Heap, Heap]]:
     """Those of each function and number. What a recursion did is not counted again for the calls of it further out."""
     found: dict[tuple[int, int], tuple[Heap, Heap]] = {}
-    for number, (outer, place) in above.items():
+    for number, (outer, place) in reversed(above.items()):  # what is further out first, from which the inner is taken
         with_called, alone = found.get(place, (none, none))
         found[place] = with_called.plus(whole[number]), alone.plus(own.get(number, none))
         while outer in above and above[outer][1][0] != place[0]:

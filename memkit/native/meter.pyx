@@ -53,7 +53,8 @@ cdef pid_t *wiped_page() noexcept nogil:
     cdef void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     if page == MAP_FAILED:
         return NULL
-    if madvise(page, PAGE, MADV_WIPEONFORK) == 0:
+    # An emulator that takes any advice follows none.
+    if madvise(page, PAGE, -1) != 0 and madvise(page, PAGE, MADV_WIPEONFORK) == 0:
         return <pid_t *>page
     munmap(page, PAGE)
     return NULL

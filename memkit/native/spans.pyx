@@ -1,7 +1,6 @@
 """Spans: which are open in this process, and what each measures. ``memkit.record.portable_spans`` is the same in Python.
 
-Between the beginning and the end of a
-step no other thread and no signal handler comes in, but where a meter of Python's, a heap or a tracer is asked.
+Within a step no other thread and no signal handler comes in, but where a meter of Python's, a heap or a tracer is asked.
 """
 
 cimport cython
@@ -321,8 +320,8 @@ cdef class RowsBase:
         begun.next, one.begun = one.begun, begun
         label = self.labels.get(span.label)
         if not ((<Spreads>label).number >= whole if label is not None else self.sums.are_many(span.label)):
-            begun.written = True
             self.journal.text(beginning(begun, span, one))
+            begun.written = True
         if self.inside is not None:
             self.inside.begin(begun.number)
         return 0
@@ -343,18 +342,22 @@ cdef class RowsBase:
         known = self.read(&memory)
         if self.scoped:
             peak = scope_close(&begun.scope, memory, resets)
-        if known:
-            growth = memory - begun.memory
-            rise = -1 if peak == 0 else max(peak, max(memory, begun.memory)) - begun.memory
-            span.growth, span.rise, span.duration = growth, None if rise < 0 else rise, time - begun.time
-            worst = self.add(begun, span, one, time, growth, rise)
-            if worst or begun.written:
+        try:
+            if known:
+                growth = memory - begun.memory
+                rise = -1 if peak == 0 else max(peak, max(memory, begun.memory)) - begun.memory
+                span.growth, span.rise, span.duration = growth, None if rise < 0 else rise, time - begun.time
+                worst = self.add(begun, span, one, time, growth, rise)
+        finally:                        # a signal handler may have raised
+            if known and (worst or begun.written):
                 rows = ending(begun.number, time, memory, peak, one)
                 self.journal.text(rows if begun.written else beginning(begun, span, one) + rows)
-        if self.inside is not None:
-            self.journal.text(self.inside.end(begun.number, tell=worst))
-        if self.at_last is not None:
-            self.end_if_none()
+            try:
+                if self.inside is not None:
+                    self.journal.text(self.inside.end(begun.number, tell=worst))
+            finally:
+                if self.at_last is not None:
+                    self.end_if_none()
         return 0
 
     cdef bint add(self, Begun begun, SpanBase span, Open one, int64_t time, int64_t growth, int64_t rise) except -1:

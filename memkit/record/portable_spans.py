@@ -222,9 +222,9 @@ class RowsBase:
             return
         self._open.add(begun)
         one.begun.append(begun)
-        begun.written = not self.sums.are_many(span.label)
-        if begun.written:
+        if not self.sums.are_many(span.label):
             self.journal.text(_beginning(begun, span, one))
+            begun.written = True
         if self.inside is not None:
             self.inside.begin(begun.number)
 
@@ -241,19 +241,23 @@ class RowsBase:
             return
         memory, time = self.meter.read(), clocks.monotonic_ns() - self.began
         peak, worst = begun.scope.close() if begun.scope is not None else None, False
-        if memory is not None:
-            span.growth, span.duration = memory - begun.memory, time - begun.time
-            higher = peak is not None and peak > max(begun.memory, memory)
-            span.rise = None if peak is None else peak - begun.memory if higher else max(span.growth, 0)
-            worst = self.sums.add(span.label, span.duration, span.growth, span.rise, one.overlapped, one.sums)
-            if worst or begun.written:
+        try:
+            if memory is not None:
+                span.growth, span.duration = memory - begun.memory, time - begun.time
+                higher = peak is not None and peak > max(begun.memory, memory)
+                span.rise = None if peak is None else peak - begun.memory if higher else max(span.growth, 0)
+                worst = self.sums.add(span.label, span.duration, span.growth, span.rise, one.overlapped, one.sums)
+        finally:  # a signal handler may have raised
+            if memory is not None and (worst or begun.written):
                 more = (int(one.overlapped), *one.sums) if one.sums is not None else (1,) if one.overlapped else ()
                 whole = b"" if begun.written else _beginning(begun, span, one)
                 self.journal.text(whole + file_format.row("span_end", begun.number, time, memory, peak, *more))
-        if self.inside is not None:
-            self.journal.text(self.inside.end(begun.number, tell=worst))
-        if self.at_last is not None:
-            self.end_if_none()
+            try:
+                if self.inside is not None:
+                    self.journal.text(self.inside.end(begun.number, tell=worst))
+            finally:
+                if self.at_last is not None:
+                    self.end_if_none()
 
 
 def _beginning(begun: _Begun, span: SpanBase, one: _Open) -> bytes:

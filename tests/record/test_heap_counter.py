@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import random
+import subprocess
 import sys
 import sysconfig
 import threading
@@ -256,3 +257,25 @@ def test_one_thread_may_begin_a_stretch_and_another_end_it(counter):
     thread.join()
     made = bytes(MIB)
     assert 0 <= counter.end().kept - sys.getsizeof(made) < 64 * KIB
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="such interpreters are made from 3.13 on")
+def test_another_interpreter_that_runs_between_two_stretches_is_told_of():
+    text = """
+import _interpreters, memkit
+with memkit.HeapCounter() as counter:
+    counter.begin()
+    counter.end()
+    other = _interpreters.create("isolated")
+    try:
+        counter.begin()
+    except memkit.MeterError as error:
+        print(error)
+    _interpreters.destroy(other)
+    counter.begin()
+    kept = bytes(1 << 20)
+    print(counter.end().kept >> 20)
+"""
+    done = subprocess.run([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert "another interpreter" in lines[0] and lines[1:] == ["1"]

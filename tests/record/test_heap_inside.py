@@ -329,3 +329,94 @@ def _room():
 
 
 ROOM = _room()
+
+
+# -- where the answer is not the obvious one -----------------------------------------------------------------------------
+
+
+def test_spans_inside_each_other_that_end_with_what_they_hold_do_not_leak():
+    def visit(depth, into):
+        with memkit.span("visit"):
+            into.append(bytearray(2000))
+            for _ in range(3 if depth else 0):
+                visit(depth - 1, into)
+
+    [sums] = recorded(visit, 7, [], calls=True).span_sums
+    assert sums.number > 1500 and sums.leak is None
+
+
+def test_a_long_span_beside_short_ones_of_its_label_is_no_leak_of_theirs():
+    turns = [threading.Semaphore(0), threading.Semaphore(0)]
+
+    def long():
+        held = []
+        with memkit.span("job"):
+            for _ in range(100):
+                turns[0].acquire()
+                held.append(bytearray(100_000))
+                turns[1].release()
+
+    def work():
+        thread = threading.Thread(target=long)
+        thread.start()
+        for _ in range(100):
+            turns[0].release()
+            turns[1].acquire()
+            for _ in range(20):
+                with memkit.span("job"):
+                    bytearray(1000)
+        thread.join()
+
+    [sums] = recorded(work, calls=True).span_sums
+    assert sums.number == 2001 and sums.leak is None
+
+
+def test_a_thread_that_has_run_no_traced_line_counts_in_its_spans():
+    allocated = []
+
+    def work():
+        with memkit.span("request") as span:
+            kept.append(bytes(MIB))
+        allocated.append(span.allocated)
+
+    def in_a_thread():
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    recording = recorded(in_a_thread)
+    assert MIB <= allocated[0] < MIB + 4 * KIB
+    [found] = recording.span_heaps
+    assert found.labels == ("request",) and found.heap.alive >= MIB
+
+
+def test_more_lines_than_have_numbers_count_for_the_last_that_has_one(tmp_path):
+    text = "def f(size):\n    if size is None: return\n    kept.append(bytes(size))\n" + "    if size is None: pass\n" * 400
+    text += "def g():\n" + "    f(None)\n" * 1400 + "    f(5_000_000)\n"
+    (tmp_path / "mod.py").write_text(text)
+    names = {"kept": kept}
+    exec(compile(text, str(tmp_path / "mod.py"), "exec"), names)
+    recording = recorded(names["g"], lines=[str(tmp_path / "mod.py")])
+    assert sum(line.own_heap.allocated for line in recording.lines) >= 5_000_000
+
+
+def test_a_label_whose_naming_was_interrupted_is_named_by_its_next_span(monkeypatch):
+    from memkit.model import file_format
+
+    real = file_format.row
+
+    def interrupted(kind, *values):
+        if kind != "span_label":
+            return real(kind, *values)
+        monkeypatch.setattr(file_format, "row", real)
+        raise InterruptedError
+
+    def work():
+        monkeypatch.setattr(file_format, "row", interrupted)
+        with pytest.raises(InterruptedError), memkit.span("request"):
+            pass
+        with memkit.span("request"):
+            kept.append(bytes(MIB))
+
+    [found] = recorded(work, calls=True).span_heaps
+    assert found.labels == ("request",) and found.heap.alive >= MIB

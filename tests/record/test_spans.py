@@ -263,6 +263,22 @@ def test_a_span_whose_end_is_interrupted_is_over():
     ]
 
 
+def test_a_span_whose_sums_are_interrupted_has_its_row(monkeypatch):
+    from memkit.record.span_sums import SpanSums
+
+    def interrupted(self, *values):
+        raise KeyboardInterrupt
+
+    with memkit.record() as run:
+        with monkeypatch.context() as patched:
+            patched.setattr(SpanSums, "add", interrupted)
+            with pytest.raises(KeyboardInterrupt), memkit.span("interrupted"):
+                pass
+        with memkit.span("next"):
+            pass
+    assert [(span.label, span.end is None) for span in run.recording.spans] == [("interrupted", False), ("next", False)]
+
+
 @pytest.mark.usefixtures("native_only")
 @pytest.mark.parametrize("step", ["begin", "end"])
 def test_an_interrupt_between_two_steps_leaves_no_span_open(monkeypatch, step):

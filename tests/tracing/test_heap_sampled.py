@@ -591,6 +591,30 @@ def test_lines_are_told_on_the_console_in_json_and_on_the_page(whole, tmp_path, 
     assert "kept.append(list(map(bytes" in text[1] and (tmp_path / "a.html").stat().st_size > 10_000
 
 
+def dives(depth):
+    if depth:
+        dives(depth - 1)
+    else:
+        kept.append(list(map(bytes, [1000] * 5000)))
+
+
+def test_what_recurs_has_the_error_of_what_it_allocated():
+    lines = lines_of(recorded(lambda: dives(20)), dives)
+    called, own = lines[2].heap, lines[4].own_heap
+    assert called.alive == 0 and own.alive > 4 * MIB
+    assert called.errors.alive < own.errors.alive / 100
+
+
+def test_a_recording_that_lost_the_rows_of_its_calls_is_reported(tmp_path, capsys):
+    with memkit.record(tmp_path / "whole.memkit", heap="sampled:64KiB"):
+        fills()
+    rows = (tmp_path / "whole.memkit").read_text().splitlines(keepends=True)
+    (tmp_path / "lost.memkit").write_text("".join(row for row in rows if not row.startswith('["call",')))
+    memkit.report(memkit.read(tmp_path / "lost.memkit"), quiet=False)
+    told = capsys.readouterr()
+    assert "fills" in told.out and "failed" not in told.err
+
+
 def test_pictures_and_stacks_are_by_heap(whole, tmp_path):
     outputs = {"folded": tmp_path / "a.txt", "speedscope": tmp_path / "a.json", "pprof": tmp_path / "a.pb.gz"}
     memkit.report(whole, quiet=True, **outputs)

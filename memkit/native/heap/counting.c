@@ -232,8 +232,11 @@ static ALWAYS_INLINE uint32_t site_of(memkit_thread_t *thread, int mode)
         memkit_heap.find_span(thread);
         return thread->span;
     }
-    if (UNLIKELY(thread->joined != (uint32_t)memkit_heap.generation))
-        return 0;
+    if (UNLIKELY(thread->joined != (uint32_t)memkit_heap.generation)) {
+        if (!memkit_heap.labelled)
+            return 0;
+        memkit_heap_join();     /* it has run nothing that is traced, but may be in a span */
+    }
     if (mode & MEMKIT_PATHS && *thread->path)
         path = (uint32_t)(*thread->path)->id + 1;
     if (mode & MEMKIT_LINES)

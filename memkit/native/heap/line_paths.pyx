@@ -6,7 +6,7 @@ A function has a number for each of its lines below each line that calls it, dir
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from memkit.native.heap.own cimport SITES, give_room_back, own_calloc, own_free, own_room
+from memkit.native.heap.own cimport LABELLED, give_room_back, own_calloc, own_free, own_room
 from memkit.native.journal cimport NOTHING, journal_row, journal_t
 
 cdef extern from *:
@@ -58,7 +58,7 @@ cdef uint32_t lines_below(line_paths_t *table, uint32_t parent, int function, in
     place = place_of(table, table.places, table.size, parent, function)
     if table.places[place]:
         return table.paths[table.places[place] - 1].base
-    if table.count == MOST or table.next + count >= SITES - 1:
+    if table.count == MOST or table.next + count >= LABELLED:
         return NO_LINES
     path = &table.paths[table.count]
     path.parent, path.function, path.first, path.count, path.base = parent, function, first, count, table.next

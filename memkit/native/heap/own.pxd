@@ -124,7 +124,7 @@ cdef int open_heap(bint paths, bint lines) noexcept     # 0; -1: no memory
 cdef int open_sampled(sampling_t sampling) noexcept     # the same, of few blocks
 cdef int open_spans() noexcept                          # the same, by `find_span`, which is to be set before
 cdef int open_stretches() noexcept                      # the same, by stretches of time
-cdef int begin_stretch() noexcept                       # 0; -1: no memory
+cdef int begin_stretch() noexcept                       # 0; -1: no memory; -2: another interpreter has a GIL of its own
 # Outside of stretches who holds the GIL need not be counted, or ask whether.
 cdef void unhook_python() noexcept
 # Lead what was loaded meanwhile to the hooks of the C library's allocators, where no library that was preloaded counts them.

@@ -198,7 +198,14 @@ cdef int open_stretches() noexcept:
 
 
 cdef int begin_stretch() noexcept:
+    cdef allocator_t allocator
+    cdef int domain
     look_for_libraries()
+    if memkit_has_gil and memkit_interpreters():        # a thread of another one may be calling an allocator at any time
+        for domain in range(1, DOMAINS):
+            get_allocator(domain, &allocator)
+            if not books.unhook(&allocator):
+                return -2
     if hook():
         return -1
     books.begin()

@@ -14,9 +14,12 @@ cdef class HeapOfSpans(CountedHeap):
     cdef dict labels            # label -> numbers of it, and of those below it
     cdef dict around            # number of a label -> those that it is below, and its own
     cdef dict late              # number of a label -> site of what is allocated once its spans are over
+    cdef set unnamed            # numbers that have not been told to `named`
     cdef list takers            # the numbers of open spans that take all that is in no other, the innermost last
     cdef uint32_t sites
     cdef int open_mode(self) noexcept           # 0; -1: no memory
     cdef object node_below(self, uint32_t parent, str label)
+    cdef int name(self, found, uint32_t parent, str label) except -1
+    cdef int mark(self, str label, char *wanted) except -1
     cdef uint32_t new_site(self, uint32_t node)
     cdef uint32_t site_for(self, node, uint64_t outer)

@@ -183,6 +183,12 @@ cdef int64_t write_nodes(counting_t *counting, journal_t *journal, int64_t most)
     return changed
 
 
+cdef inline bint is_outermost(uint32_t site, const char *wanted) noexcept nogil:
+    """Whether the span of a site is open, of a label that is wanted, and in no other one of these."""
+    cdef span_t *span = heap.spans + site
+    return wanted[span.node] and span.is_open and not (wanted[heap.spans[span.parent].node] and is_inside(span))
+
+
 cdef class HeapOfSpans(CountedHeap):
     """What spans are open where the heap is counted.
 
@@ -193,7 +199,7 @@ cdef class HeapOfSpans(CountedHeap):
     def __cinit__(self):
         self.nodes, self.free, self.inside, self.late = {}, {}, {}, {}
         self.labels, self.around = {}, {}
-        self.takers = []
+        self.takers, self.unnamed = [], set()
         self.sites = 1
 
     cdef int open(self) noexcept:
@@ -258,6 +264,8 @@ cdef class HeapOfSpans(CountedHeap):
         """The number of a label below that with the number ``parent``, 0 for none."""
         found = self.nodes.get((parent, label))
         if found is not None:
+            if self.unnamed and found in self.unnamed:
+                self.name(found, parent, label)
             return found
         if len(self.nodes) >= MORE - 1:
             label, parent = MORE_SPANS, NONE
@@ -270,8 +278,15 @@ cdef class HeapOfSpans(CountedHeap):
             self.around[found] = {*self.around.get(parent, ()), label}
             for each in self.around[found]:
                 self.labels.setdefault(each, []).append(found)
-            self.named(found, parent or None, label)
+            self.unnamed.add(found)
+            self.name(found, parent, label)
         return found
+
+    cdef int name(self, found, uint32_t parent, str label) except -1:
+        """Say what a number stands for. A signal handler may raise here: then the next span of the label says it again."""
+        self.named(found, parent or None, label)
+        self.unnamed.discard(found)
+        return 0
 
     cdef uint32_t new_site(self, uint32_t node):
         """One more site, or 0."""
@@ -298,12 +313,30 @@ cdef class HeapOfSpans(CountedHeap):
         return site
 
     def alive(self, str label):
-        """What is alive of a label and of those below it, and what of that is in blocks of sizes that no free list has."""
+        """What is alive at least of all spans with a label that are over, and of those inside them; and what of that is in
+        blocks of sizes that no free list of Python's has: who has an object from one of these did not allocate it.
+
+        What those that are open have allocated is left out, as if they had freed nothing of it.
+        """
+        cdef char wanted[NODES]
+        cdef uint32_t site
         cdef int64_t found = 0, sure = 0
+        self.mark(label, wanted)
         for number in self.labels.get(label, ()) if self.counting.generation == heap.generation else ():
             found += heap.labels[<uint32_t>number].alive
             sure += heap.labels[<uint32_t>number].sure
-        return found, sure
+        for site in range(1, self.sites):
+            if is_outermost(site, wanted):
+                found -= heap.spans[site].allocated
+                sure -= heap.spans[site].allocated
+        return max(found, <int64_t>0), max(sure, <int64_t>0)
+
+    cdef int mark(self, str label, char *wanted) except -1:
+        """Note which numbers a label has, and those below it."""
+        memset(wanted, 0, NODES)
+        for number in self.labels.get(label, ()):
+            wanted[<uint32_t>number] = 1
+        return 0
 
 
 cdef class SpanHeap(HeapOfSpans):
@@ -327,9 +360,7 @@ cdef class SpanHeap(HeapOfSpans):
         cdef uint32_t site
         cdef span_t *span
         cdef int64_t found = 0, sure = 0
-        memset(wanted, 0, NODES)
-        for number in self.labels.get(label, ()):
-            wanted[<uint32_t>number] = 1
+        self.mark(label, wanted)
         for site in range(heap.most + 1):
             span = heap.spans + site
             if not wanted[span.node]:
@@ -337,7 +368,7 @@ cdef class SpanHeap(HeapOfSpans):
             sums_of(site, &sums)
             found += sums.allocated - sums.freed
             sure += sums.sure
-            if span.is_open and not (wanted[heap.spans[span.parent].node] and is_inside(span)):
+            if is_outermost(site, wanted):
                 found -= span.alive             # with what is inside it
                 sure -= span.sure
         return found, sure

@@ -10,10 +10,11 @@ from libc.stdint cimport int64_t
 import gc
 
 from memkit.base.errors import MeterError
-from memkit.native.heap.counted_heap import NO_MEMORY
 from memkit.native.heap.own cimport (
     STRETCH_ENDS, STRETCH_NONE, begin_stretch, close_heap, forget_heap, heap, open_stretches, stretch_t, unhook_python,
 )
+NO_MEMORY = "heap cannot be counted: its books need 4 MB of addresses: raise the limit that ulimit -v shows"
+ANOTHER = "heap cannot be counted from here on: another interpreter runs, with a GIL of its own; begin before it is made"
 
 cdef extern from *:
     """
@@ -46,9 +47,11 @@ cdef class Stretches:
         unhook_python()
 
     def begin(self):
-        """A stretch begins. Raises ``MeterError`` where there is no memory for it."""
-        if begin_stretch():
-            raise MeterError(NO_MEMORY)
+        """A stretch begins. Raises ``MeterError`` where there is no memory for it, and where Python's allocators are not hooked
+        and may be called at any time, by the thread of another interpreter."""
+        cdef int failed = begin_stretch()
+        if failed:
+            raise MeterError(NO_MEMORY if failed == -1 else ANOTHER)
 
     def end(self, most=None):
         """It is over: the most that was alive of it at once, what still is, and what it allocated; None: it was not counted.
@@ -65,7 +68,7 @@ cdef class Stretches:
             gc.collect()
         set_state(&heap.stretch_state, STRETCH_NONE)
         unhook_python()
-        return peak, alive_in(stretch), allocated
+        return peak, max(alive_in(stretch), <int64_t>0), allocated      # a thread without the GIL may be a block behind
 
     def close(self):
         """Count no more, and give back the memory that tells blocks apart."""

@@ -147,7 +147,8 @@ def lines_by(recording: memkit.Recording, key: str) -> List:
             place = memkit.place_of(line.function._replace(line=line.number))
             what = f"{place}  {memkit.units.show_on_a_line(line.function.name)}"
             itself = estimates[1] if size(line.own_heap) else ""
-            cells = (estimates[0], f"{round(100 * size(line.heap) / whole)}%", f"{itself:>{ESTIMATE_WIDTHS[0]}}", what)
+            share = f"{round(100 * size(line.heap) / whole)}%" if whole else ""  # the rows of calls may be lost
+            cells = (estimates[0], share, f"{itself:>{ESTIMATE_WIDTHS[0]}}", what)
             rows.append((cells, size(line.own_heap) >= whole / 10))
     itself = f"{'itself':>{ESTIMATE_WIDTHS[0]}}"
     return List(f"the lines that {WHAT[key]}, with what they called", ("bytes", "%", itself, "line"), rows)
