@@ -28,7 +28,7 @@ class HeapInside(NamedTuple):
     """To the byte. What is freed once a span is over counts as freed here, too."""
     grown: int | None = None
     """By how much more of it is alive than when about half of the outermost spans had ended: what was kept once is left out.
-    None where that moment is not known, as in a recording of less than a second."""
+    None where that moment is not known, as in a recording of less than a second, or not of all that was added up."""
 
     @property
     def stays(self) -> int:
@@ -37,7 +37,7 @@ class HeapInside(NamedTuple):
 
     def plus(self, other: HeapInside) -> HeapInside:
         """This and that of another process."""
-        return self._replace(heap=self.heap.plus(other.heap), grown=sum_of_known(self.grown, other.grown))
+        return self._replace(heap=self.heap.plus(other.heap), grown=_sum(self.grown, other.grown))
 
 
 class SpanHeap(NamedTuple):
@@ -49,29 +49,32 @@ class SpanHeap(NamedTuple):
     """``temporary`` is what was freed in the span that allocated it; None where heap is counted by lines or calls. What is
     freed once a span is over counts here, too."""
     grown: int | None = None
-    """By how much more is alive than when about half of the outermost spans had ended; None where that is not known."""
+    """By how much more is alive than when about half of the outermost spans had ended; None where that is not known, be it
+    of one of the processes that were added up."""
     inside: tuple[HeapInside, ...] = ()
     """Lines and paths that allocated it: of each the ten that have most alive, grew most, allocated most, or had most alive
     at the peak. What code allocated that is not traced is in none."""
 
     def plus(self, other: SpanHeap) -> SpanHeap:
         """This and that of another process."""
-        inside, grown = together((*self.inside, *other.inside)), sum_of_known(self.grown, other.grown)
+        inside, grown = together((*self.inside, *other.inside)), _sum(self.grown, other.grown)
         return self._replace(heap=self.heap.plus(other.heap), grown=grown, inside=inside)
 
 
-def sum_of_known(*sizes: int | None) -> int | None:
-    """The sum of those that are known; None where none is."""
-    known = [size for size in sizes if size is not None]
-    return sum(known) if known else None
+def _sum(one: int | None, other: int | None) -> int | None:
+    """The sum of both; None where one is not known."""
+    return None if one is None or other is None else one + other
 
 
 def inside(heaps: Iterable[SpanHeap], label: str) -> tuple[HeapInside, ...]:
     """The lines and paths that allocated in spans of a label, and in spans inside these: those first of which most stays.
 
-    That is what they grew by since about half of the spans had ended; what is alive of them where that is not known.
+    That is what they grew by since about half of the spans had ended; what is alive of them where that is not known of all.
     """
-    found = together(each for heap in heaps if label in heap.labels for each in heap.inside)
+    under = [heap for heap in heaps if label in heap.labels]
+    found = together(each for heap in under for each in heap.inside)
+    if any(heap.grown is None for heap in under):
+        found = tuple(each._replace(grown=None) for each in found)
     return tuple(sorted(found, key=lambda each: (-each.stays, -each.heap.allocated)))
 
 

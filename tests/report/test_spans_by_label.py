@@ -116,6 +116,40 @@ def test_the_line_that_grew_is_named_and_not_the_one_of_a_cache_or_a_spike(table
     assert most[:8] == ["0", "B", "alive", "900.0", "MiB", "allocated", "shop.py:77", "export"]
 
 
+def leak_notes(rows):
+    place = next(number for number, row in enumerate(rows) if row.startswith("leak "))
+    return [row.strip() for row in rows[place + 1 :] if row.startswith(" " * 9)]
+
+
+@pytest.mark.parametrize(("grown", "also"), [(0, False), (MIB, True)])
+def test_a_line_that_has_little_of_what_grew_is_not_blamed(table, grown, also):
+    notes = leak_notes(table(LEAKING, heaps=[by_lines(6 * MIB, inside("page", 41, grown, 9 * MIB, grown), grown=6 * MIB)]))
+    assert notes[0].startswith(f"{6 - grown // MIB}.0 MiB of 6.0 MiB since about half of its spans had ended: code")
+    assert "not traced; --heap --calls" in notes[0] and len(notes) == 1 + also
+    assert not also or notes[1].startswith("1.0 MiB of 6.0 MiB since about half of its spans had ended: shop.py:41 page")
+
+
+def test_many_lines_that_share_what_grew_leave_no_untraced_code(table):
+    rows = [inside("page", line, MIB, MIB, MIB) for line in range(8)]
+    (note,) = leak_notes(table(LEAKING, heaps=[by_lines(8 * MIB, *rows, grown=8 * MIB)]))
+    assert note.startswith("1.0 MiB of 8.0 MiB since")
+
+
+def test_a_path_that_has_what_the_lines_have_not_is_named(table):
+    rows = inside("page", 41, 0, MIB, 0), inside("keep", None, 6 * MIB, 6 * MIB, 6 * MIB)
+    (note,) = leak_notes(table(LEAKING, heaps=[by_lines(6 * MIB, *rows, grown=6 * MIB)]))
+    assert note == "6.0 MiB of 6.0 MiB since about half of its spans had ended: shop.py:10 keep"
+
+
+def test_what_grew_is_not_told_where_it_is_not_known_of_a_worker(table):
+    known = by_lines(4 * MIB, inside("remember", 41, 4 * MIB, 4 * MIB, 2 * MIB), grown=2 * MIB)
+    brief = by_lines(MIB, inside("remember", 41, MIB, MIB))
+    (note,) = leak_notes(table(LEAKING, heaps=[known.plus(brief)]))
+    assert note.startswith("5.0 MiB of the 5.0 MiB alive of it: shop.py:41 remember")
+    (note,) = leak_notes(table(LEAKING, heaps=[known, brief._replace(labels=("other", "GET /leak"))]))
+    assert note.startswith("5.0 MiB of the 5.0 MiB alive of it: shop.py:41 remember")
+
+
 def test_without_a_half_way_a_line_has_its_share_of_what_is_alive(table):
     rows = table(LEAKING, heaps=[by_lines(4 * MIB, inside("remember", 41, 3 * MIB, 4 * MIB))])
     assert " " * 9 + "3.0 MiB of the 4.0 MiB alive of it: shop.py:41 remember  " in rows

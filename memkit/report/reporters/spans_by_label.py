@@ -24,6 +24,7 @@ _MOST_NOTED = 5
 _BLOCKS = 6  # of which each grew, where a label is said to be worth another look
 _MOST_LINES, _LEAST = 3, 20  # lines of a label that are told; what has less than 1/20 of the first is not
 _MOST_STEPS, _LONGEST_SOURCE = 3, 80
+_ALL_KEPT = 10  # lines of a label from which on a recording may have left some out
 _SURE = 1_000_000  # cases in which chance is not spoken of any more
 
 
@@ -126,19 +127,26 @@ def _place(recording: memkit.Recording, inside: memkit.HeapInside) -> Iterator[s
 
 
 def _who(recording: memkit.Recording, label: str, style: str) -> Iterator[Text]:
-    """Which line of a label that leaks, or which path, has most of what grew; or how to find out."""
-    rows = _by_lines(recording, label)
-    if not rows:
-        yield _note("", "which line keeps it is not known: a run with --heap --lines, or --heap --calls, tells", "dim")
-        return
-    size, first = memkit.units.show_bytes, rows[0]
-    heaps = [each for each in recording.span_heaps if label in each.labels]
-    if first.grown is None:
-        said = f"{size(first.stays)} of the {size(sum(each.heap.alive for each in heaps))} alive of it"
+    """Which line, or path, of a label that leaks has most of what grew; what is of code that is not traced; how to tell."""
+    size, heaps = memkit.units.show_bytes, [each for each in recording.span_heaps if label in each.labels]
+    if all(each.grown is not None for each in heaps):
+        whole, of_all = sum(each.grown or 0 for each in heaps), "of {} since about half of its spans had ended"
     else:
-        whole = size(sum(each.grown for each in heaps if each.grown is not None))
-        said = f"{size(first.stays)} of {whole} since about half of its spans had ended"
-    yield memkit.styled((f"{'':<9}{said}: ", style), *_place(recording, first))
+        whole, of_all = sum(each.heap.alive for each in heaps), "of the {} alive of it"
+    when = of_all.format(size(whole))
+    rows = _by_lines(recording, label)
+    of_rows = sum(each.stays for each in rows)
+    paths = [each for each in recording.heap_inside(label) if each.line is None]
+    if 2 * of_rows < whole and (of_paths := sum(each.stays for each in paths)) > of_rows:
+        rows, of_rows = paths, of_paths
+    if 2 * of_rows < whole and rows:
+        others = "lines that are not told here, or " if len(rows) >= _ALL_KEPT else ""
+        tells = "--heap --calls without a target tells its path"
+        yield _note("", f"{size(whole - of_rows)} {when}: {others}code that is not traced; {tells}", style)
+    if rows and rows[0].stays > 0:
+        yield memkit.styled((f"{'':<9}{size(rows[0].stays)} {when}: ", style), *_place(recording, rows[0]))
+    elif not rows or 2 * of_rows >= whole:
+        yield _note("", "which line keeps it is not known: a run with --heap --lines, or --heap --calls, tells", "dim")
 
 
 def _not_known(recording: memkit.Recording) -> Iterator[Text]:

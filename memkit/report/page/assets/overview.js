@@ -4,6 +4,7 @@
   const MOST_BANDS = 400;
   const MANY = 10;            // spans of a label from which on there is a table of labels, and only the worst are shown
   const WORST = 24;
+  const ALL_KEPT = 10;        // lines of a label from which on a recording may have left some out
   const MOST_ATTRIBUTES = 4;
 
   function overview() {
@@ -203,19 +204,26 @@
   }
 
   // The lines that allocated in spans of a label, or the paths where no lines are traced: those first of which most stays.
-  function heapInside(label) {
+  function heapInside(label, paths = false) {
     const found = new Map();
-    for (const { labels, inside } of memkit.recording.span_heaps) {
-      for (const each of labels.includes(label) ? inside ?? [] : []) {
+    const under = heapsUnder(label);
+    for (const { inside } of under.heaps) {
+      for (const each of inside ?? []) {
         const key = JSON.stringify([each.path, each.line]);
         const before = found.get(key);
-        const stays = each.grown ?? each.heap.alive;
+        const stays = under.known ? each.grown ?? each.heap.alive : each.heap.alive;
         found.set(key, { ...each, stays: stays + (before?.stays ?? 0), alive: each.heap.alive + (before?.alive ?? 0),
           allocated: each.heap.allocated + (before?.allocated ?? 0) });
       }
     }
     const rows = [...found.values()].sort((one, other) => other.stays - one.stays || other.allocated - one.allocated);
-    return rows.some(each => each.line !== null) ? rows.filter(each => each.line !== null) : rows;
+    return !paths && rows.some(each => each.line !== null) ? rows.filter(each => each.line !== null) : rows.filter(each => each.line === null);
+  }
+
+  // The heaps of a label and of those inside it, and whether it is known of all by how much they grew.
+  function heapsUnder(label) {
+    const heaps = memkit.recording.span_heaps.filter(each => each.labels.includes(label));
+    return { heaps, known: heaps.every(each => (each.grown ?? null) !== null) };
   }
 
   // Of labels that keep or allocated most, the lines that did it: those that keep most, and the one that allocated most.
@@ -278,10 +286,27 @@
 
   function leak(sums) {
     const kept = Math.round(sums.leak.kept);
-    const [first] = heapInside(sums.label);
-    const when = first?.grown === null ? "alive of it" : "since about half of its spans had ended";
-    const who = first ? [`; ${showBytes(first.stays)} ${when}, by `, ...placeOf(first)] : [];
-    return make("p", {}, `leak: ${sums.label} kept ${showBytes(kept)} a span over its last ${sums.leak.spans.toLocaleString("en")}, net of what was freed`, ...who);
+    const what = `leak: ${sums.label} kept ${showBytes(kept)} a span over its last ${sums.leak.spans.toLocaleString("en")}, net of what was freed`;
+    return make("p", {}, what, ...who(sums.label));
+  }
+
+  // Which line of a label that leaks, or which path, has most of what grew; what code has that is not traced; how to tell.
+  function who(label) {
+    const { heaps, known } = heapsUnder(label);
+    const sum = (rows, of) => rows.reduce((whole, each) => whole + of(each), 0);
+    const whole = sum(heaps, each => (known ? each.grown : each.heap.alive));
+    const when = known ? `of ${showBytes(whole)} since about half of its spans had ended` : `of the ${showBytes(whole)} alive of it`;
+    const stays = each => each.stays;
+    const [lines, paths] = [heapInside(label), heapInside(label, true)];
+    const rows = 2 * sum(lines, stays) < whole && sum(paths, stays) > sum(lines, stays) ? paths : lines;
+    const traced = sum(rows, stays);
+    const parts = [];
+    if (2 * traced < whole && rows.length) {
+      const others = rows.length >= ALL_KEPT ? "lines that are not told here, or " : "";
+      parts.push(`; ${showBytes(whole - traced)} ${when}, by ${others}code that is not traced: --heap --calls without a target tells its path`);
+    }
+    if (rows.length && rows[0].stays > 0) return [...parts, `; ${showBytes(rows[0].stays)} ${when}, by `, ...placeOf(rows[0])];
+    return parts.length ? parts : ["; which line keeps it is not known: a run with --heap --lines, or --heap --calls, tells"];
   }
 
   Object.assign(memkit, { overview, spanTable });
