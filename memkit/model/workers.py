@@ -43,6 +43,8 @@ _COMMANDS = (  # the same by a part of the command
     ("-m pyspark.worker", "PySpark worker"),
     ("/ray/_private/workers/default_worker.py", "Ray worker"),
 )
+TOLD = frozenset(kind for _, kind in _COMMANDS) | {kind for *_, kind in _KINDS} | {"forked process"}
+"""What processes are for, where that is known."""
 _LONGEST = 30
 
 

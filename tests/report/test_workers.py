@@ -87,6 +87,15 @@ def test_redacted_workers_have_no_keys_and_commands(cluster):
     assert "secret" not in str(found) and "work.py" not in str(found)
 
 
+def test_redacted_workers_are_of_their_kind_still(cluster):
+    made = cluster(span("work", 7, 40, 60, 3))
+    main, one, other = made.processes
+    commands = "from multiprocessing.spawn import spawn_main", "from multiprocessing.resource_tracker import main"
+    started = [each._replace(command=f"python -B -c {command}") for each, command in zip((one, other), commands)]
+    (row,) = workers(redacted(replace(made, processes=(main, *started))))["rows"]
+    assert row["name"] == "multiprocessing process"
+
+
 def test_merged_spans_and_crossings_know_their_process(made_up):
     first = made_up((0, 1), (9, 1), spans=[span("main", None, 1, 2, 1)], host="a")
     crossing = memkit.Crossing(3 * MS, 9, 5, "paused", "report")

@@ -8,11 +8,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from memkit.model.calls import LIBRARIES, Function, matcher
+from memkit.model.machines import machine_of
+from memkit.model.workers import TOLD, kind_by_command
+from memkit.system.limit_kinds import CGROUP, KINDS
 
 if TYPE_CHECKING:
     from memkit.model.ending import Ending
-    from memkit.model.limit_events import Stack
-    from memkit.model.recording import Recording, Span
+    from memkit.model.limit_events import NamedLimit, SetLimit, Stack
+    from memkit.model.metadata import About
+    from memkit.model.oom_evidence import OutOfMemory
+    from memkit.model.recording import Process, Recording, Span
     from memkit.system.balance_rows import Balance
 
 _ROOTS = ("site-packages", "dist-packages")
@@ -20,6 +25,11 @@ _NOWHERE = "..."
 """A folder that is nowhere: a file of that name here is another one, whose text is not that of the recording."""
 _LIBRARY = (_NOWHERE, "lib", "python3")
 """In such a folder a file is known to be of a library still."""
+_PROGRAMS = re.compile(r"(python|pypy|ipython|java|node|perl|ruby|sh|bash|dash|zsh|env)[\d.]*(\.exe)?")
+"""Programs that are known by their names: of others it is not known from a command where their path ends."""
+_UNTOLD, _PROGRAM = "what is known of it is left out", "a program"
+_REFUSED = ("MemoryError", "ENOMEM", "thread")
+_CAUSES = ("oom_kill", "refused", "limit")
 
 
 def redacted(recording: Recording) -> Recording:
@@ -27,10 +37,9 @@ def redacted(recording: Recording) -> Recording:
 
     What is kept: names of functions, threads, spans and types of exceptions. Attributes of spans are left out.
     """
-    name = Names()
+    name, limits = Names(), LimitNames(recording)
     own = recording.about
-    argv = (_command(" ".join(own.argv[:2])),)
-    about = own._replace(argv=argv, host=None, package=None, name=_rank(own.name))
+    about = own._replace(argv=(_program(own),), host=None, package=None, name=_rank(own.name))
     return replace(
         recording,
         about=about,
@@ -47,15 +56,20 @@ def redacted(recording: Recording) -> Recording:
         given=(),
         balances=tuple(map(_balance, recording.balances)),
         processes=tuple(
-            process._replace(command=_command(process.command), ending=_ending(process.ending), name=_rank(process.name))
+            process._replace(
+                command=_command_of(process, recording), ending=_ending(process.ending, limits), name=_rank(process.name)
+            )
             for process in recording.processes
         ),
         unrecorded=tuple(each._replace(command=_command(each.command)) for each in recording.unrecorded),
-        ending=_ending(recording.ending),
+        ending=_ending(recording.ending, limits),
+        oom_kills=recording.oom_kills and limits.evidence(recording.oom_kills),
+        limits=tuple(each._replace(name=limits.of(each.kind, each.name)) for each in recording.limits),
+        group=tuple(each._replace(name=limits.of(CGROUP, each.name)) for each in recording.group),
         executed=tuple((moment, _command(command)) for moment, command in recording.executed),
         sources=(),
         crossings=tuple(
-            crossing._replace(stacks=_stacks(crossing.stacks, name), name=_known_limit(crossing.name, recording))
+            crossing._replace(stacks=_stacks(crossing.stacks, name), name=limits.reached(crossing.name))
             for crossing in recording.crossings
         ),
         snapshot=recording.snapshot and recording.snapshot._replace(stacks=_stacks(recording.snapshot.stacks, name)),
@@ -65,9 +79,52 @@ def redacted(recording: Recording) -> Recording:
     )
 
 
-def _known_limit(name: str, recording: Recording) -> str:
-    """The name of what was reached, unless a plugin has chosen it: that may have addresses in it."""
-    return name if name in {recording.about.meter, "cgroup", *(limit.name for limit in recording.limits)} else "limit"
+class LimitNames:
+    """What limits are called by their kinds: the name of a control group tells of users and jobs."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._groups: dict[str, str] = {"cgroup /": "cgroup /"}
+        self._known = {each.name: each.kind for each in recording.limits}
+        self._meter = recording.about.meter
+        for each in recording.limits:
+            self.of(each.kind, each.name)
+
+    def of(self, kind: str, name: str) -> str:
+        """What a limit is called: one name for one limit."""
+        if kind != CGROUP:
+            return _LIMITS.get(kind, "limit")
+        return self._groups.setdefault(name, f"cgroup {len(self._groups)}")
+
+    def reached(self, name: str) -> str:
+        """What was reached, a limit or a meter; if a plugin has named it, that may have addresses in it."""
+        if name in self._known:
+            return self.of(self._known[name], name)
+        return name if name in (self._meter, "cgroup") else "limit"
+
+    def set(self, limit: SetLimit) -> SetLimit:
+        """The limit that was set."""
+        return limit if limit.limit is None else limit._replace(limit=self._named(limit.limit))
+
+    def evidence(self, found: OutOfMemory) -> OutOfMemory:
+        """Evidence without names and words, but with its kind and numbers."""
+        kind = found.kind if found.kind in KINDS else None
+        counter = None if found.counter is None else self.of(kind, found.counter) if kind else "the kernel's count"
+        return found._replace(
+            cause=found.cause if found.cause in _CAUSES else "limit",
+            limits=tuple(map(self._named, found.limits)),
+            kind=kind,
+            counter=counter,
+            refused=found.refused if found.refused is None or found.refused in _REFUSED else "refusal of memory",
+            set=found.set and self.set(found.set),
+            words=None if found.words is None else _UNTOLD,
+        )
+
+    def _named(self, limit: NamedLimit) -> NamedLimit:
+        return limit._replace(name=self.of(limit.kind, limit.name), kind=limit.kind if limit.kind in KINDS else "limit")
+
+
+_LIMITS = dict(zip(KINDS[1:], ("memory of this machine", "RLIMIT_AS", "RLIMIT_DATA", "commit limit of this machine")))
+"""What limits of all kinds are called but those of control groups."""
 
 
 class Names:
@@ -130,12 +187,37 @@ def _balance(balance: Balance) -> Balance:
     return balance._replace(rows=tuple(rows), notes=())
 
 
+def _program(about: About) -> str:
+    """The name of the program that was recorded, without its folder and arguments."""
+    if not about.argv or (about.recorder is not None and " " in about.argv[0]):  # a process may call itself anything
+        return _command(" ".join(about.argv[:1]))
+    return " ".join([_last(about.argv[0]), *(map(_last, about.argv[1:2]) if about.argv[0] == "-m" else ())])
+
+
+def _command_of(process: Process, recording: Recording) -> str:
+    """What the command of a process is without its folder and arguments; what it is for, if that is told by them."""
+    if (kind := kind_by_command(process.command)) is not None:
+        return kind
+    return _program(recording.about) if process.command == recording.about.command else _command(process.command)
+
+
 def _command(command: str) -> str:
-    """The name of a program, without its folder and arguments."""
+    """The name of a program, without its folder and arguments: of a path with spaces nobody knows where it ends."""
+    if (kind := kind_by_command(command)) is not None:
+        return kind
+    told = command.removesuffix(f" on machine {machine_of(command)}")
+    if told in TOLD:
+        return told
     first, *rest = command.split(" ")
-    if first == "-m":
-        return " ".join([first, *rest[:1]])
-    return first.replace("\\", "/").rpartition("/")[2]
+    if first == "-m" and rest and _last(rest[0]) == rest[0]:
+        return f"{first} {rest[0]}"
+    if any(_last(word) != word for word in rest) and not _PROGRAMS.fullmatch(_last(first)):
+        return _PROGRAM
+    return _last(first)
+
+
+def _last(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]
 
 
 def _rank(name: str | None) -> str | None:
@@ -143,6 +225,9 @@ def _rank(name: str | None) -> str | None:
     return name if name and re.fullmatch(r"rank \d+", name) else None
 
 
-def _ending(ending: Ending) -> Ending:
-    """An ending without the text of its error, which may name anything."""
-    return ending._replace(error=ending.exception) if ending.error is not None else ending
+def _ending(ending: Ending, limits: LimitNames) -> Ending:
+    """An ending without the text of its error, which may name anything; that there was one is still known."""
+    limit = ending.limit and limits.set(ending.limit)
+    error = ending.error and (ending.exception or (str(limit) if limit else _UNTOLD))
+    evidence = ending.out_of_memory and limits.evidence(ending.out_of_memory)
+    return ending._replace(error=error, limit=limit, out_of_memory=evidence)
