@@ -431,3 +431,24 @@ def test_memkit_view_makes_a_page_that_only_its_owner_reads(made_up, tmp_path, c
     assert path.endswith("run.html")
     look_at(memkit.read(path), shown=False)
     assert os.stat(os.path.dirname(path)).st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (123, "123 is no path"),
+        ("", "the name of the output file is empty"),
+        ("a\0b", "NUL"),
+        (b"/nowhere/at/all.html", "cannot write '/nowhere/at/all.html': there is no folder"),
+        ("kept.py", "'kept.py' is a program or a recording"),
+    ],
+)
+@pytest.mark.parametrize("compared", [False, True])
+def test_what_is_no_file_for_a_page_is_refused_in_a_line(made_up, tmp_path, monkeypatch, path, said, compared):
+    monkeypatch.chdir(tmp_path)
+    Path("kept.py").write_text("kept = 1\n")
+    recording = made_up((0, 10), (5, 20))
+    shown = memkit.compare(recording, recording) if compared else recording
+    with pytest.raises(memkit.UsageError, match=re.escape(said)):
+        shown.page(path)
+    assert os.listdir() == ["kept.py"] and Path("kept.py").read_text() == "kept = 1\n"

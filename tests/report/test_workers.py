@@ -47,6 +47,15 @@ def test_what_ran_at_the_peak_is_named(cluster):
     assert worst["at"] == 50 * MS and worst["ran"] == ["high", "low", "over", "twice (2 times)"]
 
 
+@pytest.mark.parametrize("end", [60, None])
+def test_of_many_labels_the_one_that_rose_highest_is_named(cluster, end):
+    killed = memkit.Ending("killed", signal=9, finished=False)
+    spans = [span(label, 8, 40, end, 9 if label == "z" else 1) for label in "abcdefz"]
+    worst = workers(cluster(*spans, ending=killed))["rows"][0]
+    assert worst["ran"] == ["z", "a", "b", "c", "d", "2 more"]
+    assert worst["left"] == ([] if end else worst["ran"])
+
+
 def test_a_worker_that_died_tells_in_what_it_was(cluster):
     killed = memkit.Ending("killed", signal=9, finished=False)
     for ending, left in ((killed, ["open"]), (memkit.Ending("ok"), [])):

@@ -8,7 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memkit.report.output import output
+from memkit.base import paths
+from memkit.report.output import output, output_path
 from memkit.report.page.build import html_page
 
 if TYPE_CHECKING:
@@ -66,8 +67,14 @@ def page_of(
 
 
 def written(pieces: Iterable[str], path: str | os.PathLike[str] | None, stem: str) -> Page:
-    """Write a page, by default into a temporary folder that only its user can read."""
-    place = os.path.join(tempfile.mkdtemp(prefix="memkit-"), f"{stem}.html") if path is None else os.fspath(path)
+    """Write a page, by default into a temporary folder that only its user can read.
+
+    Raises ``UsageError`` for what is no path of a file, and ``MemkitError`` where the file cannot be written.
+    """
+    if path is None:
+        place = os.path.join(tempfile.mkdtemp(prefix="memkit-"), f"{stem}.html")
+    else:
+        place = output_path(paths.text_of(path))
     with output(place) as file:
         file.writelines(pieces)
     return Page(place)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +74,6 @@ def _worker(place: int, process: Process, lane: tuple[Sample, ...], spans: list[
         top, moment = lane[at].peak, lane[at].time
         since = lane[at - 1].time if at else process.started
         ran = [span for span in spans if span.start <= moment and (span.end is None or span.end >= since)]
-        ran.sort(key=attrgetter("peak"), reverse=True)
     machine = machine_of(process.command)
     return {
         "place": place,
@@ -90,8 +88,8 @@ def _worker(place: int, process: Process, lane: tuple[Sample, ...], spans: list[
 
 
 def _told(spans: Iterable[Span]) -> list[str]:
-    """What spans are called, alike ones once with their number."""
-    found = [(label, len(list(alike))) for label, alike in groupby(sorted(span.label for span in spans))]
+    """What spans are called, those first that were highest; alike ones once with their number."""
+    found = list(Counter(span.label for span in sorted(spans, key=attrgetter("peak"), reverse=True)).items())
     shown = [label if number == 1 else f"{label} ({number:,} times)" for label, number in found[:_MOST_RUNNING]]
     return [*shown, *([f"{len(found) - len(shown):,} more"] if len(found) > len(shown) else [])]
 
