@@ -30,8 +30,8 @@ def highest_sum(recording: Recording) -> Sum | None:
     changes: list[tuple[int, int, int]] = []  # time, by how much the sum changes, and the number of processes
     for process, samples in lanes:
         before = 0
-        for sample in samples:
-            changes.append((sample.time, sample.memory - before, 0 if before else 1))
+        for place, sample in enumerate(samples):
+            changes.append((sample.time, sample.memory - before, 0 if place else 1))
             before = sample.memory
         end = samples[-1].time if process.ended is None else max(process.ended, samples[-1].time)
         changes.append((end + 1, -before, -1))
