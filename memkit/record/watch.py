@@ -156,7 +156,8 @@ class Watch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         from memkit.record.exit_status import how_it_ended
 
-        self.end(*how_it_ended(error))
+        if self._argv is None:
+            self.end(*how_it_ended(error))
 
     @property
     def running(self) -> bool:
@@ -189,8 +190,9 @@ class Watch:
         self.after_fork_in_parent()
 
     def stop(self) -> None:
-        """End the recording, and the file. Raises ``JournalError`` if rows were lost."""
-        self.end("ok")
+        """End the recording, and the file; one of ``memkit-run --keep`` goes on. Raises ``JournalError`` if rows were lost."""
+        if self._argv is None:
+            self.end("ok")
 
     def end(self, *ending: object) -> None:
         """End it, since the process does so."""

@@ -77,7 +77,7 @@ def main() -> None:
         exit_status.told = exit_status.OK
     except BaseException as error:
         if reason := _refused_by_runpy(error):
-            recorder.stop()
+            recorder.end()
             os.unlink(path)
             _refuse(reason)
         exit_status.told = exit_status.how_it_ended(error)
@@ -122,7 +122,7 @@ def _start_log(recorder: Recorder | Watch, path: str) -> None:
         _log.start()
         _log.pause()
     except MemkitError as error:
-        recorder.stop()
+        recorder.end()
         os.unlink(path)
         _refuse(str(error))
 

@@ -213,3 +213,11 @@ def test_a_program_that_watches_itself_into_the_same_folder_goes_on(kept, script
     done = kept(script("import memkit; print(memkit.watch('kept', keep='2d').folder)"))
     assert done.returncode == 0 and done.stdout.strip().endswith("kept")
     assert len(done.recordings) == 1
+
+
+@pytest.mark.parametrize("ending", ["run.stop()", "with run: pass"])
+def test_a_program_cannot_end_what_records_all_of_it(kept, script, ending):
+    done = kept(script(f"import memkit\nrun = memkit.watch('kept')\n{ending}\nprint(run.running)\nx = bytearray(40 << 20)"))
+    (recording,) = done.recordings
+    assert done.returncode == 0 and done.stdout.strip() == "True"
+    assert recording.peak > recording.start + 30 * MIB
