@@ -133,7 +133,10 @@ def _launched(
 
         with progress_of(path, plugins, options, complain) as progress:
             return run(program, path, parse_interval(options.interval), meter, progress, complain, afterwards)
-    words = launch.command(program, settings(options, path, meter))
+    asked = settings(options, path, meter)
+    if not isinstance(awaited, Awaited):
+        asked.watch = awaited.watch
+    words = launch.command(program, asked)
     environment = without_heap(preload.environment() or dict(os.environ)) if options.heap else None
     if options.dask:
         from memkit.integrations.dask import preloading

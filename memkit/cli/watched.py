@@ -88,7 +88,9 @@ def of_run(awaited: AwaitedFiles) -> tuple[Recording, bool]:
     for chain in chains_in(awaited.folder):
         begun = [path for path in chain if awaited.is_new(path)]
         about = origin_of(begun[0]) if begun else None
-        if about is not None and (about["pid"] in ours or about.get("parent") in ours):
+        if about is None:
+            continue
+        if about.get("watch") == awaited.watch or about["pid"] in ours or about.get("parent") in ours:
             ours.add(about["pid"])
             chains.append(begun)
     if not chains:

@@ -49,6 +49,8 @@ class About(NamedTuple):
     """Whose memory was compared with that: of the ``process`` itself, of its ``cgroup``, or of the ``machine``."""
     name: str | None = None
     """What the process is called among those of its job, such as ``rank 3``; None where it is not one of several."""
+    watch: str | None = None
+    """What all files of one watch have in common, those of processes that were started, too; None where it is of none."""
 
     @property
     def command(self) -> str:

@@ -113,6 +113,7 @@ ABOUT = {
     "package": "S",
     "set_limit": "I",
     "set_limit_scope": "S",
+    "watch": "S",
 }
 """The same of the first row, by key; ``m`` is seconds since the epoch, ``p`` the number of a process."""
 

@@ -47,11 +47,13 @@ def of_this_process(
     scoped: bool,
     found: list[Found],
     bound: Bound | None = None,
+    watch: str | None = None,
 ) -> bytes:
     """The header of a recording of this process that begins now.
 
     ``argv`` is None for what runs here. ``sampler`` is the engine of the sampler, ``scoped`` whether the kernel keeps a peak
-    of the meter, ``found`` what limits its memory, ``bound`` the limit that was set.
+    of the meter, ``found`` what limits its memory, ``bound`` the limit that was set, ``watch`` what the files
+    of one watch have in common.
     """
     about = {
         **_beginning(_running() if argv is None else argv, began, meter, interval, sampler),
@@ -64,6 +66,8 @@ def of_this_process(
     }
     if bound is not None:
         about |= {"set_limit": bound.threshold, "set_limit_scope": bound.scope}
+    if watch is not None:
+        about["watch"] = watch
     return file_format.header(about) + limits(found)
 
 

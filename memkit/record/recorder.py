@@ -196,7 +196,7 @@ class Recorder:
         if self._is_child:
             journal.begin_writes_with(file_format.segment(self._pid))
         how = self._argv, self.started, meter.name, self._interval, sampler.engine, scoped
-        journal.text(header.of_this_process(*how, limiting, bound))
+        journal.text(header.of_this_process(*how, limiting, bound, self._settings.watch))
         journal.flush()
         if journal.error:
             raise JournalError(f"cannot record into {self._where()}: {os.strerror(journal.error)}")

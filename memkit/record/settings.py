@@ -39,6 +39,8 @@ class Settings:
     """Whether requests and tasks of known servers are spans."""
     limit: str | int | None = None
     on_limit: str | None = None
+    watch: str | None = None
+    """What the files of one watch have in common, of all its processes."""
 
     def __init__(self, **settings: object) -> None:
         for name, value in settings.items():

@@ -13,7 +13,7 @@ from memkit.base.units import SECOND, parse_interval, parse_time
 from memkit.record import active, limit_guard
 from memkit.record.settings import SAMPLED, Settings, sampling_distance
 from memkit.record.watch_file import WatchFile
-from memkit.record.watch_folder import FOLDER, SNAPSHOT, WATCH, Keep, WatchFolder
+from memkit.record.watch_folder import FOLDER, SNAPSHOT, WATCH, Keep, WatchFolder, a_watch
 from memkit.system import engine, limits
 
 TYPE_CHECKING = False
@@ -85,7 +85,7 @@ class Asked:
         limit_guard.check(limit, None)
         parse_interval(interval, auto=False)
         self.folder, self.interval, self.heap, self.limit, self.signal = folder, interval, heap, limit, signal
-        self.keep = Keep(keep)
+        self.keep, self.watch = Keep(keep), a_watch()
         self.number = _number_of(signal)
 
     def __eq__(self, other: object) -> bool:
@@ -102,7 +102,7 @@ class Asked:
         more = {"heap": self.heap or SAMPLED, "interval": _NEAR_INTERVAL} if near else {"heap": self.heap}
         if parse_interval(self.interval) < parse_interval(_NEAR_INTERVAL):
             more.pop("interval", None)
-        return Settings(**{"path": path, "interval": self.interval, "limit": known, **more})
+        return Settings(**{"path": path, "interval": self.interval, "limit": known, "watch": self.watch} | more)
 
 
 def _is_share(limit: str | int | None) -> bool:
@@ -190,7 +190,7 @@ class Watch:
         self.after_fork_in_parent()
 
     def stop(self) -> None:
-        """End the recording, and the file; one of ``memkit-run --keep`` goes on. Raises ``JournalError`` if rows were lost."""
+        """End the recording, and the file, unless it is of ``memkit-run``. Raises ``JournalError`` if rows were lost."""
         if self._argv is None:
             self.end("ok")
 

@@ -168,6 +168,11 @@ def files_in(folder: str) -> list[Found]:
     return sorted(found)
 
 
+def a_watch() -> str:
+    """What the files of a new watch have in common, and those of no other."""
+    return os.urandom(6).hex()
+
+
 class AwaitedFiles:
     """The files of a watch that another process is about to begin in a folder, where there may be earlier ones.
 
@@ -181,6 +186,8 @@ class AwaitedFiles:
         """The process that it was found of."""
         self.first: int | None = None
         """When its first file was begun, which may have been removed since."""
+        self.watch = a_watch()
+        """What all files of it are to have in common, whichever process writes them."""
         self._earlier = {each.path for each in files_in(folder)}
 
     def origin(self, pid: int | None) -> int | None:

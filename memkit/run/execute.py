@@ -101,7 +101,9 @@ def watch_of(settings: RunSettings, argv: list[str]) -> Watch:
 
     interval = "1s" if settings.interval == "auto" else settings.interval
     limit = LIMIT if settings.limit is None else settings.limit
-    return Watch(Asked(str(settings.path), str(settings.keep), interval, settings.heap, limit, "auto"), argv)
+    asked = Asked(str(settings.path), str(settings.keep), interval, settings.heap, limit, "auto")
+    asked.watch = settings.watch or asked.watch
+    return Watch(asked, argv)
 
 
 def _make_log(settings: RunSettings) -> None:

@@ -34,6 +34,7 @@ ABOUT = {
     "set_limit": 2 << 30,
     "set_limit_scope": "process",
     "name": "rank 3",
+    "watch": "5d41402abc4b",
 }
 
 

@@ -18,6 +18,7 @@ CHANGED = {
     "on_limit": "stop",
     "call_log": "/tmp/log.csv",
     "trigger": "0",
+    "watch": "5d41402abc4b",
     "profile": "",
 }
 

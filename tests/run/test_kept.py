@@ -87,6 +87,17 @@ def test_a_spawned_program_is_followed_into_a_file_of_its_own(kept, script):
     assert "was seen that" not in done.stderr and "x = byt" in row
 
 
+@FORKS
+def test_a_process_whose_parent_left_no_file_is_of_the_run(kept, script):
+    text = "import os, subprocess, sys\nwork = 'x = bytearray(30 << 20)'\n"
+    text += "subprocess.run(['/bin/sh', '-c', '\"$0\" -c \"$1\"; true', sys.executable, work])"
+    done = kept(script(text), options=("--follow",))
+    first, second = sorted(done.recordings, key=lambda each: each.about.began)
+    assert second.about.parent != first.about.pid
+    assert first.about.watch == second.about.watch
+    assert [line for line in done.stderr.splitlines() if line.split()[:1] == [str(second.about.pid)]]
+
+
 def test_without_follow_a_spawned_program_is_not_recorded(kept, script):
     done = kept(script(SPAWNS))
     assert len(done.recordings) == 1
