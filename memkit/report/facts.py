@@ -139,9 +139,11 @@ def _unrecorded(recording: Recording) -> Iterator[Fact]:
         size = f"none was larger than {show_bytes(ended)}"
     how_many = f"{count:,} {'was' if count == 1 else 'were'} seen that" if count else "some were started that"
     verb = "is" if count == 1 else "are"
-    remedy = "--children records them" + (
-        "" if followed or recording.about.recorder is not None else ", --follow their lines and calls"
-    )
+    if recording.about.watch is not None:
+        remedy = "a forked process has a file once it has lived a second, a spawned one if it is Python, with --follow"
+    else:
+        lines = "" if followed or recording.about.recorder is not None else ", --follow their lines and calls"
+        remedy = f"--children records them{lines}"
     large = max(seen, ended if ended is not None and ended > peak + _SLACK else 0) * _NEAR > peak
     said = f"{how_many} {verb} not recorded ({size}): {remedy}"
     yield _fact("children", (said, "remark"), emphasis="warning" if large else None)

@@ -107,6 +107,13 @@ def test_of_a_followed_program_those_that_recorded_themselves_do_not_count(made_
     assert children(replace(followed, unrecorded=(Unrecorded(9, "sort", 3 * MIB),))) == [(said, "warning")]
 
 
+def test_of_a_watch_it_is_said_which_processes_have_files(made_up):
+    recording = replace(made_up((0, 10), (5, 20), watch="5d41402abc4b"), unrecorded=(Unrecorded(9, "sort", MIB),))
+    remedy = "a forked process has a file once it has lived a second, a spawned one if it is Python, with --follow"
+    said = f"1 was seen that is not recorded (the largest reached 1.0 MiB or more): {remedy}"
+    assert children(recording) == [(said, None)]
+
+
 # -- stacks that could not be read -------------------------------------------------------------------------------------
 
 
