@@ -19,6 +19,7 @@ from engines import forks
 MIB = 1 << 20
 
 
+@pytest.mark.own_process  # a long one gives memory back when it likes
 @pytest.mark.parametrize("name", ["rss", "anon", "pss", "uss"])
 def test_touching_memory_moves_the_meter_by_its_size(name, touched):
     meter = Meter(name)

@@ -69,6 +69,7 @@ def others(rose, *keys):
 # -- rows --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.own_process  # of one with thousands of mappings, to read them takes memory
 def test_the_rows_add_up_to_resident_memory():
     found = memkit.balance()
     assert sum(row.bytes for row in found.rows) == found.rss
