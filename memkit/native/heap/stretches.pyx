@@ -47,8 +47,8 @@ cdef class Stretches:
         unhook_python()
 
     def begin(self):
-        """A stretch begins. Raises ``MeterError`` where there is no memory for it, and where Python's allocators are not hooked
-        and may be called at any time, by the thread of another interpreter."""
+        """A stretch begins. Raises ``MeterError`` where there is no memory for it, and where Python's allocators are not
+        hooked and may be called at any time, by the thread of another interpreter."""
         cdef int failed = begin_stretch()
         if failed:
             raise MeterError(NO_MEMORY if failed == -1 else ANOTHER)

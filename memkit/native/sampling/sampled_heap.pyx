@@ -124,7 +124,8 @@ cdef size_t describe(heap_frame_t frame, const char **into, int *line) noexcept 
     put_string(name)
     text.used += snprintf(text.text + text.used, 16, b",%d", first)
     into[0] = text.text
-    line[0] = max(line_at(NULL, lines, first, frame.offset) if lines != NULL else first, 1)     # what begins a module is at line 0
+    # What begins a module is at line 0.
+    line[0] = max(line_at(NULL, lines, first, frame.offset) if lines != NULL else first, 1)
     return text.used
 
 
