@@ -92,7 +92,7 @@ work(32)
     done = memkit_run(script(text), options=("-q", "--follow", "--lines=program.py:work"))
     (line,) = (line for line in done.recording.lines if line.hits)
     assert (line.number, line.hits) == (12, 3)
-    assert 56 * MIB <= line.growth < 57 * MIB
+    assert 56 * MIB - done.recording.about.peaks_error <= line.growth < 57 * MIB  # the kernel's counters may be behind
 
 
 @NATIVE
