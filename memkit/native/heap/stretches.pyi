@@ -1,3 +1,5 @@
+ANOTHER: str
+
 class Stretches:
     @property
     def is_open(self) -> bool: ...
