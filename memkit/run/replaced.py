@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from memkit.model.file_format import Awaited
     from memkit.run.external import ExternalRecording
+    from memkit.system.processes import Reading
     from memkit.tree.unrecorded import Unrecorded
     from memkit.tree.watch import OutsideTree
 
@@ -37,20 +38,28 @@ class Replaced:
         reading = self._source.read(self._pid)
         if reading is None or reading.over or reading.image is None or reading.image == self._image:
             return
+        command = self._source.command(self._pid)
+        if not command and self._has_died(reading):
+            return
         known, self._image = self._image, reading.image
-        if known is None and self._is_first():
+        if known is None and self._is_first(command):
             return
         self.end(None, None)
-        self._go_on(reading.parent)
+        self._go_on(reading.parent, command)
 
-    def _is_first(self) -> bool:
+    def _has_died(self, reading: Reading) -> bool:
+        """Whether it has since a reading of it, and so has no command any more."""
+        again = self._source.read(self._pid)
+        return again is None or again.over or again.image != reading.image
+
+    def _is_first(self, command: str) -> bool:
         """Whether the process still runs the program that begins the recording; until it has, that is not known."""
         if self._awaited.origin(self._pid) is None:
             self._image = None
             return True
-        return any(map(own_code.starts_a_program, self._source.command(self._pid).split()))
+        return any(map(own_code.starts_a_program, command.split()))
 
-    def _go_on(self, parent: int) -> None:
+    def _go_on(self, parent: int, command: str) -> None:
         from memkit.base.threads import signals_blocked
         from memkit.run.external import ExternalProcess, ExternalRecording  # here: it is rare, and they weigh
         from memkit.tree.watch import OutsideTree
@@ -58,7 +67,7 @@ class Replaced:
         interval, meter = self._awaited.settings()
         if meter not in processes.METERS:
             return
-        process = ExternalProcess(self._pid, parent, (self._source.command(self._pid),))
+        process = ExternalProcess(self._pid, parent, (command,))
         try:
             with signals_blocked():  # or the sampling thread would handle signals that the listener waits for
                 self._recording = ExternalRecording(process, self._awaited.path, interval, meter, fresh=True, joins=True)
