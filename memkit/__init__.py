@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from memkit.record.watch import watch as watch
     from memkit.report import frames as frames
     from memkit.report import heaps as heaps
+    from memkit.report import keepers as keepers
     from memkit.report import kinds as kinds
     from memkit.report import pictures as pictures
     from memkit.report import transforms as transforms
@@ -226,6 +227,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = {
     "frames": "report.frames",
     "heaps": "report.heaps",
+    "keepers": "report.keepers",
     "kinds": "report.kinds",
     "pictures": "report.pictures",
     "transforms": "report.transforms",

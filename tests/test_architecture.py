@@ -36,7 +36,7 @@ integrations: routes asgi wsgi celery rq gunicorn dask finding
 run: signals orphans terminal status_line progress waiting group_watch external replaced launch any_program attach inside
     execute follow_entry bootstrap
 run/inject: sitecustomize
-report: lanes facts output heaps shared_options pictures transforms frames kinds overlay_plot document dispatch
+report: lanes facts output heaps shared_options pictures transforms frames keepers kinds overlay_plot document dispatch
 report/page: thin redact source_text workers view build shown
 report/reporters: call_paths console flame folded heap html lines mprof plot plot_lines pprof recording_json samples_csv
     spans_by_label speedscope

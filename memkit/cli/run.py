@@ -22,7 +22,6 @@ from memkit.cli.script import check_script
 from memkit.model.file_format import Awaited, is_recording
 from memkit.record import files
 from memkit.record.child_process import without_heap
-from memkit.record.watch_folder import AwaitedFiles, folder_for
 from memkit.run import launch
 from memkit.run.launch import Children, Exit, Program
 from memkit.run.signals import put_off
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from memkit.model.recording import Recording
+    from memkit.record.watch_folder import AwaitedFiles
     from memkit.run.signals import Handler
 
 DESCRIPTION = """\
@@ -58,8 +58,7 @@ def command(name: str, words: list[str]) -> int:
         )
     named = {"code": "command", "input": "input"}.get(program.mode, program.target)
     plugins.check_needs(options, missing(options))
-    path, reserved = files.place_for(options.output, named) if options.keep is None else (folder_for(options.output), False)
-    awaited = Awaited(path) if options.keep is None else AwaitedFiles(path)
+    path, reserved, awaited = _place(options, named)
     replaces = is_recording(path)
     with put_off() as afterwards:
         try:
@@ -109,6 +108,17 @@ def _check_targets(program: Program, options: argparse.Namespace) -> None:
             found = Targets([target for target in given if target])
             found.check(folder)
             setattr(options, name, [*found.texts(), *(target for target in given if not target)])
+
+
+def _place(options: argparse.Namespace, named: str) -> tuple[str, bool, Awaited | AwaitedFiles]:
+    """Where to record into, whether a file was made there to reserve it, and what stands for the recording until then."""
+    if options.keep is None:
+        path, reserved = files.place_for(options.output, named)
+        return path, reserved, Awaited(path)
+    from memkit.record.watch_folder import AwaitedFiles, folder_for  # they weigh
+
+    path = folder_for(options.output)
+    return path, False, AwaitedFiles(path)
 
 
 def _launched(

@@ -112,7 +112,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 VERSION = 1
 SUFFIX = ".memkit"
@@ -165,6 +165,21 @@ def spelled(value: object) -> bytes:
     if isinstance(value, dict):
         return b"{" + b",".join(quote(key) + b":" + spelled(each) for key, each in value.items()) + b"}"
     return repr(value).encode()
+
+
+def attributes(given: Mapping[str, object]) -> dict[str, str | float | bytes | None]:
+    """The attributes of a span, as a row has them. Raises ``TypeError`` for one that no row can have."""
+    return {name: _attribute(name, value) for name, value in given.items()}
+
+
+def _attribute(name: str, value: object) -> str | float | bytes | None:
+    if isinstance(value, bool):
+        return b"true" if value else b"false"
+    if value is None or isinstance(value, (str, int)) or (isinstance(value, float) and value - value == 0):
+        return value
+    if isinstance(value, float):  # none that JSON has
+        return repr(value)
+    raise TypeError(f"a span's attributes are text or numbers, not {name}={value!r}: write {name}=str(...)")
 
 
 def quote(text: str) -> bytes:

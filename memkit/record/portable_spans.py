@@ -39,7 +39,7 @@ class SpanBase:
             raise TypeError(f"a span's label is text, not {label!r}: write memkit.span('load')")
         self.label = label
         self.attributes = attributes
-        self._texts = texts_of(attributes) if attributes else None
+        self._texts = file_format.attributes(attributes) if attributes else None
         self._open: list[_Open] = []
 
     def __enter__(self) -> Self:
@@ -164,21 +164,6 @@ def _mark_overlapping(one: _Open) -> None:
             if other not in around:
                 other.overlapped = True
                 alone.pop(other, None)
-
-
-def texts_of(attributes: dict[str, Any]) -> dict[str, str | float | bytes | None]:
-    """Attributes as a row has them. Raises ``TypeError`` for one that no row can have."""
-    return {name: _text(name, value) for name, value in attributes.items()}
-
-
-def _text(name: str, value: object) -> str | float | bytes | None:
-    if isinstance(value, bool):
-        return b"true" if value else b"false"
-    if value is None or isinstance(value, (str, int)) or (isinstance(value, float) and value - value == 0):
-        return value
-    if isinstance(value, float):  # none that JSON has
-        return repr(value)
-    raise TypeError(f"a span's attributes are text or numbers, not {name}={value!r}: write {name}=str(...)")
 
 
 class _Begun:

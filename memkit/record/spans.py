@@ -11,8 +11,7 @@ import _thread
 
 from memkit.base import clocks
 from memkit.model import file_format
-from memkit.record import active, portable_spans
-from memkit.record.portable_spans import RowsBase, SpanBase
+from memkit.record import active
 from memkit.record.span_sums import SpanSums
 from memkit.system import engine
 
@@ -27,13 +26,15 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     R = TypeVar("R")
 
-if not TYPE_CHECKING and engine.NAME == "native":
+if TYPE_CHECKING or engine.NAME != "native":
+    from memkit.record.portable_spans import RowsBase, SpanBase
+else:
     try:
         from memkit.native.spans import RowsBase, SpanBase, bind
-    except ImportError:
-        RowsBase = portable_spans.RowsBase  # it only takes longer
+    except ImportError:  # it only takes longer
+        from memkit.record.portable_spans import RowsBase, SpanBase
     else:
-        bind(active, file_format.spelled, portable_spans.texts_of, file_format.WHOLE_SPANS)
+        bind(active, file_format.spelled, file_format.attributes, file_format.WHOLE_SPANS)
 
 
 class span(SpanBase):

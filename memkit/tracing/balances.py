@@ -37,7 +37,7 @@ MOST_PARTS = 50
 _POLL, _LONGEST_POLL = 50_000_000, 1_000_000_000  # nanoseconds between two readings of memory: 1/100 of the time elapsed
 _NEAR = 0.95  # of the highest that was read: below that the peak is over
 _CLOSE_POLL, _CLOSE = 20_000_000, 500_000_000  # the same where more is alive than at the one before, and for how long
-_NEVER = (1 << 63) - 1
+_NEVER, _MOST_IN_VAIN = (1 << 63) - 1, 10
 _COST, _COST_OF_GIB = 20_000_000, 200_000_000  # nanoseconds that the first one is expected to take
 
 
@@ -129,6 +129,7 @@ class _Budget:
         self._cost, self._cost_of = _COST, 0  # of the one before, and how much memory it was of
         self._alive = 0  # at the one before
         self._close_until = self._close_again = now
+        self._in_vain = 0  # how often since the one before
 
     def pause(self, now: int) -> tuple[int, int]:
         """Nanoseconds until memory is read next, and from how many bytes alive on it is read at once."""
@@ -146,7 +147,8 @@ class _Budget:
         """Have memory read more often for a while if much more is alive than at the one before; then not at once again."""
         if now >= self._close_again and alive > self._much():
             self._close_until = now + _CLOSE
-            self._close_again = self._close_until + self._rarely(now)
+            self._close_again = self._close_until + (self._rarely(now) << self._in_vain)
+            self._in_vain = min(self._in_vain + 1, _MOST_IN_VAIN)
 
     def wants(self, memory: int, now: int) -> bool:
         """Whether one is to be taken now."""
@@ -170,7 +172,7 @@ class _Budget:
     def spent(self, cost: int, memory: int, alive: int = 0) -> None:
         """One has been taken."""
         self._spent += cost
-        self._cost, self._cost_of, self._last, self._alive = cost, memory, memory, alive
+        self._cost, self._cost_of, self._last, self._alive, self._in_vain = cost, memory, memory, alive, 0
 
 
 def _row(found: Balance, time: int, moment: str) -> bytes:

@@ -219,14 +219,14 @@ def test_a_label_that_leaks_is_told_with_the_line_that_grew(opened, recording, t
     page = opened(found).go("#overview")
     leak = page.locator("p:has-text('leak: ')").inner_text()
     assert "kept 100 B a span" in leak and ":7 " in leak
-    assert "; 3.0 MiB of 3.0 MiB since about half of its spans had ended, by " in leak
+    assert "; 3.0 MiB of 3.0 MiB since about half of its spans had ended: " in leak
     rows = page.locator("p:has-text('allocated by') + ul li").all_inner_texts()
     assert [row.partition(": ")[0] for row in rows] == ["4.0 MiB alive, 5.0 MiB allocated", "0 B alive, 500.0 MiB allocated"]
     [heap] = found.span_heaps
     page = opened(replace(found, span_heaps=(heap._replace(grown=9 * MIB),))).go("#overview")
     leak = page.locator("p:has-text('leak: ')").inner_text()
-    assert "; 6.0 MiB of 9.0 MiB since about half of its spans had ended, by code that is not traced: --heap --calls" in leak
-    assert "; 3.0 MiB of 9.0 MiB since about half of its spans had ended, by " in leak and ":7 " in leak
+    assert "; 6.0 MiB of 9.0 MiB since about half of its spans had ended: code that is not traced; --heap --calls" in leak
+    assert "; 3.0 MiB of 9.0 MiB since about half of its spans had ended: " in leak and ":7 " in leak
 
 
 def test_the_curve_tells_what_was_at_a_moment(opened, recording):

@@ -283,6 +283,17 @@ def test_memory_is_read_more_often_for_a_while_where_more_is_alive():
     assert budget.pause(began + 2 * SECOND) == (SECOND, 110 * MIB)
 
 
+def test_memory_that_is_allocated_and_not_touched_is_looked_at_ever_more_rarely():
+    budget, now, looks = balances._Budget(100 * MIB, 0), 0, 0
+    while now < 60 * SECOND:
+        pause, above = budget.pause(now)
+        now += pause if above > 2048 * MIB else balances._CLOSE_POLL
+        looks += 1
+        budget.look_closer(2048 * MIB, now)
+        assert not budget.wants(100 * MIB, now)
+    assert looks < 600  # 50 a second otherwise
+
+
 def test_a_watch_of_the_heap_wakes_where_more_is_alive_and_at_its_end():
     watch, hour = pytest.importorskip("memkit.native.heap.heap_sums").Watch(), 3600 * SECOND
     with memkit.record(heap=True):

@@ -8,13 +8,15 @@ from memkit.base.version import VERSION
 from memkit.model.calls import LIBRARIES, matcher
 from memkit.model.lines import Line
 from memkit.model.sources import Source, place_of
+from memkit.model.span_sums import leaks
 from memkit.report import facts as of
-from memkit.report import heaps, kinds
+from memkit.report import heaps, keepers, kinds
 from memkit.report.page.source_text import Texts
 from memkit.report.page.workers import workers
 
 if TYPE_CHECKING:
     from memkit.model.recording import Recording
+    from memkit.model.span_heaps import HeapInside
     from memkit.report.facts import Fact
     from memkit.report.kinds import Kind
 
@@ -37,6 +39,7 @@ def view(whole: Recording, shown: Recording, left_out: tuple[str, ...], source: 
         "kinds": _kinds(whole),
         "workers": workers(whole),
         "unknown": kinds.unknown(whole),
+        **_keepers(whole),
         "libraries": sorted(file for file in files if file and hidden(file)),
         "advice": heaps.HERE,
         "names": {} if redact else {file: name for file in files if file and (name := Source(file).name) != file},
@@ -44,6 +47,32 @@ def view(whole: Recording, shown: Recording, left_out: tuple[str, ...], source: 
         "remarks": {} if texts is None else texts.remarks,
         "notes": [*left_out, *_notes(texts, redact)],
     }
+
+
+def _keepers(recording: Recording) -> dict[str, Any]:
+    """The lines or paths that allocated in spans of each label, and of labels that leak who keeps it."""
+    of_label = keepers.allocators(recording, _by_alive(recording))
+    leaking = {sums.label: keepers.keeper(recording, sums.label) for sums, _ in leaks(recording.span_sums)}
+    return {
+        "allocators": [(label, [_inside(each) for each in rows]) for label, rows in of_label],
+        "keepers": {
+            label: {**found._asdict(), "place": found.place and _inside(found.place)} for label, found in leaking.items()
+        },
+    }
+
+
+def _inside(found: HeapInside) -> dict[str, Any]:
+    path = [function._asdict() for function in found.path]
+    return {"path": path, "line": found.line, "alive": found.heap.alive, "allocated": found.heap.allocated}
+
+
+def _by_alive(recording: Recording) -> list[str]:
+    """The labels of spans, those first of which most is alive."""
+    alive = {sums.label: 0 for sums in recording.span_sums}
+    for heap in recording.span_heaps:
+        for label in set(heap.labels) & set(alive):
+            alive[label] += heap.heap.alive
+    return sorted(alive, key=lambda label: -alive[label])
 
 
 def _notes(texts: Texts | None, redact: bool) -> list[str]:

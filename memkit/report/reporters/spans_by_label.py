@@ -22,9 +22,7 @@ _WIDE = 110
 _SPIKE, _LEAST_SPIKE = 8, 4 << 20  # times the median, and bytes above it
 _MOST_NOTED = 5
 _BLOCKS = 6  # of which each grew, where a label is said to be worth another look
-_MOST_LINES, _LEAST = 3, 20  # lines of a label that are told; what has less than 1/20 of the first is not
 _MOST_STEPS, _LONGEST_SOURCE = 3, 80
-_ALL_KEPT = 10  # lines of a label from which on a recording may have left some out
 _SURE = 1_000_000  # cases in which chance is not spoken of any more
 
 
@@ -87,28 +85,15 @@ def _notes(sums: tuple[memkit.SpanSums, ...], names: list[str]) -> Iterator[str]
 
 def _insides(recording: memkit.Recording, shown: list[memkit.SpanSums]) -> Iterator[Text]:
     """By which lines, or paths, those labels allocated that keep most or allocated most, where heap is counted by these."""
-    size, told = memkit.units.show_bytes, False
-    found = [(each.label, rows) for each in shown if (rows := _by_lines(recording, each.label))]
-    sums = [[sum(each.heap.alive for each in rows), sum(each.heap.allocated for each in rows)] for _, rows in found]
-    highest = [max(column, default=0) for column in zip(*sums)]
-    for (label, rows), both in zip(found, sums):
-        if all(one * _LEAST < most for one, most in zip(both, highest)):
-            continue
-        most, told = max(rows, key=lambda each: each.heap.allocated), True
-        chosen = [each for each in rows if each.stays > 0 and each.stays * _LEAST >= rows[0].stays][:_MOST_LINES]
+    size, told = memkit.units.show_bytes, memkit.keepers.allocators(recording, [each.label for each in shown])
+    for label, rows in told:
         yield memkit.styled()
         yield memkit.styled((label, "bold"), (" allocated by", "dim"))
-        for each in dict.fromkeys([*chosen, most]):
+        for each in rows:
             sizes = f"{size(each.heap.alive):>11} alive {size(each.heap.allocated):>10} allocated  "
             yield memkit.styled(sizes, *_place(recording, each))
     if told:
         yield memkit.styled()
-
-
-def _by_lines(recording: memkit.Recording, label: str) -> list[memkit.HeapInside]:
-    """The lines that allocated in spans of a label, or paths where no lines are traced; those first of which most stays."""
-    inside = recording.heap_inside(label)
-    return [each for each in inside if each.line is not None] or list(inside)
 
 
 def _place(recording: memkit.Recording, inside: memkit.HeapInside) -> Iterator[str | tuple[str, str]]:
@@ -128,25 +113,13 @@ def _place(recording: memkit.Recording, inside: memkit.HeapInside) -> Iterator[s
 
 def _who(recording: memkit.Recording, label: str, style: str) -> Iterator[Text]:
     """Which line, or path, of a label that leaks has most of what grew; what is of code that is not traced; how to tell."""
-    size, heaps = memkit.units.show_bytes, [each for each in recording.span_heaps if label in each.labels]
-    if all(each.grown is not None for each in heaps):
-        whole, of_all = sum(each.grown or 0 for each in heaps), "of {} since about half of its spans had ended"
-    else:
-        whole, of_all = sum(each.heap.alive for each in heaps), "of the {} alive of it"
-    when = of_all.format(size(whole))
-    rows = _by_lines(recording, label)
-    of_rows = sum(each.stays for each in rows)
-    paths = [each for each in recording.heap_inside(label) if each.line is None]
-    if 2 * of_rows < whole and (of_paths := sum(each.stays for each in paths)) > of_rows:
-        rows, of_rows = paths, of_paths
-    if 2 * of_rows < whole and rows:
-        others = "lines that are not told here, or " if len(rows) >= _ALL_KEPT else ""
-        tells = "--heap --calls without a target tells its path"
-        yield _note("", f"{size(whole - of_rows)} {when}: {others}code that is not traced; {tells}", style)
-    if rows and rows[0].stays > 0:
-        yield memkit.styled((f"{'':<9}{size(rows[0].stays)} {when}: ", style), *_place(recording, rows[0]))
-    elif not rows or 2 * of_rows >= whole:
-        yield _note("", "which line keeps it is not known: a run with --heap --lines, or --heap --calls, tells", "dim")
+    found = memkit.keepers.keeper(recording, label)
+    if found.untraced is not None:
+        yield _note("", found.untraced, style)
+    if found.place is not None:
+        yield memkit.styled((f"{'':<9}{found.most}", style), *_place(recording, found.place))
+    if found.unknown is not None:
+        yield _note("", found.unknown, "dim")
 
 
 def _not_known(recording: memkit.Recording) -> Iterator[Text]:
@@ -195,7 +168,7 @@ def _spikes(recording: memkit.Recording) -> Iterator[Text]:
         yield _note(
             "spike", f"{each.label} {what} {size(spread.worst)}, half of its spans {size(spread.median)} or less", ""
         )
-        if (rows := _by_lines(recording, each.label)) and each.allocated is not None:
+        if (rows := memkit.keepers.by_lines(recording, each.label)) and each.allocated is not None:
             most = max(rows, key=lambda each: each.heap.allocated)
             said = f"{size(most.heap.allocated)} of the {size(each.allocated.total)} that its spans allocated: "
             yield memkit.styled(f"{'':<9}{said}", *_place(recording, most))

@@ -4,7 +4,6 @@
   const MOST_BANDS = 400;
   const MANY = 10;            // spans of a label from which on there is a table of labels, and only the worst are shown
   const WORST = 24;
-  const ALL_KEPT = 10;        // lines of a label from which on a recording may have left some out
   const MOST_ATTRIBUTES = 4;
 
   function overview() {
@@ -22,7 +21,7 @@
       show(moments()[0], stacks);
     }
     if (recording.processes.length > 1) parts.push(make("h2", {}, "Processes, stacked"), memkit.lanes());
-    if (labels.length) parts.push(make("h2", {}, "Spans by label"), labelTable(recording.span_sums, recording.span_heaps), ...labels.filter(sums => sums.leak).map(leak), ...heapsInside(labels));
+    if (labels.length) parts.push(make("h2", {}, "Spans by label"), labelTable(recording.span_sums, recording.span_heaps), ...labels.filter(sums => sums.leak).map(leak), ...view.allocators.flatMap(allocators));
     if (spans.length) parts.push(make("h2", {}, spans.length < recording.spans.length ? "Spans that rose most" : "Spans"), spanTable(spans), ...insides(spans));
     return make("div", {}, parts);
   }
@@ -203,42 +202,8 @@
     });
   }
 
-  // The lines that allocated in spans of a label, or the paths where no lines are traced: those first of which most stays.
-  function heapInside(label, paths = false) {
-    const found = new Map();
-    const under = heapsUnder(label);
-    for (const { inside } of under.heaps) {
-      for (const each of inside ?? []) {
-        const key = JSON.stringify([each.path, each.line]);
-        const before = found.get(key);
-        const stays = under.known ? each.grown ?? each.heap.alive : each.heap.alive;
-        found.set(key, { ...each, stays: stays + (before?.stays ?? 0), alive: each.heap.alive + (before?.alive ?? 0),
-          allocated: each.heap.allocated + (before?.allocated ?? 0) });
-      }
-    }
-    const rows = [...found.values()].sort((one, other) => other.stays - one.stays || other.allocated - one.allocated);
-    return !paths && rows.some(each => each.line !== null) ? rows.filter(each => each.line !== null) : rows.filter(each => each.line === null);
-  }
-
-  // The heaps of a label and of those inside it, and whether it is known of all by how much they grew.
-  function heapsUnder(label) {
-    const heaps = memkit.recording.span_heaps.filter(each => each.labels.includes(label));
-    return { heaps, known: heaps.every(each => (each.grown ?? null) !== null) };
-  }
-
-  // Of labels that keep or allocated most, the lines that did it: those that keep most, and the one that allocated most.
-  function heapsInside(labels) {
-    const all = labels.map(({ label }) => [label, heapInside(label)]).filter(([, rows]) => rows.length);
-    const sum = (rows, key) => rows.reduce((whole, each) => whole + each[key], 0);
-    const highest = key => Math.max(0, ...all.map(([, rows]) => sum(rows, key)));
-    const [alive, allocated] = [highest("alive"), highest("allocated")];
-    const told = all.filter(([, rows]) => 20 * sum(rows, "alive") >= alive || 20 * sum(rows, "allocated") >= allocated);
-    return told.sort(([, one], [, other]) => sum(other, "alive") - sum(one, "alive")).flatMap(([label, rows]) => {
-      const kept = rows.filter(each => each.stays > 0 && 20 * each.stays >= rows[0].stays).slice(0, 3);
-      const most = rows.reduce((one, other) => (other.allocated > one.allocated ? other : one));
-      return [make("p", {}, make("b", {}, label), " allocated by"), make("ul", {}, [...new Set([...kept, most])].map(heapRow))];
-    });
-  }
+  // The lines, or paths, that allocated most in spans of a label.
+  const allocators = ([label, rows]) => [make("p", {}, make("b", {}, label), " allocated by"), make("ul", {}, rows.map(heapRow))];
 
   const heapRow = each => make("li", {}, `${showBytes(each.alive)} alive, ${showBytes(each.allocated)} allocated: `, ...placeOf(each));
 
@@ -292,21 +257,9 @@
 
   // Which line of a label that leaks, or which path, has most of what grew; what code has that is not traced; how to tell.
   function who(label) {
-    const { heaps, known } = heapsUnder(label);
-    const sum = (rows, of) => rows.reduce((whole, each) => whole + of(each), 0);
-    const whole = sum(heaps, each => (known ? each.grown : each.heap.alive));
-    const when = known ? `of ${showBytes(whole)} since about half of its spans had ended` : `of the ${showBytes(whole)} alive of it`;
-    const stays = each => each.stays;
-    const [lines, paths] = [heapInside(label), heapInside(label, true)];
-    const rows = 2 * sum(lines, stays) < whole && sum(paths, stays) > sum(lines, stays) ? paths : lines;
-    const traced = sum(rows, stays);
-    const parts = [];
-    if (2 * traced < whole && rows.length) {
-      const others = rows.length >= ALL_KEPT ? "lines that are not told here, or " : "";
-      parts.push(`; ${showBytes(whole - traced)} ${when}, by ${others}code that is not traced: --heap --calls without a target tells its path`);
-    }
-    if (rows.length && rows[0].stays > 0) return [...parts, `; ${showBytes(rows[0].stays)} ${when}, by `, ...placeOf(rows[0])];
-    return parts.length ? parts : ["; which line keeps it is not known: a run with --heap --lines, or --heap --calls, tells"];
+    const { untraced, most, place, unknown } = memkit.view.keepers[label];
+    const parts = [untraced, unknown].filter(Boolean).map(words => `; ${words}`);
+    return place ? [...parts, `; ${most}`, ...placeOf(place)] : parts;
   }
 
   Object.assign(memkit, { overview, spanTable });
