@@ -11,6 +11,7 @@ import pytest
 import memkit
 from memkit.base.errors import UsageError
 from memkit.record import child_process
+from memkit.report.lanes import highest_sum
 from memkit.system import engine
 
 from engines import threads_at_work
@@ -93,6 +94,37 @@ work(32)
     (line,) = (line for line in done.recording.lines if line.hits)
     assert (line.number, line.hits) == (12, 3)
     assert 56 * MIB - done.recording.about.peaks_error <= line.growth < 57 * MIB  # the kernel's counters may be behind
+
+
+@FORKS
+def test_what_all_processes_had_together_is_what_they_tell_of_themselves(memkit_run, script):
+    text = f"""{GROW}
+import time
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * mmap.PAGESIZE
+grow(20)
+said, told = os.pipe()
+over, hold = os.pipe()
+for size in (30, 15):
+    if not os.fork():
+        os.close(hold)
+        grow(size)
+        os.write(told, b"%d\\n" % resident())
+        os.read(over, 1)  # until the parent closes it
+        sys.exit()
+with os.fdopen(said) as lines:
+    sizes = [int(lines.readline()) for _ in range(2)]
+    time.sleep(0.1)  # each is sampled meanwhile
+    print(sum(sizes) + resident(), flush=True)
+os.close(hold)
+os.wait()
+os.wait()
+"""
+    done = memkit_run(script(text), options=("-q", "--follow", "--interval=0.01"))
+    found = highest_sum(done.recording)
+    assert found.processes == 3
+    assert abs(found.memory - int(done.stdout)) < 3 * MIB  # each reads its own a little later or earlier
 
 
 @NATIVE
@@ -272,6 +304,7 @@ def test_a_relative_path_entry_stays_if_the_folder_is_gone(python):
     text = """
 import json, os, sys
 from memkit.record import child_process
+from memkit.report.lanes import highest_sum
 os.mkdir("gone")
 os.chdir("gone")
 os.rmdir("../gone")
