@@ -283,7 +283,7 @@ def test_memory_is_read_more_often_for_a_while_where_more_is_alive():
     assert budget.pause(began + 2 * SECOND) == (SECOND, 110 * MIB)
 
 
-def test_memory_that_is_allocated_and_not_touched_is_looked_at_ever_more_rarely():
+def test_untouched_memory_is_looked_at_ever_more_rarely():
     budget, now, looks = balances._Budget(100 * MIB, 0), 0, 0
     while now < 60 * SECOND:
         pause, above = budget.pause(now)
