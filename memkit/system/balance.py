@@ -26,7 +26,7 @@ _NO_MORE = "what pyarrow, jemalloc and tcmalloc tell of themselves can be asked 
 def balance(pid: int | None = None) -> Balance:
     """What the resident memory of this process is, or of another one: of another less is told, and ``notes`` say what.
 
-    Sizes are bytes; the rows add up to resident memory. It takes some 50 ms, and up to 0.5 s more for each GiB. What other
+    Sizes are bytes; the rows add up to resident memory. It takes some 20 ms, and up to 0.5 s more for each GiB. What other
     threads allocate and free meanwhile can be in a wrong row. Raises ``UsageError`` for a process that there is not, and
     ``MeterError`` where its mappings may not be read.
 

@@ -45,25 +45,21 @@ class Mapping(NamedTuple):
 
 def parse(text: bytes) -> Iterator[Mapping]:
     """The mappings in a text of ``smaps``, in the order of their addresses."""
-    head: list[bytes] = []
-    sizes: dict[bytes, int] = {}
-    flags: frozenset[str] = frozenset()
-    for line in text.splitlines():
-        name, colon, value = line.partition(b":")
-        if not colon or b" " in name:  # an address range: a path may have colons
-            if head:
-                yield _mapping(head, sizes, flags)
-            head, sizes, flags = line.split(None, 5), {}, frozenset()
-        elif name == b"VmFlags":
-            flags = frozenset(value.decode().split())
-        elif name in (b"Rss", b"Anonymous"):
-            sizes[name] = int(value.split()[0]) * _KIB
-    if head:
-        yield _mapping(head, sizes, flags)
+    parts = text.split(b"\nSize:")  # the first line below the one with the addresses
+    for before, told in zip(parts, parts[1:]):
+        head = before[before.rfind(b"\n") + 1 :].split(None, 5)
+        start, _, end = head[0].partition(b"-")
+        path = head[5].decode(errors="surrogateescape").strip() if len(head) > 5 else ""
+        rss, anonymous = (_KIB * int(_told(told, name).rstrip(b"kB") or 0) for name in (b"Rss", b"Anonymous"))
+        flags = frozenset(_told(told, b"VmFlags").decode().split())
+        yield Mapping(int(start, 16), int(end, 16), head[1].decode(), path, rss, anonymous, flags)
 
 
-def _mapping(head: list[bytes], sizes: dict[bytes, int], flags: frozenset[str]) -> Mapping:
-    start, _, end = head[0].partition(b"-")
-    path = head[5].decode(errors="surrogateescape").strip() if len(head) > 5 else ""
-    permissions = head[1].decode()
-    return Mapping(int(start, 16), int(end, 16), permissions, path, sizes.get(b"Rss", 0), sizes.get(b"Anonymous", 0), flags)
+def _told(text: bytes, name: bytes) -> bytes:
+    """What a line tells; nothing, if an older kernel has no such line."""
+    begin = text.find(b"\n%b:" % name)
+    if begin < 0:
+        return b""
+    begin += len(name) + 2
+    end = text.find(b"\n", begin)
+    return text[begin : end if end >= 0 else None].strip()

@@ -376,28 +376,39 @@ def test_the_portable_engine_says_what_it_cannot_tell():
 
 SMAPS = """\
 7f0000000000-7f0000800000 rw-p 00000000 00:00 0                          [anon:Mem0x7f]
+Size:                  4 kB
 Rss:                8000 kB
 7f0000800000-7f0000801000 ---p 00000000 00:00 0
+Size:                  4 kB
 Rss:                   0 kB
 7f0000801000-7f0001001000 rw-p 00000000 00:00 0
+Size:                  4 kB
 Rss:                  40 kB
 VmFlags: rd wr mr mw me ac nh
 7f0002001000-7f0002802000 rw-p 00000000 00:00 0
+Size:                  4 kB
 Rss:                  24 kB
 VmFlags: rd wr mr mw me gu ac nh
 7f0004000000-7f0004100000 rw-p 00000000 00:00 0
+Size:                  4 kB
 Rss:                1000 kB
 7f0004100000-7f0008000000 ---p 00000000 00:00 0
+Size:                  4 kB
 Rss:                   0 kB
 7f0009000000-7f0009100000 rw-p 00000000 00:00 0
+Size:                  4 kB
 Rss:                 500 kB
 7f0009200000-7f0009300000 rw-p 00000000 00:00 0                          [anon: glibc: pthread stack: 12]
+Size:                  4 kB
 Rss:                  20 kB
 7f0009400000-7f0009500000 rw-p 00000000 00:00 0                          [anon: glibc: loader malloc]
+Size:                  4 kB
 Rss:                  16 kB
 7f0009600000-7f0009700000 rw-s 00000000 00:01 5                          [anon_shmem:dma]
+Size:                  4 kB
 Rss:                  12 kB
 7f000a000000-7f000a100000 r-xp 00000000 00:00 0
+Size:                  4 kB
 Rss:                  64 kB
 """
 
@@ -427,8 +438,10 @@ def test_variables_of_a_library_end_where_the_library_does(tmp_path):
     (tmp_path / "proc/7/root/usr/lib/libx.so").write_bytes(library(0x5800))
     (tmp_path / "proc/7/smaps").write_text("""\
 7f0000000000-7f0000004000 rw-p 00000000 fe:00 12                         /usr/lib/libx.so
+Size:                  4 kB
 Rss:                  16 kB
 7f0000004000-7f0000104000 rw-p 00000000 00:00 0
+Size:                  4 kB
 Rss:                 700 kB
 """)
     (tmp_path / "proc/7/statm").write_text("9000 180 0 0 0 0 0\n")

@@ -14,16 +14,20 @@ Rss:                 100 kB
 Anonymous:           100 kB
 VmFlags: rd wr mr mw me ac
 7f0000000000-7f0000002000 r-xp 00001000 fe:00 1234                       /usr/lib/a: file with blanks.so.1
+Size:                  4 kB
 Rss:                   8 kB
 Anonymous:             0 kB
 VmFlags: rd ex mr mw me
 7f0000002000-7f0000003000 ---p 00000000 00:00 0
+Size:                  4 kB
 Rss:                   0 kB
 7f0000003000-7f0000803000 rw-p 00000000 00:00 0                          [anon: glibc: pthread stack: 12]
+Size:                  4 kB
 Rss:                  12 kB
 Anonymous:            12 kB
 VmFlags: rd wr mr mw me ac nh
 7f1000000000-7f1000001000 rw-s 00000000 00:01 77                         /dev/shm/psm_1 (deleted)
+Size:                  4 kB
 Rss:                   4 kB
 """
 

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import textwrap
+import threading
 import time
 
 import pytest
@@ -12,7 +14,7 @@ from memkit.base import own_code
 from memkit.base.errors import MeterError
 from memkit.report.reporters import heap
 from memkit.system import balance_texts, engine
-from memkit.tracing import balances
+from memkit.tracing import balances, tracers
 
 MIB = 1 << 20
 
@@ -152,6 +154,24 @@ def test_a_balance_near_the_peak_counts_nowhere(memkit_run, script):
     assert whole + run.recording.heap.elsewhere.alive == run.recording.heap.alive
     assert run.recording.heap.elsewhere.allocated < 4096
     assert not [call for call in run.recording.calls if call.function.file.startswith(own_code.PACKAGE)]
+
+
+def test_calls_in_a_thread_of_memkits_cost_no_question(monkeypatch):
+    asked, done = [], threading.Event()
+    monkeypatch.setattr(tracers, "is_own", lambda: asked.append(threading.get_native_id()) or False)
+
+    def balance():
+        for number in range(100):
+            os.fspath(str(number)).join(textwrap.wrap("words of a line", 8))
+        done.set()
+        return made(1, "peak")
+
+    monkeypatch.setattr(balances, "balance", balance)
+    with memkit.record(calls=True, heap=True):
+        held = bytes([1]) * (96 * MIB)
+        assert done.wait(60)
+        del held
+    assert set(asked) <= {threading.get_native_id()}
 
 
 def test_a_program_that_is_killed_keeps_the_balance_of_its_peak(memkit_run, script):

@@ -396,6 +396,16 @@ comes_and_goes()
     assert recording.heap.mapped < 10 * MIB
 
 
+def test_the_tree_of_many_paths_is_no_map_of_the_program(heaps):
+    recording, found = heaps("""
+exec("".join(f"def f{number}(): pass\\n" for number in range(9000)))
+for number in range(9000):
+    globals()[f"f{number}"]()
+""")
+    assert len(found) > 9000
+    assert recording.heap.mapped == 0
+
+
 @pytest.fixture
 def built(tmp_path):
     """A function that builds a library in C, and returns its path."""

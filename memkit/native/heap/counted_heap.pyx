@@ -8,7 +8,7 @@ from libc.string cimport memset
 from memkit.base.errors import MeterError
 from memkit.native.changes cimport changes_t, choose, is_chosen, is_little, size_of_change
 from memkit.native.heap.own cimport (
-    close_heap, counted, forget_heap, give_room_back, heap, look_for_libraries, mute, own_room, unmute,
+    close_heap, counted, forget_heap, give_room_back, heap, look_for_libraries, mute, own_room, own_thread, unmute,
 )
 from memkit.native.journal cimport Journal, capsule_of, journal_row, journal_t
 from memkit.native.threads cimport pthread_detach, pthread_t, start_thread
@@ -71,7 +71,7 @@ cdef int64_t write_heap(void *whose, journal_t *journal, int64_t memory, int64_t
 
 
 cdef void *run_own(void *target) noexcept nogil:
-    mute()                                          # first: what Python makes for a thread is not the program's either
+    own_thread()                                    # first: what Python makes for a thread is not the program's either
     call_own(target)
     return NULL
 

@@ -39,6 +39,7 @@ typedef struct {                /* of a thread */
     uint32_t *last_path_serial, *last_line_serial;      /* how often calls of the path began and ended, and its line did, */
     void *last_sums;            /* and the sums of its site */
     int shard;
+    int own;                    /* memkit started it: none of what it does is the program's */
     uint32_t pair_path, pair_line, pair;        /* the last pair of both, and its site */
     int64_t until;              /* sampled: bytes until the next that is, above the heap's `floor` */
     int64_t drawn_in;           /* the heap's generation that it was drawn in */

@@ -14,6 +14,7 @@ cdef extern from "counting.h":
         path_t **path
         uint32_t *line
         int muted
+        bint own
         const void *context
         uint64_t context_version
         uint32_t span
@@ -113,6 +114,8 @@ cdef void disown_events(void *code) noexcept    # what the interpreter keeps for
 # What the calling thread allocates from now on is memkit's own, until as many calls of `unmute`.
 cdef void mute() noexcept nogil
 cdef void unmute() noexcept nogil
+cdef void own_thread() noexcept nogil   # the calling one is memkit's: it is muted, and calls in it are of no interest
+cdef bint is_own_thread() noexcept nogil
 cdef void *own_calloc(size_t count, size_t size) noexcept nogil
 cdef void *own_realloc(void *block, size_t size) noexcept nogil
 cdef void own_free(void *block) noexcept nogil

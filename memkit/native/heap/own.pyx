@@ -146,6 +146,15 @@ cdef void unmute() noexcept nogil:
         books.thread().muted -= 1
 
 
+cdef void own_thread() noexcept nogil:
+    mute()
+    books.thread().own = True
+
+
+cdef bint is_own_thread() noexcept nogil:
+    return books.thread().own
+
+
 cdef void *own_calloc(size_t count, size_t size) noexcept nogil:
     cdef void *made
     mute()

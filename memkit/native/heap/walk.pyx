@@ -250,14 +250,15 @@ cdef void identify(region_t *region, uint64_t at, bint alone, piece_t *piece) no
         weigh_heap(region, at, end, False, piece)
         region.reach = reach
         return
+    if is_pool(region, at, &alive):
+        piece.kind, piece.end = POOLS, at + POOL
+        piece.sums.resident = resident_in(region, at, piece.end)
+        piece.sums.alive = min(alive, piece.sums.resident)
+        return
     end = block_at(region, at, alone)
     if end:
         piece.kind, piece.end = BLOCKS, end
         piece.sums.resident = piece.sums.alive = resident_in(region, at, end)
-    elif is_pool(region, at, &alive):
-        piece.kind, piece.end = POOLS, at + POOL
-        piece.sums.resident = resident_in(region, at, piece.end)
-        piece.sums.alive = min(alive, piece.sums.resident)
     else:
         piece.kind, piece.end = UNKNOWN, at + region.page - at % region.page
         piece.sums.resident, piece.sums.alive = piece.end - at, 0
@@ -329,7 +330,7 @@ cdef void count_addresses(const uint64_t *words, uint64_t count, targets_t *targ
             continue
         low, high = 0, targets.many
         while high - low > 1:
-            middle = (low + high) // 2
+            middle = (low + high) >> 1
             if words[i] < targets.bounds[2 * middle]:
                 high = middle
             else:

@@ -28,7 +28,7 @@ from memkit.native.tracing.callbacks cimport (
 from memkit.native.tracing.gate cimport ticks
 from memkit.native.tracing.handed_over cimport given_close, given_table_t, give_job, is_outside, marked, submitter, taken
 from memkit.native.tracing.handed_over cimport watched_call
-from memkit.native.heap.own cimport disown_events, disown_frame_if, disown_if, heap
+from memkit.native.heap.own cimport disown_events, disown_frame_if, disown_if, heap, is_own_thread
 from memkit.native.journal cimport journal_t
 from memkit.native.meter cimport Meter, meter_close
 from memkit.native.tracing.hook_chain cimport PROFILE
@@ -257,6 +257,8 @@ cdef class Calls(StackTracer):
         """Attach the calling thread with a root; NULL: not attached, perhaps with an exception that the program raised."""
         cdef int number, thread, kind
         cdef size_t whose
+        if is_own_thread():     # asked for each call, since it is never attached
+            return NULL
         found = self.ask(self.describe_thread, ())
         if not self.on or found is None or not unpacked(found, &number, &thread, &whose, &kind) or number < 0:
             return NULL

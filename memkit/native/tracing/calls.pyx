@@ -12,9 +12,8 @@ A rise is with callees: the highest level of the thread from the entry of a call
 suspension, less the level at the entry.
 """
 
-from memkit.native.heap.own cimport joined, own_calloc, own_free, path_t
+from memkit.native.heap.own cimport give_room_back, joined, own_calloc, own_free, own_room, path_t
 from libc.stdint cimport int64_t, uint64_t
-from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
 
 from memkit.native.tracing.code_table cimport MACHINERY, code_table_close, code_table_open
 from memkit.native.tracing.credit cimport WAITS, WORKS
@@ -175,19 +174,13 @@ cdef bint grow_places(calls_t *calls) noexcept:
     return True
 
 
-cdef node_t *new_chunk() noexcept nogil:
-    """Room for nodes. It is not resident before it is used, where calloc clears what had been freed."""
-    cdef void *found = mmap(NULL, CHUNK * sizeof(node_t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-    return <node_t *>found if found != MAP_FAILED else NULL
-
-
 cdef node_t *new_node(calls_t *calls, node_t *parent, int function, int home) noexcept:
     cdef node_t *node
     cdef int id = calls.count
     if id == CHUNKS * CHUNK:
         return NULL
     if calls.chunks[id >> 12] == NULL:
-        calls.chunks[id >> 12] = new_chunk()
+        calls.chunks[id >> 12] = <node_t *>own_room(CHUNK * sizeof(node_t))
         if calls.chunks[id >> 12] == NULL:
             return NULL
     node = node_at(calls, id)
@@ -282,8 +275,7 @@ cdef void calls_close(calls_t *calls) noexcept:
     code_table_close(&calls.codes)
     code_table_close(&calls.answers)
     for chunk in range(CHUNKS):
-        if calls.chunks[chunk] != NULL:
-            munmap(calls.chunks[chunk], CHUNK * sizeof(node_t))
+        give_room_back(calls.chunks[chunk], CHUNK * sizeof(node_t))
         calls.chunks[chunk] = NULL
     own_free(calls.places)
     own_free(calls.running)
