@@ -173,7 +173,7 @@ class Recorder:
             resolve.refuse_meter_of_one_process(meter.name)
         bound = limit_guard.bound(self._settings.limit, self._settings.on_limit, meter.name)
         if self._settings.heap and self._goes_on_from is None:
-            resolve.prepare_heap()
+            resolve.prepare_heap(takes_balances=self._counting is True and self._settings.balance)
         if self.follow and not self._is_child:
             self._environment = child_process.ChildEnvironment(self._settings_for_child(), by_program=self._argv is None)
         self._recording = self._journal = self._sampler = None

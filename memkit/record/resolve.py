@@ -74,14 +74,17 @@ def can_trace(what: str) -> bool:
     return True
 
 
-def prepare_heap() -> None:
+def prepare_heap(takes_balances: bool) -> None:
     """Load what a recording of the heap needs beside tracers, before its first sample: the program does not grow by it.
 
     Raises ``MeterError`` if another recording counts the heap already, before the file is touched.
     """
     with StandardModules(), engine.compiled("counting of allocations"):
         from memkit.native.heap import heap_sums, span_heap  # noqa: F401
-        from memkit.tracing import balances  # noqa: F401
+        from memkit.native.sampling import sampled_heap  # noqa: F401
+
+        if takes_balances:
+            from memkit.tracing import balances  # noqa: F401
 
     refuse_second_heap()
 

@@ -27,7 +27,7 @@ class WatchFile(Recorder):
         """Begin, and end the earlier file: nothing is lost between them, and no span is in both."""
         self._goes_on_from = self._earlier = earlier if earlier is not None and earlier.running else None
         if self._counting and self._earlier is not None and self._earlier._tracing is None:
-            resolve.prepare_heap()
+            resolve.prepare_heap(takes_balances=False)
         try:
             self.start()
             self._inode = os.stat(self.path or "").st_ino

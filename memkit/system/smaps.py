@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 TYPE_CHECKING = False
@@ -46,7 +47,7 @@ class Mapping(NamedTuple):
 def parse(text: bytes) -> Iterator[Mapping]:
     """The mappings in a text of ``smaps``, in the order of their addresses."""
     parts = text.split(b"\nSize:")  # the first line below the one with the addresses
-    for before, told in zip(parts, parts[1:]):
+    for before, told in pairwise(parts):
         head = before[before.rfind(b"\n") + 1 :].split(None, 5)
         start, _, end = head[0].partition(b"-")
         path = head[5].decode(errors="surrogateescape").strip() if len(head) > 5 else ""

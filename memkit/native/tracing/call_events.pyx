@@ -257,9 +257,7 @@ cdef class Calls(StackTracer):
         """Attach the calling thread with a root; NULL: not attached, perhaps with an exception that the program raised."""
         cdef int number, thread, kind
         cdef size_t whose
-        if is_own_thread():     # asked for each call, since it is never attached
-            return NULL
-        found = self.ask(self.describe_thread, ())
+        found = None if is_own_thread() else self.ask(self.describe_thread, ())     # at each call: it never is attached
         if not self.on or found is None or not unpacked(found, &number, &thread, &whose, &kind) or number < 0:
             return NULL
         return join_thread(&self.calls, number, thread, taken(&self.given, <void *>whose, kind), kind)
