@@ -17,6 +17,20 @@ static int64_t memkit_heap_alive(void)
     return alive;
 }
 
+static ALWAYS_INLINE int64_t alive_of(uint32_t number)
+{
+    int64_t alive = 0;
+    for (int shard = 0; shard < MEMKIT_SHARDS; shard++) {
+        site_t *chunk = __atomic_load_n(&chunks[shard][number / CHUNK], __ATOMIC_ACQUIRE), *site = chunk + number % CHUNK;
+        if (!chunk)
+            continue;
+        alive += __atomic_load_n(&site->allocated.bytes, __ATOMIC_RELAXED);
+        for (int where = 0; where < 4; where++)
+            alive -= __atomic_load_n(&site->freed[where].bytes, __ATOMIC_RELAXED);
+    }
+    return alive;
+}
+
 static NOINLINE void look_at_peak(int shard)
 {
     int64_t alive = memkit_heap_alive(), step = alive / (4 * PEAK_SHARE);
@@ -25,11 +39,8 @@ static NOINLINE void look_at_peak(int shard)
         return;
     memkit_heap.peak = alive;
     uint32_t most = memkit_heap.most_labelled > memkit_heap.most ? memkit_heap.most_labelled : memkit_heap.most;
-    for (uint32_t site = 0; site <= most; site = site_after(site)) {
-        memkit_sums_t sums;
-        memkit_heap_sums(site, &sums);
-        memkit_heap.at_peak[site] = sums.allocated - sums.freed;
-    }
+    for (uint32_t site = 0; site <= most; site = site_after(site))
+        memkit_heap.at_peak[site] = alive_of(site);
     memkit_heap.copies++;
     unlock(&copying);
 }
