@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from memkit.model.heap import Heap as Heap
     from memkit.model.heap import HeapErrors as HeapErrors
     from memkit.model.heap import HeapTotal as HeapTotal
+    from memkit.model.heap_paths import HeapPath as HeapPath
     from memkit.model.inside import SpanInside as SpanInside
     from memkit.model.limit_events import Crossing as Crossing
     from memkit.model.limit_events import Frame as Frame
@@ -204,6 +205,7 @@ _HOMES = {
     "model.reader": ("read",),
     "record.recorder": ("Recorder", "record"),
     "model.heap": ("Heap", "HeapErrors", "HeapTotal"),
+    "model.heap_paths": ("HeapPath",),
     "model.lines": ("HeapLine", "Line"),
     "model.recording": (
         "Process",

@@ -24,7 +24,7 @@ native/tracing: noted growing gate thread_state fault_counts freed credit hook_c
 system: portable_journal portable limit_kinds cgroup engine peak_since meminfo limit limits oom pidfd preload processes
     smaps mapped_files owners balance_texts balance_rows balance
 model: file_format row_values highest columns limit_events metadata overhead oom_evidence ending thread_names heap calls
-    inside definitions sources call_tally workers process lines spans span_sums span_heaps recording last_minutes
+    inside definitions sources call_tally workers process lines heap_paths spans span_sums span_heaps recording last_minutes
     from_document old_rows at_once from_rows handed_out machines merging mprof_file reader event_log_file tracker_file
 tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids choice inside functions
     last_calls handed_over given_work thread_roots other_threads tracers calibration balances session

@@ -157,12 +157,12 @@ _OWN = [_FIELD[name] for name in ("own_time", "own_growth")]
 _SUMS = [_FIELD[name] for name in ("calls", "time", "growth", "own_time", "own_growth", "about")]
 
 
-def fold(calls: tuple[Call, ...], hidden: Callable[[str], bool]) -> tuple[Call, ...]:
+def fold(calls: tuple[Call, ...], hidden: Callable[[str], bool]) -> tuple[tuple[Call, ...], dict[int, int]]:
     """The calls without those of hidden files: what these did themselves is counted with the nearest caller that is left.
 
     A function in C goes with its caller. Roots stay, and so does what stands for work that was handed over; many roots that
     only numbers tell apart become one. So do nodes that become the same path. How far a caller rose has in it what these did
-    already.
+    already. With them comes which of them each call is counted with, by id.
     """
     homes: dict[int | None, list[Any]] = {}
     nodes: dict[object, list[Any]] = {}
@@ -181,7 +181,7 @@ def fold(calls: tuple[Call, ...], hidden: Callable[[str], bool]) -> tuple[Call, 
             home = _add(nodes, (parent, function, apart), call)
             home[_PARENT], home[_FUNCTION] = parent, function
         homes[call.id] = home
-    return tuple(map(Call._make, nodes.values()))
+    return tuple(map(Call._make, nodes.values())), {id: home[0] for id, home in homes.items() if id is not None}
 
 
 def _gathered(calls: tuple[Call, ...]) -> dict[int, Function]:

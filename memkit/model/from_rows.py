@@ -13,9 +13,10 @@ from memkit.model.at_once import samples_of, sums_of_lines, whole_line
 from memkit.model.call_tally import Tally
 from memkit.model.calls import Function
 from memkit.model.ending import End, Ending, Exit, child_ending, ending_of
+from memkit.model.heap_paths import heap_lines, heap_paths
 from memkit.model.inside import Insides
 from memkit.model.limit_events import Crossing, Frame, GroupUse, Stack, StackSnapshot, the_programs
-from memkit.model.lines import Line, added_up, heap_lines
+from memkit.model.lines import Line, added_up
 from memkit.model.metadata import About
 from memkit.model.oom_evidence import OutOfMemory, evidence_of, set_limit_of
 from memkit.model.overhead import MIXED, Cost, Tracing
@@ -246,6 +247,9 @@ class Rows:
         process = Process(about.pid, about.parent, about.command, 0, ended and ended.time, ending, about.name)
         processes = (process, *self._children())
         recorded = {each.pid for each in processes}
+        calls = self._calls.calls(self._functions, self._heap.of_calls())
+        callers = {call.id: call.parent for call in calls}
+        paths = heap_paths(self._heap.estimates(), self._functions, callers)
         return Recording(
             about=about,
             samples=tuple(self._samples),
@@ -258,7 +262,8 @@ class Rows:
             unrecorded=tuple(each for each in self._unrecorded.values() if each.pid not in recorded),
             waited_for=self._waited_for,
             lines=self._all_lines(),
-            heap_lines=heap_lines(self._heap.estimates_of_lines(), self._functions),
+            heap_lines=heap_lines(paths),
+            heap_paths=paths,
             spans=spans,
             processes=processes,
             size=self._size,
@@ -272,7 +277,7 @@ class Rows:
             cost=Cost(beats, late, cpu if about.engine == "native" else None),
             tracing=self._how_traced(),
             sources=tuple(self._sources.items()),
-            calls=self._calls.calls(self._functions, self._heap.of_calls()),
+            calls=calls,
             heap=self._heap.total,
             balances=self._heap.balances,
             span_sums=self._span_sums.found(spans),

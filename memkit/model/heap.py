@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from functools import reduce
-from operator import attrgetter
-from typing import Any, NamedTuple
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple, TypeVar
 
 from memkit.model.row_values import check
 from memkit.system.balance_rows import Balance, BalancePart, BalanceRow
 
+_Of = TypeVar("_Of", bound=Hashable)
 _COUNTED = {"python, c": 2, "python, c patched": 1}
 
 
@@ -269,13 +270,27 @@ class HeapCounts:
     def of_lines(self) -> dict[tuple[int, int], tuple[Heap, Heap]] | None:
         """What each line allocated, with what it called and without, by function and number; None as for calls.
 
-        None, too, where it was sampled.
+        None, too, where it was sampled: see :meth:`estimates`.
         """
         return None if self._sampled is not None or not self._by_lines else self._lines()
 
-    def estimates_of_lines(self) -> dict[tuple[int, int], tuple[Heap, Heap]]:
-        """The same where it was sampled; nothing where it was not."""
-        return {} if self._sampled is None else self._lines()
+    def estimates(self) -> Iterator[tuple[int, int | None, int, int, int | None, Heap]]:
+        """Where it was sampled, the lines of the stacks, callers first; nothing where it was not.
+
+        Of each its number and that of the line that called it, its function and line, its call if it allocated anything
+        itself, and what that is.
+        """
+        own: dict[int, Heap] = {}
+        calls: dict[int, int | None] = {}
+        for (call, line), sums in self._everywhere.items() if self._sampled is not None else ():
+            if line is not None:
+                heap = self._heap_of(call, line, sums, by_call=False)
+                own[line], calls[line] = own[line].plus(heap) if line in own else heap, call
+        known: set[int] = set()
+        for base, parent, function, first, _ in sorted(self.below, key=itemgetter(0)) if self._sampled is not None else ():
+            if base not in known:
+                yield base, parent if parent in known else None, function, first, calls.get(base), own.get(base, NO_SAMPLES)
+                known.add(base)
 
     def _lines(self) -> dict[tuple[int, int], tuple[Heap, Heap]]:
         own: dict[int, Heap] = {}
@@ -290,14 +305,17 @@ class HeapCounts:
                 above[number] = parent, (function, first + number - base)
                 if parent is not None:
                     whole[parent] = whole.get(parent, NO_HEAP).plus(whole[number])
-        return _by_place(whole, own, above, self._none)
+        return by_place(whole, own, above, self._none)
 
 
-def _by_place(
-    whole: dict[int, Heap], own: dict[int, Heap], above: dict[int, tuple[int | None, tuple[int, int]]], none: Heap
-) -> dict[tuple[int, int], tuple[Heap, Heap]]:
-    """Those of each function and number. What a recursion did is not counted again for the calls of it further out."""
-    found: dict[tuple[int, int], tuple[Heap, Heap]] = {}
+def by_place(
+    whole: dict[int, Heap], own: dict[int, Heap], above: dict[int, tuple[int | None, tuple[_Of, int]]], none: Heap
+) -> dict[tuple[_Of, int], tuple[Heap, Heap]]:
+    """Those of each function and number. What a recursion did is not counted again for the calls of it further out.
+
+    ``above`` has of each line the one that called it, its function and number, those first that are called.
+    """
+    found: dict[tuple[_Of, int], tuple[Heap, Heap]] = {}
     for number, (outer, place) in reversed(above.items()):  # what is further out first, from which the inner is taken
         with_called, alone = found.get(place, (none, none))
         found[place] = with_called.plus(whole[number]), alone.plus(own.get(number, none))

@@ -88,15 +88,6 @@ def heap_lines_added_up(lines: Iterable[HeapLine]) -> tuple[HeapLine, ...]:
     return tuple(sums[place] for place in sorted(sums, key=_place))
 
 
-def heap_lines(found: dict[tuple[int, int], tuple[Heap, Heap]], functions: dict[int, Function]) -> tuple[HeapLine, ...]:
-    """What lines allocated, with and without what they called, by number of the function and of the line."""
-    return heap_lines_added_up(
-        HeapLine(functions[number], line, *heaps)
-        for (number, line), heaps in found.items()
-        if number in functions  # else its row was lost
-    )
-
-
 def _place(at: tuple[Function, int]) -> tuple[str, int, str, int]:
     return at[0].file, at[0].line, at[0].name, at[1]
 

@@ -15,6 +15,7 @@ from memkit.model.calls import Call, Function, Given, Handed
 from memkit.model.ending import Ending
 from memkit.model.handed_out import hang
 from memkit.model.heap import together
+from memkit.model.heap_paths import HeapPath, paths_moved
 from memkit.model.limit_events import Crossing
 from memkit.model.lines import added_up, heap_lines_added_up
 from memkit.model.machines import Machines
@@ -70,6 +71,7 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
     others = chain(seen, *(part.others for part in more), *(chain(part.samples, part.others) for part in apart))
     everybody = _heaps_once([main, *moved])
     processes = _processes(everybody)
+    calls, paths = _calls(everybody)
     known = {process.pid for process in processes}
     return replace(
         main,
@@ -87,7 +89,8 @@ def joined(main: Recording, parts: list[Recording]) -> Recording:
         ),
         span_sums=tuple(_added((sums.label, sums) for each in everybody for sums in each.span_sums).values()),
         span_heaps=tuple(_added((heap.labels, heap) for each in everybody for heap in each.span_heaps).values()),
-        calls=_calls(everybody),
+        calls=calls,
+        heap_paths=paths,
         heap=together(each.heap for each in everybody),
         balances=tuple(sorted(chain.from_iterable(each.balances for each in everybody), key=lambda each: each.time or 0)),
         given=(),
@@ -142,7 +145,7 @@ def _heaps_once(everybody: list[Recording]) -> list[Recording]:
             later.heap is not None and _goes_on(each, later) and later.processes[0].started > own.started
             for later in everybody[place + 1 :]
         ):
-            each = replace(each, heap=None, calls=(), heap_lines=())
+            each = replace(each, heap=None, calls=(), heap_lines=(), heap_paths=())
         found.append(each)
     return found
 
@@ -280,12 +283,13 @@ def _both(seen: Process, own: Process) -> Process:
     )
 
 
-def _calls(everybody: list[Recording]) -> tuple[Call, ...]:
+def _calls(everybody: list[Recording]) -> tuple[tuple[Call, ...], tuple[HeapPath, ...]]:
     """The trees side by side, those of all but the first with their process; the roots say of which kind that is.
 
-    What was handed to processes hangs below who handed it out.
+    What was handed to processes hangs below who handed it out. With them come the lines of a heap that was sampled.
     """
     found: list[Call] = []
+    paths: list[HeapPath] = []
     given: list[Given] = []
     runs = {(each.about.pid, each.about.argv) for each in everybody}
     started = _started(everybody)
@@ -309,7 +313,8 @@ def _calls(everybody: list[Recording]) -> tuple[Call, ...]:
             id = call.id + base - first
             found.append(call._replace(id=id, parent=parent, function=function, handed=handed, process=process))
         given += (one._replace(call=one.call + base - first) for one in each.given)
-    return hang(tuple(found), given, started)
+        paths += paths_moved(each.heap_paths, paths[-1].id + 1 if paths else 0, base - first)
+    return hang(tuple(found), given, started), tuple(paths)
 
 
 def _started(everybody: list[Recording]) -> dict[int | None, int | None]:

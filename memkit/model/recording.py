@@ -16,6 +16,7 @@ from memkit.model.calls import LIBRARIES, Call, Function, Given, by_function, by
 from memkit.model.columns import columns
 from memkit.model.ending import Ending
 from memkit.model.heap import HeapTotal
+from memkit.model.heap_paths import HeapPath, without
 from memkit.model.limit_events import METERED, Crossing, GroupUse, StackSnapshot
 from memkit.model.limit_events import Frame as Frame
 from memkit.model.limit_events import Stack as Stack
@@ -108,6 +109,8 @@ class Recording:
     """What spans allocated, by their labels, where every block was counted."""
     heap_lines: tuple[HeapLine, ...] = ()
     """What lines allocated by estimate, of all code that ran, where heap was sampled."""
+    heap_paths: tuple[HeapPath, ...] = ()
+    """The same by path, callers before what they call; empty in what was read from JSON or a page."""
     tracing: Tracing | None = None
     """None where no lines were traced."""
     calls: tuple[Call, ...] = ()
@@ -125,15 +128,13 @@ class Recording:
     summed_reason: str | None = None
     """Why not better."""
     seen: str | None = None
-    """How the processes of the tree were found: ``events``, where the kernel told of all as they began and ended, or
-    ``looks``, which miss what came and went between two."""
+    """How processes of the tree were found: ``events``, from the kernel, or ``looks``, which miss what went in between."""
     seen_reason: str | None = None
     """Why not by events."""
     unrecorded: tuple[Unrecorded, ...] = ()
     """The processes that were seen, but not recorded."""
     waited_for: int | None = None
-    """The highest memory of any child that was not recorded and has ended, or of what its parent had when it started it;
-    None where no such child is known."""
+    """The highest memory of a child that was not recorded and has ended, or of its parent as it began; None if unknown."""
     limits: tuple[Limit, ...] = ()
     """What limited memory when the recording began, nearest first."""
     group: tuple[GroupUse, ...] = ()
@@ -171,10 +172,10 @@ class Recording:
         return self.snapshot
 
     def heap_inside(self, label: str) -> tuple[HeapInside, ...]:
-        """The lines and call paths that allocated in spans of a label, and in spans inside these.
+        """The lines and call paths that allocated in spans of a label and inside these, in order of what most stays of.
 
-        Those first of which most stays: by which they grew since about half of the spans had ended, or what is alive of
-        them where that is not known. Empty where heap was not counted by lines or calls.
+        That is what they grew by since about half of the spans had ended, or what is alive of them where it is not known.
+        Empty where heap was not counted by lines or calls.
         """
         return inside(self.span_heaps, label)
 
@@ -268,18 +269,17 @@ class Recording:
         return replace(self, calls=by_thread(self.calls))
 
     def hiding(self, globs: str | Iterable[str] = (), *, libraries: bool = True) -> Recording:
-        """The same recording without the calls of some files; what they did themselves is counted with their callers.
+        """The same recording without calls and ``heap_lines`` of some files; what these did is counted with their callers.
 
         ``globs`` are matched against whole paths or the ends of paths, without regard to case; ``*`` is any text, slashes
         included. With ``libraries`` the standard library and installed packages are hidden, too. A function in C goes
         with its caller. What one path handed over becomes one call for each kind of work, whichever threads did it. The
-        roots of threads stay; more than eight whose names only numbers tell apart become one, with
-        stars for the numbers. Of ``heap_lines`` those of these files are left out.
+        roots of threads stay; more than eight whose names only numbers tell apart become one, with stars for the numbers.
         """
-        globs = (globs,) if isinstance(globs, str) else tuple(globs)
-        hidden = matcher((*globs, *(LIBRARIES if libraries else ())))
-        lines = tuple(line for line in self.heap_lines if not hidden(line.function.file))
-        return replace(self, calls=fold(self.calls, hidden), heap_lines=lines)
+        hidden = matcher((*([globs] if isinstance(globs, str) else globs), *(LIBRARIES if libraries else ())))
+        calls, homes = fold(self.calls, hidden)
+        paths, lines = without(hidden, self.heap_paths, self.heap_lines, homes)
+        return replace(self, calls=calls, heap_paths=paths, heap_lines=lines)
 
     def lane(self, process: Process) -> tuple[Sample, ...]:
         """The samples of one of ``processes``."""

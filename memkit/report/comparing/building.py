@@ -8,7 +8,7 @@ from memkit.report.comparing.aligning import Aligned, Unit, align
 from memkit.report.comparing.changes import MEASURES, Change, noise_of_row, noise_of_samples
 from memkit.report.comparing.matching import Matched
 from memkit.report.comparing.rows import ComparedPlace, ComparedRow
-from memkit.report.comparing.sides import OWN, Key, Side, Sums, Values, added, sums_of_line, values_of
+from memkit.report.comparing.sides import ERRORS, OWN, Key, Side, Sums, Values, added, values_of
 from memkit.report.comparing.trees import joined
 
 Sided = Sequence[Sums | None] | None
@@ -27,11 +27,16 @@ class Builder:
         functions_told = calls_told if self._by_calls else lines_told
         self._told = {"line": lines_told, "path": calls_told, "function": functions_told}
         self._own: dict[Key, dict[str, int]] = {}
-        self.lines = self._of_lines() if one.has_lines and other.has_lines else []
-        self.paths = list(self._of_paths()) if self._by_calls else []
-        self.functions = list(self._of_functions())
+        self.lines = self._told_by_both(self._of_lines() if one.has_lines and other.has_lines else [])
+        self.paths = self._told_by_both(list(self._of_paths()) if self._by_calls else [])
+        self.functions = self._told_by_both(list(self._of_functions()))
 
     # -- any row ---------------------------------------------------------------------------------------------------
+
+    def _told_by_both(self, rows: list[ComparedRow]) -> list[ComparedRow]:
+        """The rows; none where a sampled heap is all that one side knows of them, and the other side knows no heap."""
+        sampled = self._one.distance or self._other.distance
+        return [] if sampled and not any(change.known for row in rows for change in row.changes) else rows
 
     def _row(
         self,
@@ -46,18 +51,18 @@ class Builder:
             state = "unmatched"
         churn = max((row.rise or 0 for side in sums for row in side or () if row is not None and row.hits > 1), default=0)
         values, own = self._values(sums, state), self._values(sums, state, OWN)
-        changes = tuple(self._change(measure, values, churn) for measure in MEASURES)
+        changes = tuple(self._change(measure, values, churn, sums) for measure in MEASURES)
         weights = (
-            (change.measure, (self._change(change.measure, own, churn) if change.measure in OWN else change).real)
+            (change.measure, (self._change(change.measure, own, churn, sums) if change.measure in OWN else change).real)
             for change in changes
         )
         return ComparedRow(kind, state, *places, changes, tuple(weights), tuple(notes))
 
-    def _change(self, measure: str, values: tuple[Values, Values], churn: int) -> Change:
+    def _change(self, measure: str, values: tuple[Values, Values], churn: int, sums: tuple[Sided, Sided]) -> Change:
         before, after = values[0].get(measure, ()), values[1].get(measure, ())
         noise = noise_of_row(measure, before, after, churn)
-        if measure in ("allocated", "alive"):
-            noise = max(noise, noise_of_samples(max(self._one.distance, self._other.distance), before, after))
+        if measure in ERRORS and (distance := max(self._one.distance, self._other.distance)):
+            noise = max(noise, noise_of_samples(distance, *(_error(measure, side) for side in sums)))
         return Change(measure, before, after, noise)
 
     def _values(self, sums: tuple[Sided, Sided], state: str, fields: dict[str, str] | None = None) -> tuple[Values, Values]:
@@ -65,6 +70,10 @@ class Builder:
             _of_none(side, state) if each is None else values_of(each, fields) if fields else values_of(each)
             for side, each in zip((self._one, self._other), sums)
         )
+        if sums[0] is None:  # nothing is 0 that was not measured
+            before = {measure: values for measure, values in before.items() if after.get(measure)}
+        elif sums[1] is None:
+            after = {measure: values for measure, values in after.items() if before.get(measure)}
         return before, after
 
     def _notes(self, before: Key | None, after: Key | None) -> list[str]:
@@ -188,6 +197,11 @@ class Builder:
             yield row._replace(id=each.id, parent=each.parent)
 
 
+def _error(measure: str, sums: Sided) -> float:
+    """The largest standard error of a measure that a recording of a side has."""
+    return max((row.errors[ERRORS.index(measure)] for row in sums or () if row is not None), default=0)
+
+
 def _of_none(side: Side, state: str) -> Values:
     """The values of a row that a side does not have: 0, unless the side may not have traced it."""
     if state == "unmatched":
@@ -206,7 +220,7 @@ def _functions(side: Side, by_calls: bool) -> dict[Key, Sequence[Sums | None]]:
         sums: list[Sums | None] = [None] * side.count
         for lines in rows.values():
             for place, line in enumerate(lines):
-                sums[place] = sums[place] if line is None else added(sums[place], sums_of_line(line))
+                sums[place] = sums[place] if line is None else added(sums[place], line)
         found[key] = sums
     return found
 
@@ -234,5 +248,5 @@ def _sums(side: Side, unit: Unit | None) -> Sided:
     sums: list[Sums | None] = [None] * side.count
     for number in unit.numbers:
         for place, line in enumerate(side.lines[unit.key][number]):
-            sums[place] = sums[place] if line is None else added(sums[place], sums_of_line(line))
+            sums[place] = sums[place] if line is None else added(sums[place], line)
     return sums

@@ -29,6 +29,9 @@ TIME_FLOOR, TIME_FACTOR = 250_000_000, 2.0
 """A time of a single recording is no change before it is three times what it was: all else that a machine does is in it."""
 STANDARD_ERRORS = 3
 """Of what was sampled: so far two estimates of the same may be apart."""
+UNSEEN = 7
+"""A block of so many times the distance between two samples is missed once in 1,100 times, and when it is seen its error
+is near 0: less than that is no difference, whatever the errors are."""
 EXACT = 256 << 10
 """Two sums of growth or rise are off by 128 KiB each: resident memory is counted in batches of pages."""
 
@@ -121,10 +124,9 @@ def time_noise(before: Sequence[int], after: Sequence[int]) -> int:
     return max(TIME_FLOOR, round(TIME_FACTOR * lower))
 
 
-def noise_of_samples(distance: int, before: Sequence[int], after: Sequence[int]) -> int:
-    """How far sums of sampled bytes differ: three standard errors, where one byte in ``distance`` was sampled."""
-    bytes_ = max(map(abs, before), default=0) + max(map(abs, after), default=0)
-    return round(STANDARD_ERRORS * math.sqrt(distance * bytes_))
+def noise_of_samples(distance: int, before: float, after: float) -> int:
+    """How far sums of sampled bytes differ, of which each has a standard error; one byte in ``distance`` was sampled."""
+    return max(round(STANDARD_ERRORS * math.hypot(before, after)), UNSEEN * distance)
 
 
 def known(values: Iterable[int | None]) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from memkit.model.calls import Call
 from memkit.report import pictures
 from memkit.report.comparing.comparison import Comparison
 from memkit.report.comparing.rows import ComparedRow
+from memkit.report.comparing.sides import ERRORS
 from memkit.report.comparing.tables import name_of
 from memkit.report.comparing.words import place
 from memkit.report.reporters import flame
@@ -59,11 +60,13 @@ def draw(comparison: Comparison, by: str | None = None) -> Figure:
 
 
 def _by(comparison: Comparison) -> str:
-    """What the picture is by: growth, where that changed nowhere rise, else time."""
+    """What the picture is by: growth, where that changed nowhere rise, else time; of a sampled heap what is alive."""
     for by in ("growth", "rise"):
         if any(abs(_difference(row, by)) >= NOISE for row in comparison.paths):
             return by
-    return "growth" if any(row.change("growth").new for row in comparison.paths) else "time"
+    if any(row.change("growth").new for row in comparison.paths):
+        return "growth"
+    return "time" if any(row.change("time").known for row in comparison.paths) else "alive"
 
 
 def _difference(row: ComparedRow, by: str) -> int:
@@ -72,12 +75,17 @@ def _difference(row: ComparedRow, by: str) -> int:
 
 def _layout(rows: Sequence[ComparedRow], by: str) -> flame.Layout:
     """Where the boxes are, as in the picture of one recording: each path as a call with the larger of its two figures."""
-    calls = []
+    sizes = {}
     for row in rows:
         change = row.change(by)
-        size = max(abs(change.old or 0), abs(change.new or 0))
+        sizes[row.id] = max(abs(change.old or 0), abs(change.new or 0))
+    for row in reversed(rows) if by in ERRORS else ():  # what a path allocated is without what it called
+        if row.parent is not None:
+            sizes[row.parent] += sizes[row.id]
+    calls = []
+    for row in rows:
         assert row.id is not None, "a path has a number"
-        function = row.place.function
+        function, size = row.place.function, sizes[row.id]
         calls.append(Call(row.id, row.parent, function, 0, 1, size, size, 0, 0, 0, 0))
     return flame.Layout(calls, "growth")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from memkit.base.units import show_bytes, show_error, show_time
 from memkit.model.recording import Recording
 from memkit.report.comparing.changes import EXACT, RUN_FLOOR, RUN_SHARE, Change, known, middle, noise_of_samples, time_noise
-from memkit.report.comparing.sides import Side
+from memkit.report.comparing.sides import Side, tail
 from memkit.report.facts import shortened
 from memkit.report.transforms import NOISE
 
@@ -64,7 +64,8 @@ def noise_of_run(name: str, one: Side, other: Side, before: tuple[int, ...], aft
     largest = max(map(abs, (*before, *after)), default=0)
     if name in ("alive", "heap-peak"):
         counted = max(64 << 10, round(0.025 * largest if name == "heap-peak" else 0.005 * largest))
-        return max(counted, noise_of_samples(max(one.distance, other.distance), before, after))
+        errors = (max((_error(name, each) for each in side.recordings), default=0) for side in (one, other))
+        return max(counted, noise_of_samples(max(one.distance, other.distance), *errors))
     error = 2 * NOISE
     if name in ("peak", "rise"):
         error += 2 * max((each.about.peaks_error or 0) for each in recordings)
@@ -75,6 +76,12 @@ def noise_of_run(name: str, one: Side, other: Side, before: tuple[int, ...], aft
     starts = [each.start for each in recordings if each.start is not None]
     apart = max(starts, default=0) - min(starts, default=0)  # what was there before the program began
     return error + RUN_FLOOR + round(RUN_SHARE * largest) + (apart if name in ("end", "peak", "together") else 0)
+
+
+def _error(name: str, recording: Recording) -> float:
+    """One standard error of what is alive, or was at the peak; 0 where it was counted."""
+    heap = recording.heap
+    return 0 if heap is None else heap.alive_error if name == "alive" else heap.peak_error
 
 
 # -- side by side ----------------------------------------------------------------------------------------------------
@@ -149,7 +156,9 @@ def remarks(one: Side, other: Side) -> Iterator[str]:
 def textless(one: Side, other: Side) -> Iterator[str]:
     """The sides of whose lines the text is not known, and the files."""
     for name, side in zip(_NAMES, (one, other)):
-        unknown = {key.file for key in side.lines if key.file and side.statements(key) is None}
+        least = 2 if side.distance else 1  # all code that ran is sampled, that too which libraries generate, in no folder
+        keys = (key for key in side.lines if len(tail(key.file)) >= least)
+        unknown = {key.file for key in keys if side.statements(key) is None}
         if unknown:
             files = shortened(", ".join(sorted(unknown)), 80)
             yield f"lines of {name} are matched by their places: the text that ran is not there any more ({files})"
@@ -157,11 +166,13 @@ def textless(one: Side, other: Side) -> Iterator[str]:
 
 def _granularity(one: Side, other: Side) -> Iterator[str]:
     kinds = {"lines": "has_lines", "calls": "has_calls", "heap": "has_heap"}
+    told_by_heap = () if one.has_heap and other.has_heap else ("lines", "calls")  # of a heap that was sampled
     for kind, has in kinds.items():
         for name, its, side, another in ((*_NAMES, one, other), (*_NAMES[::-1], other, one)):
-            if getattr(side, has) and not getattr(another, has):
+            if getattr(side, has) and not getattr(another, has) and not (side.distance and kind in told_by_heap):
                 verbs = ("was", "is") if kind == "heap" else ("were", "are")
-                yield f"{kind} {verbs[0]} recorded in {name} only, and {verbs[1]} not compared: record {its} with --{kind}"
+                how = f"{kind}=sampled" if side.distance and kind == "heap" else kind
+                yield f"{kind} {verbs[0]} recorded in {name} only, and {verbs[1]} not compared: record {its} with --{how}"
                 if kind == "heap":
                     yield f"resident memory of {name} has in it what memkit needs to count the heap"
     by_one, by_other = (side.has_lines or side.has_calls for side in (one, other))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import takewhile
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, takewhile
+from operator import add
 from typing import NamedTuple
 
 from memkit.model.calls import Call, Function
-from memkit.model.lines import Line
+from memkit.model.heap import Heap
+from memkit.model.lines import HeapLine, Line
 from memkit.model.recording import Recording
 from memkit.model.sources import Source
 from memkit.model.thread_names import without_numbers
@@ -31,17 +34,19 @@ class Key(NamedTuple):
 class Sums(NamedTuple):
     """What one recording has of a line, a path or a function, or of several of them together."""
 
-    growth: int
-    own_growth: int
+    growth: int | None
+    own_growth: int | None
     rise: int | None
     own_rise: int | None
-    peak: int
-    time: int
-    own_time: int
+    peak: int | None
+    time: int | None
+    own_time: int | None
     allocated: int | None
     alive: int | None
     """Both without what it called."""
     hits: int
+    errors: tuple[float, float] = (0, 0)
+    """One standard error of ``allocated`` and of ``alive``; 0 where every block was counted."""
 
 
 class Node:
@@ -65,7 +70,7 @@ class Side:
         self._texts: dict[object, tuple[Source, Statements]] = {}
         self._text_of: dict[Key, tuple[Source, Statements]] = {}
         self._keys = [self._keys_of(recording) for recording in self.recordings]
-        self.has_lines = any(each.tracing is not None for each in self.recordings)
+        self.has_lines = any(each.tracing is not None or each.heap_lines for each in self.recordings)
         self.distance = max((each.heap.sampled or 0 for each in self.recordings if each.heap is not None), default=0)
         """Bytes from one that was sampled to the next, where heap was sampled; else 0."""
         self.has_calls = bool(self.distance) or any(each.call_tracing is not None for each in self.recordings)
@@ -79,7 +84,8 @@ class Side:
 
     def _keys_of(self, recording: Recording) -> dict[Function, Key]:
         """The functions of a recording. Roots of threads that only numbers tell apart are one."""
-        found = {*(line.function for line in recording.lines), *(call.function for call in recording.calls)}
+        rows = recording.lines, recording.heap_lines, recording.calls
+        found = {row.function for each in rows for row in each}
         alike: dict[tuple[str, str], list[Function]] = {}
         for function in found:
             name = function.name
@@ -135,15 +141,19 @@ class Side:
 
     # -- lines -----------------------------------------------------------------------------------------------------
 
-    def _lines(self) -> dict[Key, dict[int, list[Line | None]]]:
-        """By function and number: the line of each recording. Numbers are as in the recording that the function is of."""
-        found: dict[Key, dict[int, list[Line | None]]] = {}
+    def _lines(self) -> dict[Key, dict[int, list[Sums | None]]]:
+        """By function and number: what each recording has. Numbers are as in the recording that the function is of.
+
+        A line that was traced, of a heap that was sampled beside, has what both tell.
+        """
+        found: dict[Key, dict[int, list[Sums | None]]] = {}
         for place, recording in enumerate(self.recordings):
-            for line in recording.lines:
+            lines: Iterable[Line | HeapLine] = chain(recording.lines, recording.heap_lines)
+            for line in lines:
                 key = self._keys[place][line.function]
                 moved = self.functions[key].line - line.function.line if line.function.name != "<module>" else 0
                 rows = found.setdefault(key, {}).setdefault(line.number + moved, [None] * self.count)
-                rows[place] = line
+                rows[place] = sums_of_line(line, rows[place])
         return {key: dict(sorted(rows.items())) for key, rows in found.items()}
 
     # -- calls -----------------------------------------------------------------------------------------------------
@@ -173,8 +183,9 @@ class Side:
 
 def sums_of_call(call: Call, own_rise: int) -> Sums:
     """What a call did; ``own_rise`` is what it rose more than those together that it called."""
-    heap = call.own_heap
-    return Sums(
+    if call.own_heap is not None and call.own_heap.errors is not None:
+        return _with_heap(_UNTRACED, call.own_heap)
+    sums = Sums(
         call.growth,
         call.own_growth,
         call.rise,
@@ -182,16 +193,21 @@ def sums_of_call(call: Call, own_rise: int) -> Sums:
         call.peak,
         call.time,
         call.own_time,
-        None if heap is None else heap.allocated,
-        None if heap is None else heap.alive,
+        None,
+        None,
         call.calls,
     )
+    return _with_heap(sums, call.own_heap)
 
 
-def sums_of_line(line: Line) -> Sums:
-    """What a line did. What traced code that it called grew by is not known to a line: that is taken off later."""
-    heap = line.own_heap
-    return Sums(
+def sums_of_line(line: Line | HeapLine, traced: Sums | None = None) -> Sums:
+    """What a line did. What traced code that it called grew by is not known to a line: that is taken off later.
+
+    ``traced`` is what is known of a line of a sampled heap beside.
+    """
+    if isinstance(line, HeapLine):
+        return _with_heap(traced or _UNTRACED, line.own_heap)
+    sums = Sums(
         line.growth,
         line.growth,
         line.rise,
@@ -199,10 +215,22 @@ def sums_of_line(line: Line) -> Sums:
         line.peak,
         line.time,
         line.time,
-        None if heap is None else heap.allocated,
-        None if heap is None else heap.alive,
+        None,
+        None,
         line.hits,
     )
+    return _with_heap(sums, line.own_heap)
+
+
+_UNTRACED = Sums(None, None, None, None, None, None, None, None, None, 0)
+
+
+def _with_heap(sums: Sums, heap: Heap | None) -> Sums:
+    """Sums with what was allocated, where that is known."""
+    if heap is None:
+        return sums
+    errors = (0.0, 0.0) if heap.errors is None else (heap.errors.allocated, heap.errors.alive)
+    return sums._replace(allocated=heap.allocated, alive=heap.alive, errors=errors)
 
 
 def added(one: Sums | None, other: Sums) -> Sums:
@@ -210,16 +238,17 @@ def added(one: Sums | None, other: Sums) -> Sums:
     if one is None:
         return other
     return Sums(
-        one.growth + other.growth,
-        one.own_growth + other.own_growth,
+        _of_known(add, one.growth, other.growth),
+        _of_known(add, one.own_growth, other.own_growth),
         _of_known(max, one.rise, other.rise),
         _of_known(max, one.own_rise, other.own_rise),
-        max(one.peak, other.peak),
-        one.time + other.time,
-        one.own_time + other.own_time,
-        _of_known(int.__add__, one.allocated, other.allocated),
-        _of_known(int.__add__, one.alive, other.alive),
+        _of_known(max, one.peak, other.peak),
+        _of_known(add, one.time, other.time),
+        _of_known(add, one.own_time, other.own_time),
+        _of_known(add, one.allocated, other.allocated),
+        _of_known(add, one.alive, other.alive),
         max(one.hits, other.hits),
+        (math.hypot(one.errors[0], other.errors[0]), math.hypot(one.errors[1], other.errors[1])),
     )
 
 
@@ -229,6 +258,8 @@ def _of_known(how: Callable[[int, int], int], one: int | None, other: int | None
 
 OWN = {"growth": "own_growth", "rise": "own_rise", "time": "own_time"}
 """The fields without what was called, where there are such."""
+ERRORS = ("allocated", "alive")
+"""The measures that can have a standard error, in the order of ``Sums.errors``; both are without what was called."""
 _PLAIN = {measure: measure for measure in MEASURES}
 
 

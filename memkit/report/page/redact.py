@@ -45,6 +45,7 @@ def redacted(recording: Recording) -> Recording:
         about=about,
         lines=tuple(line._replace(function=name.of(line.function)) for line in recording.lines),
         heap_lines=tuple(line._replace(function=name.of(line.function)) for line in recording.heap_lines),
+        heap_paths=tuple(path._replace(function=name.of(path.function)) for path in recording.heap_paths),
         calls=tuple(
             call._replace(
                 function=name.of(call.function), handed=call.handed and call.handed._replace(root=name.of(call.handed.root))

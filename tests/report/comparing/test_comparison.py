@@ -1,5 +1,6 @@
 """What ``memkit.compare`` says: the sentence, what counts as a change, the order, and how far unlike recordings go."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -294,14 +295,20 @@ def test_a_share_of_no_growth_is_refused(made_up):
 
 
 def test_estimates_from_samples_may_differ_by_their_errors(made_up):
-    def sampled(alive, distance):
-        total = HeapTotal("python", alive * MIB, alive * MIB, 0, sampled=distance)
-        return replace(made_up((0, 200)), heap=total)
+    def sampled(alive, distance=512 << 10, error=0):
+        errors = {"alive_error": error * MIB, "peak_error": error * MIB}
+        return replace(made_up((0, 200)), heap=HeapTotal("python", alive * MIB, alive * MIB, 0, sampled=distance, **errors))
 
-    near = memkit.compare(sampled(88, 512 << 10), sampled(99, 512 << 10))
+    near = memkit.compare(sampled(88, error=6), sampled(99, error=6))
     assert not near.figure("alive").is_change and not near.figure("heap-peak").is_change
-    assert near.exceeded("heap-peak=5%") == []
-    far = memkit.compare(sampled(88, 512 << 10), sampled(150, 512 << 10))
+    assert near.figure("alive").noise == near.figure("heap-peak").noise == round(3 * math.hypot(6, 6) * MIB)
+    assert near.exceeded("alive=5%,heap-peak=5%") == []
+    far = memkit.compare(sampled(88, error=6), sampled(150, error=7))
     assert far.figure("alive").is_change
-    counted = memkit.compare(sampled(88, None), sampled(99, None))
+    assert len(far.exceeded("alive=5%,heap-peak=5%")) == 2
+    large_blocks = memkit.compare(sampled(88), sampled(99))
+    assert large_blocks.figure("alive").is_change
+    one_may_be_missed = memkit.compare(sampled(88), sampled(91))
+    assert not one_may_be_missed.figure("alive").is_change
+    counted = memkit.compare(sampled(88, None), sampled(91, None))
     assert counted.figure("alive").is_change

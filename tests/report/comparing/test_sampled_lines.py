@@ -1,0 +1,191 @@
+"""Lines of a heap that was sampled: matched between two runs, and a difference only where the errors of both allow one."""
+
+import json
+import math
+import os
+import textwrap
+from dataclasses import replace
+
+import pytest
+
+import memkit
+from memkit.model.calls import Call, Function
+from memkit.model.heap import NO_SAMPLES, Heap, HeapErrors, HeapTotal
+from memkit.model.heap_paths import HeapPath, heap_lines
+from memkit.report.comparing import flame, tables
+from memkit.report.comparing.document import document
+from memkit.report.comparing.markdown import markdown
+from memkit.report.comparing.redacted import redacted
+
+MIB = 1 << 20
+DISTANCE = 512 << 10
+LIBRARY = Function("/usr/lib/python3.13/json/decoder.py", "decode", 10)
+PROGRAM = """
+    def load(n):
+        rows = [bytes(100)] * n
+        table = list(rows)
+        return table
+
+    def main():
+        load(3)
+"""
+EDITED = """
+    import os
+
+
+    def load(n):
+        rows = [bytes(100)] * n
+        table = tuple(rows)
+        return table
+
+    def main():
+        load(3)
+"""
+
+
+def heap(alive, error):
+    size = int(alive * MIB)
+    return Heap(size, 0, size, None, 1, 0, HeapErrors(error * MIB, 0, error * MIB, error * MIB, 0, 0))
+
+
+@pytest.fixture
+def sampled(made_up, tmp_path):
+    """A function that writes a file, and builds a recording whose lines have so many MiB alive, with such an error.
+
+    ``alive`` maps a part of a line's text to both, and perhaps to what of it a library did that the line called.
+    """
+
+    def make(text, alive, folder="a"):
+        path = tmp_path / folder / "pipeline.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(textwrap.dedent(text).lstrip("\n"))
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+        lines = path.read_text().splitlines()
+        number_of = {part: next(n for n, line in enumerate(lines, 1) if part in line) for part in ("def", *alive, "load(3)")}
+        load, main = (
+            Function(str(path), name, next(n for n, line in enumerate(lines, 1) if f"def {name}" in line))
+            for name in ("load", "main")
+        )
+        functions = [Function("", "<all threads>", 0), main, load, LIBRARY]
+        owns = [NO_SAMPLES] * 4
+        paths = [HeapPath(1, None, main, number_of["load(3)"], 2, NO_SAMPLES)]
+        for part, (size, error, *of_library) in alive.items():
+            paths.append(HeapPath(len(paths) + 1, 1, load, number_of[part], 3, heap(size, error)))
+            owns[2] = owns[2].plus(heap(size, error))
+            if of_library:
+                paths.append(HeapPath(len(paths) + 1, len(paths), LIBRARY, 12, 4, heap(of_library[0], 0)))
+                owns[3] = owns[3].plus(heap(of_library[0], 0))
+        calls, whole = [], NO_SAMPLES
+        for id, function, own in reversed(list(zip((1, 2, 3, 4), functions, owns))):
+            whole = whole.plus(own)
+            calls.append(Call(id, id - 1 or None, function, 0, 0, 0, 0, 0, 0, 0, 0, heap=whole, own_heap=own))
+        total = HeapTotal("python", whole.alive, whole.alive, 0, sampled=DISTANCE, alive_error=whole.errors.alive)
+        found = replace(made_up((0, 200), argv=("pipeline.py",)), calls=tuple(calls[::-1]), heap=total)
+        return replace(found, heap_paths=tuple(paths), heap_lines=heap_lines(tuple(paths)))
+
+    return make
+
+
+def changed(comparison):
+    return [(row.place.text, row.weight(), row.state, row.notes) for row in comparison.changed("lines")]
+
+
+def test_a_line_that_has_more_alive_is_the_cause(sampled):
+    before = sampled(PROGRAM, {"rows = ": (20, 1), "table = ": (30, 1)})
+    after = sampled(PROGRAM, {"rows = ": (20.5, 1), "table = ": (50, 2)}, "b")
+    found = memkit.compare(before, after)
+    assert changed(found) == [("table = list(rows)", 20 * MIB, "both", ())]
+    (row,) = found.changed("lines")
+    change = row.change("alive")
+    assert (change.before, change.after) == ((30 * MIB,), (50 * MIB,))
+    assert change.noise == round(3 * math.hypot(1, 2) * MIB)
+    assert found.cause is row and "+20.0 MiB in `load`, `pipeline.py:3`" in found.sentence
+
+
+def test_code_that_was_moved_and_edited_is_matched_by_its_text(sampled):
+    before = sampled(PROGRAM, {"rows = ": (20, 1), "table = ": (30, 1)})
+    after = sampled(EDITED, {"rows = ": (40, 1), "table = ": (10, 1)}, "b")
+    found = memkit.compare(before, after)
+    assert changed(found) == [
+        ("rows = [bytes(100)] * n", 20 * MIB, "both", ()),
+        ("table = tuple(rows)", -20 * MIB, "both", ("edited",)),
+    ]
+    assert [(row.before.number, row.after.number) for row in found.changed("lines")] == [(2, 5), (3, 6)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_change"),
+    [
+        ((30, 3), (42, 3), False),  # 12 MiB of 12.7
+        ((30, 3), (44, 3), True),
+        ((30, 0), (33, 0), False),  # a block of 3 MiB may not have been sampled
+        ((30, 0), (34, 0), True),
+    ],
+)
+def test_a_difference_has_to_be_beyond_the_errors_of_both(sampled, before, after, is_change):
+    one, other = (sampled(PROGRAM, {"table = ": each}, folder) for each, folder in ((before, "a"), (after, "b")))
+    found = memkit.compare(one, other)
+    assert bool(found.changed("lines")) == bool(found.changed("paths")) == is_change
+    assert found.figure("alive").is_change == is_change
+    assert bool(found.exceeded("alive=5%")) == is_change
+
+
+def test_what_libraries_allocated_counts_for_the_line_that_called_them(sampled):
+    before, after = (sampled(PROGRAM, {"table = ": (1, 1, each)}, folder) for each, folder in ((10, "a"), (40, "b")))
+    found = memkit.compare(before, after)
+    assert changed(found) == [("table = list(rows)", 30 * MIB, "both", ())]
+    shown = memkit.compare(before, after, libraries=True)
+    (row,) = shown.changed("lines")
+    assert (row.place.function, row.weight()) == (LIBRARY, 30 * MIB)
+
+
+def test_what_was_not_measured_is_not_told(sampled):
+    before, after = (sampled(PROGRAM, {"table = ": (each, 1)}, folder) for each, folder in ((10, "a"), (40, "b")))
+    found = memkit.compare(before, after)
+    known = {change.measure for row in (*found.lines, *found.paths) for change in row.changes if change.known}
+    assert known == {"allocated", "alive"}
+    assert not any("lines" in remark or "calls" in remark for remark in found.remarks)
+
+
+def test_a_line_that_one_side_has_not_is_new(sampled):
+    before = sampled(PROGRAM, {"rows = ": (20, 1)})
+    after = sampled(PROGRAM, {"rows = ": (20, 1), "table = ": (30, 1)}, "b")
+    found = memkit.compare(before, after)
+    assert changed(found) == [("table = list(rows)", 30 * MIB, "new", ())]
+    (row,) = found.changed("lines")
+    assert {change.measure: (change.before, change.after) for change in row.changes if change.known} == {
+        "allocated": ((0,), (30 * MIB,)),
+        "alive": ((0,), (30 * MIB,)),
+    }
+
+
+def test_several_runs_a_side_are_apart_by_more_than_their_errors(sampled):
+    before = [sampled(PROGRAM, {"table = ": (each, 2)}) for each in (30, 31)]
+    near = [sampled(PROGRAM, {"table = ": (each, 2)}, "b") for each in (36, 37)]
+    far = [sampled(PROGRAM, {"table = ": (each, 2)}, "b") for each in (46, 47)]
+    assert memkit.compare(before, near).changed("lines") == []
+    (row,) = memkit.compare(before, far).changed("lines")
+    assert row.change("alive").difference == 16 * MIB
+
+
+def test_beside_a_run_without_heap_one_remark_says_how_to_record_it(sampled, made_up):
+    found = memkit.compare(sampled(PROGRAM, {"table = ": (30, 1)}), made_up((0, 200)))
+    assert found.lines == found.paths == ()
+    told = [remark for remark in found.remarks if "recorded in" in remark]
+    assert told == [
+        "heap was recorded in the run before only, and is not compared: record the run after with --heap=sampled"
+    ]
+
+
+def test_all_outputs_have_the_lines(sampled):
+    before, after = (sampled(PROGRAM, {"table = ": (each, 1)}, folder) for each, folder in ((10, "a"), (40, "b")))
+    found = memkit.compare(before, after)
+    console = "\n".join(line.plain for line in tables.page(found))
+    assert "+30.0 MiB   +30.0 MiB   +30.0 MiB  load  pipeline.py:3  table = list(rows)" in console
+    assert "growth" not in console[console.index("lines by change") :].splitlines()[1]
+    rows = json.loads("".join(document([found])))["comparisons"][0]["lines"]
+    assert rows[0]["changes"]["alive"]["noise"] == found.changed("lines")[0].change("alive").noise
+    assert any("table = list" in line for line in markdown(found))
+    assert [box.call.function.name for box in flame._layout(found.paths, "alive").boxes] == ["<all threads>", "main", "load"]
+    assert "alive" in flame.draw(found).texts[1].get_text()
+    assert "table = list" not in "".join(document([redacted(found)]))
