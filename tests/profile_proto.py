@@ -73,8 +73,8 @@ def read(path):
 def profile(data):
     """A profile with its texts and functions in place of their numbers.
 
-    Its ``types`` are pairs of name and unit, its ``samples`` have a ``stack`` of (name, file, line), the innermost first,
-    ``values`` by the names of types, and ``labels``.
+    Its ``types`` are pairs of name and unit, its ``samples`` have a ``stack`` of (name, file, first line), the innermost
+    first, the ``lines`` that these were at, ``values`` by the names of types, and ``labels``.
     """
     raw = message("Profile", data)
     text = raw.string_table
@@ -88,8 +88,9 @@ def profile(data):
     places = {}
     for each in raw.location:
         [line] = each.line
-        assert each.mapping_id == mapping.id and line.line == functions[line.function_id][2]
-        places[each.id] = functions[line.function_id]
+        assert each.mapping_id == mapping.id
+        places[each.id] = functions[line.function_id], line.line
+    assert len(set(places.values())) == len(places)
     types = [(text[each.type], text[each.unit]) for each in raw.sample_type]
     samples = []
     for each in raw.sample:
@@ -98,7 +99,8 @@ def profile(data):
         values = {name: value for (name, _), value in zip(types, each.value)}
         labels = {text[label.key]: text[label.str] or label.num for label in each.label}
         assert all(labels.values()) and len(labels) == len(each.label)
-        samples.append(SimpleNamespace(stack=[places[id] for id in each.location_id], values=values, labels=labels))
+        stack, lines = zip(*(places[id] for id in each.location_id))
+        samples.append(SimpleNamespace(stack=list(stack), lines=list(lines), values=values, labels=labels))
     return SimpleNamespace(
         types=types,
         samples=samples,

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 import memkit
-from memkit.model.calls import Function, Handed
-from memkit.model.heap import Heap
+from memkit.model.calls import Call, Function, Handed
+from memkit.model.heap import NO_SAMPLES, Heap, HeapErrors
+from memkit.model.heap_paths import HeapPath
 from memkit.report.reporters import pprof
 from memkit.report.transforms import MOST_LEVELS
 
@@ -56,6 +57,7 @@ def test_the_sums_are_those_of_the_recording(called):
 def test_a_function_has_its_place_unless_it_is_in_c(called):
     [sample] = made(called((0, MAIN, 0, 1, 0), (1, "/a/b.py:f", 0, 1, 0), (2, "numpy.ones", 1, 1, 0))).samples
     assert sample.stack == [("numpy.ones", "", 0), ("f", "/a/b.py", 10), ROOT]
+    assert sample.lines == [0, 10, 0]
 
 
 def test_a_recursion_has_its_function_as_often_as_it_was_entered(called):
@@ -117,6 +119,71 @@ def test_where_heap_was_counted_its_values_are_called_as_go_calls_them(counted):
     heap = ("alloc_objects", "alloc_space", "inuse_objects", "inuse_space", "heap_peak", "temporary")
     values = {each.stack[0][0]: [each.values[name] for name in heap] for each in found.samples}
     assert values == {"a": [9, 100, 5, 30, 60, 20], "b": [5, 1000, 0, 0, 1, 2]}
+
+
+def heap_of_samples(size, blocks=1):
+    return Heap(size, size // 4, size // 2, None, blocks, 0, HeapErrors(1, 1, 1, 1, 1, 1))
+
+
+@pytest.fixture
+def sampled(made_up):
+    """A recording of a sampled heap: ``main`` at line 2 called ``fill`` at 11 and 12, and at line 3 once more at 12."""
+    main, fill = Function("/src/a.py", "main", 1), Function("/src/a.py", "fill", 10)
+    paths = (
+        HeapPath(4, None, main, 2, 2, NO_SAMPLES),
+        HeapPath(5, 4, fill, 11, 3, heap_of_samples(100)),
+        HeapPath(6, 4, fill, 12, 3, heap_of_samples(2000, 2)),
+        HeapPath(7, None, main, 3, 2, heap_of_samples(48)),
+        HeapPath(8, 7, fill, 12, 3, heap_of_samples(400)),
+    )
+    # for the last 8000 of ``fill`` there was no room to keep the line
+    owns = NO_SAMPLES, heap_of_samples(48), heap_of_samples(100 + 2000 + 400 + 8000, 5)
+    functions = Function("", "<all threads>", 0), main, fill
+    calls = [
+        Call(id, id - 1 or None, function, 0, 0, 0, 0, 0, 0, 0, 0, heap=own, own_heap=own)
+        for id, (function, own) in enumerate(zip(functions, owns), 1)
+    ]
+    return replace(made_up((0, 20)), calls=tuple(calls), heap_paths=paths)
+
+
+def test_where_heap_was_sampled_each_call_is_at_its_line(sampled):
+    found = made(sampled)
+    root, main, fill = ("<all threads>", "", 0), ("main", "/src/a.py", 1), ("fill", "/src/a.py", 10)
+    assert [(each.stack, each.lines, each.values["alloc_space"]) for each in found.samples] == [
+        ([main, root], [3, 0], 48),
+        ([fill, main, root], [11, 2, 0], 100),
+        ([fill, main, root], [12, 2, 0], 2000),
+        ([fill, main, root], [12, 3, 0], 400),
+        ([fill, main, root], [10, 1, 0], 8000),
+    ]
+    assert found.samples[2].values == {
+        "alloc_objects": 2,
+        "alloc_space": 2000,
+        "inuse_objects": 2,
+        "inuse_space": 1500,
+        "heap_peak": 1000,
+    }
+
+
+def test_what_lines_allocated_adds_up_to_what_their_calls_did(sampled):
+    totals = made(sampled).totals
+    owns = [call.own_heap for call in sampled.calls]
+    assert totals["alloc_space"] == sum(heap.allocated for heap in owns)
+    assert totals["inuse_space"] == sum(heap.alive for heap in owns)
+    assert totals["alloc_objects"] == sum(heap.blocks for heap in owns)
+
+
+def test_lines_of_hidden_files_are_at_the_line_that_called_them(sampled):
+    library = Function("/usr/lib/python3.13/json/decoder.py", "decode", 10)
+    main, *others = sampled.calls[1:]
+    calls = (sampled.calls[0], main, *(each._replace(function=library) for each in others))
+    paths = (each if each.call == 2 else each._replace(function=library) for each in sampled.heap_paths)
+    found = made(replace(sampled, calls=calls, heap_paths=tuple(paths)).hiding())
+    assert [(each.lines, each.values["alloc_space"]) for each in found.samples] == [
+        ([2, 0], 2100),
+        ([3, 0], 448),
+        ([1, 0], 8000),
+    ]
 
 
 @pytest.mark.parametrize(

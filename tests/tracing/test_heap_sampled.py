@@ -23,6 +23,8 @@ if engine.NAME != "native":
 
 from memkit.native.sampling.sampled_heap import SampledHeap
 
+import profile_proto
+
 EMPTY = sys.getsizeof(b"")  # a bytes object of n bytes is n larger
 KIB, MIB = 1 << 10, 1 << 20
 SEEDS = range(1, 201)
@@ -623,6 +625,19 @@ def test_pictures_and_stacks_are_by_heap(whole, tmp_path):
     profiles = [profile["name"] for profile in json.loads(outputs["speedscope"].read_text())["profiles"]]
     assert not {"growth", "time", "temporary"} & {name.partition(" ")[0] for name in profiles}
     assert b"inuse_space" in (packed := gzip.decompress(outputs["pprof"].read_bytes())) and b"growth" not in packed
+
+
+def test_a_profile_has_the_lines_that_allocated(tmp_path):
+    recording = recorded(passes_on)
+    memkit.report(recording, quiet=True, pprof=tmp_path / "a.pb.gz")
+    profile = profile_proto.read(tmp_path / "a.pb.gz")
+    first, caller = keeps.__code__.co_firstlineno, passes_on.__code__.co_firstlineno
+    places = {
+        (each.lines[0] - first, each.lines[1] - caller): each for each in profile.samples if each.stack[0][0] == "keeps"
+    }
+    assert places[2, 2].values["inuse_space"] == pytest.approx(5 * MIB, abs=100 * KIB)
+    assert places[2, 3].values["inuse_space"] == pytest.approx(MIB, abs=100 * KIB)
+    assert profile.totals["inuse_space"] == sum(call.own_heap.alive for call in recording.calls)
 
 
 @pytest.mark.parametrize("by", ["growth", "time", "temporary"])

@@ -77,12 +77,12 @@ def profile(
     by = memkit.transforms.picture_by(calls, by or ("heap" if counted else None))
     types = _types(calls, by, counted)
     tables = _Tables()
-    yield from (_part(1, tables.value_type(name, unit)) for name, unit, _ in types)
+    yield from (_part(1, tables.value_type(name, unit)) for name, unit, *_ in types)
     yield from _samples(recording, types, tables, threads)
     program = next((word for word in about.argv if word != "-m"), "")
     symbols = _number(7, 1) + _number(8, 1) + _number(9, 1)  # functions, files and lines are here: none is to be looked for
     yield _part(3, _number(1, 1) + _number(5, tables.text(program)) + symbols)
-    yield from map(tables.location, tables.functions)
+    yield from map(tables.location, tables.places)
     yield from map(tables.function, tables.functions)
     comments = f"memkit: {memkit.__version__}", f"program: {about.command}", f"meter: {about.meter}"
     yield b"".join(
@@ -105,6 +105,8 @@ class _Type(NamedTuple):
     unit: str
     weights: dict[int, int]
     """By the ids of calls."""
+    of_heap: Callable[[memkit.Heap], int] | None = None
+    """What it is of a heap, where it is of one."""
 
 
 def _types(calls: Sequence[memkit.Call], by: str, counted: bool) -> list[_Type]:
@@ -112,7 +114,7 @@ def _types(calls: Sequence[memkit.Call], by: str, counted: bool) -> list[_Type]:
     heaps = [(call.id, call.own_heap) for call in calls if call.own_heap is not None]
     sampled = memkit.heaps.is_sampled(calls)
     kinds = [kind for kind in HEAP if counted and not (sampled and kind[0] == "temporary")]
-    found = [_Type(name, unit, {id: value(heap) for id, heap in heaps}) for name, unit, value in kinds]
+    found = [_Type(name, unit, {id: value(heap) for id, heap in heaps}, value) for name, unit, value in kinds]
     if sampled:
         return found
     grown = memkit.transforms.own_weights(calls, "growth")
@@ -130,7 +132,8 @@ def _samples(
     tables: _Tables,
     threads: frozenset[tuple[int, memkit.Function]] | None,
 ) -> Iterator[bytes]:
-    """A sample for each call that has a value other than 0, in the order of the tree."""
+    """A sample for each call that has a value other than 0, in the order of the tree; by line where lines are known."""
+    lines = _Lines(recording.heap_paths)
     path: list[memkit.Call] = []
     stack: list[int] = []
     origins: list[tuple[bytes, bytes]] = []  # of each call on the path: the labels of its thread and of its process
@@ -146,12 +149,46 @@ def _samples(
         else:  # any thread may have done it
             origin = b"", origins[-1][1] if call.process == path[-1].process else b""
         path.append(call)
-        stack.append(tables.functions[call.function])
+        stack.append(tables.places[call.function, call.function.line])
         origins.append(origin)
-        values = [max(0, type.weights.get(call.id, 0)) for type in types]
-        if any(values):
-            outermost = stack[: memkit.transforms.MOST_LEVELS]
-            yield _part(2, _numbers(1, reversed(outermost)) + _numbers(2, values) + b"".join(origin))
+        values = [type.weights.get(call.id, 0) for type in types]
+        for numbers, heap in lines.of(path):
+            of_line = [type.of_heap(heap) if type.of_heap else 0 for type in types]
+            values = [value - part for value, part in zip(values, of_line)]
+            places = [tables.places[each.function, number] for each, number in zip(path[-len(numbers) :], numbers)]
+            yield from _sample([*stack[: -len(numbers)], *places], of_line, origin)
+        yield from _sample(stack, values, origin)
+
+
+def _sample(stack: Sequence[int], values: Sequence[int], origin: tuple[bytes, bytes]) -> Iterator[bytes]:
+    values = [max(0, value) for value in values]
+    if any(values):
+        outermost = stack[: memkit.transforms.MOST_LEVELS]
+        yield _part(2, _numbers(1, reversed(outermost)) + _numbers(2, values) + b"".join(origin))
+
+
+class _Lines:
+    """At which lines the calls of a path were, where the heap was sampled and stacks were read with their lines."""
+
+    def __init__(self, paths: Iterable[memkit.HeapPath]):
+        self._known = {path.id: path for path in paths}
+        self._of_calls: dict[int, list[memkit.HeapPath]] = {}
+        for path in self._known.values():
+            if path.call is not None and path.own_heap.blocks:
+                self._of_calls.setdefault(path.call, []).append(path)
+
+    def of(self, calls: Sequence[memkit.Call]) -> Iterator[tuple[list[int], memkit.Heap]]:
+        """The lines of the innermost of some calls, each that allocated, with what the last one has allocated at them."""
+        for path in self._of_calls.get(calls[-1].id, ()):
+            numbers: list[int] = []
+            line: memkit.HeapPath | None = path
+            for call in reversed(calls):
+                if line is None or line.function != call.function:
+                    break
+                numbers.append(line.number)
+                line = None if line.parent is None else self._known.get(line.parent)
+            if numbers:
+                yield numbers[::-1], path.own_heap
 
 
 class _Numbers(dict[T, int]):
@@ -163,11 +200,12 @@ class _Numbers(dict[T, int]):
 
 
 class _Tables:
-    """The texts and functions of a profile, which its other parts name by number, and the parts that are made of these."""
+    """The texts, functions and places of a profile, which its other parts name by number, and the parts made of these."""
 
     def __init__(self) -> None:
         self.texts = _Numbers[str]()
         self.functions = _Numbers[memkit.Function]()
+        self.places = _Numbers[tuple[memkit.Function, int]]()
 
     def text(self, text: str) -> int:
         """The number of a text on one line, 0 of none."""
@@ -183,10 +221,11 @@ class _Tables:
         number = _number(2, self.text(value)) if isinstance(value, str) else _number(3, value)
         return _part(3, _number(1, self.text(key)) + number) if value else b""
 
-    def location(self, function: memkit.Function) -> bytes:
-        """The one place in a function: where it begins."""
-        number = self.functions[function]
-        return _part(4, _number(1, number) + _number(2, 1) + _part(4, _number(1, number) + _number(2, function.line)))
+    def location(self, place: tuple[memkit.Function, int]) -> bytes:
+        """A place in a function: one of its lines, or where it begins if that is not known."""
+        function, line = place
+        of = _number(1, self.functions[function]) + _number(2, line)
+        return _part(4, _number(1, self.places[place]) + _number(2, 1) + _part(4, of))
 
     def function(self, function: memkit.Function) -> bytes:
         """A function, without a ``system_name``: pprof would cut ``<module>`` out of that as a template of C++."""
