@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from memkit.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from memkit.model.calls import Call, Function
-    from memkit.model.heap import Heap
+    from memkit.model.heap import Heap, HeapErrors
     from memkit.model.lines import Line
 
 KEYS = {"heap": "alive", "heap-peak": "alive_at_peak", "allocated": "allocated", "temporary": "temporary"}
@@ -20,7 +20,10 @@ _ERRORS = ("allocated", "freed", "alive", "alive_at_peak")
 COLUMNS = (*(f"{field}_bytes" for field in _FIELDS), "blocks")
 """Of a CSV of lines or calls; their cells are empty where heap was not counted."""
 ERROR_COLUMNS = (*(f"{field}_error_bytes" for field in _ERRORS), "blocks_error")
-"""Of a CSV of calls; their cells are empty where heap was not sampled."""
+"""The same; their cells are empty where heap was not sampled."""
+_OWN = ("allocated", "alive", "alive_at_peak")
+OWN_COLUMNS = (*(f"own_{field}_bytes" for field in _OWN), *(f"own_{field}_error_bytes" for field in _OWN))
+"""Of a CSV of lines, without what they called."""
 
 HERE = dict.fromkeys(
     ("python", "c"), "the program holds them: the paths and lines that follow say who allocated what is alive"
@@ -28,15 +31,21 @@ HERE = dict.fromkeys(
 """What can be done about a row where the heap was counted, by its key."""
 
 
-def cells(row: Line | Call) -> tuple[int | None, ...]:
-    """The cells of these columns."""
-    return tuple(getattr(row, field) for field in (*_FIELDS, "blocks"))
+def cells(heap: Heap | None) -> tuple[int | None, ...]:
+    """The cells of the columns of a heap, and then those of its errors."""
+    errors = None if heap is None else heap.errors
+    return (*_fields(heap, (*_FIELDS, "blocks")), *_fields(errors, (*_ERRORS, "blocks")))
 
 
-def error_cells(call: Call) -> tuple[int | None, ...]:
-    """The cells of the columns of errors."""
-    errors = None if call.heap is None else call.heap.errors
-    return tuple(None if errors is None else round(getattr(errors, field)) for field in (*_ERRORS, "blocks"))
+def own_cells(heap: Heap | None) -> tuple[int | None, ...]:
+    """The cells of the columns of a heap without what was called."""
+    return (*_fields(heap, _OWN), *_fields(None if heap is None else heap.errors, _OWN))
+
+
+def _fields(of: Heap | HeapErrors | None, names: Iterable[str]) -> Iterator[int | None]:
+    for name in names:
+        value = None if of is None else getattr(of, name)
+        yield None if value is None else round(value)
 
 
 def check(calls: Iterable[Call], key: str, option: str = "--by") -> None:

@@ -90,8 +90,8 @@ def test_reports_that_are_refused_for_one_reason_say_so_once(folder, capsys):
 
 def test_the_code_of_a_program_comes_before_that_of_a_refused_report(folder, capsys):
     assert main.run(["-q", "-o", "a.memkit", "--csv-lines", "-", "-c", "pass"]) == 2
-    said = "memkit-run: --csv-lines has nothing to write: no lines were traced; record with --lines, or put @profile"
-    assert capsys.readouterr().err == f"{said}; the recording is safe\n"
+    said = "memkit-run: --csv-lines has nothing to write: no lines were traced; record with --lines or --heap=sampled"
+    assert capsys.readouterr().err == f"{said}, or put @profile; the recording is safe\n"
     assert main.run(["-q", "-o", "a.memkit", "--csv-lines", "-", "-c", "exit(3)"]) == 3
 
 

@@ -1,5 +1,6 @@
 """The line tables, their CSV and JSON, on recordings made by hand."""
 
+import csv
 import json
 import os
 from dataclasses import replace
@@ -7,6 +8,8 @@ from dataclasses import replace
 import pytest
 
 import memkit
+from memkit.model.heap import Heap, HeapErrors
+from memkit.model.lines import HeapLine
 from memkit.model.recording import Function, Line, Tracing
 from memkit.report.reporters.lines import columns_of, cost, tables
 
@@ -250,10 +253,42 @@ def test_the_csv_has_a_row_for_each_line(traced, source, tmp_path):
     memkit.report(traced((Function(file, "load", 2), rows)), csv_lines=tmp_path / "a.csv", quiet=True)
     assert (tmp_path / "a.csv").read_text() == (
         "file,function,line,hits,time_s,growth_bytes,memory_bytes,peak_bytes,rise_bytes,rises_bytes,about_bytes,own_rise_bytes,"
-        "allocated_bytes,freed_bytes,alive_bytes,alive_at_peak_bytes,temporary_bytes,blocks,source\n"
-        f"{file},load,3,1,0.000500000,{2 * MIB},{90 * MIB},{90 * MIB},{2 * MIB},{2 * MIB},0,{MIB},,,,,,,text of line 3\n"
-        f"{file},load,4,50,1.250000000,{-MIB},{90 * MIB},{int(471.5 * MIB)},,,0,,,,,,,,text of line 4\n"
+        "allocated_bytes,freed_bytes,alive_bytes,alive_at_peak_bytes,temporary_bytes,blocks,allocated_error_bytes,"
+        "freed_error_bytes,alive_error_bytes,alive_at_peak_error_bytes,blocks_error,own_allocated_bytes,own_alive_bytes,"
+        "own_alive_at_peak_bytes,own_allocated_error_bytes,own_alive_error_bytes,own_alive_at_peak_error_bytes,source\n"
+        f"{file},load,3,1,0.000500000,{2 * MIB},{90 * MIB},{90 * MIB},{2 * MIB},{2 * MIB},0,{MIB},{17 * ','}text of line 3\n"
+        f"{file},load,4,50,1.250000000,{-MIB},{90 * MIB},{int(471.5 * MIB)},,,0,,{17 * ','}text of line 4\n"
     )
+
+
+def heap_line(function, number, alive, own):
+    heaps = (Heap(2 * size, size, size, None, 3, 1, HeapErrors(4, 3, 2.4, 1, 2, 1)) for size in (alive, own))
+    return HeapLine(function, number, *heaps)
+
+
+def test_the_csv_has_the_lines_of_a_sampled_heap_too(traced, source, tmp_path):
+    function = Function(source(), "load", 2)
+    of_library = Function("/usr/lib/python3.13/json/decoder.py", "decode", 10)
+    recording = traced((function, [(3, 1, 0.5, 2, 90, 90)]))
+    lines = (heap_line(of_library, 12, 9, 9), heap_line(function, 3, 700, 0), heap_line(function, 5, 50, 50))
+    memkit.report(replace(recording, heap_lines=lines), csv_lines=tmp_path / "a.csv", quiet=True)
+    with open(tmp_path / "a.csv", newline="") as file:
+        third, fifth = csv.DictReader(file)
+    told = ("line", "hits", "growth_bytes", "source")
+    assert [third[name] for name in told] == ["3", "1", str(2 * MIB), "text of line 3"]
+    assert [fifth[name] for name in told] == ["5", "", "", "text of line 5"]
+    heap = ("allocated_bytes", "freed_bytes", "alive_bytes", "alive_at_peak_bytes", "temporary_bytes", "blocks")
+    assert [third[name] for name in heap] == ["1400", "700", "700", "700", "", "3"]
+    assert [third[name] for name in ("allocated_error_bytes", "alive_error_bytes", "blocks_error")] == ["4", "2", "2"]
+    assert (third["own_alive_bytes"], fifth["own_alive_bytes"], fifth["own_alive_error_bytes"]) == ("0", "50", "2")
+    memkit.report(replace(recording, heap_lines=lines), csv_lines=tmp_path / "a.csv", show_all=True, quiet=True)
+    assert "decode,12," in (tmp_path / "a.csv").read_text()
+
+
+def test_the_csv_of_a_heap_that_was_sampled_needs_no_traced_lines(made_up, source, tmp_path):
+    recording = replace(made_up((0, 1)), heap_lines=(heap_line(Function(source(), "load", 2), 3, 700, 0),))
+    memkit.report(recording, csv_lines=tmp_path / "a.csv", quiet=True)
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 2
 
 
 def test_the_csv_can_go_to_standard_output_alone(traced, source, capsys):

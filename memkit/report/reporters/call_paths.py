@@ -83,7 +83,7 @@ def write_csv(recording: memkit.Recording, path: str) -> None:
                     *(cell(function.file), cell(function.name), function.line),
                     *(call.thread, call.calls, f"{call.time / 1e9:.9f}", f"{call.own_time / 1e9:.9f}"),
                     *(call.growth, call.own_growth, call.peak, call.own_peak),
-                    *(call.rise, call.rises, call.about, *memkit.heaps.cells(call), *memkit.heaps.error_cells(call)),
+                    *(call.rise, call.rises, call.about, *memkit.heaps.cells(call.heap)),
                 )
             )
 

@@ -1,4 +1,4 @@
-"""The line tables: what each traced line did to memory, function by function, with its source."""
+"""The line tables: what each traced line did to memory, function by function, with its source; and all lines as CSV."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ STANDS_OUT = 0.1
 def memkit_add_options(parser: memkit.OptionParser) -> None:
     memkit.add_quiet_option(parser)
     memkit.add_wide_option(parser)
+    memkit.add_call_options(parser)
     option = parser.add_argument(
-        "--csv-lines", metavar="FILE", type=memkit.output_path, help="write the traced lines as CSV"
+        "--csv-lines", metavar="FILE", type=memkit.output_path, help="write the lines that were traced, or sampled, as CSV"
     )
     option.one_recording, option.needs = True, "lines"
 
@@ -37,12 +38,12 @@ def memkit_add_options(parser: memkit.OptionParser) -> None:
 @memkit.hookimpl
 def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
     """Print the tables after the summary, on the same stream."""
-    if options.csv_lines and recording.tracing is None:
+    if options.csv_lines and recording.tracing is None and not recording.heap_lines:
         raise memkit.UsageError(
-            "--csv-lines has nothing to write: no lines were traced; record with --lines, or put @profile"
+            "--csv-lines has nothing to write: no lines were traced; record with --lines or --heap=sampled, or put @profile"
         )
     if options.csv_lines:
-        write_csv(recording, options.csv_lines)
+        write_csv(memkit.chosen_calls(recording, options) if recording.heap_lines else recording, options.csv_lines)
     stream = memkit.report_stream(options)
     if stream is not None and recording.tracing is not None:
         show(recording, stream, wide=options.wide)
@@ -54,24 +55,37 @@ def show(recording: memkit.Recording, stream: TextIO, wide: bool = False) -> Non
 
 
 def write_csv(recording: memkit.Recording, path: str) -> None:
-    """The lines as comma-separated values, one row each; what is not known is empty."""
+    """The lines as comma-separated values, one row each, traced or of a sampled heap; what is not known is empty."""
     import csv
 
     with memkit.output(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         rises = ("rise_bytes", "rises_bytes", "about_bytes", "own_rise_bytes")
-        heap = memkit.heaps.COLUMNS
+        heap = (*memkit.heaps.COLUMNS, *memkit.heaps.ERROR_COLUMNS, *memkit.heaps.OWN_COLUMNS)
         sums = ("hits", "time_s", "growth_bytes", "memory_bytes", "peak_bytes")
         writer.writerow(("file", "function", "line", *sums, *rises, *heap, "source"))
         cell = memkit.units.csv_cell
-        for function, lines in recording.functions.items():
-            source = source_of(recording, function)
-            for line in lines:
-                place = (cell(function.file), cell(function.name), line.number)
-                found = (line.hits, f"{line.time / 1e9:.9f}", line.growth, line.memory, line.peak)
-                text = cell(source.line(line.number).strip())
-                heaps = memkit.heaps.cells(line)
-                writer.writerow((*place, *found, line.rise, line.rises, line.about, line.own_rise, *heaps, text))
+        traced = {line[:2]: line for line in recording.lines}
+        sampled = {line[:2]: line for line in recording.heap_lines}
+        known: dict[memkit.Function, memkit.Source] = {}
+        for function, number in sorted({*traced, *sampled}, key=lambda at: (at[0].file, at[0].line, at[0].name, at[1])):
+            source = known.get(function) or known.setdefault(function, source_of(recording, function))
+            line = traced.get((function, number))
+            of_heap = sampled.get((function, number)) or traced[function, number]
+            writer.writerow(
+                (
+                    *(cell(function.file), cell(function.name), number),
+                    *(_traced_cells(line) if line is not None else [None] * len((*sums, *rises))),
+                    *memkit.heaps.cells(of_heap.heap),
+                    *memkit.heaps.own_cells(of_heap.own_heap),
+                    cell(source.line(number).strip()),
+                )
+            )
+
+
+def _traced_cells(line: memkit.Line) -> tuple[object, ...]:
+    sums = (line.hits, f"{line.time / 1e9:.9f}", line.growth, line.memory, line.peak)
+    return (*sums, line.rise, line.rises, line.about, line.own_rise)
 
 
 def none_known(recording: memkit.Recording) -> str:
