@@ -1,4 +1,4 @@
-"""``--keep-source``: the texts of traced files in the recording, by which its lines are known when the files change."""
+"""``--keep-source``: the texts of files in the recording, by which its lines are known when the files change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ LONGEST, MOST_IN_ALL = 1 << 20, 1 << 22
 
 
 def keep_sources(path: str) -> None:
-    """Append the text of each file of which lines were traced to a recording, unless it was changed since that began."""
+    """Append the text of each file of which lines are known to a recording, unless it was changed since that began.
+
+    Of a heap that was sampled these are the lines of all code that ran: libraries are left out.
+    """
     import json
     import tokenize
 
@@ -23,7 +26,9 @@ def keep_sources(path: str) -> None:
         return
     known = {name for name, _ in recording.sources}
     room, rows = MOST_IN_ALL, []
-    for file in sorted({line.function.file for line in recording.lines} - known):
+    files = {line.function.file for line in recording.lines}
+    files |= {line.function.file for line in recording.hiding().heap_lines}
+    for file in sorted(files - known):
         try:
             if os.path.getmtime(file) > recording.about.began:
                 continue

@@ -157,6 +157,7 @@ def _smaller(recording: Recording, count: int) -> Recording:
         others=tuple(sorted(others, key=lambda sample: sample.time)),
         totals=(),
         calls=calls,
+        heap_paths=(),
         given=(),
         spans=tuple(sorted(spans, key=lambda span: span.start)),
         balances=recording.balances[-1:],

@@ -110,7 +110,7 @@ class Recording:
     heap_lines: tuple[HeapLine, ...] = ()
     """What lines allocated by estimate, of all code that ran, where heap was sampled."""
     heap_paths: tuple[HeapPath, ...] = ()
-    """The same by path, callers before what they call; empty in what was read from JSON or a page."""
+    """The same by path, callers before what they call; empty in what was read from JSON, a page or a folder."""
     tracing: Tracing | None = None
     """None where no lines were traced."""
     calls: tuple[Call, ...] = ()

@@ -57,6 +57,19 @@ def test_the_text_of_a_traced_file_is_kept(recorded, file):
     assert (source.line(2), source.remark) == ("text = 'é'", None)
 
 
+def test_of_a_sampled_heap_the_texts_of_all_but_libraries_are_kept(recorded, file, tmp_path):
+    library = tmp_path / "lib" / "python3.13" / "site-packages"
+    library.mkdir(parents=True)
+    path, other = file("def f():\n    return 1\n"), file("def g(): pass\n", name=str(library / "b.py"))
+    rows = [["heap_counting", "python, c", 1, 1, None, 512]]
+    for number, each in ((7, path), (8, other)):
+        rows += [["function", number, str(each), "f", 1], ["heap_lines", 2 * number, None, number, 2, 1]]
+        rows += [["heap", None, 2 * number, 900, 0, 1, 0, 900, None, None]]
+    recording = recorded(end="".join(f"{json.dumps(row)}\n" for row in rows))
+    assert [line.function.file for line in recording.heap_lines] == [str(path), str(other)]
+    assert recording.sources == ((str(path), "def f():\n    return 1\n"),)
+
+
 def test_a_text_that_is_not_the_one_that_ran_is_not_kept(recorded, file, tmp_path):
     changed, binary = file("a = 1\n", "changed.py", 1.8e9), file(b"\xff\xfe\0", "binary.py")
     assert recorded(changed, binary, tmp_path / "gone.py", "<string>").sources == ()
