@@ -29,9 +29,9 @@ TIME_FLOOR, TIME_FACTOR = 250_000_000, 2.0
 """A time of a single recording is no change before it is three times what it was: all else that a machine does is in it."""
 STANDARD_ERRORS = 3
 """Of what was sampled: so far two estimates of the same may be apart."""
-UNSEEN = 7
-"""A block of so many times the distance between two samples is missed once in 1,100 times, and when it is seen its error
-is near 0: less than that is no difference, whatever the errors are."""
+UNSEEN = 9
+"""A block of so many times the distance between two samples is missed once in 8,000 times, and when it is seen its error
+is near 0: less than that is no difference, whatever the errors are. One of a third of it is missed once in 20 times."""
 EXACT = 256 << 10
 """Two sums of growth or rise are off by 128 KiB each: resident memory is counted in batches of pages."""
 
