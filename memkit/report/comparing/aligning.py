@@ -45,16 +45,22 @@ def align(one: Side, other: Side, matched: Matched) -> list[Aligned]:
     found: list[Aligned] = []
     lone: list[Unit] = []
     lone_there: list[Unit] = []
-    for key in one.lines:
+    sampled = bool(one.distance or other.distance)
+    keys = dict.fromkeys(one.lines)
+    keys |= {key: None for key, its in matched.pairs.items() if sampled and its in other.lines}
+    for key in keys:
         its = matched.pairs.get(key)
         units = _units(one, key)
-        if its is None or its not in other.lines:
+        if its is None or not (sampled or its in other.lines):
             lone += units
             continue
-        mine, theirs = _in_function(one, other, units, _units(other, its), found)
+        units_there = _units(other, its)
+        if sampled:
+            units, units_there = _with_unseen(one, key, units, units_there), _with_unseen(other, its, units_there, units)
+        mine, theirs = _in_function(one, other, units, units_there, found)
         lone += mine
         lone_there += theirs
-    paired = set(matched.pairs[key] for key in one.lines if key in matched.pairs)
+    paired = set(matched.pairs[key] for key in keys if key in matched.pairs)
     lone_there += [unit for key in other.lines if key not in paired for unit in _units(other, key)]
     mine, theirs = _in_other_functions(lone, lone_there, found)
     found += [Aligned(unit, None) for unit in mine] + [Aligned(None, unit) for unit in theirs]
@@ -77,6 +83,21 @@ def _units(side: Side, key: Key) -> list[Unit]:
             units.append(Unit(key, (number,), statement.text, tuple(line.strip() for line in lines)))
         last = statement.first if statement is not None else 0
     return units
+
+
+def _with_unseen(side: Side, key: Key, units: list[Unit], others: list[Unit]) -> list[Unit]:
+    """The statements of a function, and those of the other side's that stand in it, though no sample was of them."""
+    unseen = {unit.text for unit in others if unit.text} - {unit.text for unit in units}
+    statements, function = side.statements(key), side.functions[key]
+    if not unseen or statements is None:
+        return units
+    found = [*units]
+    standing = statements.all() if function.name == "<module>" else statements.within(function.name, function.line)
+    for each in standing:
+        if each.text in unseen:
+            found.append(Unit(key, (each.first,), each.text, statements.raw(each.first, each.last)))
+            unseen.remove(each.text)
+    return sorted(found, key=lambda unit: unit.numbers)
 
 
 def _in_function(

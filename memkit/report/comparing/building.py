@@ -243,10 +243,11 @@ def _place_of_unit(side: Side, unit: Unit | None) -> ComparedPlace | None:
 
 def _sums(side: Side, unit: Unit | None) -> Sided:
     """What the recordings of a side have of a statement."""
-    if unit is None:
+    rows = side.lines.get(unit.key, {}) if unit is not None else {}
+    if unit is None or not any(number in rows for number in unit.numbers):  # or no sample was of it
         return None
     sums: list[Sums | None] = [None] * side.count
     for number in unit.numbers:
-        for place, line in enumerate(side.lines[unit.key][number]):
+        for place, line in enumerate(rows[number]):
             sums[place] = sums[place] if line is None else added(sums[place], line)
     return sums

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import NamedTuple
 
 _BODIES = ("body", "orelse", "finalbody", "handlers", "cases")
@@ -77,18 +78,25 @@ class Statements:
 
     def body(self, name: str, line: int) -> tuple[str, ...]:
         """The statements of a function by its qualified name and where it begins, without its head, if it is there."""
+        return tuple(statement.text for statement in self.within(name, line))
+
+    def all(self) -> Iterator[Statement]:
+        """All statements that there are, with those of functions."""
+        yield from (statement for first in self._starts if (statement := self.at(first)) is not None)
+
+    def within(self, name: str, line: int) -> Iterator[Statement]:
+        """The statements of :meth:`body`, with where they are."""
         place = self._definitions.get((name, line))
         if place is None:
-            return ()
+            return
         head = self.at(line)
-        number, found = (head.last if head is not None else line) + 1, []
+        number = (head.last if head is not None else line) + 1
         while number <= place[1]:
             statement = self.at(number)
             if statement is not None:
-                found.append(statement.text)
+                yield statement
                 number = statement.last
             number += 1
-        return tuple(found)
 
 
 def _lines_of(node: ast.stmt | ast.ExceptHandler) -> tuple[int, int]:

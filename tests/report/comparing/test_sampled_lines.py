@@ -147,16 +147,40 @@ def test_what_was_not_measured_is_not_told(sampled):
     assert not any("lines" in remark or "calls" in remark for remark in found.remarks)
 
 
-def test_a_line_that_one_side_has_not_is_new(sampled):
+def test_a_line_that_is_on_both_sides_is_not_new_where_it_was_not_sampled_before(sampled):
     before = sampled(PROGRAM, {"rows = ": (20, 1)})
-    after = sampled(PROGRAM, {"rows = ": (20, 1), "table = ": (30, 1)}, "b")
+    after = sampled(EDITED.replace("tuple", "list"), {"rows = ": (20, 1), "table = ": (30, 1)}, "b")
     found = memkit.compare(before, after)
-    assert changed(found) == [("table = list(rows)", 30 * MIB, "new", ())]
+    assert changed(found) == [("table = list(rows)", 30 * MIB, "both", ())]
     (row,) = found.changed("lines")
+    assert (row.before.number, row.after.number) == (3, 6)
     assert {change.measure: (change.before, change.after) for change in row.changes if change.known} == {
         "allocated": ((0,), (30 * MIB,)),
         "alive": ((0,), (30 * MIB,)),
     }
+    back = memkit.compare(after, before)
+    assert changed(back) == [("table = list(rows)", -30 * MIB, "both", ())]
+
+
+def test_a_line_that_was_written_since_is_new(sampled):
+    before = sampled(PROGRAM, {"rows = ": (20, 1)})
+    after = sampled(
+        PROGRAM.replace("return", "more = [0] * n\n        return"), {"rows = ": (20, 1), "more = ": (30, 1)}, "b"
+    )
+    assert changed(memkit.compare(before, after)) == [("more = [0] * n", 30 * MIB, "new", ())]
+    assert changed(memkit.compare(after, before)) == [("more = [0] * n", -30 * MIB, "gone", ())]
+
+
+def test_two_lines_of_which_each_was_sampled_once_are_not_one_that_was_edited(sampled):
+    text = PROGRAM.replace("table = list(rows)", "first = list(rows)\n        other = list(rows)").replace(
+        "return table", "pass"
+    )
+    before, after = sampled(text, {"first = ": (30, 1)}), sampled(text, {"other = ": (30, 1)}, "b")
+    found = memkit.compare(before, after)
+    assert sorted(changed(found)) == [
+        ("first = list(rows)", -30 * MIB, "both", ()),
+        ("other = list(rows)", 30 * MIB, "both", ()),
+    ]
 
 
 def test_several_runs_a_side_are_apart_by_more_than_their_errors(sampled):
