@@ -92,7 +92,7 @@ def _with_unseen(side: Side, key: Key, units: list[Unit], others: list[Unit]) ->
     if not unseen or statements is None:
         return units
     found = [*units]
-    standing = statements.all() if function.name == "<module>" else statements.within(function.name, function.line)
+    standing = statements.of_module() if function.name == "<module>" else statements.within(function.name, function.line)
     for each in standing:
         if each.text in unseen:
             found.append(Unit(key, (each.first,), each.text, statements.raw(each.first, each.last)))

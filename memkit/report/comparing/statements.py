@@ -30,6 +30,7 @@ class Statements:
         self._known: dict[int, Statement] = {}
         self._definitions: dict[tuple[str, int], tuple[int, int]] = {}
         self._spans: list[tuple[int, int, list[ast.AST]]] = []
+        self._outermost: set[int] = set()
         try:
             tree = ast.parse("\n".join(lines))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -51,6 +52,8 @@ class Statements:
             node, before = ahead.pop()
             if isinstance(node, (ast.stmt, ast.ExceptHandler)):
                 found.append((*_lines_of(node), node))
+                if not before:
+                    self._outermost.add(found[-1][0])
             if isinstance(node, _DEFINITIONS):
                 first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
                 self._definitions[before + node.name, first] = first, node.end_lineno or node.lineno
@@ -80,9 +83,9 @@ class Statements:
         """The statements of a function by its qualified name and where it begins, without its head, if it is there."""
         return tuple(statement.text for statement in self.within(name, line))
 
-    def all(self) -> Iterator[Statement]:
-        """All statements that there are, with those of functions."""
-        yield from (statement for first in self._starts if (statement := self.at(first)) is not None)
+    def of_module(self) -> Iterator[Statement]:
+        """The statements that are in no function and in no class."""
+        yield from (statement for first in sorted(self._outermost) if (statement := self.at(first)) is not None)
 
     def within(self, name: str, line: int) -> Iterator[Statement]:
         """The statements of :meth:`body`, with where they are."""

@@ -16,6 +16,7 @@ from memkit.report.comparing import flame, tables
 from memkit.report.comparing.document import document
 from memkit.report.comparing.markdown import markdown
 from memkit.report.comparing.redacted import redacted
+from memkit.report.comparing.statements import Statements
 
 MIB = 1 << 20
 DISTANCE = 512 << 10
@@ -160,6 +161,19 @@ def test_a_line_that_is_on_both_sides_is_not_new_where_it_was_not_sampled_before
     }
     back = memkit.compare(after, before)
     assert changed(back) == [("table = list(rows)", -30 * MIB, "both", ())]
+
+
+def test_statements_of_a_module_are_those_outside_of_functions_and_classes():
+    text = "import os\nif os:\n    x = 1\ndef f():\n    y = 2\nclass C:\n    z = 3\nw = [\n 4]"
+    found = list(Statements(text.splitlines()).of_module())
+    assert [(each.first, each.text.partition("\n")[0]) for each in found] == [
+        (1, "import os"),
+        (2, "if os:"),
+        (3, "x = 1"),
+        (4, "def f():"),
+        (6, "class C:"),
+        (8, "w = [4]"),
+    ]
 
 
 def test_a_line_that_was_written_since_is_new(sampled):
