@@ -148,7 +148,7 @@ def test_what_was_not_measured_is_not_told(sampled):
     assert not any("lines" in remark or "calls" in remark for remark in found.remarks)
 
 
-def test_a_line_that_is_on_both_sides_is_not_new_where_it_was_not_sampled_before(sampled):
+def test_a_line_that_stands_on_both_sides_is_not_new(sampled):
     before = sampled(PROGRAM, {"rows = ": (20, 1)})
     after = sampled(EDITED.replace("tuple", "list"), {"rows = ": (20, 1), "table = ": (30, 1)}, "b")
     found = memkit.compare(before, after)
@@ -185,7 +185,7 @@ def test_a_line_that_was_written_since_is_new(sampled):
     assert changed(memkit.compare(after, before)) == [("more = [0] * n", -30 * MIB, "gone", ())]
 
 
-def test_two_lines_of_which_each_was_sampled_once_are_not_one_that_was_edited(sampled):
+def test_two_lines_sampled_once_each_are_not_one_that_was_edited(sampled):
     text = PROGRAM.replace("table = list(rows)", "first = list(rows)\n        other = list(rows)").replace(
         "return table", "pass"
     )
