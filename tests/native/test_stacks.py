@@ -84,6 +84,7 @@ SHAPES = {
     "loop back": "for n in range(3):\n    if n == 2:\n        wait()\n    y = (n\n        + 1)",
     "except": "try:\n    1 / 0\nexcept ZeroDivisionError:\n    wait()\nfinally:\n    pass",
     "class body": "class K:\n    a = 1\n    b = wait()",
+    "objects": "class C:\n    def __init__(self, n):\n        n < 99 or wait()\nfor n in range(100):\n    C(n)",
     "latin": "def übung():\n    wait()\nübung()",
     "greek": "def λάμδα():\n    wait()\nλάμδα()",
 }

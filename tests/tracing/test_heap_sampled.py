@@ -224,6 +224,20 @@ def test_a_recording_has_the_stacks_of_what_was_allocated():
     assert recording.call_tracing is None and recording.tracing is None
 
 
+def test_who_makes_an_object_is_the_caller_of_its_init():
+    class Made:
+        def __init__(self):
+            self.held = bytearray(64 * KIB)
+
+    def makes():
+        kept.append([Made() for _ in range(200)])  # from some time on through a frame of the interpreter's own
+
+    recording = recorded(makes)
+    names = {each.id: each.function.name.rpartition(".")[2] for each in recording.calls}
+    assert {names[each.parent] for each in recording.calls if names[each.id] == "__init__"} == {"makes"}
+    assert all(each.function.line for each in recording.calls if each.parent is not None)
+
+
 def test_sums_of_calls_and_their_errors_include_what_they_called():
     def both():
         kept.append(list(map(bytes, repeat(2000, 500))))

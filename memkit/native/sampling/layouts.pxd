@@ -104,6 +104,7 @@ cdef extern from *:
         return memkit_pointer(frame, layout->previous);
     }
 
+    #define MEMKIT_NO_CODE (-1)
     #define MEMKIT_CODE_SIZE offsetof(PyCodeObject, co_code_adaptive)
 
     static inline int memkit_code(const void *copy, const char **file, const char **name, const char **lines) {
@@ -111,7 +112,8 @@ cdef extern from *:
         *file = (const char *)code->co_filename;
         *name = (const char *)code->co_qualname;
         *lines = (const char *)code->co_linetable;
-        return code->co_firstlineno;
+        /* Below an `__init__` that a class calls is a frame of the interpreter's own, to see that it returns None. */
+        return *file == *name && code->co_firstlineno == 0 ? MEMKIT_NO_CODE : code->co_firstlineno;
     }
     static inline int memkit_has_type(const void *copy, void *type) {
         return (void *)((const PyObject *)copy)->ob_type == type;
@@ -143,6 +145,8 @@ cdef extern from *:
     # Objects. A code object is followed by its instructions, a bytes object's head by its bytes.
     bint has_type "memkit_has_type"(const void *copy, void *type) noexcept nogil
     size_t CODE_SIZE "MEMKIT_CODE_SIZE"
+    # Returns the first line; NO_CODE: it is none of a program.
+    int NO_CODE "MEMKIT_NO_CODE"
     int read_code "memkit_code"(const void *copy, const char **file, const char **name, const char **lines) noexcept nogil
     size_t BYTES_HEAD "offsetof(PyBytesObject, ob_sval)"
     Py_ssize_t length_of_bytes "Py_SIZE"(const void *copy) noexcept nogil

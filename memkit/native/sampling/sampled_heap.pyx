@@ -12,7 +12,7 @@ from memkit.native.heap.own cimport (
     heap_stack_t, open_sampled, sampling_t, stack_at,
 )
 from memkit.native.journal cimport NOTHING, journal_row, journal_t, journal_text
-from memkit.native.sampling.layouts cimport CODE_SIZE, find_layout, layout_t, read_code, read_frame, read_string
+from memkit.native.sampling.layouts cimport CODE_SIZE, NO_CODE, find_layout, layout_t, read_code, read_frame, read_string
 from memkit.native.sampling.line_table cimport line_at
 from memkit.native.sampling.stack_rows cimport LONGEST, put_text, stack_row_t
 
@@ -116,6 +116,8 @@ cdef size_t describe(heap_frame_t frame, const char **into, int *line) noexcept 
     cdef const char *lines
     cdef int first = read_code(frame.code, &file, &name, &lines)
     text.used = 0
+    if first == NO_CODE:
+        return 0
     put_string(file)
     if folder_length and text.used > folder_length and memcmp(text.text, folder, folder_length) == 0:
         return 0

@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 from posix.unistd cimport getpid
 
 from memkit.native.sampling.layouts cimport (
-    CODE_SIZE, RECORD, STRING_HEAD, PyCode_Type, PyUnicode_Type, has_type, read_code, read_string,
+    CODE_SIZE, NO_CODE, RECORD, STRING_HEAD, PyCode_Type, PyUnicode_Type, has_type, read_code, read_string,
 )
 from memkit.native.sampling.line_table cimport line_at
 from memkit.native.sampling.own_memory cimport copy, memory_t
@@ -78,6 +78,8 @@ cdef bint put_frame(stack_row_t *row, const memory_t *memory, const frame_t *fra
     if not copy(memory, frame.code, record, CODE_SIZE) or not has_type(record, &PyCode_Type):
         return False
     first = read_code(record, &file, &name, &lines)
+    if first == NO_CODE:
+        return False
     put(row, c'[')
     if not put_string(row, memory, file):
         return False
