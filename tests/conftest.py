@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import textwrap
+import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -54,9 +55,13 @@ def pytest_pyfunc_call(pyfuncitem):
 @pytest.fixture(autouse=True)
 def nothing_left_on():
     """Each test leaves hooks and recordings as it found them: what is left on would be part of what later ones measure."""
-    before = sys.gettrace(), sys.getprofile(), list(active.recorders)
+
+    def left():
+        return sys.gettrace(), sys.getprofile(), threading.gettrace(), threading.getprofile(), list(active.recorders)
+
+    before = left()
     yield
-    assert (sys.gettrace(), sys.getprofile(), list(active.recorders)) == before
+    assert left() == before
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ model: file_format row_values highest columns limit_events metadata overhead oom
     inside definitions sources call_tally workers process lines heap_paths spans span_sums span_heaps recording last_minutes
     from_document old_rows at_once from_rows handed_out machines merging mprof_file reader event_log_file tracker_file
 tracing: libraries reexports targets pickled_code generated made_code statements monitoring_ids choice inside functions
-    last_calls handed_over given_work thread_roots other_threads tracers calibration balances session
+    last_calls handed_over given_work thread_roots other_threads new_threads tracers calibration balances session
 tree: budget share_estimate node pss tree watch unrecorded
 record: trend script_end set_back exit_status files rank header limit_guard active size settings resolve child_process
     heap_counter span_sums portable_spans spans recorder watch_folder watch_file watch listening profile event_log

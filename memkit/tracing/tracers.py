@@ -20,6 +20,7 @@ from memkit.tracing.inside import calls_inside, lines_inside
 from memkit.tracing.last_calls import FUNCTIONS, LastCalls
 from memkit.tracing.made_code import MadeCode
 from memkit.tracing.monitoring_ids import UNASSIGNED, free_tool, last_instruction_at_start
+from memkit.tracing.new_threads import NewThreads
 from memkit.tracing.other_threads import OtherThreads
 from memkit.tracing.pickled_code import named_after_its_file, wanted_by
 from memkit.tracing.statements import STATEMENT_AT, statement_numbers
@@ -29,12 +30,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType, FrameType
-    from typing import Any
+    from typing import Any, Literal
 
     from memkit.base.protocols import Sampler
     from memkit.system.engine import Journal, Meter
-
-    TraceFunction = Callable[[FrameType, str, object], object]
 
 
 with engines.compiled("tracing of lines and calls"):
@@ -48,8 +47,8 @@ _LOCAL_UNWIND = sys.version_info >= (3, 15)
 class Tracer:
     """Has the interpreter pass the events of all threads to a compiled object, ``self._native``."""
 
-    function = "settrace"
-    """The function of ``sys`` and ``threading`` that installs a trace or profile function, without ``sys.monitoring``."""
+    function: Literal["trace", "profile"] = "trace"
+    """Which of the functions of ``sys`` and ``threading`` has the events, without ``sys.monitoring``."""
     rows_inside: Callable[[int, list[list[int]]], list[bytes]]
     """The rows of what has changed in a span, which has a number."""
     _native: Any
@@ -58,11 +57,10 @@ class Tracer:
         check()
         self.engine = engine()
         self._started = False
-        self._thread_hook: TraceFunction | None = None
-        self._hook_before: TraceFunction | None = None
+        self._new_threads: NewThreads | None = None
         self._tool = free_tool() if self.engine == "monitoring" else None
         if self._tool is None:
-            self.engine = self.function  # it was asked for, is all that there is, or all six tool ids are taken
+            self.engine = f"set{self.function}"  # it was asked for, is all that there is, or all six tool ids are taken
         self._disable = sys.monitoring.DISABLE if self._tool is not None else None
         self.last_calls = LastCalls(self._tool)
 
@@ -88,7 +86,7 @@ class Tracer:
         """Begin to trace, in all threads."""
         self._started = True
         if self._tool is None:
-            self._hook_new_threads()
+            self._new_threads = NewThreads(self.function, self._native, self._thread_began)
             self._native.start()
             self._native.take_all()
             return
@@ -109,10 +107,9 @@ class Tracer:
             self._clear_local_events()
             sys.monitoring.free_tool_id(self._tool)
             return
-        threading = sys.modules.get("threading")
-        if self._thread_hook is not None and getattr(threading, self._hook_name(), None) is self._thread_hook:
-            getattr(threading, self.function)(self._hook_before)
-        self._thread_hook = None
+        if self._new_threads is not None:
+            self._new_threads.stop()
+            self._new_threads = None
 
     def _clear_local_events(self) -> None:
         """Switch off the events of single code objects."""
@@ -123,27 +120,7 @@ class Tracer:
         if self._started:
             self.last_calls.watch(code, events)
 
-    def _hook_name(self) -> str:
-        return f"_{self.function.removeprefix('set')}_hook"
-
-    def _hook_new_threads(self) -> None:
-        """Trace the threads that ``threading`` starts from now on."""
-        import threading
-
-        self._hook_before = before = getattr(threading, self._hook_name())
-        set_function = getattr(sys, self.function)
-        native = self._native  # which another thread may close
-
-        def trace_new_thread(frame: FrameType, event: str, argument: object) -> object:
-            set_function(before)  # threading has set this function itself, which must not be chained
-            if native.take():
-                self._thread_began(frame, event)
-            return before(frame, event, argument) if before is not None else None
-
-        self._thread_hook = trace_new_thread
-        getattr(threading, self.function)(trace_new_thread)
-
-    def _thread_began(self, frame: FrameType, event: str) -> None:
+    def _thread_began(self, frame: FrameType, event: str, argument: object) -> None:
         """A new thread is traced from here on, but this event of it does not reach the native object."""
 
     def writer(self, sampler: Sampler) -> object:
@@ -240,7 +217,7 @@ class LineTracer(Tracer):
         if self._native is not None:
             self._others.at_call(self._native)
 
-    def _thread_began(self, frame: FrameType, event: str) -> None:
+    def _thread_began(self, frame: FrameType, event: str, argument: object) -> None:
         if self._native is not None:
             self._others.begins(self._native)
 
@@ -314,7 +291,7 @@ class CallTracer(Tracer):
     allocations are counted.
     """
 
-    function = "setprofile"
+    function = "profile"
     rows_inside = staticmethod(calls_inside)
 
     def __init__(
@@ -365,7 +342,7 @@ class CallTracer(Tracer):
         part = role, local, -1 if kind is None else self._functions.named(kind)
         return number, target, -1 if self._tool is not None else last_instruction_at_start(code), part
 
-    def _thread_began(self, frame: FrameType, event: str) -> None:
+    def _thread_began(self, frame: FrameType, event: str, argument: object) -> None:
         native = self._native
         if event == "call" and native is not None:
             native.enter(frame.f_code)

@@ -7,6 +7,8 @@ import threading
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
+from memkit.tracing.new_threads import without_over
+
 if TYPE_CHECKING:
     from _typeshed import TraceFunction
 
@@ -18,7 +20,8 @@ class TraceHook:
 
     def __init__(self) -> None:
         self._thread = threading.local()
-        self._of_new_threads = threading.gettrace()
+        self.before = threading.gettrace()
+        self.is_over = False
 
     def install(self) -> None:
         """Trace this thread. Does nothing if it is traced already."""
@@ -28,6 +31,7 @@ class TraceHook:
 
     def install_in_new_threads(self) -> None:
         """Trace the threads that start from now on."""
+        self.is_over = False
         threading.settrace(self)
 
     def uninstall(self) -> None:
@@ -36,16 +40,17 @@ class TraceHook:
             sys.settrace(self._before())
             if hasattr(self._thread, "before"):
                 del self._thread.before
+        self.is_over = True  # for new threads
         of_new_threads = threading.gettrace()
         if of_new_threads is not None and of_new_threads == self:
-            threading.settrace(self._of_new_threads)
+            threading.settrace(without_over(self.before))
 
     def _is_installed(self) -> bool:
         return sys.gettrace() is self
 
     def _before(self) -> TraceFunction | None:
         """The trace function that this one stands in front of, in this thread."""
-        before: TraceFunction | None = vars(self._thread).get("before", self._of_new_threads)
+        before: TraceFunction | None = vars(self._thread).get("before", without_over(self.before))
         return before
 
     def __call__(self, frame: FrameType, event: Event, argument: object) -> TraceFunction | None:
