@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from memkit.base import own_code, paths
 from memkit.base.errors import JournalError, MeterError, UsageError, lost_rows
@@ -11,25 +10,17 @@ from memkit.base.units import parse_bytes
 from memkit.model.file_format import EVENT_LOG_HEAD as HEAD
 from memkit.record import active, exit_status, files, script_end
 from memkit.system import engine
+from memkit.tracing import new_threads
+from memkit.tracing.new_threads import NewThreads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import CodeType, FrameType, TracebackType
-    from typing import Protocol
+    from types import CodeType, TracebackType
 
     from memkit.native.tracing.event_log import EventLog as Log
 
-    TraceFunction = Callable[[FrameType, str, object], object]
 
-    class ChainedHook(Protocol):
-        """What the log puts in the place of a thread's trace or profile function."""
-
-        def take(self) -> bool: ...
-        def __call__(self, frame: FrameType, event: str, argument: object) -> object: ...
-
-
-own_code.uninterruptible.add(__file__)
+own_code.uninterruptible |= {__file__, new_threads.__file__}
 _KIND = "event log"
 
 
@@ -60,7 +51,7 @@ class EventLog:
         self._left_out = [function.__code__.co_filename for function in own]
         self._log: Log | None = None
         self._journal: engine.Journal | None = None
-        self._thread_hooks: list[tuple[str, TraceFunction, TraceFunction | None]] = []
+        self._new_threads: list[NewThreads] = []
 
     @property
     def running(self) -> bool:
@@ -108,6 +99,12 @@ class EventLog:
         self._hook_new_threads()
         self._log.start(True)
 
+    def _hook_new_threads(self) -> None:
+        assert self._log is not None
+        for hook, kind in ((self._log.calls, "profile"), (self._log.lines, "trace")):
+            if hook is not None:
+                self._new_threads.append(NewThreads(kind, hook, hook.tell))
+
     def pause(self) -> None:
         """Ignore events, without counting them, until ``resume``."""
         if self._log is not None and self.running:
@@ -152,20 +149,6 @@ class EventLog:
             if error is None:  # the program's own exception matters more
                 raise
 
-    # -- threads that start later ------------------------------------------------------------------------------------
-
-    def _hook_new_threads(self) -> None:
-        import threading
-
-        assert self._log is not None
-        self._thread_hooks = []
-        for hook, name in ((self._log.calls, "profile"), (self._log.lines, "trace")):
-            if hook is not None:
-                before = getattr(threading, f"_{name}_hook")
-                first_event = _first_event(hook, getattr(sys, f"set{name}"), before)
-                getattr(threading, f"set{name}")(first_event)
-                self._thread_hooks.append((name, first_event, before))
-
     def _release(self) -> None:
         """Stop tracing, and close the file."""
         if self in active.others:
@@ -173,29 +156,11 @@ class EventLog:
         if self._log is not None:
             self._log.stop()
             self._log.close()
-        for name, first_event, before in self._thread_hooks:
-            threading = sys.modules["threading"]
-            if getattr(threading, f"_{name}_hook") is first_event:
-                getattr(threading, f"set{name}")(before)
-        self._thread_hooks = []
+        for each in self._new_threads:
+            each.stop()
+        self._new_threads = []
         if self._journal is not None:
             self._journal.close()
-
-
-def _first_event(
-    hook: ChainedHook, set_function: Callable[[TraceFunction | None], None], before: TraceFunction | None
-) -> TraceFunction:
-    """The hook for the first event of a new thread: has the log trace the thread, and chains what was set ``before``."""
-
-    def first_event(frame: FrameType, event: str, argument: object) -> object:
-        set_function(before)  # threading has set this function itself, which must not be chained
-        if hook.take():
-            hook(frame, event, argument)
-        elif before is not None:
-            return before(frame, event, argument)
-        return None
-
-    return first_event
 
 
 def checked(text: str) -> str:

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
-    from typing import Any, Literal, Protocol
+    from typing import Any, Protocol
 
     TraceFunction = Callable[[FrameType, str, object], object]
 
@@ -32,7 +32,7 @@ class NewThreads:
     the hook. Recordings may end in any order: one that ends before a later one leaves its function with that one.
     """
 
-    def __init__(self, kind: Literal["trace", "profile"], chain: Chain, began: TraceFunction) -> None:
+    def __init__(self, kind: str, chain: Chain, began: TraceFunction) -> None:
         import threading
 
         self._kind, self._set_function = kind, getattr(sys, f"set{kind}")

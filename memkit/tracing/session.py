@@ -8,7 +8,7 @@ from memkit.base import clocks, own_code
 from memkit.model import file_format
 from memkit.system import engine as engines
 from memkit.system import preload
-from memkit.tracing import functions, last_calls, tracers
+from memkit.tracing import functions, last_calls, new_threads, tracers
 from memkit.tracing.calibration import call_costs, line_costs
 from memkit.tracing.choice import gate_in_use
 from memkit.tracing.functions import Functions
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _MOST_TARGETS = 100  # that a recording tells
 _MOST_MARKS = 4096  # spans at the same time of which it can be told what happened inside
 
-own_code.uninterruptible |= {__file__, functions.__file__, last_calls.__file__, tracers.__file__}
+own_code.uninterruptible |= {__file__, functions.__file__, last_calls.__file__, new_threads.__file__, tracers.__file__}
 
 
 class InsideSpans:

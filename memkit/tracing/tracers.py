@@ -30,7 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType, FrameType
-    from typing import Any, Literal
+    from typing import Any
 
     from memkit.base.protocols import Sampler
     from memkit.system.engine import Journal, Meter
@@ -47,8 +47,8 @@ _LOCAL_UNWIND = sys.version_info >= (3, 15)
 class Tracer:
     """Has the interpreter pass the events of all threads to a compiled object, ``self._native``."""
 
-    function: Literal["trace", "profile"] = "trace"
-    """Which of the functions of ``sys`` and ``threading`` has the events, without ``sys.monitoring``."""
+    function = "trace"
+    """Whether trace or profile functions, of ``sys`` and ``threading``, have the events without ``sys.monitoring``."""
     rows_inside: Callable[[int, list[list[int]]], list[bytes]]
     """The rows of what has changed in a span, which has a number."""
     _native: Any

@@ -91,3 +91,31 @@ with first:
 print(json.dumps([found(first), events.count("work") >= 2]))
 """
     assert python(head + text, tracer) == [1, True]
+
+
+LOGS = """
+def events(path):
+    return sum(row.function == "work" for row in memkit.read_log(path))
+
+logs = [memkit.EventLog(f"{number}.csv", trigger=0) for number in range(2)]
+"""
+
+
+def test_an_event_log_has_new_threads_beside_a_recording(python, tracer, head):
+    text = """
+with first, logs[0], second:
+    in_thread()
+print(json.dumps([found(first), found(second), events("0.csv"), len(hooks())]))
+"""
+    assert python(head + LOGS + text, tracer) == [1, 1, 3, 0]
+
+
+def test_event_logs_may_end_in_any_order(python):
+    text = """
+logs[0].start(), logs[1].start()
+logs[0].stop()
+in_thread()
+logs[1].stop()
+print(json.dumps([events("0.csv"), events("1.csv"), len(hooks())]))
+"""
+    assert python(HEAD.format(how="") + LOGS + text) == [0, 3, 0]

@@ -115,6 +115,11 @@ cdef int raised(int result) except -1:
     return result
 
 
+cdef inline PyObject *value_of(int what, object argument) noexcept:
+    """What the interpreter passes with an event, of what a Python function gets."""
+    return NULL if argument is None and what == 3 else <PyObject *>argument
+
+
 # -- the chain ---------------------------------------------------------------------------------------------------------
 
 cdef class HookChain:
@@ -176,10 +181,14 @@ cdef class HookChain:
         """Be a Python trace or profile function: another tool has set the chain again, or calls it."""
         cdef PyThreadState *state = PyThreadState_Get()
         cdef int what = EVENTS[event]
-        cdef PyObject *value = NULL if argument is None and what == 3 else <PyObject *>argument
         if self.is_installed() and installed(self.kind, state).function != self.function:
             self.install()
-        raised(on_event(<PyObject *>self, <PyFrameObject *><PyObject *>frame, what, value))
+        raised(on_event(<PyObject *>self, <PyFrameObject *><PyObject *>frame, what, value_of(what, argument)))
+
+    def tell(self, frame, str event, argument):
+        """Handle an event, and do not pass it on."""
+        cdef int what = EVENTS[event]
+        raised(self.handle(<PyFrameObject *><PyObject *>frame, what, value_of(what, argument)))
 
     cdef bint is_installed(self) noexcept:
         return installed(self.kind, state_of(self.kind)).argument == <PyObject *>self
