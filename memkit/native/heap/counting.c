@@ -384,8 +384,7 @@ static void memkit_heap_begin(void)
         forget(0), heap->stretch_serial = 0;
     else
         forget_stretches();
-    memset(heap->stretch, 0, sizeof heap->stretch);
-    heap->stretch_serial++;
+    begin_sums_of_stretch(++heap->stretch_serial);
     __atomic_store_n(&heap->stretch_state, MEMKIT_STRETCH_RUNS, __ATOMIC_RELEASE);
 }
 

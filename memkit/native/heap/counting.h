@@ -86,8 +86,11 @@ typedef struct {                /* of a label, by paths and lines: what is alive
 enum { MEMKIT_STRETCH_NONE, MEMKIT_STRETCH_ENDS /* what is freed of it counts */, MEMKIT_STRETCH_RUNS };
 
 typedef struct {                /* bytes of a stretch of time; at most alive are those of all threads, as this half has seen it */
-    int64_t allocated, alive, peak;
+    int64_t allocated, alive, peak;     /* of threads without the GIL below 16 bits of the stretch's serial: see stretches.h */
 } memkit_stretch_t;
+
+enum { MEMKIT_STRETCH_BITS = 48 };
+#define MEMKIT_STRETCH_BYTES(word) ((int64_t)((uint64_t)(word) << (64 - MEMKIT_STRETCH_BITS)) >> (64 - MEMKIT_STRETCH_BITS))
 
 enum {
     MEMKIT_STACKS = 1 << 17,    /* call paths that are sampled, and paths of lines; further ones share one */

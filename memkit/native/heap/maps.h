@@ -60,7 +60,7 @@ static size_t take_maps_locked(memkit_thread_t *thread, void *address, size_t si
         if (mode == MEMKIT_SAMPLED)
             count_map(map.site, block.size, whole, 1);
         else if (mode == MEMKIT_STRETCHES)
-            count_in_stretch(0, 0, memkit_heap.stretch_state == MEMKIT_STRETCH_NONE ? 0 : -(int64_t)block.size);
+            count_in_stretch(0, map.serial, 0, memkit_heap.stretch_state == MEMKIT_STRETCH_NONE ? 0 : -(int64_t)block.size);
         else
             count_freed(thread, 0, mode, &block, where_freed(&block, mode, 1), block.size, whole);
         memkit_heap.mapped -= block.size;
@@ -81,7 +81,7 @@ static size_t take_maps_locked(memkit_thread_t *thread, void *address, size_t si
 static UNUSED void put_map(memkit_thread_t *thread, void *address, size_t size)
 {
     int mode = memkit_heap.on;
-    uint32_t site, serial;
+    uint32_t site, serial = memkit_heap.stretch_serial;         /* read before the state, which is of that or a later one */
     site_t *sums = NULL;
     int by_site;
     if (!mode)
@@ -91,9 +91,8 @@ static UNUSED void put_map(memkit_thread_t *thread, void *address, size_t size)
         return;
     by_site = mode != MEMKIT_SAMPLED && mode != MEMKIT_STRETCHES;
     site = mode == MEMKIT_SAMPLED ? stack_of_thread() : by_site ? site_of(thread, mode) : 0;
-    serial = by_site ? serial_of(site, mode, 1) : 0;
     if (by_site)
-        sums = site_at(thread->shard, site);
+        serial = serial_of(site, mode, 1), sums = site_at(thread->shard, site);
     lock(&maps_lock);
     take_maps_locked(thread, address, size);    /* what was unmapped by who looked the C library's own `munmap` up */
     if ((!sums && by_site)
@@ -102,7 +101,7 @@ static UNUSED void put_map(memkit_thread_t *thread, void *address, size_t size)
     else if (mode == MEMKIT_SAMPLED)
         count_map(site, size, 1, 0), memkit_heap.mapped += size;
     else if (mode == MEMKIT_STRETCHES)
-        count_in_stretch(0, size, size), memkit_heap.mapped += size;
+        count_in_stretch(0, serial, size, size), memkit_heap.mapped += size;
     else
         count_allocated(thread, 0, mode, sums, site, size), memkit_heap.mapped += size;
     unlock(&maps_lock);

@@ -6,26 +6,58 @@ this one's, and is written anew by the next owner of the address. */
 
 enum { SERIAL_BITS = 23, SERIALS = 1 << SERIAL_BITS };
 
-static ALWAYS_INLINE void count_in_stretch(int locked, int64_t allocated, int64_t alive)
+/* A thread without the GIL may be on its way through a hook while one stretch ends and others begin. So its sums are words that
+have the serial of their stretch above the bytes, and what is of another is not added. Who holds the GIL needs no such thing. */
+
+static ALWAYS_INLINE uint64_t stretch_word(uint32_t serial, int64_t bytes)
 {
-    memkit_stretch_t *own = &memkit_heap.stretch[!locked], *others = &memkit_heap.stretch[locked];
-    int64_t now, peak;
-    add(&own->allocated, allocated, locked);
-    if (locked)                 /* who holds the GIL alone writes the first */
-        now = own->alive + alive, __atomic_store_n(&own->alive, now, __ATOMIC_RELAXED);
-    else
-        now = __atomic_add_fetch(&own->alive, alive, __ATOMIC_RELAXED);
-    if (alive <= 0)
-        return;
-    now += __atomic_load_n(&others->alive, __ATOMIC_RELAXED);
-    if (locked) {
-        if (now > own->peak)
-            own->peak = now;
+    return (uint64_t)serial << MEMKIT_STRETCH_BITS | ((uint64_t)bytes & (((uint64_t)1 << MEMKIT_STRETCH_BITS) - 1));
+}
+
+/* Add to such a word, or raise it to `bytes`: what it is then. 0: it is of another stretch. */
+static NOINLINE int64_t change_word(int64_t *word, uint32_t serial, int64_t bytes, int raise)
+{
+    int64_t before = __atomic_load_n(word, __ATOMIC_RELAXED), now;
+    do {
+        if ((uint64_t)before >> MEMKIT_STRETCH_BITS != stretch_word(serial, 0) >> MEMKIT_STRETCH_BITS)
+            return 0;
+        now = MEMKIT_STRETCH_BYTES(before);
+        if (raise && now >= bytes)
+            return now;
+        now = raise ? bytes : now + bytes;
+    } while (!__atomic_compare_exchange_n(word, &before, stretch_word(serial, now), 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    return now;
+}
+
+static void begin_sums_of_stretch(uint32_t serial)
+{
+    memkit_stretch_t *others = &memkit_heap.stretch[1];
+    memkit_heap.stretch[0] = (memkit_stretch_t){0, 0, 0};
+    __atomic_store_n(&others->allocated, stretch_word(serial, 0), __ATOMIC_RELAXED);
+    __atomic_store_n(&others->alive, stretch_word(serial, 0), __ATOMIC_RELAXED);
+    __atomic_store_n(&others->peak, stretch_word(serial, 0), __ATOMIC_RELAXED);
+}
+
+/* `allocated` first: who reads them the other way round finds no block alive that was not allocated. */
+static ALWAYS_INLINE void count_in_stretch(int locked, uint32_t serial, int64_t allocated, int64_t alive)
+{
+    memkit_stretch_t *sums = memkit_heap.stretch;
+    int64_t now;
+    if (!locked) {
+        if (allocated)
+            change_word(&sums[1].allocated, serial, allocated, 0);
+        now = change_word(&sums[1].alive, serial, alive, 0) + __atomic_load_n(&sums[0].alive, __ATOMIC_RELAXED);
+        if (alive > 0)
+            change_word(&sums[1].peak, serial, now, 1);
         return;
     }
-    peak = own->peak;
-    while (now > peak && !__atomic_compare_exchange_n(&own->peak, &peak, now, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        ;
+    sums->allocated += allocated;       /* who holds the GIL alone writes these */
+    now = sums->alive + alive, __atomic_store_n(&sums->alive, now, __ATOMIC_RELAXED);
+    if (alive <= 0)
+        return;
+    now += MEMKIT_STRETCH_BYTES(__atomic_load_n(&sums[1].alive, __ATOMIC_RELAXED));
+    if (now > sums->peak)
+        sums->peak = now;
 }
 
 static ALWAYS_INLINE uint32_t *place_in_stretch(void *address, int locked, int make)
@@ -39,9 +71,9 @@ static ALWAYS_INLINE uint32_t *place_in_stretch(void *address, int locked, int m
 }
 
 /* What is booked at an address that the program has anew was freed by who looked the C library's own `free` up. */
-static NOINLINE void drop_in_stretch(int locked, size_t size)
+static NOINLINE void drop_in_stretch(int locked, uint32_t serial, size_t size)
 {
-    count_in_stretch(locked, 0, -(int64_t)size);
+    count_in_stretch(locked, serial, 0, -(int64_t)size);
 }
 
 static NOINLINE int put_large_in_stretch(void *address, size_t size, uint32_t serial)
@@ -49,7 +81,7 @@ static NOINLINE int put_large_in_stretch(void *address, size_t size, uint32_t se
     block_t former;
     int booked;
     while ((booked = put_large(address, size, 0, serial)) < 0)
-        drop_in_stretch(0, take_large(address, &former) && former.serial == serial ? former.size : 0);
+        drop_in_stretch(0, serial, take_large(address, &former) && former.serial == serial ? former.size : 0);
     return booked;
 }
 
@@ -60,13 +92,13 @@ static ALWAYS_INLINE void put_in_stretch(int locked, void *address, size_t size)
         return;
     if (LIKELY(size - 1 < SMALL) && LIKELY((place = place_in_stretch(address, locked, 1)) != NULL)) {
         if (UNLIKELY((*place & (SERIALS - 1)) == serial))
-            drop_in_stretch(locked, (*place >> SERIAL_BITS) + 1);
+            drop_in_stretch(locked, serial, (*place >> SERIAL_BITS) + 1);
         *place = (uint32_t)(size - 1) << SERIAL_BITS | serial;
     } else if (!put_large_in_stretch(address, size, serial)) {
         __atomic_fetch_add(&memkit_heap.unbooked, 1, __ATOMIC_RELAXED);
         return;
     }
-    count_in_stretch(locked, size, size);
+    count_in_stretch(locked, serial, size, size);
 }
 
 /* 0: it is not booked, or to a stretch before. */
@@ -81,7 +113,7 @@ static ALWAYS_INLINE int take_in_stretch(int locked, void *address, block_t *blo
     } else if (!take_large(address, block) || block->serial != serial) {
         return 0;
     }
-    count_in_stretch(locked, 0, -(int64_t)block->size);
+    count_in_stretch(locked, serial, 0, -(int64_t)block->size);
     return 1;
 }
 
@@ -90,5 +122,5 @@ static void restore_in_stretch(int locked, void *address, block_t *block)
     if (memkit_heap.stretch_state == MEMKIT_STRETCH_NONE || block->serial != memkit_heap.stretch_serial)
         return;
     if (put_large_in_stretch(address, block->size, block->serial))
-        count_in_stretch(locked, 0, block->size);
+        count_in_stretch(locked, block->serial, 0, block->size);
 }

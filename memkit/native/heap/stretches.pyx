@@ -20,13 +20,15 @@ cdef extern from *:
     """
     #define memkit_set_state(place, value) __atomic_store_n(place, value, __ATOMIC_RELEASE)
     #define memkit_sum(of, field) \
-        (__atomic_load_n(&(of)[0].field, __ATOMIC_RELAXED) + __atomic_load_n(&(of)[1].field, __ATOMIC_RELAXED))
+        (__atomic_load_n(&(of)[0].field, __ATOMIC_ACQUIRE) \
+            + MEMKIT_STRETCH_BYTES(__atomic_load_n(&(of)[1].field, __ATOMIC_ACQUIRE)))
     #define memkit_allocated(of) memkit_sum(of, allocated)
     #define memkit_alive(of) memkit_sum(of, alive)
     """
     void set_state "memkit_set_state"(int *place, int value) noexcept nogil
     int64_t allocated_in "memkit_allocated"(stretch_t *) noexcept nogil
     int64_t alive_in "memkit_alive"(stretch_t *) noexcept nogil
+    int64_t bytes_in "MEMKIT_STRETCH_BYTES"(int64_t word) noexcept nogil
 
 
 cdef class Stretches:
@@ -59,16 +61,17 @@ cdef class Stretches:
         If more than ``most`` is alive, garbage is collected before that is told.
         """
         cdef stretch_t *stretch = heap.stretch
-        cdef int64_t peak, allocated
+        cdef int64_t alive, allocated
         if not (heap.on != 0 and self.generation == heap.generation):
             return None
         set_state(&heap.stretch_state, STRETCH_ENDS)
-        peak, allocated = max(stretch[0].peak, stretch[1].peak), allocated_in(stretch)
         if most is not None and alive_in(stretch) > most:
             gc.collect()
         set_state(&heap.stretch_state, STRETCH_NONE)
         unhook_python()
-        return peak, max(alive_in(stretch), <int64_t>0), allocated      # a thread without the GIL may be a block behind
+        alive = max(alive_in(stretch), <int64_t>0)
+        allocated = allocated_in(stretch)       # after that: a thread without the GIL may still be counting a block
+        return max(stretch[0].peak, bytes_in(stretch[1].peak), alive), alive, allocated
 
     def close(self):
         """Count no more, and give back the memory that tells blocks apart."""
