@@ -320,6 +320,46 @@ def test_c_code_without_the_gil_counts_for_the_span_of_its_thread(tmp_path):
     subprocess.run([sys.executable, "-m", "memkit", "run", "-q", "--heap=spans", "-c", text], check=True, cwd=tmp_path)
 
 
+def test_what_is_first_in_a_span_counts_for_it_without_the_gil(tmp_path):
+    text = """if True:
+        import ctypes, memkit
+        malloc = ctypes.CDLL(None).malloc
+        malloc.restype, malloc.argtypes = None, [ctypes.c_size_t]
+        size = ctypes.c_size_t(1_234_567)
+        one, other = memkit.span("one"), memkit.span("other")
+        with one:
+            malloc(size)
+            with other:
+                malloc(size)
+            malloc(size)
+        malloc(size)
+        assert 3 * 1_234_567 <= one.kept < 3 * 1_234_567 + 2000, one.kept
+        assert 1_234_567 <= other.kept < 1_234_567 + 2000, other.kept
+    """
+    subprocess.run([sys.executable, "-m", "memkit", "run", "-q", "--heap=spans", "-c", text], check=True, cwd=tmp_path)
+
+
+@pytest.mark.own_process
+def test_a_thread_is_in_no_span_once_that_of_everywhere_is_over():
+    began, go, kept = threading.Event(), threading.Event(), []
+
+    def work():
+        kept.append(bytes(KIB))
+        began.set()
+        go.wait()
+        kept.append(bytes(2 * MIB))
+
+    with memkit.record(heap="spans") as run:
+        with memkit.span.everywhere("all"):
+            thread = threading.Thread(target=work)
+            thread.start()
+            began.wait()
+        kept.append(bytes(MIB))
+        go.set()
+        thread.join()
+    assert only(run.recording, "all").allocated < MIB <= 3 * MIB <= run.recording.heap.elsewhere.allocated
+
+
 @forks
 def test_a_forked_child_is_in_no_span_of_its_parent():
     with memkit.record(heap="spans"), memkit.span("parent"):

@@ -14,7 +14,7 @@ import contextvars
 from memkit.native.heap.counted_heap cimport counting_t, write_total
 from memkit.native.heap.counted_heap import NO_MEMORY
 from memkit.native.heap.own cimport (
-    LABELLED, LABELS, SITES, alive, heap, heap_sums_t, heap_thread_t, heap_thread, joined, label_sites, open_spans, span_t,
+    LABELLED, LABELS, SITES, alive, heap, heap_sums_t, heap_thread_t, joined, label_sites, open_spans, span_t,
     sums_of,
 )
 from memkit.native.journal cimport NOTHING, journal_row, journal_t
@@ -119,6 +119,16 @@ cdef void find_span(heap_thread_t *thread) noexcept nogil:
     cdef uint32_t all_else = load(&everywhere)
     if all_else and heap.spans[thread.span].late == thread.span:    # in no span, or in none that is open
         thread.span, thread.span_serial = all_else, heap.spans[all_else].serial
+        thread.context_version = UINT64_MAX         # it may end without this thread
+
+
+cdef int be_in(uint64_t number) except -1:
+    """This context is in a span from now on. It is looked up at once: what comes next may be without the GIL."""
+    cdef heap_thread_t *thread = joined()
+    variable.set(number)
+    thread.context_version = UINT64_MAX
+    find_span(thread)
+    return 0
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------------
@@ -230,8 +240,7 @@ cdef class HeapOfSpans(CountedHeap):
                 if takes_all:
                     self.takers.append(number)
                     store(&everywhere, site)
-        variable.set(number)
-        heap_thread().context_version = UINT64_MAX          # to be looked up
+        be_in(number)
         return number, outer
 
     def exit(self, uint64_t number, uint64_t outer):
@@ -239,14 +248,14 @@ cdef class HeapOfSpans(CountedHeap):
         of it; None where it was not counted, and for the last two where lines or paths are. To be called while paused."""
         cdef uint32_t site = site_in(number)
         cdef span_t *span = heap.spans + site
-        if number_in(innermost) == number:
-            variable.set(outer)
-            heap_thread().context_version = UINT64_MAX
-        if self.counting.generation != heap.generation or not is_open(number):
-            return None
-        if number in self.takers:
+        cdef bint counted = self.counting.generation == heap.generation and is_open(number)
+        if counted and number in self.takers:
             self.takers.remove(number)
             store(&everywhere, site_in(self.takers[-1]) if self.takers else 0)
+        if number_in(innermost) == number:
+            be_in(outer)
+        if not counted:
+            return None
         found = (span.allocated, span.allocated - span.alive, span.peak) if self.by_spans else (span.allocated, None, None)
         span.is_open = False
         store(&span.serial, (span.serial & ~0xFFFF) | ((span.serial + 1) & 0xFFFF))
