@@ -19,10 +19,11 @@ MIB = 1 << 20
 kept = []
 
 def room(size):
-    kept.append(mmap.mmap(-1, size * MIB, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    block = mmap.mmap(-1, size * MIB, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
-        kept[-1].madvise(mmap.MADV_NOHUGEPAGE)
-    return kept[-1]
+        block.madvise(mmap.MADV_NOHUGEPAGE)
+    kept.append(block)
+    return block        # the last one that is kept may be another thread's
 
 def without_the_gil(block):
     ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(block)), 1, len(block))
