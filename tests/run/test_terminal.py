@@ -93,7 +93,8 @@ def test_a_program_s_output_is_as_without_the_line(on_terminal):
 
 
 def test_room_is_made_for_the_line_where_the_screen_is_full(on_terminal):
-    terminal = on_terminal("print(*range(30), sep='\\n', end='', flush=True)\ninput()", "--live")
+    lines = "\n".join(map(str, range(30)))  # before memkit runs: the first drawing may be before what a program prints
+    terminal = on_terminal("input()", "--live", before=["/bin/sh", "-c", 'printf %s "$0" && exec "$@"', lines])
     terminal.until(drawn)
     assert terminal.screen.lines[-2] == "29"
     assert (terminal.screen.row, terminal.screen.column) == (10, 2)
