@@ -339,9 +339,7 @@ print("done")
 
 
 @pytest.mark.parametrize("count, interval, fewest", [(40, "1ms", 20), (930, "100ms", 1)])
-def test_a_program_may_close_all_descriptors_and_reuse_their_numbers(
-    native_only, memkit_run, script, count, interval, fewest
-):
+def test_a_program_may_close_all_descriptors_and_reuse_their_numbers(memkit_run, script, count, interval, fewest):
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= count + 20:
         pytest.skip(f"needs {count} open files, and the limit is lower here")
     run = memkit_run(script(CLOSES_ALL), str(count), options=["-q", "--interval", interval])

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 
+from memkit.base.descriptors import identity
 from memkit.base.threads import unpatched
 from memkit.base.units import SECOND
 
@@ -16,11 +17,13 @@ _DECIMALS = 10
 class Journal:
     """A file that rows are appended to; a failing write is kept, not raised.
 
-    With ``offset`` it is a table; see ``memkit.native.journal``.
+    With ``offset`` it is a table; see ``memkit.native.journal``. The program may close the descriptor and use its number:
+    what is the program's is not written to, and the file is opened anew by its ``path``, if it has one.
     """
 
     def __init__(self, fd: int, path: str | None = None, offset: int | None = None):
-        self._fd, self._offset = fd, offset
+        self._fd, self._path, self._offset = fd, path, offset
+        self._file = _file_behind(fd)
         self._before = 0
         self._owner = os.getpid()
         self._lock = unpatched("_thread", "allocate_lock")()
@@ -38,9 +41,24 @@ class Journal:
     def duplicate(self) -> int | None:
         """Another descriptor of the file, for a journal of its own in a forked child; None where this one is closed."""
         try:
-            return os.dup(self._fd)
+            return os.dup(self._fd) if self._is_ours() else None
         except OSError:
             return None
+
+    def _is_ours(self) -> bool:
+        return self._fd >= 0 and _file_behind(self._fd) == self._file
+
+    def _reach(self) -> None:
+        """Have the descriptor lead to the file. Raises ``OSError``."""
+        if self._is_ours():
+            return
+        if self._path is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+        if _file_behind(fd) != self._file:
+            os.close(fd)
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        self._fd = fd
 
     def row(self, tag: str, *values: int) -> None:
         """Append one row of integers."""
@@ -74,13 +92,14 @@ class Journal:
     def _send(self, text: bytes) -> None:
         whole = text
         try:
+            self._reach()
             while text:
                 written = os.write(self._fd, text)
                 self._torn = text[written - 1 : written] != b"\n"
                 text = text[written:]
         except OSError as error:
             self.error = self.error or error.errno or errno.EIO
-            if self._offset is not None and len(text) < len(whole):
+            if self._offset is not None and len(text) < len(whole) and self._is_ours():
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._fd, os.fstat(self._fd).st_size - len(whole) + len(text))
                     text, self._torn = whole, False
@@ -90,9 +109,16 @@ class Journal:
         """Flush and give the descriptor back; harmless when closed already."""
         if self._fd >= 0:
             self.flush()
-            with contextlib.suppress(OSError):
-                os.close(self._fd)
+            if self._is_ours():
+                with contextlib.suppress(OSError):
+                    os.close(self._fd)
             self._fd = -1
+
+
+def _file_behind(fd: int) -> tuple[int, ...] | None:
+    """What a descriptor leads to, whatever names it has been given or lost since; None if it is closed."""
+    found = identity(fd)
+    return found[:2] if found is not None else None
 
 
 def _seconds(time: int) -> str:

@@ -37,7 +37,14 @@ def closing(loaded):
     """A shell with ``close()``, which closes what a recording opened."""
     loaded("%%memkit -q\n1")  # what stays open from the first recording on
     before = set(descriptors())
-    loaded.ip.user_ns["close"] = lambda: [os.close(each) for each in descriptors() if each not in before]
+
+    def close():
+        for each in descriptors():
+            if each not in before:
+                with suppress(OSError):  # of a reading of memory: the thread that samples has closed it meanwhile
+                    os.close(each)
+
+    loaded.ip.user_ns["close"] = close
     return loaded
 
 

@@ -186,6 +186,58 @@ def test_a_process_that_is_not_there_is_refused_by_its_number():
         portable.Meter("rss", 4194999)
 
 
+@pytest.mark.parametrize(("closed", "found"), [(1, 7 * MIB), (1000, None)])
+def test_a_program_may_close_what_psutil_reads_from(monkeypatch, closed, found):
+    meter, left = portable.Meter("rss"), [closed]
+
+    def value():
+        if left[0]:
+            left[0] -= 1
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        return 7 * MIB
+
+    monkeypatch.setattr(meter, "_value", value)
+    assert meter.read() == found
+
+
+def test_the_memory_of_this_process_is_what_psutil_says_of_it():
+    for name in portable._STATM:
+        own = portable.Meter(name)
+        other = portable.Meter(name, os.getpid())
+        assert own.read() == pytest.approx(other.read(), abs=MIB)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_reused_descriptor_is_neither_written_to_nor_closed(tmp_path, named):
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    number = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    journal = portable.Journal(number, str(mine) if named else None)
+    os.close(number)
+    assert os.open(theirs, os.O_WRONLY | os.O_CREAT) == number
+    assert journal.duplicate() is None
+    journal.row("row", 1)
+    journal.close()
+    assert (journal.error, journal.lost) == ((None, 0) if named else (errno.EBADF, 1))
+    os.write(number, b"theirs")
+    os.close(number)
+    assert mine.read_text() == ('["row",1]\n' if named else "")
+    assert theirs.read_text() == "theirs"
+
+
+def test_another_file_of_the_name_is_not_written_to(opened, tmp_path):
+    journal, path = opened
+    path.rename(tmp_path / "moved")
+    path.write_text("theirs")
+    journal.row("row", 1)
+    journal.flush()
+    assert (tmp_path / "moved").read_text() == '["row",1]\n'
+    os.close(journal._fd)
+    journal.row("row", 2)
+    journal.close()
+    assert (journal.error, journal.lost) == (errno.EBADF, 1)
+    assert path.read_text() == "theirs"
+
+
 def test_rows_reach_the_file_at_a_flush(opened):
     journal, path = opened
     journal.row("a", 1, -2)
