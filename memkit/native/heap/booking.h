@@ -153,7 +153,7 @@ static ALWAYS_INLINE int put_to_last(memkit_thread_t *thread, int mode, void *ad
     uint32_t *place, serial;
     if (UNLIKELY(size - TINY - 1 >= SMALL - TINY) || UNLIKELY(is_in_last_place(address)))
         return 0;
-    if (!(place = recent_place_of(address)) || UNLIKELY(*place >> 30))
+    if (!(place = recent_place_of(address)) || UNLIKELY(*place))
         return 0;
     if (mode == MEMKIT_PAIRS)
         serial = *thread->last_path_serial << 16 | (*thread->last_line_serial & 0xFFFF);
@@ -261,7 +261,7 @@ static ALWAYS_INLINE int take_recent(int mode, void *address)
     if (UNLIKELY(!sums))
         return 0;
     sums += block.site % CHUNK;
-    memset(place, 0, 2 * sizeof *place);
+    place[0] = place[1] = 0;    /* in the preloaded library memset would be a call */
     count(&sums->freed[where_freed(&block, mode, 0)], block.size, 1, 1);
     totals[0].alive -= block.size;
     return 1;
