@@ -51,7 +51,7 @@ def heap_lines(paths: tuple[HeapPath, ...]) -> tuple[HeapLine, ...]:
                 mine = whole[path.id]
                 whole[path.parent] = whole[path.parent].plus(mine) if path.parent in whole else mine
     found = by_place(whole, own, above, NO_SAMPLES).items()
-    return heap_lines_added_up(HeapLine(*place, *heaps) for place, heaps in found if place[0] is not LOST)
+    return heap_lines_added_up(HeapLine(*place, *heaps) for place, heaps in found if place[0] != LOST)
 
 
 def fold_paths(paths: tuple[HeapPath, ...], hidden: Callable[[str], bool], homes: dict[int, int]) -> tuple[HeapPath, ...]:

@@ -314,7 +314,8 @@ def _calls(everybody: list[Recording]) -> tuple[tuple[Call, ...], tuple[HeapPath
             found.append(call._replace(id=id, parent=parent, function=function, handed=handed, process=process))
         given += (one._replace(call=one.call + base - first) for one in each.given)
         paths += paths_moved(each.heap_paths, paths[-1].id + 1 if paths else 0, base - first)
-    return hang(tuple(found), given, started), tuple(paths)
+    whole = all(each.heap_paths or not each.heap_lines for each in everybody)  # else lines would be lost with the rest
+    return hang(tuple(found), given, started), tuple(paths) if whole else ()
 
 
 def _started(everybody: list[Recording]) -> dict[int | None, int | None]:

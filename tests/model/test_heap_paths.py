@@ -85,11 +85,20 @@ def test_in_a_merge_paths_lead_to_the_calls_of_their_process(made_up):
     assert sizes(heap_lines(both.heap_paths)) == sizes(both.heap_lines)
 
 
+def test_in_a_merge_with_one_whose_paths_are_not_known_no_line_is_lost(made_up):
+    one, other = recording(made_up), replace(recording(made_up, pid=7), heap_paths=())
+    both = memkit.merge([one, replace(other, processes=(other.processes[0]._replace(pid=7),))])
+    assert both.heap_paths == ()
+    assert sizes(both.hiding().heap_lines)[("main", 3)] == (2 * 570, 0)
+
+
 def test_rows_that_are_lost_leave_the_others():
     found = [(3, None, 0, 2, 2, heap(10)), (4, 3, 8, 5, 9, heap(20))]
     paths = heap_paths(found, {0: MAIN}, {1: None, 2: 1})
     assert [(path.function, path.call) for path in paths] == [(MAIN, None), (LOST, None)]
     assert sizes(heap_lines(paths)) == {("main", 2): (30, 10)}
+    renamed = tuple(path._replace(function=path.function._replace()) for path in paths)  # as where names are redacted
+    assert sizes(heap_lines(renamed)) == {("main", 2): (30, 10)}
 
 
 def test_a_line_that_was_written_is_read_with_its_path(made_up, tmp_path):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 import memkit
-from memkit.model.heap import Heap, HeapErrors
+from memkit.model.heap import Heap, HeapErrors, HeapTotal
 from memkit.model.lines import HeapLine
 from memkit.model.recording import Function, Line, Tracing
 from memkit.report.reporters.lines import columns_of, cost, tables
@@ -286,9 +286,11 @@ def test_the_csv_has_the_lines_of_a_sampled_heap_too(traced, source, tmp_path):
 
 
 def test_the_csv_of_a_heap_that_was_sampled_needs_no_traced_lines(made_up, source, tmp_path):
-    recording = replace(made_up((0, 1)), heap_lines=(heap_line(Function(source(), "load", 2), 3, 700, 0),))
-    memkit.report(recording, csv_lines=tmp_path / "a.csv", quiet=True)
-    assert len((tmp_path / "a.csv").read_text().splitlines()) == 2
+    short = replace(made_up((0, 1)), heap=HeapTotal("python", 0, 0, 0, sampled=512 << 10))  # too short for a sample
+    recording = replace(short, heap_lines=(heap_line(Function(source(), "load", 2), 3, 700, 0),))
+    for each, rows in ((recording, 1), (short, 0)):
+        memkit.report(each, csv_lines=tmp_path / "a.csv", quiet=True)
+        assert len((tmp_path / "a.csv").read_text().splitlines()) == 1 + rows
 
 
 def test_the_csv_can_go_to_standard_output_alone(traced, source, capsys):

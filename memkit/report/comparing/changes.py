@@ -31,7 +31,7 @@ STANDARD_ERRORS = 3
 """Of what was sampled: so far two estimates of the same may be apart."""
 UNSEEN = 9
 """A block of so many times the distance between two samples is missed once in 8,000 times, and when it is seen its error
-is near 0: less than that is no difference, whatever the errors are. One of a third of it is missed once in 20 times."""
+is near 0: that is uncertain, whatever the errors are. One of a third of it is missed once in 20 times."""
 EXACT = 256 << 10
 """Two sums of growth or rise are off by 128 KiB each: resident memory is counted in batches of pages."""
 
@@ -126,7 +126,7 @@ def time_noise(before: Sequence[int], after: Sequence[int]) -> int:
 
 def noise_of_samples(distance: int, before: float, after: float) -> int:
     """How far sums of sampled bytes differ, of which each has a standard error; one byte in ``distance`` was sampled."""
-    return max(round(STANDARD_ERRORS * math.hypot(before, after)), UNSEEN * distance)
+    return round(math.hypot(STANDARD_ERRORS * before, STANDARD_ERRORS * after, UNSEEN * distance))
 
 
 def known(values: Iterable[int | None]) -> tuple[int, ...]:

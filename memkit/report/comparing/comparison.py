@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from memkit.base.errors import UsageError
@@ -126,9 +126,11 @@ def compare(
     side is empty or memory was measured in different ways, ``FormatError`` for a file that is no recording.
     """
     hide = (hide,) if isinstance(hide, str) else tuple(hide)
+    sides = [_recordings(side) for side in (before, after)]
+    if any(each.heap_lines and not each.heap_paths for side in sides for each in side):  # for what libraries did, all alike
+        sides = [[replace(each, heap_paths=()) for each in side] for side in sides]
     one, other = (
-        Side([each.hiding(hide, libraries=not libraries) if each.calls else each for each in _recordings(side)])
-        for side in (before, after)
+        Side([each.hiding(hide, libraries=not libraries) if each.calls else each for each in side]) for side in sides
     )
     meters = [sorted({each.about.meter for each in side.recordings}) for side in (one, other)]
     if len({*meters[0], *meters[1]}) > 1:

@@ -175,6 +175,9 @@ def _granularity(one: Side, other: Side) -> Iterator[str]:
                 yield f"{kind} {verbs[0]} recorded in {name} only, and {verbs[1]} not compared: record {its} with --{how}"
                 if kind == "heap":
                     yield f"resident memory of {name} has in it what memkit needs to count the heap"
+    if one.has_heap and other.has_heap and bool(one.distance) != bool(other.distance):
+        name = _NAMES[bool(other.distance)]
+        yield f"the heap was sampled in {name} only, where stacks begin elsewhere: paths are new or gone by that alone"
     by_one, by_other = (side.has_lines or side.has_calls for side in (one, other))
     if by_one and by_other and not (one.has_lines and other.has_lines) and not (one.has_calls and other.has_calls):
         yield "functions are compared by growth, peak and time, which lines and calls both tell"

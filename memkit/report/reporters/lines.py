@@ -38,7 +38,8 @@ def memkit_add_options(parser: memkit.OptionParser) -> None:
 @memkit.hookimpl
 def memkit_report(recording: memkit.Recording, options: Namespace) -> None:
     """Print the tables after the summary, on the same stream."""
-    if options.csv_lines and recording.tracing is None and not recording.heap_lines:
+    sampled = recording.heap is not None and recording.heap.sampled is not None
+    if options.csv_lines and recording.tracing is None and not sampled:
         raise memkit.UsageError(
             "--csv-lines has nothing to write: no lines were traced; record with --lines or --heap=sampled, or put @profile"
         )

@@ -301,7 +301,7 @@ def test_estimates_from_samples_may_differ_by_their_errors(made_up):
 
     near = memkit.compare(sampled(88, error=6), sampled(99, error=6))
     assert not near.figure("alive").is_change and not near.figure("heap-peak").is_change
-    assert near.figure("alive").noise == near.figure("heap-peak").noise == round(3 * math.hypot(6, 6) * MIB)
+    assert near.figure("alive").noise == near.figure("heap-peak").noise == round(math.hypot(18, 18, 9 / 2) * MIB)
     assert near.exceeded("alive=5%,heap-peak=5%") == []
     far = memkit.compare(sampled(88, error=6), sampled(150, error=7))
     assert far.figure("alive").is_change

@@ -99,7 +99,7 @@ def test_a_line_that_has_more_alive_is_the_cause(sampled):
     (row,) = found.changed("lines")
     change = row.change("alive")
     assert (change.before, change.after) == ((30 * MIB,), (50 * MIB,))
-    assert change.noise == round(3 * math.hypot(1, 2) * MIB)
+    assert change.noise == round(math.hypot(3 * MIB, 6 * MIB, 9 * DISTANCE))
     assert found.cause is row and "+20.0 MiB in `load`, `pipeline.py:3`" in found.sentence
 
 
@@ -117,7 +117,7 @@ def test_code_that_was_moved_and_edited_is_matched_by_its_text(sampled):
 @pytest.mark.parametrize(
     ("before", "after", "is_change"),
     [
-        ((30, 3), (42, 3), False),  # 12 MiB of 12.7
+        ((30, 3), (42, 3), False),  # 12 MiB of 13.5
         ((30, 3), (44, 3), True),
         ((30, 0), (34, 0), False),  # a block of 4 MiB may not have been sampled
         ((30, 0), (35, 0), True),
@@ -138,6 +138,20 @@ def test_what_libraries_allocated_counts_for_the_line_that_called_them(sampled):
     shown = memkit.compare(before, after, libraries=True)
     (row,) = shown.changed("lines")
     assert (row.place.function, row.weight()) == (LIBRARY, 30 * MIB)
+
+
+def test_one_run_is_the_same_whether_its_paths_are_known_or_not(sampled):
+    run = sampled(PROGRAM, {"table = ": (1, 1, 40)})
+    found = memkit.compare(run, replace(run, heap_paths=()))  # as it is read from JSON
+    assert not found.changed("lines") and not found.changed("paths")
+
+
+def test_a_heap_that_was_counted_in_one_run_only_is_named(sampled):
+    run = sampled(PROGRAM, {"table = ": (10, 1)})
+    counted = replace(run, heap=run.heap._replace(sampled=None), heap_lines=(), heap_paths=())
+    said = "the heap was sampled in the run after only, where stacks begin elsewhere: paths are new or gone by that alone"
+    assert said in memkit.compare(counted, run).remarks
+    assert said not in memkit.compare(run, run).remarks
 
 
 def test_what_was_not_measured_is_not_told(sampled):
