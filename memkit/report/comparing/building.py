@@ -178,10 +178,10 @@ class Builder:
     def _function(self, key: Key | None, its: Key | None, sums: Sided, there: Sided, mixed: bool) -> ComparedRow:
         row = self._row("function", (_place(self._one, key), _place(self._other, its)), (sums, there), self._notes(key, its))
         if mixed:
-            changes = (
+            changes = [
                 change if change.measure in _BOTH_TELL else change._replace(before=(), after=()) for change in row.changes
-            )
-            own = ((measure, size if measure in _BOTH_TELL else 0) for measure, size in row.own)
+            ]
+            own = ((change.measure, change.real) for change in changes)  # lines do not tell what they did themselves
             return row._replace(changes=tuple(changes), own=tuple(own))
         if not self._by_calls:
             id = key if key is not None else its

@@ -201,6 +201,8 @@ def test_lines_and_calls_are_compared_by_what_both_tell(traced, called):
     ]
     assert not comparison.functions[0].change("rise").known
     assert any("which lines and calls both tell" in note for note in comparison.remarks)
+    same = memkit.compare(traced(PIPELINE, {"dict(row)": 90}), other)  # of calls it is known what of that others did
+    assert [dict(row.own)["growth"] for row in same.functions] == [0] and same.changed("functions") == []
 
 
 def test_what_only_one_side_traced_is_not_called_new(traced):
