@@ -64,7 +64,9 @@ class Meter:
 
     def _value(self) -> int:
         if self.pid is None and self.name in _STATM and sys.platform == "linux":
-            vms, rss, shared, *_ = map(int, content("/proc/self/statm").split())
+            vms, rss, shared = _statm("/proc/self/statm")
+            if not vms:  # the main thread has ended, and the kernel means that one
+                vms, rss, shared = _statm("/proc/thread-self/statm")
             return {"vms": vms, "rss": rss, "anon": rss - shared}[self.name] * os.sysconf("SC_PAGE_SIZE")
         information = self._process.memory_full_info() if self.costly else self._process.memory_info()
         if not information.vms:  # a zombie: it exited but has not been reaped
@@ -85,6 +87,11 @@ class Meter:
                 if self.pid is not None:
                     raise
         return None
+
+
+def _statm(path: str) -> list[int]:
+    """Pages: virtual, resident, and of files. Raises ``OSError``."""
+    return [int(pages) for pages in content(path).split()[:3]]
 
 
 class CalledMeter:

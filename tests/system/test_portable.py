@@ -4,6 +4,8 @@ import errno
 import itertools
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -200,11 +202,35 @@ def test_a_program_may_close_what_psutil_reads_from(monkeypatch, closed, found):
     assert meter.read() == found
 
 
+LEADERLESS = """
+import ctypes, os, threading, time
+from memkit.system.portable import Meter
+meters = [Meter(name) for name in ("vms", "rss", "anon")]
+block = bytearray(b"x") * (20 << 20)
+main = f"/proc/self/task/{os.getpid()}/stat"
+def read():
+    while open(main).read().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.001)
+    print(*(meter.read() for meter in meters), flush=True)
+    os._exit(0)
+threading.Thread(target=read).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
 def test_the_memory_of_this_process_is_what_psutil_says_of_it():
     for name in portable._STATM:
         own = portable.Meter(name)
         other = portable.Meter(name, os.getpid())
         assert own.read() == pytest.approx(other.read(), abs=MIB)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere psutil tells of a process, not of its main thread")
+def test_memory_is_known_after_the_main_thread_has_ended():
+    done = subprocess.run([sys.executable, "-c", LEADERLESS], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    vms, rss, anon = map(int, done.stdout.split())
+    assert vms > rss > anon > 20 * MIB
 
 
 @pytest.mark.parametrize("named", [True, False])
