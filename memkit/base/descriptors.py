@@ -13,6 +13,7 @@ _MILLISECOND = 1_000_000
 _SECOND = 1000 * _MILLISECOND
 _SELECTED = 1024
 _READ, _TRIES = 1 << 16, 5
+_STANDARD_ERROR = 2
 
 
 def readable(descriptors: list[int], nanoseconds: int = 0) -> list[int]:
@@ -53,6 +54,32 @@ def identity(fd: int) -> tuple[int, int, int, int] | None:
         return None
     # The number of a file that is gone may be given to another, but that one has a name.
     return found.st_dev, found.st_ino, found.st_mode, found.st_nlink
+
+
+def moved_up(fd: int) -> int:
+    """A descriptor of the same file whose number is out of a program's way, in place of this one.
+
+    Programs that close what they do not know begin with low numbers, and open standard streams anew under the lowest: it is
+    above these even where there are no high ones. Raises ``OSError`` where there is no number left.
+    """
+    try:
+        import fcntl
+
+        again = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _high())
+    except (ImportError, OSError):
+        if fd > _STANDARD_ERROR:
+            return fd
+        again = -1
+    try:
+        return again if again >= 0 else moved_up(os.dup(fd))
+    finally:
+        os.close(fd)
+
+
+def _high() -> int:
+    """As in ``memkit.native.descriptors``."""
+    most = os.sysconf("SC_OPEN_MAX")
+    return (min(most, _SELECTED) if most > 0 else _SELECTED) * 7 // 8
 
 
 def content(path: str) -> bytes:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import sys
 
-from memkit.base.descriptors import identity, readable
+from memkit.base.descriptors import identity, moved_up, readable
 
 MOST = 200
 _GET_INFO = 0xC040FF0B  # _IOWR(0xFF, 11, struct pidfd_info), whose first version has 64 bytes
 _INFO_EXIT = 8
 _CODE_AT = 60
-_OUT_OF_THE_WAY = 896  # programs that close what they do not know begin below
 
 
 class Pidfd:
@@ -28,7 +27,7 @@ class Pidfd:
     def __init__(self, pid: int, guest: bool = False):
         self.fd = _opened(pid)
         if guest:
-            self.fd = _moved_up(self.fd)
+            self.fd = moved_up(self.fd)
         self._what = identity(self.fd)
 
     def ending(self) -> tuple[int | None, int | None] | None:
@@ -83,14 +82,3 @@ def _opened(pid: int) -> int:
     if not hasattr(os, "pidfd_open"):
         raise OSError("this system has no pidfd_open")
     return os.pidfd_open(pid)
-
-
-def _moved_up(fd: int) -> int:
-    import fcntl
-
-    try:
-        moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _OUT_OF_THE_WAY)
-    except OSError:
-        return fd
-    os.close(fd)
-    return moved

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 
-from memkit.base.descriptors import identity
+from memkit.base.descriptors import identity, moved_up
 from memkit.base.threads import unpatched
 from memkit.base.units import SECOND
 
@@ -22,8 +22,8 @@ class Journal:
     """
 
     def __init__(self, fd: int, path: str | None = None, offset: int | None = None):
-        self._fd, self._path, self._offset = fd, path, offset
-        self._file = _file_behind(fd)
+        self._fd, self._path, self._offset = moved_up(fd), path, offset
+        self._file = _file_behind(self._fd)
         self._before = 0
         self._owner = os.getpid()
         self._lock = unpatched("_thread", "allocate_lock")()
@@ -54,7 +54,7 @@ class Journal:
             return
         if self._path is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+        fd = moved_up(os.open(self._path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)))
         if _file_behind(fd) != self._file:
             os.close(fd)
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))

@@ -56,6 +56,31 @@ def test_the_end_of_a_process_is_awaited(many_descriptors):
         assert child.ended_by(time.monotonic_ns() + HOUR)
 
 
+MOVED = """
+import os, sys
+if sys.argv[1] == "none":
+    sys.modules["fcntl"] = None
+else:
+    import resource
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+from memkit.base.descriptors import identity, moved_up
+os.closerange(0, 3)
+file = os.open("mine", os.O_CREAT | os.O_WRONLY)
+assert file == 0
+what, moved = identity(file), moved_up(file)
+assert identity(moved) == what
+assert not os.get_inheritable(moved)
+assert [identity(each) for each in range(3)] == [None] * 3
+os._exit(moved % 256)  # nothing can be said without standard streams
+"""
+
+
+@pytest.mark.parametrize(("limit", "number"), [("1024", 896), ("256", 224), ("none", 3)])
+def test_what_is_moved_up_is_no_standard_stream(tmp_path, limit, number):
+    done = subprocess.run([sys.executable, "-c", MOVED, limit], cwd=tmp_path)
+    assert done.returncode == number % 256
+
+
 def test_a_number_that_is_used_again_is_told_from_what_it_was(tmp_path):
     descriptor = os.open(tmp_path / "one", os.O_CREAT | os.O_RDWR)
     before = identity(descriptor)

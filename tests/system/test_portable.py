@@ -236,10 +236,10 @@ def test_memory_is_known_after_the_main_thread_has_ended():
 @pytest.mark.parametrize("named", [True, False])
 def test_a_reused_descriptor_is_neither_written_to_nor_closed(tmp_path, named):
     mine, theirs = tmp_path / "mine", tmp_path / "theirs"
-    number = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    journal = portable.Journal(number, str(mine) if named else None)
-    os.close(number)
-    assert os.open(theirs, os.O_WRONLY | os.O_CREAT) == number
+    journal = portable.Journal(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_APPEND), str(mine) if named else None)
+    number, other = journal._fd, os.open(theirs, os.O_WRONLY | os.O_CREAT)
+    os.dup2(other, number)
+    os.close(other)
     assert journal.duplicate() is None
     journal.row("row", 1)
     journal.close()
@@ -248,6 +248,32 @@ def test_a_reused_descriptor_is_neither_written_to_nor_closed(tmp_path, named):
     os.close(number)
     assert mine.read_text() == ('["row",1]\n' if named else "")
     assert theirs.read_text() == "theirs"
+
+
+DAEMON = """
+import os, sys
+from memkit.system.portable import Journal
+os.closerange(0, 3)
+journal = Journal(os.open("mine", os.O_WRONLY | os.O_CREAT | os.O_APPEND), os.path.abspath("mine"))
+for number in range(2):
+    null = os.open("/dev/null", os.O_RDWR)
+    assert null == 0
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    journal.row("row", number)
+    os.write(1, b"theirs")
+    journal.flush()
+    os.closerange(0, 4096)
+    journal.row("again", number)
+    journal.flush()
+journal.close()
+os._exit(journal.error or 0)
+"""
+
+
+def test_the_output_of_a_daemon_does_not_go_into_the_file(tmp_path):
+    assert subprocess.run([sys.executable, "-c", DAEMON], cwd=tmp_path).returncode == 0
+    assert (tmp_path / "mine").read_text() == "".join(f'["row",{each}]\n["again",{each}]\n' for each in range(2))
 
 
 def test_another_file_of_the_name_is_not_written_to(opened, tmp_path):
