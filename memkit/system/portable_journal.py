@@ -23,7 +23,7 @@ class Journal:
 
     def __init__(self, fd: int, path: str | None = None, offset: int | None = None):
         self._fd, self._path, self._offset = moved_up(fd), path, offset
-        self._file = _file_behind(self._fd)
+        self._file = self._behind(self._fd)
         self._before = 0
         self._owner = os.getpid()
         self._lock = unpatched("_thread", "allocate_lock")()
@@ -46,7 +46,15 @@ class Journal:
             return None
 
     def _is_ours(self) -> bool:
-        return self._fd >= 0 and _file_behind(self._fd) == self._file
+        return self._fd >= 0 and self._behind(self._fd) == self._file
+
+    def _behind(self, fd: int) -> tuple[int, ...] | None:
+        """What a descriptor leads to, whatever names the file has been given or lost since; None if it is closed.
+
+        That a file which never had a name has none tells it from one of the program's that was given its number.
+        """
+        found = identity(fd)
+        return found if found is None or self._path is None else found[:2]
 
     def _reach(self) -> None:
         """Have the descriptor lead to the file. Raises ``OSError``."""
@@ -55,7 +63,7 @@ class Journal:
         if self._path is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         fd = moved_up(os.open(self._path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)))
-        if _file_behind(fd) != self._file:
+        if self._behind(fd) != self._file:
             os.close(fd)
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         self._fd = fd
@@ -113,12 +121,6 @@ class Journal:
                 with contextlib.suppress(OSError):
                     os.close(self._fd)
             self._fd = -1
-
-
-def _file_behind(fd: int) -> tuple[int, ...] | None:
-    """What a descriptor leads to, whatever names it has been given or lost since; None if it is closed."""
-    found = identity(fd)
-    return found[:2] if found is not None else None
 
 
 def _seconds(time: int) -> str:

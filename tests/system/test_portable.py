@@ -276,6 +276,20 @@ def test_the_output_of_a_daemon_does_not_go_into_the_file(tmp_path):
     assert (tmp_path / "mine").read_text() == "".join(f'["row",{each}]\n["again",{each}]\n' for each in range(2))
 
 
+def test_a_file_that_got_the_number_of_a_nameless_one_is_left_alone(tmp_path):
+    # Which number a file is given cannot be chosen: here it is the same file, and only its names tell the two apart.
+    path = tmp_path / "j"
+    journal = portable.Journal(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+    os.link(path, tmp_path / "another")
+    number = journal._fd
+    journal.row("row", 1)
+    assert journal.duplicate() is None
+    journal.close()
+    assert (journal.error, journal.lost) == (errno.EBADF, 1)
+    os.close(number)
+    assert path.read_text() == ""
+
+
 def test_another_file_of_the_name_is_not_written_to(opened, tmp_path):
     journal, path = opened
     path.rename(tmp_path / "moved")
