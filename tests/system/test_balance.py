@@ -158,7 +158,7 @@ tell(memkit.balance(), room=room, given=resident - rss())"""
     found = told(text)
     assert found["room"] > 180 * 96_000
     assert found["room"] == pytest.approx(found["given"], abs=MIB)
-    assert found["rose"]["c-free"] < MIB
+    assert found["rose"]["c-free"] < 200 * 2 * 4096  # a chunk keeps the pages at its two ends, which others have a part of
 
 
 def test_free_chunks_in_arenas_of_threads_are_named(told):
