@@ -177,9 +177,9 @@ def _memory(recording: Recording) -> Iterator[Fact]:
     when = f"{first}, reached by {show_time(highest.time)}, {_certainty(recording)}"
     yield _fact("peak", (show_bytes(highest.peak), "value"), when)
     own = [balance for balance in recording.balances if balance.pid == recording.about.pid]
-    books = [part.bytes for balance in own for row in balance.rows for part in row.parts if part.name == BOOKS]
-    if max(books, default=0) >= _MUCH_OWN:
-        words = f"not in it are up to {show_bytes(max(books))} of memkit's, {BOOKS}: the balances have them"
+    most = max((balance.books for balance in own), default=0)
+    if most >= _MUCH_OWN:
+        words = f"not in it are up to {show_bytes(most)} of memkit's, {BOOKS}: the balances have them"
         yield _fact("", (words, "remark"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from memkit.base.units import show_bytes
+from memkit.system.balance_texts import BOOKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class Balance(NamedTuple):
     def explained(self) -> float:
         """The share of ``rss`` that is not unexplained, from 0 to 1."""
         return 1 - self.unexplained / self.rss if self.rss else 1.0
+
+    @property
+    def books(self) -> int:
+        """Bytes of memkit's by which it tells blocks of the heap apart: no sample and no peak has them in it."""
+        return sum(part.bytes for row in self.rows for part in row.parts if row.key == "memkit" and part.name == BOOKS)
 
     def of(self, key: str) -> int:
         """The bytes of a row by its key; 0 if there is no such row."""

@@ -401,6 +401,25 @@ def test_a_peak_that_no_balance_came_near_is_named(made_up):
     assert title == "what resident memory was made of, at the end: 89.0 MiB; none was taken near the peak, 100.0 MiB"
 
 
+def with_books(balance, size):
+    """The same with tables of memkit's beside what the program has."""
+    parts = memkit.BalancePart("code", MIB), memkit.BalancePart(balance_texts.BOOKS, size)
+    row = memkit.BalanceRow("memkit", "memkit itself", size + MIB, 0, parts, None)
+    return balance._replace(rss=balance.rss + size, rows=(row, *balance.rows))
+
+
+def test_the_share_of_the_peak_is_without_the_tables_of_memkit(made_up):
+    peak, end = with_books(made(80 * MIB, "peak"), 30 * MIB), with_books(made(40 * MIB, "end"), 30 * MIB)
+    (title, _), _ = shown(made_up, peak, end)
+    told = "what resident memory was made of, at 1.00 ms: 110.0 MiB, without memkit's tables 80% of the peak"
+    assert title == f"{told}; none was taken near the peak, 100.0 MiB"
+
+
+def test_which_balance_was_higher_is_told_without_the_tables_of_memkit(made_up):
+    peak, end = with_books(made(96 * MIB, "peak"), 4 * MIB), with_books(made(80 * MIB, "end"), 20 * MIB)
+    assert len(shown(made_up, peak, end)) == 2
+
+
 def test_what_can_be_done_is_said_once(made_up):
     (_, peak), (_, end) = shown(made_up, made(96 * MIB, "peak"), made(40 * MIB, "end"))
     assert [line.strip() for line in peak if "make them" in line] == ["- make them smaller"]

@@ -266,9 +266,9 @@ def balances(recording: memkit.Recording, width: int | None = None) -> Iterator[
     That of the peak is left out where there was as much at the end. What can be done about a row is said once.
     """
     own = [balance for balance in recording.balances if balance.pid == recording.about.pid]
-    at_end = max((balance.rss for balance in own if balance.moment == "end"), default=0)
-    shown = [balance for balance in own if balance.moment == "end" or balance.rss * NEAR > at_end]
-    highest = max((balance.rss for balance in shown), default=0)
+    at_end = max((_of_program(balance) for balance in own if balance.moment == "end"), default=0)
+    shown = [balance for balance in own if balance.moment == "end" or _of_program(balance) * NEAR > at_end]
+    highest = max(map(_of_program, shown), default=0)
     said: set[str | None] = set()
     for balance in shown:
         moment = "at the end" if balance.moment == "end" else f"at {memkit.units.show_time(balance.time)}"
@@ -276,9 +276,9 @@ def balances(recording: memkit.Recording, width: int | None = None) -> Iterator[
             yield f"what resident memory was made of {moment} is not known: {'; '.join(balance.notes)}", []
             continue
         size = memkit.units.show_bytes
-        missed = balance.rss == highest and recording.peak is not None and highest < recording.peak * NEAR
+        missed = _of_program(balance) == highest and recording.peak is not None and highest < recording.peak * NEAR
         peak = f"; none was taken near the peak, {size(recording.peak)}" if missed else ""
-        share = "" if balance.moment == "end" else _share_of_peak(balance.rss, recording.peak)
+        share = "" if balance.moment == "end" else _share_of_peak(balance, recording.peak)
         title = f"what resident memory was made of, {moment}: {size(balance.rss)}{share}{peak}"
         rows = []
         for row in balance.rows:
@@ -292,8 +292,16 @@ def balances(recording: memkit.Recording, width: int | None = None) -> Iterator[
         yield f"--json also has what resident memory of {others} other {processes} was made of", []
 
 
-def _share_of_peak(rss: int, peak: int | None) -> str:
-    return "" if not peak else f", {min(100, 100 * rss // peak)}% of the peak"
+def _of_program(balance: memkit.Balance) -> int:
+    """Resident memory as samples have it, and the peak."""
+    return balance.rss - balance.books
+
+
+def _share_of_peak(balance: memkit.Balance, peak: int | None) -> str:
+    if not peak:
+        return ""
+    without = ", without memkit's tables" if balance.books else ","
+    return f"{without} {min(100, 100 * _of_program(balance) // peak)}% of the peak"
 
 
 def kept_beyond(recording: memkit.Recording) -> str | None:
