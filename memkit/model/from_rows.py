@@ -278,7 +278,7 @@ class Rows:
             tracing=self._how_traced(),
             sources=tuple(self._sources.items()),
             calls=calls,
-            heap=self._heap.total,
+            heap=self._heap.total(*self._age()),
             balances=self._heap.balances,
             span_sums=self._span_sums.found(spans),
             span_heaps=self._span_heaps.found(self._path_of, self._functions, self._heap.below),

@@ -120,11 +120,16 @@ class HeapTotal(NamedTuple):
     """One standard error of ``alive``, 0 where every block was counted."""
     peak_error: float = 0
     """The same of ``peak``."""
+    as_of: int | None = None
+    """When it was last written, of a program that did not end in order; None where it is complete."""
+    whole_as_of: int | None = None
+    """The same, with the smallest changes of paths and lines."""
 
 
 def together(totals: Iterable[HeapTotal | None]) -> HeapTotal | None:
-    """What several processes have alive; None where none of them was counted."""
-    found = [total for total in totals if total is not None]
+    """What several processes have alive; None where none of them was counted. When it was written is told of the first."""
+    first, *others = totals
+    found = [total for total in (first, *others) if total is not None]
     if not found:
         return None
     least = min(found, key=lambda total: _COUNTED.get(total.counted, 0))  # what was counted in all of them
@@ -134,7 +139,8 @@ def together(totals: Iterable[HeapTotal | None]) -> HeapTotal | None:
     alive_error, peak_error = (
         math.hypot(*errors) for errors in zip(*((total.alive_error, total.peak_error) for total in found))
     )
-    least = least._replace(alive_error=alive_error, peak_error=peak_error)
+    as_of, whole_as_of = (None, None) if first is None else (first.as_of, first.whole_as_of)  # others have another clock
+    least = least._replace(alive_error=alive_error, peak_error=peak_error, as_of=as_of, whole_as_of=whole_as_of)
     return least._replace(**sums, elsewhere=reduce(Heap.plus, (total.elsewhere for total in found)))
 
 
@@ -225,9 +231,8 @@ class HeapCounts:
         """What resident memory was made of, at the last of each kind of moment, in order of time."""
         return tuple(sorted(self._balances.values(), key=attrgetter("time")))
 
-    @property
-    def total(self) -> HeapTotal | None:
-        """What there was in all; None where heap was not counted."""
+    def total(self, as_of: int | None, whole_as_of: int | None) -> HeapTotal | None:
+        """What there was in all, and when that was written; None where heap was not counted."""
         if self._counted is None:
             return None
         sites = self._everywhere
@@ -241,6 +246,8 @@ class HeapCounts:
             sampled=self._sampled,
             alive_error=alive_error,
             peak_error=peak_error,
+            as_of=as_of,
+            whole_as_of=whole_as_of,
         )
 
     @property

@@ -186,12 +186,13 @@ def _memory(recording: Recording) -> Iterator[Fact]:
 def _sums(recording: Recording) -> Iterator[Fact]:
     """How old the sums of lines and calls are, and which were counted together."""
     tracing = recording.tracing or recording.call_tracing
-    if tracing is not None and tracing.as_of is not None:
-        age = show_time(max(0, recording.duration - tracing.as_of))
-        whole = None if tracing.whole_as_of is None else show_time(max(0, recording.duration - tracing.whole_as_of))
+    sums = tracing or recording.heap
+    if sums is not None and sums.as_of is not None:
+        age = show_time(max(0, recording.duration - sums.as_of))
+        whole = None if sums.whole_as_of is None else show_time(max(0, recording.duration - sums.whole_as_of))
         rest = "" if whole == age else f"; of what changed little, {f'of {whole} before' if whole else 'incomplete'}"
-        what = "lines and calls" if recording.heap is None else "lines, calls and heap"
-        yield _fact("sums", (f"{what} are as of {age} before the end{rest}", "remark"))
+        counted = "lines and calls are" if recording.heap is None else "lines, calls and heap are"
+        yield _fact("sums", (f"{counted if tracing else 'the heap is'} as of {age} before the end{rest}", "remark"))
     functions = {*(line.function for line in recording.lines), *(call.function for call in recording.calls)}
     if any(function.name == MORE_FUNCTIONS and not function.file for function in functions):
         words = f"there were too many functions to tell all apart: those beyond are counted together, as {MORE_FUNCTIONS}"

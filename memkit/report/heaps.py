@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memkit.base.errors import UsageError
+from memkit.base.units import show_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from memkit.model.calls import Call, Function
     from memkit.model.heap import Heap, HeapErrors
     from memkit.model.lines import Line
+    from memkit.model.recording import Recording
 
 KEYS = {"heap": "alive", "heap-peak": "alive_at_peak", "allocated": "allocated", "temporary": "temporary"}
 """What pictures and lists can be by where heap was counted, and the field of a ``Heap``."""
@@ -29,6 +31,13 @@ HERE = dict.fromkeys(
     ("python", "c"), "the program holds them: the paths and lines that follow say who allocated what is alive"
 )
 """What can be done about a row where the heap was counted, by its key."""
+
+
+def when(recording: Recording) -> str:
+    """As of when the heap is, in words: of a program that was killed, or whose disk was full, what came last is lost."""
+    if recording.heap is not None and recording.heap.as_of is not None:
+        return f"{show_time(max(0, recording.duration - recording.heap.as_of))} before the end"
+    return "at the end" if recording.ending.complete else "when it was last written"
 
 
 def cells(heap: Heap | None) -> tuple[int | None, ...]:

@@ -53,6 +53,8 @@ class Kind(NamedTuple):
     times: int
     together: int
     """The same in all: of what came and went, the bytes of all times."""
+    when: str = "at the end"
+    """As of when it is known what is alive."""
 
     @property
     def words(self) -> str:
@@ -61,7 +63,7 @@ class Kind(NamedTuple):
             bound = "at most " if isinstance(self.what, Line) and self.what.function.name != "<module>" else ""
             return f"stayed: {bound}{show_bytes(self.size, sign=True)}"
         if self.name == "alive":
-            return f"alive at the end: {show_bytes(self.size)}"
+            return f"alive {self.when}: {show_bytes(self.size)}"
         if self.name == "held":
             return f"held for a while, then given back: {show_bytes(self.size)}"
         return f"came and went: {self.times:,} times, at most {show_bytes(self.size)}, {show_bytes(self.together)} in all"
@@ -89,7 +91,8 @@ def kinds_of_lines(recording: Recording) -> list[Kind]:
         return _Risen(line, line.rise or 0, line.rises or 0, line.hits, kept.get(line[:2], 0), left)
 
     grown = grown if unknown(recording) is None else []
-    return _kinds(recording.lines, grown, _most_held(map(rose, inner)) + _most_held(map(rose, outer)))
+    risen = _most_held(map(rose, inner)) + _most_held(map(rose, outer))
+    return _kinds(recording.lines, grown, risen, heaps.when(recording))
 
 
 def kinds_of_calls(calls: Sequence[Call], recording: Recording | None = None) -> list[Kind]:
@@ -114,6 +117,7 @@ def kinds_of_calls(calls: Sequence[Call], recording: Recording | None = None) ->
         [call for call in calls if call.parent is not None],
         grown if recording is None or unknown(recording) is None else [],
         _most_held(map(rose, inner)) + _most_held(map(rose, outer)),
+        *([] if recording is None else [heaps.when(recording)]),
     )
 
 
@@ -158,14 +162,14 @@ def _most_held(risen: Iterable[_Risen]) -> list[_Risen]:
     return sorted(risen, key=lambda each: -round(each.held / step))
 
 
-def _kinds(things: Sequence[T], grown: list[tuple[T, int]], risen: list[_Risen]) -> list[Kind]:
+def _kinds(things: Sequence[T], grown: list[tuple[T, int]], risen: list[_Risen], when: str = "at the end") -> list[Kind]:
     """Of things and what they kept, and of those that rose, the one of each kind, if there is one.
 
     Where heap was counted, what is alive is told in place of what stayed: pages that an allocator keeps are nobody's.
     """
     counted = any(what.heap is not None for what in things)
     stayed = _most_alive(things) if counted else grown[:1]
-    found = [Kind("alive" if counted else "stayed", what, size, 1, size) for what, size in stayed]
+    found = [Kind("alive" if counted else "stayed", what, size, 1, size, when) for what, size in stayed]
     once = [each for each in risen if not each.often and each.held_notably]
     found += [Kind("held", each.what, each.held, each.times, each.held) for each in once[:1]]
     often = sorted((each for each in risen if each.often), key=lambda each: -each.gave_back)

@@ -741,6 +741,35 @@ def test_a_heap_that_is_cut_off_says_as_of_when_it_is(memkit_run, script, by):
     run = memkit_run("--heap", *by, script(program), options=())
     assert re.search(r"\nsums     lines, calls and heap are as of \S+ \w+ before the end", run.stderr)
     assert re.search(r"\nheap: 5\.\d MiB alive \S+ \w+ before the end, 5\.\d MiB at the peak, ", run.stderr)
+    assert "alive at the end" not in run.stderr
+
+
+@pytest.mark.parametrize("mode", ["sampled:64KiB", "spans"])
+def test_a_heap_that_is_not_traced_says_as_of_when_it_is(memkit_run, script, mode):
+    program = "import os, time\nkept = bytes(5 << 20)\ntime.sleep(0.6)\nos.kill(os.getpid(), 9)\n"
+    run = memkit_run(f"--heap={mode}", script(program), options=())
+    (told,) = re.findall(r"\nsums     the heap is as of (\S+ \w+) before the end", run.stderr)
+    assert re.search(rf"\nheap: 5\.\d MiB (±\S+ \w+ )?alive {told} before the end, ", run.stderr)
+    assert ("\nthe paths that allocated most of what was alive " + told in run.stderr) == (mode != "spans")
+    assert "alive at the end" not in run.stderr and "that were not written" not in run.stderr
+
+
+def test_a_heap_of_which_that_is_not_known_does_not_say_the_end(made_up):
+    total = memkit.HeapTotal("python", 5 * MIB, 5 * MIB, 0)
+    killed = memkit.Ending("killed", signal=9, finished=False)
+    unknown = dataclasses.replace(made_up((0, 10)), heap=total, ending=killed)
+    assert heap.total(unknown).startswith("heap: 5.0 MiB alive when it was last written, ")
+    known = dataclasses.replace(made_up((0, 10), (30, 10)), heap=total._replace(as_of=10_000_000), ending=killed)
+    assert heap.total(known).startswith("heap: 5.0 MiB alive 20.0 ms before the end, ")
+
+
+def test_of_several_processes_the_age_of_the_first_is_told(made_up):
+    def of(at, pid, as_of):
+        total = memkit.HeapTotal("python", MIB, MIB, 0, as_of=as_of)
+        return dataclasses.replace(made_up((0, 1), began=100.0 + at, clock=at * 10**9, pid=pid), heap=total)
+
+    assert memkit.merge([of(1, 7, 9), of(0, 4242, 5)]).heap.as_of == 5
+    assert memkit.merge([of(1, 7, 9), of(0, 4242, None)]).heap.as_of is None
 
 
 room = [None] * 1000

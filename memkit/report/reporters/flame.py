@@ -149,10 +149,15 @@ def draw(recording: memkit.Recording, by: str | None = None) -> Figure:
     colour = _Colours(recording.calls)
     _draw_boxes(axes, layout, colour)
     figure.text(0.01, 1 - 0.15 / height, _on_a_line(_title(recording, layout), 150), fontsize=11, va="top", parse_math=False)
-    how = f"callers above what they called; as wide as they {DID[layout.by]}"
+    how = f"callers above what they called; as wide as they {_did(recording, layout.by)}"
     figure.text(0.01, 0.5 / height, "\n".join([how, *_remarks(layout)]), fontsize=7.5, va="top", color=pictures.FAINT)
     _draw_legend(figure, height, layout, colour)
     return figure
+
+
+def _did(recording: memkit.Recording, by: str) -> str:
+    when = memkit.heaps.when(recording)
+    return DID[by] if by != "heap" or when == "at the end" else f"allocated of what was alive {when}"
 
 
 def _title(recording: memkit.Recording, layout: Layout) -> str:
@@ -169,7 +174,7 @@ def _title(recording: memkit.Recording, layout: Layout) -> str:
     }
     if layout.by in memkit.heaps.KEYS:
         size = memkit.units.show_bytes(sum(map(layout.weight_of, roots)))
-        sums[layout.by] = f"calls by what they {DID[layout.by]}: {size}"
+        sums[layout.by] = f"calls by what they {_did(recording, layout.by)}: {size}"
         peak = f"{peak} resident"
     peak = "sampled" if memkit.heaps.is_sampled(recording.calls) else f"peak {peak}"
     return f"{_on_a_line(recording.about.command, 80)}: {sums[layout.by]}, {peak}"

@@ -128,7 +128,8 @@ def lists(recording: memkit.Recording, sort: str | None = None) -> Iterator[List
         ]
         if _is_by_calls(recording) and recording.heap is not None:
             found.append((recording.heap.elsewhere, ELSEWHERE))
-        if (list_of_paths := _list("path", key, found, _heaps(recording))).rows:
+        title = f"the paths that {_what(recording, key)}"
+        if (list_of_paths := _list(title, "path", key, found, _heaps(recording))).rows:
             yield list_of_paths
     yield from filter(attrgetter("rows"), (lines_by(recording, key) for key in LISTS_OF_LINES if recording.heap_lines))
     if sort in memkit.heaps.KEYS:
@@ -151,7 +152,7 @@ def lines_by(recording: memkit.Recording, key: str) -> List:
             cells = (estimates[0], share, f"{itself:>{ESTIMATE_WIDTHS[0]}}", what)
             rows.append((cells, size(line.own_heap) >= whole / 10))
     itself = f"{'itself':>{ESTIMATE_WIDTHS[0]}}"
-    return List(f"the lines that {WHAT[key]}, with what they called", ("bytes", "%", itself, "line"), rows)
+    return List(f"the lines that {_what(recording, key)}, with what they called", ("bytes", "%", itself, "line"), rows)
 
 
 def _heaps(recording: memkit.Recording) -> list[memkit.Heap]:
@@ -169,12 +170,17 @@ def functions(recording: memkit.Recording, key: str) -> List:
     found = memkit.heaps.of_functions(recording.calls, key, MOST_FUNCTIONS)
     heaps = [call.own_heap for call in recording.calls if call.own_heap is not None]
     rows = [(heap, f"{memkit.units.show_on_a_line(function.name)}  {memkit.place_of(function)}") for function, heap in found]
-    return _list("function", key, rows, heaps)
+    return _list(f"the functions that {_what(recording, key)}", "function", key, rows, heaps)
 
 
-def _list(column: str, key: str, found: list[tuple[memkit.Heap, str]], heaps: Iterable[memkit.Heap]) -> List:
+def _what(recording: memkit.Recording, key: str) -> str:
+    """What is said of a list by a key of ``memkit.heaps``."""
+    when = memkit.heaps.when(recording)
+    return WHAT[key] if key != "heap" or when == "at the end" else f"allocated most of what was alive {when}"
+
+
+def _list(title: str, column: str, key: str, found: list[tuple[memkit.Heap, str]], heaps: Iterable[memkit.Heap]) -> List:
     """Heaps and the paths or functions that have them, by a key; ``heaps`` are the whole."""
-    title = f"the {column}s that {WHAT[key]}"
     size = attrgetter(memkit.heaps.KEYS[key])
     heaps = list(heaps)
     whole = sum(max(size(heap), 0) for heap in heaps)
@@ -224,7 +230,7 @@ def total(recording: memkit.Recording) -> str:
     mapped = f"; {size(heap.mapped)} of what is alive are maps, touched or not" if heap.mapped else ""
     errors = (None, None) if heap.sampled is None else (heap.alive_error, heap.peak_error)
     alive, highest = with_error(heap.alive, errors[0]), with_error(heap.peak, errors[1])
-    return f"heap: {alive} alive {_when(recording)}, {highest} {peak}, of {counted}{mapped}{left}"
+    return f"heap: {alive} alive {memkit.heaps.when(recording)}, {highest} {peak}, of {counted}{mapped}{left}"
 
 
 def remarks(recording: memkit.Recording) -> Iterator[str]:
@@ -236,19 +242,13 @@ def remarks(recording: memkit.Recording) -> Iterator[str]:
     yield from filter(None, (lost(recording), kept_beyond(recording)))
 
 
-def _when(recording: memkit.Recording) -> str:
-    """As of when the sums are: of a program that was killed, or whose disk was full, the last of them are lost."""
-    tracing = recording.tracing or recording.call_tracing
-    if tracing is None or tracing.as_of is None:
-        return "at the end"
-    return f"{memkit.units.show_time(max(0, recording.duration - tracing.as_of))} before the end"
-
-
 def lost(recording: memkit.Recording) -> str | None:
     """How much of what is alive is in no row, since the recording breaks off, in a line; None where that is little."""
     heap = recording.heap
     if heap is None or (recording.ending.complete and not recording.unread):
         return None
+    if heap.sampled is None and recording.tracing is None and recording.call_tracing is None:
+        return None  # it is by spans
     rows = recording.calls if _is_by_calls(recording) else recording.lines
     known = heap.elsewhere.alive + sum(row.own_heap.alive for row in rows if row.own_heap is not None)
     left = heap.alive - known

@@ -19,7 +19,7 @@
       if (!tracing) continue;
       rows.push([name, `${showCount(tracing.events)} traced by ${tracing.tracer}, memory read ${showCount(tracing.reads)} times (gate ${tracing.gate}${tracing.reason ? `: ${tracing.reason}` : ""}); it took about ${showTime(tracing.cost)}`]);
     }
-    if (recording.heap) rows.push(["heap", `${recording.heap.counted}; at most ${showBytes(recording.heap.peak)} alive, ${showBytes(recording.heap.alive)} at the end${recording.heap.uncounted ? `; not counted: ${recording.heap.uncounted}` : ""}`]);
+    if (recording.heap) rows.push(["heap", `${recording.heap.counted}; at most ${showBytes(recording.heap.peak)} alive, ${showBytes(recording.heap.alive)} ${recording.heap.as_of === null ? "at the end" : "when it was last written"}${recording.heap.uncounted ? `; not counted: ${recording.heap.uncounted}` : ""}`]);
     if (recording.seen) rows.push(["processes", `found by ${recording.seen}${recording.seen_reason ? ` (${recording.seen_reason})` : ""}, added up by ${recording.summed}`]);
     for (const note of view.notes) rows.push(["page", note]);
     return make("div", {},
