@@ -22,8 +22,8 @@ BOOKS = "to tell blocks of the heap apart"
 """The part of memkit's own memory that no other number of a recording has in it."""
 _ADVICE = {
     "python": "the program holds them: memkit-run --heap says which calls made those that are alive",
-    "python-free": "an arena goes back to the system when nothing in it is alive: what must last should not be made among "
-    "much that is dropped; a child process gives back all, and PYTHONMALLOC=malloc does without arenas",
+    "python-free": "an arena goes back to the system when nothing in it is alive: copy what is kept once the rest is "
+    "dropped, with pickle.loads(pickle.dumps(kept)), since copy.deepcopy copies no text; a child process gives back all",
     "c": "arrays, tables, large lists and dicts: memkit-run --heap names the calls that hold them, --lines the lines that "
     "grew",
     "c-heap": "what of it is alive only the process itself can tell, or its allocator's statistics",

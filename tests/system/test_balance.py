@@ -3,6 +3,7 @@
 import ctypes.util
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -108,6 +109,14 @@ def test_freed_objects_leave_free_room_in_arenas(told):
     rose = told(text)["rose"]
     assert rose["python"] < MIB // 2
     assert rose["python-free"] == pytest.approx(400_000 * 112, rel=0.03)
+
+
+def test_what_is_said_of_free_room_in_arenas_gives_it_back(told):
+    text = "kept = [str(number).zfill(79) for number in range(400_000)]\nkept = kept[::500]\n"
+    advice = told(text + "tell(memkit.balance())")["advice"]["python-free"]
+    code = re.search(r"pickle\.loads\S+\)", advice)[0]
+    rose = told(f"import pickle\n{text}kept = {code}\ntell(memkit.balance())")["rose"]
+    assert rose["python-free"] < 4 * MIB
 
 
 def test_large_blocks_are_those_that_the_c_library_mapped(told):
