@@ -754,6 +754,44 @@ def test_a_heap_that_is_not_traced_says_as_of_when_it_is(memkit_run, script, mod
     assert "alive at the end" not in run.stderr and "that were not written" not in run.stderr
 
 
+HANDLERS = """
+kept = []
+def users(number):
+    record = {"number": number, "text": "u" * 3000 + str(number)}
+def orders(number):
+    record = {"number": number, "text": "o" * 3000 + str(number)}
+    kept.append(record)
+def carts(number):
+    record = {"number": number, "text": "c" * 3000 + str(number)}
+def prices(number):
+    record = {"number": number, "text": "p" * 3000 + str(number)}
+for number in range(700):
+    for handler in (users, orders, carts, prices):
+        handler(number)
+"""
+
+
+@pytest.mark.parametrize("by", [["--lines"], ["--lines", "--calls"]], ids=" ".join)
+def test_the_line_that_leaks_is_first_of_those_that_allocated(memkit_run, script, by):
+    path = script(HANDLERS)
+    recording = memkit_run("--heap", *by, path).recording
+    for key in ("heap-peak", "heap"):
+        ((*_, rows),) = [
+            found for found in heap.lists(recording) if found.title.startswith(f"the lines that {heap.WHAT[key]}")
+        ]
+        (_, _, itself, above), (size, share, own, place) = (cells for cells, _ in rows[:2])
+        assert itself.strip() == "" and above.endswith("  <module>")  # it calls the handlers
+        assert place.endswith(f"{os.path.basename(path)}:6  orders") and own.strip() == size
+        assert 90 < int(share.rstrip("%")) <= 100
+    whole = sum(line.own_heap.alive for line in recording.lines) + recording.heap.elsewhere.alive
+    assert by != ["--lines"] or whole == recording.heap.alive
+
+
+def test_where_the_heap_is_not_by_lines_there_is_no_list_of_them(memkit_run, script):
+    recording = memkit_run("--heap", script(HANDLERS)).recording
+    assert [title for title, *_ in heap.lists(recording) if title.startswith("the lines")] == []
+
+
 def test_a_heap_of_which_that_is_not_known_does_not_say_the_end(made_up):
     total = memkit.HeapTotal("python", 5 * MIB, 5 * MIB, 0)
     killed = memkit.Ending("killed", signal=9, finished=False)

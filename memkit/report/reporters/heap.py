@@ -100,7 +100,7 @@ def page(recording: memkit.Recording, width: int | None = None, sort: str | None
     for title, head, rows in lists(recording, sort):
         yield memkit.styled()
         yield memkit.styled((title, "bold"))
-        widths = ESTIMATE_WIDTHS if recording.heap and recording.heap.sampled else WIDTHS
+        widths = _widths(recording)
         yield memkit.styled((_in_columns(head, widths), "dim"))
         for cells, marked in rows:
             row = memkit.styled((_in_columns((*cells[:-1], ""), widths), "memkit.mark" if marked else ""), cells[-1])
@@ -111,6 +111,10 @@ def page(recording: memkit.Recording, width: int | None = None, sort: str | None
 
 WIDTHS, ESTIMATE_WIDTHS = (12, 11), (22, 18)
 """Of a size and of a count: an estimate has its standard error beside it."""
+
+
+def _widths(recording: memkit.Recording) -> tuple[int, int]:
+    return ESTIMATE_WIDTHS if recording.heap and recording.heap.sampled else WIDTHS
 
 
 def _in_columns(cells: tuple[str, ...], widths: tuple[int, int]) -> str:
@@ -131,34 +135,49 @@ def lists(recording: memkit.Recording, sort: str | None = None) -> Iterator[List
         title = f"the paths that {_what(recording, key)}"
         if (list_of_paths := _list(title, "path", key, found, _heaps(recording))).rows:
             yield list_of_paths
-    yield from filter(attrgetter("rows"), (lines_by(recording, key) for key in LISTS_OF_LINES if recording.heap_lines))
+    yield from filter(attrgetter("rows"), (lines_by(recording, key) for key in LISTS_OF_LINES))
     if sort in memkit.heaps.KEYS:
         memkit.heaps.check(recording.calls, sort, "--sort")
         yield functions(recording, sort)
 
 
 def lines_by(recording: memkit.Recording, key: str) -> List:
-    """The lines with all that they called, by estimate and a key of ``memkit.heaps``, and what they allocated themselves."""
-    size = attrgetter(memkit.heaps.KEYS[key])
+    """The lines with all that they called, by a key of ``memkit.heaps``, and what they allocated themselves.
+
+    There are none where heap was not counted by lines.
+    """
+    size, width = attrgetter(memkit.heaps.KEYS[key]), _widths(recording)[0]
     whole = sum(max(size(heap), 0) for heap in _heaps(recording))
     rows: list[tuple[tuple[str, ...], bool]] = []
-    for line in sorted(recording.heap_lines, key=lambda line: -size(line.heap))[:MOST_LINES]:
+    for line in sorted(_lines(recording), key=lambda line: -size(line.heap))[:MOST_LINES]:
         if size(line.heap) >= max(1, whole * LEAST_SHARE):
-            estimates = [with_error(size(heap), heap.errors and size(heap.errors)) for heap in (line.heap, line.own_heap)]
+            sizes = [with_error(size(heap), heap.errors and size(heap.errors)) for heap in (line.heap, line.own_heap)]
             place = memkit.place_of(line.function._replace(line=line.number))
             what = f"{place}  {memkit.units.show_on_a_line(line.function.name)}"
-            itself = estimates[1] if size(line.own_heap) else ""
+            itself = sizes[1] if size(line.own_heap) else ""
             share = f"{round(100 * size(line.heap) / whole)}%" if whole else ""  # the rows of calls may be lost
-            cells = (estimates[0], share, f"{itself:>{ESTIMATE_WIDTHS[0]}}", what)
+            cells = (sizes[0], share, f"{itself:>{width}}", what)
             rows.append((cells, size(line.own_heap) >= whole / 10))
-    itself = f"{'itself':>{ESTIMATE_WIDTHS[0]}}"
+    itself = f"{'itself':>{width}}"
     return List(f"the lines that {_what(recording, key)}, with what they called", ("bytes", "%", itself, "line"), rows)
 
 
+def _lines(recording: memkit.Recording) -> list[memkit.HeapLine]:
+    """The lines of stacks that were sampled, or those that were traced."""
+    rows: Iterable[memkit.HeapLine | memkit.Line] = recording.heap_lines or recording.lines
+    return [
+        memkit.HeapLine(row.function, row.number, row.heap, row.own_heap)
+        for row in rows
+        if row.heap is not None and row.own_heap is not None
+    ]
+
+
 def _heaps(recording: memkit.Recording) -> list[memkit.Heap]:
-    """What all paths have allocated themselves, and what is outside of them."""
-    heaps = [call.own_heap for call in recording.calls if call.own_heap is not None]
-    return [*heaps, recording.heap.elsewhere] if _is_by_calls(recording) and recording.heap is not None else heaps
+    """What all paths have allocated themselves, or all lines where there are no paths, and what is outside of them."""
+    by_calls = _is_by_calls(recording)
+    rows = recording.calls if by_calls else recording.lines
+    heaps = [row.own_heap for row in rows if row.own_heap is not None]
+    return [*heaps, recording.heap.elsewhere] if (by_calls or heaps) and recording.heap is not None else heaps
 
 
 def _is_by_calls(recording: memkit.Recording) -> bool:
