@@ -14,7 +14,7 @@ from memkit.base import own_code
 from memkit.base.errors import MeterError
 from memkit.report.reporters import heap
 from memkit.system import balance_texts, engine
-from memkit.tracing import balances, tracers
+from memkit.tracing import balances
 
 MIB = 1 << 20
 
@@ -158,7 +158,7 @@ def test_a_balance_near_the_peak_counts_nowhere(memkit_run, script):
 
 def test_calls_in_a_thread_of_memkits_cost_no_question(monkeypatch):
     asked, done = [], threading.Event()
-    monkeypatch.setattr(tracers, "is_own", lambda: asked.append(threading.get_native_id()) or False)
+    monkeypatch.setattr("memkit.tracing.tracers.is_own", lambda: asked.append(threading.get_native_id()) or False)
 
     def balance():
         for number in range(100):
