@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import random
 import textwrap
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from memkit.model.calls import Call, Function
 from memkit.model.heap import NO_SAMPLES, Heap, HeapErrors, HeapTotal
 from memkit.model.heap_paths import HeapPath, heap_lines
 from memkit.report.comparing import flame, tables
+from memkit.report.comparing.changes import noise_of_samples
 from memkit.report.comparing.document import document
 from memkit.report.comparing.markdown import markdown
 from memkit.report.comparing.redacted import redacted
@@ -241,3 +243,16 @@ def test_all_outputs_have_the_lines(sampled):
     assert [box.call.function.name for box in flame._layout(found.paths, "alive").boxes] == ["<all threads>", "main", "load"]
     assert "alive" in flame.draw(found).texts[1].get_text()
     assert "table = list" not in "".join(document([redacted(found)]))
+
+
+@pytest.mark.parametrize(("blocks", "size"), [(300, 4.5), (60, 5), (30, 2.5), (10, 1.5), (1000, 0.1)])
+def test_equal_runs_are_called_changed_in_30_of_1000_at_most(blocks, size):
+    draw, size = random.Random(blocks), size * MIB
+    chance = 1 - math.exp(-size / DISTANCE)
+
+    def estimate():
+        sampled = sum(draw.random() < chance for _ in range(blocks))
+        return sampled * size / chance, math.sqrt(sampled * (1 - chance)) / chance * size
+
+    pairs = [(estimate(), estimate()) for _ in range(1000)]
+    assert sum(abs(one[0] - two[0]) > noise_of_samples(DISTANCE, one[1], two[1]) for one, two in pairs) <= 30
