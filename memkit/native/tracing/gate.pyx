@@ -13,8 +13,7 @@ engine      check                                                          needs
 ==========  =============================================================  ===========================================
 
 What the first two can miss is an unmapping of fewer than about 20 pages, and a fault in the kernel of a page or two. Changes
-as small as that may add up for 50 microseconds before the next read finds them. Where the heap is counted, which takes time
-itself, it is three microseconds, and 30 pages: glibc unmaps no less than 32 with a block.
+as small as that may add up for 50 microseconds before the next read finds them.
 """
 
 from libc.errno cimport errno

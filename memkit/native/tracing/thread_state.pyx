@@ -5,7 +5,7 @@ thread, since its sums are still to be written, and is used again by the next th
 mappings are closed when the thread ends.
 """
 
-from memkit.native.heap.own cimport heap, own_calloc
+from memkit.native.heap.own cimport own_calloc
 from libc.stdint cimport int64_t, uint64_t
 
 from memkit.native.clock cimport MILLISECOND, now
@@ -208,8 +208,6 @@ cdef thread_state_t *attach_thread(tracer_t *tracer) noexcept:
         tracer.several = other.generation == tracer.generation and not other.untraced
         other = other.next
     gate_open(&state.gate)
-    if heap.on:                     # what takes two microseconds takes three where allocations are counted
-        state.gate.step += state.gate.step >> 1
     if tracer.scoped:
         scope_open(&state.scope, -1, 0)
     begin_to_count(tracer, state)
