@@ -30,6 +30,7 @@ class RowsBase:
     sums: Any
     inside: Any
     at_last: Any
+    following: Any
     ended: bool
     open: int
     def next_number(self) -> int: ...

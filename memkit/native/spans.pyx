@@ -6,31 +6,16 @@ Within a step no other thread and no signal handler comes in, but where a meter 
 cimport cython
 from cpython.contextvars cimport PyContextVar_New, PyContextVar_Set, get_value
 from libc.stdint cimport int64_t
-from posix.types cimport pid_t
 
 from memkit.native.clock cimport now
 from memkit.native.journal cimport NOTHING, Journal, format_integer
 from memkit.native.meter cimport Meter, own_pid
 from memkit.native.peak cimport mark_resets, scope_close, scope_open, scope_t
 from memkit.native.spans_of_label cimport Spreads
+from memkit.native.threads cimport own_tid
 
-cdef extern from *:
-    """
-    #include <sys/syscall.h>
-    #include <unistd.h>
-
-    static pid_t memkit_own_tid(pid_t process)
-    {
-        static __thread pid_t known_in, known;
-        if (known_in != process) {      /* the first time, and in a forked child */
-            known = (pid_t)syscall(SYS_gettid);
-            known_in = process;
-        }
-        return known;
-    }
-    """
+cdef extern from "<string.h>":
     char *stpcpy(char *, const char *) nogil
-    pid_t own_tid "memkit_own_tid"(pid_t process) nogil
 
 cdef enum:
     ROW = 320                   # room for the integers of one
@@ -279,6 +264,7 @@ cdef class RowsBase:
     cdef readonly object sums
     cdef public object inside   # of the tracers, or None
     cdef public object at_last  # to be told once no span is open, or None
+    cdef public RowsBase following  # writes those that begin from now on, or None
     cdef public bint ended      # no row is written any more
     cdef readonly int64_t open  # spans that have begun and not ended
     cdef int64_t numbers
@@ -305,7 +291,7 @@ cdef class RowsBase:
         return value is not None
 
     cdef int begin(self, SpanBase span, Open one) except -1:
-        """Write that a span begins, unless there are many of its label."""
+        """Write that a span begins, unless there are many of its label; ``following`` does so if that is known."""
         cdef Begun begun = Begun.__new__(Begun)
         cdef int64_t resets = mark_resets()
         begun.rows, begun.number = self, self.numbers
@@ -316,6 +302,8 @@ cdef class RowsBase:
         begun.time = now() - self.began
         if not begun.known:             # leave the span out
             return 0
+        if self.following is not None:  # asked only now: a meter of Python's may let another thread set it
+            return self.following.begin(span, one)
         self.open += 1
         begun.next, one.begun = one.begun, begun
         label = self.labels.get(span.label)
@@ -331,15 +319,21 @@ cdef class RowsBase:
 
         ``span`` gets its growth, rise and duration, if the recording has not ended before.
         """
-        cdef int64_t resets = mark_resets(), time = now() - self.began, peak = 0, memory = 0, growth, rise
-        cdef bint known, worst = False
         if not begun.known:
             return 0
         begun.known = False
-        self.open -= 1
-        if self.ended:
-            return 0
-        known = self.read(&memory)
+        try:
+            if not self.ended:
+                self.write_end(begun, span, one)
+        finally:
+            self.open -= 1              # all that is written of it is
+            if self.at_last is not None:
+                self.end_if_none()
+        return 0
+
+    cdef int write_end(self, Begun begun, SpanBase span, Open one) except -1:
+        cdef int64_t resets = mark_resets(), time = now() - self.began, peak = 0, memory = 0, growth, rise
+        cdef bint known = self.read(&memory), worst = False
         if self.scoped:
             peak = scope_close(&begun.scope, memory, resets)
         try:
@@ -352,12 +346,8 @@ cdef class RowsBase:
             if known and (worst or begun.written):
                 rows = ending(begun.number, time, memory, peak, one)
                 self.journal.text(rows if begun.written else beginning(begun, span, one) + rows)
-            try:
-                if self.inside is not None:
-                    self.journal.text(self.inside.end(begun.number, tell=worst))
-            finally:
-                if self.at_last is not None:
-                    self.end_if_none()
+            if self.inside is not None:
+                self.journal.text(self.inside.end(begun.number, tell=worst))
         return 0
 
     cdef bint add(self, Begun begun, SpanBase span, Open one, int64_t time, int64_t growth, int64_t rise) except -1:

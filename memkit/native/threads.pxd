@@ -2,6 +2,24 @@
 
 from posix.signal cimport sigset_t
 from posix.time cimport clockid_t, timespec
+from posix.types cimport pid_t
+
+cdef extern from *:
+    """
+    #include <sys/syscall.h>
+    #include <unistd.h>
+
+    static inline pid_t memkit_own_tid(pid_t process)
+    {
+        static __thread pid_t known_in, known;
+        if (known_in != process) {      /* the first time, and in a forked child */
+            known = (pid_t)syscall(SYS_gettid);
+            known_in = process;
+        }
+        return known;
+    }
+    """
+    pid_t own_tid "memkit_own_tid"(pid_t process) nogil
 
 cdef extern from "<pthread.h>" nogil:
     ctypedef struct pthread_t:

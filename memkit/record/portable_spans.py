@@ -188,6 +188,7 @@ class RowsBase:
         self.journal, self.meter, self.scoped, self.began, self.sums = journal, meter, scoped, began, sums
         self.inside: InsideSpans | None = None
         self.at_last: Callable[[], object] | None = None
+        self.following: RowsBase | None = None
         self.ended = False
         self._open: set[_Begun] = set()
         self.next_number = itertools.count().__next__
@@ -201,12 +202,17 @@ class RowsBase:
         """Tell that all have ended."""
 
     def begin(self, span: SpanBase, one: _Open) -> None:
-        """Write that a span begins, unless there are many of its label."""
+        """Write that a span begins, unless there are many of its label; ``following`` does so if that is known."""
         begun = _Begun(self)
         if not begun.known:  # a plugin's meter failed: leave the span out
             return
-        self._open.add(begun)
         one.begun.append(begun)
+        self._open.add(begun)
+        if self.following is not None:  # asked only now: a thread that sets it sees this one open, or this sees it set
+            one.begun.remove(begun)
+            self._close(begun)
+            self.following.begin(span, one)
+            return
         if not self.sums.are_many(span.label):
             self.journal.text(_beginning(begun, span, one))
             begun.written = True
@@ -221,9 +227,19 @@ class RowsBase:
         if not begun.known:
             return
         begun.known = False
+        try:
+            if not self.ended:
+                self._write_end(begun, span, one)
+        finally:
+            self._close(begun)
+
+    def _close(self, begun: _Begun) -> None:
+        """Have one that is open no more; all that is written of it is."""
         self._open.discard(begun)
-        if self.ended:
-            return
+        if self.at_last is not None:
+            self.end_if_none()
+
+    def _write_end(self, begun: _Begun, span: SpanBase, one: _Open) -> None:
         memory, time = self.meter.read(), clocks.monotonic_ns() - self.began
         peak, worst = begun.scope.close() if begun.scope is not None else None, False
         try:
@@ -237,12 +253,8 @@ class RowsBase:
                 more = (int(one.overlapped), *one.sums) if one.sums is not None else (1,) if one.overlapped else ()
                 whole = b"" if begun.written else _beginning(begun, span, one)
                 self.journal.text(whole + file_format.row("span_end", begun.number, time, memory, peak, *more))
-            try:
-                if self.inside is not None:
-                    self.journal.text(self.inside.end(begun.number, tell=worst))
-            finally:
-                if self.at_last is not None:
-                    self.end_if_none()
+            if self.inside is not None:
+                self.journal.text(self.inside.end(begun.number, tell=worst))
 
 
 def _beginning(begun: _Begun, span: SpanBase, one: _Open) -> bytes:

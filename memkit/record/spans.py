@@ -150,9 +150,10 @@ class SpanRows(RowsBase):
             self.sums.flush()
         self.ended = True
 
-    def end_later(self, at_last: Callable[[], object]) -> None:
-        """No more will begin: call ``at_last`` as soon as those that are open have ended."""
+    def end_later(self, following: SpanRows, at_last: Callable[[], object]) -> None:
+        """Have ``following`` write those that begin from now on; call ``at_last`` once those that are open have ended."""
         self.at_last = at_last
+        self.following = following
         self.end_if_none()
 
     def end_if_none(self) -> None:
@@ -164,7 +165,8 @@ class SpanRows(RowsBase):
             return
         self.sums.flush()
         at_last, self.at_last, self.ended = self.at_last, None, True
-        at_last()
+        if at_last is not None:  # or another thread came first
+            at_last()
 
     def size(self, value: float) -> None:
         """Write how large the input is; see ``memkit.size``."""

@@ -32,7 +32,7 @@ class WatchFile(Recorder):
             self.start()
             self._inode = os.stat(self.path or "").st_ino
             if self._earlier is not None:
-                self._earlier._end_of_file()
+                self._earlier._end_of_file(self)
         finally:
             self._goes_on_from = self._earlier = None
 
@@ -48,8 +48,8 @@ class WatchFile(Recorder):
         self._tracing.go_on_with_heap(earlier._tracing)
         earlier._tracing = None
 
-    def _end_of_file(self) -> None:
-        """The recording has gone on in another file. Spans that are open here end here, however late."""
+    def _end_of_file(self, following: WatchFile) -> None:
+        """The recording has gone on in ``following``. Spans that are open here end here, however late."""
         self._halt()
         if self._tracing is not None:
             self._tracing.flush()
@@ -57,7 +57,7 @@ class WatchFile(Recorder):
             self._tracing = None
         self._journal.text(file_format.row("end", clocks.monotonic_ns() - self.started, "continued"))
         self._journal.flush()
-        self.spans.end_later(self._journal.close)
+        self.spans.end_later(following.spans, self._journal.close)
 
     def size(self) -> int | None:
         """Bytes in the file; None where it is not there any more, or is another's."""

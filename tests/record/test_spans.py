@@ -2,12 +2,18 @@
 
 import asyncio
 import gc
+import json
+import os
 import threading
+import time
+import types
 
 import pytest
 
 import memkit
 from memkit.record import active
+from memkit.record.spans import SpanRows
+from memkit.system.engine import Journal
 
 MIB = 1 << 20
 
@@ -304,3 +310,66 @@ def test_an_interrupt_between_two_steps_leaves_no_span_open(monkeypatch, step):
         *[("interrupted", 0, False)] * 3,
         ("next", 0, False),
     ]
+
+
+class Handing:
+    """A meter, at whose reading another thread may have the recording go on in the next file."""
+
+    def __init__(self):
+        self.hand_over = None
+
+    def read(self):
+        if self.hand_over is not None:
+            hand_over, self.hand_over = self.hand_over, None
+            hand_over()
+        return MIB
+
+
+@pytest.fixture
+def two_files(tmp_path):
+    """The meter, the spans of two files and the paths; the recording is in the first one."""
+    made = []
+    meter = Handing()
+    for name in ("first", "second"):
+        path = tmp_path / name
+        made.append((path, SpanRows(Journal(os.open(path, os.O_CREAT | os.O_RDWR)), meter, False, time.monotonic_ns())))
+    (first, rows), (second, others) = made
+    current = types.SimpleNamespace(spans=rows)
+    active.recorders.append(current)
+
+    def hand_over():
+        current.spans = others
+        rows.end_later(others, rows.journal.close)
+
+    def written():
+        rows.journal.close()
+        others.journal.close()
+        kinds = [[json.loads(row)[0] for row in path.read_text().splitlines()] for path in (first, second)]
+        return [[kind for kind in each if kind != "span_sums"] for each in kinds]
+
+    yield meter, hand_over, written
+    active.recorders.remove(current)
+
+
+def test_a_span_that_begins_while_files_change_is_in_the_next(two_files):
+    meter, hand_over, written = two_files
+    meter.hand_over = hand_over
+    with memkit.span("a"):
+        pass
+    assert written() == [[], ["span", "span_end"]]
+
+
+def test_a_span_that_ends_while_files_change_is_whole(two_files):
+    meter, hand_over, written = two_files
+    with memkit.span("a"):
+        meter.hand_over = hand_over
+    assert written() == [["span", "span_end"], []]
+
+
+def test_a_span_that_began_before_files_changed_is_whole(two_files):
+    _, hand_over, written = two_files
+    with memkit.span("a"):
+        hand_over()
+        with memkit.span("b"):
+            pass
+    assert written() == [["span", "span_end"], ["span", "span_end"]]
