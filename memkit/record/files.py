@@ -7,7 +7,7 @@ import stat
 import time
 
 from memkit.base import clocks, paths
-from memkit.base.descriptors import identity
+from memkit.base.descriptors import identity, moved_up
 from memkit.base.errors import JournalError, UsageError
 from memkit.model import file_format
 from memkit.system import engine
@@ -188,7 +188,7 @@ class UnnamedFile:
 
     def __init__(self, in_memory: bool = False) -> None:
         try:
-            self._fd: int | None = opened_unnamed(in_memory)
+            self._fd: int | None = moved_up(opened_unnamed(in_memory))
         except OSError as error:
             raise JournalError(f"cannot record into a temporary file: {error.strerror}") from None
         self._identity = identity(self._fd)

@@ -163,3 +163,17 @@ def test_only_a_file_with_something_in_it_is_truncated(tmp_path, monkeypatch, pa
             pass
         assert len(truncated) == count
         assert run.recording.ending.complete
+
+
+def next_number():
+    """The number that a file would get that is opened now."""
+    number = os.dup(0)
+    os.close(number)
+    return number
+
+
+def test_a_recording_leaves_the_low_numbers_to_the_program():
+    before = next_number()
+    with memkit.record():
+        assert next_number() == before
+    assert next_number() == before
