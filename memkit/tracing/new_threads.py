@@ -29,13 +29,15 @@ class NewThreads:
     """Installs a hook in each new thread, above what ``threading`` would have installed there.
 
     It is what ``threading`` calls at the first event of a thread. ``began`` is called with that event, which does not reach
-    the hook. Recordings may end in any order: one that ends before a later one leaves its function with that one.
+    the hook. Recordings may end in any order: one that ends before a later one leaves its function with that one. A function
+    of another tool that ``threading`` calls instead, and that passes events on to this one, stays, below the hook.
     """
 
     def __init__(self, kind: str, chain: Chain, began: TraceFunction) -> None:
         import threading
 
-        self._kind, self._set_function = kind, getattr(sys, f"set{kind}")
+        self._kind, self._function, self._set_function = kind, getattr(sys, f"get{kind}"), getattr(sys, f"set{kind}")
+        self._here = threading.local()
         self._chain, self._began = chain, began  # another thread may close their owner
         self.is_over = False
         self.before: TraceFunction | None = getattr(threading, f"_{kind}_hook")
@@ -43,11 +45,14 @@ class NewThreads:
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> object:
         before = self.before = without_over(self.before)
-        self._set_function(before)  # threading has set this function itself, which must not be chained
+        is_first = not hasattr(self._here, "known")
+        self._here.known = True
+        if self._function() is self:
+            self._set_function(before)  # threading has set this function itself, which must not be chained
         try:
             return before(frame, event, argument) if before is not None else None
         finally:  # it may have installed another, as one of these does, and coverage
-            if self._chain.take():
+            if is_first and self._chain.take():
                 self._began(frame, event, argument)
 
     def stop(self) -> None:

@@ -93,6 +93,36 @@ print(json.dumps([found(first), events.count("work") >= 2]))
     assert python(head + text, tracer) == [1, True]
 
 
+def test_a_tool_that_passes_events_on_keeps_its_hook(python, tracer, head):
+    text = """
+seen = []
+def above(below):
+    def function(frame, event, argument):
+        if frame.f_code is work.__code__:
+            seen.append(event)
+        below(frame, event, argument)
+        return function
+    return function
+def events():
+    in_thread()
+    found, seen[:] = list(seen), []
+    return found
+def install(after=lambda: None):
+    for below in (lambda kind: lambda frame, event, argument: None, lambda kind: getattr(threading, f"get{kind}")()):
+        for kind in ("trace", "profile"):
+            getattr(threading, f"set{kind}")(above(below(kind)))
+        after()
+        after = lambda: None
+install()
+plain = events()
+install(first.start)
+recorded = [events(), events()]
+first.stop()
+print(json.dumps([found(first), len(plain) > 5, recorded == [plain, plain], events() == plain]))
+"""
+    assert python(head + text, tracer) == [2, True, True, True]
+
+
 LOGS = """
 def events(path):
     return sum(row.function == "work" for row in memkit.read_log(path))
