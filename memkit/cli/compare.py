@@ -14,7 +14,7 @@ from memkit.cli.report_options import check_outputs
 from memkit.model.recording import Recording
 from memkit.report import pictures
 from memkit.report.comparing import document, gate, markdown, tables
-from memkit.report.comparing.changes import MEASURES
+from memkit.report.comparing.changes import HEAP, MEASURES
 from memkit.report.comparing.comparison import Comparison, compare
 from memkit.report.comparing.redacted import redacted
 from memkit.report.comparing.runs import FIGURES
@@ -88,7 +88,7 @@ def command(name: str, words: list[str]) -> int:
 
 def _check_known(comparisons: list[Comparison], by: str | None) -> None:
     """Raise ``UsageError`` for a measure of the heap to rank by that one of the sides has not."""
-    for comparison in comparisons if by in ("allocated", "alive") else ():
+    for comparison in comparisons if by in HEAP else ():
         alive = comparison.figure("alive")
         if alive is None or not alive.known:
             raise UsageError(f"--by {by}: that is not known of both sides; record both with --heap")

@@ -733,6 +733,8 @@ def test_rows_that_were_lost_are_told_with_the_heap():
     assert said in [line.plain for line in heap.page(cut)]
     assert said in memkit.mimebundle(cut)["text/html"]
     assert heap.lost(dataclasses.replace(cut, heap=recording.heap)) is None
+    earlier = dataclasses.replace(cut, heap=recording.heap._replace(alive=2 * MIB))
+    assert heap.lost(earlier) == "the recording breaks off between sums of one moment: 7.0 MiB alive by row, 2.0 MiB in all"
 
 
 @pytest.mark.parametrize("by", [["--calls"], ["--lines"]], ids=" ".join)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from memkit.report.comparing.aligning import Aligned, Unit, align
-from memkit.report.comparing.changes import MEASURES, Change, noise_of_row, noise_of_samples
+from memkit.report.comparing.changes import HEAP, MEASURES, Change, noise_of_row, noise_of_samples
 from memkit.report.comparing.matching import Matched
 from memkit.report.comparing.rows import ComparedPlace, ComparedRow
-from memkit.report.comparing.sides import ERRORS, OWN, Key, Side, Sums, Values, added, values_of
+from memkit.report.comparing.sides import OWN, Key, Side, Sums, Values, added, values_of
 from memkit.report.comparing.trees import joined
 
 Sided = Sequence[Sums | None] | None
@@ -61,7 +61,7 @@ class Builder:
     def _change(self, measure: str, values: tuple[Values, Values], churn: int, sums: tuple[Sided, Sided]) -> Change:
         before, after = values[0].get(measure, ()), values[1].get(measure, ())
         noise = noise_of_row(measure, before, after, churn)
-        if measure in ERRORS and (distance := max(self._one.distance, self._other.distance)):
+        if measure in HEAP and (distance := max(self._one.distance, self._other.distance)):
             noise = max(noise, noise_of_samples(distance, *(_error(measure, side) for side in sums)))
         return Change(measure, before, after, noise)
 
@@ -199,7 +199,7 @@ class Builder:
 
 def _error(measure: str, sums: Sided) -> float:
     """The largest standard error of a measure that a recording of a side has."""
-    return max((row.errors[ERRORS.index(measure)] for row in sums or () if row is not None), default=0)
+    return max((row.errors[HEAP.index(measure)] for row in sums or () if row is not None), default=0)
 
 
 def _of_none(side: Side, state: str) -> Values:
@@ -207,7 +207,7 @@ def _of_none(side: Side, state: str) -> Values:
     if state == "unmatched":
         return {}
     nothing = (0,) * side.count
-    known = ("growth", "rise", "time", *(("allocated", "alive") if side.has_heap else ()))
+    known = ("growth", "rise", "time", *(HEAP if side.has_heap else ()))
     return {measure: nothing for measure in known}
 
 

@@ -13,11 +13,14 @@ MEASURES = {
     "peak": "bytes",
     "allocated": "bytes",
     "alive": "bytes",
+    "heap-peak": "bytes",
     "time": "ns",
 }
 """What functions, lines and paths are compared by, and the unit of each."""
 MEMORY = ("growth", "rise", "alive")
 """What rows are ranked by unless something else is wished: what stays, what comes and goes, and what is alive."""
+HEAP = ("allocated", "alive", "heap-peak")
+"""What rows are compared by where the heap was counted: of each without what it called."""
 RUN_FLOOR, RUN_SHARE = 2 << 20, 0.01
 """Memory of two runs of one program differs by that much without a reason: pages of files that the kernel happens to map,
 and whether the last arena of an allocator was just enough."""
@@ -40,7 +43,7 @@ class Change(NamedTuple):
     """A figure before and after: one value for each recording of a side."""
 
     measure: str
-    """``growth``, ``rise``, ``peak``, ``allocated``, ``alive``, ``time``, or the name of a fact."""
+    """``growth``, ``rise``, ``peak``, ``allocated``, ``alive``, ``heap-peak``, ``time``, or the name of a fact."""
     before: tuple[int, ...]
     """Of the first side; empty where it is not known there. Bytes, or nanoseconds."""
     after: tuple[int, ...]
@@ -106,7 +109,7 @@ def noise_of_row(measure: str, before: Sequence[int], after: Sequence[int], chur
     single = min(len(before), len(after)) < 2
     if measure == "time":
         return time_noise(before, after)
-    if measure in ("allocated", "alive"):
+    if measure in HEAP:
         largest = max(map(abs, (*before, *after)), default=0)
         return max(HEAP_FLOOR, round(HEAP_SHARE * largest)) if single else 0
     if measure == "peak":  # it has in it all that was there before

@@ -9,9 +9,9 @@ from memkit.base.errors import UsageError
 from memkit.base.units import show_bytes, show_on_a_line, show_time
 from memkit.model.calls import Call
 from memkit.report import pictures
+from memkit.report.comparing.changes import HEAP, MEASURES
 from memkit.report.comparing.comparison import Comparison
 from memkit.report.comparing.rows import ComparedRow
-from memkit.report.comparing.sides import ERRORS
 from memkit.report.comparing.tables import name_of
 from memkit.report.comparing.words import place
 from memkit.report.reporters import flame
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KEYS = ("growth", "rise", "allocated", "alive", "time")
+KEYS = tuple(measure for measure in MEASURES if measure != "peak")
 LIKE = "#f2f0ec"
 _PALEST, _DARKEST = 0.12, 0.62
 """Of each half of the colours: black text can be read on all of them."""
@@ -79,7 +79,7 @@ def _layout(rows: Sequence[ComparedRow], by: str) -> flame.Layout:
     for row in rows:
         change = row.change(by)
         sizes[row.id] = max(abs(change.old or 0), abs(change.new or 0))
-    for row in reversed(rows) if by in ERRORS else ():  # what a path allocated is without what it called
+    for row in reversed(rows) if by in HEAP else ():  # what a path allocated is without what it called
         if row.parent is not None:
             sizes[row.parent] += sizes[row.id]
     calls = []

@@ -14,7 +14,7 @@ from memkit.model.lines import HeapLine, Line
 from memkit.model.recording import Recording
 from memkit.model.sources import Source
 from memkit.model.thread_names import without_numbers
-from memkit.report.comparing.changes import MEASURES, known
+from memkit.report.comparing.changes import HEAP, MEASURES, known
 from memkit.report.comparing.statements import Statement, Statements
 from memkit.report.transforms import own_weights
 
@@ -43,10 +43,11 @@ class Sums(NamedTuple):
     own_time: int | None
     allocated: int | None
     alive: int | None
-    """Both without what it called."""
+    heap_peak: int | None
+    """Of the heap, without what it called; the last is what was alive at the heap's peak."""
     hits: int
-    errors: tuple[float, float] = (0, 0)
-    """One standard error of ``allocated`` and of ``alive``; 0 where every block was counted."""
+    errors: tuple[float, ...] = (0,) * len(HEAP)
+    """One standard error of each of ``HEAP``; 0 where every block was counted."""
 
 
 class Node:
@@ -195,6 +196,7 @@ def sums_of_call(call: Call, own_rise: int) -> Sums:
         call.own_time,
         None,
         None,
+        None,
         call.calls,
     )
     return _with_heap(sums, call.own_heap)
@@ -217,20 +219,22 @@ def sums_of_line(line: Line | HeapLine, traced: Sums | None = None) -> Sums:
         line.time,
         None,
         None,
+        None,
         line.hits,
     )
     return _with_heap(sums, line.own_heap)
 
 
-_UNTRACED = Sums(None, None, None, None, None, None, None, None, None, 0)
+_UNTRACED = Sums(None, None, None, None, None, None, None, None, None, None, 0)
 
 
 def _with_heap(sums: Sums, heap: Heap | None) -> Sums:
     """Sums with what was allocated, where that is known."""
     if heap is None:
         return sums
-    errors = (0.0, 0.0) if heap.errors is None else (heap.errors.allocated, heap.errors.alive)
-    return sums._replace(allocated=heap.allocated, alive=heap.alive, errors=errors)
+    found = sums._replace(allocated=heap.allocated, alive=heap.alive, heap_peak=heap.alive_at_peak)
+    errors = heap.errors
+    return found if errors is None else found._replace(errors=(errors.allocated, errors.alive, errors.alive_at_peak))
 
 
 def added(one: Sums | None, other: Sums) -> Sums:
@@ -247,8 +251,9 @@ def added(one: Sums | None, other: Sums) -> Sums:
         _of_known(add, one.own_time, other.own_time),
         _of_known(add, one.allocated, other.allocated),
         _of_known(add, one.alive, other.alive),
+        _of_known(add, one.heap_peak, other.heap_peak),
         max(one.hits, other.hits),
-        (math.hypot(one.errors[0], other.errors[0]), math.hypot(one.errors[1], other.errors[1])),
+        tuple(map(math.hypot, one.errors, other.errors)),
     )
 
 
@@ -258,9 +263,7 @@ def _of_known(how: Callable[[int, int], int], one: int | None, other: int | None
 
 OWN = {"growth": "own_growth", "rise": "own_rise", "time": "own_time"}
 """The fields without what was called, where there are such."""
-ERRORS = ("allocated", "alive")
-"""The measures that can have a standard error, in the order of ``Sums.errors``; both are without what was called."""
-_PLAIN = {measure: measure for measure in MEASURES}
+_PLAIN = {measure: measure.replace("-", "_") for measure in MEASURES}
 
 
 def values_of(rows: Sequence[Sums | None], fields: dict[str, str] = _PLAIN) -> Values:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 10
 MOST_CALLERS = 4
 OWN_WIDTH = 11
-WIDTHS = {"growth": 11, "rise": 11, "peak": 11, "allocated": 11, "alive": 11, "time": 10}
+WIDTHS = {"growth": 11, "rise": 11, "peak": 11, "allocated": 11, "alive": 11, "heap-peak": 11, "time": 10}
 _NAMES = {"functions": "function", "lines": "line", "paths": "path"}
 
 

@@ -262,7 +262,7 @@ def remarks(recording: memkit.Recording) -> Iterator[str]:
 
 
 def lost(recording: memkit.Recording) -> str | None:
-    """How much of what is alive is in no row, since the recording breaks off, in a line; None where that is little."""
+    """How far rows and total are apart, since the recording breaks off, in a line; None where that is little."""
     heap = recording.heap
     if heap is None or (recording.ending.complete and not recording.unread):
         return None
@@ -271,9 +271,11 @@ def lost(recording: memkit.Recording) -> str | None:
     rows = recording.calls if _is_by_calls(recording) else recording.lines
     known = heap.elsewhere.alive + sum(row.own_heap.alive for row in rows if row.own_heap is not None)
     left = heap.alive - known
-    if left <= max(LEAST_LOST, heap.alive / 100):
+    if abs(left) <= max(LEAST_LOST, heap.alive / 100):
         return None
     size = memkit.units.show_bytes
+    if left < 0:
+        return f"the recording breaks off between sums of one moment: {size(known)} alive by row, {size(heap.alive)} in all"
     return (
         f"{size(left)} of the {size(heap.alive)} alive are of paths or lines that were not written: a kill, or a full disk"
     )

@@ -105,6 +105,25 @@ def test_a_line_that_has_more_alive_is_the_cause(sampled):
     assert found.cause is row and "+20.0 MiB in `load`, `pipeline.py:3`" in found.sentence
 
 
+@pytest.mark.parametrize(("after", "is_change"), [(30, False), (50, True)])
+def test_what_was_alive_at_the_peak_alone_is_ranked_by_that(sampled, after, is_change):
+    def freed(recording):
+        paths, calls = (
+            tuple(each._replace(own_heap=each.own_heap._replace(freed=each.own_heap.allocated)) for each in rows)
+            for rows in (recording.heap_paths, recording.calls)
+        )
+        return replace(recording, heap_paths=paths, heap_lines=heap_lines(paths), calls=calls)
+
+    runs = [freed(sampled(PROGRAM, {"rows = ": (size, size / 10)}, folder)) for size, folder in ((20, "a"), (after, "b"))]
+    found = memkit.compare(*runs)
+    assert found.changed("lines", "alive") == []
+    rows = [*found.changed("lines", "heap-peak"), *found.changed("paths", "heap-peak")]
+    assert [row.weight("heap-peak") for row in rows] == [30 * MIB, 30 * MIB][: 2 * is_change]
+    change = found.rows("lines", "heap-peak")[0].change("heap-peak")
+    assert (change.before, change.after) == ((20 * MIB,), (after * MIB,))
+    assert change.noise == round(math.hypot(6 * MIB, 0.3 * after * MIB, 9 * DISTANCE))
+
+
 def test_code_that_was_moved_and_edited_is_matched_by_its_text(sampled):
     before = sampled(PROGRAM, {"rows = ": (20, 1), "table = ": (30, 1)})
     after = sampled(EDITED, {"rows = ": (40, 1), "table = ": (10, 1)}, "b")
@@ -160,7 +179,7 @@ def test_what_was_not_measured_is_not_told(sampled):
     before, after = (sampled(PROGRAM, {"table = ": (each, 1)}, folder) for each, folder in ((10, "a"), (40, "b")))
     found = memkit.compare(before, after)
     known = {change.measure for row in (*found.lines, *found.paths) for change in row.changes if change.known}
-    assert known == {"allocated", "alive"}
+    assert known == {"allocated", "alive", "heap-peak"}
     assert not any("lines" in remark or "calls" in remark for remark in found.remarks)
 
 
@@ -174,6 +193,7 @@ def test_a_line_that_stands_on_both_sides_is_not_new(sampled):
     assert {change.measure: (change.before, change.after) for change in row.changes if change.known} == {
         "allocated": ((0,), (30 * MIB,)),
         "alive": ((0,), (30 * MIB,)),
+        "heap-peak": ((0,), (30 * MIB,)),
     }
     back = memkit.compare(after, before)
     assert changed(back) == [("table = list(rows)", -30 * MIB, "both", ())]
