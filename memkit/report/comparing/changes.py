@@ -19,6 +19,8 @@ MEASURES = {
 """What functions, lines and paths are compared by, and the unit of each."""
 MEMORY = ("growth", "rise", "alive")
 """What rows are ranked by unless something else is wished: what stays, what comes and goes, and what is alive."""
+MEMORY_SAMPLED = ("alive", "heap-peak")
+"""The same where nothing but a sampled heap tells of rows."""
 HEAP = ("allocated", "alive", "heap-peak")
 """What rows are compared by where the heap was counted: of each without what it called."""
 RUN_FLOOR, RUN_SHARE = 2 << 20, 0.01

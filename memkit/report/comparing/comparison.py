@@ -71,6 +71,7 @@ class Comparison:
     def changed(self, kind: str, by: str | None = None) -> list[ComparedRow]:
         """The ``functions``, ``lines`` or ``paths`` that changed, in order: by growth, rise or alive, whichever is most.
 
+        Of a sampled heap alone it is alive or heap-peak.
         ``by`` is one of these, or peak, allocated, heap-peak or time. What rose comes first; where memory fell, what fell.
         """
         return ranked(getattr(self, kind), by, self._fell)

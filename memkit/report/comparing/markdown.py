@@ -33,7 +33,7 @@ def markdown(comparison: Comparison, by: str | None = None, over: Sequence[str] 
         columns = columns_of(rows)
         callers = {row.id: row for row in getattr(comparison, kind)}
         yield ""
-        yield f"<details><summary>{title(kind, by)} ({len(rows):,})</summary>"
+        yield f"<details><summary>{title(kind, by, rows)} ({len(rows):,})</summary>"
         yield ""
         cells = (
             [own(row, by), *(escaped(difference(row.change(name))) for name in columns), code("".join(said(row, callers)))]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from memkit.model.calls import Function
-from memkit.report.comparing.changes import MEMORY, Change
+from memkit.report.comparing.changes import MEMORY, MEMORY_SAMPLED, Change
 from memkit.report.transforms import NOISE, TIE
 
 
@@ -53,9 +53,14 @@ class ComparedRow(NamedTuple):
         return next(change for change in self.changes if change.measure == measure)
 
     def weight(self, by: str | None = None) -> int:
-        """What it is ranked by: its own change of a measure, or that of growth, rise or alive that is largest."""
+        """What it is ranked by: its own change of a measure, or that of ``memory`` that is largest."""
         own = dict(self.own)
-        return own[by] if by is not None else max((own[measure] for measure in MEMORY), key=abs)
+        return own[by] if by is not None else max((own[measure] for measure in self.memory), key=abs)
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        """The measures that it is ranked by unless another is wished."""
+        return MEMORY if self.change("growth").known else MEMORY_SAMPLED
 
 
 # -- ranking -------------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def _table(comparison: Comparison, kind: str, by: str | None) -> Iterator[Text]:
     if not rows:
         yield styled((f"no {_NAMES[kind]} changed by more than two runs of the same program can differ by", "dim"))
         return
-    yield styled((title(kind, by), "bold"))
+    yield styled((title(kind, by, rows), "bold"))
     columns = columns_of(rows)
     heads = " ".join(f"{name:>{WIDTHS[name]}}" for name in columns)
     yield styled((f"{'own':>{OWN_WIDTH}} {heads}  {_NAMES[kind]}", "dim"))
@@ -92,9 +92,11 @@ def own(row: ComparedRow, by: str | None) -> str:
     return f"{'+' if size > 0 else ''}{show_time(size)}" if by == "time" else show_bytes(size, sign=True)
 
 
-def title(kind: str, by: str | None) -> str:
+def title(kind: str, by: str | None, rows: Sequence[ComparedRow]) -> str:
     """What a table shows."""
-    return f"{kind} by change in their own {by or 'growth, rise or alive'}; what is in brackets is no change"
+    *others, last = rows[0].memory
+    measures = by or f"{', '.join(others)} or {last}"
+    return f"{kind} by change in their own {measures}; what is in brackets is no change"
 
 
 def said(row: ComparedRow, callers: dict[int | None, ComparedRow]) -> list[str]:

@@ -117,6 +117,9 @@ def test_what_was_alive_at_the_peak_alone_is_ranked_by_that(sampled, after, is_c
     runs = [freed(sampled(PROGRAM, {"rows = ": (size, size / 10)}, folder)) for size, folder in ((20, "a"), (after, "b"))]
     found = memkit.compare(*runs)
     assert found.changed("lines", "alive") == []
+    assert changed(found) == [("rows = [bytes(100)] * n", 30 * MIB, "both", ())][:is_change]
+    title = "lines by change in their own alive or heap-peak; what is in brackets is no change"
+    assert (title in [row.plain for row in tables.page(found)]) == is_change
     rows = [*found.changed("lines", "heap-peak"), *found.changed("paths", "heap-peak")]
     assert [row.weight("heap-peak") for row in rows] == [30 * MIB, 30 * MIB][: 2 * is_change]
     change = found.rows("lines", "heap-peak")[0].change("heap-peak")
