@@ -10,7 +10,7 @@ import pytest
 
 import memkit
 from memkit.model.calls import Call, Function, Handed
-from memkit.model.heap import Heap, HeapTotal
+from memkit.model.heap import Heap, HeapErrors, HeapTotal
 from memkit.model.limit_events import Crossing, Frame, GroupUse, Stack, StackSnapshot
 from memkit.model.lines import Line
 from memkit.model.recording import Process, Sample, Span, Total
@@ -466,6 +466,25 @@ def test_a_comparison_is_drawn_sorted_and_searched(browser, recording, tmp_path)
     assert "+120.0 MiB" in page.locator("#panel-functions tbody tr").first.inner_text()
     page = place.go("#paths?by=growth")
     assert painted(page, ".icicle canvas") > 3 and page.evaluate("window.ran") is None
+    assert place.wrong == []
+    place.context.close()
+
+
+def test_sampled_heaps_are_compared_by_what_was_alive_at_the_peak(browser, recording, tmp_path):
+    def sampled(size):
+        heap = Heap(size, size, size, None, 1, 1, HeapErrors(*[1] * 6))
+        calls = tuple(call._replace(heap=heap, own_heap=heap) for call in recording.calls)
+        total = HeapTotal("python", 0, size, 0, sampled=1024)
+        return replace(recording, calls=calls, lines=(), tracing=None, heap=total)
+
+    path = tmp_path / "changes.html"
+    comparison = memkit.compare(sampled(10 << 20), sampled(40 << 20), libraries=True)
+    path.write_text("".join(comparison_page.page([comparison])), encoding="utf-8")
+    place = Opened(browser, path)
+    page = place.go("#paths")
+    assert page.locator("#panel-paths tbody tr").first.inner_text().startswith("+30.0 MiB")
+    assert painted(page, ".icicle canvas") > 3
+    assert "Width: heap-peak before or after" in page.locator("#panel-paths").inner_text()
     assert place.wrong == []
     place.context.close()
 

@@ -9,7 +9,7 @@ from memkit.base.errors import UsageError
 from memkit.base.units import show_bytes, show_on_a_line, show_time
 from memkit.model.calls import Call
 from memkit.report import pictures
-from memkit.report.comparing.changes import HEAP, MEASURES
+from memkit.report.comparing.changes import HEAP, MEASURES, MEMORY_SAMPLED
 from memkit.report.comparing.comparison import Comparison
 from memkit.report.comparing.rows import ComparedRow
 from memkit.report.comparing.tables import name_of
@@ -60,13 +60,15 @@ def draw(comparison: Comparison, by: str | None = None) -> Figure:
 
 
 def _by(comparison: Comparison) -> str:
-    """What the picture is by: growth, where that changed nowhere rise, else time; of a sampled heap what is alive."""
+    """What the picture is by: growth, where that changed nowhere rise, else time; of a sampled heap alive or heap-peak."""
     for by in ("growth", "rise"):
         if any(abs(_difference(row, by)) >= NOISE for row in comparison.paths):
             return by
     if any(row.change("growth").new for row in comparison.paths):
         return "growth"
-    return "time" if any(row.change("time").known for row in comparison.paths) else "alive"
+    if any(row.change("time").known for row in comparison.paths):
+        return "time"
+    return next((by for by in MEMORY_SAMPLED if any(row.change(by).real for row in comparison.paths)), "alive")
 
 
 def _difference(row: ComparedRow, by: str) -> int:

@@ -2,8 +2,9 @@
 (memkit => {
   const { make, showBytes, showTime } = memkit;
   const SHOWN = { time: showTime };
-  const MEASURES = ["growth", "rise", "peak", "allocated", "alive", "time"];
+  const MEASURES = ["growth", "rise", "peak", "allocated", "alive", "heap-peak", "time"];
   const MEMORY = ["growth", "rise", "alive"];
+  const SAMPLED = ["alive", "heap-peak"];
 
   const signed = (measure, value) => {
     if (value === null || value === undefined) return "?";
@@ -20,7 +21,8 @@
     return change.changed || change.difference === null ? text : `(${text})`;
   };
   const place = row => (row.after ?? row.before);
-  const own = (row, by) => (by ? row.own[by] : MEMORY.map(key => row.own[key]).reduce((so, each) => (Math.abs(each) > Math.abs(so) ? each : so), 0));
+  const memory = row => (row.changes.growth || row.changes.time ? MEMORY : SAMPLED);
+  const own = (row, by) => (by ? row.own[by] : memory(row).map(key => row.own[key]).reduce((so, each) => (Math.abs(each) > Math.abs(so) ? each : so), 0));
 
   function chosen(state) {
     const all = memkit.recording.comparisons;
@@ -99,9 +101,14 @@
       make("button", { type: "button", "aria-pressed": state.all ? "true" : "false", onclick: () => change({ all: state.all ? "" : "1" }) }, "Those that did not change, too"));
   }
 
+  function usual(rows) {
+    if (rows.some(row => memory(row) === MEMORY)) return "growth";
+    return SAMPLED.find(key => rows.some(row => row.own[key])) ?? "alive";
+  }
+
   // Both trees in one: as wide as the larger of the two sides, red where it is more now, blue where it is less.
   function picture(comparison, state) {
-    const by = state.by || "growth";
+    const by = state.by || usual(comparison.paths);
     const nodes = new Map();
     const top = { below: [], value: 0, width: 0, function: null, parent: null };
     const known = [...comparison.paths].sort((a, b) => a.id - b.id);
