@@ -397,13 +397,14 @@ comes_and_goes()
 
 
 def test_the_tree_of_many_paths_is_no_map_of_the_program(heaps):
+    mapped = heaps("")[0].heap.mapped  # ctypes may map something for closures
     recording, found = heaps("""
 exec("".join(f"def f{number}(): pass\\n" for number in range(9000)))
 for number in range(9000):
     globals()[f"f{number}"]()
 """)
     assert len(found) > 9000
-    assert recording.heap.mapped == 0
+    assert recording.heap.mapped == mapped
 
 
 @pytest.fixture
