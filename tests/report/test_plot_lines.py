@@ -147,6 +147,12 @@ def test_words_stand_clear_of_each_other_and_fill_the_picture(traced, tmp_path, 
     assert min(box.x0 for _, box in boxes) < 0.25 * figure.dpi
 
 
+def test_the_value_of_a_line_that_did_not_rise_is_in_the_picture(traced, function):
+    recording = traced((function, 2, 8, 400), (function, 4, 0, 400))
+    figure = draw(replace(recording, lines=tuple(line._replace(rise=line.growth) for line in recording.lines)))
+    assert max(box.x1 for text, box in boxes_of(figure) if text == "400.0") < figure.bbox.width
+
+
 def test_text_that_is_cut_says_so(traced, tmp_path):
     path = tmp_path / "long.py"
     path.write_text("pass  # " + "x" * 200 + "\n")

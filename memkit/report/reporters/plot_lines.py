@@ -137,7 +137,8 @@ def _draw_bars(
             continue
         value = value_of(line)
         begin = begin_of(line)
-        axes.barh(place, (value - begin) / unit, left=begin / unit, color=colour_of(value), height=0.75)
+        (bar,) = axes.barh(place, (value - begin) / unit, left=begin / unit, color=colour_of(value), height=0.75)
+        bar.sticky_edges.x[:] = [0]  # there is room for the value beside a bar that begins where the axis would end
         if value:
             axes.annotate(
                 f"{value / unit:.1f}",
